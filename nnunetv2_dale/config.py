@@ -1,0 +1,110 @@
+"""Every hyperparameter of DALE: its meaning, the paper's value, its range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Literal, cast, get_type_hints
+
+from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
+
+ConfidenceGradient = Literal["look_ahead", "reuse"]
+DirectionalDerivative = Literal["one_sided", "forward_mode"]
+
+
+def _number(default: float, low: float, high: float, meaning: str) -> Any:
+    """A number in [low, high]."""
+    return field(default=default, metadata={"low": low, "high": high, "meaning": meaning})
+
+
+def _choice(default: str, choices: tuple[str, ...], meaning: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class DaleConfig:
+    """The settings of DALE; the defaults are the paper's where it states them.
+
+    Raises:
+        ValueError: a field of the wrong type or out of its range.
+    """
+
+    # Fuzziness (Eqs. 3-7)
+    patch_size: int = _number(16, 1, 4096, "voxels along each in-plane axis of a fuzziness patch")
+    entropy_bins: int = _number(32, 2, 65536, "equal intensity bins between an image's minimum and maximum (Eq. 3)")
+    fuzzy_threshold: float = _number(0.9, 0.0, 1.0, "tau of Eq. 6: a patch is fuzzy where m reaches it")
+    fuzziness_source: FuzzinessSource = _choice(
+        "both", ("both", "entropy", "edges"), "what m is made of: the larger of entropy and edge ratio, or one of them"
+    )
+    view: ViewKind = _choice(
+        "masked_input", ("masked_input", "masked_loss"), "what the masks multiply (Eq. 7): image and label, or the loss"
+    )
+
+    # Label confidence (Eqs. 8-11)
+    confidence_steps: int = _number(1, 0, 100, "K of Algorithm 1: meta steps on omega per batch; 0 keeps omega at 1")
+    confidence_lr: float = _number(0.1, 0.0, 10.0, "the most a meta step moves omega in a voxel")
+    confidence_gradient: ConfidenceGradient = _choice(
+        "look_ahead",
+        ("look_ahead", "reuse"),
+        "where the non-fuzzy gradient comes from: after the pseudo-step (Eqs. 8-10), or reused from line 5",
+    )
+    directional_derivative: DirectionalDerivative = _choice(
+        "one_sided",
+        ("one_sided", "forward_mode"),
+        "how the logits' change along that gradient is found: a forward at shifted weights, or forward-mode AD",
+    )
+
+    # Alignment (Eqs. 12-15)
+    alignment_weight: float = _number(0.05, 0.0, 1000.0, "alpha of Eq. 15; 0 switches the alignment off")
+    alignment_warmup: int = _number(0, 0, 1_000_000, "epochs before the alignment starts; 0 as printed")
+    alignment_min_voxels: int = _number(16, 2, 1_000_000, "a class with fewer voxels on either side is left out")
+    alignment_max_voxels: int = _number(1024, 2, 1_000_000, "voxels drawn per class and side")
+    covariance_noise: float = _number(0.01, 0.0, 10.0, "largest epsilon of Eq. 13, relative to the mean variance")
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for spec in fields(self):
+            object.__setattr__(self, spec.name, _checked(spec, hints[spec.name], getattr(self, spec.name)))
+        if self.alignment_min_voxels > self.alignment_max_voxels:
+            raise ValueError(
+                f"alignment_min_voxels ({self.alignment_min_voxels}) must not exceed alignment_max_voxels "
+                f"({self.alignment_max_voxels})"
+            )
+
+    def updated(self, settings: Mapping[str, Any]) -> DaleConfig:
+        """This configuration with some fields replaced, as the `"dale"` object of a plans file does.
+
+        Raises:
+            ValueError: an unknown field (the message lists the valid ones with their ranges), or a bad value.
+        """
+        if not isinstance(settings, Mapping):
+            raise ValueError(f'expected "dale" to be an object of settings, got {settings!r}. Valid are: {describe()}')
+        unknown = sorted(set(settings) - {spec.name for spec in fields(self)})
+        if unknown:
+            raise ValueError(f"unknown DALE setting {', '.join(map(repr, unknown))}. Valid are: {describe()}")
+        return replace(self, **settings)
+
+
+def describe() -> str:
+    """All fields with their ranges, in one line."""
+    return ", ".join(f"{spec.name} ({_range_of(spec)})" for spec in fields(DaleConfig))
+
+
+def _range_of(spec: Field[Any]) -> str:
+    if "choices" in spec.metadata:
+        return " | ".join(spec.metadata["choices"])
+    return f"{spec.metadata['low']:g} to {spec.metadata['high']:g}"
+
+
+def _checked(spec: Field[Any], kind: type, value: object) -> object:
+    if "choices" in spec.metadata:
+        if value not in spec.metadata["choices"]:
+            raise ValueError(f"{spec.name} must be one of {_range_of(spec)}, got {value!r}")
+        return value
+    allowed = (int,) if kind is int else (int, float)
+    if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{spec.name} must be {'a whole' if kind is int else 'a'} number, got {value!r}")
+    if not spec.metadata["low"] <= value <= spec.metadata["high"]:
+        raise ValueError(f"{spec.name} must be in {_range_of(spec)}, got {value!r}")
+    return cast(object, kind(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, cast, get_args, get_type_hints
 
 from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
@@ -18,8 +18,9 @@ def _number(default: float, low: float, high: float, meaning: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "meaning": meaning})
 
 
-def _choice(default: str, choices: tuple[str, ...], meaning: str) -> Any:
-    return field(default=default, metadata={"choices": choices, "meaning": meaning})
+def _choice(default: str, choices: object, meaning: str) -> Any:
+    """One of a Literal's values."""
+    return field(default=default, metadata={"choices": get_args(choices), "meaning": meaning})
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,21 @@ class DaleConfig:
     entropy_bins: int = _number(32, 2, 65536, "equal intensity bins between an image's minimum and maximum (Eq. 3)")
     fuzzy_threshold: float = _number(0.9, 0.0, 1.0, "tau of Eq. 6: a patch is fuzzy where m reaches it")
     fuzziness_source: FuzzinessSource = _choice(
-        "both", ("both", "entropy", "edges"), "what m is made of: the larger of entropy and edge ratio, or one of them"
+        "both", FuzzinessSource, "what m is made of: the larger of entropy and edge ratio, or one of them"
     )
-    view: ViewKind = _choice(
-        "masked_input", ("masked_input", "masked_loss"), "what the masks multiply (Eq. 7): image and label, or the loss"
-    )
+    view: ViewKind = _choice("masked_input", ViewKind, "what the masks multiply (Eq. 7): image and label, or the loss")
 
     # Label confidence (Eqs. 8-11)
     confidence_steps: int = _number(1, 0, 100, "K of Algorithm 1: meta steps on omega per batch; 0 keeps omega at 1")
     confidence_lr: float = _number(0.1, 0.0, 10.0, "the most a meta step moves omega in a voxel")
     confidence_gradient: ConfidenceGradient = _choice(
         "look_ahead",
-        ("look_ahead", "reuse"),
+        ConfidenceGradient,
         "where the non-fuzzy gradient comes from: after the pseudo-step (Eqs. 8-10), or reused from line 5",
     )
     directional_derivative: DirectionalDerivative = _choice(
         "one_sided",
-        ("one_sided", "forward_mode"),
+        DirectionalDerivative,
         "how the logits' change along that gradient is found: a forward at shifted weights, or forward-mode AD",
     )
 

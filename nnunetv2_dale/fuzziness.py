@@ -98,7 +98,7 @@ def patch_entropy(images: Tensor, patch: Sequence[int], entropy_bins: int = 32) 
     counts.scatter_add_(2, cell, torch.ones((), device=images.device).expand(cell.shape))
     counts = counts.view(batch, channels, patches, entropy_bins)
     probabilities = counts / counts.sum(dim=3, keepdim=True)
-    entropy = torch.special.entr(probabilities).sum(dim=3)
+    entropy: Tensor = torch.special.entr(probabilities).sum(dim=3)
     return entropy.mean(dim=1, keepdim=True).view(batch, 1, *grid)
 
 
@@ -215,7 +215,8 @@ def _patch_sum(values: Tensor, patch: Sequence[int]) -> Tensor:
     padding = [amount for size, step in zip(spatial, patch, strict=True) for amount in (-size % step, 0)][::-1]
     cells = functional.pad(values, padding)
     for axis, step in enumerate(patch):
-        cells = cells.unflatten(2 + axis, (-1, step)).sum(dim=3 + axis)
+        before, after = cells.shape[: 2 + axis], cells.shape[3 + axis :]
+        cells = cells.reshape(*before, -1, step, *after).sum(dim=3 + axis)
     return cells
 
 

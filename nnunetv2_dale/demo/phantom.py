@@ -1,0 +1,172 @@
+"""A CT-like abdomen in Hounsfield units, with true labels and the noisy ones a reader might have drawn.
+
+Everything is a pure function of a seed. `make_phantom` makes one case in memory; `write_phantom_dataset` writes as many
+as wanted as an nnU-Net raw dataset, with nothing to download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from batchgenerators.utilities.file_and_folder_operations import save_json
+from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
+from scipy.ndimage import gaussian_filter
+
+from nnunetv2_dale.atomic_output import new_folder
+from nnunetv2_dale.demo.anatomy import LABELS, draw_patient
+from nnunetv2_dale.demo.boundary_noise import move_boundaries
+from nnunetv2_dale.demo.implicit_shapes import FloatArray
+
+DEFAULT_SHAPE = (24, 96, 128)
+DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """One case; all arrays are (z, y, x)."""
+
+    image_hu: npt.NDArray[np.int16]  # air is about -1000, bone up to about 500
+    clean_label: npt.NDArray[np.uint8]  # the truth, values of `anatomy.LABELS`
+    noisy_label: npt.NDArray[np.uint8]  # the truth with moved boundaries, for training
+    spacing_mm: tuple[float, float, float]  # of z, y and x
+
+
+def make_phantom(
+    seed: int | Sequence[int],
+    shape: Sequence[int] = DEFAULT_SHAPE,
+    spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
+    noise_hu: float = 14.0,
+    boundary_noise_mm: float = 2.5,
+) -> Phantom:
+    """Make one case.
+
+    The anatomy is stretched to fill the grid, so small grids hold every class too.
+
+    Args:
+        seed: equal seeds (and equal other arguments) give equal cases.
+        shape: voxels along z, y and x; at least 8 x 32 x 32, so that every class has room.
+        spacing_mm: distance of voxels along z, y and x.
+        noise_hu: standard deviation of the image noise in the middle of the body.
+        boundary_noise_mm: how far organ boundaries wander in the noisy labels (standard deviation); those of lesions
+            wander further, by as much as their edges are gradual. 0 leaves the labels clean.
+    Raises:
+        ValueError: a grid too small, or a spacing that is not positive.
+    """
+    if len(shape) != 3 or any(size < least for size, least in zip(shape, (8, 32, 32), strict=True)):
+        raise ValueError(f"a phantom needs a shape (z, y, x) of at least (8, 32, 32) voxels, got {tuple(shape)}")
+    if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
+        raise ValueError(f"spacing must be three positive distances in mm (z, y, x), got {tuple(spacing_mm)}")
+    if noise_hu < 0 or boundary_noise_mm < 0:
+        raise ValueError(f"noise cannot be negative, got {noise_hu} HU and {boundary_noise_mm} mm")
+    anatomy_rng, scanner_rng, reader_rng = np.random.default_rng(seed).spawn(3)
+    patient = draw_patient(shape, anatomy_rng)
+    spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
+    noisy = patient.label
+    if boundary_noise_mm > 0:
+        wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / 0.03)
+        noisy = move_boundaries(patient.label, spacing, wander_mm, reader_rng)
+    return Phantom(scan(patient.image_hu, noise_hu, scanner_rng), patient.label, noisy, spacing)
+
+
+def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """What a scanner makes of the anatomy: blur in all directions, then noise with the grain of a reconstruction kernel.
+
+    Args:
+        anatomy_hu: (z, y, x).
+        noise_hu: standard deviation in the middle of the field; it falls to half of that towards the rim.
+        rng: where the noise comes from.
+    """
+    blurred = gaussian_filter(anatomy_hu, sigma=(0.45, 0.6, 0.6))
+    white = rng.standard_normal(anatomy_hu.shape, dtype=np.float32)
+    grain = gaussian_filter(white, (0, 0.6, 0.6)) - 0.5 * gaussian_filter(white, (0, 1.8, 1.8))
+    y, x = (np.linspace(-1, 1, size, dtype=np.float32) for size in anatomy_hu.shape[1:])
+    towards_the_middle = 0.5 + 0.5 * np.exp(-2 * (y[:, None] ** 2 + x[None, :] ** 2))
+    noisy = blurred + noise_hu * towards_the_middle * grain / grain.std()
+    image: npt.NDArray[np.int16] = np.clip(np.rint(noisy), -1024, 3071).astype(np.int16)
+    return image
+
+
+def write_phantom_dataset(
+    folder: Path,
+    *,
+    dataset_id: int = 998,
+    name: str = "DalePhantom",
+    training_cases: int = 10,
+    test_cases: int = 4,
+    seed: int = 0,
+    shape: Sequence[int] = DEFAULT_SHAPE,
+    spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
+    noise_hu: float = 14.0,
+    boundary_noise_mm: float = 2.5,
+    overwrite: bool = False,
+    on_case: Callable[[str], None] = lambda case: None,
+) -> Path:
+    """Write an nnU-Net raw dataset of phantoms, complete or not at all.
+
+    `imagesTr`, `labelsTr` (noisy), `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth, for judging.
+    Case k is the same whatever the number of cases.
+
+    Args:
+        folder: nnU-Net's raw folder; the dataset becomes the sub-folder `DatasetXXX_Name` of it.
+        training_cases, test_cases: how many; test cases may be 0.
+        seed, shape, spacing_mm, noise_hu, boundary_noise_mm: see `make_phantom`.
+        overwrite: replace a dataset that is there already.
+        on_case: called with each case's name when it is written, for a progress bar.
+    Returns:
+        the dataset's folder.
+    Raises:
+        UserError: the dataset exists and `overwrite` is off.
+    """
+    target = Path(folder) / f"Dataset{dataset_id:03d}_{name}"
+    with new_folder(target, overwrite) as unfinished:
+        for index in range(training_cases + test_cases):
+            phantom = make_phantom((seed, index), shape, spacing_mm, noise_hu, boundary_noise_mm)
+            case = f"phantom_{index:03d}"
+            for sub_folder, array in _files_of(phantom, is_training=index < training_cases).items():
+                suffix = "_0000" if sub_folder.startswith("images") else ""
+                _write_nifti(unfinished / sub_folder / f"{case}{suffix}.nii.gz", array, phantom.spacing_mm)
+            on_case(case)
+        generate_dataset_json(
+            str(unfinished),
+            channel_names={0: "CT"},
+            labels=LABELS,
+            num_training_cases=training_cases,
+            file_ending=".nii.gz",
+            dataset_name=name,
+            description="Synthetic abdominal CT with moved label boundaries; the truth is in labelsTr_clean and labelsTs.",
+            license="CC0-1.0",
+            converted_by="nnunetv2_dale.demo.phantom",
+        )
+        save_json(
+            {
+                "seed": seed,
+                "shape": [int(size) for size in shape],
+                "spacing_mm": [float(distance) for distance in spacing_mm],
+                "noise_hu": noise_hu,
+                "boundary_noise_mm": boundary_noise_mm,
+            },
+            str(unfinished / "phantom.json"),
+        )
+    return target
+
+
+def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.int16] | npt.NDArray[np.uint8]]:
+    if is_training:
+        return {
+            "imagesTr": phantom.image_hu,
+            "labelsTr": phantom.noisy_label,
+            "labelsTr_clean": phantom.clean_label,
+        }
+    return {"imagesTs": phantom.image_hu, "labelsTs": phantom.clean_label}
+
+
+def _write_nifti(path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], spacing_mm: Sequence[float]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing([float(value) for value in reversed(spacing_mm)])
+    sitk.WriteImage(image, str(path), useCompression=True)

@@ -1,0 +1,41 @@
+"""Build time only: the `build_py` command named in setup.cfg, which puts the start-up file of `discovery` into the wheel.
+
+setuptools loads this module by its path before the package can be imported, so it imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools.command.build_py import build_py
+
+START_UP_FILE = "nnunetv2_dale.pth"
+# Python executes a line of a .pth file that starts with "import". `try` needs lines of its own, hence the `exec`: an error
+# here would print a traceback at every start of Python, so finding trainers is all that may fail.
+START_UP_LINE = (
+    "import os; os.environ.get('NNUNETV2_DALE_NO_AUTODISCOVERY') or exec("
+    r'"try:\n from nnunetv2_dale.discovery import append_trainer_folder\n append_trainer_folder()\n'
+    r'except Exception:\n pass")'
+    "\n"
+)
+
+
+class BuildWithDiscovery(build_py):
+    """`build_py` that also writes `nnunetv2_dale.pth` at the top of the wheel, editable or not."""
+
+    def run(self) -> None:
+        """Build the packages, then write the start-up file where `pip` will unpack it into site-packages."""
+        super().run()
+        if not self.dry_run:
+            self._start_up_file().parent.mkdir(parents=True, exist_ok=True)
+            self._start_up_file().write_text(START_UP_LINE, encoding="utf-8")
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """List what `run` writes, so that an install that records its files knows about the start-up file too."""
+        outputs = list(super().get_outputs(include_bytecode))
+        return outputs if self.editable_mode else [*outputs, str(self._start_up_file())]
+
+    def _start_up_file(self) -> Path:
+        # An editable wheel is made of `install_lib`; what is written to `build_lib` stays behind.
+        root = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
+        return Path(root) / START_UP_FILE

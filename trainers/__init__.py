@@ -1,0 +1,1 @@
+"""What nnU-Net scans for trainers: see `nnunetv2_dale_trainers`. Nothing in the library imports this package."""

@@ -35,7 +35,7 @@ class Patient:
 
     image_hu: FloatArray  # (z, y, x)
     label: npt.NDArray[np.uint8]  # (z, y, x), values of LABELS: the truth
-    lesion_edge: FloatArray  # (z, y, x): width of the nearest lesion's gradual boundary, in units of the field's half width
+    lesion_edge: FloatArray  # (z, y, x): width of the gradual boundary near a lesion (field = 2), else 0
 
 
 def draw_patient(shape: Sequence[int], rng: np.random.Generator) -> Patient:
@@ -62,8 +62,9 @@ def draw_patient(shape: Sequence[int], rng: np.random.Generator) -> Patient:
 
 def _paint_trunk(image: FloatArray, grid: Coordinates, at: Coordinates, rng: np.random.Generator) -> None:
     """Table, skin, fat, the muscular wall with its ribs, and the fat between the organs."""
-    table = np.abs(grid.y - 0.745 + 0.12 * np.square(grid.x)) - 0.010
-    paint(image, intersection(table, np.abs(grid.x) - 0.70), -20.0, width=0.005)
+    table: FloatArray = np.abs(grid.y - 0.745 + 0.12 * np.square(grid.x)) - np.float32(0.010)
+    table_edges: FloatArray = np.abs(grid.x) - np.float32(0.70)
+    paint(image, intersection(table, table_edges), -20.0, width=0.005)
     fat = rng.uniform(0.06, 0.12)
     body = intersection(ellipsoid(at, (0, 0, 0), (0.91, 0.68, np.inf)), at.y - 0.625)
     paint(image, body, 10.0)
@@ -177,7 +178,7 @@ def _paint_lesions(
     """Two to four dark lesions in the liver, each with its own gradual edge.
 
     Returns:
-        the lesions as one implicit shape, and for each voxel the edge width of the lesion nearest to it.
+        the lesions as one implicit shape, and for each voxel near one its edge width, elsewhere 0.
     """
     nearest = np.full(image.shape, np.inf, dtype=np.float32)
     edge = np.zeros(image.shape, dtype=np.float32)
@@ -193,4 +194,4 @@ def _paint_lesions(
         paint(image, inside_liver, rng.normal(42, 7), width=width)
         edge = np.where(lesion < nearest, np.float32(width), edge)
         nearest = np.minimum(nearest, inside_liver)
-    return nearest, edge
+    return nearest, np.where(nearest < 0.1, edge, np.float32(0))

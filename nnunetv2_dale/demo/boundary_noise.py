@@ -1,4 +1,4 @@
-"""Labels as a hurried reader would draw them: boundaries in slightly the wrong place, most where they are hard to see."""
+"""Labels as a hurried reader would draw them: boundaries a little off, most where they are hard to see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 LabelArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
-WIGGLE_MM = 12.0  # length along the boundary over which the drawn line wanders
+WIGGLE_MM = 16.0  # length along the boundary over which the drawn line wanders
 
 
 def move_boundaries(
@@ -47,7 +47,7 @@ def move_boundaries(
 
 
 def _signed_distance_mm(inside: npt.NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> FloatArray:
-    """Distance from the boundary of a 2D mask, negative inside, half a pixel at the first pixel; infinite without a mask."""
+    """Distance in mm from the boundary of a 2D mask, negative inside; infinite where the mask is empty."""
     if not inside.any():
         return np.full(inside.shape, np.inf, dtype=np.float32)
     outside = distance_transform_edt(~inside, sampling=spacing_mm)
@@ -58,7 +58,7 @@ def _signed_distance_mm(inside: npt.NDArray[np.bool_], spacing_mm: tuple[float, 
 
 
 def _smooth_field(shape: Sequence[int], in_plane_mm: tuple[float, ...], rng: np.random.Generator) -> FloatArray:
-    """Gaussian field of mean 0 and standard deviation 1, smooth over `WIGGLE_MM` in-plane and over one slice in depth."""
+    """Gaussian field of mean 0 and standard deviation 1, smooth over `WIGGLE_MM` in-plane and about a slice deep."""
     sigma = (0.7, *(WIGGLE_MM / 2 / value for value in in_plane_mm))
     field = gaussian_filter(rng.standard_normal(tuple(shape), dtype=np.float32), sigma, mode="wrap")
     standardised: FloatArray = (field - field.mean()) / max(float(field.std()), 1e-6)

@@ -40,7 +40,7 @@ class Coordinates:
         return cls(x, y, z)
 
     def bent(self, rng: np.random.Generator, amplitude: float, waves: int = 6) -> Coordinates:
-        """The same voxels after a smooth in-plane displacement made of a few random waves: no two patients are alike."""
+        """The same voxels after a smooth in-plane displacement of a few random waves: no two patients are alike."""
         moved = []
         for axis in (self.x, self.y):
             displacement = np.zeros_like(axis)
@@ -72,7 +72,8 @@ def tube(at: Coordinates, start: Sequence[float], end: Sequence[float], radius: 
     along = sum(o * d for o, d in zip(offset, direction, strict=True)) / max(float(direction @ direction), 1e-9)
     along = np.clip(along, 0, 1)
     squared = sum(np.square(o - along * d) for o, d in zip(offset, direction, strict=True))
-    return (np.sqrt(squared) - radius).astype(np.float32)
+    shape: FloatArray = (np.sqrt(squared) - radius).astype(np.float32)
+    return shape
 
 
 def union(*shapes: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+import SimpleITK
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from scipy.ndimage import gaussian_filter
@@ -24,6 +24,7 @@ from nnunetv2_dale.demo.implicit_shapes import FloatArray
 
 DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
+LESION_EDGE_DOUBLING = 0.012  # edge width (of the half field) at which the boundary of a lesion wanders twice as far
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def make_phantom(
     shape: Sequence[int] = DEFAULT_SHAPE,
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
     noise_hu: float = 14.0,
-    boundary_noise_mm: float = 2.5,
+    boundary_noise_mm: float = 1.8,
 ) -> Phantom:
     """Make one case.
 
@@ -68,13 +69,13 @@ def make_phantom(
     spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
     noisy = patient.label
     if boundary_noise_mm > 0:
-        wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / 0.03)
+        wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / LESION_EDGE_DOUBLING)
         noisy = move_boundaries(patient.label, spacing, wander_mm, reader_rng)
     return Phantom(scan(patient.image_hu, noise_hu, scanner_rng), patient.label, noisy, spacing)
 
 
 def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """What a scanner makes of the anatomy: blur in all directions, then noise with the grain of a reconstruction kernel.
+    """What a scanner makes of the anatomy: blur in all directions, then noise with the grain of a reconstruction.
 
     Args:
         anatomy_hu: (z, y, x).
@@ -102,13 +103,13 @@ def write_phantom_dataset(
     shape: Sequence[int] = DEFAULT_SHAPE,
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
     noise_hu: float = 14.0,
-    boundary_noise_mm: float = 2.5,
+    boundary_noise_mm: float = 1.8,
     overwrite: bool = False,
     on_case: Callable[[str], None] = lambda case: None,
 ) -> Path:
     """Write an nnU-Net raw dataset of phantoms, complete or not at all.
 
-    `imagesTr`, `labelsTr` (noisy), `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth, for judging.
+    `imagesTr`, `labelsTr` (noisy) and `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth.
     Case k is the same whatever the number of cases.
 
     Args:
@@ -138,7 +139,7 @@ def write_phantom_dataset(
             num_training_cases=training_cases,
             file_ending=".nii.gz",
             dataset_name=name,
-            description="Synthetic abdominal CT with moved label boundaries; the truth is in labelsTr_clean and labelsTs.",
+            description="Synthetic abdominal CT; labelsTr has moved boundaries, labelsTr_clean and labelsTs the truth.",
             license="CC0-1.0",
             converted_by="nnunetv2_dale.demo.phantom",
         )
@@ -167,6 +168,6 @@ def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.i
 
 def _write_nifti(path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], spacing_mm: Sequence[float]) -> None:
     path.parent.mkdir(exist_ok=True)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing([float(value) for value in reversed(spacing_mm)])
-    sitk.WriteImage(image, str(path), useCompression=True)
+    image = SimpleITK.GetImageFromArray(array)
+    image.SetSpacing([float(value) for value in reversed(spacing_mm)])  # type: ignore[no-untyped-call]
+    SimpleITK.WriteImage(image, str(path), useCompression=True)

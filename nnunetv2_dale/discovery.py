@@ -1,11 +1,10 @@
 """How stock nnU-Net finds our trainers: their folder joins `nnUNet_extTrainer` when Python starts.
 
-nnU-Net looks for trainers it does not ship in the folders named by the environment variable `nnUNet_extTrainer`. A `.pth`
-file in the wheel (see `discovery_build`) calls `append_trainer_folder` at the start of every interpreter of the
-environment, so console scripts, spawned workers and cluster jobs all find them. That start must stay fast: nothing is
-imported here that Python has not already loaded by then (no pathlib, no typing).
+nnU-Net looks for trainers it does not ship in the folders named by the environment variable `nnUNet_extTrainer`. A
+`.pth` file in the wheel (see `discovery_build`) calls `append_trainer_folder` at the start of every interpreter of the
+environment, so console scripts, spawned workers and cluster jobs all find them. That start must stay fast: only `os` is
+imported, which Python has loaded by then (pathlib or typing would cost milliseconds).
 """
-# ruff: noqa: PTH - importing pathlib would cost every interpreter start several milliseconds
 
 from __future__ import annotations
 
@@ -40,9 +39,9 @@ def trainer_folder(library: str | None = None) -> str | None:
 def append_trainer_folder(environment: MutableMapping[str, str] = os.environ) -> None:
     """Append our trainers to `nnUNet_extTrainer`, after whatever the user has put there.
 
-    Nothing changes when the folder is listed already (as in a child process), when `NNUNETV2_DALE_NO_AUTODISCOVERY` is set
-    to anything but an empty string, or when there is no folder to append. The trainers of another environment's copy
-    (inherited from a parent process) stay, but behind ours, so that trainers and library are of one version.
+    Nothing changes when the folder is listed already (as in a child process), when `NNUNETV2_DALE_NO_AUTODISCOVERY` is
+    set to anything but an empty string, or when there is no folder to append. The trainers of another environment's
+    copy (inherited from a parent process) stay, but behind ours, so that trainers and library are of one version.
 
     Args:
         environment: the variables to change.

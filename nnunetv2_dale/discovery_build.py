@@ -1,4 +1,4 @@
-"""Build time only: the `build_py` command named in setup.cfg, which puts the start-up file of `discovery` into the wheel.
+"""Build time only: the `build_py` command of setup.cfg, which puts the start-up file of `discovery` into the wheel.
 
 setuptools loads this module by its path before the package can be imported, so it imports nothing of the package.
 """
@@ -6,12 +6,14 @@ setuptools loads this module by its path before the package can be imported, so 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from setuptools.command.build_py import build_py
+from setuptools.command.install import install
 
 START_UP_FILE = "nnunetv2_dale.pth"
-# Python executes a line of a .pth file that starts with "import". `try` needs lines of its own, hence the `exec`: an error
-# here would print a traceback at every start of Python, so finding trainers is all that may fail.
+# Python executes a line of a .pth file that starts with "import". An error there would print a traceback at every start
+# of Python, also of programs that have nothing to do with nnU-Net; `try` needs lines of its own, hence the `exec`.
 START_UP_LINE = (
     "import os; os.environ.get('NNUNETV2_DALE_NO_AUTODISCOVERY') or exec("
     r'"try:\n from nnunetv2_dale.discovery import append_trainer_folder\n append_trainer_folder()\n'
@@ -26,9 +28,8 @@ class BuildWithDiscovery(build_py):
     def run(self) -> None:
         """Build the packages, then write the start-up file where `pip` will unpack it into site-packages."""
         super().run()
-        if not self.dry_run:
-            self._start_up_file().parent.mkdir(parents=True, exist_ok=True)
-            self._start_up_file().write_text(START_UP_LINE, encoding="utf-8")
+        self._start_up_file().parent.mkdir(parents=True, exist_ok=True)
+        self._start_up_file().write_text(START_UP_LINE, encoding="utf-8")
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """List what `run` writes, so that an install that records its files knows about the start-up file too."""
@@ -37,5 +38,5 @@ class BuildWithDiscovery(build_py):
 
     def _start_up_file(self) -> Path:
         # An editable wheel is made of `install_lib`; what is written to `build_lib` stays behind.
-        root = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
-        return Path(root) / START_UP_FILE
+        unpacked_wheel = str(cast(install, self.get_finalized_command("install")).install_lib)
+        return Path(unpacked_wheel if self.editable_mode else self.build_lib) / START_UP_FILE

@@ -1,7 +1,7 @@
 """Trainers of a few seconds, for tests that run nnU-Net's real commands on the CPU.
 
-Used by naming this folder in ``nnUNet_extTrainer``. The module's name is unique on ``sys.path``, as nnU-Net's search requires,
-and nothing may pickle these classes: nnU-Net drops the modules of a scanned folder from ``sys.modules``.
+Used by naming this folder in ``nnUNet_extTrainer``. The module's name is unique on ``sys.path``, as nnU-Net's search
+requires, and nothing may pickle these classes: nnU-Net drops the modules of a scanned folder from ``sys.modules``.
 """
 
 import torch
@@ -11,14 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 class nnUNetTrainer_short(nnUNetTrainer):
     """Plain nnU-Net: 2 epochs of 3 iterations, a checkpoint after each."""
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device: torch.device) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = 2
         self.num_iterations_per_epoch = 3
@@ -27,16 +20,9 @@ class nnUNetTrainer_short(nnUNetTrainer):
 
 
 class nnUNetTrainer_long(nnUNetTrainer_short):
-    """The same with epochs enough to be killed in the middle of one."""
+    """The same with epochs enough to be killed in the middle."""
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device: torch.device) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = 40
 

@@ -1,0 +1,58 @@
+# make demo · make test · make check — each makes its own virtual environment first and installs the package into it.
+# VENV=folder and PYTHON=interpreter choose where and with what; PYTEST_ARGS, DEMO_ARGS go to the commands.
+
+VENV ?= .venv
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2 --dist loadfile
+DEMO_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed-for
+# Two tests run side by side: more threads in each would only get in each other's way.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test check lint format types clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
+	@echo "make test    all tests"
+	@echo "make check   lint, format, types"
+	@echo "make clean   remove $(VENV) and what tools cached"
+
+demo: $(INSTALLED)-demo
+	$(BIN)/nnUNetv2_dale_demo $(DEMO_ARGS)
+
+test: $(INSTALLED)-development
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint format types
+
+lint: $(INSTALLED)-development
+	$(BIN)/ruff check .
+
+format: $(INSTALLED)-development
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)-development
+	$(BIN)/mypy
+	$(BIN)/mypy trainers preprocessing
+
+# What an environment was installed from: it is installed again when one of these changes, not when the code does.
+SOURCES := setup.cfg pyproject.toml nnunetv2_dale/discovery_build.py
+
+$(INSTALLED)-demo: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --editable .
+	@touch $@
+
+$(INSTALLED)-development: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --editable ".[test,dev]"
+	@touch $@ $(INSTALLED)-demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, $(PYTHON) is " \
+	    + sys.version.split()[0] + "; name another one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf "$(VENV)" build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""How every command of this package ends: one sentence on stderr and an exit code, never a traceback for a user's mistake."""
+"""How every command of this package ends: an exit code and, for a user's mistake, one sentence and no traceback."""
 
 from __future__ import annotations
 

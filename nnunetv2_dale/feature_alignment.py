@@ -1,0 +1,204 @@
+"""Alignment of the fuzzy view's class-wise feature Gaussians with those of the non-fuzzy view (Eqs. 12–14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# Added to the diagonal relative to the mean variance, for numerics only: keeps eigenvalues off 0, where the gradient
+# of a square root is infinite. Not Eq. 13's ε, which multiplies a matrix of ones.
+_RIDGE = 1e-4
+
+
+@dataclass(frozen=True)
+class ClassGaussians:
+    """One Gaussian per class of the features of its voxels."""
+
+    mean: Tensor  # (K, C)
+    covariance: Tensor  # (K, C, C); zeros for a class of fewer than 2 voxels
+    voxels: Tensor  # (K,) how many voxels each was estimated from
+
+    def detach(self) -> ClassGaussians:
+        return ClassGaussians(self.mean.detach(), self.covariance.detach(), self.voxels)
+
+
+class FeatureTap:
+    """Keeps the input of the segmentation head at each training forward: the features F of Eq. 12.
+
+    Args:
+        network: the plain module (found through `torch.compile` and DDP by the caller). The head is
+            `network.decoder.seg_layers[-1]`, nnU-Net's full-resolution one.
+        head: the module to listen to instead, for other networks.
+    Raises:
+        ValueError: the network has no such head; the message names its class and the attribute looked for.
+    """
+
+    def __init__(self, network: nn.Module, head: nn.Module | None = None) -> None:
+        self.features: Tensor | None = None
+        self._handle = (head or segmentation_head(network)).register_forward_pre_hook(self._keep)
+
+    def take(self) -> Tensor:
+        """The features of the last forward, (B, C, *S); forgotten here, so that their memory can go."""
+        if self.features is None:
+            raise RuntimeError("no features: the segmentation head has not run since the last take")
+        features, self.features = self.features, None
+        return features
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if module.training:
+            self.features = inputs[0]
+
+
+def segmentation_head(network: nn.Module) -> nn.Module:
+    """`network.decoder.seg_layers[-1]`; a ValueError that says what was looked for where there is none."""
+    heads = getattr(getattr(network, "decoder", None), "seg_layers", None)
+    if not isinstance(heads, nn.ModuleList) or len(heads) == 0:
+        raise ValueError(
+            f"DALE's alignment needs the segmentation head of the network, looked for as decoder.seg_layers[-1] in "
+            f'{type(network).__name__}, which has none; set "alignment_weight" to 0 to train without the alignment'
+        )
+    return heads[-1]
+
+
+def class_gaussians(
+    features: Tensor,
+    labels: Tensor,
+    selected: Tensor,
+    num_classes: int,
+    max_voxels: int,
+    regions: bool = False,
+    generator: torch.Generator | None = None,
+) -> ClassGaussians:
+    """Mean and covariance of the features of each class (Eq. 12), from at most `max_voxels` random voxels of it.
+
+    Args:
+        features: (B, C, *S); statistics in float32 at least.
+        labels: (B, 1, *S) label map, or (B, R, *S) region targets.
+        selected: (B, 1, *S) bool: the voxels to use.
+        num_classes: K. Label maps: a voxel belongs to the class of its label. Regions: K = R + 1, and a voxel belongs
+            to every region that covers it or, where none does, to class R.
+        generator: for the choice of voxels; on the features' device.
+    Returns:
+        Gaussians differentiable in `features`; classes without voxels have mean and covariance 0.
+    """
+    voxel, counted = _voxels_of_each_class(
+        _class_of_each_entry(labels, selected, num_classes, regions),
+        selected.numel(),
+        num_classes,
+        max_voxels,
+        generator,
+    )
+    spatial_size = features[0, 0].numel()
+    sample = features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size]  # (K, n, C)
+    sample = sample.to(torch.promote_types(features.dtype, torch.float32))
+    weight = counted.to(sample.dtype).unsqueeze(2)
+    voxels = weight.sum(dim=1)
+    mean = (sample * weight).sum(dim=1) / voxels.clamp_min(1)
+    centred = (sample - mean.unsqueeze(1)) * weight
+    covariance = centred.transpose(1, 2) @ centred / (voxels - 1).clamp_min(1).unsqueeze(2)
+    return ClassGaussians(mean, covariance, voxels.squeeze(1))
+
+
+def perturbed(
+    gaussians: ClassGaussians, covariance_noise: float, generator: torch.Generator | None = None
+) -> ClassGaussians:
+    """Σ + ε·𝟏𝟏ᵀ per class (Eq. 13): a matrix of ones, not the identity.
+
+    ε is uniform in [0, covariance_noise × mean variance of the class], one draw per class.
+    """
+    classes = gaussians.mean.shape[0]
+    draw = torch.rand(classes, generator=generator, device=gaussians.mean.device, dtype=gaussians.mean.dtype)
+    epsilon = draw * covariance_noise * _mean_variance(gaussians.covariance).detach()
+    return ClassGaussians(gaussians.mean, gaussians.covariance + epsilon.view(-1, 1, 1), gaussians.voxels)
+
+
+def squared_wasserstein(a: ClassGaussians, b: ClassGaussians) -> Tensor:
+    """The squared 2-Wasserstein (Bures) distance of each pair of Gaussians (Eq. 14), (K,).
+
+    |μ_a − μ_b|² + tr Σ_a + tr Σ_b − 2 tr (Σ_a^½ Σ_b Σ_a^½)^½, the last trace as Σ √eigvalsh(S Σ_b S), S = Σ_a^½.
+
+    `a` is the reference: no gradient flows through S. The gradient in `b` is finite also at repeated eigenvalues, where
+    the gradient of a matrix root taken through `eigh` is NaN.
+    """
+    values, vectors = torch.linalg.eigh(a.covariance.detach())
+    root = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
+    product = root @ b.covariance @ root
+    eigenvalues = torch.linalg.eigvalsh((product + product.mT) / 2)
+    tiny = torch.finfo(eigenvalues.dtype).tiny
+    cross = torch.where(eigenvalues > tiny, eigenvalues.clamp_min(tiny).sqrt(), 0.0).sum(dim=1)
+    return (a.mean - b.mean).square().sum(dim=1) + _trace(a.covariance) + _trace(b.covariance) - 2 * cross
+
+
+def alignment_loss(
+    non_fuzzy: ClassGaussians,
+    fuzzy: ClassGaussians,
+    min_voxels: int,
+    covariance_noise: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """L_W: the sum over classes of the squared Wasserstein distance, fuzzy to non-fuzzy (Eqs. 13–14).
+
+    A class with fewer than `min_voxels` voxels on either side is left out; 0 without any class. The non-fuzzy side is
+    detached, the fuzzy side is not. ε of Eq. 13 is drawn per class and side.
+    """
+    enough = (non_fuzzy.voxels >= min_voxels) & (fuzzy.voxels >= min_voxels)
+    reference = _with_ridge(_only(perturbed(non_fuzzy.detach(), covariance_noise, generator), enough))
+    moving = _with_ridge(_only(perturbed(fuzzy, covariance_noise, generator), enough))
+    return torch.where(enough, squared_wasserstein(reference, moving), 0.0).sum()
+
+
+def _class_of_each_entry(labels: Tensor, selected: Tensor, num_classes: int, regions: bool) -> Tensor:
+    """The class of each voxel, or of each (region, voxel) pair, flattened; `num_classes` where it is in none."""
+    if not regions:
+        return torch.where(selected, labels.long(), num_classes).flatten()
+    covered = labels != 0
+    member = torch.cat([covered, ~covered.any(dim=1, keepdim=True)], dim=1) & selected
+    classes = torch.arange(num_classes, device=labels.device).view(-1, *[1] * (labels.ndim - 1))
+    return torch.where(member.movedim(1, 0), classes, num_classes).flatten()
+
+
+def _voxels_of_each_class(
+    class_of_entry: Tensor, voxels: int, num_classes: int, max_voxels: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """At most `max_voxels` random voxels per class: indices into the flattened batch and which of them count, (K, n).
+
+    One sort of (class + random number) puts every class's voxels side by side in random order; no boolean indexing,
+    whose result size the host would have to wait for.
+    """
+    entries, device = class_of_entry.numel(), class_of_entry.device
+    shuffle = torch.rand(entries, generator=generator, device=device, dtype=torch.float64)
+    key, order = (class_of_entry + shuffle).sort()
+    bounds = torch.searchsorted(key, torch.arange(num_classes + 1, device=device, dtype=key.dtype))
+    position = bounds[:-1, None] + torch.arange(min(max_voxels, entries), device=device)
+    counted = position < bounds[1:, None]
+    return order[position.clamp_max(entries - 1)] % voxels, counted
+
+
+def _only(gaussians: ClassGaussians, kept: Tensor) -> ClassGaussians:
+    """Standard Gaussians in place of the classes left out, so that their gradient is 0 instead of NaN."""
+    identity = torch.eye(gaussians.mean.shape[1], device=kept.device, dtype=gaussians.mean.dtype)
+    return ClassGaussians(
+        torch.where(kept[:, None], gaussians.mean, 0.0),
+        torch.where(kept[:, None, None], gaussians.covariance, identity),
+        gaussians.voxels,
+    )
+
+
+def _with_ridge(gaussians: ClassGaussians) -> ClassGaussians:
+    channels = gaussians.mean.shape[1]
+    size = _RIDGE * _mean_variance(gaussians.covariance).detach() + torch.finfo(gaussians.mean.dtype).eps
+    ridge = size.view(-1, 1, 1) * torch.eye(channels, device=size.device, dtype=size.dtype)
+    return ClassGaussians(gaussians.mean, gaussians.covariance + ridge, gaussians.voxels)
+
+
+def _mean_variance(covariance: Tensor) -> Tensor:
+    return _trace(covariance) / covariance.shape[1]
+
+
+def _trace(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=1, dim2=2).sum(dim=1)

@@ -1,0 +1,170 @@
+"""nnU-Net's compound loss (Dice + cross-entropy) with soft label masks and voxel weights (L in Eqs. 1, 2, 8 and 15).
+
+With mask and weight 1 it is exactly nnU-Net's `DC_and_CE_loss` (label maps, background left out of the Dice) or
+`DC_and_BCE_loss` (regions) with `MemoryEfficientSoftDiceLoss`, inside its deep-supervision weighting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional
+
+Outputs = Tensor | Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class MaskedLoss:
+    """L = cross-entropy − soft Dice, of soft labels and weighted voxels.
+
+    A voxel weight w is a factor in the cross-entropy and the voxel weight of all three sums of the Dice (nnU-Net's
+    `loss_mask`). A label mask M turns the target of a foreground voxel into probability M for its class and 1 − M for
+    background (label maps: `M·nll[class] + (1 − M)·nll[background]`), or into target × M (regions).
+
+    Ignored voxels count nowhere; a batch of nothing else has cross-entropy 0 and Dice 1, both finite.
+    """
+
+    regions: bool = False  # sigmoid outputs and (B, R, *S) targets; otherwise softmax and (B, 1, *S) label maps
+    ignore_label: int | None = None  # label maps: the value to ignore
+    ignore_channel: bool = False  # regions: the last channel of the target marks voxels to ignore
+    batch_dice: bool = False  # Dice over the whole batch (and over all DDP ranks) instead of per sample
+    scale_weights: tuple[float, ...] | None = None  # deep supervision: one weight per resolution, None without it
+    distributed: bool = False  # sum the batch Dice over the ranks of the default process group
+    smooth: float = 1e-5
+
+    def __call__(
+        self, outputs: Outputs, targets: Outputs, label_mask: Tensor | None = None, voxel_weight: Tensor | None = None
+    ) -> Tensor:
+        """The loss, a float32 (or float64) scalar.
+
+        Args:
+            outputs: logits (B, K, *S) or (B, R, *S); under deep supervision a sequence, full resolution first.
+            targets: what goes with each output, in nnU-Net's form.
+            label_mask: M, (B, 1, *S) in [0, 1] at full resolution; None is 1.
+            voxel_weight: w >= 0, (B, 1, *S) at full resolution; None is 1. Coarser resolutions use its mean over the
+                voxels they cover, as for M.
+        Raises:
+            ValueError: outputs, targets and scale weights that do not go together.
+        """
+        if isinstance(outputs, Tensor):
+            outputs, targets = [outputs], [cast(Tensor, targets)]
+        weights = (1.0,) if len(outputs) == 1 else self.scale_weights or (1.0,) * len(outputs)
+        if not len(outputs) == len(targets) == len(weights):
+            raise ValueError(
+                f"expected as many outputs as targets and scale weights, got {len(outputs)}, {len(targets)} "
+                f"and {len(weights)}"
+            )
+        terms = [
+            weight * self._at_one_resolution(logits, target, label_mask, voxel_weight)
+            for weight, logits, target in zip(weights, outputs, targets, strict=True)
+            if weight != 0
+        ]
+        return torch.stack(terms).sum()
+
+    def valid(self, target: Tensor) -> Tensor | None:
+        """(B, 1, *S) bool, False where the target is to be ignored; None when nothing ever is."""
+        if self.ignore_channel:
+            return target[:, -1:] == 0
+        return None if self.ignore_label is None else target != self.ignore_label
+
+    def labels(self, target: Tensor) -> Tensor:
+        """The target without its ignore channel (regions), or with background for ignored voxels (label maps)."""
+        if self.ignore_channel:
+            return target[:, :-1]
+        return target if self.ignore_label is None else torch.where(target != self.ignore_label, target, 0)
+
+    def _at_one_resolution(
+        self, logits: Tensor, target: Tensor, label_mask: Tensor | None, voxel_weight: Tensor | None
+    ) -> Tensor:
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        valid = self.valid(target)
+        labels = self.labels(target)
+        mask = _resized(label_mask, logits)
+        weight = _resized(voxel_weight, logits)
+        if valid is not None:
+            weight = valid.to(logits.dtype) if weight is None else weight * valid
+        if self.regions:
+            return self._region_loss(logits, labels, mask, weight, valid)
+        return self._label_map_loss(logits, labels.long(), mask, weight, valid)
+
+    def _label_map_loss(
+        self, logits: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None, valid: Tensor | None
+    ) -> Tensor:
+        log_probability = logits.log_softmax(dim=1)
+        of_label = log_probability.gather(1, labels)
+        nll = -of_label if mask is None else -(mask * of_label + (1 - mask) * log_probability[:, :1])
+        weighted = nll if weight is None else nll * weight
+        cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1)
+
+        label_weight = weight if mask is None else _times(mask, weight)
+        in_label = of_label.exp()
+        intersection = _sum_per_label(_times(in_label, label_weight), labels, logits.shape[1])
+        reference = _sum_per_label(_times(torch.ones_like(in_label), label_weight), labels, logits.shape[1])
+        predicted = _spatial_sum(_times(log_probability[:, 1:].exp(), weight))
+        return cross_entropy - self._dice(intersection[:, 1:], predicted, reference[:, 1:])
+
+    def _region_loss(
+        self, logits: Tensor, regions: Tensor, mask: Tensor | None, weight: Tensor | None, valid: Tensor | None
+    ) -> Tensor:
+        soft_target = _times(regions.to(logits.dtype), mask)
+        weighted = _times(functional.binary_cross_entropy_with_logits(logits, soft_target, reduction="none"), weight)
+        # nnU-Net divides by the number of voxels, not of voxels times regions, when there is an ignore label
+        cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1e-8)
+
+        probability = _times(logits.sigmoid(), weight)
+        intersection, predicted = _spatial_sum(probability * soft_target), _spatial_sum(probability)
+        return cross_entropy - self._dice(intersection, predicted, _spatial_sum(_times(soft_target, weight)))
+
+    def _dice(self, intersection: Tensor, predicted: Tensor, reference: Tensor) -> Tensor:
+        """Mean soft Dice of (B, K) sums."""
+        if self.batch_dice:
+            sums = torch.stack([intersection, predicted, reference]).sum(dim=1)
+            intersection, predicted, reference = sum_over_ranks(sums) if self.distributed else sums
+        dice: Tensor = (2 * intersection + self.smooth) / (reference + predicted + self.smooth).clamp_min(1e-8)
+        return dice.mean()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum over the ranks of the default process group, differentiable on every rank."""
+    return cast(Tensor, _SumOverRanks.apply(values))
+
+
+def _resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
+    """A (B, 1, *S) map at the resolution of `logits`: each coarse voxel gets the mean of what it covers."""
+    if weight is None or weight.shape[2:] == logits.shape[2:]:
+        return weight
+    return functional.interpolate(weight, size=logits.shape[2:], mode="area")
+
+
+def _times(values: Tensor, factor: Tensor | None) -> Tensor:
+    return values if factor is None else values * factor
+
+
+def _spatial_sum(values: Tensor) -> Tensor:
+    return values.flatten(2).sum(dim=2)
+
+
+def _sum_per_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Sums of (B, 1, *S) values over the voxels of each label, (B, K), without a one-hot tensor."""
+    sums = values.new_zeros(values.shape[0], classes)
+    return sums.scatter_add(1, labels.flatten(1), values.flatten(1))
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """All-reduce (sum) whose gradient is all-reduced too, as nnU-Net's AllGatherGrad followed by a sum."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # one gradient: there is one output
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total

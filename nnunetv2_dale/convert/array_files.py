@@ -1,0 +1,117 @@
+"""Volumes kept as bare arrays (`.h5`, or one `.npz` per slice), which hold no geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from nnunetv2_dale.convert.extras import require
+from nnunetv2_dale.convert.label_values import to_labels
+from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
+from nnunetv2_dale.convert.problems import Problem
+
+_KEYS = ("image", "label")
+Pair = tuple[NDArray[Any], NDArray[Any]]
+Volume = tuple[NDArray[Any], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ArrayFormat:
+    """Arrays named `image` and `label` in the same file, written as `.nii.gz` with a spacing that is given.
+
+    A case is one `.h5` file, or several `.npz` files that are the slices of one volume in order.
+
+    Attributes:
+        label_map: value in the file -> label.
+        spacing_mm: of slices, rows and columns (z, y, x).
+        axes: order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes
+            of equal length are rows and columns and the remaining one counts the slices (zyx where all are equal).
+    """
+
+    label_map: Mapping[int, int]
+    spacing_mm: tuple[float, float, float]
+    axes: str = "zyx"
+
+    def file_ending(self, cases: Sequence[SourceCase]) -> str:
+        """Always `.nii.gz`."""
+        if any(path.suffix == ".h5" for case in cases for path in case.images):
+            require("h5py")
+        return ".nii.gz"
+
+    def num_image_files(self, case: SourceCase) -> int:
+        """One volume."""
+        return 1
+
+    def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
+        """See `CaseFormat.convert`."""
+        problems: list[Problem] = []
+        pairs: list[Volume] = []
+        for path in case.images:
+            try:
+                image, label = read_arrays(path)
+                pairs.append((image, to_labels(label, self.label_map)))
+            except ValueError as error:
+                problems.append(Problem(path, str(error)))
+        shapes = {image.shape for image, _ in pairs}
+        if len(shapes) > 1:
+            problems.append(Problem(case.images[0], f"the slices of {case.name} differ in size: {sorted(shapes)}"))
+        if problems:
+            return problems
+        image, labels = pairs[0] if len(pairs) == 1 else _stacked(pairs)
+        if image.ndim != 3:
+            return [Problem(case.images[0], f"has {image.ndim} axes; 3 are expected")]
+        if targets is not None:
+            order = self._order(image.shape) if case.images[0].suffix == ".h5" else (0, 1, 2)
+            self._write(image.astype(np.float32).transpose(order), targets.images[0])
+            if targets.label is not None:
+                self._write(labels.transpose(order), targets.label)
+        return problems
+
+    def _order(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        if self.axes == "xyz":
+            return (2, 1, 0)
+        if self.axes == "slices" and shape[0] == shape[1] != shape[2]:
+            return (2, 0, 1)
+        return (0, 1, 2)
+
+    def _write(self, array: NDArray[np.generic], target: Path) -> None:
+        volume = SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
+        volume.SetSpacing([float(edge) for edge in self.spacing_mm[::-1]])
+        SimpleITK.WriteImage(volume, str(target), useCompression=True)
+
+
+def _stacked(slices: Sequence[Volume]) -> Volume:
+    return np.stack([image for image, _ in slices]), np.stack([labels for _, labels in slices])
+
+
+def read_arrays(path: Path) -> Pair:
+    """`image` and `label` of an `.h5` or `.npz` file, of equal shape.
+
+    Raises:
+        ValueError: unreadable, an array is missing, shapes differ, or an intensity is not finite.
+    """
+    try:
+        if path.suffix == ".npz":
+            with np.load(path) as archive:
+                arrays = {key: archive[key] for key in _KEYS if key in archive}
+        else:
+            with require("h5py").File(path, "r") as archive:
+                arrays = {key: np.asarray(archive[key]) for key in _KEYS if key in archive}
+    except (OSError, BadZipFile, EOFError, KeyError) as error:
+        raise ValueError(f"cannot be read ({' '.join(str(error).split())})") from error
+    missing = [key for key in _KEYS if key not in arrays]
+    if missing:
+        raise ValueError(f"holds no array named {' and none named '.join(missing)}")
+    image, label = arrays["image"], arrays["label"]
+    if image.shape != label.shape:
+        raise ValueError(f"its label has the shape {label.shape}, its image {image.shape}")
+    if not np.all(np.isfinite(image)):
+        raise ValueError("its image holds values that are not finite")
+    return image, label

@@ -1,0 +1,23 @@
+"""Packages that only the conversion needs: imported when used, with one sentence where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from nnunetv2_dale.command_line import UserError
+
+
+def require(module: str) -> Any:
+    """Import `module`, a package of the `[convert]` extra.
+
+    Raises:
+        UserError: it is not installed; says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = {"PIL": "pillow"}.get(module.split(".")[0], module.split(".")[0])
+        raise UserError(
+            f"this recipe needs {package}, which is not installed; run: pip install 'nnunetv2-dale[convert]'"
+        ) from error

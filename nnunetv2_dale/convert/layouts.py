@@ -1,0 +1,78 @@
+"""Finding the files of a dataset: folders that must be there, images and labels that belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nnunetv2_dale.convert.problems import Problem
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def case_name(text: str) -> str:
+    """`text` as a case identifier: letters, digits, "-" and "_" stay, each run of anything else becomes "_"."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+
+
+def first_folder(candidates: Sequence[Path], problems: list[Problem]) -> Path | None:
+    """The first of `candidates` that is a folder; if none is, the first one is reported as missing."""
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    others = ", ".join(f"or {candidate.name}" for candidate in candidates[1:] if candidate.name != candidates[0].name)
+    problems.append(Problem(candidates[0], " ".join(["folder is missing", others]).strip()))
+    return None
+
+
+def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]) -> dict[str, Path]:
+    """Files of a folder with one of `suffixes` by their name without it; hidden files are skipped.
+
+    Two files of one stem are a problem: which of them is meant cannot be known.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
+        if suffix is None or path.name.startswith(".") or not path.is_file():
+            continue
+        stem = path.name[: -len(suffix)]
+        if stem in found:
+            problems.append(Problem(path, f"has the same name as {found[stem].name}; keep one of them"))
+        else:
+            found[stem] = path
+    return found
+
+
+def pair_files(
+    image_folder: Path | None,
+    label_folder: Path | None,
+    problems: list[Problem],
+    suffixes: Sequence[str] = PICTURE_SUFFIXES,
+    image_of_label: Callable[[str], str] = lambda stem: stem,
+) -> list[tuple[str, Path, Path]]:
+    """Images with their labels, by file name.
+
+    Args:
+        image_folder: None (already reported as missing) gives no pairs.
+        label_folder: likewise.
+        problems: images without label, labels without image and ambiguous names are added here.
+        suffixes: of images and labels; they need not be the same for both.
+        image_of_label: stem of a label file -> stem of the image it belongs to.
+    Returns:
+        (stem of the image, image, label), sorted.
+    """
+    if image_folder is None or label_folder is None:
+        return []
+    images = files_by_stem(image_folder, suffixes, problems)
+    labels = {image_of_label(stem): path for stem, path in files_by_stem(label_folder, suffixes, problems).items()}
+    problems.extend(
+        Problem(images[stem], f"has no label in {label_folder.name}") for stem in sorted(images.keys() - labels.keys())
+    )
+    problems.extend(
+        Problem(labels[stem], f"has no image in {image_folder.name}") for stem in sorted(labels.keys() - images.keys())
+    )
+    if not images:
+        problems.append(Problem(image_folder, f"holds no file that ends in {', '.join(suffixes)}"))
+    return [(stem, images[stem], labels[stem]) for stem in sorted(images.keys() & labels.keys())]

@@ -1,0 +1,136 @@
+"""What a recipe hands to the conversion: the cases of a dataset, how to read them, and what is known about it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from nnunetv2_dale.convert.problems import Problem
+
+_PAGE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class SourceCase:
+    """One case of the source dataset.
+
+    Attributes:
+        name: nnU-Net's case identifier (see `layouts.case_name`).
+        images: the image's files: one per channel, or the slices of one volume in order (the reader decides).
+        label: the file that holds the label; None for an unlabelled test case.
+        test_set: None for a training case, "" for `imagesTs`, "Kvasir" for `imagesTs_Kvasir`.
+        details: what the manifest should say about this case, for example its patient.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None
+    test_set: str | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every source file of the case, each once, images first."""
+        return list(dict.fromkeys([*self.images, *([self.label] if self.label else [])]))
+
+    @property
+    def folders(self) -> tuple[str, str]:
+        """Names of the image and the label folder in the raw dataset."""
+        if self.test_set is None:
+            return "imagesTr", "labelsTr"
+        suffix = f"_{self.test_set}" if self.test_set else ""
+        return f"imagesTs{suffix}", f"labelsTs{suffix}"
+
+
+@dataclass(frozen=True)
+class CaseTargets:
+    """Where one case is written: one image file per channel file, and the label (None: unlabelled)."""
+
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+class CaseFormat(Protocol):
+    """Reads the cases of one kind of source and writes them as nnU-Net wants them. Pickles: it travels to workers."""
+
+    def file_ending(self, cases: Sequence[SourceCase]) -> str:
+        """nnU-Net's file ending for the whole dataset, decided from all its files."""
+
+    def num_image_files(self, case: SourceCase) -> int:
+        """How many image files this case has in the raw dataset."""
+
+    def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
+        """Check one case and write it to `targets` (None: check only).
+
+        Returns:
+            what is wrong with the case; if there is anything, what was written is not to be used.
+        """
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The page of a public dataset, shown by `--help` and kept in dataset.json.
+
+    Attributes:
+        title: what the dataset is, in a line.
+        source: where it comes from, with the paper to cite.
+        licence: its terms; says so where they could not be verified.
+        modality: what the images are, and how nnU-Net will normalise them.
+        classes: the label values of the result.
+        cases: counts.
+        split: the fixed split of the paper or the field.
+        layout: the files the recipe expects below SOURCE.
+        caveats: what a user has to know before comparing numbers.
+    """
+
+    title: str
+    source: str
+    licence: str
+    modality: str
+    classes: str
+    cases: str
+    split: str
+    layout: str
+    caveats: str = "none known"
+
+    def page(self) -> str:
+        """The facts as plain text, one paragraph each; the layout keeps its lines."""
+        rows = [
+            ("Source", self.source),
+            ("Licence", self.licence),
+            ("Images", self.modality),
+            ("Classes", self.classes),
+            ("Cases", self.cases),
+            ("Split", self.split),
+            ("Caveats", self.caveats),
+        ]
+        facts = "\n\n".join(textwrap.fill(f"{name}: {' '.join(text.split())}", _PAGE_WIDTH) for name, text in rows)
+        return f"{self.title}\n\n{facts}\n\nExpected below SOURCE:\n{self.layout.rstrip()}"
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """A whole dataset, found but not yet read.
+
+    Attributes:
+        facts: the dataset's page.
+        channel_names: nnU-Net's channel names in order; they choose the normalisation ("CT" only for Hounsfield units).
+        labels: class name -> label value, "background" is 0.
+        cases: training and test cases.
+        format: reads and writes one case.
+        splits: folds of a fixed split (`splits_final.json`), None where nnU-Net's own five folds are wanted.
+        expected_counts: the published number of cases per set (None is training); another number is worth a warning.
+        problems: what was already found to be wrong with the source.
+    """
+
+    facts: Facts
+    channel_names: tuple[str, ...]
+    labels: Mapping[str, int]
+    cases: Sequence[SourceCase]
+    format: CaseFormat
+    splits: Sequence[Mapping[str, Sequence[str]]] | None = None
+    expected_counts: Mapping[str | None, int] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()

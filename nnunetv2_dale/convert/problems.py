@@ -1,0 +1,47 @@
+"""All that is wrong with a dataset, in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from nnunetv2_dale.command_line import UserError
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing the user has to put right: the file or folder, and what is wrong with it."""
+
+    where: Path
+    what: str
+
+    def line(self, source: Path) -> str:
+        """The problem as one line, with the path relative to `source` where it lies below it."""
+        where = self.where.relative_to(source) if self.where.is_relative_to(source) else self.where
+        return f"{where}: {self.what}"
+
+
+class ConversionProblemsError(UserError):
+    """A dataset has problems: the message lists all of them and nothing was written.
+
+    Attributes:
+        lines: one line per problem, sorted, each starting with a file or folder.
+    """
+
+    def __init__(self, problems: Sequence[Problem], source: Path) -> None:
+        self.lines = sorted({problem.line(source) for problem in problems})
+        count = f"{len(self.lines)} problem{'s' if len(self.lines) > 1 else ''}"
+        super().__init__(f"nothing was written, because of {count}:\n  " + "\n  ".join(self.lines))
+
+
+def attempt(problems: list[Problem], path: Path, read: Callable[[], Read]) -> Read | None:
+    """The result of `read`, or None with its `ValueError` noted as a problem of `path`."""
+    try:
+        return read()
+    except ValueError as error:
+        problems.append(Problem(path, str(error)))
+        return None

@@ -1,0 +1,197 @@
+"""Writes an nnU-Net raw dataset from a plan: all cases in parallel, or a report of everything that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
+from tqdm import tqdm
+
+import nnunetv2_dale
+from nnunetv2_dale.atomic_output import new_folder
+from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
+from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
+from nnunetv2_dale.convert.target import Target
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ConvertedCase:
+    """What a worker reports about one case: its problems, and the SHA-256 of each of its source files."""
+
+    case: SourceCase
+    problems: list[Problem]
+    checksums: dict[str, str]
+
+
+def write_raw_dataset(
+    plan: DatasetPlan, source: Path, target: Target, processes: int, recipe: str, overwrite: bool = False
+) -> Path:
+    """Convert every case of `plan` into a new raw dataset.
+
+    The folder appears under its name only when everything is written; a conversion that is interrupted leaves none.
+
+    Args:
+        plan: the dataset, found but not read.
+        source: the folder it was found in; files are named relative to it.
+        target: where the dataset goes.
+        processes: workers; 1 works in this process.
+        recipe: name of the recipe, for the manifest.
+        overwrite: replace an existing dataset of exactly this name.
+    Returns:
+        the dataset's folder.
+    Raises:
+        ConversionProblemsError: with every problem of the source and the target; nothing was written.
+    """
+    problems = [*plan.problems, *_colliding_names(plan.cases), *target.problems(plan.splits, overwrite)]
+    if not plan.problems and not any(case.test_set is None for case in plan.cases):
+        problems.append(Problem(source, "holds no training case"))
+    ending = plan.format.file_ending(plan.cases)
+    if problems:
+        problems += [p for done in _convert_all(plan, None, ending, processes) for p in done.problems]
+        raise ConversionProblemsError(problems, source)
+    with new_folder(target.folder, overwrite) as folder:
+        converted = sorted(_convert_all(plan, folder, ending, processes), key=lambda done: done.case.name)
+        problems = [problem for done in converted for problem in done.problems]
+        if problems:
+            raise ConversionProblemsError(problems, source)
+        _write_descriptions(plan, folder, target, ending)
+        _write_json(folder / "manifest.json", _manifest(plan, converted, source, recipe))
+    _warn_about_counts(plan)
+    return target.folder
+
+
+def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> Iterator[ConvertedCase]:
+    """Convert (or with no `folder` only check) every case, with a progress bar, in the order they finish."""
+    jobs = [(case, _targets(case, folder, ending, plan.format)) for case in plan.cases]
+    progress = tqdm(total=len(jobs), desc="checking" if folder is None else "converting", unit="case", disable=None)
+    with progress:
+        if processes == 1 or len(jobs) < 2:
+            for case, targets in jobs:
+                yield _convert_case(plan.format, case, targets)
+                progress.update()
+            return
+        executor = ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), _start_worker)
+        try:
+            futures: list[Future[ConvertedCase]] = [
+                executor.submit(_convert_case, plan.format, case, targets) for case, targets in jobs
+            ]
+            for future in as_completed(futures):
+                yield future.result()
+                progress.update()
+        except BrokenProcessPool as error:
+            raise UserError("a worker process was killed, most likely for lack of memory; try a smaller -np") from error
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _convert_case(case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None) -> ConvertedCase:
+    problems = case_format.convert(case, targets)
+    checksums = {} if targets is None or problems else {str(path): _sha256(path) for path in case.files}
+    return ConvertedCase(case, problems, checksums)
+
+
+def _targets(case: SourceCase, folder: Path | None, ending: str, case_format: CaseFormat) -> CaseTargets | None:
+    if folder is None:
+        return None
+    image_folder, label_folder = (folder / name for name in case.folders)
+    image_folder.mkdir(exist_ok=True)
+    images = tuple(image_folder / f"{case.name}_{i:04d}{ending}" for i in range(case_format.num_image_files(case)))
+    if case.label is None:
+        return CaseTargets(images, None)
+    label_folder.mkdir(exist_ok=True)
+    return CaseTargets(images, label_folder / f"{case.name}{ending}")
+
+
+def _colliding_names(cases: Sequence[SourceCase]) -> list[Problem]:
+    """Cases of one set whose names are equal, also where a file system ignores upper and lower case."""
+    by_name: dict[tuple[str | None, str], list[SourceCase]] = defaultdict(list)
+    for case in cases:
+        by_name[case.test_set, case.name.casefold()].append(case)
+    return [
+        Problem(other.files[0], f"would be named {other.name}, the name of {same[0].files[0].name} after conversion")
+        for same in by_name.values()
+        for other in same[1:]
+    ]
+
+
+def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending: str) -> None:
+    generate_dataset_json(
+        str(folder),
+        channel_names=dict(enumerate(plan.channel_names)),
+        labels=dict(plan.labels),
+        num_training_cases=sum(case.test_set is None for case in plan.cases),
+        file_ending=ending,
+        dataset_name=target.folder.name,
+        reference=" ".join(plan.facts.source.split()),
+        description=plan.facts.title,
+        license=" ".join(plan.facts.licence.split()),
+        converted_by=f"nnUNetv2_dale_convert {nnunetv2_dale.__version__}",
+    )
+    if plan.splits is not None:
+        _write_json(folder / "splits_final.json", plan.splits)
+
+
+def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:
+    """Which source file became which case: paths relative to SOURCE, checksums of the source files, versions."""
+
+    def shown(path: str) -> str:
+        return Path(path).relative_to(source).as_posix() if Path(path).is_relative_to(source) else path
+
+    return {
+        "recipe": recipe,
+        "nnunetv2_dale": nnunetv2_dale.__version__,
+        "dataset": plan.facts.title,
+        "licence": " ".join(plan.facts.licence.split()),
+        "cases": [
+            {
+                "case": done.case.name,
+                "folder": done.case.folders[0],
+                "sha256": {shown(path): checksum for path, checksum in done.checksums.items()},
+                **done.case.details,
+            }
+            for done in converted
+        ],
+    }
+
+
+def _warn_about_counts(plan: DatasetPlan) -> None:
+    found = Counter(case.test_set for case in plan.cases)
+    for test_set, expected in plan.expected_counts.items():
+        if found[test_set] != expected:
+            name = "training" if test_set is None else f"{test_set} test".strip()
+            logger.warning(
+                "%d %s cases were found, the published dataset has %d; results will not compare",
+                found[test_set],
+                name,
+                expected,
+            )
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

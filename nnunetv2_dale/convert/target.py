@@ -1,0 +1,85 @@
+"""Where a raw dataset goes, and what may stand in its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+
+from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.convert.problems import Problem
+
+
+@dataclass(frozen=True)
+class Target:
+    """A dataset that is to be written.
+
+    Attributes:
+        root: the `nnUNet_raw` folder.
+        dataset_id: 1 to 999.
+        name: the part after `Dataset501_`.
+    """
+
+    root: Path
+    dataset_id: int
+    name: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dataset_id <= 999:
+            raise UserError(f"a dataset id lies between 1 and 999, got {self.dataset_id}")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise UserError(f"a dataset name has only letters, digits, - and _, got {self.name!r}")
+
+    @property
+    def folder(self) -> Path:
+        """The dataset's folder."""
+        return self.root / f"Dataset{self.dataset_id:03d}_{self.name}"
+
+    def problems(self, splits: Sequence[Mapping[str, Sequence[str]]] | None, overwrite: bool) -> list[Problem]:
+        """An existing target, an id that another dataset has (nnU-Net would refuse it), another split already in use.
+
+        Looked for in `root` and in nnU-Net's three folders, where those are set.
+        """
+        found: list[Problem] = []
+        if os.path.lexists(self.folder) and not overwrite:
+            found.append(Problem(self.folder, "already exists; give another -d, or --overwrite to replace it"))
+        for place in self._places():
+            for other in sorted(place.glob(f"Dataset{self.dataset_id:03d}*")):
+                if other.name != self.folder.name and other.is_dir():
+                    found.append(Problem(other, f"has the id {self.dataset_id} already; give another -d"))
+        preprocessed = nnUNet_preprocessed.get()
+        used = Path(preprocessed) / self.folder.name / "splits_final.json" if preprocessed else None
+        if used is not None and splits is not None and used.is_file() and _differs(used, splits):
+            found.append(Problem(used, "holds another split; remove that preprocessed dataset or give another -d"))
+        return found
+
+    def _places(self) -> list[Path]:
+        folders = [self.root, *(Path(p) for e in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results) if (p := e.get()))]
+        return list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+
+
+def default_root() -> Path:
+    """The folder in `nnUNet_raw`.
+
+    Raises:
+        UserError: the variable is not set.
+    """
+    root = nnUNet_raw.get()
+    if not root:
+        raise UserError("the environment variable nnUNet_raw is not set; set it, or give the target folder with -o")
+    return Path(root)
+
+
+def _differs(used: Path, splits: Sequence[Mapping[str, Sequence[str]]]) -> bool:
+    try:
+        existing = json.loads(used.read_text(encoding="utf-8"))
+        return [{k: set(fold[k]) for k in ("train", "val")} for fold in existing][: len(splits)] != [
+            {k: set(fold[k]) for k in ("train", "val")} for fold in splits
+        ]
+    except (ValueError, KeyError, TypeError):
+        return True

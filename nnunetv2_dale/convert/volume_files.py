@@ -1,0 +1,138 @@
+"""3D datasets: NIfTI, NRRD and MHA volumes, with their geometry kept and checked against the label's."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from nnunetv2_dale.convert.label_values import to_labels
+from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
+from nnunetv2_dale.convert.problems import Problem, attempt
+
+_FILE_ENDING = ".nii.gz"
+_TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge
+
+
+@dataclass(frozen=True)
+class VolumeFormat:
+    """Volumes with geometry, one file per channel, written as `.nii.gz`. Files that are right already are copied.
+
+    Attributes:
+        label_map: value in the label file -> label.
+    """
+
+    label_map: Mapping[int, int]
+
+    def file_ending(self, cases: Sequence[SourceCase]) -> str:
+        """Always `.nii.gz`."""
+        return _FILE_ENDING
+
+    def num_image_files(self, case: SourceCase) -> int:
+        """One per channel."""
+        return len(case.images)
+
+    def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
+        """See `CaseFormat.convert`."""
+        problems: list[Problem] = []
+        volumes = [attempt(problems, path, lambda path=path: read_image(path)) for path in case.images]  # type: ignore[misc]
+        first = volumes[0]
+        if first is not None:
+            for path, other in zip(case.images[1:], volumes[1:], strict=True):
+                difference = describe_difference(first, other) if other is not None else None
+                if difference:
+                    problems.append(Problem(path, f"does not lie on the first channel's grid: {difference}"))
+        label = case.label
+        labels = attempt(problems, label, lambda: self._read_labels(label, first)) if label is not None else None
+        if targets is not None and not problems:
+            for source, target in zip(case.images, targets.images, strict=True):
+                _write_unless_copied(source, target, None)
+            if labels is not None and label is not None and targets.label is not None:
+                _write_unless_copied(label, targets.label, labels)
+        return problems
+
+    def _read_labels(self, path: Path, image: SimpleITK.Image | None) -> SimpleITK.Image:
+        """The labels on the image's grid, uint8."""
+        raw = read_volume(path)
+        difference = describe_difference(image, raw) if image is not None else None
+        if difference:
+            raise ValueError(f"does not lie on its image's grid: {difference}")
+        labels = SimpleITK.GetImageFromArray(to_labels(SimpleITK.GetArrayViewFromImage(raw), self.label_map))
+        labels.CopyInformation(image if image is not None else raw)
+        return labels
+
+
+def read_volume(path: Path) -> SimpleITK.Image:
+    """A scalar volume of three axes.
+
+    Raises:
+        ValueError: unreadable, another number of axes, or several values per voxel.
+    """
+    try:
+        volume = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ") if str(error).strip() else "no reason"
+        raise ValueError(f"cannot be read as a volume ({' '.join(reason.split())})") from error
+    if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() != 1:
+        raise ValueError(
+            f"has {volume.GetDimension()} axes and {volume.GetNumberOfComponentsPerPixel()} values per voxel; "
+            "a volume of 3 axes with one value is expected"
+        )
+    return volume
+
+
+def read_image(path: Path) -> SimpleITK.Image:
+    """As `read_volume`, and every intensity is finite."""
+    volume = read_volume(path)
+    if not np.all(np.isfinite(SimpleITK.GetArrayViewFromImage(volume))):
+        raise ValueError("holds values that are not finite")
+    return volume
+
+
+def describe_difference(image: SimpleITK.Image, other: SimpleITK.Image) -> str | None:
+    """How the grids of two volumes differ, or None where they agree.
+
+    They agree if the sizes are equal and each corner lies within a tenth of a voxel of the other's: rounding in
+    a header is tolerated as long as it moves no voxel.
+    """
+    if image.GetSize() != other.GetSize():
+        return f"size {other.GetSize()} instead of {image.GetSize()}"
+    apart = float(np.abs(_corners_mm(image) - _corners_mm(other)).max())
+    if apart <= _TOLERATED_VOXELS * min(image.GetSpacing()):
+        return None
+    for name in ("Spacing", "Origin", "Direction"):
+        mine, theirs = (np.round(getattr(volume, f"Get{name}")(), 4).tolist() for volume in (image, other))
+        if mine != theirs:
+            return f"{name.lower()} {theirs} instead of {mine}, up to {apart:.3g} mm apart"
+    return f"up to {apart:.3g} mm apart"
+
+
+def _corners_mm(volume: SimpleITK.Image) -> NDArray[np.float64]:
+    ends = [(0, size - 1) for size in volume.GetSize()]
+    return np.array([volume.TransformIndexToPhysicalPoint(corner) for corner in itertools.product(*ends)])
+
+
+def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | None) -> None:
+    """Copy `source` if its bytes are what is wanted, else write `labels`, or the source in the wanted file format."""
+    same_format = source.name.lower().endswith(_FILE_ENDING)
+    if labels is None:
+        if same_format:
+            shutil.copyfile(source, target)
+        else:
+            SimpleITK.WriteImage(SimpleITK.ReadImage(str(source)), str(target), useCompression=True)
+        return
+    raw = SimpleITK.ReadImage(str(source))
+    is_right = raw.GetPixelID() == SimpleITK.sitkUInt8 and np.array_equal(
+        SimpleITK.GetArrayViewFromImage(raw), SimpleITK.GetArrayViewFromImage(labels)
+    )
+    exact = all(getattr(raw, f"Get{n}")() == getattr(labels, f"Get{n}")() for n in ("Spacing", "Origin", "Direction"))
+    if same_format and is_right and exact:
+        shutil.copyfile(source, target)
+    else:
+        SimpleITK.WriteImage(labels, str(target), useCompression=True)

@@ -28,6 +28,7 @@ class StepRecord:
     fuzzy_fraction: Tensor  # voxels with m >= τ
     noisy_fraction: Tensor  # voxels whose ω fell, of the fuzzy ones
     non_finite: Tensor  # 1 where the meta step met a non-finite gradient, else 0
+    confidence_histogram: Tensor  # (10,) fractions of the voxels, bins from 1 − K·confidence_lr to 1 + K·confidence_lr
 
 
 @dataclass
@@ -114,7 +115,8 @@ class AlternatingStep:
         weighted_alignment = self.config.alignment_weight * confidence.weights.mean() * alignment
         self.optimizer.zero_grad(set_to_none=True)
         self._update(fuzzy_loss + weighted_alignment)
-        return _record(non_fuzzy_loss, fuzzy_loss, alignment, confidence, is_fuzzy)
+        reach = max(self.config.confidence_steps * self.config.confidence_lr, 1e-3)
+        return _record(non_fuzzy_loss, fuzzy_loss, alignment, confidence, is_fuzzy, reach)
 
     def _partition(self, images: Tensor, target: Tensor) -> tuple[Tensor, View, View]:
         """m, the fuzzy and the non-fuzzy view (Eqs. 3–7)."""
@@ -204,9 +206,15 @@ def _and(selected: Tensor, further: Tensor | None) -> Tensor:
 
 
 def _record(
-    non_fuzzy_loss: Tensor, fuzzy_loss: Tensor, alignment: Tensor, confidence: LabelConfidence, is_fuzzy: Tensor
+    non_fuzzy_loss: Tensor,
+    fuzzy_loss: Tensor,
+    alignment: Tensor,
+    confidence: LabelConfidence,
+    is_fuzzy: Tensor,
+    reach: float,
 ) -> StepRecord:
     noisy = is_fuzzy & ~confidence.clean
+    histogram = confidence.weights.clamp(1 - reach, 1 + reach).histc(10, 1 - reach, 1 + reach)
     return StepRecord(
         non_fuzzy_loss=non_fuzzy_loss.detach(),
         fuzzy_loss=fuzzy_loss.detach(),
@@ -216,4 +224,5 @@ def _record(
         fuzzy_fraction=is_fuzzy.float().mean(),
         noisy_fraction=noisy.sum() / is_fuzzy.sum().clamp_min(1),
         non_finite=confidence.non_finite.float(),
+        confidence_histogram=histogram / histogram.sum(),
     )

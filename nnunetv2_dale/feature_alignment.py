@@ -167,13 +167,13 @@ def _voxels_of_each_class(
 ) -> tuple[Tensor, Tensor]:
     """At most `max_voxels` random voxels per class: indices into the flattened batch and which of them count, (K, n).
 
-    One sort of (class + random number) puts every class's voxels side by side in random order; no boolean indexing,
+    One sort of (class, random number) puts every class's voxels side by side in random order; no boolean indexing,
     whose result size the host would have to wait for.
     """
     entries, device = class_of_entry.numel(), class_of_entry.device
-    shuffle = torch.rand(entries, generator=generator, device=device, dtype=torch.float64)
-    key, order = (class_of_entry + shuffle).sort()
-    bounds = torch.searchsorted(key, torch.arange(num_classes + 1, device=device, dtype=key.dtype))
+    shuffle = torch.randint(2**32, (entries,), generator=generator, device=device)
+    key, order = (class_of_entry * 2**32 + shuffle).sort()
+    bounds = torch.searchsorted(key, torch.arange(num_classes + 1, device=device) * 2**32)
     position = bounds[:-1, None] + torch.arange(min(max_voxels, entries), device=device)
     counted = position < bounds[1:, None]
     return order[position.clamp_max(entries - 1)] % voxels, counted

@@ -1,0 +1,195 @@
+"""nnU-Net's trainer with DALE's training iteration: nnU-Net's hooks, no formulas."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.collate_outputs import collate_outputs
+from torch import Tensor, autocast, distributed, nn
+from torch._dynamo import OptimizedModule
+
+from nnunetv2_dale.alternating_step import AlternatingStep, StepRecord
+from nnunetv2_dale.checkpoint_files import check_resumable, replaced_when_complete
+from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.feature_alignment import segmentation_head
+from nnunetv2_dale.masked_loss import MaskedLoss
+
+SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
+
+
+class nnUNetTrainerDALE(nnUNetTrainer):
+    """Trains with DALE (*Minding Fuzzy Regions*, CVPR 2025); everything else is nnU-Net's.
+
+    Settings are `dale`, overridable by a `"dale": {...}` object in the plans' configuration.
+    """
+
+    dale = DaleConfig()
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 -- nnU-Net's signature
+    ) -> None:
+        if configuration not in plans["configurations"]:
+            raise RuntimeError(
+                f"configuration {configuration!r} is not in the plans {plans['plans_name']!r}, which have "
+                f"{', '.join(plans['configurations'])}"
+            )
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.dale = self.dale.updated(self.configuration_manager.configuration.get("dale", {}))
+        self.alternating_step: AlternatingStep | None = None  # -> on_train_start
+        self._add_log_keys()
+
+    def initialize(self) -> None:
+        folder = self.preprocessed_dataset_folder
+        if folder is None or not Path(folder).is_dir():
+            raise RuntimeError(
+                f"expected preprocessed data of configuration {self.configuration_name!r} in {folder}, found none; run "
+                f"nnUNetv2_preprocess -d {self.plans_manager.dataset_name} -plans_name {self.plans_manager.plans_name} "
+                f"-c {self.configuration_name}"
+            )
+        super().initialize()
+        if self.dale.alignment_weight > 0:
+            segmentation_head(self._plain_network())
+        self.print_to_log_file("DALE settings:", json.dumps(asdict(self.dale)))
+        self.logger.update_config({"dale": asdict(self.dale)})
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        network = self._plain_network()
+        regions = self.label_manager.has_regions
+        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
+        self.alternating_step = AlternatingStep(
+            network=self.network,
+            module=network,
+            optimizer=self.optimizer,
+            loss=self._masked_loss(),
+            num_classes=self.label_manager.num_segmentation_heads + (1 if regions else 0),
+            config=self.dale,
+            spacing_mm=self.configuration_manager.spacing,
+            image_channels=self.num_input_channels - extra_channels,
+            update=self._update,
+            autocast=self._autocast,
+            loss_scale=self._loss_scale,
+            generator=torch.Generator(self.device),
+            compiled=isinstance(self._unwrapped_network(), OptimizedModule),
+        )
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        assert self.alternating_step is not None
+        assert self.alternating_step.generator is not None
+        # from the epoch, so that a resumed training draws what an uninterrupted one would
+        self.alternating_step.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
+        self.alternating_step.align = self.current_epoch >= self.dale.alignment_warmup
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        assert self.alternating_step is not None
+        images, targets = batch["data"], batch["target"]
+        _refuse_non_finite(images, batch.get("keys"))
+        images = images.to(self.device, non_blocking=True)
+        if isinstance(targets, list):
+            targets = [target.to(self.device, non_blocking=True) for target in targets]
+        else:
+            targets = targets.to(self.device, non_blocking=True)
+        record = self.alternating_step(images, targets)
+        scalars = torch.stack([getattr(record, name).float() for name in SCALARS])
+        values = torch.cat([scalars, record.confidence_histogram]).cpu().numpy()  # the one wait for the device
+        # nnU-Net's training loss: the mean of what the two updates minimised, on the scale of its validation loss
+        return {"loss": (values[0] + values[1]) / 2, "dale": values}
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        super().on_train_epoch_end(train_outputs)
+        values = collate_outputs(train_outputs)["dale"].mean(axis=0)
+        if self.is_ddp:
+            gathered: list[Any] = [None] * distributed.get_world_size()
+            distributed.all_gather_object(gathered, values)
+            values = np.mean(gathered, axis=0)
+        record = dict(zip(SCALARS, values.tolist(), strict=False))
+        record["non_finite"] *= len(train_outputs)  # a count of iterations, not a mean
+        for name, value in record.items():
+            self.logger.log(f"dale_{name}", value, self.current_epoch)
+        self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in record.items()}))
+        histogram = [round(part, 3) for part in values[len(SCALARS) :].tolist()]
+        self.print_to_log_file("DALE confidence histogram", histogram)
+
+    def save_checkpoint(self, filename: str) -> None:
+        with replaced_when_complete(filename) as unfinished:
+            super().save_checkpoint(unfinished)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        if not self.was_initialized:
+            self.initialize()
+        if isinstance(filename_or_checkpoint, str):
+            check_resumable(filename_or_checkpoint, type(self).__name__, self._plain_network())
+        super().load_checkpoint(filename_or_checkpoint)
+        self._add_log_keys()
+
+    def _add_log_keys(self) -> None:
+        """Register DALE's numbers in nnU-Net's log; epochs before they were kept count as NaN."""
+        log = self.logger.local_logger.my_fantastic_logging
+        for name in SCALARS:
+            log.setdefault(f"dale_{name}", [float("nan")] * self.current_epoch)
+
+    def _unwrapped_network(self) -> nn.Module:
+        """The network without DDP; still compiled where it is."""
+        network: nn.Module = self.network.module if self.is_ddp else self.network
+        return network
+
+    def _plain_network(self) -> nn.Module:
+        """The network without DDP and torch.compile."""
+        network = self._unwrapped_network()
+        plain: nn.Module = network._orig_mod if isinstance(network, OptimizedModule) else network
+        return plain
+
+    def _masked_loss(self) -> MaskedLoss:
+        """nnU-Net's loss for these labels, with masks and weights."""
+        regions, ignore_label = self.label_manager.has_regions, self.label_manager.ignore_label
+        return MaskedLoss(
+            regions=regions,
+            ignore_label=None if regions else ignore_label,
+            ignore_channel=regions and ignore_label is not None,
+            batch_dice=self.configuration_manager.batch_dice,
+            scale_weights=tuple(self.loss.weight_factors) if self.enable_deep_supervision else None,
+            distributed=self.is_ddp,
+        )
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return autocast("cuda") if self.device.type == "cuda" else nullcontext()
+
+    def _loss_scale(self) -> Tensor | None:
+        return None if self.grad_scaler is None else self.grad_scaler.scale(torch.ones((), device=self.device))
+
+    def _update(self, loss: Tensor) -> None:
+        """nnU-Net's optimizer update: scaled under AMP, gradient norm clipped at 12."""
+        if self.grad_scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+            self.optimizer.step()
+            return
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+
+
+def _refuse_non_finite(images: Tensor, cases: Any) -> None:
+    """Raise a RuntimeError that names the cases with NaN or infinite intensities of a batch still on the CPU."""
+    if images.device.type != "cpu" or torch.isfinite(images).all():
+        return
+    bad = (~torch.isfinite(images)).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    named = ", ".join(str(cases[sample]) for sample in bad) if cases is not None else f"samples {bad}"
+    raise RuntimeError(
+        f"the batch holds NaN or infinite intensities, from {named}; repair these images and preprocess them again"
+    )

@@ -1,0 +1,55 @@
+"""The trainers, for nnU-Net's search: it imports this module from the folders in `nnUNet_extTrainer`.
+
+Re-exports only: the classes live in the library, since nnU-Net forgets the modules of a folder it has scanned, and a
+class of a forgotten module cannot be pickled. The module's name is unique on `sys.path`, its imports are absolute.
+"""
+
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer_variants import (
+    nnUNetTrainerDALE_1epoch,
+    nnUNetTrainerDALE_5epochs,
+    nnUNetTrainerDALE_10epochs,
+    nnUNetTrainerDALE_20epochs,
+    nnUNetTrainerDALE_50epochs,
+    nnUNetTrainerDALE_100epochs,
+    nnUNetTrainerDALE_250epochs,
+    nnUNetTrainerDALE_500epochs,
+    nnUNetTrainerDALE_750epochs,
+    nnUNetTrainerDALE_2000epochs,
+    nnUNetTrainerDALE_4000epochs,
+    nnUNetTrainerDALE_8000epochs,
+    nnUNetTrainerDALE_alternationOnly,
+    nnUNetTrainerDALE_asPrinted,
+    nnUNetTrainerDALE_edgesOnly,
+    nnUNetTrainerDALE_entropyOnly,
+    nnUNetTrainerDALE_maskedLoss,
+    nnUNetTrainerDALE_noAlignment,
+    nnUNetTrainerDALE_noConfidence,
+    nnUNetTrainerDALE_noDeepSupervision,
+    nnUNetTrainerDALE_reuse,
+)
+
+__all__ = [
+    "nnUNetTrainerDALE",
+    "nnUNetTrainerDALE_1epoch",
+    "nnUNetTrainerDALE_5epochs",
+    "nnUNetTrainerDALE_10epochs",
+    "nnUNetTrainerDALE_20epochs",
+    "nnUNetTrainerDALE_50epochs",
+    "nnUNetTrainerDALE_100epochs",
+    "nnUNetTrainerDALE_250epochs",
+    "nnUNetTrainerDALE_500epochs",
+    "nnUNetTrainerDALE_750epochs",
+    "nnUNetTrainerDALE_2000epochs",
+    "nnUNetTrainerDALE_4000epochs",
+    "nnUNetTrainerDALE_8000epochs",
+    "nnUNetTrainerDALE_alternationOnly",
+    "nnUNetTrainerDALE_asPrinted",
+    "nnUNetTrainerDALE_edgesOnly",
+    "nnUNetTrainerDALE_entropyOnly",
+    "nnUNetTrainerDALE_maskedLoss",
+    "nnUNetTrainerDALE_noAlignment",
+    "nnUNetTrainerDALE_noConfidence",
+    "nnUNetTrainerDALE_noDeepSupervision",
+    "nnUNetTrainerDALE_reuse",
+]

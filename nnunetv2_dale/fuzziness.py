@@ -88,8 +88,8 @@ def patch_entropy(images: Tensor, patch: Sequence[int], entropy_bins: int = 32) 
     batch, channels, *spatial = images.shape
     values = images.detach().float().flatten(2)
     low, high = values.amin(dim=2, keepdim=True), values.amax(dim=2, keepdim=True)
-    scale = entropy_bins / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
-    bins = ((values - low) * scale).clamp(0, entropy_bins - 1).long()
+    relative = (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+    bins = (relative * entropy_bins).clamp_max(entropy_bins - 1).long()
 
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnunetv2_dale.preprocessing import btcv, isic2016, left_atrium, lidc, mosmed_plus, nifti_pairs, polyp, synapse
-
 from nnunetv2_dale.convert.recipe import run_convert
+
+from . import btcv, isic2016, left_atrium, lidc, mosmed_plus, nifti_pairs, polyp, synapse
 
 RECIPES = (
     synapse.RECIPE,

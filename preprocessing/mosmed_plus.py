@@ -16,7 +16,7 @@ from nnunetv2_dale.convert.splits import fixed_split
 FACTS = Facts(
     title="MosMedData+: COVID-19 lesions in lung CT slices",
     source="""Slices and split as handed out with https://github.com/HUANGLIZI/LViT (Li et al., LViT, IEEE TMI 2023).
-    The CTs are from MosMedData, https://mosmed.ai/datasets/covid19_1110 (Morozov et al., medRxiv 2020.05.20.20100362).""",
+    The CTs are from MosMedData, https://mosmed.ai/datasets/covid19_1110 (Morozov et al., medRxiv 2020).""",
     licence="MosMedData: CC BY-NC-ND 3.0 (its paper). The terms of the slices made from it could not be verified.",
     modality="8-bit grey PNG slices, no Hounsfield units and no spacing; channel zscore (per-image z-score)",
     classes="0 background, 1 lesion (ground-glass opacity or consolidation)",

@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnunetv2_dale.preprocessing import btcv
-
 from nnunetv2_dale.convert.array_files import ArrayFormat
 from nnunetv2_dale.convert.plan import CaseFormat, DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split
 from nnunetv2_dale.convert.volume_files import VolumeFormat
+
+from . import btcv
 
 ORGANS = {
     "background": 0,
@@ -51,10 +51,10 @@ FACTS = Facts(
   or TransUNet's:
   train_npz/case0005_slice000.npz ...
   test_vol_h5/case0001.npy.h5 ...""",
-    caveats="""The 12 test cases take part in nnU-Net's fingerprint (intensity statistics, spacing), never in its training.
-    The label order of TransUNet's arrays is taken from the many projects that name them 1 aorta to 8 stomach; arrays made
-    by other scripts may hold BTCV's order, so look at one case. Whether TransUNet's arrays are mirrored against BTCV's
-    files could not be verified.""",
+    caveats="""The 12 test cases take part in nnU-Net's fingerprint (intensity statistics, spacing), never in training.
+    The label order of TransUNet's arrays is taken from the many projects that name them 1 aorta to 8 stomach; arrays
+    made by other scripts may hold BTCV's order, so look at one case. Whether TransUNet's arrays are mirrored against
+    BTCV's files could not be verified.""",
 )
 
 

@@ -99,7 +99,7 @@ def read_arrays(path: Path) -> Pair:
     """
     try:
         if path.suffix == ".npz":
-            with np.load(path) as archive:
+            with path.open("rb") as file, np.load(file) as archive:
                 arrays = {key: archive[key] for key in _KEYS if key in archive}
         else:
             with require("h5py").File(path, "r") as archive:

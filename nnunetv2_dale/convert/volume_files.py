@@ -88,7 +88,7 @@ def read_volume(path: Path) -> SimpleITK.Image:
 
 
 def read_image(path: Path) -> SimpleITK.Image:
-    """As `read_volume`, and every intensity is finite."""
+    """As `read_volume`, and every intensity is finite (ITK, and with it nnU-Net, reads NaN in NIfTI files as 0)."""
     volume = read_volume(path)
     if not np.all(np.isfinite(SimpleITK.GetArrayViewFromImage(volume))):
         raise ValueError("holds values that are not finite")

@@ -25,7 +25,7 @@ from nnunetv2_dale.masked_loss import Outputs
 
 # Length of the one-sided step along v, relative to the weights' norm: small enough for the difference to be a
 # derivative, large enough to stand out of the rounding of the logits (float32; half precision under autocast).
-_SHIFT_FLOAT32 = 1e-3
+_SHIFT_FLOAT32 = 1e-4
 _SHIFT_HALF = 1e-2
 
 
@@ -122,12 +122,12 @@ def learn_confidence(
     weights = torch.ones(first.shape[0], 1, *first.shape[2:], device=first.device, dtype=precision)
     finite = torch.ones((), dtype=torch.bool, device=first.device)
     derivative = (
-        None if line5_gradient is None else _confidence_derivative(shadow, parameters, fuzzy, line5_gradient, config)
+        None if line5_gradient is None else confidence_derivative(shadow, parameters, fuzzy, line5_gradient, config)
     )
     for _ in range(config.confidence_steps):
         if line5_gradient is None:
             meta_gradient = look_ahead_gradient(shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale)
-            derivative = _confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config)
+            derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config)
         assert derivative is not None
         gradient = -step_size * derivative(weights)
         finite = finite & torch.isfinite(gradient).all()
@@ -168,7 +168,7 @@ def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> 
     return (weights - confidence_lr * (relative / rms).clamp(-1, 1)).clamp_min(0)
 
 
-def _confidence_derivative(
+def confidence_derivative(
     shadow: ShadowNetwork,
     parameters: Sequence[Tensor],
     fuzzy: FuzzyPass,

@@ -52,7 +52,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
 
     def initialize(self) -> None:
         folder = self.preprocessed_dataset_folder
-        if folder is None or not Path(folder).is_dir():
+        if folder is None or not any(Path(folder).glob("*.pkl")):
             raise RuntimeError(
                 f"expected preprocessed data of configuration {self.configuration_name!r} in {folder}, found none; run "
                 f"nnUNetv2_preprocess -d {self.plans_manager.dataset_name} -plans_name {self.plans_manager.plans_name} "
@@ -124,6 +124,8 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         self.print_to_log_file("DALE confidence histogram", histogram)
 
     def save_checkpoint(self, filename: str) -> None:
+        if self.local_rank != 0:  # as in nnU-Net; and the file that rank 0 writes is not to be touched
+            return
         with replaced_when_complete(filename) as unfinished:
             super().save_checkpoint(unfinished)
 
@@ -131,7 +133,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         if not self.was_initialized:
             self.initialize()
         if isinstance(filename_or_checkpoint, str):
-            check_resumable(filename_or_checkpoint, type(self).__name__, self._plain_network())
+            check_resumable(filename_or_checkpoint, type(self).__name__, self.my_init_kwargs, self._plain_network())
         super().load_checkpoint(filename_or_checkpoint)
         self._add_log_keys()
 

@@ -105,7 +105,7 @@ def write_phantom_dataset(
     noise_hu: float = 14.0,
     boundary_noise_mm: float = 1.8,
     overwrite: bool = False,
-    on_case: Callable[[str], None] = lambda case: None,
+    on_case: Callable[[str], object] = lambda case: None,
 ) -> Path:
     """Write an nnU-Net raw dataset of phantoms, complete or not at all.
 

@@ -1,0 +1,82 @@
+"""Trainers of a minute or so on a CPU, for the demo only: plain nnU-Net and DALE with the same number of batches.
+
+A class's name is its result folder's name, so each length is a class of its own, as in nnU-Net's own variants.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_dale.demo.scale import FULL, QUICK
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+
+MOST_THREADS = 8  # networks as small as the demo's get slower with more
+
+
+class ShortTraining(nnUNetTrainer):  # type: ignore[misc]
+    """A training of few batches, from the seed that the dataset's `demo_seed` names.
+
+    nnU-Net's learning rate is made for 250,000 batches; in a few hundred it learns little, so it is five times as high.
+    """
+
+    demo_epochs = FULL.epochs
+    demo_batches_per_epoch = FULL.batches_per_epoch
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cpu"),  # noqa: B008 -- nnU-Net's signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.demo_epochs
+        self.num_iterations_per_epoch = self.demo_batches_per_epoch
+        self.num_val_iterations_per_epoch = 2
+        self.initial_lr = 0.05
+
+    def initialize(self) -> None:
+        """Seed everything, then build the network: both trainings start from the same weights."""
+        seed = int(self.dataset_json.get("demo_seed", 0))
+        random.seed(seed)
+        np.random.seed(seed)  # nnU-Net's data loaders draw from the global state
+        torch.manual_seed(seed)
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores(), MOST_THREADS))
+        super().initialize()
+
+
+class nnUNetTrainer_demo(ShortTraining):
+    """Plain nnU-Net, 10 epochs of 30 batches."""
+
+
+class nnUNetTrainerDALE_demo(ShortTraining, nnUNetTrainerDALE):
+    """DALE as `nnUNetTrainerDALE` trains, 10 epochs of 30 batches."""
+
+
+class QuickTraining(ShortTraining):
+    """So few batches that nothing is learnt: they show that the way is open."""
+
+    demo_epochs = QUICK.epochs
+    demo_batches_per_epoch = QUICK.batches_per_epoch
+
+
+class nnUNetTrainer_demoQuick(QuickTraining):
+    """Plain nnU-Net, 2 epochs of 4 batches."""
+
+
+class nnUNetTrainerDALE_demoQuick(QuickTraining, nnUNetTrainerDALE):
+    """DALE, 2 epochs of 4 batches."""
+
+
+def usable_cores() -> int:
+    """The cores this process may run on, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

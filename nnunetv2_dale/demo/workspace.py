@@ -1,0 +1,131 @@
+"""The one folder that everything of a demo lies in, and the environment that keeps nnU-Net inside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_dale.atomic_output import refuse_existing
+from nnunetv2_dale.command_line import UserError
+
+MARKER = ".made_by_nnUNetv2_dale_demo"
+NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints, predictions; about 200 MB are used
+
+RE_EXPORTS = '''"""The demo's trainers, for nnU-Net's search (see nnunetv2_dale.demo.trainers)."""
+
+from nnunetv2_dale.demo.trainers import (
+    nnUNetTrainer_demo,
+    nnUNetTrainer_demoQuick,
+    nnUNetTrainerDALE_demo,
+    nnUNetTrainerDALE_demoQuick,
+)
+
+__all__ = [
+    "nnUNetTrainerDALE_demo",
+    "nnUNetTrainerDALE_demoQuick",
+    "nnUNetTrainer_demo",
+    "nnUNetTrainer_demoQuick",
+]
+'''
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a demo keeps what; all under `folder`, which is absolute."""
+
+    folder: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.folder / "nnUNet_raw"
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.folder / "nnUNet_preprocessed"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "nnUNet_results"
+
+    @property
+    def trainers(self) -> Path:
+        return self.folder / "trainers"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def numbers(self) -> Path:
+        return self.folder / "demo.json"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "demo.html"
+
+    def predictions(self, method: str) -> Path:
+        """Where the predictions of a method's model go."""
+        return self.folder / "predictions" / method
+
+    @classmethod
+    def create(cls, folder: Path, overwrite: bool = False) -> Workspace:
+        """Make the folder and what nnU-Net expects in it.
+
+        Raises:
+            UserError: the folder exists (with `overwrite`: and is neither empty nor an earlier demo), it cannot be
+                made, its path has the separator of path lists in it, or there is too little space.
+        """
+        folder = folder.absolute()
+        refuse_existing(folder, overwrite)
+        if os.pathsep in str(folder):
+            raise UserError(
+                f"nnU-Net cannot use folders with {os.pathsep!r} in their path, as in {folder}; give another"
+            )
+        _require_space(folder)
+        try:
+            _remove_earlier_demo(folder)
+            workspace = cls(folder)
+            for part in (workspace.raw, workspace.preprocessed, workspace.results, workspace.trainers, workspace.logs):
+                part.mkdir(parents=True)
+            (folder / MARKER).touch()
+            (workspace.trainers / "nnunetv2_dale_demo_trainers.py").write_text(RE_EXPORTS)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        return workspace
+
+    def environment(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The variables for nnU-Net's commands: the user's own, but none of the settings of nnU-Net."""
+        kept = {name: value for name, value in inherited.items() if not name.startswith("nnUNet_")}
+        return kept | {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+            "nnUNet_extTrainer": str(self.trainers),
+            "nnUNet_compile": "f",
+            "nnUNet_def_n_proc": "1",  # every further worker of so small a task costs more than it saves
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def _require_space(folder: Path) -> None:
+    existing = next(parent for parent in folder.parents if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < NEEDED_BYTES:
+        raise UserError(
+            f"the demo needs {NEEDED_BYTES / 1e6:.0f} MB of disk space, {existing} has {free / 1e6:.0f} MB; "
+            "free some or give another folder with -o"
+        )
+
+
+def _remove_earlier_demo(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).exists()):
+        raise UserError(
+            f"{folder} was not made by this command, so --overwrite leaves it alone; give another folder with -o"
+        )
+    shutil.rmtree(folder)

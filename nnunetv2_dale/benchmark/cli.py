@@ -1,0 +1,222 @@
+"""`nnUNetv2_dale_benchmark`: every fold, every trainer, one resumable command, one report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
+from nnunetv2_dale.benchmark.job import Job
+from nnunetv2_dale.benchmark.lock import living_holder
+from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
+from nnunetv2_dale.benchmark.reports import report_arguments
+from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
+from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
+from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
+from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
+from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
+from nnunetv2_dale.command_line import UserError, run_command
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.benchmark.inputs import Folders
+    from nnunetv2_dale.benchmark.parsl_engine import ParslEngine
+
+STOP_WITHIN_S = 30.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0 only when every run is done and every report written."""
+    return run_command(benchmark_parser(), _benchmark, argv)
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    settings = read_settings(arguments.settings, executor_flags(arguments))
+    folders, runs = _checked_runs(arguments)
+    if arguments.dry_run:
+        print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))
+        return 0
+    _require_parsl()
+    site = Site(folders.results, folders.preprocessed, arguments.npz, _runner_name())
+    records, stopped_by = _train(arguments, settings, folders, runs, site)
+    print(final_text(records, folders.results))
+    if stopped_by is not None:
+        print(f"stopped by {stopped_by.name}; the same command continues", file=sys.stderr)
+        return 128 + stopped_by
+    reports = 0 if arguments.no_report else _write_reports(arguments, folders, runs)
+    return reports if all(record.status is Status.DONE for record in records) else 1
+
+
+def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
+    """Check everything that can be known to be wrong and list what there is to do."""
+    from nnunetv2_dale.benchmark import inputs  # imports nnU-Net, which takes seconds
+
+    if arguments.num_gpus < 1:
+        raise UserError(f"-num_gpus has to be at least 1, got {arguments.num_gpus}")
+    if arguments.num_gpus > 1 and arguments.device != "cuda":
+        raise UserError(f"-num_gpus {arguments.num_gpus} needs -device cuda, got {arguments.device}")
+    folders = inputs.find_dataset(arguments.d)
+    previous_stage = inputs.check_plans(folders, arguments.p, arguments.c)
+    split_folds = inputs.check_folds(folders, arguments.f)
+    inputs.check_pretrained_weights(arguments.pretrained_weights)
+    inputs.check_trainers(arguments.tr)
+    asked = (arguments.tr, arguments.p, arguments.c, arguments.f)
+    trainers, plans, configurations, folds = (list(dict.fromkeys(names)) for names in asked)
+    runs = plan_runs(folders.dataset, trainers, plans, configurations, folds, previous_stage, split_folds)
+    extra = added_runs(runs, configurations, folds)
+    if extra:
+        names = ", ".join(sorted({run.configuration for run in extra}))
+        print(f"{len(extra)} runs of {names} are added: the cascade trains on the predictions of all its folds")
+    return folders, runs
+
+
+def _train(
+    arguments: argparse.Namespace, settings: ExecutorSettings, folders: Folders, runs: list[Run], site: Site
+) -> tuple[list[Record], signal.Signals | None]:
+    """Bring every run to its end.
+
+    Returns:
+        the runs' records, and the signal that stopped the work before its end, if one did.
+    """
+    from nnunetv2_dale.benchmark import inputs
+
+    inputs.make_split(folders, runs[0].plans, runs[0].configuration)
+    engine = _engine(arguments, settings, folders, len(runs), site)
+    schedule = Schedule(runs, site, engine, arguments.retries)
+    display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)
+    stopped_by: signal.Signals | None = None
+    with _stop_signals() as received:
+        try:
+            with display:
+                schedule.work(display.show)
+        except KeyboardInterrupt:
+            stopped_by = received[0] if received else signal.SIGINT
+            print("stopping the trainings ...", file=sys.stderr)
+        finally:
+            _ignore_stop_signals()
+            engine.close()
+            _wait_for_workers(runs, site)
+    return schedule.records, stopped_by
+
+
+def _engine(
+    arguments: argparse.Namespace, settings: ExecutorSettings, folders: Folders, num_runs: int, site: Site
+) -> ParslEngine:
+    from nnunetv2_dale.benchmark import executors, inputs, parsl_engine
+
+    executors.put_environment_on_path()
+    device, num_gpus = arguments.device, arguments.num_gpus
+    run_dir = executors.run_directory(folders.results / folders.dataset / "benchmark" / "parsl", settings.executor)
+    gpus_per_node: int | None = None
+    if arguments.parsl_config is not None:
+        config = executors.user_config(arguments.parsl_config, run_dir)
+    else:
+        local = settings.executor == "local"
+        gpus = inputs.visible_gpus(device, num_gpus) if local else []
+        if not local and device == "cuda":
+            gpus_per_node = executors.gpus_per_job(settings, device, num_gpus)
+        config = executors.parsl_config(settings, run_dir, device, num_gpus, gpus, num_runs)
+    head, environment = ProcessIdentity.current(), _environment_of_workers(os.environ)
+    weights = arguments.pretrained_weights
+
+    def job(run: Run) -> Job:
+        return Job(
+            run=run,
+            results=str(folders.results),
+            preprocessed=str(folders.preprocessed),
+            device=device,
+            npz=arguments.npz,
+            pretrained_weights=None if weights is None else str(weights.absolute()),
+            num_gpus=num_gpus,
+            threads=settings.threads,
+            gpus_per_node=gpus_per_node,
+            environment=environment,
+            runner=site.runner,
+            head=head,
+        )
+
+    return parsl_engine.ParslEngine(config, job)
+
+
+def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
+    """What every worker needs of this command's environment; not every batch system hands it on."""
+    passed = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(("nnUNet_", "NNUNETV2_DALE_")) or name == "PYTHONPATH"
+    }
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer", "PYTHONPATH"):
+        if name in passed:  # a worker's current folder is another one
+            paths = passed[name].split(os.pathsep)
+            passed[name] = os.pathsep.join(str(Path(path).absolute()) if path else path for path in paths)
+    return passed
+
+
+def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[Run]) -> int:
+    """One report for each configuration that was asked for; returns the worst exit code."""
+    from nnunetv2_dale.report import cli as report
+
+    target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"
+    code = 0
+    for configuration in dict.fromkeys(arguments.c):
+        flags = report_arguments(runs, configuration, folders.results, target / configuration)
+        if flags is None:
+            print(f"no report for {configuration}: it takes two trainers or plans with results")
+            continue
+        code = max(code, report.main(flags))
+    return code
+
+
+def _require_parsl() -> None:
+    if importlib.util.find_spec("parsl") is None:
+        raise UserError('the benchmark needs Parsl: pip install "nnunetv2-dale[benchmark]"')
+
+
+def _runner_name() -> str:
+    current = ProcessIdentity.current()
+    return f"{current.host} {current.pid} {int(time.time())}"
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[signal.Signals]]:
+    """While in the block, SIGTERM and SIGHUP interrupt as Ctrl-C does; yields the list of those that came."""
+    received: list[signal.Signals] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _ignore_stop_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _wait_for_workers(runs: Sequence[Run], site: Site) -> None:
+    """Wait until no worker of this command holds a fold any more, so that the next command finds them free."""
+    deadline = time.monotonic() + STOP_WITHIN_S
+    while time.monotonic() < deadline:
+        holders = [living_holder(run.folder(site.results)) for run in runs]
+        if not any(holder is not None and holder.runner == site.runner for holder in holders):
+            return
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

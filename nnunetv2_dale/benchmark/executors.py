@@ -1,0 +1,245 @@
+"""Parsl's configuration for one machine, SLURM, LSF, PBS and Kubernetes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import runpy
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from parsl.addresses import address_by_interface
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.error_handlers import simple_error_handler
+from parsl.jobs.states import JobStatus
+from parsl.providers import KubernetesProvider, LocalProvider, LSFProvider, PBSProProvider, SlurmProvider
+from parsl.providers.base import ExecutionProvider
+
+from nnunetv2_dale.benchmark.settings import ExecutorSettings
+from nnunetv2_dale.command_line import UserError
+
+HEARTBEAT_S = 10
+LOST_AFTER_S = 60
+
+
+def put_environment_on_path() -> Path:
+    """Let Parsl find ``interchange.py`` and ``process_worker_pool.py``, however this command was called.
+
+    Returns:
+        the folder of this Python's scripts, now first on PATH.
+    """
+    scripts = Path(sys.executable).parent
+    os.environ["PATH"] = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
+    return scripts
+
+
+def run_directory(wanted: Path, executor: str) -> Path:
+    """Where Parsl keeps its scripts and logs: `wanted`, or a place without spaces, which Parsl's scripts cannot bear.
+
+    Raises:
+        UserError: a cluster needs a shared folder and neither `wanted` nor the home folder will do.
+    """
+    if re.fullmatch(r"[\w@%+=:,./-]+", str(wanted)):
+        return wanted
+    if executor == "local":
+        return Path(tempfile.mkdtemp(prefix="nnunetv2_dale_benchmark_"))
+    at_home = Path.home() / ".nnunetv2_dale" / "benchmark"
+    if not re.fullmatch(r"[\w@%+=:,./-]+", str(at_home)):
+        raise UserError(
+            f"Parsl needs a shared folder whose path has no spaces, but there are some in {wanted} and {at_home}"
+        )
+    return at_home
+
+
+def parsl_config(
+    settings: ExecutorSettings, run_dir: Path, device: str, num_gpus: int, visible_gpus: list[str], num_runs: int
+) -> Config:
+    """Parsl's configuration for `settings`.
+
+    Args:
+        run_dir: for Parsl's scripts and logs.
+        device: nnU-Net's ``-device``.
+        num_gpus: GPUs of one training.
+        visible_gpus: GPUs of this machine, for the local executor.
+        num_runs: trainings that there are to do at most.
+    """
+    if settings.executor == "local":
+        executor = _local_executor(settings, device, num_gpus, visible_gpus, num_runs)
+    else:
+        executor = _cluster_executor(settings, device, num_gpus, num_runs)
+    return Config(
+        executors=[executor],
+        run_dir=str(run_dir),
+        strategy="simple" if settings.executor == "local" else "htex_auto_scale",
+        usage_tracking=0,
+        initialize_logging=False,
+    )
+
+
+def user_config(path: Path, run_dir: Path) -> Config:
+    """The configuration `config` from a user's Python file, without usage tracking.
+
+    Raises:
+        UserError: no such file, or it defines no `parsl.config.Config` of that name.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no Parsl configuration {path}")
+    config = runpy.run_path(str(path)).get("config")
+    if not isinstance(config, Config):
+        raise UserError(f"{path} has to define config, a parsl.config.Config, got {type(config).__name__}")
+    config.usage_tracking = 0
+    if config.run_dir == "runinfo":  # Parsl's default, in the current folder
+        config.run_dir = str(run_dir)
+    return config
+
+
+def workers_per_job(settings: ExecutorSettings, device: str, num_gpus: int) -> int:
+    """Trainings that share one batch job."""
+    if settings.workers is not None:
+        return settings.workers
+    return max(1, gpus_per_job(settings, device, num_gpus) // num_gpus)
+
+
+def gpus_per_job(settings: ExecutorSettings, device: str, num_gpus: int) -> int:
+    """GPUs that one batch job asks for."""
+    if settings.gpus is not None:
+        return settings.gpus
+    return num_gpus * (settings.workers or 1) if device == "cuda" else 0
+
+
+def _local_executor(
+    settings: ExecutorSettings, device: str, num_gpus: int, visible_gpus: list[str], num_runs: int
+) -> HighThroughputExecutor:
+    accelerators: list[str] = []
+    if device == "cuda":
+        groups = [visible_gpus[i : i + num_gpus] for i in range(0, len(visible_gpus), num_gpus)]
+        accelerators = [",".join(group) for group in groups if len(group) == num_gpus]
+        workers = min(len(accelerators), settings.workers or len(accelerators))
+        accelerators = accelerators[:workers]
+    else:
+        workers = settings.workers or 1
+    return HighThroughputExecutor(
+        label="local",
+        address="127.0.0.1",
+        max_workers_per_node=max(1, min(workers, num_runs)),
+        available_accelerators=accelerators[: max(1, num_runs)],
+        provider=LocalProvider(init_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]
+        **_common_options(),
+    )
+
+
+def _cluster_executor(settings: ExecutorSettings, device: str, num_gpus: int, num_runs: int) -> HighThroughputExecutor:
+    workers = workers_per_job(settings, device, num_gpus)
+    executor = HighThroughputExecutor(
+        label=settings.executor,
+        address=settings.address or "127.0.0.1",
+        max_workers_per_node=workers,
+        provider=_provider(settings, gpus_per_job(settings, device, num_gpus), -(-num_runs // workers)),
+        **_common_options(),
+    )
+    if settings.address is None:
+        # Parsl's own way to list this machine's addresses also asks a server on the internet
+        executor.address = None
+        executor.all_addresses = own_addresses()
+    return executor
+
+
+def _provider(settings: ExecutorSettings, gpus: int, most_jobs: int) -> ExecutionProvider:
+    blocks: dict[str, Any] = {"init_blocks": 1, "min_blocks": 0, "max_blocks": settings.max_jobs or max(1, most_jobs)}
+    blocks["worker_init"] = _worker_init(settings)
+    if settings.executor == "slurm":
+        return SlurmProvider(
+            partition=settings.partition,
+            account=settings.account,
+            cores_per_node=settings.cpus,
+            mem_per_node=settings.memory_gb,
+            gpus_per_node=gpus or None,
+            walltime=settings.walltime,
+            scheduler_options=settings.scheduler_options,
+            exclusive=False,
+            cmd_timeout=60,
+            **blocks,
+        )
+    if settings.executor == "lsf":
+        lines = [f"#BSUB -gpu num={gpus}"] if gpus else []
+        lines += [f'#BSUB -R "rusage[mem={settings.memory_gb}GB]"'] if settings.memory_gb else []
+        return LSFProvider(  # type: ignore[no-untyped-call]
+            queue=settings.partition,
+            project=settings.account,
+            request_by_nodes=False,
+            cores_per_block=settings.cpus or 1,
+            cores_per_node=settings.cpus or 1,
+            walltime=settings.walltime,
+            scheduler_options="\n".join([*lines, settings.scheduler_options]),
+            bsub_redirection=True,
+            **blocks,
+        )
+    if settings.executor == "pbs":
+        select = [f"ngpus={gpus}"] if gpus else []
+        select += [f"mem={settings.memory_gb}gb"] if settings.memory_gb else []
+        return PBSProProvider(  # type: ignore[no-untyped-call]
+            queue=settings.partition,
+            account=settings.account,
+            cpus_per_node=settings.cpus or 1,
+            select_options=":".join(select),
+            walltime=settings.walltime,
+            scheduler_options=settings.scheduler_options,
+            **blocks,
+        )
+    return _kubernetes_provider(settings, gpus, blocks)
+
+
+def _kubernetes_provider(settings: ExecutorSettings, gpus: int, blocks: dict[str, Any]) -> ExecutionProvider:
+    memory = f"{settings.memory_gb or 16}Gi"
+    gpu_limit = {"nvidia.com/gpu": str(gpus)} if gpus else None
+    return KubernetesProvider(
+        image=str(settings.image),
+        namespace=settings.namespace,
+        init_cpu=settings.cpus or 2,
+        max_cpu=settings.cpus or 2,
+        init_mem=memory,
+        max_mem=memory,
+        extra_requests=gpu_limit,
+        extra_limits=gpu_limit,
+        persistent_volumes=[(claim, mount) for claim, _, mount in (v.partition(":") for v in settings.volumes)],
+        **blocks,
+    )
+
+
+def _worker_init(settings: ExecutorSettings) -> str:
+    """Shell lines of a batch job: this environment's scripts on PATH, then the user's own."""
+    if settings.executor == "kubernetes":  # the image has its own environment
+        return settings.preamble
+    return f'export PATH="{Path(sys.executable).parent}:$PATH"\n{settings.preamble}'
+
+
+def _common_options() -> dict[str, Any]:
+    return {
+        "cores_per_worker": 1e-3,  # the number of workers is decided here, not by the number of cores
+        "heartbeat_period": HEARTBEAT_S,
+        "heartbeat_threshold": LOST_AFTER_S,
+        "interchange_launch_cmd": [sys.executable, "-m", "nnunetv2_dale.benchmark.tied_process", "interchange.py"],
+        "block_error_handler": _give_up_when_no_job_ever_ran,
+    }
+
+
+def _give_up_when_no_job_ever_ran(executor: BlockProviderExecutor, status: dict[str, JobStatus]) -> None:
+    """Parsl's rule, unless some job's workers have reported: then failed jobs are walltimes and preemptions."""
+    if isinstance(executor, HighThroughputExecutor) and executor.connected_blocks():
+        return
+    simple_error_handler(executor, status, threshold=3)
+
+
+def own_addresses() -> set[str]:
+    """IPv4 addresses of this machine, without asking anybody else."""
+    addresses = set()
+    for _, interface in socket.if_nameindex():
+        with contextlib.suppress(OSError):  # an interface without an IPv4 address
+            addresses.add(address_by_interface(interface))
+    return addresses or {"127.0.0.1"}

@@ -1,0 +1,188 @@
+"""Everything that can be known to be wrong before the first training starts, said in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.utilities.crossval_split import generate_crossval_split
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_dale.atomic_output import new_file
+from nnunetv2_dale.command_line import UserError
+
+DEFAULT_NUMBER_OF_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Folders:
+    """nnU-Net's folders and the dataset in them.
+
+    Attributes:
+        dataset: the dataset's full name.
+        preprocessed, results: what ``nnUNet_preprocessed`` and ``nnUNet_results`` say.
+    """
+
+    dataset: str
+    preprocessed: Path
+    results: Path
+
+
+def find_dataset(name_or_id: str) -> Folders:
+    """The dataset's full name and nnU-Net's folders.
+
+    Raises:
+        UserError: a variable is not set, or there is no such preprocessed dataset.
+    """
+    preprocessed, results = _folder_variable("nnUNet_preprocessed"), _folder_variable("nnUNet_results")
+    try:
+        dataset = str(maybe_convert_to_dataset_name(name_or_id))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"cannot tell which dataset {name_or_id!r} is: {str(error).splitlines()[0]}") from error
+    if not (preprocessed / dataset / "dataset.json").is_file():
+        raise UserError(
+            f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
+            "run nnUNetv2_plan_and_preprocess first"
+        )
+    return Folders(dataset, preprocessed, results)
+
+
+def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Check that plans and configurations exist and are preprocessed.
+
+    Returns:
+        for each (plans, configuration) that is a cascade's second stage, its first stage.
+    Raises:
+        UserError: no such plans, no such configuration, or its preprocessed data are missing.
+    """
+    previous: dict[tuple[str, str], str] = {}
+    folder = folders.preprocessed / folders.dataset
+    for name in plans:
+        file = folder / f"{name}.json"
+        if not file.is_file():
+            not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
+            known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
+            raise UserError(f"{folders.dataset} has no plans {name}; it has {_listed(known)}")
+        manager = PlansManager(str(file))
+        wanted = list(configurations)
+        for configuration in wanted:
+            if configuration not in manager.available_configurations:
+                known = manager.available_configurations
+                raise UserError(f"plans {name} have no configuration {configuration}; they have {_listed(known)}")
+            details = manager.get_configuration(configuration)
+            data = folder / details.data_identifier
+            if not data.is_dir() or not any(data.iterdir()):
+                raise UserError(
+                    f"{configuration} of plans {name} is not preprocessed: {data} holds nothing; "
+                    f"run nnUNetv2_preprocess -d {folders.dataset} -plans_name {name} -c {configuration}"
+                )
+            if details.previous_stage_name is not None:
+                previous[name, configuration] = details.previous_stage_name
+                if details.previous_stage_name not in wanted:
+                    wanted.append(details.previous_stage_name)
+    return previous
+
+
+def check_folds(folders: Folders, folds: Sequence[str]) -> list[str]:
+    """Check that the dataset's split has the folds.
+
+    Returns:
+        every fold of the split.
+    Raises:
+        UserError: an unknown fold; nnU-Net itself would train on a random split instead.
+    """
+    split = folders.preprocessed / folders.dataset / "splits_final.json"
+    number = len(load_json(str(split))) if split.is_file() else DEFAULT_NUMBER_OF_FOLDS
+    known = [str(fold) for fold in range(number)]
+    for fold in folds:
+        if fold not in known and fold != "all":
+            raise UserError(f"{folders.dataset} has no fold {fold}; it has {_listed([*known, 'all'])}")
+    return known
+
+
+def check_trainers(trainers: Sequence[str]) -> None:
+    """Check that nnU-Net finds every trainer, with its own search.
+
+    Raises:
+        UserError: a trainer that nnU-Net does not find or cannot import.
+    """
+    for trainer in trainers:
+        printed = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+            warnings.simplefilter("ignore")  # of the trainers that the search imports on its way
+            try:
+                recursive_find_trainer_class_by_name(trainer)
+            except (RuntimeError, AssertionError, ImportError, SyntaxError) as error:
+                where = os.environ.get("nnUNet_extTrainer", "not set")  # noqa: SIM112 (nnU-Net's name)
+                raise UserError(
+                    f"nnU-Net finds no trainer {trainer}; check the spelling and nnUNet_extTrainer ({where})"
+                ) from error
+
+
+def check_pretrained_weights(path: Path | None) -> None:
+    """Check that the checkpoint is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if path is not None and not path.is_file():
+        raise UserError(f"there are no pretrained weights {path}")
+
+
+def make_split(folders: Folders, plans: str, configuration: str) -> None:
+    """Write the split that nnU-Net would write in its first training: several at once would write it at once.
+
+    Raises:
+        UserError: fewer cases than folds.
+    """
+    target = folders.preprocessed / folders.dataset / "splits_final.json"
+    if target.exists():
+        return
+    manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
+    data = str(folders.preprocessed / folders.dataset / manager.get_configuration(configuration).data_identifier)
+    cases = list(np.sort(infer_dataset_class(data).get_identifiers(data)))
+    if len(cases) < DEFAULT_NUMBER_OF_FOLDS:
+        raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
+    with new_file(target) as unfinished:
+        save_json(generate_crossval_split(cases, seed=12345, n_splits=DEFAULT_NUMBER_OF_FOLDS), str(unfinished))
+
+
+def visible_gpus(device: str, num_gpus: int) -> list[str]:
+    """GPUs of this machine that a training may use, as ``CUDA_VISIBLE_DEVICES`` names them.
+
+    Raises:
+        UserError: `device` is cuda and there are fewer than `num_gpus`.
+    """
+    if device != "cuda":
+        return []
+    import torch
+
+    number = torch.cuda.device_count()
+    if number < num_gpus:
+        raise UserError(
+            f"one training needs {num_gpus} GPU{'s' * (num_gpus > 1)} and this machine has {number} to offer; "
+            "use -device cpu, or a cluster with --executor"
+        )
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return chosen.split(",")[:number] if chosen else [str(index) for index in range(number)]
+
+
+def _folder_variable(name: str) -> Path:
+    value = os.environ.get(name)
+    if not value:
+        raise UserError(f"the environment variable {name} is not set; nnU-Net's documentation says what it is for")
+    return Path(value).absolute()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"

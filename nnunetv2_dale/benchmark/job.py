@@ -1,0 +1,165 @@
+"""What a worker is told to do, and the function that Parsl runs on it. Imports nothing heavy: every worker loads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+
+from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
+from nnunetv2_dale.benchmark.runs import Run
+
+
+class Ending(str, Enum):
+    """How an attempt at a run ended."""
+
+    DONE = "done"
+    FAILED = "failed"  # nnU-Net ended by itself, with an error
+    KILLED = "killed"  # something ended nnU-Net or the worker: walltime, preemption, out of memory, kill
+    BUSY = "busy"  # another benchmark works on this fold
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one run.
+
+    Attributes:
+        run: what to train.
+        results, preprocessed: nnU-Net's folders.
+        device: ``cuda``, ``cpu`` or ``mps``.
+        npz: save the validation's probabilities.
+        pretrained_weights: checkpoint to start from; only when training starts from the beginning.
+        num_gpus: GPUs of one training.
+        threads: CPU threads of one training; None shares the machine's among its workers.
+        gpus_per_node: GPUs that a batch system gives to the workers of one node together; None when Parsl pins them.
+        environment: variables to set on the worker, nnU-Net's own among them.
+        runner: name of this benchmark command.
+        head: the process of this benchmark command.
+    """
+
+    run: Run
+    results: str
+    preprocessed: str
+    device: str
+    npz: bool
+    pretrained_weights: str | None
+    num_gpus: int
+    threads: int | None
+    gpus_per_node: int | None
+    environment: Mapping[str, str]
+    runner: str
+    head: ProcessIdentity
+
+    def to_json(self) -> str:
+        """The job as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "run": Run(**fields["run"]), "head": ProcessIdentity(**fields["head"])})
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How an attempt ended.
+
+    Attributes:
+        ending: kind of ending.
+        message: one clause that says more.
+        log: file with everything that nnU-Net printed, if it was started.
+    """
+
+    ending: Ending
+    message: str = ""
+    log: str | None = None
+
+    def to_json(self) -> str:
+        """The result as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobResult:
+        """The result that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "ending": Ending(fields["ending"])})
+
+
+def run_job(job_json: str) -> str:
+    """Do one attempt at a run, in a process of its own that outlives neither this worker nor its training.
+
+    Args:
+        job_json: a `Job` as text.
+    Returns:
+        a `JobResult` as text.
+    Raises:
+        RuntimeError: the supervising process could not do its work.
+    """
+    job = Job.from_json(job_json)
+    environment = {**os.environ, **job.environment, **worker_environment(job, os.environ)}
+    supervisor = subprocess.run(
+        [sys.executable, "-m", "nnunetv2_dale.benchmark.supervisor"],
+        input=job_json,
+        capture_output=True,
+        text=True,
+        env=environment,
+        start_new_session=True,  # out of reach of the terminal's Ctrl-C: it watches its parent instead
+        check=False,
+    )
+    if supervisor.returncode == 0:
+        return supervisor.stdout.splitlines()[-1]
+    if supervisor.returncode < 0:
+        return JobResult(Ending.KILLED, f"its supervisor was ended by signal {-supervisor.returncode}").to_json()
+    last_line = supervisor.stderr.strip().rpartition("\n")[2]
+    raise RuntimeError(last_line or f"the supervisor ended with exit code {supervisor.returncode}")
+
+
+def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that keep the workers of one machine out of each other's way; what the user has set stays.
+
+    Args:
+        environment: the worker's own, with Parsl's ``PARSL_WORKER_RANK`` and ``PARSL_WORKER_COUNT``.
+    """
+    variables: dict[str, str] = {}
+    workers = int(environment.get("PARSL_WORKER_COUNT", "1"))
+    threads = job.threads or max(1, available_cores() // workers)
+    on_cpu = job.device == "cpu"
+    loaders = max(1, threads // 4) if on_cpu else max(1, min(12, threads))
+    given = {**environment, **job.environment}
+    for name, value in (("nnUNet_n_proc_DA", loaders), ("nnUNet_def_n_proc", max(1, min(8, threads)))):
+        if name not in given:
+            variables[name] = str(value)
+    if on_cpu:
+        # nnUNetv2_train -device cpu asks for as many threads as the machine has cores; only the limit holds it back
+        for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            variables[name] = str(threads)
+    if job.gpus_per_node is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = _own_gpus(job, environment)
+    return variables
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def nnunet_train_command() -> str:
+    """Path of ``nnUNetv2_train`` in this Python's environment, or its name when it is not there."""
+    beside = Path(sys.executable).parent / "nnUNetv2_train"
+    return str(beside) if beside.exists() else "nnUNetv2_train"
+
+
+def _own_gpus(job: Job, environment: Mapping[str, str]) -> str:
+    """This worker's share of the GPUs that the batch system allotted to the node."""
+    allotted = environment.get("CUDA_VISIBLE_DEVICES")
+    gpus = allotted.split(",") if allotted else [str(index) for index in range(job.gpus_per_node or 0)]
+    rank = int(environment.get("PARSL_WORKER_RANK", "0"))
+    return ",".join(gpus[rank * job.num_gpus : (rank + 1) * job.num_gpus])

@@ -1,0 +1,101 @@
+"""What nnU-Net's own log files say about a training that runs or has run."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+TAIL_BYTES = 1 << 16
+EPOCHS_AVERAGED = 20
+
+
+@dataclass(frozen=True)
+class FoldProgress:
+    """How far a fold's newest log says it is.
+
+    Attributes:
+        epoch: epochs completed.
+        num_epochs: epochs in all, if known.
+        dice: mean pseudo Dice of the last completed epoch, 0 to 1.
+        seconds_per_epoch: median of the last epochs.
+        predicted: cases predicted so far, when training is over and validation is under way.
+    """
+
+    epoch: int = 0
+    num_epochs: int | None = None
+    dice: float | None = None
+    seconds_per_epoch: float | None = None
+    predicted: int | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the remaining epochs take at this pace; None when not known or when only validation is left."""
+        if self.num_epochs is None or self.seconds_per_epoch is None or self.predicted is not None:
+            return None
+        return max(0, self.num_epochs - self.epoch) * self.seconds_per_epoch
+
+
+def read_progress(folder: Path) -> FoldProgress:
+    """Progress of the fold in `folder`, from its newest ``training_log_*.txt``; an empty one when there is no log."""
+    logs = sorted(folder.glob("training_log_*.txt"), key=_modified)
+    if not logs:
+        return FoldProgress()
+    text = tail(logs[-1])
+    epochs = [int(number) for number in re.findall(r"Epoch (\d+)\s*$", text, re.MULTILINE)]
+    times = [float(seconds) for seconds in re.findall(r"Epoch time: ([\d.]+) s", text)]
+    predicted = len(re.findall(r": predicting ", text))
+    trained = "Training done." in text or predicted > 0
+    return FoldProgress(
+        epoch=epochs[-1] + _last_epoch_ended(text) if epochs else 0,
+        num_epochs=_num_epochs(folder),
+        dice=_last_dice(text),
+        seconds_per_epoch=statistics.median(times[-EPOCHS_AVERAGED:]) if times else None,
+        predicted=predicted if trained else None,
+    )
+
+
+def tail(path: Path, size: int = TAIL_BYTES) -> str:
+    """The last `size` bytes of a text file, from the start of a line on."""
+    with path.open("rb") as stream:
+        end = stream.seek(0, 2)
+        stream.seek(max(0, end - size))
+        content = stream.read()
+    if end > size:
+        content = content.partition(b"\n")[2]
+    return content.decode(errors="replace")
+
+
+def last_lines(path: Path, number: int) -> list[str]:
+    """The last `number` lines of a log that are not empty."""
+    return [line.rstrip() for line in tail(path).splitlines() if line.strip()][-number:]
+
+
+def _last_epoch_ended(text: str) -> bool:
+    return text.rfind("Epoch time:") > max(match.start() for match in re.finditer(r"Epoch \d+\s*$", text, re.MULTILINE))
+
+
+def _last_dice(text: str) -> float | None:
+    listed = re.findall(r"Pseudo dice \[(.*)\]", text)
+    if not listed:
+        return None
+    # the list's items are printed as numbers or as np.float32(…), which differs between NumPy's versions
+    values = [float(value) for value in re.findall(r"(?<![\w.])(\d+\.\d+(?:e[+-]?\d+)?|nan)(?![\w.])", listed[-1])]
+    defined = [value for value in values if value == value]
+    return statistics.fmean(defined) if defined else None
+
+
+def _num_epochs(folder: Path) -> int | None:
+    try:
+        return int(json.loads((folder / "debug.json").read_text())["num_epochs"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

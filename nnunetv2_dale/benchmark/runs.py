@@ -1,0 +1,117 @@
+"""What there is to do: one run for each trainer, plans, configuration and fold, in an order that suits cascades."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2_dale.command_line import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one fold.
+
+    Attributes:
+        dataset: full name, ``Dataset004_Hippocampus``.
+        trainer: name of the trainer class.
+        plans: plans identifier.
+        configuration: such as ``3d_fullres``.
+        fold: number as text, or ``all``.
+        feeds: configuration of this benchmark that trains on this run's predictions (a cascade's second stage).
+        needs: configuration whose folds must all have been predicted before this run can start.
+    """
+
+    dataset: str
+    trainer: str
+    plans: str
+    configuration: str
+    fold: str
+    feeds: str | None = None
+    needs: str | None = None
+
+    @property
+    def model(self) -> str:
+        """nnU-Net's name of the folder that holds the folds."""
+        return f"{self.trainer}__{self.plans}__{self.configuration}"
+
+    @property
+    def name(self) -> str:
+        """What messages call the run."""
+        return f"{self.model} fold {self.fold}"
+
+    def folder(self, results: Path) -> Path:
+        """Where nnU-Net writes this run, below the folder ``nnUNet_results``."""
+        return results / self.dataset / self.model / f"fold_{self.fold}"
+
+    def depends_on(self, other: Run) -> bool:
+        """Whether `other` has to be done first."""
+        return (
+            self.needs is not None
+            and other.configuration == self.needs
+            and (other.trainer, other.plans) == (self.trainer, self.plans)
+        )
+
+
+def plan_runs(
+    dataset: str,
+    trainers: Sequence[str],
+    plans: Sequence[str],
+    configurations: Sequence[str],
+    folds: Sequence[str],
+    previous_stage: Mapping[tuple[str, str], str],
+    split_folds: Iterable[str],
+) -> list[Run]:
+    """Every run of the benchmark, those that others wait for first.
+
+    The second stage of a cascade trains on the first stage's predictions of *all* cases, so it brings the first stage's
+    folds of the whole split with it, asked for or not.
+
+    Args:
+        previous_stage: for each (plans, configuration) that is a second stage, its first stage.
+        split_folds: every fold of the dataset's split.
+    Raises:
+        UserError: fold ``all`` is asked for a first stage together with its second stage.
+    """
+    runs: dict[Run, None] = {}
+    for trainer in trainers:
+        for plan in plans:
+            first_stages = {previous_stage[plan, c]: c for c in configurations if (plan, c) in previous_stage}
+            for first, second in first_stages.items():
+                if first in configurations and "all" in folds:
+                    raise UserError(
+                        f"fold all of {first} would replace the cross-validated predictions that {second} trains on; "
+                        f"run {first} with -f all on its own"
+                    )
+                for fold in split_folds:
+                    runs[Run(dataset, trainer, plan, first, fold, feeds=second)] = None
+            for configuration in configurations:
+                if configuration in first_stages:
+                    continue  # all its folds are there already
+                for fold in folds:
+                    needed = previous_stage.get((plan, configuration))
+                    runs[Run(dataset, trainer, plan, configuration, fold, needs=needed)] = None
+    return _stages_in_order(list(runs))
+
+
+def added_runs(runs: Sequence[Run], configurations: Sequence[str], folds: Sequence[str]) -> list[Run]:
+    """Runs that were not asked for but are needed by one that was."""
+    return [run for run in runs if run.configuration not in configurations or run.fold not in folds]
+
+
+def cases_of_fold(preprocessed: Path, run: Run) -> list[str] | None:
+    """Validation cases of the run's fold according to the dataset's split; None when no split was made yet.
+
+    Args:
+        preprocessed: the folder ``nnUNet_preprocessed``.
+    """
+    splits = preprocessed / run.dataset / "splits_final.json"
+    if not splits.exists() or run.fold == "all":
+        return None
+    return list(json.loads(splits.read_text())[int(run.fold)]["val"])
+
+
+def _stages_in_order(runs: list[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: run.needs is not None)

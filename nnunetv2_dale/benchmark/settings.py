@@ -1,0 +1,120 @@
+"""Where and with how much the benchmark runs: from flags, from a small TOML file, or both (flags win)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.command_line import UserError
+
+EXECUTORS = ("local", "slurm", "lsf", "pbs", "kubernetes")
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """What is asked of the machine or the batch system. Every field is a flag and a key of the TOML file.
+
+    Attributes:
+        executor: one of `EXECUTORS`.
+        workers: trainings at once; locally 1 on the CPU and one for each GPU, in a batch job as many as its GPUs allow.
+        threads: CPU threads of one training; None shares the cores among the workers of a machine.
+        partition: partition or queue of the batch system.
+        account: account or project that pays.
+        walltime: longest time of one batch job, HH:MM:SS.
+        gpus: GPUs of one batch job; None is what one training needs.
+        cpus: CPU cores of one batch job.
+        memory_gb: memory of one batch job in GB.
+        max_jobs: batch jobs at once; None is one for each run.
+        preamble: shell lines that a batch job runs first, such as ``module load cuda``.
+        scheduler_options: further lines for the head of the batch script, such as ``#SBATCH --qos=long``.
+        address: IPv4 address of this machine that the compute nodes reach; None tries all.
+        image: Kubernetes: container image with this package in it.
+        namespace: Kubernetes: where pods are made.
+        volumes: Kubernetes: persistent volume claims, ``CLAIM:MOUNT_PATH``.
+    """
+
+    executor: str = "local"
+    workers: int | None = None
+    threads: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    walltime: str = "24:00:00"
+    gpus: int | None = None
+    cpus: int | None = None
+    memory_gb: int | None = None
+    max_jobs: int | None = None
+    preamble: str = ""
+    scheduler_options: str = ""
+    address: str | None = None
+    image: str | None = None
+    namespace: str = "default"
+    volumes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise UserError(f"executor has to be one of {', '.join(EXECUTORS)}, got {self.executor!r}")
+        for name in ("workers", "threads", "cpus", "memory_gb", "max_jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} has to be at least 1, got {value}")
+        if self.gpus is not None and self.gpus < 0:
+            raise UserError(f"gpus cannot be negative, got {self.gpus}")
+        if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", self.walltime):
+            raise UserError(f"walltime has to be HH:MM:SS, such as 24:00:00, got {self.walltime!r}")
+        if self.executor == "kubernetes" and not self.image:
+            raise UserError(
+                "the kubernetes executor needs image, the name of a container image with nnunetv2-dale in it"
+            )
+        for volume in self.volumes:
+            if not re.fullmatch(r"[^:]+:/.*", volume):
+                raise UserError(f"a volume has to be CLAIM:/MOUNT/PATH, got {volume!r}")
+
+
+def read_settings(toml: Path | None, flags: Mapping[str, Any]) -> ExecutorSettings:
+    """Settings from a TOML file and flags.
+
+    Args:
+        toml: file whose keys are the fields of `ExecutorSettings`, or None.
+        flags: fields given on the command line; None means not given. They win over the file.
+    Raises:
+        UserError: no such file, no TOML, an unknown key, a value of the wrong type or out of range.
+    """
+    values = _read_toml(toml) if toml is not None else {}
+    values.update({name: value for name, value in flags.items() if value is not None})
+    return ExecutorSettings(**values)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the settings {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
+    known = {field.name: _value_type(str(field.type)) for field in fields(ExecutorSettings)}
+    for key, value in content.items():
+        if key not in known:
+            raise UserError(f"{path} has the unknown key {key!r}; known are {', '.join(known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise UserError(f"{key} in {path} has to be {_type_name(known[key])}, got {value!r}")
+    if "volumes" in content:
+        content["volumes"] = tuple(map(str, content["volumes"]))
+    return content
+
+
+def _value_type(annotation: str) -> type:
+    if annotation.startswith("tuple"):
+        return list
+    return int if annotation.startswith("int") else str
+
+
+def _type_name(kind: type) -> str:
+    return {int: "a whole number", str: "text in quotes", list: "a list"}[kind]

@@ -1,0 +1,1 @@
+"""Label noise of a known kind and amount, and the copy of a dataset that carries it."""

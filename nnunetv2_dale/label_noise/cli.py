@@ -1,0 +1,171 @@
+"""`nnUNetv2_dale_corrupt_labels`: a copy of a dataset with label noise of a known kind and amount."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.convert.target import Target
+from nnunetv2_dale.label_noise.calibrate import TOLERANCE
+from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
+from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.label_noise.parallel_cases import case_runner
+from nnunetv2_dale.label_noise.splits import Splits, find_splits, read_splits, validation_cases
+from nnunetv2_dale.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run_command(_parser(), _corrupt, argv)
+
+
+def _corrupt(arguments: argparse.Namespace) -> int:
+    raw = environment_folder("nnUNet_raw")
+    source = read_dataset(dataset_folder(raw, arguments.d))
+    names = [case.name for case in source.cases]
+    splits = _splits(source, names, arguments.splits)
+    clean = _clean_cases(splits, arguments)
+    plan = CopyPlan(
+        source=source,
+        target=Target(raw, arguments.o, source.folder.name.partition("_")[2]),
+        model=_model(source, arguments),
+        corrupted=choose_cases(names, clean, arguments.fraction, arguments.seed),
+        splits=splits,
+        wanted_dice=arguments.dice,
+        keep_closest=arguments.keep_closest,
+        placement=arguments.link or "copy",
+        overwrite=arguments.overwrite,
+    )
+    with case_runner(min(arguments.np, len(names))) as runner:
+        rows, calibration = write_noisy_copy(plan, runner)
+    print(
+        f"{plan.target.folder}: {len(plan.corrupted)} of {len(rows)} cases corrupted, {len(clean)} kept clean for "
+        f"validation, mean Dice of the corrupted ones {mean_noisy_dice(rows):.4f}; see {TABLE_NAME}"
+    )
+    if calibration is not None and not calibration.reached:
+        print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")
+        return 1
+    return 0
+
+
+def _splits(source: RawDataset, names: list[str], given: Path | None) -> Splits | None:
+    path = find_splits(source.folder, given)
+    return None if path is None else read_splits(path, names)
+
+
+def _clean_cases(splits: Splits | None, arguments: argparse.Namespace) -> frozenset[str]:
+    if splits is None:
+        if arguments.fold:
+            raise UserError(
+                "--fold needs the folds: give --splits splits_final.json, or preprocess and split the dataset"
+            )
+        return frozenset()
+    folds = arguments.fold
+    if folds is None:
+        folds = range(len(splits)) if arguments.splits else ()
+    return validation_cases(splits, folds)
+
+
+def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
+    kinds = tuple(arguments.kind)
+    if arguments.dice is None and arguments.amount is None:
+        raise UserError("say how much noise: --dice for a mean Dice, or --amount in the unit of the kind (see --help)")
+    if arguments.dice is not None and arguments.amount is not None and len(kinds) == 1:
+        raise UserError("give --dice or --amount; with a mixture and --dice, the amounts say how the kinds compare")
+    if arguments.dice is not None and not 0 < arguments.dice < 1:
+        raise UserError(f"--dice lies between 0 and 1, got {arguments.dice:g}")
+    if not 0 < arguments.fraction <= 1:
+        raise UserError(f"--fraction is above 0 and at most 1, got {arguments.fraction:g}")
+    if arguments.np < 1:
+        raise UserError(f"-np is at least 1, got {arguments.np}")
+    amounts = arguments.amount or [KINDS[kind].default_amount for kind in kinds]
+    if arguments.dice is not None and 0 in amounts:
+        raise UserError("with --dice every amount must be above 0: all are multiplied by one factor")
+    try:
+        return NoiseModel(
+            kinds=kinds,
+            amounts=tuple(amounts),
+            weights=tuple(arguments.weights or [1.0] * len(kinds)),
+            seed=arguments.seed,
+            classes=source.foreground_values,
+            ignore_label=source.ignore_label,
+            bias=arguments.bias,
+            variance=arguments.variance,
+            smoothing=arguments.smoothing,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    kinds = "\n".join(f"  {name:9} {kind.meaning}; amount in {_unit(name)}" for name, kind in KINDS.items())
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_dale_corrupt_labels",
+        description="Copy a raw dataset under a new id, with noise of a known kind and amount in its training labels.\n"
+        "The copy holds noisy labels (labelsTr), clean ones (labelsTr_clean), maps of changed voxels\n"
+        f"(labelsTr_changed) and a table ({TABLE_NAME}).",
+        epilog=f"kinds of noise:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-d", required=True, metavar="DATASET", help="id or name of the dataset in nnUNet_raw")
+    parser.add_argument("-o", required=True, type=int, metavar="NEW_ID", help="id of the copy; its name is kept")
+    _add_noise(parser.add_argument_group("noise"))
+    _add_cases(parser.add_argument_group("cases"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_noise(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    kinds_help = "kind of noise, see below; of several, each case draws one"
+    add("--kind", nargs="+", required=True, choices=list(KINDS), metavar="KIND", help=kinds_help)
+    dice_help = (
+        "find the amount at which the Dice of all foreground together, noisy against clean, has this mean over the "
+        f"corrupted cases with foreground, within {TOLERANCE}; exit with an error if there is none"
+    )
+    add("--dice", type=float, metavar="DICE", help=dice_help)
+    add("--amount", type=float, nargs="+", metavar="A", help="instead of --dice: the amount of each kind, in its unit")
+    add(
+        "--weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="of a mixture: how often each kind is drawn (default: equally)",
+    )
+    add("--seed", type=int, default=0, help="fixes every voxel, whatever -np is (default: %(default)s)")
+    add("--bias", type=float, default=0.8, help="boundary: probability that a step grows (default: %(default)s)")
+    variance_help = "boundary: probability that a voxel at the contour changes in a step (default: %(default)s)"
+    add("--variance", type=float, default=0.05, help=variance_help)
+    smoothing_help = (
+        "boundary: Gaussian that smooths the walk at its end, in the smallest voxel sizes (default: %(default)s)"
+    )
+    add("--smoothing", type=float, default=1.0, help=smoothing_help)
+
+
+def _add_cases(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    fraction_help = "fraction of the cases that may be corrupted which are (default: %(default)s)"
+    add("--fraction", type=float, default=1.0, help=fraction_help)
+    splits_help = (
+        "splits_final.json to go with the copy (default: the dataset's, if it has one); given without --fold, the "
+        "validation cases of all its folds stay clean"
+    )
+    add("--splits", type=Path, metavar="FILE", help=splits_help)
+    add("--fold", type=int, nargs="+", metavar="K", help="validation cases of these folds keep clean labels")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--link", choices=["hard", "symbolic"], help="link images and clean labels instead of copying them")
+    add("--keep-closest", action="store_true", help="write the copy also where --dice is not reached (exit code 1)")
+    add("--overwrite", action="store_true", help="replace the copy if it exists")
+    processes = min(4, os.cpu_count() or 1)
+    add("-np", type=int, default=processes, metavar="N", help="number of processes (default here: %(default)s)")
+
+
+def _unit(kind: str) -> str:
+    highest = f" from 0 to {KINDS[kind].highest:g}" if KINDS[kind].highest <= 1 else ""
+    return KINDS[kind].unit + highest

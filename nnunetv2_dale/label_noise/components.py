@@ -1,0 +1,55 @@
+"""`missing` and `swap`: whole components that were overlooked or taken for another class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def drop_components(label: NDArray[np.int16], probability: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Each connected component of each class becomes background with `probability`, independently.
+
+    The same generator drops all that a smaller probability drops, and more.
+    """
+    result = label.copy()
+    for _, component in _components(label):
+        if rng.random() < probability:
+            result[component] = 0
+    return result
+
+
+def swap_components(
+    label: NDArray[np.int16], probability: float, rng: np.random.Generator, classes: Sequence[int]
+) -> NDArray[np.int16]:
+    """Each connected component of each class gets another class with `probability`, independently.
+
+    The other classes are equally likely. The foreground as a whole does not change. The same
+    generator swaps all that a smaller probability swaps, and more.
+
+    Args:
+        label: (Z, Y, X), 0 is background.
+        classes: the foreground values of the dataset.
+    Raises:
+        ValueError: fewer than two classes.
+    """
+    if len(classes) < 2:
+        raise ValueError(f"swap needs at least two foreground classes, got {list(classes)}")
+    result = label.copy()
+    for value, component in _components(label):
+        draw, other = rng.random(), rng.choice([other for other in classes if other != value])
+        if draw < probability:
+            result[component] = other
+    return result
+
+
+def _components(label: NDArray[np.int16]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The class and the mask of every component (connected by faces, edges or corners), class by class."""
+    for value in np.unique(label[label > 0]).tolist():
+        numbered, count = ndimage.label(label == value, structure=np.ones((3, 3, 3)))
+        for number, window in enumerate(ndimage.find_objects(numbered, count), start=1):
+            mask = np.zeros(label.shape, bool)
+            mask[window] = numbered[window] == number
+            yield value, mask

@@ -1,0 +1,263 @@
+"""A copy of a raw dataset whose training labels carry noise, beside the clean ones, maps of the changes and a table."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.paths import nnUNet_preprocessed
+
+import nnunetv2_dale
+from nnunetv2_dale.atomic_output import new_file, new_folder
+from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
+from nnunetv2_dale.convert.target import Target
+from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
+from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.label_noise.noisy_case import (
+    CaseJob,
+    CaseRow,
+    Placement,
+    check_label,
+    dice_of_case,
+    place,
+    write_case,
+)
+from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
+from nnunetv2_dale.label_noise.random_streams import case_generator
+from nnunetv2_dale.label_noise.splits import Splits
+from nnunetv2_dale.raw_dataset import RawDataset, require_labels
+
+logger = logging.getLogger(__name__)
+
+TABLE_NAME = "label_noise.csv"
+SETTINGS_NAME = "label_noise.json"
+_WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json"}
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What to copy, and which cases get which noise.
+
+    Attributes:
+        source: the clean dataset, with a label for every case.
+        target: where the copy goes.
+        model: the noise.
+        corrupted: the cases that get it.
+        splits: splits_final.json of the copy, or None.
+        wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
+        keep_closest: write the copy also where `wanted_dice` was not reached.
+        placement: how images and clean labels get into the copy.
+        overwrite: replace an existing target.
+    """
+
+    source: RawDataset
+    target: Target
+    model: NoiseModel
+    corrupted: frozenset[str]
+    splits: Splits | None
+    wanted_dice: float | None = None
+    keep_closest: bool = False
+    placement: Placement = "copy"
+    overwrite: bool = False
+
+
+def choose_cases(names: Sequence[str], clean: Collection[str], fraction: float, seed: int) -> frozenset[str]:
+    """Draw `fraction` of the cases that are not to stay clean, rounded to whole cases; more contain fewer.
+
+    Raises:
+        UserError: no case is left.
+    """
+    candidates = [name for name in names if name not in clean]
+    ranked = sorted(candidates, key=lambda name: (case_generator(seed, name, "selection").random(), name))
+    chosen = frozenset(ranked[: round(fraction * len(ranked))])
+    if not chosen:
+        raise UserError(
+            f"no case is left to corrupt: {len(names)} cases, {len(set(names) & set(clean))} of them kept clean for "
+            f"validation, fraction {fraction:g}; give one --fold, or a larger --fraction"
+        )
+    return chosen
+
+
+def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow], Calibration | None]:
+    """Calibrate the noise, then write the copy; it appears under its final name when it is complete.
+
+    Returns:
+        the table's rows in the order of the cases, and how close the Dice came if one was wanted.
+    Raises:
+        UserError: problems of the dataset or the target, all in one message; a Dice that cannot be reached, unless
+            `keep_closest`. Nothing is written.
+    """
+    _refuse_problems(plan)
+    jobs = [_job(plan, case_number) for case_number in range(len(plan.source.cases))]
+    checked = runner.run(check_label, jobs, "checking labels")
+    problems = [result for result in checked if isinstance(result, Problem)]
+    if problems:
+        raise ConversionProblemsError(problems, plan.source.folder)
+    measured = [job for job, has_foreground in zip(jobs, checked, strict=True) if job.model and has_foreground]
+    calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, runner)
+    scale = 1.0 if calibration is None else calibration.scale
+    with new_folder(plan.target.folder, plan.overwrite) as folder:
+        _prepare(plan, folder)
+        jobs = [dataclasses.replace(job, scale=scale if job.model else 0.0, target=folder) for job in jobs]
+        results = runner.run(write_case, jobs, "writing cases")
+        problems = [result for result in results if isinstance(result, Problem)]
+        if problems:
+            raise ConversionProblemsError(problems, plan.source.folder)
+        rows = [result for result in results if isinstance(result, CaseRow)]
+        _write_table(folder / TABLE_NAME, rows)
+        _write_json(folder / SETTINGS_NAME, _settings(plan, rows, scale, calibration))
+        if plan.splits is not None:
+            _write_json(folder / "splits_final.json", plan.splits)
+    _offer_splits(plan)
+    return rows, calibration
+
+
+def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
+    """The mean Dice over the corrupted cases that have foreground, which `--dice` asks for; NaN without any."""
+    values = [row.dice for row in rows if row.kind and row.voxels_foreground]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, runner: CaseRunner) -> Calibration:
+    if not jobs:
+        raise UserError(f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground")
+    used = [job.model.draw(job.case.name)[0] for job in jobs if job.model]
+    if set(used) <= {"swap"}:
+        raise UserError("swap leaves the foreground as a whole as it is, so --dice cannot be reached; give --amount")
+
+    def mean_dice(scale: float) -> float:
+        scaled = [dataclasses.replace(job, scale=scale) for job in jobs]
+        mean = float(np.mean(runner.run(dice_of_case, scaled, f"calibrating, amounts x {scale:.4g}")))
+        logger.info("amounts x %.4g: mean Dice %.4f", scale, mean)
+        return mean
+
+    highest = max(
+        KINDS[kind].highest / amount for kind, amount in zip(plan.model.kinds, plan.model.amounts, strict=True)
+    )
+    calibration = calibrate(mean_dice, wanted, highest)
+    if not calibration.reached and not plan.keep_closest:
+        raise UserError(
+            f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
+            f"with {_amounts(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change the kind, "
+            "or give --keep-closest"
+        )
+    return calibration
+
+
+def _amounts(model: NoiseModel, scale: float) -> str:
+    shown = []
+    for kind, amount in zip(model.kinds, model.amounts, strict=True):
+        shown.append(f"{kind} {min(KINDS[kind].highest, amount * scale):.4g} {KINDS[kind].unit}")
+    return ", ".join(shown)
+
+
+def _refuse_problems(plan: CopyPlan) -> None:
+    source = plan.source
+    if "dataset" in source.dataset_json:
+        raise UserError(
+            f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
+        )
+    problems = plan.target.problems(plan.splits, plan.overwrite)
+    if (source.folder / "labelsTr_clean").exists():
+        problems.append(
+            Problem(
+                source.folder / "labelsTr_clean", "the dataset carries label noise already; start from the clean one"
+            )
+        )
+    if source.folder.resolve() == plan.target.folder.resolve():
+        problems.append(Problem(source.folder, "is the dataset itself; give another id with -o"))
+    if problems:
+        raise ConversionProblemsError(problems, source.folder)
+    require_labels(source)
+
+
+def _job(plan: CopyPlan, case_number: int) -> CaseJob:
+    case = plan.source.cases[case_number]
+    return CaseJob(
+        case=case,
+        reader=plan.source.reader(),
+        allowed=plan.source.label_values,
+        ignore_label=plan.source.ignore_label,
+        model=plan.model if case.name in plan.corrupted else None,
+        placement=plan.placement,
+    )
+
+
+def _prepare(plan: CopyPlan, folder: Path) -> None:
+    """Make the folders and place all that is not a training case: test images, descriptions, what else lies there."""
+    for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
+        (folder / name).mkdir()
+    for path in sorted(plan.source.folder.iterdir()):
+        if path.name in _WRITTEN_HERE:
+            continue
+        if not path.is_dir():
+            shutil.copy2(path, folder / path.name)
+            continue
+        for place_of_files, _, names in os.walk(path):
+            below = folder / Path(place_of_files).relative_to(plan.source.folder)
+            below.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                place(Path(place_of_files) / name, below / name, plan.placement)
+
+
+def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:
+    model = plan.model
+    return {
+        "nnunetv2_dale": nnunetv2_dale.__version__,
+        "source": plan.source.folder.name,
+        "noise": [
+            {
+                "kind": kind,
+                "amount": min(KINDS[kind].highest, amount * scale),
+                "unit": KINDS[kind].unit,
+                "weight": weight,
+            }
+            for kind, amount, weight in zip(model.kinds, model.amounts, model.weights, strict=True)
+        ],
+        "bias": model.bias if "boundary" in model.kinds else None,
+        "variance": model.variance if "boundary" in model.kinds else None,
+        "smoothing": model.smoothing if "boundary" in model.kinds else None,
+        "seed": model.seed,
+        "wanted_dice": None if calibration is None else calibration.wanted,
+        "mean_dice_of_corrupted_cases_with_foreground": round(mean_noisy_dice(rows), 6),
+        "cases": len(rows),
+        "corrupted": sorted(plan.corrupted),
+    }
+
+
+def _write_table(path: Path, rows: list[CaseRow]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(CaseRow)])
+        for row in rows:
+            values = [getattr(row, field.name) for field in dataclasses.fields(CaseRow)]
+            writer.writerow([_number(value) if isinstance(value, float) else value for value in values])
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _offer_splits(plan: CopyPlan) -> None:
+    """Put splits_final.json where nnU-Net looks for it, unless the same split is there already."""
+    preprocessed = nnUNet_preprocessed.get()
+    if plan.splits is None or not preprocessed:
+        return
+    path = Path(preprocessed) / plan.target.folder.name / "splits_final.json"
+    if not path.exists():
+        with new_file(path) as unfinished:
+            _write_json(unfinished, plan.splits)

@@ -1,0 +1,139 @@
+"""Which noise a case gets: the kinds, their units, mixtures of them, and one function that applies it to a label."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.label_noise.components import drop_components, swap_components
+from nnunetv2_dale.label_noise.displacement import shift
+from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
+from nnunetv2_dale.label_noise.morphology import dilate, erode
+from nnunetv2_dale.label_noise.polygons import coarsen_contours
+from nnunetv2_dale.label_noise.random_streams import case_generator
+
+
+@dataclass(frozen=True)
+class NoiseKind:
+    """What an amount of one kind means."""
+
+    unit: str
+    default_amount: float
+    highest: float
+    meaning: str
+
+
+KINDS = {
+    "boundary": NoiseKind("steps", 40.0, 20_000.0, "Markov walk of the contour (see --bias and --variance)"),
+    "dilate": NoiseKind("mm", 1.0, 500.0, "contour moved outwards"),
+    "erode": NoiseKind("mm", 1.0, 500.0, "contour moved inwards"),
+    "shift": NoiseKind("mm", 2.0, 500.0, "label moved in a random direction"),
+    "smooth": NoiseKind("mm", 8.0, 500.0, "contours redrawn as polygons, a corner each so many mm"),
+    "missing": NoiseKind("probability", 0.2, 1.0, "components of classes left out"),
+    "swap": NoiseKind("probability", 0.2, 1.0, "components of classes given another class"),
+}
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Noise of one kind, or a mixture in which each case draws one kind.
+
+    Attributes:
+        kinds: names from `KINDS`.
+        amounts: one per kind, in its unit.
+        weights: how often each kind is drawn, relative to the others.
+        seed: fixes every voxel together with the case's name.
+        classes: the foreground values of the dataset, for `swap`.
+        ignore_label: voxels with this value stay as they are; noise neither takes nor gives them.
+        bias, variance, smoothing: of `boundary`, see `walk_boundary`.
+    """
+
+    kinds: tuple[str, ...]
+    amounts: tuple[float, ...]
+    weights: tuple[float, ...]
+    seed: int
+    classes: tuple[int, ...]
+    ignore_label: int | None = None
+    bias: float = 0.8
+    variance: float = 0.05
+    smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown or not self.kinds:
+            raise ValueError(f"expected kinds of noise from {', '.join(KINDS)}, got {list(self.kinds)}")
+        if not len(self.kinds) == len(self.amounts) == len(self.weights):
+            raise ValueError(
+                f"expected one amount and one weight per kind, got {len(self.kinds)} kinds, "
+                f"{len(self.amounts)} amounts and {len(self.weights)} weights"
+            )
+        for kind, amount in zip(self.kinds, self.amounts, strict=True):
+            if not 0 <= amount <= KINDS[kind].highest:
+                limits = f"from 0 to {KINDS[kind].highest:g} {KINDS[kind].unit}"
+                raise ValueError(f"the amount of {kind} must be {limits}, got {amount:g}")
+        if not all(math.isfinite(weight) and weight > 0 for weight in self.weights):
+            raise ValueError(f"weights must be above 0, got {list(self.weights)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        for name in ("bias", "variance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability from 0 to 1, got {getattr(self, name):g}")
+        if not 0 <= self.smoothing <= 100:
+            raise ValueError(f"smoothing lies between 0 and 100 voxels, got {self.smoothing:g}")
+        if "swap" in self.kinds and len(self.classes) < 2:
+            raise ValueError(f"swap needs at least two foreground classes, the dataset has {list(self.classes)}")
+
+    def draw(self, case: str, scale: float = 1.0) -> tuple[str, float]:
+        """The kind that a case gets, and its amount times `scale`, at most the kind's highest."""
+        rng = case_generator(self.seed, case, "kind")
+        number = int(rng.choice(len(self.kinds), p=np.asarray(self.weights) / sum(self.weights)))
+        kind = self.kinds[number]
+        return kind, min(KINDS[kind].highest, self.amounts[number] * scale)
+
+    def corrupt(
+        self, label: NDArray[np.int16], spacing_mm: tuple[float, float, float], case: str, scale: float = 1.0
+    ) -> NDArray[np.int16]:
+        """The noisy label of a case.
+
+        Args:
+            label: (Z, Y, X); Z = 1 is a 2D image. 0 is background.
+            spacing_mm: of the 3 axes.
+            case: its name, which with the seed decides what is drawn.
+            scale: factor of the amounts; 0 changes nothing.
+        Returns:
+            (Z, Y, X), values of `label` and, with `swap`, of `classes`. A label without foreground comes back as it is.
+        """
+        kind, amount = self.draw(case, scale)
+        ignored = np.zeros(label.shape, bool) if self.ignore_label is None else label == self.ignore_label
+        classes = np.where(ignored, np.int16(0), label)
+        if amount == 0 or not classes.any():
+            return label.copy()
+        noisy = self._apply(kind, classes, spacing_mm, amount, case_generator(self.seed, case, kind))
+        return np.where(ignored, label, noisy)
+
+    def _apply(
+        self,
+        kind: str,
+        label: NDArray[np.int16],
+        spacing_mm: tuple[float, float, float],
+        amount: float,
+        rng: np.random.Generator,
+    ) -> NDArray[np.int16]:
+        match kind:
+            case "boundary":
+                return walk_boundary(label, spacing_mm, amount, rng, self.bias, self.variance, self.smoothing)
+            case "dilate":
+                return dilate(label, spacing_mm, amount, rng)
+            case "erode":
+                return erode(label, spacing_mm, amount, rng)
+            case "shift":
+                return shift(label, spacing_mm, amount, rng)
+            case "smooth":
+                return coarsen_contours(label, spacing_mm, amount, rng)
+            case "missing":
+                return drop_components(label, amount, rng)
+            case _:
+                return swap_components(label, amount, rng, self.classes)

@@ -1,0 +1,175 @@
+"""One case: its Dice at an amount of noise, and its files in the noisy copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.case_fuzziness import case_fuzziness
+from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.convert.problems import Problem
+from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
+from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.raw_dataset import RawCase, read_image, read_label
+
+Placement = Literal["copy", "hard", "symbolic"]
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """What a worker needs to know of a case.
+
+    Attributes:
+        case: it has a label.
+        reader: nnU-Net's reader/writer.
+        allowed: the label values of the dataset.
+        model: the noise; None keeps the label clean.
+        scale: factor of the noise's amounts.
+        target: folder of the copy, where something is written.
+        placement: how images and clean labels get there.
+    """
+
+    case: RawCase
+    reader: Any
+    allowed: frozenset[int]
+    ignore_label: int | None
+    model: NoiseModel | None
+    scale: float = 0.0
+    target: Path | None = None
+    placement: Placement = "copy"
+
+    @property
+    def label_path(self) -> Path:
+        """The clean label's file."""
+        if self.case.label is None:
+            raise ValueError(f"case {self.case.name} has no label")
+        return self.case.label
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A line of the table: noisy against clean label. The fields are its columns."""
+
+    case: str
+    kind: str  # "" where the label stayed clean
+    amount: float
+    unit: str
+    dice: float  # of all foreground together
+    hd95_mm: float  # NaN where one of the two has no foreground
+    voxels_foreground: int  # of the clean label
+    voxels_added: int
+    voxels_removed: int
+    voxels_reclassified: int
+    changed_fuzzy: float  # fraction of the voxels in the fuzzy region, m >= tau; NaN without such a region
+    changed_elsewhere: float
+
+
+def check_label(job: CaseJob) -> bool | Problem:
+    """Whether the clean label has foreground, or what is wrong with the file."""
+    try:
+        label, _ = read_label(job.reader, job.label_path, job.allowed)
+    except ValueError as error:
+        return Problem(job.label_path, str(error))
+    return bool(_foreground(label, job.ignore_label).any())
+
+
+def dice_of_case(job: CaseJob) -> float:
+    """The Dice between noisy and clean foreground at the job's scale."""
+    clean, noisy, _ = _clean_and_noisy(job)
+    return foreground_dice(_foreground(clean, job.ignore_label), _foreground(noisy, job.ignore_label))
+
+
+def write_case(job: CaseJob) -> CaseRow | Problem:
+    """Write a case into the copy: images, clean and noisy label, map of changes; and compare the two labels.
+
+    A label that does not change is the clean file, byte for byte.
+    """
+    assert job.target is not None
+    clean, noisy, properties = _clean_and_noisy(job)
+    try:
+        image, image_properties = read_image(job.reader, job.case.images)
+    except ValueError as error:
+        return Problem(job.case.images[0], str(error))
+    if image.shape[1:] != clean.shape or not np.allclose(image_properties["spacing"], properties["spacing"], rtol=1e-3):
+        return Problem(
+            job.label_path,
+            f"has shape {clean.shape} and spacing {_numbers(properties['spacing'])}, its image {image.shape[1:]} and "
+            f"{_numbers(image_properties['spacing'])}",
+        )
+    change = changes(clean, noisy)
+    for path in job.case.images:
+        place(path, job.target / "imagesTr" / path.name, job.placement)
+    place(job.label_path, job.target / "labelsTr_clean" / job.label_path.name, job.placement)
+    noisy_path = job.target / "labelsTr" / job.label_path.name
+    if change.any():
+        job.reader.write_seg(noisy, str(noisy_path), properties)
+    else:
+        shutil.copy2(job.label_path, noisy_path)
+    job.reader.write_seg(change, str(job.target / "labelsTr_changed" / job.label_path.name), properties)
+    return _row(job, image, clean, noisy, change, _spacing_mm(properties))
+
+
+def place(source: Path, target: Path, placement: Placement) -> None:
+    """Copy or link one file."""
+    if placement == "hard":
+        os.link(source.resolve(), target)
+    elif placement == "symbolic":
+        target.symlink_to(source.resolve())
+    else:
+        shutil.copy2(source, target)
+
+
+def _row(
+    job: CaseJob,
+    image: NDArray[np.float32],
+    clean: NDArray[np.int16],
+    noisy: NDArray[np.int16],
+    change: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+) -> CaseRow:
+    config = DaleConfig()
+    m = case_fuzziness(image, clean, spacing_mm, config.patch_size, config.entropy_bins, job.ignore_label).combined
+    changed_fuzzy, changed_elsewhere = changed_fractions(change != Change.NONE, m >= config.fuzzy_threshold)
+    kind, amount = ("", 0.0) if job.model is None else job.model.draw(job.case.name, job.scale)
+    before, after = (_foreground(label, job.ignore_label) for label in (clean, noisy))
+    return CaseRow(
+        case=job.case.name,
+        kind=kind,
+        amount=amount,
+        unit=KINDS[kind].unit if kind else "",
+        dice=foreground_dice(before, after),
+        hd95_mm=hd95_mm(before, after, spacing_mm),
+        voxels_foreground=int(before.sum()),
+        voxels_added=int((change == Change.ADDED).sum()),
+        voxels_removed=int((change == Change.REMOVED).sum()),
+        voxels_reclassified=int((change == Change.RECLASSIFIED).sum()),
+        changed_fuzzy=changed_fuzzy,
+        changed_elsewhere=changed_elsewhere,
+    )
+
+
+def _clean_and_noisy(job: CaseJob) -> tuple[NDArray[np.int16], NDArray[np.int16], dict[str, Any]]:
+    clean, properties = read_label(job.reader, job.label_path, job.allowed)
+    if job.model is None:
+        return clean, clean, properties
+    return clean, job.model.corrupt(clean, _spacing_mm(properties), job.case.name, job.scale), properties
+
+
+def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> NDArray[np.bool_]:
+    foreground: NDArray[np.bool_] = label > 0
+    return foreground if ignore_label is None else foreground & (label != ignore_label)
+
+
+def _spacing_mm(properties: dict[str, Any]) -> tuple[float, float, float]:
+    z, y, x = (float(value) for value in properties["spacing"])
+    return z, y, x
+
+
+def _numbers(values: Any) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -16,6 +16,7 @@ from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.convert.problems import Problem
+from nnunetv2_dale.convert.volume_files import write_volume
 
 _KEYS = ("image", "label")
 Pair = tuple[NDArray[Any], NDArray[Any]]
@@ -84,7 +85,7 @@ class ArrayFormat:
     def _write(self, array: NDArray[np.generic], target: Path) -> None:
         volume = SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
         volume.SetSpacing([float(edge) for edge in self.spacing_mm[::-1]])
-        SimpleITK.WriteImage(volume, str(target), useCompression=True)
+        write_volume(volume, target)
 
 
 def _stacked(slices: Sequence[Volume]) -> Volume:

@@ -118,6 +118,18 @@ def _corners_mm(volume: SimpleITK.Image) -> NDArray[np.float64]:
     return np.array([volume.TransformIndexToPhysicalPoint(corner) for corner in itertools.product(*ends)])
 
 
+def write_volume(volume: SimpleITK.Image, target: Path) -> None:
+    """Write a volume, compressed.
+
+    Raises:
+        OSError: it could not be written, for example because the disk is full.
+    """
+    try:
+        SimpleITK.WriteImage(volume, str(target), useCompression=True)
+    except RuntimeError as error:
+        raise OSError(f"{target} could not be written ({' '.join(str(error).split())})") from error
+
+
 def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | None) -> None:
     """Copy `source` if its bytes are what is wanted, else write `labels`, or the source in the wanted file format."""
     same_format = source.name.lower().endswith(_FILE_ENDING)
@@ -125,7 +137,7 @@ def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | N
         if same_format:
             shutil.copyfile(source, target)
         else:
-            SimpleITK.WriteImage(SimpleITK.ReadImage(str(source)), str(target), useCompression=True)
+            write_volume(SimpleITK.ReadImage(str(source)), target)
         return
     raw = SimpleITK.ReadImage(str(source))
     is_right = raw.GetPixelID() == SimpleITK.sitkUInt8 and np.array_equal(
@@ -135,4 +147,4 @@ def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | N
     if same_format and is_right and exact:
         shutil.copyfile(source, target)
     else:
-        SimpleITK.WriteImage(labels, str(target), useCompression=True)
+        write_volume(labels, target)

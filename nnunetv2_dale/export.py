@@ -64,13 +64,10 @@ def _export(arguments: argparse.Namespace) -> None:
     if output.exists() and output.is_dir() == as_zip:
         raise UserError(f"{output} should be a {'zip file' if as_zip else 'folder'} and is not; give another -o")
     models = [read_trained_model(folder, arguments.f, arguments.chk) for folder in _model_folders(arguments)]
-    if as_zip:
-        places = _write_zip(models, output, arguments.overwrite)
-    elif output.exists():
-        places = _write_models(models, output)
-    else:
-        with new_folder(output) as unfinished:
-            places = _write_models(models, unfinished)
+    try:
+        places = _write(models, output, as_zip, arguments.overwrite)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter when the disk is full
+        raise UserError(f"{output} could not be written, probably for lack of space or permission: {error}") from error
     for model, place in zip(models, places, strict=True):
         print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
     _say_how_to_use(models, places, output, as_zip)
@@ -92,6 +89,16 @@ def _model_folders(arguments: argparse.Namespace) -> list[Path]:
         return [Path(get_output_folder(arguments.d, arguments.tr, arguments.p, c)) for c in dict.fromkeys(arguments.c)]
     except (RuntimeError, ValueError) as error:
         raise UserError(f"dataset {arguments.d} was not found: {str(error).splitlines()[0]}") from None
+
+
+def _write(models: Sequence[TrainedModel], output: Path, as_zip: bool, overwrite: bool) -> list[Path]:
+    """Write the models to `output`; returns their places in it."""
+    if as_zip:
+        return _write_zip(models, output, overwrite)
+    if output.exists():
+        return _write_models(models, output)
+    with new_folder(output) as unfinished:
+        return _write_models(models, unfinished)
 
 
 def _write_zip(models: Sequence[TrainedModel], output: Path, overwrite: bool) -> list[Path]:

@@ -55,9 +55,14 @@ def to_labels(
 
 
 def _look_up(mask: NDArray[Any], label_map: Mapping[int, int]) -> NDArray[np.uint8]:
-    known = np.array(sorted(label_map))
-    targets = np.array([label_map[value] for value in known.tolist()], dtype=np.uint8)
-    return np.asarray(targets[np.searchsorted(known, mask)])
+    """Every value of `mask` is a key of `label_map`."""
+    if all(value == label for value, label in label_map.items()):
+        return mask.astype(np.uint8)
+    lowest = min(label_map)
+    table = np.zeros(max(label_map) - lowest + 1, dtype=np.uint8)
+    for value, label in label_map.items():
+        table[value - lowest] = label
+    return np.asarray(table[mask.astype(np.int64) - lowest])
 
 
 def _is_blurred_binary(mask: NDArray[Any]) -> bool:

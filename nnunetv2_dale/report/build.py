@@ -1,0 +1,287 @@
+"""From result folders to a `Report`: read, check, measure, compare. Nothing is written here."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import fmean
+
+from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.report.case_files import CaseFiles, find_case_files
+from nnunetv2_dale.report.comparisons import compare
+from nnunetv2_dale.report.cost import read_fold_cost
+from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, summary_metrics
+from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
+from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Metric, Report, Run, Values
+from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
+from nnunetv2_dale.report.same_task import SharedTask, shared_task
+
+logger = logging.getLogger(__name__)
+
+INSTALL_HINT = "pip install 'nnunetv2-dale[benchmark]'"
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What a report measures and how."""
+
+    folds: tuple[str, ...] | None = None
+    references: Path | None = None
+    images: Path | None = None
+    patients: Path | None = None
+    tolerance_mm: float = 2.0
+    tau: float = 0.9
+    patch_size: int = 16
+    summary_only: bool = False
+    processes: int = 1
+    resamples: int = 9999
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BuiltReport:
+    """The numbers, and the files pictures can be drawn from (empty where masks are not at hand)."""
+
+    report: Report
+    files: list[CaseFiles]
+    folders: list[ResultFolder]
+
+
+def build_report(paths: Sequence[Path], settings: ReportSettings, command: str = "") -> BuiltReport:
+    """Compare two or more result folders; the first is the baseline.
+
+    Raises:
+        UserError: input that cannot be compared; the sentence names the file.
+    """
+    require_packages("statsmodels")
+    if len(paths) < 2:
+        raise UserError("give two or more result folders; the first is the baseline")
+    folders = _with_distinct_names([read_result_folder(path, settings.folds) for path in paths])
+    task = shared_task(folders)
+    patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
+    files, missing = _masks(folders, task, settings)
+    values, metrics, fuzzy_source = _values(folders, task, files, settings)
+    class_keys = [item.key for item in task.classes]
+    add_case_means(list(values.values()), metrics, class_keys)
+    logger.info("comparing %d cases", len(task.case_names))
+    report = Report(
+        dataset=task.dataset or "unnamed dataset",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        baseline=folders[0].name,
+        classes=list(task.classes),
+        metrics=metrics,
+        case_names=list(task.case_names),
+        patients=patients,
+        excluded=list(task.excluded),
+        runs=[_run(folder, task, values[folder.name], folders) for folder in folders],
+        comparisons=compare(values, metrics, task.classes, patients, settings.resamples, settings.seed),
+        settings=_settings_shown(settings, metrics, fuzzy_source),
+        versions=versions(),
+        missing=[*missing, *_missing_of_runs(folders)],
+        remarks=_remarks(folders, task),
+    )
+    return BuiltReport(report, files, folders)
+
+
+def require_packages(*names: str) -> None:
+    """Raise a `UserError` that says how to install what is missing."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"the report needs {name}, which is not installed: {INSTALL_HINT}")
+
+
+def read_patients(table: Path, case_names: Sequence[str]) -> list[str]:
+    """The patient of each case, from a CSV file with the columns `case` and `patient`.
+
+    Raises:
+        UserError: no such file, other columns, or a case without a patient.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table} cannot be read as a table of patients: {error}") from error
+    if not rows or "case" not in rows[0] or "patient" not in rows[0]:
+        raise UserError(f"{table} needs a first line with the columns case and patient, and one line for each case")
+    patient_of = {str(row["case"]).strip(): str(row["patient"] or "").strip() for row in rows}
+    without = [name for name in case_names if not patient_of.get(name)]
+    if without:
+        raise UserError(f"{table} has no patient for case {without[0]} ({len(without)} of {len(case_names)} cases)")
+    return [patient_of[name] for name in case_names]
+
+
+def _masks(
+    folders: Sequence[ResultFolder], task: SharedTask, settings: ReportSettings
+) -> tuple[list[CaseFiles], list[str]]:
+    if settings.summary_only:
+        return [], ["surface metrics and the fuzzy region were not asked for (--summary-only)"]
+    return find_case_files(folders, task.case_names, settings.references, settings.images)
+
+
+def _values(
+    folders: Sequence[ResultFolder], task: SharedTask, files: list[CaseFiles], settings: ReportSettings
+) -> tuple[dict[str, Values], list[Metric], str | None]:
+    metrics = summary_metrics()
+    values: dict[str, Values] = {folder.name: _summary_values(folder, task) for folder in folders}
+    if not files:
+        return values, metrics, None
+    require_packages("monai")
+    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases, reader_of
+
+    first = folders[0]
+    labels = first.dataset_json.get("labels", {})
+    measured = measure_cases(
+        files,
+        [[folder.cases[name] for folder in folders] for name in task.case_names],
+        MeasureSettings(
+            class_keys=tuple(item.key for item in task.classes),
+            ignore_label=labels.get("ignore"),
+            tolerance_mm=settings.tolerance_mm,
+            tau=settings.tau,
+            patch_size=settings.patch_size,
+            reader=reader_of(first.plans, first.dataset_json, first.file_ending),
+        ),
+        settings.processes,
+    )
+    metrics += mask_metrics(with_fuzzy_region=True)
+    for number, folder in enumerate(folders):
+        for metric in metrics[2:]:
+            values[folder.name][metric.name] = {
+                item.key: [case[number][metric.name][item.key] for case in measured] for item in task.classes
+            }
+    return values, metrics, "image and reference" if files[0].images else "reference edges alone"
+
+
+def _summary_values(folder: ResultFolder, task: SharedTask) -> Values:
+    cases = [folder.cases[name] for name in task.case_names]
+    return {
+        "Dice": {item.key: [case.classes[item.key].dice for case in cases] for item in task.classes},
+        "IoU": {item.key: [case.classes[item.key].iou for case in cases] for item in task.classes},
+    }
+
+
+def _run(folder: ResultFolder, task: SharedTask, values: Values, folders: Sequence[ResultFolder]) -> Run:
+    costs, curves = _costs(folder)
+    dale = dale_settings(folder)
+    return Run(
+        name=folder.name,
+        trainer=folder.trainer,
+        plans=folder.plans_name,
+        configuration=folder.configuration,
+        folds=list(folder.folds),
+        missing_folds=missing_folds(folder, folders),
+        n_cases=len(folder.cases),
+        fold_of_case=[folder.cases[name].fold for name in task.case_names],
+        facts=run_facts(folder),
+        dale=dale,
+        seed=seed_of(folder, dale),
+        values=values,
+        empty=[_empty_count(folder, task, item.key) for item in task.classes],
+        costs=costs,
+        curves=curves,
+    )
+
+
+def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
+    costs, curves = [], []
+    for fold in (*folder.folds, *folder.unfinished_folds):
+        found = read_fold_cost(folder.fold_folder(fold), fold, _mean_dice_of_fold(folder, fold))
+        if found is not None:
+            costs.append(found[0])
+            curves.append(found[1])
+    return costs, curves
+
+
+def _mean_dice_of_fold(folder: ResultFolder, fold: str) -> float | None:
+    """nnU-Net's own number of a fold: the mean over classes of the mean over the cases that have the class."""
+    cases = [case for case in folder.cases.values() if case.fold == fold]
+    per_class = [
+        [case.classes[key].dice for case in cases if case.classes[key].dice is not None] for key in folder.class_keys
+    ]
+    means = [fmean(dice for dice in values if dice is not None) for values in per_class if values]
+    return fmean(means) if means else None
+
+
+def _empty_count(folder: ResultFolder, task: SharedTask, key: str) -> EmptyCount:
+    results = [folder.cases[name].classes[key] for name in task.case_names]
+    empty = [(result.n_reference == 0, result.n_prediction == 0) for result in results]
+    return EmptyCount(key, empty.count((True, True)), empty.count((False, True)), empty.count((True, False)))
+
+
+def missing_folds(folder: ResultFolder, folders: Sequence[ResultFolder]) -> list[str]:
+    """Folds without a validation: of nnU-Net's five, and of those that another folder has."""
+    if any(not fold.isdigit() for fold in folder.folds):
+        return []
+    expected = {str(number) for number in range(5)} | {
+        fold for other in folders for fold in (*other.folds, *other.unfinished_folds) if fold.isdigit()
+    }
+    return sorted(expected - set(folder.folds), key=int)
+
+
+def _missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
+    missing = []
+    for folder in folders:
+        absent = missing_folds(folder, folders)
+        if absent:
+            unfinished = (
+                f" ({', '.join(folder.unfinished_folds)} begun, not validated)" if folder.unfinished_folds else ""
+            )
+            missing.append(f"{folder.name}: no validation of fold {', '.join(absent)}{unfinished}")
+        for file in ("plans.json", "dataset.json"):
+            if not (folder.path / file).is_file():
+                missing.append(f"{folder.name}: no {file}")
+        if not any(list(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds):
+            missing.append(f"{folder.name}: no training log")
+    return missing
+
+
+def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
+    remarks = [f"{folder.name}: {remark}" for folder in folders for remark in folder.remarks]
+    first = folders[0]
+    for other in folders[1:]:
+        moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
+        if moved:
+            remarks.append(
+                f"{other.name} validated {len(moved)} cases in another fold than {first.name}: the networks compared "
+                "there did not train on the same cases"
+            )
+    return remarks
+
+
+def _settings_shown(settings: ReportSettings, metrics: Sequence[Metric], fuzzy_source: str | None) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "bootstrap_resamples": settings.resamples,
+        "bootstrap_seed": settings.seed,
+        "confidence": 0.95,
+        "power": 0.8,
+        "clustered_by_patient": settings.patients is not None,
+    }
+    if fuzzy_source is not None:
+        shown |= {
+            "surface_dice_tolerance_mm": settings.tolerance_mm,
+            "fuzzy_tau": settings.tau,
+            "fuzzy_patch_size": settings.patch_size,
+            "fuzzy_source": fuzzy_source,
+        }
+    return shown
+
+
+def _with_distinct_names(folders: list[ResultFolder]) -> list[ResultFolder]:
+    """Folders of one name (two result roots) are told apart by as much of their path as that takes."""
+    from dataclasses import replace
+
+    if len({folder.path for folder in folders}) < len(folders):
+        twice = next(folder.path for folder in folders if [other.path for other in folders].count(folder.path) > 1)
+        raise UserError(f"{twice} was given twice; give different result folders")
+    names = [folder.name for folder in folders]
+    depth = 1
+    while len(set(names)) < len(names):
+        depth += 1
+        names = ["/".join(folder.path.parts[-depth:]) for folder in folders]
+    return [replace(folder, name=name) for folder, name in zip(folders, names, strict=True)]

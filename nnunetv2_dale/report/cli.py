@@ -1,0 +1,174 @@
+"""`nnUNetv2_dale_report`: compare result folders of nnU-Net and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnunetv2_dale.atomic_output import new_folder
+from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
+from nnunetv2_dale.report.report_data import FORMAT, Report, read_report, to_json
+from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `run_command` for how it ends."""
+    return run_command(_parser(), _report, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_dale_report",
+        description="Compare two or more result folders of nnU-Net, case by case, and write one self-contained HTML "
+        "page with report.json, CSV and a LaTeX table. Works for any trainer, and with folds missing.",
+    )
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline",
+    )
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="[REQUIRED] folder for the report")
+    parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD", help="compare only these folds. Default: all")
+    parser.add_argument(
+        "--references", type=Path, help="folder with the reference masks. Default: nnU-Net's own folders"
+    )
+    parser.add_argument("--images", type=Path, help="folder with the images (imagesTr). Default: in nnUNet_raw")
+    parser.add_argument(
+        "--patients", type=Path, metavar="CSV", help="table with columns case and patient: statistics by patient"
+    )
+    parser.add_argument(
+        "--tolerance-mm", type=_not_negative, default=2.0, help="tolerance of the surface Dice in mm. Default: 2"
+    )
+    parser.add_argument("--tau", type=_share, default=0.9, help="patches with m >= TAU are fuzzy. Default: 0.9")
+    parser.add_argument("--patch-size", type=_positive, default=16, help="voxels of a fuzziness patch. Default: 16")
+    parser.add_argument(
+        "--summary-only", action="store_true", help="use summary.json alone: no masks, no surface metrics, no pictures"
+    )
+    parser.add_argument(
+        "-np", dest="processes", type=_positive, help="cases measured at once. Default: cores, at most 8"
+    )
+    parser.add_argument("--resamples", type=_positive, default=9999, help="bootstrap resamples. Default: 9999")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap. Default: 0")
+    parser.add_argument("--from-json", type=Path, metavar="JSON", help="draw the report again from its report.json")
+    parser.add_argument("--overwrite", action="store_true", help="replace the report that is in the output folder")
+    return parser
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    output: Path = arguments.output
+    _check_output(output, arguments.overwrite)
+    if arguments.from_json is not None:
+        if arguments.folders:
+            raise UserError("give either result folders or --from-json, not both")
+        source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
+        _write(output, read_report(source), None, source.parent)
+    else:
+        built = build_report(arguments.folders, _settings(arguments), _command(arguments))
+        _write(output, built.report, built, None)
+    print(f"report of {output}: open {output / 'report.html'}")
+
+
+def _settings(arguments: argparse.Namespace) -> ReportSettings:
+    return ReportSettings(
+        folds=None if arguments.folds is None else tuple(arguments.folds),
+        references=arguments.references,
+        images=arguments.images,
+        patients=arguments.patients,
+        tolerance_mm=arguments.tolerance_mm,
+        tau=arguments.tau,
+        patch_size=arguments.patch_size,
+        summary_only=arguments.summary_only,
+        processes=arguments.processes or min(8, _cores()),
+        resamples=arguments.resamples,
+        seed=arguments.seed,
+    )
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Only a report may be replaced, and only when asked: `--overwrite` on a wrong folder must not delete it."""
+    if not os.path.lexists(output) or _is_empty_folder(output):
+        return
+    report = output / "report.json"
+    if not report.is_file() or FORMAT not in report.read_text(encoding="utf-8", errors="replace")[:200]:
+        raise UserError(f"{output} exists and is no report of this command; give another place with -o")
+    if not overwrite:
+        raise UserError(f"{output} already holds a report; give another place with -o, or --overwrite to replace it")
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _write(output: Path, report: Report, built: BuiltReport | None, source: Path | None) -> None:
+    from nnunetv2_dale.report.page import render_report
+
+    with new_folder(output, overwrite=True) as folder:  # what is there was checked before any work
+        if built is not None and built.files and built.files[0].images:
+            from nnunetv2_dale.report.overlays import write_overlays
+
+            report = replace(report, overlays=write_overlays(built, folder))
+        elif source is not None and report.overlays:
+            _copy_overlays(report, source, folder)
+        (folder / "report.json").write_text(to_json(report), encoding="utf-8")
+        (folder / "report.html").write_text(render_report(report, folder), encoding="utf-8")
+        (folder / "comparisons.tex").write_text(latex_table(report), encoding="utf-8")
+        write_comparisons_csv(report, folder / "comparisons.csv")
+        write_cases_csv(report, folder / "cases.csv")
+
+
+def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
+    import shutil
+
+    (folder / "overlays").mkdir()
+    for file in {overlay.file for overlay in report.overlays}:
+        if Path(file).parent != Path("overlays") or not (source / file).is_file():
+            raise UserError(f"{source / file} is missing; keep the folder overlays beside report.json")
+        shutil.copyfile(source / file, folder / file)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The call as it can be typed again; the place of the output is left out."""
+    words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
+    for name in ("references", "images", "patients"):
+        if getattr(arguments, name) is not None:
+            words += [f"--{name}", str(getattr(arguments, name))]
+    if arguments.folds:
+        words += ["-f", *arguments.folds]
+    words += ["--summary-only"] if arguments.summary_only else []
+    return shlex.join(words)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

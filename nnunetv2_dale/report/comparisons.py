@@ -1,0 +1,105 @@
+"""The rows of a report: every candidate against the baseline, in every metric and class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_dale.report.paired_statistics import Floats, holm_adjusted, paired_statistics
+from nnunetv2_dale.report.report_data import MEAN_CLASS, ClassName, Comparison, Metric, Values
+
+
+def compare(
+    values: dict[str, Values],
+    metrics: Sequence[Metric],
+    classes: Sequence[ClassName],
+    patients: Sequence[str] | None = None,
+    resamples: int = 9999,
+    seed: int = 0,
+) -> list[Comparison]:
+    """All rows, for each candidate and metric the mean first and then the classes.
+
+    Args:
+        values: run name → its values; the first run is the baseline.
+        metrics, classes: what to compare; the values also hold class "mean".
+        patients: patient of each case.
+        resamples, seed: of the bootstrap.
+    """
+    baseline, *candidates = values
+    rows: list[Comparison] = []
+    for candidate in candidates:
+        for metric in metrics:
+            names = [ClassName(MEAN_CLASS, "mean over classes"), *classes]
+            family = [
+                _row(baseline, candidate, values, metric, name, patients, resamples=resamples, seed=seed)
+                for name in names
+            ]
+            rows += _with_holm(family)
+    return rows
+
+
+def _with_holm(family: Sequence[Comparison]) -> Iterator[Comparison]:
+    """Holm over the classes' Wilcoxon tests; the mean is one question of its own and stays as it is."""
+    mean, *classes = family
+    yield replace(mean, p_holm=mean.p_wilcoxon)
+    for row, p_holm in zip(classes, holm_adjusted([row.p_wilcoxon for row in classes]), strict=True):
+        yield replace(row, p_holm=p_holm)
+
+
+def _row(
+    baseline: str,
+    candidate: str,
+    values: dict[str, Values],
+    metric: Metric,
+    name: ClassName,
+    patients: Sequence[str] | None,
+    **bootstrap: Any,
+) -> Comparison:
+    first, second = (values[run][metric.name][name.key] for run in (baseline, candidate))
+    pairs = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a is not None and b is not None]
+    a, b = (np.array([column[i] for i in pairs], dtype=np.float64) for column in (first, second))
+    kept_patients = None if patients is None else [patients[i] for i in pairs]
+    result = paired_statistics(a, b, metric.same_within, kept_patients, **bootstrap)
+    better, worse = result.n_higher, result.n_lower
+    if not metric.higher_is_better:
+        better, worse = worse, better
+    return Comparison(
+        baseline=baseline,
+        candidate=candidate,
+        metric=metric.name,
+        unit=metric.unit,
+        region=metric.region,
+        higher_is_better=metric.higher_is_better,
+        class_key=name.key,
+        class_name=name.name,
+        n=result.n,
+        n_not_counted=len(first) - result.n,
+        n_patients=result.n_patients,
+        mean_baseline=_mean(a),
+        mean=_mean(b),
+        sd_baseline=_sd(a),
+        sd=_sd(b),
+        difference=result.difference,
+        sd_difference=result.sd_difference,
+        median_difference=result.median_difference,
+        ci95=result.ci95,
+        p_ttest=result.p_ttest,
+        p_wilcoxon=result.p_wilcoxon,
+        p_holm=None,
+        same_within=metric.same_within,
+        n_better=better,
+        n_same=result.n_same,
+        n_worse=worse,
+        detectable_difference=result.detectable_difference,
+    )
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _sd(values: Floats) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None

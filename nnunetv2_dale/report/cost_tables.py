@@ -1,0 +1,104 @@
+"""What the trainings cost, as tables of the page: every run, and every fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Any
+
+from nnunetv2_dale.report.cost import pseudo_dice_at, shared_hours
+from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number_column
+from nnunetv2_dale.report.report_data import FoldCost, Report, Run
+
+
+def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
+    """One line a run; None without any record."""
+    if not any(run.costs for run in report.runs):
+        return None
+    hours = shared_hours([run.curves for run in report.runs])
+    columns = [
+        column("Run"),
+        number_column("Folds recorded"),
+        number_column("Epochs a fold"),
+        number_column("Seconds an epoch", "median over epochs, then mean over folds"),
+        number_column("Hours a fold"),
+        number_column("Hours in all"),
+        number_column("Times the baseline", "hours a fold over the baseline's"),
+    ]
+    if hours is not None:
+        columns.append(
+            number_column(f"Pseudo Dice after {_duration(hours)}", "mean of the folds, at the same training time")
+        )
+    rows = [
+        [*_cost_cells(run, report, labels), *([_equal_time(run, hours)] if hours is not None else [])]
+        for run in report.runs
+    ]
+    return Table("Training cost, from nnU-Net's own records", columns, rows)
+
+
+def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
+    if not run.costs:
+        return [labels[run.name], *(missing() for _ in range(6))]
+    hours, baseline = _mean_hours(run.costs), _mean_hours(report.runs[0].costs)
+    seconds = [cost.seconds_per_epoch for cost in run.costs if cost.seconds_per_epoch is not None]
+    epochs = median(cost.epochs for cost in run.costs)
+    total = [cost.hours for cost in run.costs]
+    return [
+        labels[run.name],
+        cell(str(len(run.costs)), len(run.costs)),
+        cell(f"{epochs:g}", epochs),
+        cell(f"{fmean(seconds):.1f}", fmean(seconds)) if seconds else missing(),
+        missing() if hours is None else cell(f"{hours:.3g}", hours),
+        missing()
+        if None in total
+        else cell(f"{sum(h for h in total if h is not None):.3g}", sum(h for h in total if h is not None)),
+        missing() if not hours or not baseline else cell(f"{hours / baseline:.2f}", hours / baseline),
+    ]
+
+
+def _equal_time(run: Run, hours: float) -> Cell:
+    reached = [pseudo_dice_at(curve, hours) for curve in run.curves]
+    there = [value for value in reached if value is not None]
+    return cell(f"{100 * fmean(there):.2f} %", fmean(there)) if there and len(there) == len(reached) else missing()
+
+
+def _mean_hours(costs: Sequence[FoldCost]) -> float | None:
+    hours = [cost.hours for cost in costs if cost.hours is not None]
+    return fmean(hours) if hours and len(hours) == len(costs) else None
+
+
+def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
+    """One line a fold; None without any record."""
+    rows = [
+        [
+            labels[run.name],
+            cell(cost.fold, cost.fold),
+            cell(str(cost.epochs), cost.epochs),
+            missing()
+            if cost.seconds_per_epoch is None
+            else cell(f"{cost.seconds_per_epoch:.1f}", cost.seconds_per_epoch),
+            missing() if cost.hours is None else cell(f"{cost.hours:.3g}", cost.hours),
+            missing()
+            if cost.mean_validation_dice is None
+            else cell(f"{100 * cost.mean_validation_dice:.2f}", cost.mean_validation_dice),
+            cost.source,
+        ]
+        for run in report.runs
+        for cost in run.costs
+    ]
+    columns = [
+        column("Run"),
+        number_column("Fold"),
+        number_column("Epochs"),
+        number_column("Seconds an epoch"),
+        number_column("Hours"),
+        number_column("Validation Dice (%)"),
+        column("From"),
+    ]
+    return Table("Training cost of each fold", columns, rows) if rows else None
+
+
+def _duration(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:.3g} h"
+    return f"{hours * 60:.3g} min" if hours * 60 >= 1 else f"{hours * 3600:.3g} s"

@@ -1,0 +1,43 @@
+"""The fuzzy region of a reference, where DALE's claim lies: patches of fuzziness m >= tau (Eqs. 3–6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nnunetv2_dale.fuzziness import fuzziness_map, patch_shape
+
+
+def fuzzy_region(
+    image: NDArray[Any] | None,
+    reference: NDArray[Any],
+    spacing_mm: Sequence[float],
+    tau: float = 0.9,
+    patch_size: int = 16,
+    ignore_label: int | None = None,
+) -> NDArray[np.bool_]:
+    """Voxels in patches with m >= tau, over the whole image.
+
+    Args:
+        image: (C, *S), finite; None takes m from the reference's edges alone.
+        reference: (*S) label map.
+        spacing_mm: one spacing per axis of S.
+        tau, patch_size: as in the training's configuration.
+        ignore_label: its voxels are no edges.
+    Returns:
+        (*S) bool. Without any edge (and, with an image, without contrast) no patch is fuzzy.
+    """
+    labels = torch.from_numpy(np.ascontiguousarray(reference, dtype=np.int16))[None, None]
+    valid = None if ignore_label is None else labels != ignore_label
+    patch = patch_shape(reference.shape, patch_size, spacing_mm)
+    if image is None:
+        # The shape is all that is used of it.
+        images, source = torch.zeros(1, 1, 1).expand(1, 1, reference.size).view(1, 1, *reference.shape), "edges"
+    else:
+        images, source = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None], "both"
+    m = fuzziness_map(images, labels, patch, valid=valid, source=source)  # type: ignore[arg-type]
+    return np.asarray((m.combined[0, 0] >= tau).numpy())

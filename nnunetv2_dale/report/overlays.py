@@ -1,0 +1,139 @@
+"""Pictures of the cases where a candidate gains and loses most: image, reference and every prediction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from numpy.typing import NDArray
+
+from nnunetv2_dale.report.build import BuiltReport
+from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.report.measure_cases import Volume, read_image, read_labels, read_prediction, reader_of
+from nnunetv2_dale.report.ranking import ranked_cases
+from nnunetv2_dale.report.report_data import ClassName, Overlay
+from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.same_task import class_labels
+from nnunetv2_dale.slice_display import display_range, draw_slice
+
+_MARGIN_VOXELS = 10
+_SMALLEST_SIDE = 48
+
+
+def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
+    """Draw the five best and five worst cases of each candidate into `folder/overlays`.
+
+    Returns:
+        the pictures, best first; none where there are no images.
+    """
+    if not built.files or not built.files[0].images:
+        return []
+    (folder / "overlays").mkdir()
+    report, first = built.report, built.folders[0]
+    reader = reader_of(first.plans, first.dataset_json, first.file_ending)
+    is_ct = str(first.dataset_json.get("channel_names", {}).get("0", "")).lower() == "ct"
+    files = {item.case: item for item in built.files}
+    titles = [short_names([run.name for run in report.runs])[run.name] for run in report.runs]
+    overlays: list[Overlay] = []
+    drawn: dict[str, str] = {}
+    for number, run in enumerate(report.runs[1:], start=1):
+        for ranked in ranked_cases(report, run.name):
+            if ranked.case not in drawn:
+                name = f"overlays/{len(drawn):02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', ranked.case)}.png"
+                figure = draw_case(files[ranked.case], report.classes, titles, number, is_ct, reader)
+                figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
+                drawn[ranked.case] = name
+            overlays.append(
+                Overlay(
+                    case=ranked.case,
+                    candidate=run.name,
+                    rank=ranked.rank,
+                    difference=ranked.difference,
+                    file=drawn[ranked.case],
+                    description=f"A slice of case {ranked.case}: the image, then outlines of the classes in the "
+                    f"reference and in the predictions of {', '.join(titles)}",
+                )
+            )
+    return overlays
+
+
+def draw_case(
+    files: CaseFiles,
+    classes: Sequence[ClassName],
+    titles: Sequence[str],
+    candidate: int,
+    is_ct: bool,
+    reader: type[BaseReaderWriter],
+) -> Figure:
+    """One slice of a case in a row of panels: image, reference, each prediction.
+
+    The slice is the one where the baseline and the candidate differ most, else the one with most foreground.
+
+    Args:
+        titles: name of each prediction.
+        candidate: which prediction is compared with the first.
+    """
+    reference = read_labels(files.reference, reader)
+    predictions = [read_prediction(file, files.reference, reference, reader) for file in files.predictions]
+    image = read_image(files.images, reader, reference, files.reference)[0]
+    volumes = [reference, *predictions]
+    stacks = [volume.labels if volume.labels.ndim == 3 else volume.labels[None] for volume in volumes]
+    image_stack = image if image.ndim == 3 else image[None]
+    z = _slice_to_show(stacks, candidate)
+    window = _window([stack[z] for stack in stacks])
+    panels = [("image", None), ("reference", stacks[0]), *zip(titles, stacks[1:], strict=True)]
+    return _draw_panels(image_stack[z], panels, z, window, classes, reference, display_range(image, is_ct))
+
+
+def _draw_panels(
+    image: NDArray[np.float32],
+    panels: Sequence[tuple[str, NDArray[np.int16] | None]],
+    z: int,
+    window: tuple[slice, slice],
+    classes: Sequence[ClassName],
+    reference: Volume,
+    value_range: tuple[float, float],
+) -> Figure:
+    shown = image[window]
+    height = 3.0 * float(
+        np.clip(shown.shape[0] * reference.spacing_mm[-2] / (shown.shape[1] * reference.spacing_mm[-1]), 0.5, 1.6)
+    )
+    figure = Figure(figsize=(3.0 * len(panels), height + 0.6))
+    handles: list[LineCollection] = []
+    for axes, (title, stack) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        contours = {}
+        if stack is not None:
+            contours = {item.name: np.isin(stack[z][window], class_labels(item.key)) for item in classes}
+        handles = draw_slice(axes, shown, reference.spacing_mm, contours, value_range) or handles
+        axes.set_title(title, fontsize=10, loc="left")
+    figure.subplots_adjust(wspace=0.04, left=0.01, right=0.99, top=0.9, bottom=0.08)
+    names = [item.name for item in classes]
+    figure.legend(handles, names, loc="lower center", ncols=min(7, len(names)), frameon=False, fontsize=9)
+    return figure
+
+
+def _slice_to_show(stacks: Sequence[NDArray[np.int16]], candidate: int) -> int:
+    reference, baseline, other = stacks[0], stacks[1], stacks[1 + candidate]
+    differing = (baseline != other).sum(axis=(1, 2))
+    if not differing.any():
+        differing = (reference > 0).sum(axis=(1, 2))
+    return int(np.argmax(differing)) if differing.any() else reference.shape[0] // 2
+
+
+def _window(slices: Sequence[NDArray[np.int16]]) -> tuple[slice, slice]:
+    """The part of the slice around every outline, at least `_SMALLEST_SIDE` voxels along each axis."""
+    anything = np.any([part > 0 for part in slices], axis=0)
+    window = []
+    for axis, size in enumerate(anything.shape):
+        places = np.flatnonzero(anything.any(axis=1 - axis))
+        if not places.size:
+            places = np.array([0, size - 1])
+        middle, half = (places[0] + places[-1] + 1) / 2, (places[-1] - places[0] + 1) / 2 + _MARGIN_VOXELS
+        half = max(half, _SMALLEST_SIDE / 2)
+        window.append(slice(max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
+    return window[0], window[1]

@@ -1,0 +1,233 @@
+"""The report's HTML page, drawn from a `Report` alone (and the pictures that lie beside its `report.json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.html_page import figure_data_uri, png_data_uri, render_page
+from nnunetv2_dale.report import page_tables, plots
+from nnunetv2_dale.report.page_cells import signed, with_minus
+from nnunetv2_dale.report.ranking import ranked_cases
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
+from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.tables import p_text
+
+_SHOWN_METRICS = ("Dice", "HD95", "ASD", "Surface Dice")
+
+
+def render_report(report: Report, folder: Path) -> str:
+    """The page as text.
+
+    Args:
+        report: the numbers.
+        folder: where `report.overlays` are.
+    """
+    labels = short_names([run.name for run in report.runs])
+    candidates = [_candidate(report, run, labels, folder) for run in report.runs[1:]]
+    context = {
+        "report": report,
+        "title": f"{' and '.join(labels[run.name] for run in report.runs[1:])} against {labels[report.baseline]}",
+        "kicker": f"{report.dataset} · cross-validation compared case by case",
+        "labels": labels,
+        "candidates": candidates,
+        "warnings": [*report.missing, *report.remarks],
+        "difference_figures": list(_difference_figures(report)),
+        "distribution_figures": list(_distribution_figures(report)),
+        "fold_figure": _fold_figure(report),
+        "learning_figure": _learning_figure(report),
+        "tables": page_tables.tables_of(report, labels),
+        "rules": _rules(report),
+    }
+    return render_page("page.html.j2", "nnunetv2_dale.report", context)
+
+
+def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -> dict[str, Any]:
+    dice = _row(report, run.name, "Dice")
+    shown = dice.difference is not None
+    metric = _metric(report, "Dice")
+    return {
+        "name": run.name,
+        "label": labels[run.name],
+        "verdict": verdict(dice, labels),
+        "row": dice,
+        "cards": _cards(dice, labels),
+        "slope": figure_data_uri(plots.slope_plot(report, run.name, metric)) if shown else None,
+        "bland_altman": figure_data_uri(plots.bland_altman_plot(report, run.name, metric)) if shown else None,
+        "ranked": {rank: list(_ranked(report, run.name, rank, folder)) for rank in ("best", "worst")},
+    }
+
+
+def verdict(row: Comparison, labels: dict[str, str]) -> str:
+    """One sentence on the mean Dice that claims no more than its interval does."""
+    candidate, baseline = labels[row.candidate], labels[row.baseline]
+    if row.difference is None:
+        return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
+    if row.ci95 is None:
+        return f"{candidate} and {baseline} share {row.n} case: too few for a statement."
+    low, high = (100 * bound for bound in row.ci95)
+    points = 100 * abs(row.difference)
+    interval = f"95 % interval of the difference {with_minus(f'{low:+.2f} to {high:+.2f} points')}"
+    cases = f"{row.n} cases" + (f" of {row.n_patients} patients" if row.n_patients is not None else "")
+    if low <= 0 <= high:
+        resolved = (
+            ""
+            if row.detectable_difference is None
+            else f"; {100 * row.detectable_difference:.2f} points could have been shown"
+        )
+        return (
+            f"No difference in mean Dice between {candidate} and {baseline} is shown on {cases} ({interval}{resolved})."
+        )
+    direction = "higher" if row.difference > 0 else "lower"
+    return f"{candidate} has a mean Dice {points:.2f} points {direction} than {baseline} on {cases} ({interval})."
+
+
+def _cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
+    if row.difference is None:
+        return []
+    interval = "" if row.ci95 is None else f"95 % interval {signed(row.ci95[0], '')} to {signed(row.ci95[1], '')}"
+    detectable = "–" if row.detectable_difference is None else f"{100 * row.detectable_difference:.2f} points"
+    return [
+        {
+            "name": "Mean Dice",
+            "value": f"{100 * (row.mean or 0):.2f} %",
+            "detail": f"{labels[row.baseline]}: {100 * (row.mean_baseline or 0):.2f} %",
+        },
+        {"name": "Difference", "value": f"{signed(row.difference, '')} points", "detail": interval},
+        {
+            "name": "Cases better · same · worse",
+            "value": f"{row.n_better} · {row.n_same} · {row.n_worse}",
+            "detail": "same: within 1 point",
+        },
+        {
+            "name": "Two-sided p",
+            "value": p_text(row.p_wilcoxon),
+            "detail": f"Wilcoxon; paired t-test {p_text(row.p_ttest)}",
+        },
+        {"name": "Smallest difference that could be shown", "value": detectable, "detail": "80 % power, α = 0.05"},
+    ]
+
+
+def _ranked(report: Report, candidate: str, rank: str, folder: Path) -> Iterator[dict[str, Any]]:
+    pictures = {(item.case, item.rank): item for item in report.overlays if item.candidate == candidate}
+    for case in ranked_cases(report, candidate):
+        if case.rank != rank:
+            continue
+        picture = pictures.get((case.case, rank))
+        yield {
+            "case": case.case,
+            "baseline": f"{100 * case.baseline_dice:.2f}",
+            "dice": f"{100 * case.dice:.2f}",
+            "difference": signed(case.difference, ""),
+            "uri": None if picture is None else png_data_uri((folder / picture.file).read_bytes()),
+            "alt": "" if picture is None else picture.description,
+        }
+
+
+def _difference_figures(report: Report) -> Iterator[dict[str, str]]:
+    for name in _SHOWN_METRICS:
+        for metric in _metrics_named(report, name):
+            if any(row.difference is not None for row in report.comparisons if row.metric == metric.name):
+                yield {
+                    "uri": figure_data_uri(plots.difference_plot(report, metric)),
+                    "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
+                    "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
+                    "0 is evidence of a difference; the diamond is the mean over classes.",
+                }
+
+
+def _distribution_figures(report: Report) -> Iterator[dict[str, str]]:
+    for name in _SHOWN_METRICS:
+        for metric in _metrics_named(report, name):
+            dots = len(report.case_names) * len(report.runs) * len(report.classes)
+            yield {
+                "uri": figure_data_uri(
+                    plots.distribution_plot(report, metric), image_format="png" if dots > 6000 else "svg"
+                ),
+                "alt": f"Distribution of {metric.name} over the cases, for each class and run",
+                "caption": f"{metric.name} of every case (dots), with median, quartiles and 1.5 quartile distances.",
+            }
+
+
+def _fold_figure(report: Report) -> str | None:
+    if all(run.folds == ["-"] for run in report.runs):
+        return None
+    return figure_data_uri(plots.fold_plot(report, _metric(report, "Dice")))
+
+
+def _learning_figure(report: Report) -> str | None:
+    if not any(curve.pseudo_dice for run in report.runs for curve in run.curves):
+        return None
+    return figure_data_uri(plots.learning_plot(report))
+
+
+def _metrics_named(report: Report, name: str) -> list[Metric]:
+    return [metric for metric in report.metrics if metric.name == name]
+
+
+def _metric(report: Report, name: str) -> Metric:
+    return _metrics_named(report, name)[0]
+
+
+def _row(report: Report, candidate: str, metric: str) -> Comparison:
+    return next(
+        row
+        for row in report.comparisons
+        if (row.candidate, row.metric, row.class_key) == (candidate, metric, MEAN_CLASS)
+    )
+
+
+def _rules(report: Report) -> list[tuple[str, str]]:
+    """What a reader has to know to trust a number, as (name, sentence)."""
+    settings = report.settings
+    unit = "patients, with all their cases" if report.patients is not None else "cases"
+    rules = [
+        ("Pairing", "Cases are paired by name. Cases that are not in every folder are left out and listed."),
+        (
+            "Empty masks",
+            "Prediction and reference both empty: not counted. One of them empty: Dice, IoU and surface Dice are 0, "
+            "distances are missing. The counts are in the table of empty classes.",
+        ),
+        (
+            "Mean over classes",
+            "Of one case. Ratios: over the classes the run counts. Distances: over the classes that have a distance in "
+            "every run, so that a missed structure cannot bring a run closer.",
+        ),
+        (
+            "Interval",
+            f"95 % bootstrap interval of the mean difference (BCa, "
+            f"{settings['bootstrap_resamples']} resamples of {unit}, seed {settings['bootstrap_seed']}; SciPy).",
+        ),
+        (
+            "Tests",
+            "Two-sided paired t-test and Wilcoxon signed-rank test"
+            + (" on the mean difference of each patient" if report.patients is not None else "")
+            + ". The Holm column adjusts Wilcoxon's p over the classes of a metric and candidate; the mean over "
+            "classes stands alone. Nothing is adjusted over metrics or candidates.",
+        ),
+        (
+            "Better, same, worse",
+            "Same: within 1 point (0.01) for ratios, within 1 mm for distances.",
+        ),
+        (
+            "Smallest difference that could be shown",
+            "With 80 % power by a paired t-test at α = 0.05, given the spread of the differences seen (statsmodels).",
+        ),
+    ]
+    if "fuzzy_source" in settings:
+        rules += [
+            (
+                "Surfaces",
+                "Voxels of a mask that touch a voxel outside it, distances in mm between voxel centres (MONAI). HD95 "
+                "is the larger directed 95th percentile, ASD the mean over both surfaces, surface Dice the share of both "
+                f"surfaces at most {settings['surface_dice_tolerance_mm']:g} mm apart.",
+            ),
+            (
+                "Fuzzy region",
+                f"Patches of the reference ({settings['fuzzy_patch_size']} voxels in-plane) with m ≥ "
+                f"{settings['fuzzy_tau']:g}, computed from {settings['fuzzy_source']}, the same for every run. Dice "
+                "and IoU of the masks inside it; distances of the surface voxels inside it to the whole other surface.",
+            ),
+        ]
+    return rules

@@ -1,0 +1,136 @@
+"""What made a run and this report: versions, plans, DALE's settings, the seed, as far as the folders tell."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.report.result_folder import ResultFolder
+
+_PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed this report; "not installed" where a package is absent."""
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    if found["nnunetv2-dale"] == "not installed":  # a checkout on the path
+        from nnunetv2_dale import __version__
+
+        found["nnunetv2-dale"] = __version__
+    return found
+
+
+def run_facts(folder: ResultFolder) -> dict[str, str]:
+    """Name → value of a run's plans and of the machine it was trained on, in the order to be shown."""
+    configuration = resolved_configuration(folder.plans, folder.configuration)
+    architecture = configuration.get("architecture", {})
+    facts = {
+        "trainer": folder.trainer,
+        "plans": folder.plans_name,
+        "configuration": folder.configuration,
+        "network": str(architecture.get("network_class_name", "")).rsplit(".", 1)[-1],
+        "patch size": _product(configuration.get("patch_size")),
+        "batch size": configuration.get("batch_size"),
+        "spacing": _product(configuration.get("spacing"), " mm"),
+        "batch Dice": configuration.get("batch_dice"),
+    }
+    debug = _debug_of(folder)
+    facts |= {
+        "PyTorch in training": debug.get("torch_version"),
+        "device": debug.get("gpu_name") or debug.get("device"),
+        "epochs planned": debug.get("num_epochs"),
+        "initial learning rate": debug.get("initial_lr"),
+    }
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
+    """DALE's hyperparameters: the trainer's own in nnU-Net's `debug.json`, overridden by the plans' `dale` object.
+
+    None for a trainer without any.
+    """
+    in_plans = resolved_configuration(folder.plans, folder.configuration).get("dale")
+    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_text(
+        _log_line(folder, "DaleConfig(")
+    )
+    if in_plans is None and not in_training:
+        return None
+    return {**in_training, **(in_plans if isinstance(in_plans, dict) else {})}
+
+
+def seed_of(folder: ResultFolder, dale: Mapping[str, Any] | None) -> str | None:
+    """The seed of the training, or None: plain nnU-Net fixes none and records none."""
+    debug = _debug_of(folder)
+    for value in (debug.get("seed"), debug.get("random_seed"), (dale or {}).get("seed")):
+        if value not in (None, "None", ""):
+            return str(value)
+    return None
+
+
+def resolved_configuration(plans: Mapping[str, Any], configuration: str | None) -> dict[str, Any]:
+    """A configuration of the plans with what it inherits; empty where the plans lack it."""
+    configurations = plans.get("configurations", {})
+    own = configurations.get(configuration)
+    if not isinstance(own, dict):
+        return {}
+    parent = own.get("inherits_from")
+    inherited = resolved_configuration(plans, parent) if parent and parent != configuration else {}
+    return {**inherited, **own}
+
+
+def _debug_of(folder: ResultFolder) -> dict[str, Any]:
+    for fold in folder.folds:
+        file = folder.fold_folder(fold) / "debug.json"
+        if file.is_file():
+            try:
+                content = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                continue
+            if isinstance(content, dict):
+                return content
+    return {}
+
+
+def _log_line(folder: ResultFolder, text: str) -> str | None:
+    for fold in folder.folds:
+        for file in sorted(folder.fold_folder(fold).glob("training_log*.txt")):
+            for line in _first_lines(file):
+                if text in line:
+                    return line
+    return None
+
+
+def _first_lines(file: Path, number: int = 200) -> list[str]:
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return [line for line, _ in zip(lines, range(number), strict=False)]
+
+
+def _settings_of_text(text: Any) -> dict[str, Any]:
+    """`DaleConfig(patch_size=16, view='masked_loss')` as a dictionary; empty for anything else."""
+    match = re.search(r"DaleConfig\((.*)\)", text) if isinstance(text, str) else None
+    if match is None:
+        return {}
+    return {name: _value(value) for name, value in re.findall(r"(\w+)=('[^']*'|\([^)]*\)|[^,()]+)", match[1])}
+
+
+def _value(text: str) -> Any:
+    import ast
+
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
+
+
+def _product(values: Sequence[float] | None, unit: str = "") -> str:
+    return " × ".join(f"{value:g}" for value in values) + unit if values else ""

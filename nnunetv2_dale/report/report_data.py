@@ -1,0 +1,256 @@
+"""The numbers of a report as plain dataclasses, and their JSON form (documented in docs/report.md).
+
+Pages, tables and plots are drawn from a `Report` alone, so that a report can be redrawn from its `report.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.command_line import UserError
+
+FORMAT = "nnunetv2_dale_report"
+FORMAT_VERSION = 1
+MEAN_CLASS = "mean"
+
+Values = dict[str, dict[str, list[float | None]]]
+"""metric → class key (or "mean") → one value per case of `Report.case_names`; None: not counted or missing."""
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """A foreground class or region: its key in nnU-Net's `summary.json` and its name in `dataset.json`."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured. `unit` is "" for a ratio in [0, 1], else "mm"; `region` is "all", "fuzzy" or "clear"."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    region: str
+    same_within: float
+
+
+@dataclass(frozen=True)
+class ExcludedCase:
+    """A case that is left out because not every folder holds it."""
+
+    case: str
+    missing_from: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EmptyCount:
+    """How often a class of a run was empty, over the compared cases."""
+
+    class_key: str
+    both_empty: int
+    prediction_empty: int
+    reference_empty: int
+
+
+@dataclass(frozen=True)
+class FoldCost:
+    """One fold's training. Times are training time: pauses between interrupted runs do not count."""
+
+    fold: str
+    epochs: int
+    seconds_per_epoch: float | None
+    hours: float | None
+    mean_validation_dice: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One fold's training, one entry per epoch; `hours` is the training time at the end of the epoch."""
+
+    fold: str
+    epochs: list[int]
+    hours: list[float | None]
+    pseudo_dice: list[float | None]
+    train_loss: list[float | None]
+    validation_loss: list[float | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result folder."""
+
+    name: str
+    trainer: str | None
+    plans: str | None
+    configuration: str | None
+    folds: list[str]
+    missing_folds: list[str]
+    n_cases: int
+    fold_of_case: list[str]
+    facts: dict[str, str]
+    dale: dict[str, Any] | None
+    seed: str | None
+    values: Values
+    empty: list[EmptyCount]
+    costs: list[FoldCost]
+    curves: list[LearningCurve]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row: a candidate against the baseline in one metric and class, over paired cases.
+
+    `difference` is candidate − baseline in the metric's unit. A number is None where it is not defined.
+    """
+
+    baseline: str
+    candidate: str
+    metric: str
+    unit: str
+    region: str
+    higher_is_better: bool
+    class_key: str
+    class_name: str
+    n: int
+    n_not_counted: int
+    n_patients: int | None
+    mean_baseline: float | None
+    mean: float | None
+    sd_baseline: float | None
+    sd: float | None
+    difference: float | None
+    sd_difference: float | None
+    median_difference: float | None
+    ci95: tuple[float, float] | None
+    p_ttest: float | None
+    p_wilcoxon: float | None
+    p_holm: float | None
+    same_within: float
+    n_better: int
+    n_same: int
+    n_worse: int
+    detectable_difference: float | None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A picture of one case, a file in the report's folder."""
+
+    case: str
+    candidate: str
+    rank: str
+    difference: float
+    file: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report says."""
+
+    dataset: str
+    created: str
+    command: str
+    baseline: str
+    classes: list[ClassName]
+    metrics: list[Metric]
+    case_names: list[str]
+    patients: list[str] | None
+    excluded: list[ExcludedCase]
+    runs: list[Run]
+    comparisons: list[Comparison]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    missing: list[str]
+    remarks: list[str]
+    overlays: list[Overlay] = field(default_factory=list)
+
+    def class_title(self, key: str) -> str:
+        """The name of a class key; "mean" is the mean over classes."""
+        return {item.key: item.name for item in self.classes}.get(key, "mean over classes")
+
+    def run(self, name: str) -> Run:
+        """The run of that name."""
+        return next(run for run in self.runs if run.name == name)
+
+
+def to_json(report: Report) -> str:
+    """The report as JSON text: strict JSON, in which a number that is not defined is null."""
+    content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(report)}
+    return json.dumps(_public_names(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_report(file: Path) -> Report:
+    """Read a `report.json`.
+
+    Raises:
+        UserError: no such file, cut off, or of another form.
+    """
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}; expected a report.json") from error
+    except ValueError as error:
+        raise UserError(f"{file} is no complete JSON file ({error}); make the report again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{file} has format version {content.get('format_version')}, this command reads {FORMAT_VERSION}; "
+            "make the report again from the result folders"
+        )
+    try:
+        return _report_of(_python_names(content))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is no complete report: {type(error).__name__} {error}; make it again") from error
+
+
+def _report_of(content: Mapping[str, Any]) -> Report:
+    known = {item.name: content[item.name] for item in fields(Report)}
+    known["classes"] = [ClassName(**item) for item in content["classes"]]
+    known["metrics"] = [Metric(**item) for item in content["metrics"]]
+    known["excluded"] = [ExcludedCase(item["case"], tuple(item["missing_from"])) for item in content["excluded"]]
+    known["runs"] = [_run_of(item) for item in content["runs"]]
+    known["comparisons"] = [
+        Comparison(**{**item, "ci95": item["ci95"] and tuple(item["ci95"])}) for item in content["comparisons"]
+    ]
+    known["overlays"] = [Overlay(**item) for item in content["overlays"]]
+    return Report(**known)
+
+
+def _run_of(content: Mapping[str, Any]) -> Run:
+    return Run(
+        **{
+            **content,
+            "empty": [EmptyCount(**item) for item in content["empty"]],
+            "costs": [FoldCost(**item) for item in content["costs"]],
+            "curves": [LearningCurve(**item) for item in content["curves"]],
+        }
+    )
+
+
+def _public_names(value: Any) -> Any:
+    """`class_key` is `class` in JSON; a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {"class" if key == "class_key" else key: _public_names(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_public_names(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _python_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"class_key" if key == "class" else key: _python_names(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_python_names(item) for item in value]
+    return value

@@ -2,8 +2,8 @@
 
 A shape is a float array over the voxels that is negative inside, zero on the surface, and grows about as fast as the
 distance from it. Positions are in the field of view's own coordinates: x to the patient's left from -1 to 1, y to the
-back from -0.75 to 0.80 (a body is wider than deep), z to the head from -1 to 1. The same anatomy so fills a grid of any
-size; a grid of about 3 rows to 4 columns shows it without distortion.
+back from -0.8 to 0.8 (a body is wider than deep), z to the head from -1 to 1. The same anatomy so fills a grid of any
+size; a grid of about 4 rows to 5 columns shows it without distortion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import expit
 
 FloatArray = npt.NDArray[np.float32]
 
-FIELD_OF_VIEW = ((-1.0, 1.0), (-0.75, 0.80), (-1.0, 1.0))  # z, y, x
+FIELD_OF_VIEW = ((-1.0, 1.0), (-0.80, 0.80), (-1.0, 1.0))  # z, y, x
 SHARP = 0.008  # width of an anatomical boundary; the scanner's blur comes on top
 
 

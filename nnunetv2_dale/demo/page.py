@@ -132,9 +132,10 @@ def _fairness(outcome: Outcome) -> str:
     plain, dale = (training_seconds(outcome.steps, method) for method in outcome.scale.trainers)
     batches = f"{outcome.scale.epochs} epochs of {outcome.scale.batches_per_epoch}"
     return (
-        f"Both trainings had the same data, network, seed, learning rate and number of batches ({batches}), but not the "
-        f"same time: DALE updates the network twice per batch and weighs the labels in between. It took {duration(dale)} "
-        f"against {duration(plain)}, start and validation included; in equal time plain nnU-Net would see more batches."
+        f"Both trainings had the same data, network, seed, learning rate and number of batches ({batches}), but not "
+        "the same time: DALE updates the network twice per batch and weighs the labels in between. It took "
+        f"{duration(dale)} against {duration(plain)}, start and validation included; in equal time plain nnU-Net would "
+        "see more batches."
     )
 
 

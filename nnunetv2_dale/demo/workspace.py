@@ -99,15 +99,20 @@ class Workspace:
     def environment(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The variables for nnU-Net's commands: the user's own, but none of the settings of nnU-Net."""
         kept = {name: value for name, value in inherited.items() if not name.startswith("nnUNet_")}
-        return kept | {
-            "nnUNet_raw": str(self.raw),
-            "nnUNet_preprocessed": str(self.preprocessed),
-            "nnUNet_results": str(self.results),
-            "nnUNet_extTrainer": str(self.trainers),
-            "nnUNet_compile": "f",
-            "nnUNet_def_n_proc": "1",  # every further worker of so small a task costs more than it saves
-            "PYTHONUNBUFFERED": "1",
-        }
+        # threads that wait must not spin: on a machine that others use too, spinning makes a training ten times slower
+        return (
+            {"OMP_WAIT_POLICY": "PASSIVE"}
+            | kept
+            | {
+                "nnUNet_raw": str(self.raw),
+                "nnUNet_preprocessed": str(self.preprocessed),
+                "nnUNet_results": str(self.results),
+                "nnUNet_extTrainer": str(self.trainers),
+                "nnUNet_compile": "f",
+                "nnUNet_def_n_proc": "1",  # every further worker of so small a task costs more than it saves
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
 
 
 def _require_space(folder: Path) -> None:

@@ -116,7 +116,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             distributed.all_gather_object(gathered, values)
             values = np.mean(gathered, axis=0)
         record = dict(zip(SCALARS, values.tolist(), strict=False))
-        record["non_finite"] *= len(train_outputs)  # a count of iterations, not a mean
+        record["non_finite"] = round(record["non_finite"] * len(train_outputs), 3)  # a count of iterations, not a mean
         for name, value in record.items():
             self.logger.log(f"dale_{name}", value, self.current_epoch)
         self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in record.items()}))

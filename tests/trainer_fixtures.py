@@ -1,0 +1,269 @@
+"""Tiny preprocessed datasets and short trainings of nnU-Net trainers, in process and in seconds.
+
+The cases are phantoms. Plans are written by hand, since nnU-Net's planner takes seconds (`test_commands.py` runs it);
+preprocessing is nnU-Net's own function for one case, without its worker processes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+from nnunetv2_dale.demo.anatomy import LABELS
+from nnunetv2_dale.demo.phantom import write_phantom_dataset
+
+CASES, SHAPE, SPACING_MM = 5, (8, 40, 40), (4.0, 2.0, 2.0)
+REGIONS: dict[str, Any] = {"background": 0, "body": [1, 2, 3, 4], "lesion": [4]}
+IGNORE = 5
+LABEL_KINDS: dict[str, dict[str, Any]] = {
+    "Labels": {"labels": LABELS},
+    "Regions": {"labels": REGIONS, "regions_class_order": [1, 4]},
+    "Ignore": {"labels": {**LABELS, "ignore": IGNORE}},
+    "RegionsIgnore": {"labels": {**REGIONS, "ignore": IGNORE}, "regions_class_order": [1, 4]},
+}
+
+
+@dataclass(frozen=True)
+class NnunetFolders:
+    """Where nnU-Net's three folders are; `environment` is what nnU-Net reads them from."""
+
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "raw"
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.root / "preprocessed"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.root / "results"),
+            "nnUNet_n_proc_DA": "0",
+            "nnUNet_def_n_proc": "1",
+        }
+
+
+def write_datasets(folders: NnunetFolders) -> None:
+    """Raw and preprocessed datasets of every kind of label; 3D configurations of label maps only."""
+    first = write_phantom_dataset(
+        folders.raw,
+        dataset_id=901,
+        name="Labels",
+        training_cases=CASES,
+        test_cases=0,
+        shape=SHAPE,
+        spacing_mm=SPACING_MM,
+    )
+    for number, (kind, labels) in enumerate(LABEL_KINDS.items(), start=901):
+        dataset = folders.raw / f"Dataset{number}_{kind}"
+        if dataset != first:
+            shutil.copytree(first, dataset)
+        if "ignore" in labels["labels"]:
+            _ignore_outer_slices(dataset / "labelsTr")
+        dataset_json = {**json.loads((dataset / "dataset.json").read_text()), **labels}
+        (dataset / "dataset.json").write_text(json.dumps(dataset_json))
+        names = ("2d", "3d_fullres", "3d_lowres") if kind == "Labels" else ("2d",)
+        preprocess(folders, dataset.name, names)
+
+
+def preprocess(folders: NnunetFolders, dataset_name: str, configurations: tuple[str, ...]) -> None:
+    """What `nnUNetv2_plan_and_preprocess` leaves behind, with `tiny_plans`."""
+    raw, target = folders.raw / dataset_name, folders.preprocessed / dataset_name
+    target.mkdir(parents=True)
+    dataset_json, plans = json.loads((raw / "dataset.json").read_text()), tiny_plans(dataset_name)
+    shutil.copy(raw / "dataset.json", target)
+    shutil.copytree(raw / "labelsTr", target / "gt_segmentations")
+    cases = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
+    splits = [{"train": [other for other in cases if other != case], "val": [case]} for case in cases]
+    documents = {"nnUNetPlans": plans, "dataset_fingerprint": {}, "splits_final": splits}
+    for name, document in documents.items():
+        (target / f"{name}.json").write_text(json.dumps(document))
+    manager = PlansManager(plans)
+    for name in configurations:
+        configuration = manager.get_configuration(name)
+        folder = target / configuration.data_identifier
+        folder.mkdir()
+        for case, files in cases.items():
+            DefaultPreprocessor(verbose=False).run_case_save(
+                str(folder / case), files["images"], files["label"], manager, configuration, dataset_json
+            )
+
+
+def tiny_plans(dataset_name: str) -> dict[str, Any]:
+    """Plans in nnU-Net's format with networks of a few thousand weights; 3d_lowres has half the in-plane resolution."""
+    low_spacing = [SPACING_MM[0], 2 * SPACING_MM[1], 2 * SPACING_MM[2]]
+    low_resolution = _configuration("3d_lowres", [8, 16, 16], low_spacing)
+    hounsfield = {"max": 400.0, "mean": 110.0, "median": 110.0, "min": -200.0, "std": 60.0}
+    return {
+        "dataset_name": dataset_name,
+        "plans_name": "nnUNetPlans",
+        "original_median_spacing_after_transp": list(SPACING_MM),
+        "original_median_shape_after_transp": list(SHAPE),
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {
+            "2d": _configuration("2d", [32, 32], list(SPACING_MM[1:])),
+            "3d_fullres": _configuration("3d_fullres", [8, 32, 32], list(SPACING_MM)),
+            "3d_lowres": {**low_resolution, "next_stage": "3d_cascade_fullres"},
+            "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+        },
+        "experiment_planner_used": "ExperimentPlanner",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {
+            "0": {**hounsfield, "percentile_00_5": -150.0, "percentile_99_5": 300.0}
+        },
+    }
+
+
+def _configuration(name: str, patch_size: list[int], spacing_mm: list[float]) -> dict[str, Any]:
+    resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
+    return {
+        "data_identifier": f"nnUNetPlans_{name}",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": patch_size,
+        "median_image_size_in_voxels": list(SHAPE[-len(patch_size) :]),
+        "spacing": spacing_mm,
+        "normalization_schemes": ["CTNormalization"],
+        "use_mask_for_norm": [False],
+        "resampling_fn_data": "resample_data_or_seg_to_shape",
+        "resampling_fn_seg": "resample_data_or_seg_to_shape",
+        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+        "resampling_fn_data_kwargs": resampling,
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True},
+        "resampling_fn_probabilities_kwargs": resampling,
+        "architecture": architecture(len(patch_size)),
+        "batch_dice": len(patch_size) == 2,
+    }
+
+
+def architecture(dimensions: int, residual: bool = False) -> dict[str, Any]:
+    """A U-Net (residual: ResEnc) of three stages; 3D ones keep the depth in the first pooling."""
+    strides = [[1] * dimensions, [2] * dimensions if dimensions == 2 else [1, 2, 2], [2] * dimensions]
+    blocks = {"n_blocks_per_stage": [1, 2, 2]} if residual else {"n_conv_per_stage": [1, 1, 1]}
+    name = "ResidualEncoderUNet" if residual else "PlainConvUNet"
+    return {
+        "network_class_name": f"dynamic_network_architectures.architectures.unet.{name}",
+        "arch_kwargs": {
+            "n_stages": 3,
+            "features_per_stage": [4, 6, 8],
+            "conv_op": f"torch.nn.modules.conv.Conv{dimensions}d",
+            "kernel_sizes": [[3] * dimensions] * 3,
+            "strides": strides,
+            **blocks,
+            "n_conv_per_stage_decoder": [1, 1],
+            "conv_bias": True,
+            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+
+
+def make_trainer(
+    trainer_class: type[nnUNetTrainer],
+    kind: str = "Labels",
+    configuration: str = "2d",
+    *,
+    fold: int | str = 0,
+    settings: dict[str, Any] | None = None,
+    epochs: int = 1,
+    iterations: int = 2,
+    resume: bool = False,
+    device: str = "cpu",
+) -> nnUNetTrainer:
+    """A trainer as `nnUNetv2_train` makes it, for a training of a few iterations.
+
+    Args:
+        kind: a key of `LABEL_KINDS`.
+        settings: changes to the configuration's part of the plans.
+    """
+    number = 901 + list(LABEL_KINDS).index(kind)
+    folder = Path(nnUNet_preprocessed) / f"Dataset{number}_{kind}"
+    plans = json.loads((folder / "nnUNetPlans.json").read_text())
+    plans["configurations"].get(configuration, {}).update(copy.deepcopy(settings or {}))
+    plans["continue_training"] = resume
+    dataset_json = json.loads((folder / "dataset.json").read_text())
+    trainer = trainer_class(plans, configuration, fold, dataset_json, torch.device(device))
+    trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = epochs, iterations, 1
+    return trainer
+
+
+def _ignore_outer_slices(labels: Path) -> None:
+    """Sparse annotation: the first and last two slices of every case have the ignore label."""
+    for path in labels.glob("*.nii.gz"):
+        image = SimpleITK.ReadImage(str(path))
+        array = SimpleITK.GetArrayFromImage(image)
+        array[[0, 1, -2, -1]] = IGNORE
+        changed = SimpleITK.GetImageFromArray(array.astype(np.uint8))
+        changed.CopyInformation(image)
+        SimpleITK.WriteImage(changed, str(path), useCompression=True)
+
+
+@pytest.fixture
+def nnunet(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
+    """nnU-Net's environment: datasets made once per test run, and results of this test alone."""
+    folders = NnunetFolders(tmp_path_factory.getbasetemp() / "nnunet")
+    for name, value in {**folders.environment, "nnUNet_results": str(tmp_path / "results")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 10)  # progress.png has 30 x 54 inches: a second each
+    np.random.seed(0)  # nnU-Net's data loaders draw from the global state
+    if not folders.root.exists():
+        write_datasets(folders)
+    return folders
+
+
+def train(trainer: nnUNetTrainer) -> dict[str, list[Any]]:
+    """Run a training to its end and return its log."""
+    trainer.run_training()
+    return log_of(trainer)
+
+
+def log_of(trainer: nnUNetTrainer) -> dict[str, list[Any]]:
+    log: dict[str, list[Any]] = trainer.logger.local_logger.my_fantastic_logging
+    return log
+
+
+def started(trainer: nnUNetTrainer) -> nnUNetTrainer:
+    """The trainer in its first epoch, before the first batch."""
+    trainer.on_train_start()
+    trainer.on_epoch_start()
+    trainer.on_train_epoch_start()
+    return trainer
+
+
+def next_batch(trainer: nnUNetTrainer, seed: int = 0) -> dict[str, Any]:
+    """A real batch, the same for the same seed."""
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    batch: dict[str, Any] = next(trainer.dataloader_train)
+    return batch
+
+
+def weights_of(trainer: nnUNetTrainer) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in trainer.network.state_dict().items()}

@@ -1,0 +1,1 @@
+"""Pictures of what DALE sees in a case: fuzziness, masks and views."""

@@ -1,0 +1,147 @@
+"""`nnUNetv2_dale_preview`: pictures of what DALE sees, to choose the patch size and tau by looking."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nnunetv2_dale.atomic_output import new_file, refuse_existing
+from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.preview.picture import PictureSettings, draw_case
+from nnunetv2_dale.preview.preview_case import (
+    PreprocessedSource,
+    RawSource,
+    Source,
+    chosen_names,
+    class_names,
+    is_colour,
+    output_name,
+)
+
+PAGE_NAME = "index.html"
+_DOTS_PER_INCH = 110
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run_command(_parser(), _preview, argv)
+
+
+def _preview(arguments: argparse.Namespace) -> None:
+    _check(arguments)
+    source = _source(arguments)
+    names = chosen_names(source, arguments.cases, arguments.n)
+    settings = PictureSettings(
+        patch_sizes=tuple(dict.fromkeys(arguments.patch_size)),
+        tau=arguments.tau,
+        entropy_bins=arguments.entropy_bins,
+        channel=arguments.channel,
+        colour=is_colour(source.dataset.dataset_json),
+        ignore_label=source.dataset.ignore_label,
+        class_names=class_names(source.dataset.dataset_json),
+    )
+    targets = [arguments.o / output_name(name) for name in names]
+    for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
+        refuse_existing(target, arguments.overwrite)
+    heading = f"{source.title} · {source.description} · τ = {settings.tau:g} · {settings.entropy_bins} entropy bins"
+    shown = []
+    for name, target in tqdm(list(zip(names, targets, strict=True)), desc="drawing", unit="case", disable=None):
+        png, summary = _draw(source, name, settings, heading)
+        with new_file(target, arguments.overwrite) as unfinished:
+            unfinished.write_bytes(png)
+        shown.append((name, summary, png if arguments.html else b""))
+    if arguments.html:
+        _write_page(arguments, source, settings, shown)
+    print(
+        f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
+    )
+
+
+def _draw(source: Source, name: str, settings: PictureSettings, heading: str) -> tuple[bytes, tuple[str, ...]]:
+    try:
+        picture = draw_case(source.load(name), settings, heading)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    buffer = io.BytesIO()
+    picture.figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue(), picture.summary
+
+
+def _write_page(
+    arguments: argparse.Namespace,
+    source: Source,
+    settings: PictureSettings,
+    shown: Sequence[tuple[str, tuple[str, ...], bytes]],
+) -> None:
+    from nnunetv2_dale.html_page import png_data_uri, render_page
+
+    context = {
+        "title": f"DALE preview of {source.title}",
+        "settings": [
+            ("Data", source.description),
+            ("Patch sizes", ", ".join(map(str, settings.patch_sizes))),
+            ("τ", f"{settings.tau:g}"),
+            ("Entropy bins", str(settings.entropy_bins)),
+            ("Cases shown", f"{len(shown)} of {len(source.names)}"),
+        ],
+        "cases": [{"name": name, "summary": summary, "uri": png_data_uri(png)} for name, summary, png in shown],
+    }
+    with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
+        unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")
+
+
+def _source(arguments: argparse.Namespace) -> Source:
+    if arguments.c is None:
+        return RawSource(arguments.d, arguments.slicewise)
+    if arguments.slicewise:
+        raise UserError("--slicewise is for raw images; with -c the configuration says whether slices are images")
+    return PreprocessedSource(arguments.d, arguments.c, arguments.p)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if min(arguments.patch_size) < 1:
+        raise UserError(f"--patch_size is at least 1 voxel, got {min(arguments.patch_size)}")
+    if not 0 <= arguments.tau <= 1:
+        raise UserError(f"--tau lies between 0 and 1, got {arguments.tau:g}")
+    if arguments.entropy_bins < 2:
+        raise UserError(f"--entropy_bins is at least 2, got {arguments.entropy_bins}")
+    if arguments.n < 1:
+        raise UserError(f"-n is at least 1, got {arguments.n}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = DaleConfig()
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_dale_preview",
+        description="Draw what DALE sees in the training cases of a dataset: image, label, entropy, edges, fuzziness, "
+        "both masks and both views, at the slices with most foreground and most fuzziness. One PNG per case.",
+    )
+    add = parser.add_argument
+    add("-d", required=True, metavar="DATASET", help="id or name of the dataset")
+    add("-o", required=True, type=Path, metavar="FOLDER", help="where the pictures go")
+    add("-c", metavar="CONFIGURATION", help="show preprocessed cases of this configuration (default: the raw images)")
+    add("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the preprocessed cases (default: %(default)s)")
+    add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
+    add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
+    size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: %(default)s)"
+    add("--patch_size", type=int, nargs="+", default=[defaults.patch_size], metavar="N", help=size_help)
+    add(
+        "--tau",
+        type=float,
+        default=defaults.fuzzy_threshold,
+        help="fuzzy is where m reaches tau (default: %(default)s)",
+    )
+    bins_help = "intensity bins of the entropy (default: %(default)s)"
+    add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
+    add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")
+    add("--channel", type=int, default=0, help="channel that is shown, unless the image is RGB (default: %(default)s)")
+    add("--html", action="store_true", help=f"also write {PAGE_NAME}, one self-contained page with all pictures")
+    add("--overwrite", action="store_true", help="replace pictures that exist")
+    return parser

@@ -1,0 +1,157 @@
+"""A case to look at, from a raw dataset or from what nnU-Net preprocessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.raw_dataset import (
+    RawDataset,
+    dataset_folder,
+    environment_folder,
+    read_dataset,
+    read_image,
+    read_label,
+)
+
+_COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
+
+
+@dataclass(frozen=True)
+class PreviewCase:
+    """One case as arrays.
+
+    Attributes:
+        name: the case's name.
+        image: (C, Z, Y, X) float32; a 2D image has Z = 1.
+        label: (Z, Y, X) int16, or None.
+        spacing_mm: of the 3 axes; the last two decide how a slice is drawn.
+        slicewise: slices are images of their own, as in a 2D configuration.
+        is_ct: the intensities are Hounsfield units.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    label: NDArray[np.int16] | None
+    spacing_mm: tuple[float, float, float]
+    slicewise: bool
+    is_ct: bool
+
+
+class RawSource:
+    """The training cases of a dataset in `nnUNet_raw`."""
+
+    def __init__(self, name_or_id: str, slicewise: bool) -> None:
+        self.dataset = read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
+        self.names = [case.name for case in self.dataset.cases]
+        self.title = self.dataset.folder.name
+        self.description = "raw images" + (", slice by slice as in a 2d configuration" if slicewise else "")
+        self._slicewise = slicewise
+        self._reader = self.dataset.reader()
+
+    def load(self, name: str) -> PreviewCase:
+        """Read a case.
+
+        Raises:
+            UserError: an unreadable file, unknown label values, or an image and a label of different shapes.
+        """
+        case = self.dataset.cases[self.names.index(name)]
+        path = case.images[0]
+        try:
+            image, properties = read_image(self._reader, case.images)
+            label = None
+            if case.label is not None:
+                path = case.label
+                label, _ = read_label(self._reader, path, self.dataset.label_values)
+                if label.shape != image.shape[1:]:
+                    raise ValueError(f"has shape {label.shape}, its image {image.shape[1:]}")
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+        z, y, x = (float(value) for value in properties["spacing"])
+        return PreviewCase(name, image, label, (z, y, x), self._slicewise, self.dataset.is_ct)
+
+
+class PreprocessedSource:
+    """The cases that nnU-Net preprocessed for one configuration: resampled, cropped and normalised."""
+
+    def __init__(self, name_or_id: str, configuration: str, plans: str) -> None:
+        from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        folder = dataset_folder(environment_folder("nnUNet_preprocessed"), name_or_id)
+        plans_file = folder / f"{plans}.json"
+        try:
+            manager = PlansManager(str(plans_file))
+            settings = manager.get_configuration(configuration)
+        except (OSError, ValueError) as error:
+            valid = ", ".join(json.loads(plans_file.read_text())["configurations"]) if plans_file.is_file() else ""
+            found = f"it has {valid}" if valid else "there is no such file"
+            raise UserError(f"expected configuration {configuration} in {plans_file}, but {found}") from error
+        data = folder / settings.data_identifier
+        if not data.is_dir() or not any(data.iterdir()):
+            raise UserError(
+                f"expected preprocessed cases in {data}; run nnUNetv2_preprocess -d {name_or_id} -c {configuration}"
+            )
+        self.dataset = RawDataset(folder, json.loads((folder / "dataset.json").read_text()), ())
+        self.title = folder.name
+        self.description = f"preprocessed, {plans}, {configuration}"
+        self._cases = infer_dataset_class(str(data))(str(data))
+        self.names = sorted(self._cases.identifiers)
+        self._spacing = [float(value) for value in settings.spacing]
+        self._slicewise = len(settings.patch_size) == 2
+
+    def load(self, name: str) -> PreviewCase:
+        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background."""
+        data, segmentation, _, _ = self._cases.load_case(name)
+        image = np.asarray(data[:], dtype=np.float32)
+        label = np.maximum(np.asarray(segmentation[:])[0], 0).astype(np.int16)
+        y, x = self._spacing[-2:]
+        z = self._spacing[0] if len(self._spacing) == 3 else max(y, x)
+        return PreviewCase(name, image, label, (z, y, x), self._slicewise, is_ct=False)
+
+
+Source = RawSource | PreprocessedSource
+
+
+def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> list[str]:
+    """The wanted cases, or the first `number`.
+
+    Raises:
+        UserError: a wanted case that there is not.
+    """
+    if wanted is None:
+        return list(source.names[:number])
+    unknown = [name for name in wanted if name not in source.names]
+    if unknown:
+        raise UserError(f"{source.title} has no case {', '.join(unknown)}; its cases are like {source.names[0]}")
+    return list(wanted)
+
+
+def is_colour(dataset_json: dict[str, Any]) -> bool:
+    """Whether the three channels of a dataset are the colours of one picture."""
+    names = dataset_json.get("channel_names") or dataset_json.get("modality") or {}
+    found = {str(value).lower() for value in names.values()}
+    return len(names) == 3 and found in _COLOUR_NAMES
+
+
+def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
+    """The name of each label value; a value of several regions takes the name of the smallest one."""
+    names: dict[int, str] = {}
+    regions = [
+        (name, value if isinstance(value, list | tuple) else [value]) for name, value in dataset_json["labels"].items()
+    ]
+    for name, values in sorted(regions, key=lambda region: -len(region[1])):
+        names.update({int(value): name for value in values if int(value) != 0})
+    return dict(sorted(names.items()))
+
+
+def output_name(name: str) -> Path:
+    """The file name of a case's picture."""
+    return Path(f"{name}.png")

@@ -192,7 +192,7 @@ def make_trainer(
     *,
     fold: int | str = 0,
     settings: dict[str, Any] | None = None,
-    epochs: int = 1,
+    epochs: int | None = 1,
     iterations: int = 2,
     resume: bool = False,
     device: str = "cpu",
@@ -202,6 +202,7 @@ def make_trainer(
     Args:
         kind: a key of `LABEL_KINDS`.
         settings: changes to the configuration's part of the plans.
+        epochs: None leaves what the class sets.
     """
     number = 901 + list(LABEL_KINDS).index(kind)
     folder = Path(nnUNet_preprocessed) / f"Dataset{number}_{kind}"
@@ -210,7 +211,9 @@ def make_trainer(
     plans["continue_training"] = resume
     dataset_json = json.loads((folder / "dataset.json").read_text())
     trainer = trainer_class(plans, configuration, fold, dataset_json, torch.device(device))
-    trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = epochs, iterations, 1
+    trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = iterations, 1
+    if epochs is not None:
+        trainer.num_epochs = epochs
     return trainer
 
 

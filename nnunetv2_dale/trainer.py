@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnunetv2_dale.checkpoint_files import check_resumable, replaced_when_comple
 from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.feature_alignment import segmentation_head
 from nnunetv2_dale.masked_loss import MaskedLoss
+from nnunetv2_dale.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
 
 SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
 
@@ -51,18 +51,25 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         self._add_log_keys()
 
     def initialize(self) -> None:
-        folder = self.preprocessed_dataset_folder
-        if folder is None or not any(Path(folder).glob("*.pkl")):
-            raise RuntimeError(
-                f"expected preprocessed data of configuration {self.configuration_name!r} in {folder}, found none; run "
-                f"nnUNetv2_preprocess -d {self.plans_manager.dataset_name} -plans_name {self.plans_manager.plans_name} "
-                f"-c {self.configuration_name}"
-            )
+        check_preprocessed(
+            self.preprocessed_dataset_folder,
+            self.plans_manager.dataset_name,
+            self.plans_manager.plans_name,
+            self.configuration_name,
+        )
         super().initialize()
         if self.dale.alignment_weight > 0:
             segmentation_head(self._plain_network())
         self.print_to_log_file("DALE settings:", json.dumps(asdict(self.dale)))
         self.logger.update_config({"dale": asdict(self.dale)})
+
+    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
+        datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
+        if self.is_cascaded:
+            cases = [case for dataset in datasets for case in dataset.identifiers]
+            stage = self.configuration_manager.previous_stage_name
+            check_previous_stage(self.folder_with_segs_from_previous_stage, cases, stage)
+        return datasets
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -96,7 +103,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         assert self.alternating_step is not None
         images, targets = batch["data"], batch["target"]
-        _refuse_non_finite(images, batch.get("keys"))
+        refuse_non_finite(images, batch.get("keys"))
         images = images.to(self.device, non_blocking=True)
         if isinstance(targets, list):
             targets = [target.to(self.device, non_blocking=True) for target in targets]
@@ -184,14 +191,3 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
-
-
-def _refuse_non_finite(images: Tensor, cases: Any) -> None:
-    """Raise a RuntimeError that names the cases with NaN or infinite intensities of a batch still on the CPU."""
-    if images.device.type != "cpu" or torch.isfinite(images).all():
-        return
-    bad = (~torch.isfinite(images)).flatten(1).any(dim=1).nonzero().flatten().tolist()
-    named = ", ".join(str(cases[sample]) for sample in bad) if cases is not None else f"samples {bad}"
-    raise RuntimeError(
-        f"the batch holds NaN or infinite intensities, from {named}; repair these images and preprocess them again"
-    )

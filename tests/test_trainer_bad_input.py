@@ -179,6 +179,18 @@ def test_a_dataset_not_preprocessed_says_how_to(empty: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_a_cascade_without_its_first_stage_says_so_before_it_trains() -> None:
+    cascade = make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres")
+    predicted = Path(cascade.folder_with_segs_from_previous_stage)
+    with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 5 of the cases, first phantom_000; "):
+        cascade.run_training()
+    predicted.mkdir(parents=True)
+    for case in (0, 1, 2, 4):
+        (predicted / f"phantom_00{case}.b2nd").touch()
+    with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 1 of the cases, first phantom_003; "):
+        make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres").run_training()
+
+
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 

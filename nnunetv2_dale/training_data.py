@@ -1,0 +1,50 @@
+"""What a training needs of its data: refused with a reason and the command that helps, before time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def check_preprocessed(folder: str | None, dataset: str, plans: str, configuration: str) -> None:
+    """Raise a RuntimeError when the folder of a configuration's preprocessed cases has none."""
+    if folder is None or not any(Path(folder).glob("*.pkl")):
+        raise RuntimeError(
+            f"expected preprocessed data of configuration {configuration!r} in {folder}, found none; run "
+            f"nnUNetv2_preprocess -d {dataset} -plans_name {plans} -c {configuration}"
+        )
+
+
+def check_previous_stage(folder: str, cases: Iterable[str], stage: str) -> None:
+    """Raise a RuntimeError when a cascade's cases have no prediction of the stage before.
+
+    Args:
+        folder: where that stage's validation puts them.
+        cases: all cases of this training.
+    """
+    predicted = {path.stem for path in Path(folder).glob("*")}
+    missing = sorted(set(cases) - predicted)
+    if missing:
+        raise RuntimeError(
+            f"no prediction of {stage} in {folder} for {len(missing)} of the cases, first {missing[0]}; train {stage} with "
+            f"the same trainer on all folds first, each with its validation"
+        )
+
+
+def refuse_non_finite(images: Tensor, cases: Sequence[str] | None) -> None:
+    """Raise a RuntimeError that names the cases with NaN or infinite intensities.
+
+    Args:
+        images: (B, C, *S), still on the CPU: on another device the check would wait for it, and is left out.
+        cases: the names of the samples.
+    """
+    if images.device.type != "cpu" or torch.isfinite(images).all():
+        return
+    bad = (~torch.isfinite(images)).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    named = ", ".join(str(cases[sample]) for sample in bad) if cases is not None else f"samples {bad}"
+    raise RuntimeError(
+        f"the batch holds NaN or infinite intensities, from {named}; repair these images and preprocess them again"
+    )

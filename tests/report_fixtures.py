@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics, save_summary_json
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from numpy.typing import NDArray
@@ -50,9 +50,9 @@ def label_map(case: int, shape: Sequence[int] = (14, 48, 48)) -> NDArray[np.uint
 def write_volume(array: NDArray[Any], file: Path, spacing_zyx: Sequence[float] = SPACING_ZYX) -> None:
     """Write an array as an image with that spacing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    image = sitk.GetImageFromArray(array)
+    image = SimpleITK.GetImageFromArray(array)
     image.SetSpacing([float(value) for value in spacing_zyx[::-1]])
-    sitk.WriteImage(image, str(file))
+    SimpleITK.WriteImage(image, str(file))
 
 
 def write_raw_dataset(root: Path, cases: int, name: str = DATASET) -> Path:
@@ -73,7 +73,7 @@ def write_results(
 ) -> Path:
     """A result folder whose prediction of each case is the reference shifted by that many voxels along x."""
     for number, (case, shift) in enumerate(shifts.items()):
-        reference = sitk.GetArrayFromImage(sitk.ReadImage(str(raw / "labelsTr" / f"{case}.nii.gz")))
+        reference = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(raw / "labelsTr" / f"{case}.nii.gz")))
         validation = folder / f"fold_{number % folds}" / "validation"
         write_volume(np.roll(reference, shift, axis=2), validation / f"{case}.nii.gz")
     for validation in sorted(folder.glob("fold_*/validation")):

@@ -18,16 +18,16 @@ def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
     hours = shared_hours([run.curves for run in report.runs])
     columns = [
         column("Run"),
-        number_column("Folds recorded"),
-        number_column("Epochs a fold"),
-        number_column("Seconds an epoch", "median over epochs, then mean over folds"),
-        number_column("Hours a fold"),
-        number_column("Hours in all"),
-        number_column("Times the baseline", "hours a fold over the baseline's"),
+        number_column("Folds", "folds with a record"),
+        number_column("Epochs", "median of the folds"),
+        number_column("s / epoch", "seconds an epoch: median over epochs, then mean over folds"),
+        number_column("h / fold", "hours of training a fold"),
+        number_column("h in all"),
+        number_column("× baseline", "hours a fold over the baseline's"),
     ]
     if hours is not None:
         columns.append(
-            number_column(f"Pseudo Dice after {_duration(hours)}", "mean of the folds, at the same training time")
+            number_column(f"Pseudo Dice at {_duration(hours)}", "mean of the folds, at the same training time")
         )
     rows = [
         [*_cost_cells(run, report, labels), *([_equal_time(run, hours)] if hours is not None else [])]
@@ -90,7 +90,7 @@ def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
         column("Run"),
         number_column("Fold"),
         number_column("Epochs"),
-        number_column("Seconds an epoch"),
+        number_column("s / epoch"),
         number_column("Hours"),
         number_column("Validation Dice (%)"),
         column("From"),

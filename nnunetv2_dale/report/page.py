@@ -220,8 +220,8 @@ def _rules(report: Report) -> list[tuple[str, str]]:
             (
                 "Surfaces",
                 "Voxels of a mask that touch a voxel outside it, distances in mm between voxel centres (MONAI). HD95 "
-                "is the larger directed 95th percentile, ASD the mean over both surfaces, surface Dice the share of both "
-                f"surfaces at most {settings['surface_dice_tolerance_mm']:g} mm apart.",
+                "is the larger directed 95th percentile, ASD the mean over both surfaces, surface Dice the share of "
+                f"both surfaces at most {settings['surface_dice_tolerance_mm']:g} mm apart.",
             ),
             (
                 "Fuzzy region",

@@ -20,7 +20,6 @@ from nnunetv2_dale.report.page_cells import (
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 from nnunetv2_dale.report.tables import p_text
 
-
 _REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nnunetv2_dale.html_page import OKABE_ITO
+from nnunetv2_dale.report.page_cells import with_minus
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, LearningCurve, Metric, Report
 from nnunetv2_dale.report.run_labels import short_names
 
@@ -188,7 +189,7 @@ def bland_altman_plot(report: Report, candidate: str, metric: Metric) -> Figure:
         for value, name, style in lines:
             axes.axhline(value, color=OKABE_ITO[1], linewidth=1.4, linestyle=style)
             axes.annotate(
-                f"{name} {value:+.2f}",
+                with_minus(f"{name} {value:+.2f}"),
                 (1, value),
                 xycoords=("axes fraction", "data"),
                 xytext=(4, 0),

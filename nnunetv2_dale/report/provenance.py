@@ -12,6 +12,7 @@ from typing import Any
 
 from nnunetv2_dale.report.result_folder import ResultFolder
 
+_SETTINGS_LINE = "DALE settings:"
 _PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")
 
 
@@ -60,8 +61,8 @@ def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
     None for a trainer without any.
     """
     in_plans = resolved_configuration(folder.plans, folder.configuration).get("dale")
-    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_text(
-        _log_line(folder, "DaleConfig(")
+    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_line(
+        _log_line(folder, _SETTINGS_LINE)
     )
     if in_plans is None and not in_training:
         return None
@@ -121,6 +122,17 @@ def _settings_of_text(text: Any) -> dict[str, Any]:
     if match is None:
         return {}
     return {name: _value(value) for name, value in re.findall(r"(\w+)=('[^']*'|\([^)]*\)|[^,()]+)", match[1])}
+
+
+def _settings_of_line(line: str | None) -> dict[str, Any]:
+    """What the trainer writes into its log at the start: `DALE settings: {…}`."""
+    if line is None:
+        return {}
+    try:
+        settings = json.loads(line.split(_SETTINGS_LINE, 1)[1])
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _value(text: str) -> Any:

@@ -154,15 +154,15 @@ def _find_summaries(path: Path, folds: list[str] | None) -> tuple[dict[str, Path
         for folder in sorted(path.glob("fold_*"), key=_fold_order)
         if folder.is_dir()
     }
+    if folds is not None:
+        fold_folders = {fold: folder for fold, folder in fold_folders.items() if fold in folds}
     remarks = []
-    if folds is None and "all" in fold_folders:
+    if "all" in fold_folders:
         if len(fold_folders) > 1:
             remarks.append("fold all is left out: it validates on its own training cases")
             del fold_folders["all"]
         else:
             remarks.append("fold all validates on its own training cases: its numbers say nothing about new ones")
-    if folds is not None:
-        fold_folders = {fold: folder for fold, folder in fold_folders.items() if fold in folds}
     summaries = {fold: folder / "validation" / "summary.json" for fold, folder in fold_folders.items()}
     found = {fold: file for fold, file in summaries.items() if file.is_file()}
     if not found and folds is None:

@@ -78,7 +78,8 @@ def _run(command: str, *arguments: str, environment: dict[str, str]) -> None:
 def test_a_converted_rgb_dataset_is_trained_with_dale(tmp_path: Path, folders: dict[str, str]) -> None:
     (tmp_path / "trainers").mkdir()
     (tmp_path / "trainers/trainer_for_converted_data.py").write_text(TRAINER)
-    environment = {**folders, "nnUNet_extTrainer": str(tmp_path / "trainers"), "OMP_NUM_THREADS": "1"}
+    environment = {**folders, "nnUNet_extTrainer": str(tmp_path / "trainers")}
+    environment |= {"OMP_NUM_THREADS": "1", "nnUNet_def_n_proc": "1"}
     source = make_isic2016(tmp_path / "ISIC 2016", train=4, test=1)
     assert main(["isic2016", "-i", str(source), "-d", "502", "-np", "1"]) == 0
     plan = ("-d", "502", "-c", "2d", "-npfp", "1", "-np", "1")

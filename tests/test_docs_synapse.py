@@ -32,6 +32,7 @@ def test_the_pages_commands_run(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
         "nnUNet_n_proc_DA": "1",
+        "nnUNet_def_n_proc": "1",
         **{name: str(tmp_path / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
     }
     (tmp_path / "nnUNet_results").mkdir()

@@ -136,8 +136,7 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
         if name not in given:
             variables[name] = str(value)
     if on_cpu:
-        # nnUNetv2_train -device cpu asks for as many threads as the machine has cores; only the limit holds it back
-        for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             variables[name] = str(threads)
     if job.gpus_per_node is not None:
         variables["CUDA_VISIBLE_DEVICES"] = _own_gpus(job, environment)
@@ -151,10 +150,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def nnunet_train_command() -> str:
-    """Path of ``nnUNetv2_train`` in this Python's environment, or its name when it is not there."""
+def nnunet_train_command(device: str) -> list[str]:
+    """How ``nnUNetv2_train`` is started: this Python environment's command, on the CPU through `cpu_training`."""
+    if device == "cpu":
+        return [sys.executable, "-m", "nnunetv2_dale.benchmark.cpu_training"]
     beside = Path(sys.executable).parent / "nnUNetv2_train"
-    return str(beside) if beside.exists() else "nnUNetv2_train"
+    return [str(beside) if beside.exists() else "nnUNetv2_train"]
 
 
 def _own_gpus(job: Job, environment: Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ def supervise(job: Job) -> JobResult:
 def train_command(job: Job, state: FoldState) -> list[str]:
     """nnU-Net's own command that takes a fold from `state` to done."""
     run = job.run
-    command = [nnunet_train_command(), run.dataset, run.configuration, run.fold]
+    command = [*nnunet_train_command(job.device), run.dataset, run.configuration, run.fold]
     command += ["-tr", run.trainer, "-p", run.plans, "-device", job.device]
     if job.num_gpus > 1:
         command += ["-num_gpus", str(job.num_gpus)]

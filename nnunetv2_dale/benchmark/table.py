@@ -115,14 +115,19 @@ class PlainLines:
 
 def _line(record: Record, cells: Sequence[str]) -> str:
     _, _, _, _, state, epoch, dice, left, note = cells
-    parts = [f"epoch {epoch}" if epoch else "", f"Dice {dice}" if dice else "", f"{left} left" if left else "", note]
+    parts = [
+        f"epoch {epoch}" if "/" in epoch else epoch,
+        f"Dice {dice}" if dice else "",
+        f"{left} left" if left else "",
+        note,
+    ]
     details = ", ".join(part for part in parts if part)
     return f"{time.strftime('%H:%M:%S')} {record.run.name}: {state}" + (f" ({details})" if details else "")
 
 
 def _epoch(progress: FoldProgress) -> str:
     if progress.predicted is not None:
-        return f"{progress.predicted} cases"
+        return f"{progress.predicted} predicted"
     if progress.epoch == 0 and progress.num_epochs is None:
         return ""
     return f"{progress.epoch}/{progress.num_epochs or '?'}"

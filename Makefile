@@ -8,8 +8,6 @@ DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-for
-# Two tests run side by side: more threads in each would only get in each other's way.
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo test check lint format types clean
 .NOTPARALLEL:
@@ -23,6 +21,8 @@ help:
 demo: $(INSTALLED)-demo
 	$(BIN)/nnUNetv2_dale_demo $(DEMO_ARGS)
 
+# Tests run side by side: more threads in each would only get in each other's way.
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)-development
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

@@ -184,14 +184,14 @@ def _paint_lesions(
     edge = np.zeros(image.shape, dtype=np.float32)
     around = grid.bent(rng, amplitude=0.03, waves=8)
     for _ in range(int(rng.integers(2, 5))):
-        radius, width = rng.uniform(0.075, 0.15), rng.uniform(0.010, 0.032)
+        radius, width = rng.uniform(0.09, 0.16), rng.uniform(0.010, 0.032)
         room = np.flatnonzero(liver < min(-0.6 * radius, float(np.quantile(liver[liver < 0], 0.2))))
         centre = np.unravel_index(int(rng.choice(room)), image.shape)
         place = [float(axis[centre]) for axis in (around.x, around.y, around.z)]
         stretch = rng.uniform(0.75, 1.3)
         lesion = ellipsoid(around, place, (radius * stretch, radius / stretch, 2.6 * radius), rng.uniform(0, np.pi))
         inside_liver = np.maximum(lesion, (liver + 0.01))
-        paint(image, inside_liver, rng.normal(42, 7), width=width)
+        paint(image, inside_liver, rng.normal(28, 6), width=width)
         edge = np.where(lesion < nearest, np.float32(width), edge)
         nearest = np.minimum(nearest, inside_liver)
     return nearest, np.where(nearest < 0.1, edge, np.float32(0))

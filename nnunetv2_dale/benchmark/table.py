@@ -115,12 +115,8 @@ class PlainLines:
 
 def _line(record: Record, cells: Sequence[str]) -> str:
     _, _, _, _, state, epoch, dice, left, note = cells
-    parts = [
-        f"epoch {epoch}" if "/" in epoch else epoch,
-        f"Dice {dice}" if dice else "",
-        f"{left} left" if left else "",
-        note,
-    ]
+    at = f"epoch {epoch}" if "/" in epoch else epoch
+    parts = [at, f"Dice {dice}" if dice else "", f"{left} left" if left else "", note]
     details = ", ".join(part for part in parts if part)
     return f"{time.strftime('%H:%M:%S')} {record.run.name}: {state}" + (f" ({details})" if details else "")
 

@@ -29,8 +29,8 @@ def check_previous_stage(folder: str, cases: Iterable[str], stage: str) -> None:
     missing = sorted(set(cases) - predicted)
     if missing:
         raise RuntimeError(
-            f"no prediction of {stage} in {folder} for {len(missing)} of the cases, first {missing[0]}; train {stage} with "
-            f"the same trainer on all folds first, each with its validation"
+            f"no prediction of {stage} in {folder} for {len(missing)} of the cases, first {missing[0]}; train {stage} "
+            f"with the same trainer on all folds first, each with its validation"
         )
 
 

@@ -1,0 +1,66 @@
+"""What each rank of `test_trainer_distributed.py` runs, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from trainer_fixtures import log_of, make_trainer, weights_of
+
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_alternationOnly
+
+RANKS = 2
+
+
+class OnCpu:
+    """Lifts nnU-Net's assumption that distributed training runs on GPUs."""
+
+    def initialize(self) -> None:
+        self.device, self.grad_scaler = torch.device("cpu"), None
+        super().initialize()
+
+
+class DistributedDALE(OnCpu, nnUNetTrainerDALE):
+    pass
+
+
+class DistributedAlternation(OnCpu, nnUNetTrainerDALE_alternationOnly):
+    pass
+
+
+def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Path) -> None:
+    """Train two epochs of the whole method, then one update on half of a batch; weights and log go into `folder`."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
+    trainer_module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
+    trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
+    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
+    np.random.seed(rank)
+    torch.manual_seed(rank)
+    try:
+        trained = make_trainer(DistributedDALE, epochs=2, iterations=3)
+        trained.run_training()
+        torch.save({"weights": weights_of(trained), "log": log_of(trained)}, folder / f"trained_{rank}.pth")
+
+        batch = torch.load(folder / "batch.pth", weights_only=False)
+        one_sample = {
+            "data": batch["data"][rank : rank + 1],
+            "target": [target[rank : rank + 1] for target in batch["target"]],
+        }
+        alternation = make_trainer(DistributedAlternation)
+        alternation.on_train_start()
+        alternation.network.module.load_state_dict(batch["weights"])
+        alternation.on_train_epoch_start()
+        for _ in range(2):
+            alternation.train_step(one_sample)
+        torch.save(weights_of(alternation), folder / f"joined_{rank}.pth")
+    finally:
+        distributed.destroy_process_group()

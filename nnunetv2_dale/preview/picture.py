@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,7 +33,7 @@ TITLES = (
     "Non-fuzzy view",
 )
 _PANEL_INCH = 1.95
-_OUTLINE = CONTOUR_COLOURS[0]
+_OUTLINE = CONTOUR_COLOURS[5]  # vermilion: seen on grey and on every colour of the maps
 _FUZZY_OUTLINE = "#ffffff"
 
 
@@ -203,7 +204,7 @@ def _draw_row(
     channels = slice(0, 3) if settings.colour else slice(settings.channel, settings.channel + 1)
     picture = np.moveaxis(case.image[channels, z], 0, -1)
     picture = picture if settings.colour else picture[..., 0]
-    outline = {} if classes is None else {"label": classes[z] > 0}
+    outline = {} if classes is None else {"foreground": classes[z] > 0}
     m = maps.m[number]
     fuzzy = m >= settings.tau
     mask_fuzzy = np.where(m > settings.tau, 1.0, m)
@@ -226,7 +227,9 @@ def _draw_row(
     _draw_map(panels[6], mask_clear, case.spacing_mm, outline)
     for axes, mask in ((panels[7], mask_fuzzy), (panels[8], mask_clear)):
         weight = mask[..., None] if settings.colour else mask
-        draw_slice(axes, neutral + weight * (picture - neutral), case.spacing_mm, outline, value_range)
+        _colour_outlines(
+            draw_slice(axes, neutral + weight * (picture - neutral), case.spacing_mm, outline, value_range)
+        )
 
 
 def _neutral_value(case: PreviewCase, classes: NDArray[np.int16] | None, settings: PictureSettings) -> Any:
@@ -249,12 +252,15 @@ def _draw_map(
     spacing_mm: Sequence[float],
     outlines: Mapping[str, NDArray[np.bool_]],
 ) -> None:
-    draw_slice(axes, values, spacing_mm, outlines, (0.0, 1.0))
+    _colour_outlines(draw_slice(axes, values, spacing_mm, outlines, (0.0, 1.0)))
     axes.images[0].set_cmap(MAP_COLOURS)
-    for collection in axes.collections:
-        if collection.get_label() == "fuzzy":
-            collection.set_color(_FUZZY_OUTLINE)
-            collection.set_linestyle("--")
+
+
+def _colour_outlines(outlines: Sequence[LineCollection]) -> None:
+    for outline in outlines:
+        fuzzy = outline.get_label() == "fuzzy"
+        outline.set_color(_FUZZY_OUTLINE if fuzzy else _OUTLINE)
+        outline.set_linestyle("--" if fuzzy else "-")
 
 
 def _lay_classes_over(
@@ -313,7 +319,7 @@ def _decorate(
     figure.colorbar(ScalarMappable(Normalize(0, 1), MAP_COLOURS), cax=bar)
     bar.tick_params(labelsize=8)
     bar.axhline(settings.tau, color="white", linewidth=1.2, linestyle="--")
-    bar.set_title("$r, e, m, M$", fontsize=8.5, pad=6)
+    bar.set_title("0 to 1", fontsize=8, pad=6)
     handles: list[Any] = []
     if classes is not None:
         names = enumerate(sorted(settings.class_names.items()))

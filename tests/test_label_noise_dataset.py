@@ -1,0 +1,207 @@
+"""The command on tiny datasets: what the copy holds, that it is reproducible, and every refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from nnunetv2_dale.label_noise.cli import main
+
+SPACING = (0.9, 1.1, 2.0)
+
+
+def _write(path: Path, array: np.ndarray, spacing: tuple[float, ...] = SPACING) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    volume = SimpleITK.GetImageFromArray(array)
+    volume.SetSpacing(spacing)
+    if array.ndim == 3:
+        volume.SetOrigin((5.0, -3.0, 2.0))
+        volume.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    SimpleITK.WriteImage(volume, str(path), True)
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`nnUNet_raw` with Dataset004_Tiny: seven cases with two classes and an ignore label, one without foreground."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "raw" / "Dataset004_Tiny"
+    for number in range(8):
+        image = rng.normal(100, 20, (8, 20, 22)).astype(np.float32)
+        label = np.zeros(image.shape, np.uint8)
+        if number:
+            label[2:6, 4:13, 4:16], label[2:6, 4:13, 8 + number % 3 : 16] = 1, 2
+        label[0, :3, :3] = 3
+        _write(folder / "imagesTr" / f"case {number}_0000.nii.gz", image)
+        _write(folder / "labelsTr" / f"case {number}.nii.gz", label)
+    _write(folder / "imagesTs" / "new_0000.nii.gz", image)
+    labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+    description = {"channel_names": {"0": "MR"}, "labels": labels, "regions_class_order": [1, 2]}
+    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 8, "file_ending": ".nii.gz"}))
+    for variable in ("raw", "preprocessed", "results"):
+        (tmp_path / variable).mkdir(exist_ok=True)
+        monkeypatch.setenv(f"nnUNet_{variable}", str(tmp_path / variable))
+    return tmp_path / "raw"
+
+
+def _run(*arguments: str) -> int:
+    return main(["-d", "4", "-o", "904", "-np", "1", *arguments])
+
+
+def _array(path: Path) -> np.ndarray:
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+
+
+def _table(copy: Path) -> dict[str, dict[str, str]]:
+    with (copy / "label_noise.csv").open() as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_copy_holds_noisy_and_clean_labels_changes_and_table(raw: Path) -> None:
+    assert _run("--kind", "dilate", "--dice", "0.8", "--seed", "1") == 0
+    source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
+    before, after = _files(source), _files(copy)
+    assert {name: after[name] for name in before if not name.startswith("labelsTr")} == {
+        name: content for name, content in before.items() if not name.startswith("labelsTr")
+    }
+    rows, dices = _table(copy), []
+    for name in (f"case {number}" for number in range(8)):
+        assert after[f"labelsTr_clean/{name}.nii.gz"] == before[f"labelsTr/{name}.nii.gz"]
+        clean, noisy = (_array(copy / part / f"{name}.nii.gz") for part in ("labelsTr_clean", "labelsTr"))
+        change = _array(copy / "labelsTr_changed" / f"{name}.nii.gz")
+        assert np.array_equal(change > 0, clean != noisy)
+        assert np.array_equal(clean == 3, noisy == 3)
+        a, b = np.isin(clean, (1, 2)), np.isin(noisy, (1, 2))
+        if a.any():
+            dices.append(2 * (a & b).sum() / (a.sum() + b.sum()))
+            assert float(rows[name]["dice"]) == pytest.approx(dices[-1], abs=1e-5)
+            assert int(rows[name]["voxels_added"]) == (b & ~a).sum()
+    assert np.mean(dices) == pytest.approx(0.8, abs=0.02)
+    assert after["labelsTr/case 0.nii.gz"] == before["labelsTr/case 0.nii.gz"]  # background only
+    settings = json.loads(after["label_noise.json"])
+    assert settings["mean_dice_of_corrupted_cases_with_foreground"] == pytest.approx(np.mean(dices), abs=1e-5)
+
+
+def test_geometry_is_untouched(raw: Path) -> None:
+    assert _run("--kind", "boundary", "--amount", "9") == 0
+    for name in ("labelsTr", "labelsTr_changed"):
+        old, new = (
+            SimpleITK.ReadImage(str(raw / folder / part / "case 3.nii.gz"))
+            for folder, part in (("Dataset004_Tiny", "labelsTr"), ("Dataset904_Tiny", name))
+        )
+        assert (old.GetSpacing(), old.GetOrigin(), old.GetDirection(), old.GetSize()) == (
+            new.GetSpacing(),
+            new.GetOrigin(),
+            new.GetDirection(),
+            new.GetSize(),
+        )
+
+
+def test_same_seed_gives_the_same_bytes_with_two_processes(raw: Path) -> None:
+    noise = ("--kind", "boundary", "smooth", "swap", "--dice", "0.85", "--seed", "5", "--fraction", "0.6")
+    assert _run(*noise) == 0
+    first = _files(raw / "Dataset904_Tiny")
+    assert main(["-d", "Dataset004_Tiny", "-o", "904", "-np", "2", *noise, "--overwrite"]) == 0
+    assert _files(raw / "Dataset904_Tiny") == first
+    assert len(json.loads(first["label_noise.json"])["corrupted"]) == 5
+
+
+def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path) -> None:
+    names = [f"case {number}" for number in range(8)]
+    splits = [{"train": names[2:], "val": names[:2]}, {"train": names[:6], "val": names[6:]}]
+    file = tmp_path / "my splits.json"
+    file.write_text(json.dumps(splits))
+    assert _run("--kind", "erode", "--amount", "1", "--splits", str(file), "--fold", "1") == 0
+    rows = _table(raw / "Dataset904_Tiny")
+    assert [name for name in names if rows[name]["kind"]] == names[:6]
+    assert all(float(rows[name]["dice"]) == 1 for name in names[6:])
+    placed = tmp_path / "preprocessed" / "Dataset904_Tiny" / "splits_final.json"
+    assert json.loads(placed.read_text()) == splits
+    assert _run("--kind", "erode", "--amount", "1", "--splits", str(file), "--overwrite") == 0
+    assert [name for name in names if _table(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
+
+
+def test_links(raw: Path) -> None:
+    assert _run("--kind", "dilate", "--amount", "1", "--link", "hard") == 0
+    source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
+    assert (source / "imagesTr" / "case 1_0000.nii.gz").samefile(copy / "imagesTr" / "case 1_0000.nii.gz")
+    before = _files(source)
+    assert _run("--kind", "dilate", "--amount", "2", "--link", "symbolic", "--overwrite") == 0
+    assert (copy / "imagesTs" / "new_0000.nii.gz").is_symlink()
+    assert _files(source) == before
+
+
+def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unreachable = ("--kind", "smooth", "--dice", "0.05")
+    assert _run(*unreachable) == 2
+    assert "the closest is 0." in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    assert _run(*unreachable, "--keep-closest") == 1
+    assert (raw / "Dataset904_Tiny" / "label_noise.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--kind", "dilate"), "--dice for a mean Dice, or --amount"),
+        (("--kind", "dilate", "--dice", "1.5"), "--dice lies between"),
+        (("--kind", "swap", "--dice", "0.8"), "swap leaves the foreground"),
+        (("--kind", "missing", "--amount", "2"), "from 0 to 1"),
+        (("--kind", "dilate", "--amount", "1", "--fold", "0"), "--fold needs"),
+        (("--kind", "dilate", "--amount", "1", "--fraction", "0.01"), "no case is left"),
+        (("--kind", "dilate", "--amount", "1", "--splits", "/nowhere.json"), "cannot be read"),
+        (("--kind", "dilate", "--amount", "1", "-o", "4"), "already exists"),
+        (("--kind", "dilate", "--amount", "1", "-d", "77"), "no dataset"),
+    ],
+)
+def test_refusals(raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+
+
+def test_all_problems_are_listed_and_nothing_is_written(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = raw / "Dataset004_Tiny" / "labelsTr"
+    (labels / "case 1.nii.gz").rename(labels / "case 11.nii.gz")
+    assert _run("--kind", "dilate", "--amount", "1") == 2
+    error = capsys.readouterr().err
+    assert "case 1_0000.nii.gz: image without a label" in error
+    assert "case 11.nii.gz: label without an image" in error
+    (labels / "case 11.nii.gz").rename(labels / "case 1.nii.gz")
+    (labels / "case 2.nii.gz").write_bytes(b"no image")
+    _write(labels / "case 3.nii.gz", np.full((8, 20, 22), 7, np.uint8))
+    assert _run("--kind", "dilate", "--amount", "1") == 2
+    error = capsys.readouterr().err
+    assert "case 2.nii.gz: unreadable" in error
+    assert "case 3.nii.gz: holds the label 7" in error
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+
+
+def test_mismatching_shape_is_found_and_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(raw / "Dataset004_Tiny" / "labelsTr" / "case 4.nii.gz", np.ones((8, 20, 21), np.uint8))
+    assert _run("--kind", "dilate", "--amount", "1") == 2
+    assert "case 4.nii.gz: has shape (8, 20, 21)" in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+
+
+def test_two_dimensional_png(raw: Path) -> None:
+    folder = raw / "Dataset005_Flat"
+    label = np.zeros((40, 40), np.uint8)
+    label[12:28, 10:30] = 1
+    _write(folder / "imagesTr" / "a_0000.png", 5 * label + 3, (1.0, 1.0))
+    _write(folder / "labelsTr" / "a.png", label, (1.0, 1.0))
+    description = {"channel_names": {"0": "grey"}, "labels": {"background": 0, "x": 1}, "file_ending": ".png"}
+    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 1}))
+    assert main(["-d", "5", "-o", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
+    moved = _array(raw / "Dataset905_Flat" / "labelsTr" / "a.png")
+    assert moved.sum() == label.sum()
+    centre = np.argwhere(moved).mean(0) - np.argwhere(label).mean(0)
+    assert np.linalg.norm(centre) == pytest.approx(4, abs=1.2)

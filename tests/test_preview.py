@@ -1,0 +1,186 @@
+"""Pictures of raw and preprocessed cases: the panels hold what they say, and the command writes what it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from skimage import io
+
+from nnunetv2_dale.preview.cli import main
+from nnunetv2_dale.preview.picture import TITLES, PictureSettings, draw_case
+from nnunetv2_dale.preview.preview_case import PreviewCase, class_names, is_colour
+
+SETTINGS = PictureSettings(
+    patch_sizes=(4,), tau=0.9, entropy_bins=8, channel=0, colour=False, ignore_label=None, class_names={1: "organ"}
+)
+
+
+def _case(label: bool = True, channels: int = 1, is_ct: bool = False) -> PreviewCase:
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 255, (channels, 6, 16, 20)).astype(np.float32)
+    image[:, :, :, :10] = 50
+    classes = np.zeros(image.shape[1:], np.int16)
+    classes[3, 5:9, 9:15] = 1
+    classes[4, 6:8, 9:12] = 1
+    return PreviewCase("some case", image, classes if label else None, (3.0, 1.0, 2.0), False, is_ct)
+
+
+def _dataset(folder: Path, ending: str, channels: dict[str, str]) -> None:
+    (folder / "imagesTr").mkdir(parents=True)
+    (folder / "labelsTr").mkdir()
+    description = {"channel_names": channels, "labels": {"background": 0, "organ": 1}, "file_ending": ending}
+    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 2}))
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`nnUNet_raw` with a volume that has a label and one that has none."""
+    folder = tmp_path / "raw" / "Dataset004_Tiny"
+    _dataset(folder, ".nii.gz", {"0": "CT"})
+    case = _case()
+    assert case.label is not None
+    for name in ("one", "two words"):
+        SimpleITK.WriteImage(
+            SimpleITK.GetImageFromArray(case.image[0]), str(folder / "imagesTr" / f"{name}_0000.nii.gz")
+        )
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(case.label.astype(np.uint8)), str(folder / "labelsTr" / "one.nii.gz")
+    )
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    return tmp_path / "raw"
+
+
+def test_panels_hold_the_masks_and_views_of_the_equations() -> None:
+    panels = draw_case(_case(), SETTINGS, "heading").figure.axes[: len(TITLES)]
+    assert tuple(axes.get_title() for axes in panels) == TITLES
+    entropy, edges, m, mask_fuzzy, mask_clear = (np.asarray(panels[i].images[0].get_array()) for i in range(2, 7))
+    assert np.allclose(m, np.maximum(entropy, edges))
+    assert np.allclose(mask_fuzzy, np.where(m > 0.9, 1, m))
+    assert np.allclose(mask_clear, np.where(m < 0.9, 1, 0))
+    assert 0 < mask_clear.mean() < 1
+    image, clear_view = (np.asarray(panels[i].images[0].get_array()) for i in (0, 8))
+    assert np.allclose(clear_view[mask_clear == 1], image[mask_clear == 1], atol=1e-5)
+    assert np.ptp(clear_view[mask_clear == 0]) < 1e-6  # one grey: the mean
+    assert panels[0].get_aspect() == 0.5
+
+
+def test_rows_are_the_slices_that_matter_times_patch_sizes() -> None:
+    settings = PictureSettings((4, 8), 0.9, 8, 0, False, None, {1: "organ"})
+    picture = draw_case(_case(), settings, "heading")
+    rows = [axes.get_ylabel() for axes in picture.figure.axes[: -1 : len(TITLES)]]
+    assert any("slice 4 of 6\nmost foreground" in row for row in rows)
+    assert sum("patch 1×4×4" in row or "patch 2×4×4" in row for row in rows) == len(rows) / 2
+    assert len(picture.summary) == 2
+    assert "of the foreground" in picture.summary[0]
+
+
+def test_without_a_label_m_is_the_entropy() -> None:
+    panels = draw_case(_case(label=False), SETTINGS, "heading").figure.axes
+    assert np.allclose(panels[2].images[0].get_array(), panels[4].images[0].get_array())
+    assert [text.get_text() for text in panels[3].texts] == ["no label"]
+
+
+def test_colour_is_shown_in_colour_and_masked_to_black() -> None:
+    case = _case(channels=3)
+    settings = PictureSettings((4,), 0.9, 8, 0, True, None, {1: "organ"})
+    panels = draw_case(case, settings, "heading").figure.axes
+    shown = np.asarray(panels[0].images[0].get_array())
+    assert shown.shape == (16, 20, 3)
+    masked = np.asarray(panels[6].images[0].get_array()) == 0
+    assert np.allclose(np.asarray(panels[8].images[0].get_array())[masked], 0)
+
+
+def test_the_ignore_label_is_no_foreground() -> None:
+    case = _case()
+    settings = PictureSettings((4,), 0.9, 8, 0, False, 1, {})
+    panels = draw_case(case, settings, "heading").figure.axes
+    assert not panels[3].collections[0].get_segments()
+
+
+def test_names_of_classes_and_colour_channels() -> None:
+    labels = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
+    assert class_names({"labels": labels}) == {1: "whole", 2: "core", 3: "ignore"}
+    assert is_colour({"channel_names": {"0": "R", "1": "G", "2": "B"}})
+    assert not is_colour({"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}})
+
+
+def test_command_draws_cases_with_and_without_label_and_a_page(raw: Path, tmp_path: Path) -> None:
+    target = tmp_path / "my pictures"
+    arguments = ["-d", "4", "-o", str(target), "--patch_size", "4", "8", "--html"]
+    assert main(arguments) == 0
+    assert sorted(path.name for path in target.iterdir()) == ["index.html", "one.png", "two words.png"]
+    page = (target / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "two words" in page
+    assert io.imread(target / "one.png").shape[1] > 1000
+    assert main(arguments) == 2
+    assert main([*arguments, "--overwrite", "--slicewise", "--cases", "one"]) == 0
+
+
+def test_two_dimensional_rgb_png(raw: Path, tmp_path: Path) -> None:
+    folder = raw / "Dataset005_Flat"
+    _dataset(folder, ".png", {"0": "R", "1": "G", "2": "B"})
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    io.imsave(folder / "imagesTr" / "a_0000.png", picture, check_contrast=False)
+    io.imsave(folder / "labelsTr" / "a.png", (picture[..., 0] > 300).astype(np.uint8), check_contrast=False)
+    assert main(["-d", "5", "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "a.png").is_file()
+
+
+def test_preprocessed_case(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetNumpy
+
+    folder = tmp_path / "preprocessed" / "Dataset004_Tiny"
+    (folder / "data_2d").mkdir(parents=True)
+    (folder / "dataset.json").write_bytes((raw / "Dataset004_Tiny" / "dataset.json").read_bytes())
+    configuration = {"data_identifier": "data_2d", "spacing": [1.0, 2.0], "patch_size": [16, 20]}
+    (folder / "nnUNetPlans.json").write_text(json.dumps({"configurations": {"2d": configuration}}))
+    case = _case()
+    assert case.label is not None
+    segmentation = case.label[None].astype(np.int8)
+    segmentation[:, 0] = -1
+    nnUNetDatasetNumpy.save_case(case.image, segmentation, {}, str(folder / "data_2d" / "one"))
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    assert main(["-d", "4", "-c", "2d", "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "one.png").is_file()
+    assert main(["-d", "4", "-c", "3d_fullres", "-o", str(tmp_path / "out")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tau", "2"], "--tau lies"),
+        (["--patch_size", "0"], "--patch_size is at least"),
+        (["--cases", "three"], "no case three"),
+        (["--channel", "4"], "channel 4 does not exist"),
+        (["-c", "2d"], "nnUNet_preprocessed is not set"),
+    ],
+)
+def test_refusals(
+    raw: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+    assert main(["-d", "4", "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_and_mismatching_files_are_named(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = raw / "Dataset004_Tiny" / "labelsTr" / "one.nii.gz"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((6, 16, 21), np.uint8)), str(label))
+    assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
+    assert "one.nii.gz: has shape (6, 16, 21)" in capsys.readouterr().err
+    label.write_bytes(b"")
+    assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
+    assert "one.nii.gz: unreadable" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -140,9 +141,10 @@ def _write_models(models: Sequence[TrainedModel], results: Path) -> list[Path]:
 
 def _say_how_to_use(models: Sequence[TrainedModel], places: Sequence[Path], output: Path, as_zip: bool) -> None:
     if as_zip:
-        print(f"install it with: nnUNetv2_install_pretrained_model_from_zip {output}")
+        print(f"install it with: nnUNetv2_install_pretrained_model_from_zip {shlex.quote(str(output))}")
     else:
-        print(f"predict with: nnUNetv2_predict_from_modelfolder -i IMAGES -o OUTPUT -m {output / places[0]}")
+        model_folder = shlex.quote(str(output / places[0]))
+        print(f"predict with: nnUNetv2_predict_from_modelfolder -i IMAGES -o OUTPUT -m {model_folder}")
     exported = {model.configuration for model in models}
     for model in models:
         stage_before = model.plans["configurations"][model.configuration].get("previous_stage")

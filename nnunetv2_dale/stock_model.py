@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+import nnunetv2_dale
 from nnunetv2_dale.command_line import UserError
 from nnunetv2_dale.trained_model import Json, TrainedModel
 
@@ -43,7 +45,9 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
         UserError: the trainer is not found, or builds its network with code that stock nnU-Net does not have.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the search tells about every folder it looks into
+        # the search tells about every folder it looks into, and imports trainers whose libraries warn
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
             trainer = recursive_find_trainer_class_by_name(trainer_name)
     except RuntimeError:
         raise UserError(
@@ -147,7 +151,8 @@ def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target:
 
 def _origin(model: TrainedModel) -> Json:
     epochs = {path: int(checkpoint.get("current_epoch", 0)) for path, checkpoint in model.checkpoints.items()}
-    versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "nnunetv2-dale", "torch")}
+    versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "torch")}
+    versions["nnunetv2-dale"] = nnunetv2_dale.__version__  # also right in a checkout that is not installed
     return {"trained_with": model.trainer_name, "epochs": epochs, "exported_with": versions}
 
 

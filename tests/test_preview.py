@@ -137,7 +137,7 @@ def test_preprocessed_case(raw: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     folder = tmp_path / "preprocessed" / "Dataset004_Tiny"
     (folder / "data_2d").mkdir(parents=True)
     (folder / "dataset.json").write_bytes((raw / "Dataset004_Tiny" / "dataset.json").read_bytes())
-    configuration = {"data_identifier": "data_2d", "spacing": [1.0, 2.0], "patch_size": [16, 20]}
+    configuration = {"data_identifier": "data_2d", "spacing": [1.0, 2.0], "patch_size": [16, 20], "architecture": {}}
     (folder / "nnUNetPlans.json").write_text(json.dumps({"configurations": {"2d": configuration}}))
     case = _case()
     assert case.label is not None

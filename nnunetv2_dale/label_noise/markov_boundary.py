@@ -29,7 +29,7 @@ def walk_boundary(
     continues the walk to T; of a T that is not whole, the last step has its fraction of theta_2. Across a coarser
     axis k the probability is theta_2 * min(h) / h_k, so that a flat contour moves equally fast in mm along all axes;
     with equal spacings this is the paper's process. At the end a Gaussian smooths the walk, as in the authors'
-    generator; here only voxels that walked can be smoothed away, so that small structures survive and no step is no change.
+    generator; here only voxels that walked can be smoothed away: small structures survive, and no step is no change.
 
     Args:
         label: (Z, Y, X), 0 is background. Without foreground, or all of it, nothing can walk.

@@ -215,14 +215,13 @@ def _draw_row(
     draw_slice(panels[1], picture, case.spacing_mm, {}, value_range)
     if classes is None:
         _write_instead(panels[1], "no label")
-        _write_instead(panels[3], "no label")
     else:
         _lay_classes_over(panels[1], classes[z], settings, case.spacing_mm)
     for axes, values in ((panels[2], maps.entropy), (panels[3], maps.edges), (panels[4], maps.m)):
-        if classes is None and axes is panels[3]:
-            continue
         shown = {**outline, "fuzzy": fuzzy} if axes is panels[4] else outline
         _draw_map(axes, values[number], case.spacing_mm, shown)
+    if classes is None:
+        _write_instead(panels[3], "no label")
     _draw_map(panels[5], mask_fuzzy, case.spacing_mm, outline)
     _draw_map(panels[6], mask_clear, case.spacing_mm, outline)
     for axes, mask in ((panels[7], mask_fuzzy), (panels[8], mask_clear)):
@@ -288,9 +287,8 @@ def _class_colour(number: int) -> str:
 
 
 def _write_instead(axes: Axes, text: str) -> None:
-    axes.clear()
-    axes.set_xticks([])
-    axes.set_yticks([])
+    """Replace a panel's picture, which still gives it its proportions, by a word."""
+    axes.images[0].set_visible(False)
     axes.set_facecolor("#f0f2f4")
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#56616b", fontsize=9)
     for side in axes.spines.values():

@@ -1,4 +1,4 @@
-"""The benchmark on a real SLURM; opt in with NNUNETV2_DALE_SLURM_TEST=1, as root, with slurm-wlm and munge installed."""
+"""The benchmark on a real SLURM: NNUNETV2_DALE_SLURM_TEST=1, as root, with slurm-wlm and munge installed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import runpy
@@ -12,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from parsl.addresses import address_by_interface
+import psutil  # type: ignore[import-untyped]  # Parsl's own dependency
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
@@ -238,8 +237,10 @@ def _give_up_when_no_job_ever_ran(executor: BlockProviderExecutor, status: dict[
 
 def own_addresses() -> set[str]:
     """IPv4 addresses of this machine, without asking anybody else."""
-    addresses = set()
-    for _, interface in socket.if_nameindex():
-        with contextlib.suppress(OSError):  # an interface without an IPv4 address
-            addresses.add(address_by_interface(interface))
+    addresses = {
+        address.address
+        for of_interface in psutil.net_if_addrs().values()
+        for address in of_interface
+        if address.family == socket.AF_INET
+    }
     return addresses or {"127.0.0.1"}

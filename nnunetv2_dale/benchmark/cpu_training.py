@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 
@@ -19,9 +18,9 @@ def main() -> None:
     threads = int(os.environ[THREADS_VARIABLE])
     from nnunetv2.run.run_training import run_training_entry
 
-    multiprocessing.cpu_count = lambda: threads  # type: ignore[assignment]
+    multiprocessing.cpu_count = lambda: threads
     run_training_entry()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,6 +7,8 @@ requires, and nothing may pickle these classes: nnU-Net drops the modules of a s
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+
 
 class nnUNetTrainer_short(nnUNetTrainer):
     """Plain nnU-Net: 2 epochs of 3 iterations, a checkpoint after each."""
@@ -24,7 +26,7 @@ class nnUNetTrainer_long(nnUNetTrainer_short):
 
     def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device: torch.device) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 40
+        self.num_epochs = 12
 
 
 class nnUNetTrainer_broken(nnUNetTrainer_short):
@@ -34,3 +36,7 @@ class nnUNetTrainer_broken(nnUNetTrainer_short):
         if self.current_epoch == 1:
             raise RuntimeError("this trainer breaks in its second epoch")
         super().on_train_epoch_start()
+
+
+class nnUNetTrainerDALE_short(nnUNetTrainerDALE, nnUNetTrainer_short):
+    """DALE: 2 epochs of 3 iterations, a checkpoint after each."""

@@ -90,7 +90,7 @@ class PreprocessedSource:
         try:
             manager = PlansManager(str(plans_file))
             settings = manager.get_configuration(configuration)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             valid = ", ".join(json.loads(plans_file.read_text())["configurations"]) if plans_file.is_file() else ""
             found = f"it has {valid}" if valid else "there is no such file"
             raise UserError(f"expected configuration {configuration} in {plans_file}, but {found}") from error

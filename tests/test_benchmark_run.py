@@ -46,11 +46,11 @@ def started(phantom: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., s
     commands: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        output = (tmp_path / "output.txt").open("w")
         command = benchmark_command("-device", "cpu", *arguments)
-        commands.append(
-            subprocess.Popen(command, env=phantom, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, text=True)
-        )
+        with (tmp_path / "output.txt").open("w") as output:
+            commands.append(
+                subprocess.Popen(command, env=phantom, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, text=True)
+            )
         return commands[-1]
 
     yield start
@@ -69,7 +69,7 @@ def test_two_folds_at_once_one_killed_and_picked_up_again(
     holder = read_holder(folds[0])
     assert holder is not None
     psutil.Process(holder.process.pid).children()[0].send_signal(signal.SIGKILL)
-    assert command.wait(250) == 0, (tmp_path / "output.txt").read_text()
+    assert command.wait(400) == 0, (tmp_path / "output.txt").read_text()
     output = (tmp_path / "output.txt").read_text()
     assert "ended by signal 9; continues" in output
     logs = sorted(folds[0].glob("benchmark_log_*.txt"))

@@ -162,7 +162,7 @@ def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[Run]) -> int:
     """One report for each configuration that was asked for; returns the worst exit code."""
-    from nnunetv2_dale.report import cli as report
+    from nnunetv2_dale.report.cli import main as report
 
     target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"
     code = 0
@@ -171,7 +171,7 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
         if flags is None:
             print(f"no report for {configuration}: it takes two trainers or plans with results")
             continue
-        code = max(code, report.main(flags))
+        code = max(code, report(flags))
     return code
 
 

@@ -5,8 +5,11 @@ import pytest
 from demo_fixtures import OUTCOME, PREDICTIONS
 from matplotlib.figure import Figure
 
+from nnunetv2_dale.demo.judging import Judgement
 from nnunetv2_dale.demo.page import demo_page, dice_lines, duration
 from nnunetv2_dale.demo.scale import QUICK
+
+LOST = {"liver": 0.9, "spleen": 0.0, "kidney": 0.5, "lesion": 0.04}
 
 
 def picture() -> Figure:
@@ -64,6 +67,13 @@ def test_one_test_case_is_singular():
     page = demo_page(outcome, {"case_a": picture()}, picture())
     assert "1 test case that" in " ".join(page.split())
     assert "1 test cases" not in page
+
+
+def test_classes_that_were_not_learnt_are_named(page):
+    assert "have not begun to find" not in page
+    lost = Judgement({"plain nnU-Net": PREDICTIONS.dice["plain nnU-Net"], "DALE": {"case_a": LOST, "case_b": LOST}})
+    html = demo_page(replace(OUTCOME, predictions=lost), {"case_a": picture()}, picture())
+    assert "Classes that so few batches have not begun to find: DALE: spleen, lesion." in html
 
 
 def test_durations_for_people():

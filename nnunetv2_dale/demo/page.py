@@ -18,6 +18,7 @@ from nnunetv2_dale.html_page import figure_data_uri, render_page
 
 DOTS_PER_INCH = 130
 NO_VALUE = "–"
+UNLEARNT_DICE = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def demo_page(outcome: Outcome, cases: Mapping[str, Figure], noise: Figure) -> s
             _difference_row(outcome.predictions, dale, plain),
         ],
         "fairness": _fairness(outcome),
+        "unlearnt": _unlearnt(outcome.predictions),
         "case_columns": [{"name": name, "numeric": False, "help": ""} for name in ("case", "method")]
         + [{"name": name, "numeric": True, "help": ""} for name in FOREGROUND],
         "case_rows": _case_rows(outcome.predictions),
@@ -137,6 +139,16 @@ def _fairness(outcome: Outcome) -> str:
         f"{duration(dale)} against {duration(plain)}, start and validation included; in equal time plain nnU-Net would "
         "see more batches."
     )
+
+
+def _unlearnt(predictions: Judgement) -> str:
+    """Which classes a training has not begun to find; empty where there are none."""
+    missing = {
+        method: [name for name in FOREGROUND if predictions.mean(method, name) < UNLEARNT_DICE]
+        for method in predictions.dice
+    }
+    told = "; ".join(f"{method}: {', '.join(names)}" for method, names in missing.items() if names)
+    return f"Classes that so few batches have not begun to find: {told}." if told else ""
 
 
 def _noise_text(outcome: Outcome) -> str:

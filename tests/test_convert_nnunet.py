@@ -12,6 +12,7 @@ from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import nnunetv2.utilities.utils
 import pytest
 from convert_fixtures import make_isic2016, make_lidc, make_mosmed_plus, make_polyp
 from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_and_preprocess_entry
@@ -51,7 +52,9 @@ def test_2d_datasets_are_planned_and_preprocessed(
     channels: int,
 ) -> None:
     assert main([recipe, "-i", str(make(tmp_path / recipe)), "-d", "501", "-np", "1"]) == 0
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))  # workers import for long
+    # threads instead of processes: those nnU-Net spawns import for long, and forks of a process with threads can hang
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))
+    monkeypatch.setattr(nnunetv2.utilities.utils, "Pool", ThreadPool)
     flags = ["-d", "501", "-c", "2d", "-npfp", "1", "-np", "1", "--verify_dataset_integrity"]
     monkeypatch.setattr(sys, "argv", ["nnUNetv2_plan_and_preprocess", *flags])
     plan_and_preprocess_entry()

@@ -45,6 +45,8 @@ class nnUNetTrainerDALE(nnUNetTrainer):
                 f"configuration {configuration!r} is not in the plans {plans['plans_name']!r}, which have "
                 f"{', '.join(plans['configurations'])}"
             )
+        if "dale" in plans:
+            raise ValueError('"dale" is at the top of the plans, where it has no effect; move it into a configuration')
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.dale = self.dale.updated(self.configuration_manager.configuration.get("dale", {}))
         self.alternating_step: AlternatingStep | None = None  # -> on_train_start

@@ -31,6 +31,7 @@ from trainer_fixtures import (
     next_batch,
     nnunet,  # noqa: F401 -- a fixture
     started,
+    tiny_plans,
     train,
     weights_of,
 )
@@ -212,6 +213,12 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
 def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make_trainer(nnUNetTrainerDALE, settings={"dale": settings})
+
+
+def test_settings_outside_a_configuration_are_refused() -> None:
+    plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
+    with pytest.raises(ValueError, match="move it into a configuration"):
+        nnUNetTrainerDALE(plans, "2d", 0, {}, torch.device("cpu"))
 
 
 def test_the_alignment_waits_for_its_warmup() -> None:

@@ -38,6 +38,7 @@ def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setattr(integrity.multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))
+    monkeypatch.setattr("nnunetv2.utilities.utils.Pool", ThreadPool)  # a fork of a process with threads can hang
 
     def run(recipe: str, source: Path, *flags: str) -> Path:
         assert main([recipe, "-i", str(source), "-d", "501", "-np", "1", *flags]) == 0

@@ -111,7 +111,9 @@ def test_cross_entropy_by_hand():
     logits = torch.tensor([[1.0, 3.0], [1.0, 1.0]]).log().T.view(1, 2, 1, 2)
     target, half = torch.tensor([1, 0]).view(1, 1, 1, 2), torch.tensor([0.5, 1.0]).view(1, 1, 1, 2)
     weight = torch.tensor([2.0, 1.0]).view(1, 1, 1, 2)
-    cross_entropy = (2 * (0.5 * torch.tensor(4 / 3).log() + 0.5 * torch.tensor(4.0).log()) + torch.tensor(2.0).log()) / 2
+    cross_entropy = (
+        2 * (0.5 * torch.tensor(4 / 3).log() + 0.5 * torch.tensor(4.0).log()) + torch.tensor(2.0).log()
+    ) / 2
     dice = 2 * (0.75 * 0.5 * 2) / (0.75 * 2 + 0.5 + 0.5 * 2)
     assert_close(MaskedLoss()(logits, target, half, weight), cross_entropy - dice, atol=1e-5, rtol=1e-5)
 
@@ -121,7 +123,8 @@ def test_coarse_resolutions_use_the_mean_weight_of_what_they_cover():
     coarse = weight.view(1, 1, 4, 2, 4, 2).mean(dim=(3, 5))
     logits, targets = [torch.randn(1, 3, s, s) for s in (8, 4)], [torch.randint(0, 3, (1, 1, s, s)) for s in (8, 4)]
     expected = sum(
-        0.5 * MaskedLoss()(z, y, m, w) for z, y, m, w in zip(logits, targets, (weight, coarse), (weight, coarse), strict=True)
+        0.5 * MaskedLoss()(z, y, m, w)
+        for z, y, m, w in zip(logits, targets, (weight, coarse), (weight, coarse), strict=True)
     )
     assert_close(MaskedLoss(scale_weights=(0.5, 0.5))(logits, targets, weight, weight), expected)
 

@@ -348,6 +348,17 @@ def test_no_checkpoint_where_they_are_switched_off() -> None:
     assert not list(Path(trainer.output_folder).glob("checkpoint*"))
 
 
+def test_only_the_first_rank_touches_checkpoints(tmp_path: Path) -> None:
+    """The others neither finish nor remove the file that rank 0 is writing."""
+    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer.local_rank = 1
+    (tmp_path / "checkpoint_latest.pth.unfinished").write_text("half of it")
+    trainer.save_checkpoint(str(tmp_path / "checkpoint_latest.pth"))
+    assert {path.name: path.read_text() for path in tmp_path.glob("check*")} == {
+        "checkpoint_latest.pth.unfinished": "half of it"
+    }
+
+
 # --- devices and compilers --------------------------------------------------------------------------------------------
 
 

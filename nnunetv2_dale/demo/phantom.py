@@ -169,5 +169,5 @@ def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.i
 def _write_nifti(path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], spacing_mm: Sequence[float]) -> None:
     path.parent.mkdir(exist_ok=True)
     image = SimpleITK.GetImageFromArray(array)
-    image.SetSpacing([float(value) for value in reversed(spacing_mm)])  # type: ignore[no-untyped-call]
+    image.SetSpacing([float(value) for value in reversed(spacing_mm)])
     SimpleITK.WriteImage(image, str(path), useCompression=True)

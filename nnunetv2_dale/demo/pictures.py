@@ -33,7 +33,7 @@ class Volume:
     def read(cls, path: Path) -> Volume:
         """Read a NIfTI file."""
         image = SimpleITK.ReadImage(str(path))
-        x_mm, y_mm, z_mm = image.GetSpacing()  # type: ignore[no-untyped-call]
+        x_mm, y_mm, z_mm = image.GetSpacing()
         return cls(SimpleITK.GetArrayFromImage(image), (z_mm, y_mm, x_mm))
 
 

@@ -52,4 +52,4 @@ def case_runner(processes: int) -> Iterator[CaseRunner]:
 def _one_thread_each() -> None:
     import SimpleITK
 
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # type: ignore[no-untyped-call]
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

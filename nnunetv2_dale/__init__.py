@@ -1,13 +1,11 @@
 """DALE (*Minding Fuzzy Regions*, CVPR 2025) for nnU-Net v2.
 
-The public names below are imported on first use, so that importing the package costs nothing.
+The public names below are imported on first use: this file runs at every start of the interpreter (`discovery`).
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nnunetv2_dale.alternating_step import AlternatingStep, StepRecord
     from nnunetv2_dale.config import DaleConfig
@@ -26,7 +24,9 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,7 +1,7 @@
 """nnU-Net's own commands with DALE's trainers: plan, train, kill, resume, validate, predict, compare.
 
 The commands are real, on a small phantom. The trainers of few iterations lie in a folder of their own on
-`nnUNet_extTrainer`; `nnUNetTrainerDALE_1epoch` is found with nothing but this package installed beside it.
+`nnUNet_extTrainer`; `nnUNetTrainerDALE` itself is found with nothing but this package installed beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nnunetv2_dale.demo.phantom import write_phantom_dataset
 pytestmark = pytest.mark.integration
 
 DATASET, DATASET_ID, PLANS = "Dataset905_Commands", 905, "nnUNetPlans"
-DALE, PLAIN, ONE_EPOCH = "nnUNetTrainerDALE_short", "nnUNetTrainer_short", "nnUNetTrainerDALE_1epoch"
+DALE, PLAIN = "nnUNetTrainerDALE_short", "nnUNetTrainer_short"
 SHORT_TRAINERS = Path(__file__).parent / "short_trainers"
 
 
@@ -61,7 +61,11 @@ class Workplace:
     def run(self, *commands: Sequence[object], **environment: str) -> list[str]:
         """Run commands beside each other; what they print. Fails when one of them does."""
         processes = [self.start(str(name), *arguments, **environment) for name, *arguments in commands]
-        printed = [process.communicate(timeout=600)[0] for process in processes]
+        try:
+            printed = [process.communicate(timeout=600)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
         for process, text in zip(processes, printed, strict=True):
             assert process.returncode == 0, text[-4000:]
         return printed
@@ -100,10 +104,7 @@ def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def trained(preprocessed: Workplace) -> Workplace:
     """Two folds of two trainers; fold 0 of DALE was killed after its first checkpoint and resumed."""
     place = preprocessed
-    others = [place.start(*train(0, PLAIN, "--npz")), place.start(*train(1, PLAIN, "--npz"))]
-    for process in others:
-        text = process.communicate(timeout=600)[0]
-        assert process.returncode == 0, text[-4000:]
+    place.run(train(0, PLAIN, "--npz"), train(1, PLAIN, "--npz"))
     victim = place.start(*train(0, DALE, "--npz"))
     kill_after(victim, place.fold(DALE, 0) / "checkpoint_latest.pth")
     assert not (place.fold(DALE, 0) / "checkpoint_final.pth").exists()
@@ -141,12 +142,16 @@ def test_a_killed_training_resumes_to_a_complete_one(trained: Workplace) -> None
 
 
 def test_the_installed_trainer_is_found_beside_the_users_folder(preprocessed: Workplace) -> None:
-    """The quick start's way; and 3d_fullres at the same time, with a trainer of the user's folder."""
-    two = [train(2, ONE_EPOCH), train(0, DALE, configuration="3d_fullres")]
-    preprocessed.run(*two)
-    for folder in (preprocessed.fold(ONE_EPOCH, 2), preprocessed.fold(DALE, 0, "3d_fullres")):
-        assert 0 <= summary(folder / "validation")["foreground_mean"]["Dice"] <= 1
-        assert (folder / "checkpoint_final.pth").is_file()
+    """The quick start's command, until it trains; 3d_fullres, with a trainer of the user's folder, to its end."""
+    folder = preprocessed.fold("nnUNetTrainerDALE", 2)
+    kill_after(preprocessed.start(*train(2, "nnUNetTrainerDALE")), folder / "debug.json")
+    (log,) = folder.glob("training_log_*.txt")
+    assert "DALE settings" in log.read_text()
+
+    preprocessed.run(train(0, DALE, configuration="3d_fullres"))
+    folder = preprocessed.fold(DALE, 0, "3d_fullres")
+    assert 0 <= summary(folder / "validation")["foreground_mean"]["Dice"] <= 1
+    assert (folder / "checkpoint_final.pth").is_file()
 
 
 def test_validates_again_with_the_final_and_the_best_weights(trained: Workplace) -> None:

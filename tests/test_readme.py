@@ -52,7 +52,7 @@ def test_every_command_has_a_help(command):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_in_commands_of_ours_are_theirs(page):
     """Every flag of every command line of ours that a page shows is one the command knows."""
-    for line in re.findall(r"^(?: {4}|\$ )?(nnUNetv2_dale_.+)$", page.read_text(encoding="utf-8"), flags=re.M):
+    for line in re.findall(r"^(?: {4}|\$ )?(nnUNetv2_dale_\w+ .+)$", page.read_text(encoding="utf-8"), flags=re.M):
         words = line.split("#")[0].split()
         program = Path(sys.executable).parent / words[0]
         arguments = [words[1]] if words[0] == "nnUNetv2_dale_convert" and len(words) > 1 else []
@@ -90,7 +90,7 @@ def test_paper_to_code_names_what_exists():
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").glob("test_*.py"))
     for name in re.findall(r"::(test_\w+)", page):
         assert f"def {name}" in tests, name
-    for module, name in re.findall(r"`((?!test_)\w+)\.([A-Za-z_]+)[`.]", page):
+    for module, name in re.findall(r"`((?!test_)[a-z_]+)\.([A-Za-z_]+)[`.]", page):
         source = REPOSITORY / "nnunetv2_dale" / f"{module}.py"
         assert source.exists(), module
         assert re.search(rf"(def|class) {name}\b", source.read_text(encoding="utf-8")), name

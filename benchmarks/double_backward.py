@@ -1,0 +1,100 @@
+"""The textbook way to do what nnunetv2_dale does: unroll the pseudo-step and differentiate through it twice.
+
+Kept here, outside the library, as what its cost and its gradients are compared with.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_dale.alternating_step import AlternatingStep
+from nnunetv2_dale.feature_alignment import FeatureTap, alignment_loss, class_gaussians
+from nnunetv2_dale.label_confidence import confidence_step
+from nnunetv2_dale.masked_loss import Outputs
+
+
+def exact_confidence_gradient(
+    network: nn.Module,
+    fuzzy_images: Tensor,
+    fuzzy_loss: Callable[[Outputs, Tensor], Tensor],
+    non_fuzzy_images: Tensor,
+    non_fuzzy_loss: Callable[[Outputs], Tensor],
+    weights: Tensor,
+    step_size: float,
+) -> Tensor:
+    """∂L_n/∂ω by backward through the pseudo-step (Eqs. 8–11), the shape of ω.
+
+    Args:
+        network: at θ_n; its parameters are not changed.
+        fuzzy_loss: logits, ω → L_f.
+        non_fuzzy_loss: logits → L_n.
+        weights: ω.
+        step_size: η.
+    """
+    leaf = weights.detach().requires_grad_()
+    parameters = dict(network.named_parameters())
+    pseudo = torch.autograd.grad(
+        fuzzy_loss(network(fuzzy_images), leaf), list(parameters.values()), create_graph=True, materialize_grads=True
+    )
+    moved = {name: w - step_size * g for (name, w), g in zip(parameters.items(), pseudo, strict=True)}
+    outputs = torch.func.functional_call(network, moved, (non_fuzzy_images,), tie_weights=False)
+    (gradient,) = torch.autograd.grad(non_fuzzy_loss(outputs), leaf)
+    return gradient
+
+
+class TextbookIteration:
+    """Algorithm 1 line by line: a deep copy per iteration, double backward, a new forward for every loss.
+
+    Args:
+        step: an assembled iteration of the library, whose parts and settings are used.
+    """
+
+    def __init__(self, step: AlternatingStep) -> None:
+        self.step = step
+        self.tap = FeatureTap(step.module, step.head)
+
+    def __call__(self, batch: dict[str, Any]) -> None:
+        step, config = self.step, self.step.config
+        images, targets = batch["data"], batch["target"]
+        target = targets if isinstance(targets, Tensor) else targets[0]
+        m, fuzzy, non_fuzzy = step._partition(images, target)
+        is_fuzzy = m >= config.fuzzy_threshold
+
+        step.optimizer.zero_grad(set_to_none=True)
+        outputs = step._forward(step.module, non_fuzzy.images)
+        reference = self._gaussians(target, ~is_fuzzy)
+        step._update(step._loss(step.loss, outputs, targets, non_fuzzy))
+        del outputs
+
+        weights = torch.ones(images.shape[0], 1, *images.shape[2:], device=images.device)
+        for _ in range(config.confidence_steps):
+            gradient = exact_confidence_gradient(
+                copy.deepcopy(step.module),
+                fuzzy.images,
+                lambda z, w: step._loss(step.loss, z, targets, fuzzy, w),
+                non_fuzzy.images,
+                lambda z: step._loss(step.loss, z, targets, non_fuzzy),
+                weights,
+                step.optimizer.param_groups[0]["lr"],
+            )
+            weights = confidence_step(weights, gradient, config.confidence_lr)
+
+        step.optimizer.zero_grad(set_to_none=True)
+        outputs = step._forward(step.module, fuzzy.images)
+        moving = self._gaussians(target, is_fuzzy & (weights >= 1))
+        alignment = alignment_loss(
+            reference, moving, config.alignment_min_voxels, config.covariance_noise, step.generator
+        )
+        loss = step._loss(step.loss, outputs, targets, fuzzy, weights)
+        step._update(loss + config.alignment_weight * weights.mean() * alignment)
+
+    def _gaussians(self, target: Tensor, selected: Tensor) -> Any:
+        step = self.step
+        return class_gaussians(
+            self.tap.take(), target, selected, step.num_classes, step.config.alignment_max_voxels, False, step.generator
+        )

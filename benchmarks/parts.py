@@ -1,0 +1,93 @@
+"""Each part of a DALE iteration alone, prepared and timed by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from cases import Case, batch
+from timing import seconds_of
+from torch import Tensor
+
+from nnunetv2_dale.feature_alignment import alignment_loss, class_gaussians
+from nnunetv2_dale.fuzziness import View
+from nnunetv2_dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence, look_ahead_gradient
+
+
+class Parts:
+    """The parts of an iteration of a started nnUNetTrainerDALE, on one batch."""
+
+    def __init__(self, trainer: Any, case: Case, device: torch.device) -> None:
+        data = batch(case, trainer._get_deep_supervision_scales(), device)
+        self.trainer, self.step, self.device = trainer, trainer.alternating_step, device
+        self.images = data["data"]
+        self.targets = [target.to(device) for target in data["target"]]
+        self.fuzziness, self.fuzzy, self.non_fuzzy = self.step._partition(self.images, self.targets[0])
+
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds of each part, run once each."""
+        step = self.step
+        found: dict[str, float] = {}
+
+        def timed(name: str, run: Callable[[], Any]) -> Any:
+            results: list[Any] = []
+            found[name] = seconds_of(lambda: results.append(run()), self.device)
+            return results[0]
+
+        timed("partition, masks and views", lambda: step._partition(self.images, self.targets[0]))
+        step.optimizer.zero_grad(set_to_none=True)
+        outputs = timed("forward, non-fuzzy", lambda: step._forward(step.network, self.non_fuzzy.images))
+        reference_features = step._tap.take()
+        loss = timed("loss", lambda: self._loss(outputs, self.non_fuzzy))
+        timed("backward, non-fuzzy", loss.backward)
+        timed("optimizer update", self._optimizer_update)
+        outputs = timed("forward, fuzzy", lambda: step._forward(step.network, self.fuzzy.images))
+        features = step._tap.take()
+        confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
+        direction = look_ahead_gradient(*self._meta_inputs(outputs), confidence.weights, 0.01)
+        timed("omega, reuse", lambda: self._omega(outputs, line5=direction))
+        timed("L_W with its gradient", lambda: self._alignment(reference_features.detach(), features.detach()))
+        loss = self._loss(outputs, self.fuzzy, confidence.weights)
+        timed("backward, fuzzy", loss.backward)
+        return found
+
+    def _loss(self, outputs: Any, view: View, weights: Tensor | None = None) -> Tensor:
+        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, view, weights)
+        return loss
+
+    def _optimizer_update(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.trainer.network.parameters(), 12)
+        self.step.optimizer.step()
+
+    def _meta_inputs(self, outputs: Any) -> tuple[Any, Any, FuzzyPass, NonFuzzyPass]:
+        return (
+            self.step._shadow,
+            self.step._parameters,
+            FuzzyPass(self.fuzzy.images, outputs, lambda z, w: self._loss(z, self.fuzzy, w)),
+            NonFuzzyPass(self.non_fuzzy.images, lambda z: self._loss(z, self.non_fuzzy)),
+        )
+
+    def _omega(self, outputs: Any, line5: list[Tensor] | None) -> Any:
+        rate = self.step.optimizer.param_groups[0]["lr"]
+        return learn_confidence(*self._meta_inputs(outputs), rate, self.step.config, line5)
+
+    def _alignment(self, non_fuzzy: Tensor, fuzzy: Tensor) -> None:
+        """Gaussians of both sides, L_W, and its gradient in the features."""
+        step, config = self.step, self.step.config
+        is_fuzzy = self.fuzziness >= config.fuzzy_threshold
+        leaf = fuzzy.requires_grad_()
+        sides = [
+            class_gaussians(
+                features,
+                self.targets[0],
+                selected,
+                step.num_classes,
+                config.alignment_max_voxels,
+                False,
+                step.generator,
+            )
+            for features, selected in ((non_fuzzy, ~is_fuzzy), (leaf, is_fuzzy))
+        ]
+        loss = alignment_loss(*sides, config.alignment_min_voxels, config.covariance_noise, step.generator)
+        torch.autograd.grad(loss, leaf)

@@ -1,0 +1,80 @@
+"""Measurements as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table whose columns line up in a terminal too; the first column is text, the others are numbers."""
+    cells = [[str(value) for value in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            value.rjust(width) if column else value.ljust(width)
+            for column, (value, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in [cells[0], rule, *cells[1:]]
+    )
+
+
+def variants_table(variants: Mapping[str, Mapping[str, float]]) -> str:
+    """Time and memory of every variant, each divided by plain nnU-Net's."""
+    header = ["variant", "time / plain", "min", "max", "of fastest", "ms", "peak memory / plain", "MiB", "step memory"]
+    rows = [
+        [
+            name,
+            f"{found['ratio_median']:.2f}",
+            f"{found['ratio_min']:.2f}",
+            f"{found['ratio_max']:.2f}",
+            f"{found['ratio_of_fastest']:.2f}",
+            f"{1000 * found['seconds_median']:.0f}",
+            _ratio(found, "peak_memory_ratio"),
+            f"{found['peak_mib']:.0f}" if "peak_mib" in found else "-",
+            _ratio(found, "step_memory_ratio"),
+        ]
+        for name, found in variants.items()
+    ]
+    return markdown(header, rows)
+
+
+def parts_table(parts: Mapping[str, Mapping[str, float]]) -> str:
+    """Each part's time: in ms, and as a share of plain nnU-Net's and of a look-ahead iteration."""
+    rows = [
+        [
+            name,
+            f"{1000 * found['seconds_median']:.1f}",
+            f"{found['of_plain']:.3f}",
+            f"{100 * found['of_lookahead']:.1f} %",
+        ]
+        for name, found in parts.items()
+    ]
+    return markdown(["part", "ms", "of plain", "of look-ahead"], rows)
+
+
+def growth_table(cases: Sequence[Mapping[str, Any]]) -> str:
+    """One row per case: time and memory ratios of the two modes."""
+    rows = []
+    for case in cases:
+        variants = case["variants"]
+        row = [case["case"]["name"], f"{1000 * variants['plain']['seconds_median']:.0f}"]
+        for name in ("lookahead", "reuse"):
+            found = variants[name]
+            row += [
+                f"{found['ratio_median']:.2f}",
+                _ratio(found, "peak_memory_ratio"),
+                _ratio(found, "step_memory_ratio"),
+            ]
+        rows.append(row)
+    header = ["case", "plain, ms"]
+    for name in ("look-ahead", "reuse"):
+        header += [f"{name}: time", "peak memory", "step memory"]
+    return markdown(header, rows)
+
+
+def _ratio(found: Mapping[str, float], key: str) -> str:
+    return f"{found[key]:.2f}" if key in found else "-"

@@ -1,0 +1,78 @@
+"""The iterations that are compared, on real trainer objects of nnU-Net without data loading."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from cases import Case, batch, dataset_json, plans
+
+VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "lookahead": {},
+    "reuse": {"confidence_gradient": "reuse"},
+    "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},
+    "double_backward": {},
+}
+
+
+@contextlib.contextmanager
+def synthetic_folders() -> Iterator[None]:
+    """nnU-Net's folders in a temporary one, with the files a trainer looks for before it starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("raw", "preprocessed", "results"):
+            os.environ[f"nnUNet_{name}"] = str(Path(folder) / name)
+        data = Path(folder) / "preprocessed" / "Dataset999_Synthetic"
+        (data / "synthetic").mkdir(parents=True)
+        for suffix in ("b2nd", "pkl"):
+            (data / "synthetic" / f"case.{suffix}").touch()
+        (data / "dataset_fingerprint.json").write_text("{}")
+        yield
+
+
+def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = None) -> Any:
+    """A started trainer on the case: nnU-Net's own where there are no settings, else nnUNetTrainerDALE with them."""
+    # imported here: nnU-Net reads its folders from the environment when it is imported
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from nnunetv2_dale.trainer import nnUNetTrainerDALE
+
+    class WithoutDataLoading(nnUNetTrainer if settings is None else nnUNetTrainerDALE):  # type: ignore[misc]
+        if settings is not None:
+            dale = replace(nnUNetTrainerDALE.dale, **settings)
+
+        def get_dataloaders(self) -> tuple[None, None]:
+            return None, None
+
+        def plot_network_architecture(self) -> None:
+            pass
+
+    torch.manual_seed(0)
+    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
+        made = WithoutDataLoading(plans(case), case.configuration, 0, dataset_json(case), device)
+        made.on_train_start()
+        made.on_train_epoch_start()
+    return made
+
+
+def iteration(variant: str, case: Case, device: torch.device) -> Callable[[], object]:
+    """One training iteration of a variant, to be called again and again.
+
+    Args:
+        variant: one of VARIANTS; "plain" is nnU-Net's own train_step.
+    """
+    made = trainer(case, device, SETTINGS.get(variant))
+    data = batch(case, made._get_deep_supervision_scales(), device)
+    if variant != "double_backward":
+        return lambda: made.train_step(data)
+    from double_backward import TextbookIteration
+
+    made.alternating_step._tap.remove()
+    textbook = TextbookIteration(made.alternating_step)
+    return lambda: textbook(data)

@@ -1,0 +1,149 @@
+"""What one iteration's cost comes from, counted without a clock: passes through the network, copies of the weights.
+
+With F for a forward and 2F for a backward, plain nnU-Net's iteration is 3F; the ratios of docs/performance.md are the
+sums counted here divided by that.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from networks import blob_batch, small_unet
+from torch import Tensor, nn
+
+from nnunetv2_dale.alternating_step import AlternatingStep
+from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.label_confidence import ShadowNetwork
+from nnunetv2_dale.masked_loss import MaskedLoss
+
+PLAIN_FORWARDS = 3  # F + 2F
+
+
+class PassCounter:
+    """Counts forwards of a network, and backwards through their outputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.passes: Counter[str] = Counter()
+        network.register_forward_hook(self._forward)
+
+    @property
+    def forwards_and_backwards(self) -> tuple[int, int]:
+        return self.passes["forward"], self.passes["backward"]
+
+    def _forward(self, module: nn.Module, inputs: Any, outputs: list[Tensor]) -> None:
+        self.passes["forward"] += 1
+        if outputs[0].requires_grad:
+            outputs[0].register_hook(self._backward)
+
+    def _backward(self, gradient: Tensor) -> None:
+        self.passes["backward"] += 1
+
+
+def step_with(dimensions: int = 2, **settings: Any) -> AlternatingStep:
+    network = small_unet(dimensions)
+    config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, alignment_min_voxels=2, **settings)
+    loss = MaskedLoss(batch_dice=dimensions == 2, scale_weights=(2 / 3, 1 / 3))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
+    return AlternatingStep(network, network, optimizer, loss, 3, config)
+
+
+def batch_of(dimensions: int) -> tuple[Tensor, list[Tensor]]:
+    images, labels = blob_batch(dimensions, size=16)
+    return images, [labels, labels[(..., *[slice(None, None, 2)] * dimensions)]]
+
+
+def live_tensors() -> int:
+    # by type: isinstance would ask lazy modules that the collector lists too, and these warn
+    return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(
+    ("settings", "network_passes", "shadow_passes", "placements", "ratio"),
+    [
+        ({"confidence_steps": 0, "alignment_weight": 0.0}, (2, 2), (0, 0), 0, 2.0),
+        ({"confidence_steps": 0}, (2, 2), (0, 0), 0, 2.0),
+        ({"confidence_gradient": "reuse"}, (2, 2), (1, 0), 1, 7 / 3),
+        ({"confidence_gradient": "reuse", "confidence_steps": 3}, (2, 2), (1, 0), 1, 7 / 3),
+        ({}, (2, 3), (2, 1), 2, 4.0),
+        ({"confidence_steps": 2}, (2, 4), (4, 2), 4, 6.0),
+    ],
+    ids=["alternation", "no omega", "reuse", "reuse, K = 3", "look-ahead", "look-ahead, K = 2"],
+)
+def test_passes_through_the_network_and_copies_of_its_weights(
+    monkeypatch: pytest.MonkeyPatch,
+    dimensions: int,
+    settings: dict[str, Any],
+    network_passes: tuple[int, int],
+    shadow_passes: tuple[int, int],
+    placements: int,
+    ratio: float,
+) -> None:
+    step = step_with(dimensions, **settings)
+    calls: Counter[str] = Counter()
+    place = ShadowNetwork.place
+
+    def counted_place(shadow: ShadowNetwork, *arguments: Any) -> None:
+        calls["place"] += 1
+        place(shadow, *arguments)
+
+    def counted_deepcopy(*arguments: Any) -> Any:
+        calls["deepcopy"] += 1
+        return deepcopy(*arguments)
+
+    deepcopy = copy.deepcopy
+    monkeypatch.setattr(ShadowNetwork, "place", counted_place)
+    monkeypatch.setattr(copy, "deepcopy", counted_deepcopy)
+    network = PassCounter(step.module)
+    shadow = PassCounter(step._shadow.module if step._shadow is not None else nn.Identity())
+
+    step(*batch_of(dimensions))
+
+    assert network.forwards_and_backwards == network_passes
+    assert shadow.forwards_and_backwards == shadow_passes
+    assert calls == Counter(place=placements)  # weights written in place so often, and no deep copy
+    forwards, backwards = (sum(both) for both in zip(network_passes, shadow_passes, strict=True))
+    assert (forwards + 2 * backwards) / PLAIN_FORWARDS == pytest.approx(ratio)
+
+
+def test_the_shadow_keeps_its_storage() -> None:
+    step = step_with()
+    assert step._shadow is not None
+    before = [weight.data_ptr() for weight in step._shadow.parameters]
+    step(*batch_of(2))
+    assert [weight.data_ptr() for weight in step._shadow.parameters] == before
+    assert [weight.data_ptr() for weight in step._shadow.module.parameters()] == before
+
+
+@pytest.mark.parametrize("mode", ["look_ahead", "reuse"])
+def test_no_tensor_outlives_its_iteration(mode: str) -> None:
+    step = step_with(confidence_gradient=mode)
+    batch = batch_of(2)
+    alive = []
+    for _ in range(4):
+        step(*batch)
+        gc.collect()
+        alive.append(live_tensors())
+    assert alive[1:] == [alive[1]] * 3  # the first iteration makes gradients and momenta
+
+
+@pytest.mark.parametrize("mode", ["look_ahead", "reuse"])
+def test_graphs_are_freed_without_the_garbage_collector(mode: str) -> None:
+    """A reference cycle would keep a whole graph of activations until Python happens to collect it."""
+    step = step_with(confidence_gradient=mode)
+    batch = batch_of(2)
+    step(*batch)
+    gc.collect()
+    gc.disable()
+    try:
+        step(*batch)
+        first = live_tensors()
+        step(*batch)
+        assert live_tensors() == first
+    finally:
+        gc.enable()

@@ -135,10 +135,11 @@ def batch(case: Case, scales: list[list[float]] | None, device: torch.device, se
     labels = functional.interpolate(noise, size=case.patch, mode=mode).argmax(dim=1, keepdim=True).to(torch.int16)
     images = labels.float() / case.classes + 0.3 * torch.randn(labels.shape, generator=generator)
     images = ((images - images.mean()) / images.std()).to(device)
-    return {"data": images, "target": _targets(labels.to(device), scales)}
+    return {"data": images, "target": deep_supervision_targets(labels.to(device), scales)}
 
 
-def _targets(labels: Tensor, scales: list[list[float]] | None) -> Tensor | list[Tensor]:
+def deep_supervision_targets(labels: Tensor, scales: list[list[float]] | None) -> Tensor | list[Tensor]:
+    """Label maps (B, 1, *S) at each of the scales."""
     if scales is None:
         return labels
     sizes = [[round(size * part) for size, part in zip(labels.shape[2:], scale, strict=True)] for scale in scales]

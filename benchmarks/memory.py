@@ -69,7 +69,7 @@ def _settle_allocator() -> None:
     """
     mmap_threshold = -3  # M_MMAP_THRESHOLD of malloc.h
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(mmap_threshold, 64 * 1024)
+        ctypes.CDLL(None).mallopt(mmap_threshold, 1024 * 1024)
 
 
 def _resident_bytes(field: str) -> int:

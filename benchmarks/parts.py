@@ -26,7 +26,7 @@ class Parts:
         self.fuzziness, self.fuzzy, self.non_fuzzy = self.step._partition(self.images, self.targets[0])
 
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each part, run once each."""
+        """Seconds of each part, run once each."""
         step = self.step
         found: dict[str, float] = {}
 

@@ -179,12 +179,12 @@ def confidence_derivative(
     if config.directional_derivative == "forward_mode":
         tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
         return lambda weights: _derivative_along(fuzzy, weights, tangents)
-    distance = _shift_length(parameters, direction, fuzzy.outputs)
+    distance = shift_length(parameters, direction, _relative_shift(fuzzy.outputs))
     shadow.place(parameters, direction, distance)
     with torch.no_grad():
         shifted = shadow.forward(fuzzy.images)
     return lambda weights: (
-        (_loss_by_confidence(fuzzy, shifted, weights) - _loss_by_confidence(fuzzy, fuzzy.outputs, weights)) / distance
+        (loss_by_confidence(fuzzy, shifted, weights) - loss_by_confidence(fuzzy, fuzzy.outputs, weights)) / distance
     )
 
 
@@ -212,7 +212,7 @@ def logits_tangent(
     return tangents
 
 
-def _loss_by_confidence(fuzzy: FuzzyPass, outputs: Outputs, weights: Tensor) -> Tensor:
+def loss_by_confidence(fuzzy: FuzzyPass, outputs: Outputs, weights: Tensor) -> Tensor:
     """∂L_f/∂ω at fixed logits."""
     with torch.enable_grad():
         leaf = weights.detach().requires_grad_()
@@ -250,12 +250,15 @@ def _gradient(
 
 
 @torch.no_grad()
-def _shift_length(parameters: Sequence[Tensor], direction: Sequence[Tensor], outputs: Outputs) -> Tensor:
-    """The distance along `direction` that changes the weights by a fixed part of their norm."""
-    precision = outputs.dtype if isinstance(outputs, Tensor) else outputs[0].dtype
-    relative = _SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else _SHIFT_FLOAT32
+def shift_length(parameters: Sequence[Tensor], direction: Sequence[Tensor], relative: float) -> Tensor:
+    """The distance along `direction` that changes the weights by `relative` of their norm."""
     weight_norm, direction_norm = (_norm(list(tensors)) for tensors in (parameters, direction))
     return relative * weight_norm / direction_norm.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _relative_shift(outputs: Outputs) -> float:
+    precision = outputs.dtype if isinstance(outputs, Tensor) else outputs[0].dtype
+    return _SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else _SHIFT_FLOAT32
 
 
 def _scaled(tensors: Sequence[Tensor], factor: float | Tensor) -> Any:

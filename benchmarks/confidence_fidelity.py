@@ -1,0 +1,209 @@
+"""How close the cheap ways to ∂L_n/∂ω come to double backward, on networks after real training.
+
+    python benchmarks/confidence_fidelity.py --plans tiny --json FILE
+
+Needs the Hippocampus task preprocessed (nnUNetv2_plan_and_preprocess -d 4 -gpu_memory_target 0.3
+-overwrite_plans_name tiny). Small networks of nnU-Net's are trained with nnU-Net's own loss, optimizer and train_step
+on crops of it; after 0, 100 and 1000 iterations the gradients of fresh batches are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
+
+import numpy as np
+import torch
+from cases import Case, deep_supervision_targets
+from double_backward import exact_confidence_gradient
+from machine import command_line, describe
+from table import markdown
+from torch import Tensor, nn
+from variants import synthetic_folders, trainer
+
+from nnunetv2_dale.atomic_output import new_file
+from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.label_confidence import (
+    FuzzyPass,
+    NonFuzzyPass,
+    ShadowNetwork,
+    look_ahead_gradient,
+    loss_by_confidence,
+    shift_length,
+)
+
+CASES = (Case("2d", (56, 40), 8, features=8), Case("3d", (24, 32, 24), 2, features=8))
+CHECKPOINTS = (0, 100, 1000)
+SHIFTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+CPU = torch.device("cpu")
+
+
+def crops(folder: Path, case: Case, scales: list[list[float]], seed: int) -> Iterator[dict[str, Any]]:
+    """Endless batches of random crops (2D: of random slices) of the preprocessed cases, padded with 0 at the end."""
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+    dataset = nnUNetDatasetBlosc2(str(folder))
+    names = list(dataset.identifiers)
+    random = np.random.default_rng(seed)
+    while True:
+        images = torch.zeros(case.batch, 1, *case.patch)
+        labels = torch.zeros(case.batch, 1, *case.patch, dtype=torch.int16)
+        for sample in range(case.batch):
+            image, label, *_ = dataset.load_case(names[random.integers(len(names))])
+            image, label = np.asarray(image[:]), np.asarray(label[:])
+            if len(case.patch) == 2:
+                index = random.integers(image.shape[1])
+                image, label = image[:, index], label[:, index]
+            start = [
+                random.integers(max(1, size - part + 1)) for size, part in zip(image.shape[1:], case.patch, strict=True)
+            ]
+            box = (slice(None), *[slice(at, at + part) for at, part in zip(start, case.patch, strict=True)])
+            image, label = image[box], label[box]
+            inside = (sample, slice(None), *[slice(size) for size in image.shape[1:]])
+            images[inside] = torch.from_numpy(image)
+            labels[inside] = torch.from_numpy(np.maximum(label, 0)).to(torch.int16)
+        yield {"data": images, "target": deep_supervision_targets(labels, scales)}
+
+
+class Comparison:
+    """∂L_n/∂ω of one batch in every way, from a copy of the network and its optimizer in training."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: Any, batch: dict[str, Any]) -> None:
+        self.network, self.optimizer = copy.deepcopy((network, optimizer))
+        self.parameters = list(self.network.parameters())
+        self.step, self.targets = step, batch["target"]
+        self.shadow = ShadowNetwork(self.network)
+        self.m, self.fuzzy, self.non_fuzzy = step._partition(batch["data"], self.targets[0])
+        self.rate = self.optimizer.param_groups[0]["lr"]
+        self.line5 = self._non_fuzzy_update()
+        self.pass_f = FuzzyPass(self.fuzzy.images, self.network(self.fuzzy.images), self._fuzzy_loss)
+        self.pass_n = NonFuzzyPass(self.non_fuzzy.images, self._non_fuzzy_loss)
+        self.ones = torch.ones_like(self.m)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """∂L_n/∂ω, by how it was found; "exact" is double backward."""
+        exact = exact_confidence_gradient(
+            self.network,
+            self.fuzzy.images,
+            self._fuzzy_loss,
+            self.non_fuzzy.images,
+            self._non_fuzzy_loss,
+            self.ones,
+            self.rate,
+        )
+        v = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
+        found = {
+            "exact": exact,
+            "look-ahead, one-sided": self._one_sided(v, 1e-3),
+            "reuse, one-sided": self._one_sided(self.line5, 1e-3),
+            "reuse, one-sided, bfloat16": self._one_sided(self.line5, 1e-2, autocast=True),
+        }
+        for shift in SHIFTS:
+            found[f"look-ahead, shift {shift:g}"] = self._one_sided(v, shift)
+            found[f"look-ahead, bfloat16, shift {shift:g}"] = self._one_sided(v, shift, autocast=True)
+        return found
+
+    def agreement(self) -> dict[str, dict[str, float]]:
+        """Cosine and share of equal signs with the exact gradient; signs in the fuzzy voxels alone as well."""
+        found = self.gradients()
+        exact = found.pop("exact")
+        fuzzy = self.m >= self.step.config.fuzzy_threshold
+        return {
+            name: {
+                "cosine": torch.cosine_similarity(gradient.flatten().double(), exact.flatten().double(), dim=0).item(),
+                "sign": (gradient.sign() == exact.sign()).double().mean().item(),
+                "sign_fuzzy": (gradient.sign() == exact.sign())[fuzzy].double().mean().item(),
+            }
+            for name, gradient in found.items()
+        }
+
+    def _one_sided(self, direction: Sequence[Tensor], relative: float, autocast: bool = False) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.no_grad():
+            here = self.network(self.fuzzy.images)
+            distance = shift_length(self.parameters, direction, relative)
+            self.shadow.place(self.parameters, direction, distance)
+            there = self.shadow.forward(self.fuzzy.images)
+        ends = [loss_by_confidence(self.pass_f, outputs, self.ones) for outputs in (here, there)]
+        return -self.rate * (ends[1] - ends[0]) / distance
+
+    def _non_fuzzy_update(self) -> list[Tensor]:
+        """Line 5; returns its gradient before clipping."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._non_fuzzy_loss(self.network(self.non_fuzzy.images)).backward()
+        gradient = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in self.parameters]
+        torch.nn.utils.clip_grad_norm_(self.parameters, 12)
+        self.optimizer.step()
+        return gradient
+
+    def _fuzzy_loss(self, outputs: Any, weights: Tensor) -> Tensor:
+        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, self.fuzzy, weights)
+        return loss
+
+    def _non_fuzzy_loss(self, outputs: Any) -> Tensor:
+        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, self.non_fuzzy)
+        return loss
+
+
+def measure(case: Case, folder: Path, checkpoints: Sequence[int], batches: int) -> list[dict[str, Any]]:
+    """Median agreement over fresh batches after each number of training iterations."""
+    plain = trainer(case, CPU)
+    step = trainer(case, CPU, {"alignment_weight": 0.0}).alternating_step
+    scales = plain._get_deep_supervision_scales()
+    training, fresh = crops(folder, case, scales, seed=0), crops(folder, case, scales, seed=1)
+    rows, done = [], 0
+    for checkpoint in sorted(checkpoints):
+        losses = [float(plain.train_step(next(training))["loss"]) for _ in range(checkpoint - done)]
+        done = checkpoint
+        compared = [Comparison(plain.network, plain.optimizer, step, next(fresh)).agreement() for _ in range(batches)]
+        for way in compared[0]:
+            medians = {key: statistics.median(each[way][key] for each in compared) for key in compared[0][way]}
+            worst = min(each[way]["cosine"] for each in compared)
+            rows.append({"case": case.name, "iterations": checkpoint, "way": way} | medians | {"worst_cosine": worst})
+        loss = f", training loss {statistics.mean(losses[-20:]):.3f}" if losses else ""
+        print(f"{case.name}: {checkpoint} iterations{loss}", file=sys.stderr, flush=True)
+    return rows
+
+
+def run(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(arguments.threads)
+    base = Path(os.environ.get("nnUNet_preprocessed", "")) / arguments.dataset  # noqa: SIM112 -- nnU-Net's name
+    folders = {"2d": base / f"{arguments.plans}_2d", "3d": base / f"{arguments.plans}_3d_fullres"}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise UserError(f"expected preprocessed cases in {folder}, found none; see --help for the command")
+    machine = describe(CPU, arguments.threads)
+    rows: list[dict[str, Any]] = []
+    with synthetic_folders():
+        for case in CASES:
+            rows += measure(case, folders[case.name], arguments.iterations, arguments.batches)
+    keys = ["case", "iterations", "way", "cosine", "worst_cosine", "sign", "sign_fuzzy"]
+    print(markdown(keys, [[f"{row[k]:.4f}" if isinstance(row[k], float) else row[k] for k in keys] for row in rows]))
+    if arguments.json is not None:
+        report = {"command": command_line(), "machine": machine, "cases": [case.describe() for case in CASES]}
+        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
+            unfinished.write_text(json.dumps(report | {"agreement": rows}, indent=1) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="Dataset004_Hippocampus", metavar="NAME", help="in nnUNet_preprocessed")
+    parser.add_argument("--plans", default="tiny", metavar="NAME", help="default: tiny")
+    parser.add_argument("--iterations", type=int, nargs="+", default=list(CHECKPOINTS), metavar="N")
+    parser.add_argument("--batches", type=int, default=5, metavar="N", help="compared at each (default: 5)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    return run_command(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from cases import Case, batch, dataset_json, plans
 
-VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
+VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "double_backward")
 SETTINGS: dict[str, dict[str, Any]] = {
     "lookahead": {},
+    "lookahead_recompute": {"fuzzy_graph": "recompute"},
     "reuse": {"confidence_gradient": "reuse"},
     "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},
     "double_backward": {},

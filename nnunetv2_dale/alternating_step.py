@@ -105,6 +105,8 @@ class AlternatingStep:
         # lines 6-10: learn the confidence of the fuzzy view's labels at θ_n
         fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
         confidence = self._confidence(fuzzy_outputs, targets, fuzzy_view, non_fuzzy_view)
+        if self._recomputes:
+            fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
         clean_fuzzy = _and(_and(is_fuzzy, valid), confidence.clean)
@@ -132,6 +134,11 @@ class AlternatingStep:
         masks = fuzzy_mask(m, config.fuzzy_threshold), non_fuzzy_mask(m, config.fuzzy_threshold)
         fuzzy, non_fuzzy = (view_of(images, mask, config.view, self.image_channels) for mask in masks)
         return m, fuzzy, non_fuzzy
+
+    @property
+    def _recomputes(self) -> bool:
+        """The meta step has freed the fuzzy graph, so that it is not held beside that of the look-ahead."""
+        return self._shadow is not None and self.config.fuzzy_graph == "recompute"
 
     def _forward(self, network: Callable[[Tensor], Outputs], images: Tensor) -> Outputs:
         with self.autocast():

@@ -11,6 +11,7 @@ from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
+FuzzyGraph = Literal["keep", "recompute"]
 
 
 def _number(default: float, low: float, high: float, meaning: str) -> Any:
@@ -53,6 +54,11 @@ class DaleConfig:
         DirectionalDerivative,
         "how the logits' change along that gradient is found: a forward at shifted weights, or forward-mode AD",
     )
+    fuzzy_graph: FuzzyGraph = _choice(
+        "keep",
+        FuzzyGraph,
+        "the fuzzy view's activations during the look-ahead: kept for the update (fast), or computed anew (lean)",
+    )
 
     # Alignment (Eqs. 12-15)
     alignment_weight: float = _number(0.05, 0.0, 1000.0, "alpha of Eq. 15; 0 switches the alignment off")
@@ -65,6 +71,10 @@ class DaleConfig:
         hints = get_type_hints(type(self))
         for spec in fields(self):
             object.__setattr__(self, spec.name, _checked(spec, hints[spec.name], getattr(self, spec.name)))
+        if self.fuzzy_graph == "recompute" and self.confidence_gradient == "reuse":
+            raise ValueError(
+                'fuzzy_graph "recompute" is for confidence_gradient "look_ahead"; "reuse" has one graph anyway'
+            )
         if self.alignment_min_voxels > self.alignment_max_voxels:
             raise ValueError(
                 f"alignment_min_voxels ({self.alignment_min_voxels}) must not exceed alignment_max_voxels "

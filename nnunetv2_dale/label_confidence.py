@@ -114,7 +114,8 @@ def learn_confidence(
         parameters: θ_n, in the order of `shadow.parameters`.
         step_size: η of the pseudo-step.
         line5_gradient: v of the "reuse" mode, the non-fuzzy gradient of line 5; without it v is taken after the
-            pseudo-step ("look_ahead"), which leaves the graph of `fuzzy.outputs` intact.
+            pseudo-step ("look_ahead"). The graph of `fuzzy.outputs` stays intact unless `config.fuzzy_graph` is
+            "recompute": then the last pseudo-step frees it.
         loss_scale: losses are multiplied by it before a backward through the network and gradients divided after (AMP).
     """
     first = fuzzy.outputs if isinstance(fuzzy.outputs, Tensor) else fuzzy.outputs[0]
@@ -124,9 +125,12 @@ def learn_confidence(
     derivative = (
         None if line5_gradient is None else confidence_derivative(shadow, parameters, fuzzy, line5_gradient, config)
     )
-    for _ in range(config.confidence_steps):
+    for meta_step in range(1, config.confidence_steps + 1):
         if line5_gradient is None:
-            meta_gradient = look_ahead_gradient(shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale)
+            keep_graph = config.fuzzy_graph == "keep" or meta_step < config.confidence_steps
+            meta_gradient = look_ahead_gradient(
+                shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
+            )
             derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config)
         assert derivative is not None
         gradient = -step_size * derivative(weights)
@@ -143,9 +147,10 @@ def look_ahead_gradient(
     weights: Tensor,
     step_size: float,
     loss_scale: Tensor | None = None,
+    keep_graph: bool = True,
 ) -> list[Tensor]:
     """v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9); one tensor per parameter."""
-    pseudo_gradient = _gradient(fuzzy.loss(fuzzy.outputs, weights), parameters, loss_scale, retain_graph=True)
+    pseudo_gradient = _gradient(fuzzy.loss(fuzzy.outputs, weights), parameters, loss_scale, keep_graph)
     shadow.place(parameters, pseudo_gradient, -step_size)
     return _gradient(non_fuzzy.loss(shadow.forward(non_fuzzy.images)), shadow.parameters, loss_scale)
 

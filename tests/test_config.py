@@ -59,3 +59,9 @@ def test_every_field_has_a_meaning_and_is_described():
 def test_it_is_frozen():
     with pytest.raises(FrozenInstanceError):
         DaleConfig().patch_size = 3
+
+
+def test_recomputing_the_fuzzy_graph_needs_a_look_ahead() -> None:
+    assert DaleConfig(fuzzy_graph="recompute").confidence_gradient == "look_ahead"
+    with pytest.raises(ValueError, match="fuzzy_graph.*look_ahead"):
+        DaleConfig(fuzzy_graph="recompute", confidence_gradient="reuse")

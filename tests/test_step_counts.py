@@ -15,6 +15,7 @@ import pytest
 import torch
 from networks import blob_batch, small_unet
 from torch import Tensor, nn
+from torch.testing import assert_close
 
 from nnunetv2_dale.alternating_step import AlternatingStep
 from nnunetv2_dale.config import DaleConfig
@@ -71,9 +72,18 @@ def live_tensors() -> int:
         ({"confidence_gradient": "reuse"}, (2, 2), (1, 0), 1, 7 / 3),
         ({"confidence_gradient": "reuse", "confidence_steps": 3}, (2, 2), (1, 0), 1, 7 / 3),
         ({}, (2, 3), (2, 1), 2, 4.0),
+        ({"fuzzy_graph": "recompute"}, (3, 3), (2, 1), 2, 13 / 3),
         ({"confidence_steps": 2}, (2, 4), (4, 2), 4, 6.0),
     ],
-    ids=["alternation", "no omega", "reuse", "reuse, K = 3", "look-ahead", "look-ahead, K = 2"],
+    ids=[
+        "alternation",
+        "no omega",
+        "reuse",
+        "reuse, K = 3",
+        "look-ahead",
+        "look-ahead, recomputed",
+        "look-ahead, K = 2",
+    ],
 )
 def test_passes_through_the_network_and_copies_of_its_weights(
     monkeypatch: pytest.MonkeyPatch,
@@ -109,6 +119,37 @@ def test_passes_through_the_network_and_copies_of_its_weights(
     assert calls == Counter(place=placements)  # weights written in place so often, and no deep copy
     forwards, backwards = (sum(both) for both in zip(network_passes, shadow_passes, strict=True))
     assert (forwards + 2 * backwards) / PLAIN_FORWARDS == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_recomputing_the_fuzzy_graph_changes_no_update(steps: int) -> None:
+    batch, weights = batch_of(2), []
+    for choice in ("keep", "recompute"):
+        torch.manual_seed(0)
+        step = step_with(fuzzy_graph=choice, confidence_steps=steps)
+        step.generator = torch.Generator().manual_seed(0)
+        for _ in range(2):
+            step(*batch)
+        weights.append([weight.detach() for weight in step.module.parameters()])
+    assert_close(weights[0], weights[1], rtol=0, atol=0)
+
+
+def test_recomputing_the_fuzzy_graph_never_holds_two_graphs() -> None:
+    """While the look-ahead runs, the outputs of the fuzzy forward cannot be run backward any more."""
+    step = step_with(fuzzy_graph="recompute")
+    assert step._shadow is not None
+    kept: list[Tensor] = []
+    step.module.register_forward_hook(lambda module, inputs, outputs: kept.append(outputs[0]))
+    freed: list[bool] = []
+
+    def check_freed(module: nn.Module, inputs: Any) -> None:
+        with torch.enable_grad(), pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            kept[-1].sum().backward()
+        freed.append(True)
+
+    step._shadow.module.register_forward_pre_hook(check_freed)
+    step(*batch_of(2))
+    assert len(freed) == 2
 
 
 def test_the_shadow_keeps_its_storage() -> None:

@@ -33,6 +33,8 @@ from variants import synthetic_folders, trainer
 from nnunetv2_dale.atomic_output import new_file
 from nnunetv2_dale.command_line import UserError, run_command
 from nnunetv2_dale.label_confidence import (
+    SHIFT_FLOAT32,
+    SHIFT_HALF,
     FuzzyPass,
     NonFuzzyPass,
     ShadowNetwork,
@@ -103,9 +105,9 @@ class Comparison:
         v = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
         found = {
             "exact": exact,
-            "look-ahead, one-sided": self._one_sided(v, 1e-3),
-            "reuse, one-sided": self._one_sided(self.line5, 1e-3),
-            "reuse, one-sided, bfloat16": self._one_sided(self.line5, 1e-2, autocast=True),
+            "look-ahead, one-sided": self._one_sided(v, SHIFT_FLOAT32),
+            "reuse, one-sided": self._one_sided(self.line5, SHIFT_FLOAT32),
+            "reuse, one-sided, bfloat16": self._one_sided(self.line5, SHIFT_HALF, autocast=True),
         }
         for shift in SHIFTS:
             found[f"look-ahead, shift {shift:g}"] = self._one_sided(v, shift)

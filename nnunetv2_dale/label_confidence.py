@@ -25,8 +25,9 @@ from nnunetv2_dale.masked_loss import Outputs
 
 # Length of the one-sided step along v, relative to the weights' norm: small enough for the difference to be a
 # derivative, large enough to stand out of the rounding of the logits (float32; half precision under autocast).
-_SHIFT_FLOAT32 = 1e-4
-_SHIFT_HALF = 1e-2
+# Chosen by benchmarks/confidence_fidelity.py; docs/performance.md has the table.
+SHIFT_FLOAT32 = 1e-4
+SHIFT_HALF = 1e-3
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ def shift_length(parameters: Sequence[Tensor], direction: Sequence[Tensor], rela
 
 def _relative_shift(outputs: Outputs) -> float:
     precision = outputs.dtype if isinstance(outputs, Tensor) else outputs[0].dtype
-    return _SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else _SHIFT_FLOAT32
+    return SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else SHIFT_FLOAT32
 
 
 def _scaled(tensors: Sequence[Tensor], factor: float | Tensor) -> Any:

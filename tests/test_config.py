@@ -63,5 +63,5 @@ def test_it_is_frozen():
 
 def test_recomputing_the_fuzzy_graph_needs_a_look_ahead() -> None:
     assert DaleConfig(fuzzy_graph="recompute").confidence_gradient == "look_ahead"
-    with pytest.raises(ValueError, match="fuzzy_graph.*look_ahead"):
+    with pytest.raises(ValueError, match=r"fuzzy_graph.*look_ahead"):
         DaleConfig(fuzzy_graph="recompute", confidence_gradient="reuse")

@@ -31,7 +31,7 @@ from timing import interleaved, ratios
 from variants import VARIANTS, iteration, synthetic_folders, trainer
 
 from nnunetv2_dale.atomic_output import new_file
-from nnunetv2_dale.command_line import run_command
+from nnunetv2_dale.command_line import UserError, run_command
 
 
 def measure(
@@ -79,6 +79,8 @@ def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[st
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if not {"plain", "lookahead"} <= set(arguments.variants):
+        raise UserError(f"expected plain and lookahead among --variants, got {' '.join(arguments.variants)}; add them")
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     os.environ["nnUNet_compile"] = "t" if arguments.compile else "f"  # noqa: SIM112 -- nnU-Net's name
@@ -92,9 +94,12 @@ def run(arguments: argparse.Namespace) -> None:
         for case in cases:
             if arguments.growth:
                 chosen = ("plain", "lookahead", "reuse")
-                measured.append(measure(case, device, repetitions, chosen, with_parts=False))
+                measured.append(measure(case, device, repetitions, chosen, False, not arguments.only_time))
                 continue
-            measured.append(measure(case, device, repetitions))
+            chosen = tuple(arguments.variants)
+            measured.append(
+                measure(case, device, repetitions, chosen, not arguments.only_time, not arguments.only_time)
+            )
             _print_case(measured[-1])
     if arguments.growth:
         print(growth_table(measured))
@@ -110,8 +115,9 @@ def _print_case(measured: dict[str, Any]) -> None:
     case = measured["case"]
     print(f"\n{case['name']}: batch {case['batch']} of {' x '.join(map(str, case['patch']))}\n")
     print(variants_table(measured["variants"]))
-    print()
-    print(parts_table(measured["parts"]), flush=True)
+    if "parts" in measured:
+        print()
+        print(parts_table(measured["parts"]), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"
     )
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS, help="default: all")
+    parser.add_argument("--only-time", action="store_true", help="of whole iterations: neither memory nor parts")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("-device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile, as nnU-Net does by default on CUDA")

@@ -152,7 +152,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
     results: dict[str, object] = {
-        "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+        "machine": {
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        }
     }
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:

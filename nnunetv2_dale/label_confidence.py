@@ -268,7 +268,7 @@ def _relative_shift(outputs: Outputs) -> float:
 
 
 def _scaled(tensors: Sequence[Tensor], factor: float | Tensor) -> Any:
-    return list(torch._foreach_mul(list(tensors), factor))  # PyTorch's own stub types this as a list of numbers
+    return list(torch._foreach_mul(list(tensors), factor))  # PyTorch types this as a list of numbers
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from nnunetv2_dale.command_line import UserError
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
 from nnunetv2_dale.convert.target import Target
+from nnunetv2_dale.worker_pool import worker_pool
 
 logger = logging.getLogger(__name__)
 
@@ -82,18 +82,16 @@ def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes:
                 yield _convert_case(plan.format, case, targets)
                 progress.update()
             return
-        executor = ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), _start_worker)
         try:
-            futures: list[Future[ConvertedCase]] = [
-                executor.submit(_convert_case, plan.format, case, targets) for case, targets in jobs
-            ]
-            for future in as_completed(futures):
-                yield future.result()
-                progress.update()
+            with worker_pool(min(processes, len(jobs)), _start_worker) as executor:
+                futures: list[Future[ConvertedCase]] = [
+                    executor.submit(_convert_case, plan.format, case, targets) for case, targets in jobs
+                ]
+                for future in as_completed(futures):
+                    yield future.result()
+                    progress.update()
         except BrokenProcessPool as error:
             raise UserError("a worker process was killed, most likely for lack of memory; try a smaller -np") from error
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.worker_pool import worker_pool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -42,11 +42,8 @@ def case_runner(processes: int) -> Iterator[CaseRunner]:
     if processes == 1:
         yield CaseRunner(None)
         return
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _one_thread_each)
-    try:
+    with worker_pool(processes, _one_thread_each) as executor:
         yield CaseRunner(executor)
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _one_thread_each() -> None:

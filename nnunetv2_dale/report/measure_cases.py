@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from nnunetv2_dale.report.metrics import metric_name
 from nnunetv2_dale.report.result_folder import CaseResult
 from nnunetv2_dale.report.same_task import class_labels
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
+from nnunetv2_dale.worker_pool import worker_pool
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""
@@ -87,24 +87,18 @@ def _run(
         for number, (files, results) in enumerate(jobs):
             yield number, measure_case(files, results, settings)
         return
-    # A fork of a process that runs torch's threads can hang; a fork server imports once, and forks before any thread.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = {
-            pool.submit(measure_case, files, results, settings): number for number, (files, results) in enumerate(jobs)
-        }
-        try:
+    try:
+        with worker_pool(processes, torch.set_num_threads, (1,), preload=[__name__]) as pool:
+            futures = {
+                pool.submit(measure_case, files, results, settings): number
+                for number, (files, results) in enumerate(jobs)
+            }
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a process that measured masks was killed, most likely for memory; use fewer at once (-np 1)"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that measured masks was killed, most likely for memory; use fewer at once (-np 1)"
+        ) from error
 
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> list[Measures]:

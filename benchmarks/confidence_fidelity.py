@@ -102,7 +102,7 @@ class Comparison:
             self.ones,
             self.rate,
         )
-        v = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
+        v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
         found = {
             "exact": exact,
             "look-ahead, one-sided": self._one_sided(v, SHIFT_FLOAT32),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nnunetv2_dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.fuzziness import View
-from nnunetv2_dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence, look_ahead_gradient
+from nnunetv2_dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence
 
 
 class Parts:
@@ -45,7 +45,7 @@ class Parts:
         outputs = timed("forward, fuzzy", lambda: step._forward(step.network, self.fuzzy.images))
         features = step._tap.take()
         confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
-        direction = look_ahead_gradient(*self._meta_inputs(outputs), confidence.weights, 0.01)
+        direction = step._line5_gradient()
         timed("omega, reuse", lambda: self._omega(outputs, line5=direction))
         timed("L_W with its gradient", lambda: self._alignment(reference_features.detach(), features.detach()))
         loss = self._loss(outputs, self.fuzzy, confidence.weights)

@@ -96,11 +96,11 @@ def class_gaussians(
     spatial_size = features[0, 0].numel()
     sample = features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size]  # (K, n, C)
     sample = sample.to(torch.promote_types(features.dtype, torch.float32))
-    weight = counted.to(sample.dtype).unsqueeze(2)
-    voxels = weight.sum(dim=1)
-    mean = (sample * weight).sum(dim=1) / voxels.clamp_min(1)
-    centred = (sample - mean.unsqueeze(1)) * weight
-    covariance = centred.transpose(1, 2) @ centred / (voxels - 1).clamp_min(1).unsqueeze(2)
+    weight = counted.to(sample.dtype).unsqueeze(1)
+    voxels = weight.sum(dim=2)
+    mean = (weight @ sample).squeeze(1) / voxels.clamp_min(1)
+    centred = (sample - mean.unsqueeze(1)).mul_(weight.mT)
+    covariance = centred.mT @ centred / (voxels - 1).clamp_min(1).unsqueeze(2)
     return ClassGaussians(mean, covariance, voxels.squeeze(1))
 
 
@@ -174,7 +174,10 @@ def _voxels_of_each_class(
     shuffle = torch.randint(2**32, (entries,), generator=generator, device=device)
     key, order = (class_of_entry * 2**32 + shuffle).sort()
     bounds = torch.searchsorted(key, torch.arange(num_classes + 1, device=device) * 2**32)
-    position = bounds[:-1, None] + torch.arange(min(max_voxels, entries), device=device)
+    most = min(max_voxels, entries)
+    if device.type == "cpu":  # reading a number back costs nothing here; many small classes would be mostly padding
+        most = min(most, int(bounds.diff().max()))
+    position = bounds[:-1, None] + torch.arange(most, device=device)
     counted = position < bounds[1:, None]
     return order[position.clamp_max(entries - 1)] % voxels, counted
 

@@ -14,7 +14,6 @@ import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +89,9 @@ class ShadowNetwork:
     @torch.no_grad()
     def place(self, origin: Sequence[Tensor], direction: Sequence[Tensor], distance: float | Tensor) -> None:
         """Set the weights to `origin + distance · direction`."""
-        torch._foreach_copy_(self.parameters, list(origin))
-        torch._foreach_add_(self.parameters, _scaled(direction, distance))
+        torch._foreach_copy_(self.parameters, list(direction))
+        torch._foreach_mul_(self.parameters, distance)
+        torch._foreach_add_(self.parameters, list(origin))
         for buffer, source in self._buffers:
             buffer.copy_(source)
 
@@ -127,14 +127,15 @@ def learn_confidence(
         None if line5_gradient is None else confidence_derivative(shadow, parameters, fuzzy, line5_gradient, config)
     )
     for meta_step in range(1, config.confidence_steps + 1):
+        by_confidence = None
         if line5_gradient is None:
             keep_graph = config.fuzzy_graph == "keep" or meta_step < config.confidence_steps
-            meta_gradient = look_ahead_gradient(
+            meta_gradient, by_confidence = look_ahead_gradient(
                 shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
             )
             derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config)
         assert derivative is not None
-        gradient = -step_size * derivative(weights)
+        gradient = -step_size * derivative(weights, by_confidence)
         finite = finite & torch.isfinite(gradient).all()
         weights = confidence_step(weights, gradient, config.confidence_lr)
     return LabelConfidence(weights=torch.where(finite, weights, 1.0), non_finite=~finite)
@@ -149,11 +150,18 @@ def look_ahead_gradient(
     step_size: float,
     loss_scale: Tensor | None = None,
     keep_graph: bool = True,
-) -> list[Tensor]:
-    """v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9); one tensor per parameter."""
-    pseudo_gradient = _gradient(fuzzy.loss(fuzzy.outputs, weights), parameters, loss_scale, keep_graph)
+) -> tuple[list[Tensor], Tensor]:
+    """v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9), one tensor per parameter; and ∂L_f/∂ω at θ_n.
+
+    The second comes out of the backward of the pseudo-step, which would otherwise be an evaluation of the loss more.
+    """
+    leaf = weights.detach().requires_grad_()
+    loss = fuzzy.loss(fuzzy.outputs, leaf)
+    *pseudo_gradient, by_confidence = _gradient(loss, [*parameters, leaf], loss_scale, keep_graph)
     shadow.place(parameters, pseudo_gradient, -step_size)
-    return _gradient(non_fuzzy.loss(shadow.forward(non_fuzzy.images)), shadow.parameters, loss_scale)
+    del pseudo_gradient
+    loss = non_fuzzy.loss(shadow.forward(non_fuzzy.images))
+    return _gradient(loss, shadow.parameters, loss_scale), by_confidence
 
 
 def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
@@ -180,18 +188,25 @@ def confidence_derivative(
     fuzzy: FuzzyPass,
     direction: Sequence[Tensor],
     config: DaleConfig,
-) -> Callable[[Tensor], Tensor]:
-    """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once."""
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
+
+    The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves the one-sided difference a loss.
+    """
     if config.directional_derivative == "forward_mode":
         tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
-        return lambda weights: _derivative_along(fuzzy, weights, tangents)
+        return lambda weights, _: _derivative_along(fuzzy, weights, tangents)
     distance = shift_length(parameters, direction, _relative_shift(fuzzy.outputs))
     shadow.place(parameters, direction, distance)
     with torch.no_grad():
         shifted = shadow.forward(fuzzy.images)
-    return lambda weights: (
-        (loss_by_confidence(fuzzy, shifted, weights) - loss_by_confidence(fuzzy, fuzzy.outputs, weights)) / distance
-    )
+
+    def difference(weights: Tensor, by_confidence: Tensor | None) -> Tensor:
+        if by_confidence is None:
+            by_confidence = loss_by_confidence(fuzzy, fuzzy.outputs, weights)
+        return (loss_by_confidence(fuzzy, shifted, weights) - by_confidence) / distance
+
+    return difference
 
 
 def logits_tangent(
@@ -265,10 +280,6 @@ def shift_length(parameters: Sequence[Tensor], direction: Sequence[Tensor], rela
 def _relative_shift(outputs: Outputs) -> float:
     precision = outputs.dtype if isinstance(outputs, Tensor) else outputs[0].dtype
     return SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else SHIFT_FLOAT32
-
-
-def _scaled(tensors: Sequence[Tensor], factor: float | Tensor) -> Any:
-    return list(torch._foreach_mul(list(tensors), factor))  # PyTorch types this as a list of numbers
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from nnunetv2_dale.label_confidence import (
     learn_confidence,
     logits_tangent,
     look_ahead_gradient,
+    loss_by_confidence,
 )
 from nnunetv2_dale.masked_loss import MaskedLoss
 
@@ -68,8 +70,8 @@ class Problem:
         return torch.autograd.grad(self.clear_loss(outputs), omega)[0]
 
     def gradient(self, weights: Tensor, config: DaleConfig) -> Tensor:
-        v = look_ahead_gradient(self.shadow, self.parameters, self.fuzzy, self.non_fuzzy, weights, STEP_SIZE)
-        return -STEP_SIZE * confidence_derivative(self.shadow, self.parameters, self.fuzzy, v, config)(weights)
+        v, known = look_ahead_gradient(self.shadow, self.parameters, self.fuzzy, self.non_fuzzy, weights, STEP_SIZE)
+        return -STEP_SIZE * confidence_derivative(self.shadow, self.parameters, self.fuzzy, v, config)(weights, known)
 
 
 @pytest.mark.parametrize(("dimensions", "residual"), list(itertools.product((2, 3), (False, True))))
@@ -126,6 +128,31 @@ def test_the_pseudo_step_leaves_the_network_and_its_graph_as_they_were():
     assert all(parameter.grad is None for parameter in problem.parameters)
     problem.fuzzy_loss(problem.fuzzy.outputs, problem.ones).backward()
     assert problem.parameters[0].grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("loss_scale", [None, torch.tensor(65536.0)])
+def test_the_backward_of_the_pseudo_step_has_the_derivative_by_confidence_too(loss_scale):
+    p = Problem(dtype=torch.float32)
+    weights = torch.rand_like(p.ones) + 0.5
+    _, found = look_ahead_gradient(p.shadow, p.parameters, p.fuzzy, p.non_fuzzy, weights, STEP_SIZE, loss_scale)
+    assert_close(found, loss_by_confidence(p.fuzzy, p.fuzzy.outputs, weights))
+    assert found.abs().max() > 0
+
+
+def test_a_meta_step_evaluates_the_fuzzy_loss_twice():
+    """At θ_n, with the pseudo-step's backward, and at the shifted weights; counted, so that no clock is needed."""
+    problem, calls = Problem(), []
+
+    def counted(outputs, weights):
+        calls.append(weights)
+        return problem.fuzzy_loss(outputs, weights)
+
+    fuzzy = replace(problem.fuzzy, loss=counted)
+    for meta_steps in (1, 2):
+        calls.clear()
+        config = DaleConfig(confidence_steps=meta_steps)
+        learn_confidence(problem.shadow, problem.parameters, fuzzy, problem.non_fuzzy, STEP_SIZE, config)
+        assert len(calls) == 2 * meta_steps
 
 
 def test_loss_scale_cancels():

@@ -4,18 +4,17 @@
     python benchmarks/step_cost.py --json FILE             2D and 3D, both encoders, 3 and 14 classes
     python benchmarks/step_cost.py --growth --json FILE    how the cost grows with volume, classes, batch, channels
 
-Synthetic batches, no data loading, no dataset. All variants run in one process, in turns.
+FILE is written after every case; --resume goes on where an interrupted run stopped. Synthetic batches, no data loading,
+no dataset. All variants run in one process, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from cases import ALL, GROWTH, TINY_2D, Case
 from machine import command_line, describe
-from memory import measured_in_child
-from table import growth_table, parts_table, variants_table
+from memory import measured_in_children
+from results_file import ResultsFile
+from synchronisations import synchronisations
+from table import growth_table, parts_table, synchronisations_table, variants_table
 from timing import interleaved, ratios
-from variants import VARIANTS, iteration, synthetic_folders, trainer
+from variants import QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
 
-from nnunetv2_dale.atomic_output import new_file
 from nnunetv2_dale.command_line import UserError, run_command
 
 
@@ -42,18 +42,18 @@ def measure(
     with_parts: bool = True,
     with_memory: bool = True,
 ) -> dict[str, Any]:
-    """Time ratios, memory ratios and parts of one case."""
+    """Time ratios, memory ratios, parts and waits for the GPU of one case."""
     runs = {name: iteration(name, case, device) for name in variants}
     seconds = interleaved(runs, repetitions, device)
     found: dict[str, dict[str, float]] = {name: ratios(seconds[name], seconds["plain"]) for name in variants}
+    waits = {name: synchronisations(run, device) for name, run in runs.items() if name != "double_backward"}
     runs.clear()
     result: dict[str, Any] = {"case": case.describe(), "repetitions": repetitions, "variants": found}
+    result["synchronisations"] = waits if device.type == "cuda" else None
     if with_parts:
         result["parts"] = _parts(case, device, repetitions, found)
     if with_memory:
-        with ThreadPoolExecutor(max_workers=os.cpu_count() if device.type == "cpu" else 1) as pool:
-            used_by = pool.map(lambda name: measured_in_child(name, case, device), variants)
-            memory = dict(zip(variants, used_by, strict=True))
+        memory = measured_in_children(variants, case, device)
         for name, used in memory.items():
             found[name] |= used
             found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
@@ -79,45 +79,55 @@ def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[st
 
 
 def run(arguments: argparse.Namespace) -> None:
-    if not {"plain", "lookahead"} <= set(arguments.variants):
-        raise UserError(f"expected plain and lookahead among --variants, got {' '.join(arguments.variants)}; add them")
+    variants = _chosen_variants(arguments)
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     os.environ["nnUNet_compile"] = "t" if arguments.compile else "f"  # noqa: SIM112 -- nnU-Net's name
     cases = GROWTH if arguments.growth else (TINY_2D,) if arguments.quick else ALL
-    if arguments.only is not None:
-        cases = tuple(case for case in cases if arguments.only in case.name)
+    cases = tuple(case for case in cases if arguments.only is None or arguments.only in case.name)
+    if not cases:
+        raise UserError(f"no case has {arguments.only!r} in its name; see benchmarks/cases.py for the names")
     repetitions = arguments.repetitions or (3 if arguments.quick else 11)
     machine = describe(device, arguments.threads)
-    measured = []
+    header = {"command": command_line(), "machine": machine, "compile": arguments.compile}
+    results = ResultsFile(arguments.json, header, arguments.overwrite, arguments.resume)
+    with_memory = not arguments.only_time
+    with_parts = with_memory and not arguments.growth
+
+    def measured(case: Case) -> dict[str, Any]:
+        return measure(case, device, repetitions, variants, with_parts, with_memory)
+
+    like = {"repetitions": repetitions, "measured": {"memory": with_memory, "parts": with_parts, "variants": variants}}
+    rows = []
     with synthetic_folders():
-        for case in cases:
-            if arguments.growth:
-                chosen = ("plain", "lookahead", "reuse")
-                measured.append(measure(case, device, repetitions, chosen, False, not arguments.only_time))
-                continue
-            chosen = tuple(arguments.variants)
-            measured.append(
-                measure(case, device, repetitions, chosen, not arguments.only_time, not arguments.only_time)
-            )
-            _print_case(measured[-1])
+        for row in results.measured(cases, measured, like):
+            rows.append(row)
+            if not arguments.growth:
+                _print_case(row)
     if arguments.growth:
-        print(growth_table(measured))
-    if arguments.json is not None:
-        report = {"command": command_line(), "machine": machine, "compile": arguments.compile}
-        # the first case once more at the top: the 2D tiny plans, what the targets are stated for
-        report |= {"variants": measured[0]["variants"], "cases": measured}
-        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1) + "\n")
+        print(growth_table(rows))
+
+
+def _chosen_variants(arguments: argparse.Namespace) -> list[str]:
+    growing = ("plain", "lookahead", "reuse")
+    default = growing if arguments.growth else QUICK_VARIANTS if arguments.quick else VARIANTS
+    chosen = list(arguments.variants or default)
+    if not {"plain", "lookahead"} <= set(chosen) or (arguments.growth and "reuse" not in chosen):
+        needed = " and ".join(growing if arguments.growth else growing[:2])
+        raise UserError(f"expected {needed} among --variants, got {' '.join(chosen)}; add them")
+    return chosen
 
 
 def _print_case(measured: dict[str, Any]) -> None:
     case = measured["case"]
     print(f"\n{case['name']}: batch {case['batch']} of {' x '.join(map(str, case['patch']))}\n")
-    print(variants_table(measured["variants"]))
+    print(variants_table(measured["variants"]), flush=True)
     if "parts" in measured:
         print()
         print(parts_table(measured["parts"]), flush=True)
+    if measured["synchronisations"] is not None:
+        print()
+        print(synchronisations_table(measured["synchronisations"]), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,10 +139,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--json", metavar="FILE", type=Path, help="write the results and the machine's description here"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(
         "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"
     )
-    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS, help="default: all")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: all, fewer with --quick or --growth")
     parser.add_argument("--only-time", action="store_true", help="of whole iterations: neither memory nor parts")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("-device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")

@@ -56,6 +56,12 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> str:
     return markdown(["part", "ms", "of plain", "of look-ahead"], rows)
 
 
+def synchronisations_table(waits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """One row per variant and place where the host waited for the GPU."""
+    rows = [[name, wait["times"], wait["from"], wait["call"]] for name, found in waits.items() for wait in found]
+    return markdown(["variant", "waits", "from", "call"], rows or [["none", "", "", ""]])
+
+
 def growth_table(cases: Sequence[Mapping[str, Any]]) -> str:
     """One row per case: time and memory ratios of the two modes."""
     rows = []

@@ -14,6 +14,7 @@ import torch
 from cases import Case, batch, dataset_json, plans
 
 VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "double_backward")
+QUICK_VARIANTS = tuple(name for name in VARIANTS if name != "lookahead_recompute")
 SETTINGS: dict[str, dict[str, Any]] = {
     "lookahead": {},
     "lookahead_recompute": {"fuzzy_graph": "recompute"},
@@ -62,8 +63,8 @@ def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = 
     return made
 
 
-def iteration(variant: str, case: Case, device: torch.device) -> Callable[[], object]:
-    """One training iteration of a variant, to be called again and again.
+def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., object]:
+    """One training iteration of a variant, to be called again and again; on a batch of the case, or on the one given.
 
     Args:
         variant: one of VARIANTS; "plain" is nnU-Net's own train_step.
@@ -71,9 +72,15 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[[], ob
     made = trainer(case, device, SETTINGS.get(variant))
     data = batch(case, made._get_deep_supervision_scales(), device)
     if variant != "double_backward":
-        return lambda: made.train_step(data)
+        return lambda other=None: made.train_step(other or data)
     from double_backward import TextbookIteration
 
     made.alternating_step._tap.remove()
     textbook = TextbookIteration(made.alternating_step)
-    return lambda: textbook(data)
+    return lambda other=None: textbook(other or data)
+
+
+def first_sample(case: Case, device: torch.device) -> dict[str, Any]:
+    """A batch of one, at the resolutions of nnU-Net's deep supervision."""
+    scales = [[0.5**level] * len(case.patch) for level in range(case.stages - 1)]
+    return batch(replace(case, batch=1), scales, device)

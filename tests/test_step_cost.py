@@ -1,0 +1,136 @@
+"""What step_cost.py keeps on disk, and how it names the calls that wait for a GPU; nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from traceback import FrameSummary
+from typing import Any
+
+import pytest
+import torch
+from conftest import REPOSITORY
+
+from nnunetv2_dale.command_line import UserError
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from cases import Case
+from results_file import ResultsFile
+from synchronisations import places, synchronisations
+
+CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
+HEADER: dict[str, Any] = {
+    "command": "python",
+    "machine": {"cores": 2, "load_average_at_start": 1.0},
+    "compile": False,
+}
+LIKE = {"repetitions": 3}
+
+
+class Measure:
+    """Stands in for the measurement: notes what is measured, and is interrupted at a case."""
+
+    def __init__(self, interrupted_at: int | None = None) -> None:
+        self.seen: list[int] = []
+        self.interrupted_at = interrupted_at
+
+    def __call__(self, case: Case) -> dict[str, Any]:
+        if case.batch == self.interrupted_at:
+            raise KeyboardInterrupt
+        self.seen.append(case.batch)
+        return {"case": case.describe(), "variants": {"plain": case.batch}}
+
+
+def _batches(path: Path) -> list[int]:
+    return [row["case"]["batch"] for row in json.loads(path.read_text())["cases"]]
+
+
+def test_an_interrupted_run_keeps_its_rows_and_goes_on_with_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    with pytest.raises(KeyboardInterrupt):
+        list(ResultsFile(path, HEADER).measured(CASES, Measure(interrupted_at=3), LIKE))
+    assert _batches(path) == [1, 2]
+    later = HEADER | {"machine": {"cores": 2, "load_average_at_start": 7.5}, "command": "python --resume"}
+    measure = Measure()
+    rows = list(ResultsFile(path, later, resume=True).measured(CASES, measure, LIKE))
+    assert measure.seen == [3]
+    assert [row["case"]["batch"] for row in rows] == _batches(path) == [1, 2, 3]
+    assert json.loads(path.read_text())["variants"] == {"plain": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["cost.json"]
+
+
+def test_rows_of_other_settings_are_measured_again_and_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    list(ResultsFile(path, HEADER).measured(CASES, Measure(), LIKE))
+    measure = Measure()
+    list(ResultsFile(path, HEADER, resume=True).measured(CASES[:2], measure, {"repetitions": 11}))
+    assert measure.seen == [1, 2]
+    rows = json.loads(path.read_text())["cases"]
+    assert [(row["case"]["batch"], row["repetitions"]) for row in rows] == [(1, 11), (2, 11), (3, 3)]
+
+
+def test_a_file_that_cannot_be_gone_on_with_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    list(ResultsFile(path, HEADER).measured(CASES[:1], Measure(), LIKE))
+    with pytest.raises(UserError, match="already exists"):
+        ResultsFile(path, HEADER)
+    with pytest.raises(UserError, match="measured with machine"):
+        ResultsFile(path, HEADER | {"machine": {"cores": 64}}, resume=True)
+    with pytest.raises(UserError, match="measured with compile"):
+        ResultsFile(path, HEADER | {"compile": True}, resume=True)
+    with pytest.raises(UserError, match="--json FILE"):
+        ResultsFile(None, HEADER, resume=True)
+    path.write_text("[1]")
+    with pytest.raises(UserError, match="no result of this benchmark"):
+        ResultsFile(path, HEADER, resume=True)
+
+
+def _waiting_call() -> None:
+    warnings.warn("called a synchronizing CUDA operation (Triggered internally at ...)", stacklevel=1)
+
+
+def test_waits_are_counted_by_place_and_other_warnings_are_not() -> None:
+    modes: list[str] = []
+
+    def run() -> None:
+        assert modes == ["warn"]
+        for _ in range(3):
+            _waiting_call()
+        warnings.warn("something else", stacklevel=1)
+        _waiting_call()
+
+    found = synchronisations(run, torch.device("cuda"), modes.append)
+    assert modes == ["warn", "default"]
+    assert found is not None
+    assert [wait["times"] for wait in found] == [4]
+    assert "test_step_cost.py" in found[0]["call"]
+    assert "warnings.warn" in found[0]["call"]
+
+
+def test_the_warnings_are_switched_off_after_an_error() -> None:
+    modes: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        synchronisations(lambda: 1 / 0, torch.device("cuda"), modes.append)
+    assert modes == ["warn", "default"]
+
+
+def test_there_is_nothing_to_wait_for_on_the_cpu() -> None:
+    assert synchronisations(_waiting_call, torch.device("cpu")) is None
+
+
+def test_a_place_is_the_line_in_pytorch_and_the_line_it_was_reached_from() -> None:
+    site = "/home/somebody/lib/python3.11/site-packages"
+    stack = [
+        FrameSummary("/home/somebody/benchmarks/step_cost.py", 9, "measure", line="run()"),
+        FrameSummary(f"{site}/nnunetv2_dale/trainer.py", 150, "_update", line="self.grad_scaler.step(optimizer)"),
+        FrameSummary(f"{site}/torch/amp/grad_scaler.py", 350, "_maybe_opt_step", line="if not sum(v.item())"),
+        FrameSummary("/usr/lib/python3.11/warnings.py", 109, "_showwarnmsg", line="sw(msg)"),
+    ]
+    assert places(stack) == (
+        "torch/amp/grad_scaler.py:350: if not sum(v.item())",
+        "nnunetv2_dale/trainer.py:150: self.grad_scaler.step(optimizer)",
+    )
+    assert places(stack[:1]) == ("benchmarks/step_cost.py:9: run()",) * 2

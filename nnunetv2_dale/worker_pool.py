@@ -39,7 +39,7 @@ class _SpawnedWorkers(SpawnContext):
 if sys.platform == "win32":
     _FORK_SERVER = None
 else:
-    from multiprocessing import resource_tracker
+    from multiprocessing import forkserver, resource_tracker
     from multiprocessing.context import ForkServerContext, ForkServerProcess
 
     class _ForkedWorker(_Worker, ForkServerProcess):
@@ -67,6 +67,7 @@ def worker_pool(
     if preload and _FORK_SERVER is not None:
         context = _FORK_SERVER
         context.set_forkserver_preload(list(preload))
+        _start_fork_server(context)
     executor = ProcessPoolExecutor(processes, context, initializer, initargs)
     try:
         yield executor
@@ -77,6 +78,31 @@ def worker_pool(
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_fork_server(context: ForkServerContext) -> None:
+    """Wait for the imports of the fork server, in a way that Ctrl-C ends; starting a worker holds Ctrl-C back."""
+    first = context.Process(target=int)  # does nothing
+    errors: list[OSError | EOFError] = []
+
+    def start() -> None:
+        try:
+            first.start()
+        except (OSError, EOFError) as error:  # also after the interrupt, when nobody asks any more
+            errors.append(error)
+
+    starting = threading.Thread(target=start, daemon=True)
+    starting.start()
+    try:
+        starting.join()
+    except BaseException:
+        server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+        if server is not None:  # it would import to the end first
+            os.kill(server, signal.SIGKILL)
+        raise
+    if errors:
+        raise errors[0]
+    first.join()
 
 
 @contextmanager

@@ -93,6 +93,27 @@ def test_workers_of_a_killed_process_end(tmp_path: Path, preload: tuple[str, ...
     assert workers
 
 
+def test_an_interrupt_does_not_wait_for_slow_imports(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(100)\n")
+    program = (
+        "import os\n"
+        "from nnunetv2_dale.worker_pool import worker_pool\n"
+        "print('ready', flush=True)\n"
+        "with worker_pool(2, os.getpid, preload=['slow_to_import']):\n"
+        "    pass\n"
+    )
+    command = [sys.executable, "-c", program]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, text=True, **pipes) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(0.5)
+        os.killpg(parent.pid, signal.SIGINT)
+        said = parent.communicate(timeout=50)[1]
+    assert parent.returncode == -signal.SIGINT
+    assert said.count("Traceback") == 1  # the parent's own
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -16,11 +16,11 @@ from cases import Case, batch, dataset_json, plans
 VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "double_backward")
 QUICK_VARIANTS = tuple(name for name in VARIANTS if name != "lookahead_recompute")
 SETTINGS: dict[str, dict[str, Any]] = {
-    "lookahead": {},
-    "lookahead_recompute": {"fuzzy_graph": "recompute"},
+    "lookahead": {"confidence_gradient": "look_ahead"},
+    "lookahead_recompute": {"confidence_gradient": "look_ahead", "fuzzy_graph": "recompute"},
     "reuse": {"confidence_gradient": "reuse"},
     "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},
-    "double_backward": {},
+    "double_backward": {"confidence_gradient": "look_ahead"},
 }
 
 

@@ -5,6 +5,7 @@ class of a forgotten module cannot be pickled. The module's name is unique on `s
 """
 
 from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer_rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer_variants import (
     nnUNetTrainerDALE_1epoch,
     nnUNetTrainerDALE_5epochs,
@@ -52,4 +53,5 @@ __all__ = [
     "nnUNetTrainerDALE_noConfidence",
     "nnUNetTrainerDALE_noDeepSupervision",
     "nnUNetTrainerDALE_reuse",
+    "nnUNetTrainerGCE",
 ]

@@ -13,6 +13,7 @@ from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.feature_alignment import ClassGaussians, FeatureTap, alignment_loss, class_gaussians
 from nnunetv2_dale.fuzziness import View, fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape, view_of
 from nnunetv2_dale.label_confidence import FuzzyPass, LabelConfidence, NonFuzzyPass, ShadowNetwork, learn_confidence
+from nnunetv2_dale.likelihood_confidence import LikelihoodConfidence
 from nnunetv2_dale.masked_loss import MaskedLoss, Outputs
 
 
@@ -28,7 +29,7 @@ class StepRecord:
     fuzzy_fraction: Tensor  # voxels with m >= τ
     noisy_fraction: Tensor  # voxels whose ω fell, of the fuzzy ones
     non_finite: Tensor  # 1 where the meta step met a non-finite gradient, else 0
-    confidence_histogram: Tensor  # (10,) fractions of the voxels, bins from 1 − K·confidence_lr to 1 + K·confidence_lr
+    confidence_histogram: Tensor  # (10,) fractions of the voxels, bins from 1 − reach to 1 + reach of the config
 
 
 @dataclass
@@ -68,25 +69,30 @@ class AlternatingStep:
     generator: torch.Generator | None = None
     compiled: bool = False
     align: bool = True  # False holds the alignment back, for its warm-up
+    trust_all: bool = False  # True keeps ω at 1, before `config.confidence_start`
+    likelihood: LikelihoodConfidence | None = field(default=None, init=False, repr=False)
     _shadow: ShadowNetwork | None = field(default=None, init=False, repr=False)
     _tap: FeatureTap | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.compiled:  # the fuzzy graph is run backward twice: by the pseudo-step and by the update
             torch._functorch.config.donated_buffer = False
-        if self.config.confidence_steps > 0:
+        if self.config.confidence_source != "hypergradient":
+            self.likelihood = LikelihoodConfidence(self.loss, self.config)
+        if self.config.learns_confidence:
             self._shadow = ShadowNetwork(self.module, self.compiled, self.autocast)
         if self.config.alignment_weight > 0:
             self._tap = FeatureTap(self.module, self.head)
         self._parameters = [weight for weight in self.module.parameters() if weight.requires_grad]
         self._local_loss = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
 
-    def __call__(self, images: Tensor, targets: Outputs) -> StepRecord:
+    def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
         """One iteration: θ → θ_n on the non-fuzzy view, θ_n → θ_f on the fuzzy view.
 
         Args:
             images: (B, C, *S), finite.
             targets: the target of each output of the network, full resolution first.
+            cases: the name of each sample's case, (B,); only the confidence source "displacement" asks for it.
         """
         target = targets if isinstance(targets, Tensor) else targets[0]
 
@@ -97,43 +103,51 @@ class AlternatingStep:
         # lines 4-5: update on the non-fuzzy view
         self.optimizer.zero_grad(set_to_none=True)
         outputs = self._forward(self.network, non_fuzzy_view.images)
-        reference = self._gaussians(target, _and(~is_fuzzy, valid))
+        reference = self._gaussians(self._features(), target, both(~is_fuzzy, valid))
         non_fuzzy_loss = self._loss(self.loss, outputs, targets, non_fuzzy_view)
         self._update(non_fuzzy_loss)
         del outputs
 
         # lines 6-10: learn the confidence of the fuzzy view's labels at θ_n
         fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
-        confidence = self._confidence(fuzzy_outputs, targets, fuzzy_view, non_fuzzy_view)
+        learned = self._learned_confidence(fuzzy_outputs, targets, fuzzy_view, non_fuzzy_view)
         if self._recomputes:
             fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
+        confidence = self._confidence(learned, fuzzy_outputs, target, is_fuzzy, cases)
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
-        clean_fuzzy = _and(_and(is_fuzzy, valid), confidence.clean)
-        alignment = self._alignment(reference, self._gaussians(target, clean_fuzzy))
+        clean_fuzzy = both(both(is_fuzzy, valid), confidence.clean)
+        alignment = self._alignment(reference, self._gaussians(self._features(), target, clean_fuzzy))
 
         # lines 13-14: update on the fuzzy view, each voxel trusted as far as ω* says
         fuzzy_loss = self._loss(self.loss, fuzzy_outputs, targets, fuzzy_view, confidence.weights)
         weighted_alignment = self.config.alignment_weight * confidence.weights.mean() * alignment
         self.optimizer.zero_grad(set_to_none=True)
         self._update(fuzzy_loss + weighted_alignment)
-        reach = max(self.config.confidence_steps * self.config.confidence_lr, 1e-3)
-        return _record(non_fuzzy_loss, fuzzy_loss, alignment, confidence, is_fuzzy, reach)
+        return record(non_fuzzy_loss, fuzzy_loss, alignment, confidence, is_fuzzy, self.config)
 
     def _partition(self, images: Tensor, target: Tensor) -> tuple[Tensor, View, View]:
         """m, the fuzzy and the non-fuzzy view (Eqs. 3–7)."""
-        config = self.config
-        m = fuzziness_map(
+        m = self._fuzziness(images, target)
+        return (m, *self._views(images, m))
+
+    def _fuzziness(self, images: Tensor, target: Tensor) -> Tensor:
+        """m (Eqs. 3–5)."""
+        return fuzziness_map(
             images[:, : self.image_channels],
             self.loss.labels(target),
-            patch_shape(images.shape[2:], config.patch_size, self.spacing_mm),
-            config.entropy_bins,
+            patch_shape(images.shape[2:], self.config.patch_size, self.spacing_mm),
+            self.config.entropy_bins,
             self.loss.valid(target),
-            config.fuzziness_source,
+            self.config.fuzziness_source,
         ).combined
+
+    def _views(self, images: Tensor, m: Tensor) -> tuple[View, View]:
+        """The fuzzy and the non-fuzzy view (Eqs. 6–7)."""
+        config = self.config
         masks = fuzzy_mask(m, config.fuzzy_threshold), non_fuzzy_mask(m, config.fuzzy_threshold)
         fuzzy, non_fuzzy = (view_of(images, mask, config.view, self.image_channels) for mask in masks)
-        return m, fuzzy, non_fuzzy
+        return fuzzy, non_fuzzy
 
     @property
     def _recomputes(self) -> bool:
@@ -160,14 +174,12 @@ class AlternatingStep:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
-    def _confidence(
+    def _learned_confidence(
         self, fuzzy_outputs: Outputs, targets: Outputs, fuzzy_view: View, non_fuzzy_view: View
     ) -> LabelConfidence:
         """ω* of the fuzzy view (Eqs. 8–11), from ω = 1; 1 without meta steps."""
-        first = fuzzy_outputs if isinstance(fuzzy_outputs, Tensor) else fuzzy_outputs[0]
         if self._shadow is None:
-            ones = torch.ones_like(first[:, :1], dtype=torch.promote_types(first.dtype, torch.float32))
-            return LabelConfidence(ones.detach(), torch.zeros((), dtype=torch.bool, device=first.device))
+            return full_confidence(fuzzy_outputs)
         reuse = self.config.confidence_gradient == "reuse"
         loss = self._local_loss
         return learn_confidence(
@@ -181,14 +193,36 @@ class AlternatingStep:
             loss_scale=self.loss_scale(),
         )
 
+    def _confidence(
+        self,
+        learned: LabelConfidence,
+        outputs: Outputs,
+        target: Tensor,
+        is_fuzzy: Tensor,
+        cases: Sequence[str] | None,
+    ) -> LabelConfidence:
+        """ω*, learned (Eqs. 8–11), from the likelihood of the labels, or both; in the voxels it may weigh."""
+        weights = learned.weights
+        if self.likelihood is not None:
+            weights = weights * self.likelihood(outputs, target, cases)
+        if self.trust_all:
+            weights = torch.ones_like(weights)
+        if self.config.confidence_scope == "fuzzy":
+            weights = torch.where(is_fuzzy, weights, 1.0)
+        return LabelConfidence(weights, learned.non_finite)
+
     def _line5_gradient(self) -> list[Tensor]:
         """The gradient of the non-fuzzy update, still in the parameters; zeros for heads it did not reach."""
         return [torch.zeros_like(w) if w.grad is None else w.grad for w in self._parameters]
 
-    def _gaussians(self, target: Tensor, selected: Tensor) -> ClassGaussians | None:
-        """Gaussians of the last forward's features in the selected voxels (Eq. 12); None while the alignment is off."""
+    def _features(self) -> Tensor | None:
+        """Those of the last forward, which are then forgotten; None while the alignment is off."""
         features = None if self._tap is None else self._tap.take()
-        if features is None or not self.align:
+        return features if self.align else None
+
+    def _gaussians(self, features: Tensor | None, target: Tensor, selected: Tensor) -> ClassGaussians | None:
+        """Gaussians of the features in the selected voxels (Eq. 12); None while the alignment is off."""
+        if features is None:
             return None
         return class_gaussians(
             features,
@@ -208,18 +242,28 @@ class AlternatingStep:
         return alignment_loss(reference, fuzzy, config.alignment_min_voxels, config.covariance_noise, self.generator)
 
 
-def _and(selected: Tensor, further: Tensor | None) -> Tensor:
+def both(selected: Tensor, further: Tensor | None) -> Tensor:
+    """The voxels of two masks; None is all."""
     return selected if further is None else selected & further
 
 
-def _record(
+def full_confidence(outputs: Outputs) -> LabelConfidence:
+    """ω = 1 at every voxel of the full resolution."""
+    first = outputs if isinstance(outputs, Tensor) else outputs[0]
+    ones = torch.ones_like(first[:, :1], dtype=torch.promote_types(first.dtype, torch.float32))
+    return LabelConfidence(ones.detach(), torch.zeros((), dtype=torch.bool, device=first.device))
+
+
+def record(
     non_fuzzy_loss: Tensor,
     fuzzy_loss: Tensor,
     alignment: Tensor,
     confidence: LabelConfidence,
     is_fuzzy: Tensor,
-    reach: float,
+    config: DaleConfig,
 ) -> StepRecord:
+    """The numbers of one iteration, for the log."""
+    reach = config.confidence_reach
     noisy = is_fuzzy & ~confidence.clean
     histogram = confidence.weights.clamp(1 - reach, 1 + reach).histc(10, 1 - reach, 1 + reach)
     return StepRecord(

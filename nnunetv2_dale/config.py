@@ -9,6 +9,9 @@ from typing import Any, Literal, cast, get_args, get_type_hints
 
 from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
+Updates = Literal["both_views", "one_view", "whole_batch"]
+ConfidenceSource = Literal["hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement"]
+ConfidenceScope = Literal["fuzzy", "everywhere"]
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
 FuzzyGraph = Literal["keep", "recompute"]
@@ -40,6 +43,30 @@ class DaleConfig:
         "both", FuzzinessSource, "what m is made of: the larger of entropy and edge ratio, or one of them"
     )
     view: ViewKind = _choice("masked_input", ViewKind, "what the masks multiply (Eq. 7): image and label, or the loss")
+
+    # The updates (Algorithm 1)
+    updates: Updates = _choice(
+        "both_views",
+        Updates,
+        "per batch: the non-fuzzy, then the fuzzy view (as printed); one of them in turns; or the whole batch at once",
+    )
+
+    # Label confidence: where omega comes from
+    confidence_source: ConfidenceSource = _choice(
+        "hypergradient",
+        ConfidenceSource,
+        "Eqs. 8-11; the label's probability under the network; both; or that probability in cases of displaced contour",
+    )
+    confidence_start: float = _number(0.0, 0.0, 1.0, "part of the training before omega leaves 1; 0 as printed")
+    confidence_scope: ConfidenceScope = _choice(
+        "everywhere", ConfidenceScope, "voxels that omega weighs: all of its view (as printed), or those with m >= tau"
+    )
+    likelihood_threshold: float = _number(0.5, 1e-6, 1.0, "probability of the label from which omega is 1")
+    likelihood_exponent: float = _number(1.0, 0.01, 100.0, "how fast omega falls below that probability")
+    displacement_tolerance: float = _number(
+        0.25, 0.0, 1000.0, "voxels a case's contour may differ from the median case's; trust ends at twice that"
+    )
+    displacement_memory: float = _number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")
 
     # Label confidence (Eqs. 8-11)
     confidence_steps: int = _number(1, 0, 100, "K of Algorithm 1: meta steps on omega per batch; 0 keeps omega at 1")
@@ -75,11 +102,30 @@ class DaleConfig:
             raise ValueError(
                 'fuzzy_graph "recompute" is for confidence_gradient "look_ahead"; "reuse" has one graph anyway'
             )
+        if self.updates != "both_views" and self.learns_confidence:
+            raise ValueError(
+                f'updates "{self.updates}" has no meta step: choose confidence_source "likelihood" or "displacement", '
+                "or confidence_steps 0"
+            )
         if self.alignment_min_voxels > self.alignment_max_voxels:
             raise ValueError(
                 f"alignment_min_voxels ({self.alignment_min_voxels}) must not exceed alignment_max_voxels "
                 f"({self.alignment_max_voxels})"
             )
+
+    @property
+    def learns_confidence(self) -> bool:
+        """ω takes meta steps (Eqs. 8–11)."""
+        return self.confidence_steps > 0 and self.confidence_source in (
+            "hypergradient",
+            "hypergradient_and_likelihood",
+        )
+
+    @property
+    def confidence_reach(self) -> float:
+        """The most by which ω can leave 1, either way as far as the log's histogram goes."""
+        learned = self.confidence_steps * self.confidence_lr if self.learns_confidence else 0.0
+        return max(learned, 1e-3) if self.confidence_source == "hypergradient" else max(learned, 1.0)
 
     def updated(self, settings: Mapping[str, Any]) -> DaleConfig:
         """This configuration with some fields replaced, as the `"dale"` object of a plans file does.

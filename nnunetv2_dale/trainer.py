@@ -19,6 +19,7 @@ from nnunetv2_dale.checkpoint_files import check_resumable, replaced_when_comple
 from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.feature_alignment import segmentation_head
 from nnunetv2_dale.masked_loss import MaskedLoss
+from nnunetv2_dale.single_update_step import SingleUpdateStep
 from nnunetv2_dale.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
 
 SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
@@ -50,6 +51,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.dale = self.dale.updated(self.configuration_manager.configuration.get("dale", {}))
         self.alternating_step: AlternatingStep | None = None  # -> on_train_start
+        self._iteration = 0  # of the epoch
         self._add_log_keys()
 
     def initialize(self) -> None:
@@ -78,7 +80,8 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         network = self._plain_network()
         regions = self.label_manager.has_regions
         extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
-        self.alternating_step = AlternatingStep(
+        step = AlternatingStep if self.dale.updates == "both_views" else SingleUpdateStep
+        self.alternating_step = step(
             network=self.network,
             module=network,
             optimizer=self.optimizer,
@@ -101,6 +104,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         # from the epoch, so that a resumed training draws what an uninterrupted one would
         self.alternating_step.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
         self.alternating_step.align = self.current_epoch >= self.dale.alignment_warmup
+        self._iteration = 0
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         assert self.alternating_step is not None
@@ -111,7 +115,10 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             targets = [target.to(self.device, non_blocking=True) for target in targets]
         else:
             targets = targets.to(self.device, non_blocking=True)
-        record = self.alternating_step(images, targets)
+        progress = (self.current_epoch + self._iteration / self.num_iterations_per_epoch) / self.num_epochs
+        self.alternating_step.trust_all = progress < self.dale.confidence_start
+        self._iteration += 1
+        record = self.alternating_step(images, targets, batch.get("keys"))
         scalars = torch.stack([getattr(record, name).float() for name in SCALARS])
         values = torch.cat([scalars, record.confidence_histogram]).cpu().numpy()  # the one wait for the device
         # nnU-Net's training loss: the mean of what the two updates minimised, on the scale of its validation loss

@@ -103,7 +103,8 @@ class AlternatingStep:
         # lines 4-5: update on the non-fuzzy view
         self.optimizer.zero_grad(set_to_none=True)
         outputs = self._forward(self.network, non_fuzzy_view.images)
-        reference = self._gaussians(self._features(), target, both(~is_fuzzy, valid))
+        with torch.no_grad():
+            reference = self._gaussians(self._features(), target, both(~is_fuzzy, valid))
         non_fuzzy_loss = self._loss(self.loss, outputs, targets, non_fuzzy_view)
         self._update(non_fuzzy_loss)
         del outputs

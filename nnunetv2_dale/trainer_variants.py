@@ -1,4 +1,4 @@
-"""The trainings nnU-Net offers in other lengths and settings, with DALE, and DALE's ablations.
+"""The trainings nnU-Net offers in other lengths and settings, with DALE; the printed method, and its ablations.
 
 Lengths inherit their number of epochs from nnU-Net's class of the same suffix, so every one has a plain twin.
 """
@@ -27,6 +27,8 @@ from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepo
 
 from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.trainer import nnUNetTrainerDALE
+
+PRINTED = DaleConfig()
 
 
 class nnUNetTrainerDALE_1epoch(nnUNetTrainerDALE, nnUNetTrainer_1epoch):
@@ -84,46 +86,46 @@ class nnUNetTrainerDALE_noDeepSupervision(nnUNetTrainerDALE, nnUNetTrainerNoDeep
 class nnUNetTrainerDALE_noConfidence(nnUNetTrainerDALE):
     """Without ω: every label of the fuzzy view is trusted (ablation of Eqs. 8–11)."""
 
-    dale = replace(nnUNetTrainerDALE.dale, confidence_steps=0)
+    dale = replace(PRINTED, confidence_steps=0)
 
 
 class nnUNetTrainerDALE_noAlignment(nnUNetTrainerDALE):
     """Without L_W (ablation of Eqs. 12–14)."""
 
-    dale = replace(nnUNetTrainerDALE.dale, alignment_weight=0.0)
+    dale = replace(PRINTED, alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_alternationOnly(nnUNetTrainerDALE):
     """Without ω and without L_W: the two masked updates alone."""
 
-    dale = replace(nnUNetTrainerDALE.dale, confidence_steps=0, alignment_weight=0.0)
+    dale = replace(PRINTED, confidence_steps=0, alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_entropyOnly(nnUNetTrainerDALE):
     """Fuzziness from patch entropy alone (Eq. 3)."""
 
-    dale = replace(nnUNetTrainerDALE.dale, fuzziness_source="entropy")
+    dale = replace(PRINTED, fuzziness_source="entropy")
 
 
 class nnUNetTrainerDALE_edgesOnly(nnUNetTrainerDALE):
     """Fuzziness from the label-edge ratio alone (Eq. 4)."""
 
-    dale = replace(nnUNetTrainerDALE.dale, fuzziness_source="edges")
+    dale = replace(PRINTED, fuzziness_source="edges")
 
 
 class nnUNetTrainerDALE_maskedLoss(nnUNetTrainerDALE):
     """The masks weight the loss of each voxel; image and label stay whole."""
 
-    dale = replace(nnUNetTrainerDALE.dale, view="masked_loss")
+    dale = replace(PRINTED, view="masked_loss")
 
 
 class nnUNetTrainerDALE_reuse(nnUNetTrainerDALE):
     """ω from the non-fuzzy gradient of line 5, without the look-ahead: 2.33 instead of 4 times a plain iteration."""
 
-    dale = replace(nnUNetTrainerDALE.dale, confidence_gradient="reuse")
+    dale = replace(PRINTED, confidence_gradient="reuse")
 
 
 class nnUNetTrainerDALE_asPrinted(nnUNetTrainerDALE):
     """The paper's settings, whatever the defaults become."""
 
-    dale = DaleConfig()
+    dale = PRINTED

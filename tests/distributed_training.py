@@ -13,8 +13,8 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from trainer_fixtures import log_of, make_trainer, weights_of
 
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
 from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_alternationOnly
+from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_asPrinted as Printed
 
 RANKS = 2
 
@@ -27,7 +27,7 @@ class OnCpu:
         super().initialize()
 
 
-class DistributedDALE(OnCpu, nnUNetTrainerDALE):
+class DistributedDALE(OnCpu, Printed):
     pass
 
 

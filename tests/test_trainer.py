@@ -1,4 +1,4 @@
-"""nnUNetTrainerDALE trains whatever nnU-Net trains, logs it and resumes: real, very short trainings on a CPU."""
+"""The printed method trains whatever nnU-Net trains, logs it and resumes: real, very short trainings on a CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from trainer_fixtures import (
     weights_of,
 )
 
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_noDeepSupervision
 
 pytestmark = [
@@ -87,24 +87,18 @@ def check_log(log: dict[str, list[Any]], epochs: int) -> None:
 @pytest.mark.parametrize(
     ("trainer_class", "kind", "configuration", "settings"),
     [
-        pytest.param(nnUNetTrainerDALE, "Labels", "2d", {}, id="2d"),
-        pytest.param(nnUNetTrainerDALE, "Labels", "3d_fullres", {}, id="3d_fullres"),
-        pytest.param(nnUNetTrainerDALE, "Regions", "2d", {}, id="regions"),
-        pytest.param(nnUNetTrainerDALE, "Ignore", "2d", {}, id="ignore"),
-        pytest.param(nnUNetTrainerDALE, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
-        pytest.param(
-            nnUNetTrainerDALE, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"
-        ),
-        pytest.param(
-            nnUNetTrainerDALE, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"
-        ),
+        pytest.param(Printed, "Labels", "2d", {}, id="2d"),
+        pytest.param(Printed, "Labels", "3d_fullres", {}, id="3d_fullres"),
+        pytest.param(Printed, "Regions", "2d", {}, id="regions"),
+        pytest.param(Printed, "Ignore", "2d", {}, id="ignore"),
+        pytest.param(Printed, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
+        pytest.param(Printed, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"),
+        pytest.param(Printed, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
         pytest.param(nnUNetTrainerDALE_noDeepSupervision, "Labels", "2d", {}, id="no-deep-supervision"),
         pytest.param(nnUNetTrainerDALE_noDeepSupervision, "Labels", "3d_fullres", {}, id="no-deep-supervision-3d"),
     ],
 )
-def test_trains(
-    trainer_class: type[nnUNetTrainerDALE], kind: str, configuration: str, settings: dict[str, Any]
-) -> None:
+def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
     trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")
@@ -141,13 +135,13 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
     monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
-    low = make_trainer(nnUNetTrainerDALE, configuration="3d_lowres", fold="all", settings=small_patches)
+    low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
     check_log(train(low), epochs=1)
     low.perform_actual_validation()
     predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
     assert len(list(predicted.glob("*.b2nd"))) == CASES
 
-    cascade = started(make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres", fold=0))
+    cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
     batch = next_batch(cascade)
     assert batch["data"].shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
     assert batch["data"][:, 1:].any()
@@ -157,7 +151,7 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     for view in seen:
         assert torch.equal(view[:, 1:], batch["data"][:, 1:])
         assert not torch.equal(view[:, :1], batch["data"][:, :1])
-    check_log(train(make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres", fold=0)), epochs=1)
+    check_log(train(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0)), epochs=1)
 
 
 def inputs_of(network: torch.nn.Module) -> list[Tensor]:
@@ -171,7 +165,7 @@ def test_starts_from_the_weights_of_plain_nnunet() -> None:
     plain = make_trainer(nnUNetTrainer)
     train(plain)
     file = str(Path(plain.output_folder, "checkpoint_final.pth"))
-    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer = make_trainer(Printed)
     maybe_load_checkpoint(trainer, continue_training=False, validation_only=False, pretrained_weights_file=file)
     loaded, expected = weights_of(trainer), weights_of(plain)
     assert all(torch.equal(loaded[name], expected[name]) for name in expected if ".seg_layers." not in name)
@@ -184,10 +178,10 @@ def test_starts_from_the_weights_of_plain_nnunet() -> None:
 def test_settings_come_from_the_plans() -> None:
     """What "dale" says holds, is written to the log, and travels in the checkpoint."""
     settings = {"dale": {"confidence_steps": 0, "alignment_weight": 0.25, "patch_size": 4}}
-    trainer = make_trainer(nnUNetTrainerDALE, settings=settings)
+    trainer = make_trainer(Printed, settings=settings)
     log = train(trainer)
     assert (trainer.dale.confidence_steps, trainer.dale.alignment_weight, trainer.dale.patch_size) == (0, 0.25, 4)
-    assert nnUNetTrainerDALE.dale.confidence_steps == 1
+    assert Printed.dale.confidence_steps == 1
     assert log["dale_confidence_mean"] == [1.0]
     assert '"confidence_steps": 0' in Path(trainer.log_file).read_text()
     saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
@@ -196,7 +190,7 @@ def test_settings_come_from_the_plans() -> None:
 
 def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
     """With one patch per image the fuzziness is constant, hence 0 after min–max: nothing is fuzzy."""
-    log = train(make_trainer(nnUNetTrainerDALE, settings={"dale": {"patch_size": 32}}))
+    log = train(make_trainer(Printed, settings={"dale": {"patch_size": 32}}))
     assert log["dale_fuzzy_fraction"] == [0.0]
 
 
@@ -212,17 +206,17 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
 )
 def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        make_trainer(nnUNetTrainerDALE, settings={"dale": settings})
+        make_trainer(Printed, settings={"dale": settings})
 
 
 def test_settings_outside_a_configuration_are_refused() -> None:
     plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
     with pytest.raises(ValueError, match="move it into a configuration"):
-        nnUNetTrainerDALE(plans, "2d", 0, {}, torch.device("cpu"))
+        Printed(plans, "2d", 0, {}, torch.device("cpu"))
 
 
 def test_the_alignment_waits_for_its_warmup() -> None:
-    log = train(make_trainer(nnUNetTrainerDALE, settings={"dale": {"alignment_warmup": 1}}, epochs=2, iterations=4))
+    log = train(make_trainer(Printed, settings={"dale": {"alignment_warmup": 1}}, epochs=2, iterations=4))
     assert log["dale_alignment"][0] == 0
     assert log["dale_alignment"][1] > 0
 
@@ -246,7 +240,7 @@ def test_weights_and_biases_gets_the_same_numbers(monkeypatch: pytest.MonkeyPatc
     run = FakeRun()
     monkeypatch.setattr(nnunet_logger, "wandb", SimpleNamespace(init=lambda **_: run))
     monkeypatch.setenv("nnUNet_wandb_enabled", "1")
-    trainer = make_trainer(nnUNetTrainerDALE, epochs=2)
+    trainer = make_trainer(Printed, epochs=2)
     log = train(trainer)
     for key in DALE_KEYS:
         assert [values[key] for _, values in run.logged if key in values] == log[key]
@@ -255,7 +249,7 @@ def test_weights_and_biases_gets_the_same_numbers(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_text_log_holds_dales_numbers_of_every_epoch() -> None:
-    trainer = make_trainer(nnUNetTrainerDALE, epochs=2)
+    trainer = make_trainer(Printed, epochs=2)
     log = train(trainer)
     lines = [line.split("DALE {")[1] for line in Path(trainer.log_file).read_text().splitlines() if "DALE {" in line]
     for epoch, line in enumerate(lines):
@@ -267,7 +261,7 @@ def test_the_text_log_holds_dales_numbers_of_every_epoch() -> None:
 
 def test_iterations_with_non_finite_gradients_are_counted() -> None:
     """The count of an epoch, not its mean: two of three iterations."""
-    trainer = started(make_trainer(nnUNetTrainerDALE))
+    trainer = started(make_trainer(Printed))
     trainer.grad_scaler = torch.amp.GradScaler("cpu")  # skips the updates, so that the weights stay finite
     seeds = iter(range(3))
 
@@ -284,7 +278,7 @@ def test_iterations_with_non_finite_gradients_are_counted() -> None:
 # --- resume -----------------------------------------------------------------------------------------------------------
 
 
-class SeededEpochs(nnUNetTrainerDALE):
+class SeededEpochs(Printed):
     """Draws the same batches in the same epoch, so that trainings can be compared."""
 
     def on_train_epoch_start(self) -> None:
@@ -329,8 +323,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypa
 
 def test_epochs_before_the_numbers_were_kept_count_as_nan() -> None:
     """A checkpoint without DALE's keys in its log is resumed, and the log stays complete."""
-    stop_after(make_trainer(nnUNetTrainerDALE, epochs=2), epochs=1)
-    resumed = make_trainer(nnUNetTrainerDALE, epochs=2, resume=True)
+    stop_after(make_trainer(Printed, epochs=2), epochs=1)
+    resumed = make_trainer(Printed, epochs=2, resume=True)
     file = Path(resumed.output_folder, "checkpoint_latest.pth")
     checkpoint = torch.load(file, weights_only=False)
     checkpoint["logging"] = {key: values for key, values in checkpoint["logging"].items() if key in NNUNET_KEYS}
@@ -342,7 +336,7 @@ def test_epochs_before_the_numbers_were_kept_count_as_nan() -> None:
 
 
 def test_no_checkpoint_where_they_are_switched_off() -> None:
-    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer = make_trainer(Printed)
     trainer.disable_checkpointing = True
     train(trainer)
     assert not list(Path(trainer.output_folder).glob("checkpoint*"))
@@ -350,7 +344,7 @@ def test_no_checkpoint_where_they_are_switched_off() -> None:
 
 def test_only_the_first_rank_touches_checkpoints(tmp_path: Path) -> None:
     """The others neither finish nor remove the file that rank 0 is writing."""
-    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer = make_trainer(Printed)
     trainer.local_rank = 1
     (tmp_path / "checkpoint_latest.pth.unfinished").write_text("half of it")
     trainer.save_checkpoint(str(tmp_path / "checkpoint_latest.pth"))
@@ -364,7 +358,7 @@ def test_only_the_first_rank_touches_checkpoints(tmp_path: Path) -> None:
 
 def test_gradient_scaling_changes_nothing() -> None:
     """GradScaler multiplies by a power of 2 and divides again: on the CPU in float32 both updates are the same."""
-    plain, scaled = (started(make_trainer(nnUNetTrainerDALE)) for _ in range(2))
+    plain, scaled = (started(make_trainer(Printed)) for _ in range(2))
     scaled.network.load_state_dict(plain.network.state_dict())
     scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     batch = next_batch(plain)
@@ -377,7 +371,7 @@ def test_gradient_scaling_changes_nothing() -> None:
 
 
 def test_an_overflow_skips_both_updates_and_leaves_the_confidence_at_1() -> None:
-    trainer = started(make_trainer(nnUNetTrainerDALE))
+    trainer = started(make_trainer(Printed))
     trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     before = weights_of(trainer)
     with overflow(trainer):
@@ -406,7 +400,7 @@ def overflow(trainer: nnUNetTrainer) -> Iterator[None]:
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
 def test_trains_in_mixed_precision_on_cuda(configuration: str, compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("nnUNet_compile", compiled)
-    trainer = make_trainer(nnUNetTrainerDALE, configuration=configuration, epochs=2, iterations=8, device="cuda")
+    trainer = make_trainer(Printed, configuration=configuration, epochs=2, iterations=8, device="cuda")
     check_log(train(trainer), epochs=2)
     assert isinstance(trainer.network, OptimizedModule) == (compiled == "True")
     assert trainer.grad_scaler is not None
@@ -415,7 +409,7 @@ def test_trains_in_mixed_precision_on_cuda(configuration: str, compiled: str, mo
     assert saved["grad_scaler_state"]["scale"] == trainer.grad_scaler.get_scale() > 0
 
 
-class Compiling(nnUNetTrainerDALE):
+class Compiling(Printed):
     """Compiles on the CPU too, where nnU-Net does not."""
 
     def _do_i_compile(self) -> bool:
@@ -425,7 +419,7 @@ class Compiling(nnUNetTrainerDALE):
 def test_a_compiled_network_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.compile with AOT autograd and no code generation, which takes a minute on a CPU."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain = started(make_trainer(nnUNetTrainerDALE))
+    plain = started(make_trainer(Printed))
     compiled = started(make_trainer(Compiling))
     assert isinstance(compiled.network, OptimizedModule)
     assert not isinstance(plain.network, OptimizedModule)
@@ -454,7 +448,7 @@ class Saved:
 )
 def test_nothing_grows_over_iterations(settings: dict[str, Any]) -> None:
     """No graph outlives its iteration, and the tensors alive between iterations stay as many."""
-    trainer = started(make_trainer(nnUNetTrainerDALE, settings={"dale": settings}))
+    trainer = started(make_trainer(Printed, settings={"dale": settings}))
     batch = next_batch(trainer)
     kept: weakref.WeakSet[Saved] = weakref.WeakSet()
 

@@ -25,8 +25,13 @@ from trainer_fixtures import (
     weights_of,
 )
 
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
-from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_edgesOnly, nnUNetTrainerDALE_noAlignment
+from nnunetv2_dale.trainer_variants import (
+    nnUNetTrainerDALE_asPrinted as Printed,
+)
+from nnunetv2_dale.trainer_variants import (
+    nnUNetTrainerDALE_edgesOnly,
+    nnUNetTrainerDALE_noAlignment,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("nnunet"),
@@ -41,7 +46,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_non_finite_intensities_are_named_and_not_trained_on(value: float) -> None:
-    trainer = started(make_trainer(nnUNetTrainerDALE))
+    trainer = started(make_trainer(Printed))
     before, batch = weights_of(trainer), next_batch(trainer)
     batch["keys"] = ["case_that_is_fine", "case_with_a_hole"]
     batch["data"][1, 0, 5, 7] = value
@@ -78,13 +83,13 @@ BATCHES = [
     pytest.param("RegionsIgnore", everywhere(-1), id="regions-only-ignored"),
     pytest.param("RegionsIgnore", torch.zeros_like, id="regions-ignore-background"),
 ]
-TRAINERS = [nnUNetTrainerDALE, nnUNetTrainerDALE_edgesOnly]  # edges alone are a constant map here: nothing is fuzzy
+TRAINERS = [Printed, nnUNetTrainerDALE_edgesOnly]  # edges alone are a constant map here: nothing is fuzzy
 
 
 @pytest.mark.parametrize("trainer_class", TRAINERS)
 @pytest.mark.parametrize(("kind", "value"), BATCHES)
 def test_poor_batches_train_on(
-    kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainerDALE]
+    kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainer]
 ) -> None:
     """Finite numbers and weights, before and after real batches."""
     trainer = started(make_trainer(trainer_class, kind))
@@ -99,7 +104,7 @@ def test_poor_batches_train_on(
 
 @pytest.mark.parametrize("intensity", [0.0, 3.5])
 def test_constant_images_train_on(intensity: float) -> None:
-    trainer = started(make_trainer(nnUNetTrainerDALE))
+    trainer = started(make_trainer(Printed))
     for seed in range(3):
         batch = next_batch(trainer, seed)
         batch["data"].fill_(intensity)
@@ -134,7 +139,7 @@ class HeadlessDecoder(nn.Module):
         return [logits, logits[:, :, ::2, ::2]]
 
 
-class Headless(nnUNetTrainerDALE):
+class Headless(Printed):
     @staticmethod
     def build_network_architecture(  # nnU-Net's signature
         plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
@@ -162,12 +167,12 @@ def test_a_network_without_a_head_trains_without_alignment() -> None:
 def test_a_configuration_that_does_not_exist_lists_those_that_do() -> None:
     told = r"configuration '3d_midres' is not in the plans 'nnUNetPlans', which have 2d, 3d_fullres, 3d_lowres, 3d_c"
     with pytest.raises(RuntimeError, match=told):
-        make_trainer(nnUNetTrainerDALE, configuration="3d_midres")
+        make_trainer(Printed, configuration="3d_midres")
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["no folder", "empty folder"])
 def test_a_dataset_not_preprocessed_says_how_to(empty: bool) -> None:
-    trainer = make_trainer(nnUNetTrainerDALE, "Regions", "3d_fullres")
+    trainer = make_trainer(Printed, "Regions", "3d_fullres")
     folder = Path(trainer.preprocessed_dataset_folder)
     if empty:
         folder.mkdir()
@@ -180,7 +185,7 @@ def test_a_dataset_not_preprocessed_says_how_to(empty: bool) -> None:
 
 
 def test_a_cascade_without_its_first_stage_says_so_before_it_trains() -> None:
-    cascade = make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres")
+    cascade = make_trainer(Printed, configuration="3d_cascade_fullres")
     predicted = Path(cascade.folder_with_segs_from_previous_stage)
     with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 5 of the cases, first phantom_000; "):
         cascade.run_training()
@@ -188,7 +193,7 @@ def test_a_cascade_without_its_first_stage_says_so_before_it_trains() -> None:
     for case in (0, 1, 2, 4):
         (predicted / f"phantom_00{case}.b2nd").touch()
     with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 1 of the cases, first phantom_003; "):
-        make_trainer(nnUNetTrainerDALE, configuration="3d_cascade_fullres").run_training()
+        make_trainer(Printed, configuration="3d_cascade_fullres").run_training()
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ def _of_another_fold(file: Path, _: Path) -> None:
     [
         (_truncate, "is damaged or no nnU-Net checkpoint"),
         (_replace_by_text, "is damaged or no nnU-Net checkpoint"),
-        (_replace_by_plain_nnunets, "trainer nnUNetTrainer, expected nnUNetTrainerDALE"),
+        (_replace_by_plain_nnunets, "trainer nnUNetTrainer, expected Printed"),
         (_of_another_fold, "fold 3, expected 0"),
     ],
     ids=["truncated", "text", "plain nnU-Net", "another fold"],
@@ -231,21 +236,21 @@ def _of_another_fold(file: Path, _: Path) -> None:
 def test_a_bad_checkpoint_is_refused_before_anything_is_overwritten(
     change: Callable[[Path, Path], None], told: str
 ) -> None:
-    plain, finished = make_trainer(nnUNetTrainer), make_trainer(nnUNetTrainerDALE)
+    plain, finished = make_trainer(nnUNetTrainer), make_trainer(Printed)
     for trainer in (plain, finished):
         started(trainer).on_train_end()
     file, results = Path(finished.output_folder, "checkpoint_final.pth"), Path(finished.output_folder_base)
     change(file, Path(plain.output_folder, "checkpoint_final.pth"))
     before = checksums(results)
-    resumed = make_trainer(nnUNetTrainerDALE, resume=True)
+    resumed = make_trainer(Printed, resume=True)
     with pytest.raises(RuntimeError, match=rf"{re.escape(str(file))} .*{told}.*nothing was changed"):
         maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     assert checksums(results) == before
 
 
 def test_the_checkpoint_of_another_architecture_is_refused() -> None:
-    started(make_trainer(nnUNetTrainerDALE)).on_train_end()
-    other = make_trainer(nnUNetTrainerDALE, settings={"architecture": architecture(2, residual=True)}, resume=True)
+    started(make_trainer(Printed)).on_train_end()
+    other = make_trainer(Printed, settings={"architecture": architecture(2, residual=True)}, resume=True)
     before = checksums(Path(other.output_folder_base))
     with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
         maybe_load_checkpoint(other, continue_training=True, validation_only=False)
@@ -253,7 +258,7 @@ def test_the_checkpoint_of_another_architecture_is_refused() -> None:
 
 
 def test_a_full_disk_keeps_the_checkpoint_before_which_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = make_trainer(nnUNetTrainerDALE, epochs=3)
+    trainer = make_trainer(Printed, epochs=3)
     trainer.save_every = 1
     save, written = torch.save, []
 
@@ -270,7 +275,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_which_is_resumed(monkeypatch: p
         full_disk.setattr(torch, "save", save_until_full)
         with pytest.raises(RuntimeError, match=told):
             trainer.run_training()
-    resumed = make_trainer(nnUNetTrainerDALE, epochs=3, resume=True)
+    resumed = make_trainer(Printed, epochs=3, resume=True)
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     assert resumed.current_epoch == 1
     log = train(resumed)

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args, get_type_hints
 from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
 Updates = Literal["both_views", "one_view", "whole_batch"]
-ConfidenceSource = Literal["hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement"]
+ConfidenceSource = Literal["hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement", "gated"]
 ConfidenceScope = Literal["fuzzy", "everywhere"]
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
@@ -29,7 +29,7 @@ def _choice(default: str, choices: object, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class DaleConfig:
-    """The settings of DALE; the defaults are the paper's where it states them.
+    """The settings of DALE; the defaults are the paper's where it states them. `RECOMMENDED` are the trainer's.
 
     Raises:
         ValueError: a field of the wrong type or out of its range.
@@ -163,3 +163,14 @@ def _checked(spec: Field[Any], kind: type, value: object) -> object:
     if not spec.metadata["low"] <= value <= spec.metadata["high"]:
         raise ValueError(f"{spec.name} must be in {_range_of(spec)}, got {value!r}")
     return cast(object, kind(value))
+
+
+# What nnUNetTrainerDALE uses: the settings that came out best in the accuracy study (docs/evidence.md).
+RECOMMENDED = DaleConfig(
+    updates="whole_batch",
+    confidence_source="displacement",
+    confidence_start=0.3,
+    likelihood_threshold=1.0,
+    likelihood_exponent=2.0,
+    alignment_weight=0.0,
+)

@@ -39,12 +39,19 @@ class LikelihoodConfidence:
         config, regions = self._config, self._loss.regions
         probabilities = class_probabilities(outputs if isinstance(outputs, Tensor) else outputs[0], regions)
         labels = self._loss.labels(target)
-        if config.confidence_source != "displacement":
-            probability = label_probability(probabilities, labels, regions)
-            return likelihood_weights(probability, config.likelihood_threshold, config.likelihood_exponent)
+        weights = likelihood_weights(
+            label_probability(probabilities, labels, regions), config.likelihood_threshold, config.likelihood_exponent
+        )
+        if config.confidence_source in ("likelihood", "hypergradient_and_likelihood"):
+            return weights
         if cases is None:
-            raise ValueError('confidence_source "displacement" expects the name of each sample\'s case, got none')
+            raise ValueError(
+                f'confidence_source "{config.confidence_source}" expects the name of each sample\'s case, got none'
+            )
         self.displacement.observe(cases, probabilities, labels, self._loss.valid(target), regions)
+        if config.confidence_source == "gated":
+            beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
+            return 1 - beyond.clamp(0, 1) * (1 - weights)
         distrust = self.displacement.distrust(cases, config.displacement_tolerance, regions)
         return displacement_weights(
             probabilities, labels, distrust, config.likelihood_threshold, config.likelihood_exponent, regions

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.collate_outputs import collate_outputs
-from torch import Tensor, autocast, distributed, nn
+from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_dale.alternating_step import AlternatingStep, StepRecord
+from nnunetv2_dale.alternating_step import AlternatingStep
 from nnunetv2_dale.checkpoint_files import check_resumable, replaced_when_complete
-from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.config import RECOMMENDED
+from nnunetv2_dale.displacement_file import read_displacements, write_displacements
 from nnunetv2_dale.feature_alignment import segmentation_head
 from nnunetv2_dale.masked_loss import MaskedLoss
 from nnunetv2_dale.single_update_step import SingleUpdateStep
 from nnunetv2_dale.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
-
-SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
+from nnunetv2_dale.training_log import SCALARS, numbers_of, numbers_of_epoch
 
 
 class nnUNetTrainerDALE(nnUNetTrainer):
     """Trains with DALE (*Minding Fuzzy Regions*, CVPR 2025); everything else is nnU-Net's.
 
-    Settings are `dale`, overridable by a `"dale": {...}` object in the plans' configuration.
+    The settings, `dale`, are those that did best in the accuracy study (the paper's: `nnUNetTrainerDALE_asPrinted`); a
+    `"dale": {...}` object in the plans' configuration overrides them.
     """
 
-    dale = DaleConfig()
+    dale = RECOMMENDED
 
     def __init__(
         self,
@@ -96,6 +96,9 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             generator=torch.Generator(self.device),
             compiled=isinstance(self._unwrapped_network(), OptimizedModule),
         )
+        if self.current_epoch > 0 and self.alternating_step.likelihood is not None:
+            remembered = read_displacements(Path(self.output_folder))
+            self.alternating_step.likelihood.displacement.restore(remembered or {}, self.device)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -119,24 +122,16 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         self.alternating_step.trust_all = progress < self.dale.confidence_start
         self._iteration += 1
         record = self.alternating_step(images, targets, batch.get("keys"))
-        scalars = torch.stack([getattr(record, name).float() for name in SCALARS])
-        values = torch.cat([scalars, record.confidence_histogram]).cpu().numpy()  # the one wait for the device
+        values = numbers_of(record).cpu().numpy()  # the one wait for the device
         # nnU-Net's training loss: the mean of what the two updates minimised, on the scale of its validation loss
         return {"loss": (values[0] + values[1]) / 2, "dale": values}
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        values = collate_outputs(train_outputs)["dale"].mean(axis=0)
-        if self.is_ddp:
-            gathered: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(gathered, values)
-            values = np.mean(gathered, axis=0)
-        record = dict(zip(SCALARS, values.tolist(), strict=False))
-        record["non_finite"] = round(record["non_finite"] * len(train_outputs), 3)  # a count of iterations, not a mean
-        for name, value in record.items():
+        numbers, histogram = numbers_of_epoch(train_outputs, self.is_ddp)
+        for name, value in numbers.items():
             self.logger.log(f"dale_{name}", value, self.current_epoch)
-        self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in record.items()}))
-        histogram = [round(part, 3) for part in values[len(SCALARS) :].tolist()]
+        self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in numbers.items()}))
         self.print_to_log_file("DALE confidence histogram", histogram)
 
     def save_checkpoint(self, filename: str) -> None:
@@ -144,6 +139,9 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             return
         with replaced_when_complete(filename) as unfinished:
             super().save_checkpoint(unfinished)
+        likelihood = None if self.alternating_step is None else self.alternating_step.likelihood
+        if likelihood is not None and not self.disable_checkpointing and (state := likelihood.displacement.state()):
+            write_displacements(Path(self.output_folder), state)
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         if not self.was_initialized:

@@ -117,3 +117,15 @@ def test_weights_of_regions_take_the_least_trusted():
     probabilities = torch.tensor([[[0.6, 0.6], [0.2, 0.9]]])
     found = displacement_weights(probabilities, regions, torch.tensor([[1.0, 1.0]]), 1.0, regions=True)
     assert_close(found, torch.tensor([[[0.2, 1.0]]]))
+
+
+def test_the_spread_of_cases_by_hand():
+    """Squares of 6 and of 4 against one of 4: half the way between the percentiles 10 and 90 of (0, 1)."""
+    memory = _observed([_square(3, 9), _square(4, 8)], [_square(4, 8)] * 2)
+    assert_close(memory.spread(), torch.tensor(0.4))
+    assert_close(_observed([_square(4, 8)] * 2, [_square(4, 8)] * 2).spread(), torch.tensor(0.0))
+
+
+def test_a_case_without_any_object_has_no_spread():
+    nothing = torch.zeros(1, 12, 12, dtype=torch.int16)
+    assert _observed([nothing], [nothing]).spread() == 0

@@ -19,6 +19,7 @@ import nnunetv2_dale
 from nnunetv2_dale import trainer_variants
 from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_asPrinted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -63,10 +64,11 @@ def test_flags_in_commands_of_ours_are_theirs(page):
 
 def test_settings_table_is_that_of_the_code():
     for spec in fields(DaleConfig):
-        row = re.search(rf"^\| `{spec.name}` \| `(.+?)` \| (.+?) \| (.+) \|$", README, flags=re.M)
+        row = re.search(rf"^\| `{spec.name}` \| `(.+?)` \| `(.+?)` \| (.+?) \| (.+) \|$", README, flags=re.M)
         assert row, spec.name
         assert ast.literal_eval(row[1]) == getattr(nnUNetTrainerDALE.dale, spec.name)
-        assert row[3] == spec.metadata["meaning"]
+        assert ast.literal_eval(row[2]) == getattr(nnUNetTrainerDALE_asPrinted.dale, spec.name)
+        assert row[4] == spec.metadata["meaning"]
 
 
 def test_every_trainer_is_listed():

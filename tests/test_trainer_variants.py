@@ -20,7 +20,8 @@ from trainer_fixtures import (
 
 from nnunetv2_dale import trainer_variants
 from nnunetv2_dale.config import DaleConfig
-from nnunetv2_dale.trainer import SCALARS, nnUNetTrainerDALE
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.training_log import SCALARS
 
 pytestmark = pytest.mark.usefixtures("nnunet")
 

@@ -1,0 +1,169 @@
+"""nnUNetTrainerDALE with its own settings trains whatever nnU-Net trains, remembers its cases and resumes with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor
+from trainer_fixtures import (
+    architecture,
+    log_of,
+    make_trainer,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+    train,
+    weights_of,
+)
+
+from nnunetv2_dale.config import RECOMMENDED
+from nnunetv2_dale.displacement_file import FILE
+from nnunetv2_dale.single_update_step import SingleUpdateStep
+from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.training_log import SCALARS
+
+pytestmark = [
+    pytest.mark.usefixtures("nnunet"),
+    # nnU-Net's pseudo Dice of a class that neither the few validation patches nor the prediction have
+    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
+]
+
+
+def test_its_settings_are_the_recommended_ones() -> None:
+    assert nnUNetTrainerDALE.dale == RECOMMENDED
+    trainer = started(make_trainer(nnUNetTrainerDALE))
+    assert isinstance(trainer.alternating_step, SingleUpdateStep)
+
+
+@pytest.mark.parametrize(
+    ("kind", "configuration", "settings"),
+    [
+        ("Labels", "2d", {}),
+        ("Labels", "3d_fullres", {}),
+        ("Regions", "2d", {}),
+        ("Ignore", "2d", {}),
+        ("RegionsIgnore", "2d", {}),
+        ("Labels", "2d", {"architecture": architecture(2, residual=True)}),
+        ("Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}),
+        ("Labels", "2d", {"dale": {"alignment_weight": 0.05, "confidence_scope": "fuzzy"}}),
+        ("Labels", "2d", {"dale": {"updates": "one_view", "view": "masked_loss"}}),
+        ("Labels", "2d", {"dale": {"confidence_source": "gated"}}),
+        ("Labels", "2d", {"dale": {"updates": "both_views", "confidence_source": "hypergradient_and_likelihood"}}),
+    ],
+)
+def test_trains(kind: str, configuration: str, settings: dict[str, Any]) -> None:
+    trainer = make_trainer(nnUNetTrainerDALE, kind, configuration, settings=settings, epochs=2, iterations=4)
+    trainer.initialize()
+    before = weights_of(trainer)
+    log = train(trainer)
+    assert all(len(log[f"dale_{name}"]) == 2 and np.isfinite(log[f"dale_{name}"]).all() for name in SCALARS)
+    assert all(np.isfinite(log["train_losses"]))
+    after = weights_of(trainer)
+    assert all(weight.isfinite().all() for weight in after.values())
+    unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
+    assert all(unused in name for name in after if torch.equal(after[name], before[name]))
+
+
+def test_before_its_start_an_iteration_is_plain_nnunets() -> None:
+    """Same weights after two iterations, up to the order of sums."""
+    weights = []
+    for kind in (nnUNetTrainer, nnUNetTrainerDALE):
+        torch.manual_seed(0)
+        trainer = started(make_trainer(kind, epochs=10))
+        for seed in range(2):
+            trainer.train_step(next_batch(trainer, seed))
+        weights.append(weights_of(trainer))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, atol=2e-5, rtol=1e-4)
+
+
+def test_omega_acts_from_its_start_on() -> None:
+    """Three of ten epochs, and within them by the iteration."""
+    trainer = started(make_trainer(nnUNetTrainerDALE, epochs=2, iterations=10))
+    trainer.on_train_epoch_start()
+    assert trainer.alternating_step is not None
+    held_back = []
+    for seed in range(10):
+        trainer.train_step(next_batch(trainer, seed))
+        held_back.append(trainer.alternating_step.trust_all)
+    assert held_back == [True] * 6 + [False] * 4
+
+
+class SeededEpochs(nnUNetTrainerDALE):
+    """Draws the same batches in the same epoch, so that trainings can be compared."""
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        np.random.seed(self.current_epoch)
+        torch.manual_seed(self.current_epoch)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in what it remembers of the cases, without which ω would differ."""
+    everything = {"dale": {"confidence_start": 0.0, "displacement_tolerance": 0.0}}
+    torch.manual_seed(0)
+    whole = make_trainer(SeededEpochs, epochs=3, settings=everything)
+    train(whole)
+    remembered = json.loads(Path(whole.output_folder, FILE).read_text())["cases"]
+
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
+    torch.manual_seed(0)
+    first = make_trainer(SeededEpochs, epochs=3, settings=everything)
+    first.save_every = 1
+    ended = first.on_epoch_end
+
+    def die_after_two() -> None:
+        ended()
+        if first.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    first.on_epoch_end = die_after_two
+    with pytest.raises(KeyboardInterrupt):
+        first.run_training()
+    resumed = make_trainer(SeededEpochs, epochs=3, settings=everything, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    train(resumed)
+
+    expected = weights_of(whole)
+    for name, weight in weights_of(resumed).items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-5)
+    again = json.loads(Path(resumed.output_folder, FILE).read_text())["cases"]
+    assert set(again) == set(remembered)
+    for case, sums in remembered.items():
+        np.testing.assert_allclose(again[case]["excess"], sums["excess"], rtol=1e-3, atol=1e-3)
+    assert log_of(resumed)["dale_confidence_std"][-1] > 0
+
+
+def test_without_checkpoints_there_is_no_file() -> None:
+    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer.disable_checkpointing = True
+    train(trainer)
+    assert not Path(trainer.output_folder, FILE).exists()
+
+
+def test_a_lost_file_is_learned_again() -> None:
+    train(make_trainer(nnUNetTrainerDALE, epochs=1))
+    trainer = make_trainer(nnUNetTrainerDALE, epochs=2, resume=True)
+    file = Path(trainer.output_folder, FILE)
+    file.unlink()
+    file.with_name("checkpoint_final.pth").rename(file.with_name("checkpoint_latest.pth"))
+    maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+    train(trainer)
+    assert file.exists()
+
+
+def test_the_images_are_seen_whole_and_once() -> None:
+    trainer = started(make_trainer(nnUNetTrainerDALE))
+    seen: list[Tensor] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    batch = next_batch(trainer)
+    trainer.train_step(batch)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], batch["data"])

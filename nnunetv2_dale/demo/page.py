@@ -135,7 +135,7 @@ def _fairness(outcome: Outcome) -> str:
     batches = f"{outcome.scale.epochs} epochs of {outcome.scale.batches_per_epoch}"
     return (
         f"Both trainings had the same data, network, seed, learning rate and number of batches ({batches}), but not "
-        "the same time: DALE updates the network twice per batch and weighs the labels in between. It took "
+        "the same time: DALE looks at how far to trust the labels of each batch before it learns from them. It took "
         f"{duration(dale)} against {duration(plain)}, start and validation included; in equal time plain nnU-Net would "
         "see more batches."
     )

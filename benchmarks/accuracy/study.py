@@ -1,0 +1,169 @@
+"""The accuracy study: one command per table. See docs/evidence.md for what came out.
+
+    python benchmarks/accuracy/study.py prepare --workspace W --source FOLDER     datasets and plans
+    python benchmarks/accuracy/study.py costs --workspace W                       what an iteration of each arm costs
+    python benchmarks/accuracy/study.py run TABLE --workspace W                   the trainings of a table
+    python benchmarks/accuracy/study.py tables                                    all tables, from the stored results
+
+Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
+several commands may work on one table at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+RESULTS = HERE.parent / "results" / "accuracy"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["prepare", "costs", "run", "tables"])
+    parser.add_argument("table", nargs="?", help="of run: a name of study_plan.py")
+    parser.add_argument("--workspace", type=Path, help="folder for datasets and batches (some GB)")
+    parser.add_argument("--source", type=Path, help="of prepare: holds Dataset004_Hippocampus and lidc_nodules")
+    arguments = parser.parse_args()
+    if arguments.what == "tables":
+        from study_tables import all_tables
+
+        print(all_tables(RESULTS))
+        return
+    if arguments.workspace is None:
+        parser.error("--workspace is needed")
+    workspace = arguments.workspace.resolve()
+    os.environ.update(
+        nnUNet_raw=str(workspace / "raw"),
+        nnUNet_preprocessed=str(workspace / "preprocessed"),
+        nnUNet_results=str(workspace / "results"),
+        nnUNet_compile="f",
+        nnUNet_n_proc_DA="0",
+    )
+    if arguments.what == "prepare":
+        from study_data import prepare
+
+        prepare(workspace, arguments.source.resolve())
+    elif arguments.what == "costs":
+        _add_costs(RESULTS / "costs.json", workspace)
+    else:
+        _run_table(arguments.table, workspace)
+
+
+def _run_table(table: str, workspace: Path) -> None:
+    import torch
+    from machine import describe
+    from study_plan import TABLES
+    from study_training import train
+
+    torch.set_num_threads(1)
+    if table not in TABLES:
+        raise SystemExit(f"expected a table of {', '.join(TABLES)}, got {table}")
+    costs = json.loads((RESULTS / "costs.json").read_text())["costs"]
+    for run in TABLES[table]:
+        with _claimed(workspace / "claims" / run.key.replace("/", "_").replace(" ", "_")) as mine:
+            file = RESULTS / f"{table}.jsonl"
+            if not mine or run.key in _done(file):
+                continue
+            dimension = "3d" if run.configuration.startswith("3d") else "2d"
+            result = train(run, workspace, costs[dimension][run.arm])
+            result["command"] = f"python benchmarks/accuracy/study.py run {table}"
+            result["machine"] = describe(torch.device("cpu"), 1)
+            with file.open("a") as lines:
+                fcntl.flock(lines, fcntl.LOCK_EX)
+                lines.write(json.dumps(result) + "\n")
+            print(table, run.key, result["iterations"], result["curve"][-1], flush=True)
+
+
+def _done(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    return {"/".join(map(str, json.loads(line)["run"].values())) for line in file.read_text().splitlines()}
+
+
+class _claimed:
+    """Whether this process is the one that makes a run; another's lock ends with that process."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = file.open("w")
+
+    def __enter__(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.close()
+
+
+def _add_costs(file: Path, workspace: Path) -> None:
+    """Processor time of each arm's train_step over plain nnU-Net's: medians of interleaved repetitions.
+
+    Arms that the file has already are not measured again.
+    """
+    import torch
+    from arms import ARMS
+    from machine import describe
+
+    torch.set_num_threads(1)
+    stored = json.loads(file.read_text()) if file.exists() else {"costs": {"2d": {}, "3d": {}}}
+    stored |= {"command": "python benchmarks/accuracy/study.py costs", "machine": describe(torch.device("cpu"), 1)}
+    for configuration, repetitions in (("2d", 9), ("3d_fullres", 3)):
+        known = stored["costs"][configuration[:2]]
+        seconds: dict[str, list[float]] = {}
+        ready = dict(_ready(workspace, configuration, ["plain", *(name for name in ARMS if name not in known)]))
+        for repetition in range(repetitions + 1):
+            for name, (trainer, batches, version) in ready.items():
+                batch = batches.batch(repetition, version)
+                started = time.thread_time()
+                trainer.train_step(batch)
+                if repetition:  # the first warms up
+                    seconds.setdefault(name, []).append(time.thread_time() - started)
+        plain = statistics.median(seconds["plain"])
+        for name, each in seconds.items():
+            known[name] = round(statistics.median(each) / plain, 3)
+        _write(file, stored)
+
+
+def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator[tuple[str, tuple[Any, Any, str]]]:
+    """A trainer of every arm, in the state in which all its parts are at work."""
+    from arms import ARMS
+    from study_data import HIPPOCAMPUS, folder_of
+    from study_training import Run, make_trainer, stored_batches
+
+    from nnunetv2_dale.trainer import nnUNetTrainerDALE
+
+    version = folder_of(workspace, HIPPOCAMPUS, "biased").name
+    for name in arms:
+        run = Run("hippocampus", "biased", configuration, 0, name, 1)
+        trainer = make_trainer(run, workspace, ARMS[name])
+        trainer.initialize()
+        trainer.on_train_start()
+        trainer.current_epoch = trainer.num_epochs - 1
+        if isinstance(trainer, nnUNetTrainerDALE):
+            trainer.on_train_epoch_start()
+        yield name, (trainer, stored_batches(run, workspace), version)
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.replace(file)
+
+
+if __name__ == "__main__":
+    main()

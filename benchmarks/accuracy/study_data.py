@@ -1,0 +1,126 @@
+"""The study's datasets: which there are, and how they are made with the project's and nnU-Net's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """One task with several versions of its labels; the first is the truth that judges."""
+
+    name: str
+    versions: dict[str, int]  # version → dataset number
+    recipes: dict[str, list[str]]  # version → the command that makes it
+    configurations: tuple[str, ...]
+
+    @property
+    def truth(self) -> str:
+        return next(iter(self.versions))
+
+
+def _noise(number: int, *flags: str) -> list[str]:
+    command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", str(number), "--fraction", "0.45", "--seed", "1"]
+    return [*command, "-np", "2", *flags]
+
+
+HIPPOCAMPUS = StudyData(
+    "hippocampus",
+    {"clean": 4, "biased": 904, "unbiased": 905, "dilated": 908},
+    {
+        "biased": _noise(904, "--kind", "boundary", "--bias", "1", "--dice", "0.80"),
+        "unbiased": _noise(905, "--kind", "boundary", "--bias", "0.5", "--dice", "0.80"),
+        "dilated": _noise(908, "--kind", "dilate", "--amount", "2"),
+    },
+    ("2d", "3d_fullres"),
+)
+LIDC = StudyData(
+    "lidc",
+    {"consensus": 907, "random_reader": 906},
+    {
+        "consensus": [
+            "nnUNetv2_dale_convert",
+            "lidc",
+            "-i",
+            "SOURCE",
+            "-d",
+            "907",
+            "--target",
+            "consensus",
+            "--name",
+            "LIDCconsensus",
+        ],
+        "random_reader": [
+            "nnUNetv2_dale_convert",
+            "lidc",
+            "-i",
+            "SOURCE",
+            "-d",
+            "906",
+            "--target",
+            "random",
+            "--name",
+            "LIDCrandom",
+        ],
+    },
+    ("2d",),
+)
+ALL = {data.name: data for data in (HIPPOCAMPUS, LIDC)}
+PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2", "-c"]
+
+# What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
+SMALL_FEATURES = {"hippocampus": [8, 16, 32, 64], "lidc": [8, 16, 32, 64]}
+SMALL_BATCH = {("hippocampus", "2d"): 12, ("hippocampus", "3d_fullres"): 2, ("lidc", "2d"): 6}
+
+
+def prepare(workspace: Path, source: Path) -> None:
+    """Make all datasets below `workspace`, plans included; what is there already stays.
+
+    Args:
+        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    """
+    folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
+    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
+    environment["nnUNet_results"] = str(workspace / "results")
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    raw = folders["nnUNet_raw"]
+    if not (raw / "Dataset004_Hippocampus").exists():
+        shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
+    for data in ALL.values():
+        for version, number in data.versions.items():
+            if version in data.recipes and not list(raw.glob(f"Dataset{number:03d}_*")):
+                command = [str(source / "lidc_nodules") if word == "SOURCE" else word for word in data.recipes[version]]
+                subprocess.run(command, env=environment, check=True)
+            if not list(folders["nnUNet_preprocessed"].glob(f"Dataset{number:03d}_*/tiny.json")):
+                command = ["nnUNetv2_plan_and_preprocess", "-d", str(number), *PLAN, *data.configurations]
+                subprocess.run(command, env=environment, check=True)
+
+
+def folder_of(workspace: Path, data: StudyData, version: str) -> Path:
+    """The preprocessed dataset of a version of the labels."""
+    number = data.versions[version]
+    found = sorted((workspace / "preprocessed").glob(f"Dataset{number:03d}_*"))
+    if not found:
+        raise FileNotFoundError(f"no preprocessed dataset {number} below {workspace}; run study.py prepare")
+    return found[0]
+
+
+def small_plans(folder: Path, data: StudyData, configuration: str) -> dict[str, object]:
+    """nnU-Net's tiny plans with a smaller network and batch, edited as a user edits plans."""
+    plans = json.loads((folder / "tiny.json").read_text())
+    chosen = plans["configurations"][configuration]
+    network = chosen["architecture"]["arch_kwargs"]
+    features = SMALL_FEATURES[data.name]
+    chosen["batch_size"] = SMALL_BATCH[data.name, configuration]
+    network["n_stages"], network["features_per_stage"] = len(features), features
+    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
+        network[name] = network[name][: len(features)]
+    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(features) - 1]
+    plans["continue_training"] = False
+    return dict(plans)

@@ -1,0 +1,42 @@
+"""Which trainings each table needs. Arms are chosen on folds 0 and 1 and reported on folds 2 to 4."""
+
+from __future__ import annotations
+
+from arms import ARMS
+from study_training import Run
+
+ONE_UPDATE = tuple(name for name in ARMS if name.startswith("whole batch"))
+CHOSEN = "whole batch, displacement"
+ALL_LABELS = ("dilated", "clean", "biased")
+TABLES: dict[str, list[Run]] = {
+    "choose": [
+        Run("hippocampus", labels, "2d", 0, arm, 4000)
+        for arm, versions in {
+            "plain": ALL_LABELS,
+            "whole batch, likelihood": ALL_LABELS,
+            "whole batch, likelihood below 1": ALL_LABELS,
+            "whole batch, gated likelihood": ALL_LABELS,
+            "whole batch, gated likelihood from 10 %": ("dilated", "clean"),
+            "gce": ALL_LABELS,
+            CHOSEN: ALL_LABELS,
+            "whole batch, likelihood where m >= 0.3": ("dilated", "clean"),
+        }.items()
+        for labels in versions
+    ],
+    "screen": [
+        *(Run("hippocampus", "biased", "2d", 0, arm, 2000) for arm in ARMS if arm not in ONE_UPDATE),
+        *(Run("hippocampus", "biased", "2d", 0, arm, 2000) for arm in ONE_UPDATE),
+    ],
+    "confirm": [
+        Run("hippocampus", labels, "2d", fold, arm, 4000)
+        for fold in (2, 3, 4)
+        for labels, arms in {
+            "dilated": ("plain", CHOSEN, "gce"),
+            "clean": ("plain", CHOSEN),
+            "biased": ("plain", CHOSEN, "gce"),
+            "unbiased": ("plain", CHOSEN),
+        }.items()
+        for arm in arms
+    ],
+    "readers": [Run("lidc", "random_reader", "2d", fold, arm, 1200) for fold in (2, 3, 4) for arm in ("plain", CHOSEN)],
+}

@@ -1,0 +1,172 @@
+"""The study's tables as Markdown, from the stored results alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.report.paired_statistics import paired_statistics
+
+Result = dict[str, Any]
+Floats = NDArray[np.float64]
+TITLES = {
+    "screen": "One fold, one seed, every arm (fold 0)",
+    "choose": "The candidates on folds 0 and 1",
+    "confirm": "Hippocampus, 2d, folds 2 to 4",
+    "converged": "Hippocampus, 2d, four times as long",
+    "volumes": "Hippocampus, 3d_fullres",
+    "readers": "LIDC: one random reader for training, judged on the consensus",
+}
+
+
+def read(folder: Path, table: str) -> list[Result]:
+    """The runs of a table, in the order they were made; none without a file."""
+    file = folder / f"{table}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def all_tables(folder: Path) -> str:
+    """Every table there are results for."""
+    parts = []
+    for table, title in TITLES.items():
+        results = read(folder, table)
+        if results:
+            parts += [f"### {title}", "", comparison(results), ""]
+            found = confidence(results)
+            parts += [found, ""] if found else []
+    return "\n".join(parts).strip() + "\n"
+
+
+def comparison(results: Sequence[Result]) -> str:
+    """Per labels trained on and arm: means over all held-out cases, and the paired difference from plain nnU-Net."""
+    header = (
+        "labels | arm | cost | batches | folds × seeds | Dice | difference (95 % interval) | HD95 | Dice, fuzzy region "
+        "| HD95, fuzzy region | Dice, smallest third"
+    )
+    rows = []
+    for labels in _unique(each["run"]["labels"] for each in results):
+        of_labels = [each for each in results if each["run"]["labels"] == labels]
+        for budget in sorted({each["run"]["budget"] for each in of_labels}):
+            runs = [each for each in of_labels if each["run"]["budget"] == budget]
+            plain = [each for each in runs if each["run"]["arm"] == "plain"]
+            for arm in _unique(each["run"]["arm"] for each in runs):
+                rows.append(_row(labels, arm, [each for each in runs if each["run"]["arm"] == arm], plain))
+    return _markdown(header, rows)
+
+
+def _row(labels: str, arm: str, runs: Sequence[Result], plain: Sequence[Result]) -> list[str]:
+    return [
+        labels,
+        arm,
+        f"{runs[0]['cost']:.2f}",
+        str(runs[0]["iterations"]),
+        str(len(runs)),
+        _percent(case_values(runs, "dice")),
+        "" if arm == "plain" else difference(plain, runs),
+        _number(case_values(runs, "hd95")),
+        _percent(case_values(runs, "dice_fuzzy")),
+        _number(case_values(runs, "hd95_fuzzy")),
+        _percent(_of_smallest_third(runs)),
+    ]
+
+
+def difference(plain: Sequence[Result], runs: Sequence[Result]) -> str:
+    """Dice points, arm − plain, over the cases of the folds and seeds that both have; cases are resampled."""
+    pairs = paired_dice(plain, runs)
+    if not pairs:
+        return "–"
+    before, after = (np.array([pair[side] for pair in pairs.values()]) * 100 for side in (0, 1))
+    found = paired_statistics(before, after, same_within=1.0)
+    interval = "" if found.ci95 is None else f" ({found.ci95[0]:+.2f} to {found.ci95[1]:+.2f})"
+    return f"{found.difference:+.2f}{interval}"
+
+
+def paired_dice(plain: Sequence[Result], runs: Sequence[Result]) -> dict[str, tuple[float, float]]:
+    """Case → (plain, arm), each the mean over seeds."""
+    values: list[dict[str, list[float]]] = [{}, {}]
+    shared = {_place(each) for each in plain} & {_place(each) for each in runs}
+    for found, group in zip(values, (plain, runs), strict=True):
+        for each in group:
+            if _place(each) in shared:
+                for case, dice in _per_case(each, "dice").items():
+                    found.setdefault(case, []).append(dice)
+    before, after = values
+    return {case: (float(np.mean(before[case])), float(np.mean(after[case]))) for case in before if case in after}
+
+
+def case_values(runs: Sequence[Result], measure: str) -> Floats:
+    """(cases,) means over classes, of all runs together."""
+    return np.array([value for run in runs for value in _per_case(run, measure).values()])
+
+
+def _of_smallest_third(runs: Sequence[Result]) -> Floats:
+    """Dice of the third of all objects (a class of a case) with the fewest voxels, class by class."""
+    chosen: list[float] = []
+    for value in _unique(key for run in runs for classes in run["cases"].values() for key in classes):
+        objects = [
+            (classes[value]["voxels"], classes[value]["dice"])
+            for run in runs
+            for classes in run["cases"].values()
+            if value in classes and classes[value]["voxels"] > 0 and classes[value]["dice"] is not None
+        ]
+        objects.sort(key=lambda each: each[0])
+        chosen += [dice for _, dice in objects[: max(1, len(objects) // 3)]]
+    return np.array(chosen)
+
+
+def confidence(results: Sequence[Result]) -> str:
+    """AUROC of 1 − p[label] and 1 − ω for the changed voxels near a contour, at a quarter, half, … of the training."""
+    rows = []
+    for labels in _unique(each["run"]["labels"] for each in results):
+        for arm in _unique(each["run"]["arm"] for each in results if each["confidence"]):
+            runs = [
+                each
+                for each in results
+                if each["run"]["labels"] == labels and each["run"]["arm"] == arm and each["confidence"]
+            ]
+            for score, name in (("one_minus_p", "1 − p"), ("one_minus_omega", "1 − ω")):
+                points = [[point[score] for point in run["confidence"] if score in point] for run in runs]
+                if runs and points[0]:
+                    cells = []
+                    for measure in ("auroc_band", "ap_band"):
+                        at = np.mean([[point[measure] for point in run] for run in points], axis=0)
+                        cells.append(" ".join(f"{value:.2f}" for value in at))
+                    rows.append([labels, arm, name, *cells])
+    return _markdown("labels | arm | score | AUROC over time | average precision over time", rows) if rows else ""
+
+
+def _per_case(run: Result, measure: str) -> dict[str, float]:
+    found = {}
+    for case, classes in run["cases"].items():
+        values = [each[measure] for each in classes.values() if each.get(measure) is not None]
+        if values:
+            found[case] = float(np.mean(values))
+    return found
+
+
+def _place(result: Result) -> tuple[int, int]:
+    return result["run"]["fold"], result["run"]["seed"]
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _percent(values: Floats) -> str:
+    return f"{100 * values.mean():.2f}" if len(values) else "–"
+
+
+def _number(values: Floats) -> str:
+    return f"{values.mean():.2f}" if len(values) else "–"
+
+
+def _markdown(header: str, rows: Sequence[Sequence[str]]) -> str:
+    titles = [title.strip() for title in header.split("|")]
+    rule = ["---" if title in ("labels", "arm", "score") else "---:" for title in titles]
+    lines = [titles, rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

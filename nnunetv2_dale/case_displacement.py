@@ -60,7 +60,7 @@ class CaseDisplacement:
         rows = self._rows_of(cases, predicted)
         assert self._excess is not None
         assert self._contour is not None
-        visited = torch.unique(torch.tensor([self._rows[case] for case in cases])).to(predicted.device)
+        visited = self._index(list(dict.fromkeys(cases)), predicted.device)
         for moving, shown in ((self._excess, given - predicted), (self._contour, contour)):
             moving[visited] *= self.memory
             moving.index_add_(0, rows, shown)
@@ -83,7 +83,7 @@ class CaseDisplacement:
         beyond = beyond.nan_to_num(0.0)
         if not regions:
             beyond[:, 0] = 0
-        return beyond[torch.tensor([self._rows[case] for case in cases]).to(beyond.device)]
+        return beyond[self._index(cases, beyond.device)]
 
     @torch.no_grad()
     def spread(self, regions: bool = False) -> Tensor:
@@ -126,7 +126,10 @@ class CaseDisplacement:
         if new > 0:
             rows = like.new_zeros(new, like.shape[1])
             self._excess, self._contour = torch.cat([self._excess, rows]), torch.cat([self._contour, rows])
-        return torch.tensor([self._rows[case] for case in cases]).to(like.device)
+        return self._index(cases, like.device)
+
+    def _index(self, cases: Sequence[str], device: torch.device) -> Tensor:
+        return torch.tensor([self._rows[case] for case in cases]).to(device, non_blocking=True)
 
 
 @torch.no_grad()

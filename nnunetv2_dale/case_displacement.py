@@ -6,8 +6,9 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
     δ_k = Σ (y_k − p_k) / (edge voxels of class k),
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
-negative where it is smaller. Its moving average over visits is compared with the median of all cases: a case that
-differs by more than a tolerance is one whose unlikely labels deserve no trust; the other cases keep ω = 1.
+negative where it is smaller; a moving average over the visits of the case. Where readers agree, δ is about the same for
+all cases; where it spreads, labels contradict each other, and an unlikely one deserves less trust ("gated"). Or only
+the cases far from the median are distrusted, in the class and on the side where they differ ("displacement").
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class DaleConfig:
     confidence_source: ConfidenceSource = _choice(
         "hypergradient",
         ConfidenceSource,
-        "Eqs. 8-11; the label's probability under the network; both; or that probability in cases of displaced contour",
+        "Eqs. 8-11; the label's probability under the network; both; that probability in cases of displaced contour "
+        "only; or as far as the contours of all cases differ",
     )
     confidence_start: float = _number(0.0, 0.0, 1.0, "part of the training before omega leaves 1; 0 as printed")
     confidence_scope: ConfidenceScope = _choice(
@@ -64,7 +65,7 @@ class DaleConfig:
     likelihood_threshold: float = _number(0.5, 1e-6, 1.0, "probability of the label from which omega is 1")
     likelihood_exponent: float = _number(1.0, 0.01, 100.0, "how fast omega falls below that probability")
     displacement_tolerance: float = _number(
-        0.25, 0.0, 1000.0, "voxels a case's contour may differ from the median case's; trust ends at twice that"
+        0.4, 0.0, 1000.0, "voxels of contour by which cases may differ before trust falls; at twice that it has fallen"
     )
     displacement_memory: float = _number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")
 
@@ -166,11 +167,4 @@ def _checked(spec: Field[Any], kind: type, value: object) -> object:
 
 
 # What nnUNetTrainerDALE uses: the settings that came out best in the accuracy study (docs/evidence.md).
-RECOMMENDED = DaleConfig(
-    updates="whole_batch",
-    confidence_source="displacement",
-    confidence_start=0.3,
-    likelihood_threshold=1.0,
-    likelihood_exponent=2.0,
-    alignment_weight=0.0,
-)
+RECOMMENDED = DaleConfig(updates="whole_batch", confidence_source="gated", confidence_start=0.3, alignment_weight=0.0)

@@ -54,7 +54,7 @@ def test_its_settings_are_the_recommended_ones() -> None:
         ("Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}),
         ("Labels", "2d", {"dale": {"alignment_weight": 0.05, "confidence_scope": "fuzzy"}}),
         ("Labels", "2d", {"dale": {"updates": "one_view", "view": "masked_loss"}}),
-        ("Labels", "2d", {"dale": {"confidence_source": "gated"}}),
+        ("Labels", "2d", {"dale": {"confidence_source": "displacement"}}),
         ("Labels", "2d", {"dale": {"updates": "both_views", "confidence_source": "hypergradient_and_likelihood"}}),
     ],
 )

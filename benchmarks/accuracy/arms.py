@@ -65,11 +65,23 @@ ARMS = {
         **_LIKELY, confidence_scope="fuzzy", fuzzy_threshold=0.3, patch_size=8
     ),
     "whole batch, likelihood and L_W": _dale(**{**_LIKELY, "alignment_weight": 0.05}, alignment_warmup=10),
-    "whole batch, gated likelihood": _dale(**_WHOLE, confidence_source="gated"),
+    "whole batch, gated likelihood": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.25),
     "whole batch, gated likelihood from 10 %": _dale(
-        **{**_WHOLE, "confidence_source": "gated", "confidence_start": 0.1}
+        **{**_WHOLE, "confidence_source": "gated", "confidence_start": 0.1, "displacement_tolerance": 0.25}
     ),
     "whole batch, displacement": _dale(
-        **_WHOLE, confidence_source="displacement", likelihood_threshold=1.0, likelihood_exponent=2.0
+        **_WHOLE,
+        confidence_source="displacement",
+        likelihood_threshold=1.0,
+        likelihood_exponent=2.0,
+        displacement_tolerance=0.25,
     ),
+    "whole batch, displacement beyond 0.5": _dale(
+        **_WHOLE,
+        confidence_source="displacement",
+        likelihood_threshold=1.0,
+        likelihood_exponent=2.0,
+        displacement_tolerance=0.5,
+    ),
+    "whole batch, likelihood gated beyond 0.4": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4),
 }

@@ -6,19 +6,21 @@ from arms import ARMS
 from study_training import Run
 
 ONE_UPDATE = tuple(name for name in ARMS if name.startswith("whole batch"))
-CHOSEN = "whole batch, displacement"
-ALL_LABELS = ("dilated", "clean", "biased")
+CHOSEN = "whole batch, likelihood gated beyond 0.4"
+EVERY_LABELS = ("dilated", "clean", "biased", "unbiased")
+ALL_LABELS = ("biased", "dilated", "clean")
 TABLES: dict[str, list[Run]] = {
     "choose": [
         Run("hippocampus", labels, "2d", 0, arm, 4000)
         for arm, versions in {
             "plain": ALL_LABELS,
+            "whole batch, displacement beyond 0.5": ALL_LABELS,
+            "whole batch, displacement": ALL_LABELS,
             "whole batch, likelihood": ALL_LABELS,
             "whole batch, likelihood below 1": ALL_LABELS,
             "whole batch, gated likelihood": ALL_LABELS,
             "whole batch, gated likelihood from 10 %": ("dilated", "clean"),
             "gce": ALL_LABELS,
-            CHOSEN: ALL_LABELS,
             "whole batch, likelihood where m >= 0.3": ("dilated", "clean"),
         }.items()
         for labels in versions
@@ -30,13 +32,13 @@ TABLES: dict[str, list[Run]] = {
     "confirm": [
         Run("hippocampus", labels, "2d", fold, arm, 4000)
         for fold in (2, 3, 4)
-        for labels, arms in {
-            "dilated": ("plain", CHOSEN, "gce"),
-            "clean": ("plain", CHOSEN),
-            "biased": ("plain", CHOSEN, "gce"),
-            "unbiased": ("plain", CHOSEN),
+        for arm, versions in {
+            CHOSEN: EVERY_LABELS,
+            "plain": EVERY_LABELS,
+            "gce": ("dilated", "biased") if fold == 2 else ("dilated",),
+            "whole batch, displacement": EVERY_LABELS if fold == 2 else (),
         }.items()
-        for arm in arms
+        for labels in versions
     ],
     "readers": [Run("lidc", "random_reader", "2d", fold, arm, 1200) for fold in (2, 3, 4) for arm in ("plain", CHOSEN)],
 }

@@ -97,8 +97,7 @@ class CaseDisplacement:
         shown = self._contour > 0
         displacement = torch.where(shown, self._excess / self._contour.clamp_min(1), math.nan)
         displacement = displacement if regions else displacement[:, 1:]
-        levels = torch.tensor([0.1, 0.9], dtype=displacement.dtype, device=displacement.device)
-        low, high = displacement.nanquantile(levels, dim=0)
+        low, high = (displacement.nanquantile(level, dim=0) for level in (0.1, 0.9))
         spread: Tensor = ((high - low) / 2).nanmean().nan_to_num(0.0)
         return spread
 

@@ -54,8 +54,9 @@ def comparison(results: Sequence[Result]) -> str:
         for budget in sorted({each["run"]["budget"] for each in of_labels}):
             runs = [each for each in of_labels if each["run"]["budget"] == budget]
             plain = [each for each in runs if each["run"]["arm"] == "plain"]
-            for arm in _unique(each["run"]["arm"] for each in runs):
-                rows.append(_row(labels, arm, [each for each in runs if each["run"]["arm"] == arm], plain))
+            by_arm = {arm: [each for each in runs if each["run"]["arm"] == arm] for arm in _arms(runs)}
+            order = sorted(by_arm, key=lambda arm: (arm != "plain", -case_values(by_arm[arm], "dice").mean()))
+            rows += [_row(labels, arm, by_arm[arm], plain) for arm in order]
     return _markdown(header, rows)
 
 
@@ -120,10 +121,13 @@ def _of_smallest_third(runs: Sequence[Result]) -> Floats:
 
 
 def confidence(results: Sequence[Result]) -> str:
-    """AUROC of 1 − p[label] and 1 − ω for the changed voxels near a contour, at a quarter, half, … of the training."""
+    """AUROC of 1 − p[label] and 1 − ω for the changed voxels near a contour, at a quarter, half, … of the training.
+
+    A confidence that is 1 everywhere is left out.
+    """
     rows = []
     for labels in _unique(each["run"]["labels"] for each in results):
-        for arm in _unique(each["run"]["arm"] for each in results if each["confidence"]):
+        for arm in _arms(results):
             runs = [
                 each
                 for each in results
@@ -131,7 +135,7 @@ def confidence(results: Sequence[Result]) -> str:
             ]
             for score, name in (("one_minus_p", "1 − p"), ("one_minus_omega", "1 − ω")):
                 points = [[point[score] for point in run["confidence"] if score in point] for run in runs]
-                if runs and points[0]:
+                if runs and points[0] and any(point["auroc_band"] != 0.5 for run in points for point in run):
                     cells = []
                     for measure in ("auroc_band", "ap_band"):
                         at = np.mean([[point[measure] for point in run] for run in points], axis=0)
@@ -151,6 +155,10 @@ def _per_case(run: Result, measure: str) -> dict[str, float]:
 
 def _place(result: Result) -> tuple[int, int]:
     return result["run"]["fold"], result["run"]["seed"]
+
+
+def _arms(results: Iterable[Result]) -> list[str]:
+    return _unique(each["run"]["arm"] for each in results)
 
 
 def _unique(values: Iterable[str]) -> list[str]:

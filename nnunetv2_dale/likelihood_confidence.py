@@ -9,7 +9,12 @@ from torch import Tensor
 
 from nnunetv2_dale.case_displacement import CaseDisplacement, displacement_weights
 from nnunetv2_dale.config import DaleConfig
-from nnunetv2_dale.label_likelihood import class_probabilities, label_probability, likelihood_weights
+from nnunetv2_dale.label_likelihood import (
+    class_probabilities,
+    label_probability,
+    likelihood_weights,
+    relative_to_class,
+)
 from nnunetv2_dale.masked_loss import MaskedLoss, Outputs
 
 
@@ -39,16 +44,19 @@ class LikelihoodConfidence:
         config, regions = self._config, self._loss.regions
         probabilities = class_probabilities(outputs if isinstance(outputs, Tensor) else outputs[0], regions)
         labels = self._loss.labels(target)
-        weights = likelihood_weights(
-            label_probability(probabilities, labels, regions), config.likelihood_threshold, config.likelihood_exponent
-        )
+        valid = self._loss.valid(target)
+        if config.likelihood_scale == "class":
+            likelihood = relative_to_class(probabilities, labels, valid, regions)
+        else:
+            likelihood = label_probability(probabilities, labels, regions)
+        weights = likelihood_weights(likelihood, config.likelihood_threshold, config.likelihood_exponent)
         if config.confidence_source in ("likelihood", "hypergradient_and_likelihood"):
             return weights
         if cases is None:
             raise ValueError(
                 f'confidence_source "{config.confidence_source}" expects the name of each sample\'s case, got none'
             )
-        self.displacement.observe(cases, probabilities, labels, self._loss.valid(target), regions)
+        self.displacement.observe(cases, probabilities, labels, valid, regions)
         if config.confidence_source == "gated":
             beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
             return 1 - beyond.clamp(0, 1) * (1 - weights)

@@ -11,7 +11,6 @@ from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
 Updates = Literal["both_views", "one_view", "whole_batch"]
 ConfidenceSource = Literal["hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement", "gated"]
-LikelihoodScale = Literal["absolute", "class"]
 ConfidenceScope = Literal["fuzzy", "everywhere"]
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
@@ -64,10 +63,10 @@ class DaleConfig:
         "everywhere", ConfidenceScope, "voxels that omega weighs: all of its view (as printed), or those with m >= tau"
     )
     likelihood_threshold: float = _number(0.5, 1e-6, 1.0, "probability of the label from which omega is 1")
-    likelihood_scale: LikelihoodScale = _choice(
-        "absolute", LikelihoodScale, "the label's probability as it is, or over its mean in all voxels of that label"
-    )
     likelihood_exponent: float = _number(1.0, 0.01, 100.0, "how fast omega falls below that probability")
+    likelihood_learned: float = _number(
+        0.0, 0.0, 1.0, "mean probability that a batch's labels of a class must have before omega judges them; 0: none"
+    )
     displacement_tolerance: float = _number(
         0.4, 0.0, 1000.0, "voxels of contour by which cases may differ before trust falls; at twice that it has fallen"
     )

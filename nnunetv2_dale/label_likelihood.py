@@ -29,46 +29,50 @@ def label_probability(probabilities: Tensor, labels: Tensor, regions: bool = Fal
     return torch.where(labels > 0.5, probabilities, 1 - probabilities).amin(dim=1, keepdim=True)
 
 
-def relative_to_class(probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool = False) -> Tensor:
-    """(B, 1, *S): the probability of the label over its mean in all voxels of the batch with that label.
-
-    A class that the network has not learned yet, a rare one for instance, has low probabilities everywhere; measured
-    against each other its labels keep their confidence. Taken as they are, all of them would lose it, and the class
-    would never be learned.
+def class_means(probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool = False) -> Tensor:
+    """How far the network has learned each label: its mean probability over the batch's voxels that have it.
 
     Args:
         probabilities: (B, K, *S).
         labels: (B, 1, *S) label map with values below K, or (B, K, *S) of 0 and 1: there the answers yes and no of each
-            region are the classes, and a voxel has the smallest of its quotients.
+            region are the labels.
         valid: (B, 1, *S) bool, False where the label does not count for the mean; None: everywhere.
+    Returns:
+        (B, 1, *S), or (B, K, *S) for regions: at each voxel the mean of its own label.
     """
-    tiny = torch.finfo(probabilities.dtype).tiny
     counts = torch.ones_like(probabilities[:, :1]) if valid is None else valid.to(probabilities.dtype)
     if regions:
         inside = labels > 0.5
         answers = torch.where(inside, probabilities, 1 - probabilities)
         axes = (0, *range(2, labels.ndim))
-        expected = torch.zeros_like(answers)
+        means = []
         for answer in (inside, ~inside):
             weight = answer * counts
-            mean = (answers * weight).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True).clamp_min(1)
-            expected = torch.where(answer, mean, expected)
-        return (answers / expected.clamp_min(tiny)).amin(dim=1, keepdim=True)
+            means.append((answers * weight).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True).clamp_min(1))
+        return torch.where(inside, means[0], means[1])
     index = labels.long()
     of_label = probabilities.gather(1, index)
     sums, numbers = (
         probabilities.new_zeros(probabilities.shape[1]).scatter_add(0, index.flatten(), each.flatten())
         for each in (of_label * counts, counts)
     )
-    mean = sums / numbers.clamp_min(1)
-    return of_label / mean[index].clamp_min(tiny)
+    return (sums / numbers.clamp_min(1))[index]
+
+
+def learned(means: Tensor, least: float) -> Tensor:
+    """(B, 1, *S) bool: the voxel's label (of regions, every answer) has a mean probability of at least `least`.
+
+    A class that the network has not learned yet, a rare one for instance, makes all its labels look wrong. Without this
+    condition they would lose their weight, and the class would never be learned.
+    """
+    return (means >= least).all(dim=1, keepdim=True)
 
 
 def likelihood_weights(probability: Tensor, threshold: float, exponent: float = 1.0) -> Tensor:
     """min(1, p / threshold) ** exponent: full confidence from `threshold` on, none where the label seems impossible.
 
     Args:
-        probability: of the given labels, or relative to the class; any shape.
+        probability: of the given labels, any shape.
         threshold: in (0, 1].
         exponent: > 0; how fast confidence falls below the threshold.
     """

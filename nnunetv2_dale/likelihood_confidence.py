@@ -10,10 +10,11 @@ from torch import Tensor
 from nnunetv2_dale.case_displacement import CaseDisplacement, displacement_weights
 from nnunetv2_dale.config import DaleConfig
 from nnunetv2_dale.label_likelihood import (
+    class_means,
     class_probabilities,
     label_probability,
+    learned,
     likelihood_weights,
-    relative_to_class,
 )
 from nnunetv2_dale.masked_loss import MaskedLoss, Outputs
 
@@ -45,11 +46,11 @@ class LikelihoodConfidence:
         probabilities = class_probabilities(outputs if isinstance(outputs, Tensor) else outputs[0], regions)
         labels = self._loss.labels(target)
         valid = self._loss.valid(target)
-        if config.likelihood_scale == "class":
-            likelihood = relative_to_class(probabilities, labels, valid, regions)
-        else:
-            likelihood = label_probability(probabilities, labels, regions)
-        weights = likelihood_weights(likelihood, config.likelihood_threshold, config.likelihood_exponent)
+        probability = label_probability(probabilities, labels, regions)
+        weights = likelihood_weights(probability, config.likelihood_threshold, config.likelihood_exponent)
+        if config.likelihood_learned > 0:
+            known = learned(class_means(probabilities, labels, valid, regions), config.likelihood_learned)
+            weights = torch.where(known, weights, 1.0)
         if config.confidence_source in ("likelihood", "hypergradient_and_likelihood"):
             return weights
         if cases is None:

@@ -9,10 +9,11 @@ import torch
 from torch.testing import assert_close
 
 from nnunetv2_dale.label_likelihood import (
+    class_means,
     class_probabilities,
     label_probability,
+    learned,
     likelihood_weights,
-    relative_to_class,
 )
 
 
@@ -46,33 +47,19 @@ def test_weights_by_hand(threshold, exponent, expected):
     assert_close(found, torch.tensor(expected))
 
 
-def test_relative_to_the_class_by_hand():
+def test_class_means_by_hand():
     """Class 1 has .2 and .4, mean .3; background .9 and .6, mean .75, the ignored .1 aside."""
     foreground = torch.tensor([[[0.2, 0.4, 0.1, 0.4, 0.9]]])
     probabilities = torch.cat([1 - foreground, foreground], dim=1)
     labels, valid = torch.tensor([[[1, 1, 0, 0, 0]]]), torch.tensor([[[True, True, True, True, False]]])
-    found = relative_to_class(probabilities, labels, valid)
-    assert_close(found, torch.tensor([[[2 / 3, 4 / 3, 0.9 / 0.75, 0.6 / 0.75, 0.1 / 0.75]]]))
+    found = class_means(probabilities, labels, valid)
+    assert_close(found, torch.tensor([[[0.3, 0.3, 0.75, 0.75, 0.75]]]))
+    assert learned(found, 0.5).flatten().tolist() == [False, False, True, True, True]
 
 
-def test_a_class_that_is_not_learned_yet_keeps_its_confidence():
-    """Every label of it has probability 0.001; nothing tells them apart, so all keep weight 1."""
-    probabilities = torch.tensor([0.999, 0.001]).reshape(1, 2, 1).expand(1, 2, 6)
-    labels = torch.tensor([[[0, 0, 1, 1, 1, 0]]])
-    weights = likelihood_weights(relative_to_class(probabilities, labels, None), 0.5)
-    assert_close(weights, torch.ones(1, 1, 6))
-    assert (likelihood_weights(label_probability(probabilities, labels), 0.5)[labels == 1] < 0.01).all()
-
-
-def test_regions_are_relative_to_their_own_answers():
+def test_class_means_of_regions_by_hand():
     probabilities = torch.tensor([[[0.2, 0.4, 0.5], [0.9, 0.8, 0.1]]])
     regions = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]])
-    first = [0.2 / 0.3, 0.4 / 0.3, 1.0]  # yes .2 .4, no .5
-    second = [1.0, 0.8 / 0.45, 0.1 / 0.45]  # no .1, yes .8 .1
-    expected = torch.tensor([[[min(pair) for pair in zip(first, second, strict=True)]]])
-    assert_close(relative_to_class(probabilities, regions, None, regions=True), expected)
-
-
-def test_a_label_of_probability_zero_is_finite():
-    probabilities = torch.tensor([1.0, 0.0]).reshape(1, 2, 1)
-    assert torch.isfinite(relative_to_class(probabilities, torch.tensor([[[1]]]), None)).all()
+    found = class_means(probabilities, regions, None, regions=True)  # yes .2 .4, no .5; no .1, yes .8 .1
+    assert_close(found, torch.tensor([[[0.3, 0.3, 0.5], [0.1, 0.45, 0.45]]]))
+    assert learned(found, 0.4).flatten().tolist() == [False, False, True]

@@ -84,5 +84,5 @@ ARMS = {
         displacement_tolerance=0.5,
     ),
     "whole batch, likelihood gated beyond 0.4": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4),
-    "default": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_scale="class"),
+    "default": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.5),
 }

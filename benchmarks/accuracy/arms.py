@@ -84,5 +84,21 @@ ARMS = {
         displacement_tolerance=0.5,
     ),
     "whole batch, likelihood gated beyond 0.4": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4),
-    "default": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.5),
+    "whole batch, likelihood gated beyond 0.4, learned to 0.5": _dale(
+        **_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.5
+    ),
+    "default": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.3),
+    "default, omega from 60 %": _dale(
+        **{**_WHOLE, "confidence_start": 0.6},
+        confidence_source="gated",
+        displacement_tolerance=0.4,
+        likelihood_learned=0.3,
+    ),
+    "default, omega from 60 %, below 0.1": _dale(
+        **{**_WHOLE, "confidence_start": 0.6},
+        confidence_source="gated",
+        displacement_tolerance=0.4,
+        likelihood_learned=0.3,
+        likelihood_threshold=0.1,
+    ),
 }

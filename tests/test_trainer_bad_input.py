@@ -147,8 +147,8 @@ class Headless(Printed):
         return HeadlessDecoder()
 
 
-class HeadlessWithoutAlignment(Headless, nnUNetTrainerDALE_noAlignment):
-    pass
+class HeadlessWithoutAlignment(Headless):
+    dale = nnUNetTrainerDALE_noAlignment.dale
 
 
 def test_a_network_without_a_head_is_named_at_start() -> None:
@@ -228,7 +228,7 @@ def _of_another_fold(file: Path, _: Path) -> None:
     [
         (_truncate, "is damaged or no nnU-Net checkpoint"),
         (_replace_by_text, "is damaged or no nnU-Net checkpoint"),
-        (_replace_by_plain_nnunets, "trainer nnUNetTrainer, expected Printed"),
+        (_replace_by_plain_nnunets, "trainer nnUNetTrainer, expected nnUNetTrainerDALE_asPrinted"),
         (_of_another_fold, "fold 3, expected 0"),
     ],
     ids=["truncated", "text", "plain nnU-Net", "another fold"],

@@ -135,7 +135,8 @@ def batch(case: Case, scales: list[list[float]] | None, device: torch.device, se
     labels = functional.interpolate(noise, size=case.patch, mode=mode).argmax(dim=1, keepdim=True).to(torch.int16)
     images = labels.float() / case.classes + 0.3 * torch.randn(labels.shape, generator=generator)
     images = ((images - images.mean()) / images.std()).to(device)
-    return {"data": images, "target": deep_supervision_targets(labels.to(device), scales)}
+    keys = [f"case {number}" for number in range(case.batch)]
+    return {"data": images, "target": deep_supervision_targets(labels.to(device), scales), "keys": keys}
 
 
 def deep_supervision_targets(labels: Tensor, scales: list[list[float]] | None) -> Tensor | list[Tensor]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 
 import torch
 from cases import Case
 
 # The order in which children start: the longest first, so that none of them runs alone at the end.
-_LONGEST_FIRST = ("double_backward", "lookahead_recompute", "lookahead", "reuse", "alternation", "one_update", "plain")
+_LONGEST_FIRST = ("double_backward", "lookahead_recompute", "lookahead", "reuse", "alternation", "default", "plain")
 
 
 def measured_in_children(variants: Sequence[str], case: Case, device: torch.device) -> dict[str, dict[str, float]]:
@@ -32,46 +28,51 @@ def measured_in_children(variants: Sequence[str], case: Case, device: torch.devi
 
 
 def measured_in_child(variant: str, case: Case, device: torch.device) -> dict[str, float]:
-    """Memory of a variant in MiB, from a process of its own.
+    """Memory of a variant in MiB, from a process of its own. To be called within `synthetic_folders`.
 
     Returns:
         peak_mib: the whole process on the CPU (Python, torch and nnU-Net included), the allocator's peak on CUDA.
         step_mib: what the iterations added to the process as it was with network and batch in place; on CUDA the same
             beyond what was allocated before.
     """
-    question = json.dumps({"variant": variant, "case": asdict(case), "device": str(device)})
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve())],
-        input=question,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    if answer.returncode != 0:
-        raise RuntimeError(f"measuring the memory of {variant} on {case.name} failed:\n{answer.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    # Children are forked from a server that has only imported things: what this process has used is not in their peak.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nnunetv2_dale.trainer"] if device.type == "cpu" else [])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, variant, case, device))
+    process.start()
+    sender.close()  # the child has its own
+    try:
+        found: dict[str, float] = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(
+            f"measuring the memory of {variant} on {case.name} failed: its process ended with {process.exitcode}"
+        ) from None
+    process.join()
     return found
 
 
+def _answer(sender: Connection, variant: str, case: Case, device: torch.device) -> None:
+    sender.send(_measure(variant, case, device))
+
+
 def _measure(variant: str, case: Case, device: torch.device) -> dict[str, float]:
-    from variants import first_sample, iteration, synthetic_folders
+    from variants import first_sample, iteration
 
     torch.set_num_threads(1)
     _settle_allocator()
-    with synthetic_folders():
-        run = iteration(variant, case, device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-        else:
-            before = _resident_bytes("VmRSS")
-        # The optimizer's momentum belongs to the peak, and comes with the first update: on the CPU that of one sample,
-        # on CUDA of a whole batch, since another size would compile the network once more.
-        run(first_sample(case, device) if device.type == "cpu" else None)
-        run()
-        peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_bytes("VmHWM")
+    run = iteration(variant, case, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    else:
+        before = _peak_of_process()
+    # The optimizer's momentum belongs to the peak, and comes with the first update: on the CPU that of one sample,
+    # on CUDA of a whole batch, since another size would compile the network once more.
+    run(first_sample(case, device) if device.type == "cpu" else None)
+    run()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_process()
     return {"peak_mib": peak / 2**20, "step_mib": (peak - before) / 2**20}
 
 
@@ -85,24 +86,23 @@ def _settle_allocator() -> None:
         ctypes.CDLL(None).mallopt(mmap_threshold, 1024 * 1024)
 
 
-def _resident_bytes(field: str) -> int:
-    """VmRSS or VmHWM of this process; where there is no /proc, the peak for both.
+def _peak_of_process() -> int:
+    """Peak resident bytes as if this process had imported everything itself.
 
-    Not ru_maxrss on Linux: a child process inherits its parent's.
+    After a fork it counts only the pages of the libraries that it touched again; the server has touched all of them.
     """
-    status = Path("/proc/self/status")
+    untouched = _resident_bytes("RssFile", os.getppid()) - _resident_bytes("RssFile")
+    return _resident_bytes("VmHWM") + max(0, untouched)
+
+
+def _resident_bytes(field: str, process: int | None = None) -> int:
+    """VmRSS, VmHWM or RssFile of a process, by default this one; where there is no /proc, this one's peak for all.
+
+    Not ru_maxrss on Linux: a child process inherits its parent's. VmHWM begins anew at a fork.
+    """
+    status = Path(f"/proc/{process or 'self'}/status")
     if not status.exists():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     line = next(line for line in status.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
-
-
-def _main() -> None:
-    question: dict[str, Any] = json.loads(sys.stdin.read())
-    case = Case(**question["case"] | {"patch": tuple(question["case"]["patch"])})
-    print(json.dumps(_measure(question["variant"], case, torch.device(question["device"]))))
-
-
-if __name__ == "__main__":
-    _main()

@@ -6,21 +6,23 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from cases import Case, batch, dataset_json, plans
 
-VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "one_update", "double_backward")
+from nnunetv2_dale.config import RECOMMENDED, DaleConfig
+
+VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "default", "double_backward")
 QUICK_VARIANTS = tuple(name for name in VARIANTS if name != "lookahead_recompute")
 SETTINGS: dict[str, dict[str, Any]] = {
     "lookahead": {"confidence_gradient": "look_ahead"},
     "lookahead_recompute": {"confidence_gradient": "look_ahead", "fuzzy_graph": "recompute"},
     "reuse": {"confidence_gradient": "reuse"},
     "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},
-    "one_update": {"updates": "whole_batch", "confidence_source": "likelihood", "alignment_weight": 0.0},
+    "default": asdict(RECOMMENDED) | {"confidence_start": 0.0},  # with ω, from the first batch on
     "double_backward": {"confidence_gradient": "look_ahead"},
 }
 
@@ -44,7 +46,6 @@ def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = 
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunetv2_dale.config import DaleConfig
     from nnunetv2_dale.trainer import nnUNetTrainerDALE
 
     class WithoutDataLoading(nnUNetTrainer if settings is None else nnUNetTrainerDALE):  # type: ignore[misc]

@@ -69,7 +69,7 @@ class AlternatingStep:
     generator: torch.Generator | None = None
     compiled: bool = False
     align: bool = True  # False holds the alignment back, for its warm-up
-    trust_all: bool = False  # True keeps ω at 1, before `config.confidence_start`
+    trust_all: bool = False  # True keeps ω at 1, before `config.confidence_start` and `confidence_after`
     likelihood: LikelihoodConfidence | None = field(default=None, init=False, repr=False)
     _shadow: ShadowNetwork | None = field(default=None, init=False, repr=False)
     _tap: FeatureTap | None = field(default=None, init=False, repr=False)

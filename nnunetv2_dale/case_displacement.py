@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.case_groups import two_groups
 from nnunetv2_dale.fuzziness import label_edges
 from nnunetv2_dale.label_likelihood import likelihood_weights
 
@@ -76,9 +77,7 @@ class CaseDisplacement:
         Args:
             tolerance: in voxels of contour.
         """
-        assert self._excess is not None, "distrust before observe"
-        assert self._contour is not None
-        displacement = torch.where(self._contour > 0, self._excess / self._contour.clamp_min(1), math.nan)
+        displacement = self._displacement()
         from_median = displacement - displacement.nanmedian(dim=0, keepdim=True).values
         beyond = ((from_median.abs() - tolerance) / max(tolerance, 1e-6)).clamp(0, 1) * from_median.sign()
         beyond = beyond.nan_to_num(0.0)
@@ -92,14 +91,45 @@ class CaseDisplacement:
 
         Scalar; the mean over the classes that at least two cases have shown, 0 where there is none.
         """
-        assert self._excess is not None, "spread before observe"
-        assert self._contour is not None
-        shown = self._contour > 0
-        displacement = torch.where(shown, self._excess / self._contour.clamp_min(1), math.nan)
+        displacement = self._displacement()
         displacement = displacement if regions else displacement[:, 1:]
         low, high = (displacement.nanquantile(level, dim=0) for level in (0.1, 0.9))
         spread: Tensor = ((high - low) / 2).nanmean().nan_to_num(0.0)
         return spread
+
+    @torch.no_grad()
+    def smaller_group(
+        self, cases: Sequence[str], tolerance: float, explained: float, regions: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Which cases belong to the smaller of two groups of δ, and how sure it is that there are two.
+
+        Of each class that grows with the part of the variance of δ that lies between the groups (Otsu's η), from 0 at
+        `explained` to 1 a quarter of the way from there to 1; and with their distance, from 0 at twice `tolerance` to 1
+        at four times.
+
+        Args:
+            tolerance: in voxels of contour.
+            explained: in [0, 1]; at 1 there never are groups.
+        Returns:
+            (B, K) in [−1, 1] as `distrust`, 0 in the larger group; and a scalar in [0, 1], the mean over the classes
+            that at least one case has shown.
+        """
+        displacement = self._displacement()
+        found = two_groups(displacement)
+        apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
+        clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
+        sure = apart * clear
+        judged = ~displacement.isnan().all(dim=0)
+        if not regions:
+            sure[0], judged[0] = 0, False
+        distrust = (found.side * sure)[self._index(cases, sure.device)]
+        return distrust, (sure * judged).sum() / judged.sum().clamp_min(1)
+
+    def _displacement(self) -> Tensor:
+        """δ, (cases, K); NaN where a case has not shown the class."""
+        assert self._excess is not None, "asked before observe"
+        assert self._contour is not None
+        return torch.where(self._contour > 0, self._excess / self._contour.clamp_min(1), math.nan)
 
     def state(self) -> dict[str, list[list[float]]]:
         """What a checkpoint keeps: for each case its moving sums."""

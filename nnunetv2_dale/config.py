@@ -10,7 +10,9 @@ from typing import Any, Literal, cast, get_args, get_type_hints
 from nnunetv2_dale.fuzziness import FuzzinessSource, ViewKind
 
 Updates = Literal["both_views", "one_view", "whole_batch"]
-ConfidenceSource = Literal["hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement", "gated"]
+ConfidenceSource = Literal[
+    "hypergradient", "likelihood", "hypergradient_and_likelihood", "displacement", "gated", "grouped"
+]
 ConfidenceScope = Literal["fuzzy", "everywhere"]
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
@@ -56,9 +58,10 @@ class DaleConfig:
         "hypergradient",
         ConfidenceSource,
         "Eqs. 8-11; the label's probability under the network; both; that probability in cases of displaced contour "
-        "only; or as far as the contours of all cases differ",
+        "only; as far as the contours of all cases differ; or that and, where cases fall into two groups, the smaller",
     )
     confidence_start: float = _number(0.0, 0.0, 1.0, "part of the training before omega leaves 1; 0 as printed")
+    confidence_after: int = _number(0, 0, 1_000_000, "batches before omega leaves 1, in a short training too")
     confidence_scope: ConfidenceScope = _choice(
         "everywhere", ConfidenceScope, "voxels that omega weighs: all of its view (as printed), or those with m >= tau"
     )
@@ -69,6 +72,9 @@ class DaleConfig:
     )
     displacement_tolerance: float = _number(
         0.4, 0.0, 1000.0, "voxels of contour by which cases may differ before trust falls; at twice that it has fallen"
+    )
+    displacement_groups: float = _number(
+        0.75, 0.0, 1.0, "part of the cases' variance that two groups must explain before the smaller is distrusted"
     )
     displacement_memory: float = _number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")
 
@@ -170,4 +176,11 @@ def _checked(spec: Field[Any], kind: type, value: object) -> object:
 
 
 # What nnUNetTrainerDALE uses: the settings that came out best in the accuracy study (docs/evidence.md).
-RECOMMENDED = DaleConfig(updates="whole_batch", confidence_source="gated", confidence_start=0.3, alignment_weight=0.0)
+RECOMMENDED = DaleConfig(
+    updates="whole_batch",
+    confidence_source="grouped",
+    confidence_start=0.3,
+    confidence_after=1000,
+    likelihood_learned=0.3,
+    alignment_weight=0.0,
+)

@@ -18,6 +18,9 @@ from nnunetv2_dale.label_likelihood import (
 )
 from nnunetv2_dale.masked_loss import MaskedLoss, Outputs
 
+# Threshold and exponent in the smaller of two groups, ω = p²: harsher than elsewhere, its labels being known to be off
+_SMALLER_GROUP = (1.0, 2.0)
+
 
 class LikelihoodConfidence:
     """Looks at the logits of a forward that is made anyway; costs no pass of the network.
@@ -58,9 +61,17 @@ class LikelihoodConfidence:
                 f'confidence_source "{config.confidence_source}" expects the name of each sample\'s case, got none'
             )
         self.displacement.observe(cases, probabilities, labels, valid, regions)
-        if config.confidence_source == "gated":
+        if config.confidence_source in ("gated", "grouped"):
             beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
-            return 1 - beyond.clamp(0, 1) * (1 - weights)
+            weights = 1 - beyond.clamp(0, 1) * (1 - weights)
+        if config.confidence_source == "gated":
+            return weights
+        if config.confidence_source == "grouped":
+            distrust, groups = self.displacement.smaller_group(
+                cases, config.displacement_tolerance, config.displacement_groups, regions
+            )
+            of_smaller = displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
+            return (1 - groups) * weights + groups * of_smaller
         distrust = self.displacement.distrust(cases, config.displacement_tolerance, regions)
         return displacement_weights(
             probabilities, labels, distrust, config.likelihood_threshold, config.likelihood_exponent, regions

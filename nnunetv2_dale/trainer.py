@@ -118,8 +118,9 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             targets = [target.to(self.device, non_blocking=True) for target in targets]
         else:
             targets = targets.to(self.device, non_blocking=True)
-        progress = (self.current_epoch + self._iteration / self.num_iterations_per_epoch) / self.num_epochs
-        self.alternating_step.trust_all = progress < self.dale.confidence_start
+        batches = self.current_epoch * self.num_iterations_per_epoch + self._iteration
+        progress = batches / (self.num_epochs * self.num_iterations_per_epoch)
+        self.alternating_step.trust_all = progress < self.dale.confidence_start or batches < self.dale.confidence_after
         self._iteration += 1
         record = self.alternating_step(images, targets, batch.get("keys"))
         values = numbers_of(record).cpu().numpy()  # the one wait for the device

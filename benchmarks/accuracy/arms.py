@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from nnunetv2_dale.config import RECOMMENDED
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ def _dale(**settings: Any) -> Arm:
 
 _WHOLE = {"updates": "whole_batch", "alignment_weight": 0.0, "confidence_start": 0.3}
 _LIKELY = {**_WHOLE, "confidence_source": "likelihood"}
+_GATED = {**_WHOLE, "confidence_source": "gated", "displacement_tolerance": 0.4, "likelihood_learned": 0.3}
 _MASKED = {"view": "masked_loss"}
 _OFF = {"confidence_steps": 0, "alignment_weight": 0.0}
 _REUSE = {**_MASKED, "alignment_weight": 0.0, "confidence_gradient": "reuse"}
@@ -87,18 +90,10 @@ ARMS = {
     "whole batch, likelihood gated beyond 0.4, learned to 0.5": _dale(
         **_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.5
     ),
-    "default": _dale(**_WHOLE, confidence_source="gated", displacement_tolerance=0.4, likelihood_learned=0.3),
-    "default, omega from 60 %": _dale(
-        **{**_WHOLE, "confidence_start": 0.6},
-        confidence_source="gated",
-        displacement_tolerance=0.4,
-        likelihood_learned=0.3,
+    "whole batch, likelihood gated beyond 0.4, learned to 0.3": _dale(**_GATED),
+    "whole batch, likelihood gated beyond 0.4, learned to 0.3, from 60 %": _dale(**{**_GATED, "confidence_start": 0.6}),
+    "whole batch, likelihood gated beyond 0.4, learned to 0.3, from 60 %, below 0.1": _dale(
+        **{**_GATED, "confidence_start": 0.6}, likelihood_threshold=0.1
     ),
-    "default, omega from 60 %, below 0.1": _dale(
-        **{**_WHOLE, "confidence_start": 0.6},
-        confidence_source="gated",
-        displacement_tolerance=0.4,
-        likelihood_learned=0.3,
-        likelihood_threshold=0.1,
-    ),
+    "default": Arm("dale", asdict(RECOMMENDED)),
 }

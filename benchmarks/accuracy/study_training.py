@@ -130,7 +130,7 @@ def _make(folder: Path, run: Run, workspace: Path) -> None:
 
 
 # How many batches are made; a training of more starts again at the first.
-BATCHES = {("hippocampus", "2d"): 4000, ("hippocampus", "3d_fullres"): 1500, ("lidc", "2d"): 1200}
+BATCHES = {("hippocampus", "2d"): 4000, ("hippocampus", "3d_fullres"): 1500, ("lidc", "2d"): 4000}
 
 
 def _seed(seed: int) -> None:

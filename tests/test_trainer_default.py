@@ -13,12 +13,15 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 from trainer_fixtures import (
+    TINY_TRAININGS,
+    SeededEpochs,
     architecture,
     log_of,
     make_trainer,
     next_batch,
     nnunet,  # noqa: F401 -- a fixture
     started,
+    stop_after,
     train,
     weights_of,
 )
@@ -29,11 +32,7 @@ from nnunetv2_dale.single_update_step import SingleUpdateStep
 from nnunetv2_dale.trainer import nnUNetTrainerDALE
 from nnunetv2_dale.training_log import SCALARS
 
-pytestmark = [
-    pytest.mark.usefixtures("nnunet"),
-    # nnU-Net's pseudo Dice of a class that neither the few validation patches nor the prediction have
-    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
-]
+pytestmark = TINY_TRAININGS
 
 
 def test_its_settings_are_the_recommended_ones() -> None:
@@ -59,6 +58,7 @@ def test_its_settings_are_the_recommended_ones() -> None:
     ],
 )
 def test_trains(kind: str, configuration: str, settings: dict[str, Any]) -> None:
+    settings = {**settings, "dale": {"confidence_after": 0, **settings.get("dale", {})}}  # so short, ω would never act
     trainer = make_trainer(nnUNetTrainerDALE, kind, configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     before = weights_of(trainer)
@@ -84,9 +84,10 @@ def test_before_its_start_an_iteration_is_plain_nnunets() -> None:
         torch.testing.assert_close(weights[1][name], weight, atol=2e-5, rtol=1e-4)
 
 
-def test_omega_acts_from_its_start_on() -> None:
-    """Three of ten epochs, and within them by the iteration."""
-    trainer = started(make_trainer(nnUNetTrainerDALE, epochs=2, iterations=10))
+@pytest.mark.parametrize("settings", [{"confidence_after": 0}, {"confidence_start": 0.0, "confidence_after": 6}])
+def test_omega_acts_from_its_start_on(settings: dict[str, Any]) -> None:
+    """Three tenths of two epochs of ten iterations; or six of them, whatever the length of the training."""
+    trainer = started(make_trainer(nnUNetTrainerDALE, settings={"dale": settings}, epochs=2, iterations=10))
     trainer.on_train_epoch_start()
     assert trainer.alternating_step is not None
     held_back = []
@@ -96,38 +97,22 @@ def test_omega_acts_from_its_start_on() -> None:
     assert held_back == [True] * 6 + [False] * 4
 
 
-class SeededEpochs(nnUNetTrainerDALE):
-    """Draws the same batches in the same epoch, so that trainings can be compared."""
-
-    def on_train_epoch_start(self) -> None:
-        super().on_train_epoch_start()
-        np.random.seed(self.current_epoch)
-        torch.manual_seed(self.current_epoch)
+class Seeded(SeededEpochs, nnUNetTrainerDALE):
+    """The default on the same batches in the same epoch."""
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in what it remembers of the cases, without which ω would differ."""
-    everything = {"dale": {"confidence_start": 0.0, "displacement_tolerance": 0.0}}
+    everything = {"dale": {"confidence_start": 0.0, "confidence_after": 0, "displacement_tolerance": 0.0}}
     torch.manual_seed(0)
-    whole = make_trainer(SeededEpochs, epochs=3, settings=everything)
+    whole = make_trainer(Seeded, epochs=3, settings=everything)
     train(whole)
     remembered = json.loads(Path(whole.output_folder, FILE).read_text())["cases"]
 
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
     torch.manual_seed(0)
-    first = make_trainer(SeededEpochs, epochs=3, settings=everything)
-    first.save_every = 1
-    ended = first.on_epoch_end
-
-    def die_after_two() -> None:
-        ended()
-        if first.current_epoch == 2:
-            raise KeyboardInterrupt
-
-    first.on_epoch_end = die_after_two
-    with pytest.raises(KeyboardInterrupt):
-        first.run_training()
-    resumed = make_trainer(SeededEpochs, epochs=3, settings=everything, resume=True)
+    stop_after(make_trainer(Seeded, epochs=3, settings=everything), epochs=2)
+    resumed = make_trainer(Seeded, epochs=3, settings=everything, resume=True)
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     train(resumed)
 

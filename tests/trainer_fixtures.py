@@ -270,3 +270,71 @@ def next_batch(trainer: nnUNetTrainer, seed: int = 0) -> dict[str, Any]:
 
 def weights_of(trainer: nnUNetTrainer) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in trainer.network.state_dict().items()}
+
+
+TINY_TRAININGS = [
+    pytest.mark.usefixtures("nnunet"),
+    # nnU-Net: Dice of a class that one validation batch does not hold
+    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning"),
+]
+
+NNUNET_KEYS = {
+    "mean_fg_dice",
+    "ema_fg_dice",
+    "dice_per_class_or_region",
+    "train_losses",
+    "val_losses",
+    "lrs",
+    "epoch_start_timestamps",
+    "epoch_end_timestamps",
+}
+DALE_KEYS = {
+    "dale_non_fuzzy_loss",
+    "dale_fuzzy_loss",
+    "dale_alignment",
+    "dale_confidence_mean",
+    "dale_confidence_std",
+    "dale_fuzzy_fraction",
+    "dale_noisy_fraction",
+    "dale_non_finite",
+}
+
+
+def check_log(log: dict[str, list[Any]], epochs: int) -> None:
+    """One entry per epoch under every key, and DALE's numbers in their ranges."""
+    assert set(log) == NNUNET_KEYS | DALE_KEYS
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(log, epochs)
+    assert all(np.isfinite(log[key]).all() for key in DALE_KEYS | {"train_losses", "val_losses"})
+    for key in ("dale_fuzzy_fraction", "dale_noisy_fraction"):
+        assert all(0 <= value <= 1 for value in log[key])
+    assert all(value > 0 for value in log["dale_fuzzy_fraction"])
+    assert all(abs(value - 1) <= 0.1 + 1e-6 for value in log["dale_confidence_mean"])
+    expected = [(a + b) / 2 for a, b in zip(log["dale_non_fuzzy_loss"], log["dale_fuzzy_loss"], strict=True)]
+    assert np.allclose(log["train_losses"], expected, rtol=1e-5)
+
+
+class SeededEpochs:
+    """A trainer that draws the same batches in the same epoch, so that trainings can be compared."""
+
+    current_epoch: int
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()  # type: ignore[misc]
+        np.random.seed(self.current_epoch)
+        torch.manual_seed(self.current_epoch)
+
+
+def stop_after(trainer: nnUNetTrainer, epochs: int) -> None:
+    """Train until a checkpoint of so many epochs is written, then die."""
+    trainer.save_every = 1
+    end = trainer.on_epoch_end
+
+    def die() -> None:
+        end()
+        if trainer.current_epoch == epochs:
+            raise KeyboardInterrupt
+
+    trainer.on_epoch_end = die
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run_training()

@@ -12,12 +12,12 @@ import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from tiny_plans import architecture
 from torch import Tensor
 from trainer_fixtures import (
     CASES,
     TINY_TRAININGS,
     NnunetFolders,
-    architecture,
     check_log,
     make_trainer,
     next_batch,

@@ -11,11 +11,11 @@ import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from tiny_plans import architecture
 from torch import Tensor
 from trainer_fixtures import (
     TINY_TRAININGS,
     SeededEpochs,
-    architecture,
     log_of,
     make_trainer,
     next_batch,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_plans import tiny_plans
 from trainer_fixtures import (
     TINY_TRAININGS,
     make_trainer,
     nnunet,  # noqa: F401 -- a fixture
-    tiny_plans,
     train,
 )
 

@@ -205,7 +205,7 @@ class AlternatingStep:
         """ω*, learned (Eqs. 8–11), from the likelihood of the labels, or both; in the voxels it may weigh."""
         weights = learned.weights
         if self.likelihood is not None:
-            weights = weights * self.likelihood(outputs, target, cases)
+            weights = weights * self.likelihood(outputs, target, cases, self.trust_all)
         if self.trust_all:
             weights = torch.ones_like(weights)
         if self.config.confidence_scope == "fuzzy":

@@ -68,7 +68,7 @@ class DaleConfig:
     likelihood_threshold: float = _number(0.5, 1e-6, 1.0, "probability of the label from which omega is 1")
     likelihood_exponent: float = _number(1.0, 0.01, 100.0, "how fast omega falls below that probability")
     likelihood_learned: float = _number(
-        0.0, 0.0, 1.0, "mean probability that a batch's labels of a class must have before omega judges them; 0: none"
+        0.0, 0.0, 1.0, "mean probability that a sample's labels of a class must have before omega judges them; 0: none"
     )
     displacement_tolerance: float = _number(
         0.4, 0.0, 1000.0, "voxels of contour by which cases may differ before trust falls; at twice that it has fallen"
@@ -130,6 +130,11 @@ class DaleConfig:
             "hypergradient",
             "hypergradient_and_likelihood",
         )
+
+    @property
+    def remembers_cases(self) -> bool:
+        """ω depends on what earlier batches have shown of the same cases."""
+        return self.confidence_source in ("displacement", "gated", "grouped")
 
     @property
     def confidence_reach(self) -> float:

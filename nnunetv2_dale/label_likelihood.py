@@ -30,7 +30,7 @@ def label_probability(probabilities: Tensor, labels: Tensor, regions: bool = Fal
 
 
 def class_means(probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool = False) -> Tensor:
-    """How far the network has learned each label: its mean probability over the batch's voxels that have it.
+    """How far the network finds what each label marks: its mean probability over the sample's voxels that have it.
 
     Args:
         probabilities: (B, K, *S).
@@ -44,26 +44,27 @@ def class_means(probabilities: Tensor, labels: Tensor, valid: Tensor | None, reg
     if regions:
         inside = labels > 0.5
         answers = torch.where(inside, probabilities, 1 - probabilities)
-        axes = (0, *range(2, labels.ndim))
+        axes = tuple(range(2, labels.ndim))
         means = []
         for answer in (inside, ~inside):
             weight = answer * counts
             means.append((answers * weight).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True).clamp_min(1))
         return torch.where(inside, means[0], means[1])
     index = labels.long()
+    flat = index.flatten(1)
     of_label = probabilities.gather(1, index)
     sums, numbers = (
-        probabilities.new_zeros(probabilities.shape[1]).scatter_add(0, index.flatten(), each.flatten())
+        probabilities.new_zeros(probabilities.shape[:2]).scatter_add(1, flat, each.flatten(1))
         for each in (of_label * counts, counts)
     )
-    return (sums / numbers.clamp_min(1))[index]
+    return (sums / numbers.clamp_min(1)).gather(1, flat).view_as(of_label)
 
 
 def learned(means: Tensor, least: float) -> Tensor:
     """(B, 1, *S) bool: the voxel's label (of regions, every answer) has a mean probability of at least `least`.
 
-    A class that the network has not learned yet, a rare one for instance, makes all its labels look wrong. Without this
-    condition they would lose their weight, and the class would never be learned.
+    An object that the network does not find yet, of a rare class for instance or a small one, makes all its labels look
+    wrong. Without this condition they would lose their weight, and it would never be found.
     """
     return (means >= least).all(dim=1, keepdim=True)
 

@@ -35,44 +35,56 @@ class LikelihoodConfidence:
         self._loss, self._config = loss, config
 
     @torch.no_grad()
-    def __call__(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor:
+    def __call__(
+        self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None, trust_all: bool = False
+    ) -> Tensor:
         """ω, (B, 1, *S), float32 (float64 where the logits are); the displacement of the cases is remembered.
 
         Args:
             outputs: logits, full resolution first.
             target: of the full resolution.
-            cases: the name of each sample's case; needed by the source "displacement".
+            cases: the name of each sample's case; needed by the sources that remember cases.
+            trust_all: remember, but let ω be 1.
         Raises:
             ValueError: no `cases`, where they are needed.
         """
         config, regions = self._config, self._loss.regions
         probabilities = class_probabilities(outputs if isinstance(outputs, Tensor) else outputs[0], regions)
-        labels = self._loss.labels(target)
-        valid = self._loss.valid(target)
+        labels, valid = self._loss.labels(target), self._loss.valid(target)
+        if config.remembers_cases:
+            if cases is None:
+                raise ValueError(
+                    f'confidence_source "{config.confidence_source}" expects the name of each sample\'s case, got none'
+                )
+            self.displacement.observe(cases, probabilities, labels, valid, regions)
+        if trust_all:
+            return torch.ones_like(probabilities[:, :1])
+        if config.confidence_source == "displacement":
+            assert cases is not None
+            distrust = self.displacement.distrust(cases, config.displacement_tolerance, regions)
+            return displacement_weights(
+                probabilities, labels, distrust, config.likelihood_threshold, config.likelihood_exponent, regions
+            )
+        weights = self._of_labels(probabilities, labels, valid)
+        if not config.remembers_cases:
+            return weights
+        assert cases is not None
+        beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
+        gated = 1 - beyond.clamp(0, 1) * (1 - weights)
+        if config.confidence_source == "gated":
+            return gated
+        distrust, groups = self.displacement.smaller_group(
+            cases, config.displacement_tolerance, config.displacement_groups, regions
+        )
+        grouped = displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
+        return (1 - groups) * gated + groups * grouped
+
+    def _of_labels(self, probabilities: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
+        """The likelihood's weight of every label of an object that the network finds."""
+        config, regions = self._config, self._loss.regions
         probability = label_probability(probabilities, labels, regions)
         weights = likelihood_weights(probability, config.likelihood_threshold, config.likelihood_exponent)
-        if config.likelihood_learned > 0:
-            known = learned(class_means(probabilities, labels, valid, regions), config.likelihood_learned)
-            weights = torch.where(known, weights, 1.0)
-        if config.confidence_source in ("likelihood", "hypergradient_and_likelihood"):
+        if config.likelihood_learned == 0:
             return weights
-        if cases is None:
-            raise ValueError(
-                f'confidence_source "{config.confidence_source}" expects the name of each sample\'s case, got none'
-            )
-        self.displacement.observe(cases, probabilities, labels, valid, regions)
-        if config.confidence_source in ("gated", "grouped"):
-            beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
-            weights = 1 - beyond.clamp(0, 1) * (1 - weights)
-        if config.confidence_source == "gated":
-            return weights
-        if config.confidence_source == "grouped":
-            distrust, groups = self.displacement.smaller_group(
-                cases, config.displacement_tolerance, config.displacement_groups, regions
-            )
-            of_smaller = displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
-            return (1 - groups) * weights + groups * of_smaller
-        distrust = self.displacement.distrust(cases, config.displacement_tolerance, regions)
-        return displacement_weights(
-            probabilities, labels, distrust, config.likelihood_threshold, config.likelihood_exponent, regions
-        )
+        means = class_means(probabilities, labels, valid, regions)
+        return torch.where(learned(means, config.likelihood_learned), weights, 1.0)

@@ -57,6 +57,16 @@ def test_class_means_by_hand():
     assert learned(found, 0.5).flatten().tolist() == [False, False, True, True, True]
 
 
+def test_each_sample_has_means_of_its_own():
+    """An object that one image shows well does not vouch for one that is not found in another."""
+    foreground = torch.tensor([[[0.9, 0.8]], [[0.1, 0.3]]])
+    labels = torch.ones(2, 1, 2, dtype=torch.int16)
+    found = class_means(torch.cat([1 - foreground, foreground], dim=1), labels, None)
+    assert_close(found, torch.tensor([[[0.85, 0.85]], [[0.2, 0.2]]]))
+    of_regions = class_means(foreground, labels.float(), None, regions=True)
+    assert_close(of_regions, found)
+
+
 def test_class_means_of_regions_by_hand():
     probabilities = torch.tensor([[[0.2, 0.4, 0.5], [0.9, 0.8, 0.1]]])
     regions = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]])

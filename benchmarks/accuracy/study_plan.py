@@ -56,7 +56,9 @@ TABLES: dict[str, list[Run]] = {
         Run("hippocampus", labels, "2d", 2, arm, 16000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")
     ],
     "volumes": [
-        Run("hippocampus", labels, "3d_fullres", 2, arm, 3000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")
+        Run("hippocampus", labels, "3d_fullres", 2, arm, 3000)
+        for labels in ("dilated", "clean")
+        for arm in (CHOSEN, "plain")
     ],
     "readers": [
         *(

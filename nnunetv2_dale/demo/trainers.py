@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_dale.config import RECOMMENDED
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.trainer import nnUNetTrainerDALE
 
@@ -57,7 +59,9 @@ class nnUNetTrainer_demo(ShortTraining):
 
 
 class nnUNetTrainerDALE_demo(ShortTraining, nnUNetTrainerDALE):
-    """DALE as `nnUNetTrainerDALE` trains, 10 epochs of 30 batches."""
+    """DALE as `nnUNetTrainerDALE` trains, 10 epochs of 30 batches; ω need not wait for more batches than there are."""
+
+    dale = replace(RECOMMENDED, confidence_after=0)
 
 
 class QuickTraining(ShortTraining):
@@ -73,6 +77,8 @@ class nnUNetTrainer_demoQuick(QuickTraining):
 
 class nnUNetTrainerDALE_demoQuick(QuickTraining, nnUNetTrainerDALE):
     """DALE, 2 epochs of 4 batches."""
+
+    dale = nnUNetTrainerDALE_demo.dale
 
 
 def usable_cores() -> int:

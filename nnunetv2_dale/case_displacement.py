@@ -7,8 +7,9 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
 negative where it is smaller; a moving average over the visits of the case. Where readers agree, δ is about the same for
-all cases; where it spreads, labels contradict each other, and an unlikely one deserves less trust ("gated"). Or only
-the cases far from the median are distrusted, in the class and on the side where they differ ("displacement").
+all cases. Where cases fall into two clear groups, those of the smaller one are distrusted ("grouped"); or all cases far
+from the median ("displacement"); both in the class and on the side where they differ. Or every unlikely label is, as
+far as δ spreads ("gated").
 """
 
 from __future__ import annotations
@@ -98,32 +99,24 @@ class CaseDisplacement:
         return spread
 
     @torch.no_grad()
-    def smaller_group(
-        self, cases: Sequence[str], tolerance: float, explained: float, regions: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Which cases belong to the smaller of two groups of δ, and how sure it is that there are two.
+    def smaller_group(self, cases: Sequence[str], tolerance: float, explained: float, regions: bool = False) -> Tensor:
+        """(B, K) in [−1, 1] as `distrust`, of cases in the smaller of two groups of δ; 0 in the larger one.
 
-        Of each class that grows with the part of the variance of δ that lies between the groups (Otsu's η), from 0 at
-        `explained` to 1 a quarter of the way from there to 1; and with their distance, from 0 at twice `tolerance` to 1
-        at four times.
+        For each class as far as it is sure that there are two: it grows with the part of the variance of δ that lies
+        between the groups (Otsu's η), from 0 at `explained` to 1 a quarter of the way from there to 1; and with their
+        distance, from 0 at twice `tolerance` to 1 at four times.
 
         Args:
             tolerance: in voxels of contour.
             explained: in [0, 1]; at 1 there never are groups.
-        Returns:
-            (B, K) in [−1, 1] as `distrust`, 0 in the larger group; and a scalar in [0, 1], the mean over the classes
-            that at least one case has shown.
         """
-        displacement = self._displacement()
-        found = two_groups(displacement)
+        found = two_groups(self._displacement())
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
         clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
-        sure = apart * clear
-        judged = ~displacement.isnan().all(dim=0)
+        distrust = found.side * apart * clear
         if not regions:
-            sure[0], judged[0] = 0, False
-        distrust = (found.side * sure)[self._index(cases, sure.device)]
-        return distrust, (sure * judged).sum() / judged.sum().clamp_min(1)
+            distrust[:, 0] = 0
+        return distrust[self._index(cases, distrust.device)]
 
     def _displacement(self) -> Tensor:
         """δ, (cases, K); NaN where a case has not shown the class."""

@@ -58,7 +58,7 @@ class DaleConfig:
         "hypergradient",
         ConfidenceSource,
         "Eqs. 8-11; the label's probability under the network; both; that probability in cases of displaced contour "
-        "only; as far as the contours of all cases differ; or that and, where cases fall into two groups, the smaller",
+        "only; as far as the contours of all cases differ; or in the smaller of two clear groups of cases only",
     )
     confidence_start: float = _number(0.0, 0.0, 1.0, "part of the training before omega leaves 1; 0 as printed")
     confidence_after: int = _number(0, 0, 1_000_000, "batches before omega leaves 1, in a short training too")
@@ -186,6 +186,5 @@ RECOMMENDED = DaleConfig(
     confidence_source="grouped",
     confidence_start=0.3,
     confidence_after=1000,
-    likelihood_learned=0.3,
     alignment_weight=0.0,
 )

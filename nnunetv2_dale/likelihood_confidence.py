@@ -65,19 +65,17 @@ class LikelihoodConfidence:
             return displacement_weights(
                 probabilities, labels, distrust, config.likelihood_threshold, config.likelihood_exponent, regions
             )
+        if config.confidence_source == "grouped":
+            assert cases is not None
+            distrust = self.displacement.smaller_group(
+                cases, config.displacement_tolerance, config.displacement_groups, regions
+            )
+            return displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
         weights = self._of_labels(probabilities, labels, valid)
-        if not config.remembers_cases:
-            return weights
-        assert cases is not None
-        beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
-        gated = 1 - beyond.clamp(0, 1) * (1 - weights)
         if config.confidence_source == "gated":
-            return gated
-        distrust, groups = self.displacement.smaller_group(
-            cases, config.displacement_tolerance, config.displacement_groups, regions
-        )
-        grouped = displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
-        return (1 - groups) * gated + groups * grouped
+            beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
+            return 1 - beyond.clamp(0, 1) * (1 - weights)
+        return weights
 
     def _of_labels(self, probabilities: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
         """The likelihood's weight of every label of an object that the network finds."""

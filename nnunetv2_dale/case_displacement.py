@@ -110,13 +110,39 @@ class CaseDisplacement:
             tolerance: in voxels of contour.
             explained: in [0, 1]; at 1 there never are groups.
         """
+        distrust, _ = self._groups(tolerance, explained, regions)
+        return distrust[self._index(cases, distrust.device)]
+
+    def describe_groups(self, tolerance: float, explained: float, regions: bool = False) -> list[str]:
+        """A sentence for each class whose cases fall into two groups, for the log; reads from the device.
+
+        Args:
+            tolerance, explained: of `smaller_group`.
+        """
+        if self._excess is None:
+            return []
+        distrust, distance = self._groups(tolerance, explained, regions)
+        sentences = []
+        for index in distrust.any(dim=0).nonzero().flatten().tolist():
+            doubted = distrust[:, index]
+            smaller = int((doubted != 0).sum())
+            wider = "wider" if doubted.sum() > 0 else "narrower"
+            sentences.append(
+                f"{'region' if regions else 'label'} {index}: {smaller} of {len(self._rows)} cases are drawn "
+                f"{float(distance[index]):.1f} voxels {wider} than the others, and are doubted "
+                f"({float(doubted.abs().amax()):.0%})"
+            )
+        return sentences
+
+    def _groups(self, tolerance: float, explained: float, regions: bool) -> tuple[Tensor, Tensor]:
+        """Distrust of all cases, (cases, K), and the distance of the groups, (K,)."""
         found = two_groups(self._displacement())
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
         clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
         distrust = found.side * apart * clear
         if not regions:
             distrust[:, 0] = 0
-        return distrust[self._index(cases, distrust.device)]
+        return distrust, found.distance
 
     def _displacement(self) -> Tensor:
         """δ, (cases, K); NaN where a case has not shown the class."""

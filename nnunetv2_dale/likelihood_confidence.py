@@ -77,6 +77,15 @@ class LikelihoodConfidence:
             return 1 - beyond.clamp(0, 1) * (1 - weights)
         return weights
 
+    def describe_groups(self) -> list[str]:
+        """A sentence for each class whose cases fall into two groups, where ω depends on that."""
+        config = self._config
+        if config.confidence_source != "grouped":
+            return []
+        return self.displacement.describe_groups(
+            config.displacement_tolerance, config.displacement_groups, self._loss.regions
+        )
+
     def _of_labels(self, probabilities: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
         """The likelihood's weight of every label of an object that the network finds."""
         config, regions = self._config, self._loss.regions

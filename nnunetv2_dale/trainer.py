@@ -134,6 +134,10 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             self.logger.log(f"dale_{name}", value, self.current_epoch)
         self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in numbers.items()}))
         self.print_to_log_file("DALE confidence histogram", histogram)
+        assert self.alternating_step is not None
+        if self.alternating_step.likelihood is not None and not self.alternating_step.trust_all:
+            for sentence in self.alternating_step.likelihood.describe_groups():
+                self.print_to_log_file("DALE groups:", sentence)
 
     def save_checkpoint(self, filename: str) -> None:
         if self.local_rank != 0:  # as in nnU-Net; and the file that rank 0 writes is not to be touched

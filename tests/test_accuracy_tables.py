@@ -70,3 +70,11 @@ def test_the_smallest_third_is_taken_class_by_class():
     cases = {f"c{n}": {"1": judged(n / 10, voxels=n), "2": judged(1 - n / 10, voxels=100 - n)} for n in range(1, 7)}
     row = tables.comparison([result("plain", 2, cases)]).splitlines()[-1].split("|")
     assert row[-2].strip() == f"{100 * np.mean([0.1, 0.2, 0.5, 0.4]):.2f}"
+
+
+def test_progress_is_the_mean_over_folds_at_each_point_in_time():
+    runs = []
+    for fold, values in ((2, (0.1, 0.2, 0.3, 0.4)), (3, (0.3, 0.4, 0.5, 0.8))):
+        curve = [{"iterations": 5, "seconds": 1.0, "dice": value} for value in values]
+        runs.append({**result("plain", fold, {}), "curve": curve})
+    assert tables.progress(runs).splitlines()[-1] == "| biased | plain | 2 | 20.0 | 30.0 | 40.0 | 60.0 |"

@@ -172,3 +172,14 @@ def test_a_class_that_no_case_shows_has_no_groups():
     memory = CaseDisplacement(0.5)
     memory.observe(["a", "b", "c"], torch.stack([predicted] * 3), torch.stack(labels), None)
     assert_close(memory.smaller_group(["b"], 0.4, 0.8), torch.tensor([[0.0, 1.0, 0.0]]))
+
+
+def test_groups_are_told_in_a_sentence():
+    assert _displaced(0, 2, 0, 0, 2).describe_groups(0.4, 0.8) == [
+        "label 1: 2 of 5 cases are drawn 1.8 voxels wider than the others, and are doubted (100%)"
+    ]
+    assert _displaced(2, 0, 2).describe_groups(0.8, 0.8, regions=True)[-1] == (
+        "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are doubted (14%)"
+    )
+    assert _displaced(0, 0, 0).describe_groups(0.4, 0.8) == []
+    assert CaseDisplacement(0.5).describe_groups(0.4, 0.8) == []

@@ -26,6 +26,7 @@ from trainer_fixtures import (
     weights_of,
 )
 
+from nnunetv2_dale.case_displacement import CaseDisplacement
 from nnunetv2_dale.config import RECOMMENDED
 from nnunetv2_dale.displacement_file import FILE
 from nnunetv2_dale.single_update_step import SingleUpdateStep
@@ -152,3 +153,13 @@ def test_the_images_are_seen_whole_and_once() -> None:
     trainer.train_step(batch)
     assert len(seen) == 1
     assert torch.equal(seen[0], batch["data"])
+
+
+@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1)])
+def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once per epoch in which ω may act."""
+    monkeypatch.setattr(CaseDisplacement, "describe_groups", lambda *_: ["label 1: 2 of 4 cases"])
+    settings = {"dale": {"confidence_start": start, "confidence_after": 0}}
+    trainer = make_trainer(nnUNetTrainerDALE, settings=settings, epochs=2)
+    train(trainer)
+    assert Path(trainer.log_file).read_text().count("DALE groups: label 1: 2 of 4 cases") == told

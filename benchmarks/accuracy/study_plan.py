@@ -37,6 +37,7 @@ TABLES: dict[str, list[Run]] = {
     "screen": [
         *(Run("hippocampus", "biased", "2d", 0, arm, 2000) for arm in ARMS if arm not in ONE_UPDATE),
         *(Run("hippocampus", "biased", "2d", 0, arm, 2000) for arm in ONE_UPDATE),
+        Run("hippocampus", "biased", "2d", 0, "plain", 460),  # as many batches as the printed method has
     ],
     "confirm": [
         Run("hippocampus", labels, "2d", fold, arm, 4000)
@@ -53,7 +54,8 @@ TABLES: dict[str, list[Run]] = {
         for labels in versions
     ],
     "converged": [
-        Run("hippocampus", labels, "2d", 2, arm, 16000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")
+        *(Run("hippocampus", labels, "2d", 2, arm, 16000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")),
+        Run("hippocampus", "dilated", "2d", 2, "printed", 16000),
     ],
     "volumes": [
         Run("hippocampus", labels, "3d_fullres", 2, arm, 3000)

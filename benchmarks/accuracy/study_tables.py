@@ -36,7 +36,7 @@ def all_tables(folder: Path) -> str:
     for table, title in TITLES.items():
         results = read(folder, table)
         if results:
-            parts += [f"### {title}", "", comparison(results), ""]
+            parts += [f"### {title}", "", comparison(results), "", progress(results), ""]
             found = confidence(results)
             parts += [found, ""] if found else []
     return "\n".join(parts).strip() + "\n"
@@ -98,6 +98,20 @@ def paired_dice(plain: Sequence[Result], runs: Sequence[Result]) -> dict[str, tu
                     found.setdefault(case, []).append(dice)
     before, after = values
     return {case: (float(np.mean(before[case])), float(np.mean(after[case]))) for case in before if case in after}
+
+
+def progress(results: Sequence[Result]) -> str:
+    """Mean Dice at a quarter, half, three quarters and the end of the time, which is the same for all arms."""
+    rows = []
+    for labels in _unique(each["run"]["labels"] for each in results):
+        of_labels = [each for each in results if each["run"]["labels"] == labels]
+        for budget in sorted({each["run"]["budget"] for each in of_labels}):
+            runs = [each for each in of_labels if each["run"]["budget"] == budget]
+            for arm in _arms(runs):
+                curves = [[point["dice"] for point in run["curve"]] for run in runs if run["run"]["arm"] == arm]
+                means = 100 * np.mean(curves, axis=0)
+                rows.append([labels, arm, str(len(curves)), *(f"{value:.1f}" for value in means)])
+    return _markdown("labels | arm | folds × seeds | Dice at a quarter of the time | half | three quarters | end", rows)
 
 
 def case_values(runs: Sequence[Result], measure: str) -> Floats:

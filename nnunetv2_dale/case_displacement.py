@@ -37,6 +37,7 @@ class CaseDisplacement:
         self._rows: dict[str, int] = {}
         self._excess: Tensor | None = None  # (cases, K) moving sums of Σ (y − p)
         self._contour: Tensor | None = None  # (cases, K) moving sums of edge voxels
+        self._doubted: Tensor | None = None  # (cases, K) distrust of the smaller of two groups
 
     @torch.no_grad()
     def observe(
@@ -99,50 +100,55 @@ class CaseDisplacement:
         return spread
 
     @torch.no_grad()
-    def smaller_group(self, cases: Sequence[str], tolerance: float, explained: float, regions: bool = False) -> Tensor:
-        """(B, K) in [−1, 1] as `distrust`, of cases in the smaller of two groups of δ; 0 in the larger one.
+    def look_for_groups(self, tolerance: float, explained: float, regions: bool = False) -> list[str]:
+        """Find the classes whose cases fall into two groups of δ, for `smaller_group`; reads from the device.
 
-        For each class as far as it is sure that there are two: it grows with the part of the variance of δ that lies
-        between the groups (Otsu's η), from 0 at `explained` to 1 a quarter of the way from there to 1; and with their
-        distance, from 0 at twice `tolerance` to 1 at four times.
+        How far the smaller one is distrusted grows with the part of the variance of δ that lies between the groups
+        (Otsu's η), from 0 at `explained` to 1 a quarter of the way from there to 1; and with their distance, from 0 at
+        twice `tolerance` to 1 at four times.
 
         Args:
             tolerance: in voxels of contour.
             explained: in [0, 1]; at 1 there never are groups.
+        Returns:
+            a sentence for each class that has groups.
         """
-        distrust, _ = self._groups(tolerance, explained, regions)
-        return distrust[self._index(cases, distrust.device)]
-
-    def describe_groups(self, tolerance: float, explained: float, regions: bool = False) -> list[str]:
-        """A sentence for each class whose cases fall into two groups, for the log; reads from the device.
-
-        Args:
-            tolerance, explained: of `smaller_group`.
-        """
+        self._doubted = None
         if self._excess is None:
             return []
-        distrust, distance = self._groups(tolerance, explained, regions)
-        sentences = []
-        for index in distrust.any(dim=0).nonzero().flatten().tolist():
-            doubted = distrust[:, index]
-            smaller = int((doubted != 0).sum())
-            wider = "wider" if doubted.sum() > 0 else "narrower"
-            sentences.append(
-                f"{'region' if regions else 'label'} {index}: {smaller} of {len(self._rows)} cases are drawn "
-                f"{float(distance[index]):.1f} voxels {wider} than the others, and are doubted "
-                f"({float(doubted.abs().amax()):.0%})"
-            )
-        return sentences
-
-    def _groups(self, tolerance: float, explained: float, regions: bool) -> tuple[Tensor, Tensor]:
-        """Distrust of all cases, (cases, K), and the distance of the groups, (K,)."""
         found = two_groups(self._displacement())
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
         clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
         distrust = found.side * apart * clear
         if not regions:
             distrust[:, 0] = 0
-        return distrust, found.distance
+        classes = distrust.any(dim=0).nonzero().flatten().tolist()
+        if classes:
+            self._doubted = distrust
+        sentences = []
+        for index in classes:
+            doubted = distrust[:, index]
+            smaller = int((doubted != 0).sum())
+            wider = "wider" if doubted.sum() > 0 else "narrower"
+            sentences.append(
+                f"{'region' if regions else 'label'} {index}: {smaller} of {len(self._rows)} cases are drawn "
+                f"{float(found.distance[index]):.1f} voxels {wider} than the others, and are doubted "
+                f"({float(doubted.abs().amax()):.0%})"
+            )
+        return sentences
+
+    @torch.no_grad()
+    def smaller_group(self, cases: Sequence[str]) -> Tensor | None:
+        """(B, K) in [−1, 1] as `distrust`, of cases in the smaller of two groups; 0 in the larger one.
+
+        As of the last `look_for_groups`; None where it found none. A case first seen since then has 0.
+        """
+        if self._doubted is None:
+            return None
+        new = len(self._rows) - len(self._doubted)
+        if new > 0:
+            self._doubted = torch.cat([self._doubted, self._doubted.new_zeros(new, self._doubted.shape[1])])
+        return self._doubted[self._index(cases, self._doubted.device)]
 
     def _displacement(self) -> Tensor:
         """δ, (cases, K); NaN where a case has not shown the class."""

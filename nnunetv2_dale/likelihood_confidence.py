@@ -67,22 +67,26 @@ class LikelihoodConfidence:
             )
         if config.confidence_source == "grouped":
             assert cases is not None
-            distrust = self.displacement.smaller_group(
-                cases, config.displacement_tolerance, config.displacement_groups, regions
-            )
-            return displacement_weights(probabilities, labels, distrust, *_SMALLER_GROUP, regions)
+            doubted = self.displacement.smaller_group(cases)
+            if doubted is None:
+                return torch.ones_like(probabilities[:, :1])
+            return displacement_weights(probabilities, labels, doubted, *_SMALLER_GROUP, regions)
         weights = self._of_labels(probabilities, labels, valid)
         if config.confidence_source == "gated":
             beyond = self.displacement.spread(regions) / max(config.displacement_tolerance, 1e-6) - 1
             return 1 - beyond.clamp(0, 1) * (1 - weights)
         return weights
 
-    def describe_groups(self) -> list[str]:
-        """A sentence for each class whose cases fall into two groups, where ω depends on that."""
+    def look_for_groups(self) -> list[str]:
+        """Find the cases that "grouped" doubts from now on; to be called once per epoch.
+
+        Returns:
+            a sentence for each class whose cases fall into two groups; none with another source.
+        """
         config = self._config
         if config.confidence_source != "grouped":
             return []
-        return self.displacement.describe_groups(
+        return self.displacement.look_for_groups(
             config.displacement_tolerance, config.displacement_groups, self._loss.regions
         )
 

@@ -15,6 +15,8 @@ from nnunetv2_dale.feature_alignment import ClassGaussians
 from nnunetv2_dale.fuzziness import View
 from nnunetv2_dale.masked_loss import Outputs
 
+_LOGGED_EVERY = 10  # batches
+
 
 @dataclass
 class SingleUpdateStep(AlternatingStep):
@@ -32,14 +34,16 @@ class SingleUpdateStep(AlternatingStep):
 
     _fuzzy_is_next: bool = field(default=False, init=False, repr=False)
     _reference: ClassGaussians | None = field(default=None, init=False, repr=False)
+    _is_fuzzy: Tensor | None = field(default=None, init=False, repr=False)
+    _age: int = field(default=0, init=False, repr=False)  # of _is_fuzzy, in batches
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
         target = targets if isinstance(targets, Tensor) else targets[0]
-        m, valid = self._fuzziness(images, target), self.loss.valid(target)
-        is_fuzzy = m >= self.config.fuzzy_threshold
+        valid = self.loss.valid(target)
         whole = self.config.updates == "whole_batch"
         fuzzy = whole or self._fuzzy_is_next
-        view = View(images, None, None) if whole else self._views(images, m)[0 if fuzzy else 1]
+        m, is_fuzzy = self._fuzzy_patches(images, target)
+        view = View(images, None, None) if m is None else self._views(images, m)[0 if fuzzy else 1]
         self._fuzzy_is_next = not fuzzy
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -59,3 +63,16 @@ class SingleUpdateStep(AlternatingStep):
         weighted_alignment = self.config.alignment_weight * confidence.weights.mean() * alignment
         self._update(loss + weighted_alignment)
         return record(loss, loss, alignment, confidence, is_fuzzy, self.config)
+
+    def _fuzzy_patches(self, images: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:
+        """m and m >= τ. Where only the log needs them, m >= τ is that of one batch in ten."""
+        whole = self.config.updates == "whole_batch"
+        aligns = self._tap is not None and self.align
+        for_log_only = whole and self.config.confidence_scope == "everywhere" and not aligns
+        last, shape = self._is_fuzzy, (len(images), 1, *images.shape[2:])
+        if for_log_only and last is not None and last.shape == shape and self._age < _LOGGED_EVERY:
+            self._age += 1
+            return None, last
+        m = self._fuzziness(images, target)
+        self._is_fuzzy, self._age = m >= self.config.fuzzy_threshold, 1
+        return (None if whole else m), self._is_fuzzy

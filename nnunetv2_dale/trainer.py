@@ -108,6 +108,16 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         self.alternating_step.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
         self.alternating_step.align = self.current_epoch >= self.dale.alignment_warmup
         self._iteration = 0
+        last = self.num_iterations_per_epoch - 1
+        if self.alternating_step.likelihood is not None and not self._trusts_all(last):
+            for sentence in self.alternating_step.likelihood.look_for_groups():
+                self.print_to_log_file("DALE groups:", sentence)
+
+    def _trusts_all(self, iteration: int) -> bool:
+        """Whether ω is still held at 1 in an iteration of this epoch."""
+        batches = self.current_epoch * self.num_iterations_per_epoch + iteration
+        progress = batches / (self.num_epochs * self.num_iterations_per_epoch)
+        return bool(progress < self.dale.confidence_start or batches < self.dale.confidence_after)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         assert self.alternating_step is not None
@@ -118,9 +128,7 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             targets = [target.to(self.device, non_blocking=True) for target in targets]
         else:
             targets = targets.to(self.device, non_blocking=True)
-        batches = self.current_epoch * self.num_iterations_per_epoch + self._iteration
-        progress = batches / (self.num_epochs * self.num_iterations_per_epoch)
-        self.alternating_step.trust_all = progress < self.dale.confidence_start or batches < self.dale.confidence_after
+        self.alternating_step.trust_all = self._trusts_all(self._iteration)
         self._iteration += 1
         record = self.alternating_step(images, targets, batch.get("keys"))
         values = numbers_of(record).cpu().numpy()  # the one wait for the device
@@ -134,10 +142,6 @@ class nnUNetTrainerDALE(nnUNetTrainer):
             self.logger.log(f"dale_{name}", value, self.current_epoch)
         self.print_to_log_file("DALE", json.dumps({name: round(value, 4) for name, value in numbers.items()}))
         self.print_to_log_file("DALE confidence histogram", histogram)
-        assert self.alternating_step is not None
-        if self.alternating_step.likelihood is not None and not self.alternating_step.trust_all:
-            for sentence in self.alternating_step.likelihood.describe_groups():
-                self.print_to_log_file("DALE groups:", sentence)
 
     def save_checkpoint(self, filename: str) -> None:
         if self.local_rank != 0:  # as in nnU-Net; and the file that rank 0 writes is not to be touched

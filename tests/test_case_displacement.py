@@ -137,32 +137,38 @@ def _displaced(*wider: int) -> CaseDisplacement:
     return _observed(drawn, [_square(8, 16, 24)] * len(wider))
 
 
+def _doubted(memory: CaseDisplacement, tolerance: float, explained: float, regions: bool = False) -> torch.Tensor:
+    """Of all cases, (N, K); 0 where there are no groups."""
+    cases = list(memory.state())
+    memory.look_for_groups(tolerance, explained, regions)
+    found = memory.smaller_group(cases)
+    return torch.zeros(len(cases), 2) if found is None else found
+
+
 def test_the_smaller_of_two_clear_groups_is_distrusted():
-    memory = _displaced(0, 2, 0, 0, 2)
-    cases = [f"case {number}" for number in range(5)]
-    found = memory.smaller_group(cases, tolerance=0.4, explained=0.8)
+    found = _doubted(_displaced(0, 2, 0, 0, 2), tolerance=0.4, explained=0.8)
     assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
-    assert_close(_displaced(2, 2, 0).smaller_group(["case 2"], 0.4, 0.8), torch.tensor([[0.0, -1.0]]))
+    found = _doubted(_displaced(2, 2, 0), 0.4, 0.8)
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, -1.0]]))
 
 
 def test_groups_closer_than_twice_the_tolerance_are_one():
     memory = _displaced(0, 2, 0, 0, 2)  # 2 voxels wider: (12² − 8²) / 44 = 1.82 of contour
-    assert_close(memory.smaller_group(["case 1"], tolerance=0.92, explained=0.8), torch.zeros(1, 2))
-    found = memory.smaller_group(["case 1"], tolerance=0.8, explained=0.8)
-    assert_close(found, torch.tensor([[0.0, 80 / 44 / 1.6 - 1]]))
+    assert memory.look_for_groups(tolerance=0.92, explained=0.8) == []
+    assert memory.smaller_group(["case 1"]) is None
+    assert_close(_doubted(memory, tolerance=0.8, explained=0.8)[1], torch.tensor([0.0, 80 / 44 / 1.6 - 1]))
 
 
 def test_cases_spread_evenly_are_no_groups():
     memory = _displaced(-3, -2, -1, 0, 1, 2, 3)
-    cases = [f"case {number}" for number in range(7)]
-    assert_close(memory.smaller_group(cases, tolerance=0.1, explained=0.9), torch.zeros(7, 2))
-    assert memory.smaller_group(cases, tolerance=0.1, explained=0.5).abs().sum() > 0
+    assert memory.look_for_groups(tolerance=0.1, explained=0.9) == []
+    assert memory.look_for_groups(tolerance=0.1, explained=0.5) != []
 
 
 def test_a_background_has_no_groups_but_a_region_has():
     memory = _displaced(0, 2, 0)
-    assert memory.smaller_group(["case 1"], 0.4, 0.8)[0, 0] == 0
-    assert memory.smaller_group(["case 1"], 0.4, 0.8, regions=True)[0, 0] != 0
+    assert _doubted(memory, 0.4, 0.8)[1, 0] == 0
+    assert _doubted(memory, 0.4, 0.8, regions=True)[1, 0] != 0
 
 
 def test_a_class_that_no_case_shows_has_no_groups():
@@ -171,15 +177,28 @@ def test_a_class_that_no_case_shows_has_no_groups():
     predicted = torch.cat([inside, torch.zeros_like(inside[:1])])
     memory = CaseDisplacement(0.5)
     memory.observe(["a", "b", "c"], torch.stack([predicted] * 3), torch.stack(labels), None)
-    assert_close(memory.smaller_group(["b"], 0.4, 0.8), torch.tensor([[0.0, 1.0, 0.0]]))
+    assert_close(_doubted(memory, 0.4, 0.8), torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted():
+    memory = _displaced(0, 2, 0)
+    memory.look_for_groups(0.4, 0.8)
+    same = _square(8, 16, 24)
+    for _ in range(20):
+        memory.observe(["case 1", "new"], torch.stack([_certain(same)] * 2), torch.stack([same] * 2), None)
+    found = memory.smaller_group(["new", "case 1"])
+    assert found is not None
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    memory.look_for_groups(0.4, 0.8)
+    assert memory.smaller_group(["new", "case 1"]) is None
 
 
 def test_groups_are_told_in_a_sentence():
-    assert _displaced(0, 2, 0, 0, 2).describe_groups(0.4, 0.8) == [
+    assert _displaced(0, 2, 0, 0, 2).look_for_groups(0.4, 0.8) == [
         "label 1: 2 of 5 cases are drawn 1.8 voxels wider than the others, and are doubted (100%)"
     ]
-    assert _displaced(2, 0, 2).describe_groups(0.8, 0.8, regions=True)[-1] == (
+    assert _displaced(2, 0, 2).look_for_groups(0.8, 0.8, regions=True)[-1] == (
         "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are doubted (14%)"
     )
-    assert _displaced(0, 0, 0).describe_groups(0.4, 0.8) == []
-    assert CaseDisplacement(0.5).describe_groups(0.4, 0.8) == []
+    assert _displaced(0, 0, 0).look_for_groups(0.4, 0.8) == []
+    assert CaseDisplacement(0.5).look_for_groups(0.4, 0.8) == []

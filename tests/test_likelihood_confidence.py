@@ -30,8 +30,10 @@ def _logits(inside: float = 0.9) -> Tensor:
 
 
 def _confidence(source: str, given: Tensor, inside: float = 0.9, **settings: object) -> Tensor:
-    config = OURS.updated({"confidence_source": source, **settings})
-    return LikelihoodConfidence(MaskedLoss(), config)(_logits(inside), given, CASES)
+    confidence = LikelihoodConfidence(MaskedLoss(), OURS.updated({"confidence_source": source, **settings}))
+    confidence(_logits(inside), given, CASES, trust_all=True)
+    confidence.look_for_groups()
+    return confidence(_logits(inside), given, CASES)
 
 
 def _rim(given: Tensor) -> Tensor:
@@ -81,12 +83,12 @@ def test_cases_are_remembered_while_all_are_trusted():
     given = _squares(0, 2, 0, 0, 2)
     assert_close(confidence(_logits(), given, CASES, trust_all=True), torch.ones(5, 1, 24, 24))
     # Σp = 64 · 0.9 + 512 · 0.1 = 108.8 in all cases: (144 − 108.8) / 44 edge voxels against (64 − 108.8) / 28
-    assert confidence.describe_groups() == [
+    assert confidence.look_for_groups() == [
         "label 1: 2 of 5 cases are drawn 2.4 voxels wider than the others, and are doubted (100%)"
     ]
 
 
-def test_only_groups_are_described():
+def test_other_sources_look_for_no_groups():
     confidence = LikelihoodConfidence(MaskedLoss(), OURS.updated({"confidence_source": "gated"}))
     confidence(_logits(), _squares(0, 2, 0, 0, 2), CASES)
-    assert confidence.describe_groups() == []
+    assert confidence.look_for_groups() == []

@@ -141,3 +141,18 @@ def test_the_memory_also_grows_before_omega_acts():
 def test_a_meta_step_in_one_update_is_refused(updates):
     with pytest.raises(ValueError, match=f'updates "{updates}" has no meta step'):
         DaleConfig(updates=updates)
+
+
+@pytest.mark.parametrize(("settings", "looked"), [({}, 2), ({"confidence_scope": "fuzzy"}, 12)])
+def test_a_partition_for_the_log_alone_is_that_of_one_batch_in_ten(settings, looked, monkeypatch):
+    step = step_on(small_unet(deep_supervision=False), CONFIG.updated(settings))
+    seen = []
+    compute = step._fuzziness
+    monkeypatch.setattr(step, "_fuzziness", lambda *given: seen.append(given) or compute(*given))
+    images, labels = blob_batch()
+    fractions = [step(images, labels, CASES).fuzzy_fraction for _ in range(12)]
+    assert len(seen) == looked
+    assert len({float(each) for each in fractions}) == 1
+    if looked == 2:
+        step(images[:1], labels[:1], CASES[:1])  # another size is looked at anew
+        assert len(seen) == 3

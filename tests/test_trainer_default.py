@@ -155,10 +155,10 @@ def test_the_images_are_seen_whole_and_once() -> None:
     assert torch.equal(seen[0], batch["data"])
 
 
-@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1)])
+@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1), (1.0, 0)])
 def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once per epoch in which ω may act."""
-    monkeypatch.setattr(CaseDisplacement, "describe_groups", lambda *_: ["label 1: 2 of 4 cases"])
+    """At the beginning of each epoch in which ω may act."""
+    monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: ["label 1: 2 of 4 cases"])
     settings = {"dale": {"confidence_start": start, "confidence_after": 0}}
     trainer = make_trainer(nnUNetTrainerDALE, settings=settings, epochs=2)
     train(trainer)

@@ -72,12 +72,13 @@ def test_trains(kind: str, configuration: str, settings: dict[str, Any]) -> None
     assert all(unused in name for name in after if torch.equal(after[name], before[name]))
 
 
-def test_before_its_start_an_iteration_is_plain_nnunets() -> None:
+@pytest.mark.parametrize("settings", [{}, {"confidence_start": 0.0, "confidence_after": 0}])
+def test_before_its_start_and_without_groups_an_iteration_is_plain_nnunets(settings: dict[str, Any]) -> None:
     """Same weights after two iterations, up to the order of sums."""
     weights = []
     for kind in (nnUNetTrainer, nnUNetTrainerDALE):
         torch.manual_seed(0)
-        trainer = started(make_trainer(kind, epochs=10))
+        trainer = started(make_trainer(kind, settings={"dale": settings}, epochs=10))
         for seed in range(2):
             trainer.train_step(next_batch(trainer, seed))
         weights.append(weights_of(trainer))

@@ -52,7 +52,9 @@ TABLES: dict[str, list[Run]] = {
             "whole batch, displacement": EVERY_LABELS if fold == 2 else (),
         }.items()
         for labels in versions
-    ],
+    ]
+    # as many batches as the default has
+    + [Run("hippocampus", "biased", "2d", fold, "plain", 3780) for fold in (2, 3, 4)],
     "converged": [
         *(Run("hippocampus", labels, "2d", 2, arm, 16000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")),
         Run("hippocampus", "dilated", "2d", 2, "printed", 16000),

@@ -14,9 +14,9 @@ import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from tiny_plans import architecture
 from torch import Tensor, nn
 from trainer_fixtures import (
-    architecture,
     make_trainer,
     next_batch,
     nnunet,  # noqa: F401 -- a fixture

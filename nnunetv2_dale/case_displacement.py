@@ -100,7 +100,7 @@ class CaseDisplacement:
         return spread
 
     @torch.no_grad()
-    def look_for_groups(self, tolerance: float, explained: float, regions: bool = False) -> list[str]:
+    def look_for_groups(self, tolerance: float, explained: float, regions: bool = False, fewest: int = 1) -> list[str]:
         """Find the classes whose cases fall into two groups of δ, for `smaller_group`; reads from the device.
 
         How far the smaller one is distrusted grows with the part of the variance of δ that lies between the groups
@@ -110,6 +110,7 @@ class CaseDisplacement:
         Args:
             tolerance: in voxels of contour.
             explained: in [0, 1]; at 1 there never are groups.
+            fewest: cases that the smaller group must have; a few cases fall into two groups by chance.
         Returns:
             a sentence for each class that has groups.
         """
@@ -119,7 +120,8 @@ class CaseDisplacement:
         found = two_groups(self._displacement())
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
         clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
-        distrust = found.side * apart * clear
+        enough = (found.side != 0).sum(dim=0) >= fewest
+        distrust = found.side * apart * clear * enough
         if not regions:
             distrust[:, 0] = 0
         classes = distrust.any(dim=0).nonzero().flatten().tolist()

@@ -76,6 +76,7 @@ class DaleConfig:
     displacement_groups: float = _number(
         0.75, 0.0, 1.0, "part of the cases' variance that two groups must explain before the smaller is distrusted"
     )
+    displacement_fewest: int = _number(5, 1, 1_000_000, "cases that the smaller group must have")
     displacement_memory: float = _number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")
 
     # Label confidence (Eqs. 8-11)

@@ -87,7 +87,10 @@ class LikelihoodConfidence:
         if config.confidence_source != "grouped":
             return []
         return self.displacement.look_for_groups(
-            config.displacement_tolerance, config.displacement_groups, self._loss.regions
+            config.displacement_tolerance,
+            config.displacement_groups,
+            self._loss.regions,
+            config.displacement_fewest,
         )
 
     def _of_labels(self, probabilities: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from nnunetv2_dale.likelihood_confidence import LikelihoodConfidence
 from nnunetv2_dale.masked_loss import MaskedLoss
 
 CASES = [f"case {number}" for number in range(5)]
-OURS = DaleConfig(updates="whole_batch", confidence_source="likelihood", alignment_weight=0.0)
+OURS = DaleConfig(updates="whole_batch", confidence_source="likelihood", alignment_weight=0.0, displacement_fewest=2)
 
 
 def _squares(*wider: int) -> Tensor:
@@ -76,6 +76,11 @@ def test_of_two_groups_only_the_smaller_is_doubted(inside: float):
 def test_without_two_groups_every_label_is_trusted(wider: tuple[int, ...]):
     found = _confidence("grouped", _squares(*wider), displacement_groups=0.9)
     assert_close(found, torch.ones(5, 1, 24, 24))
+
+
+def test_a_group_of_fewer_cases_is_none():
+    given = _squares(0, 2, 0, 0, 2)
+    assert_close(_confidence("grouped", given, displacement_fewest=3), torch.ones(5, 1, 24, 24))
 
 
 def test_cases_are_remembered_while_all_are_trusted():

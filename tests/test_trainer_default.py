@@ -105,7 +105,8 @@ class Seeded(SeededEpochs, nnUNetTrainerDALE):
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in what it remembers of the cases, without which ω would differ."""
-    everything = {"dale": {"confidence_start": 0.0, "confidence_after": 0, "displacement_tolerance": 0.0}}
+    dale = {"confidence_start": 0.0, "confidence_after": 0, "displacement_tolerance": 0.0, "displacement_fewest": 1}
+    everything = {"dale": dale}
     torch.manual_seed(0)
     whole = make_trainer(Seeded, epochs=3, settings=everything)
     train(whole)

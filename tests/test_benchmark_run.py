@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def _fold(environment: dict[str, str], trainer: str, fold: int) -> Path:
     return Path(environment["nnUNet_results"]) / DATASET / f"{trainer}{PARTS}" / f"fold_{fold}"
+
+
+def _can_be_continued(fold: Path) -> bool:
+    """Whether a kill leaves a whole checkpoint: nnU-Net writes the two one after the other, each in place."""
+    return all(zipfile.is_zipfile(fold / f"checkpoint_{name}.pth") for name in ("latest", "best"))
 
 
 def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +71,7 @@ def test_two_folds_at_once_one_killed_and_picked_up_again(
     command = started("-tr", "nnUNetTrainer_long", "-f", "0", "1", "--workers", "2", "--no-report")
     folds = [_fold(phantom, "nnUNetTrainer_long", fold) for fold in (0, 1)]
     _wait_until(lambda: all(read_holder(fold) is not None for fold in folds), command)  # both at once
-    _wait_until((folds[0] / "checkpoint_latest.pth").exists, command)
+    _wait_until(lambda: _can_be_continued(folds[0]), command)
     holder = read_holder(folds[0])
     assert holder is not None
     psutil.Process(holder.process.pid).children()[0].send_signal(signal.SIGKILL)

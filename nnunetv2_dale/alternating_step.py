@@ -92,7 +92,8 @@ class AlternatingStep:
         Args:
             images: (B, C, *S), finite.
             targets: the target of each output of the network, full resolution first.
-            cases: the name of each sample's case, (B,); only the confidence source "displacement" asks for it.
+            cases: the name of each sample's case, (B,); asked for by the confidence sources that remember cases:
+                "displacement", "gated" and "grouped".
         """
         target = targets if isinstance(targets, Tensor) else targets[0]
 

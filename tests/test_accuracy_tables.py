@@ -14,7 +14,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks/results/accuracy"
 sys.path.insert(0, str(REPOSITORY / "benchmarks/accuracy"))
 
-import study_tables as tables  # noqa: E402 -- from the folder above
+import study_chance as chance  # noqa: E402 -- from the folder above
+import study_tables as tables  # noqa: E402
 
 
 def result(arm: str, fold: int, cases: dict[str, dict[str, dict[str, Any]]], labels: str = "biased") -> dict[str, Any]:
@@ -29,6 +30,7 @@ def judged(dice: float | None, voxels: int = 10) -> dict[str, Any]:
 def test_the_page_shows_what_the_results_give():
     page = (REPOSITORY / "docs/evidence.md").read_text(encoding="utf-8")
     assert tables.all_tables(RESULTS).strip() in page
+    assert chance.seeds_table(RESULTS).strip() in page
 
 
 def test_every_stored_training_says_how_it_was_made():
@@ -78,3 +80,39 @@ def test_progress_is_the_mean_over_folds_at_each_point_in_time():
         curve = [{"iterations": 5, "seconds": 1.0, "dice": value} for value in values]
         runs.append({**result("plain", fold, {}), "curve": curve})
     assert tables.progress(runs).splitlines()[-1] == "| biased | plain | 2 | 20.0 | 30.0 | 40.0 | 60.0 |"
+
+
+def test_trainings_are_paired_by_fold_and_seed_and_spread_within_a_fold():
+    plain = {(2, 0): 80.0, (2, 1): 82.0, (3, 0): 70.0, (3, 1): 76.0, (4, 0): 60.0}
+    other = {(2, 0): 81.0, (3, 1): 75.0, (4, 1): 99.0}
+    assert chance.paired(plain, other).tolist() == [1.0, -1.0]
+    # deviations from the folds' means: 1, 1, 3, 3; one degree of freedom for each of the two folds with two seeds
+    assert chance.between_seeds(plain) == pytest.approx(np.sqrt((1 + 1 + 9 + 9) / 2))
+    assert np.isnan(chance.between_seeds({(4, 0): 60.0}))
+
+
+def test_the_interval_over_trainings_is_students(tmp_path: Path):
+    for table, seed, gains in (("confirm", 0, (1.0, 2.0, 3.0)), ("seeds", 1, (2.0, 2.0, 5.0))):
+        lines = []
+        for fold, gain in zip((2, 3, 4), gains, strict=True):
+            for arm, dice in (("plain", 0.5), ("default", 0.5 + gain / 100)):
+                stored = result(arm, fold, {"a": {"1": judged(dice)}})
+                stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": seed}
+                lines.append(json.dumps(stored))
+        (tmp_path / f"{table}.jsonl").write_text("\n".join(lines))
+    row = chance.seeds_table(tmp_path).splitlines()[-1].split("|")
+    gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
+    half = 2.5706 * gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
+    mean = gains.mean()
+    assert [cell.strip() for cell in row[1:7]] == [
+        "biased",
+        "6",
+        "50.00",
+        f"{50 + mean:.2f}",
+        f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})",
+        "+1.00 to +5.00",
+    ]
+
+
+def test_without_seeds_there_is_no_table_of_them(tmp_path: Path):
+    assert chance.seeds_table(tmp_path) == ""

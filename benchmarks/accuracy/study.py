@@ -36,9 +36,10 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="of prepare: holds Dataset004_Hippocampus and lidc_nodules")
     arguments = parser.parse_args()
     if arguments.what == "tables":
+        from study_chance import seeds_table
         from study_tables import all_tables
 
-        print(all_tables(RESULTS))
+        print("\n\n".join(filter(None, [seeds_table(RESULTS), all_tables(RESULTS)])))
         return
     if arguments.workspace is None:
         parser.error("--workspace is needed")

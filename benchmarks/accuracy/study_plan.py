@@ -55,6 +55,16 @@ TABLES: dict[str, list[Run]] = {
     ]
     # as many batches as the default has
     + [Run("hippocampus", "biased", "2d", fold, "plain", 3780) for fold in (2, 3, 4)],
+    "seeds": [
+        *(
+            Run("hippocampus", labels, "2d", fold, arm, 4000, seed)
+            for labels in ("biased", "clean", "dilated")
+            for seed in (1, 2)
+            for fold in (2, 3, 4)
+            for arm in (CHOSEN, "plain")
+        ),
+        *(Run("lidc", "random_reader", "2d", fold, arm, 4000, 1) for fold in (2, 3, 4) for arm in (CHOSEN, "plain")),
+    ],
     "converged": [
         *(Run("hippocampus", labels, "2d", 2, arm, 16000) for labels in ALL_LABELS for arm in (CHOSEN, "plain")),
         Run("hippocampus", "dilated", "2d", 2, "printed", 16000),

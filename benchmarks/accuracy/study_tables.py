@@ -16,7 +16,7 @@ Result = dict[str, Any]
 Floats = NDArray[np.float64]
 TITLES = {
     "screen": "One fold, one seed, every arm (fold 0)",
-    "choose": "The candidates on folds 0 and 1",
+    "choose": "The candidates on fold 0",
     "confirm": "Hippocampus, 2d, folds 2 to 4",
     "converged": "Hippocampus, 2d, four times as long",
     "volumes": "Hippocampus, 3d_fullres",
@@ -57,7 +57,7 @@ def comparison(results: Sequence[Result]) -> str:
             by_arm = {arm: [each for each in runs if each["run"]["arm"] == arm] for arm in _arms(runs)}
             order = sorted(by_arm, key=lambda arm: (arm != "plain", -case_values(by_arm[arm], "dice").mean()))
             rows += [_row(labels, arm, by_arm[arm], plain) for arm in order]
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def _row(labels: str, arm: str, runs: Sequence[Result], plain: Sequence[Result]) -> list[str]:
@@ -111,7 +111,7 @@ def progress(results: Sequence[Result]) -> str:
                 curves = [[point["dice"] for point in run["curve"]] for run in runs if run["run"]["arm"] == arm]
                 means = 100 * np.mean(curves, axis=0)
                 rows.append([labels, arm, str(len(curves)), *(f"{value:.1f}" for value in means)])
-    return _markdown("labels | arm | folds × seeds | Dice at a quarter of the time | half | three quarters | end", rows)
+    return markdown("labels | arm | folds × seeds | Dice at a quarter of the time | half | three quarters | end", rows)
 
 
 def case_values(runs: Sequence[Result], measure: str) -> Floats:
@@ -155,7 +155,7 @@ def confidence(results: Sequence[Result]) -> str:
                         at = np.mean([[point[measure] for point in run] for run in points], axis=0)
                         cells.append(" ".join(f"{value:.2f}" for value in at))
                     rows.append([labels, arm, name, *cells])
-    return _markdown("labels | arm | score | AUROC over time | average precision over time", rows) if rows else ""
+    return markdown("labels | arm | score | AUROC over time | average precision over time", rows) if rows else ""
 
 
 def _per_case(run: Result, measure: str) -> dict[str, float]:
@@ -187,7 +187,8 @@ def _number(values: Floats) -> str:
     return f"{values.mean():.2f}" if len(values) else "–"
 
 
-def _markdown(header: str, rows: Sequence[Sequence[str]]) -> str:
+def markdown(header: str, rows: Sequence[Sequence[str]]) -> str:
+    """A table; `header` has its titles between bars."""
     titles = [title.strip() for title in header.split("|")]
     rule = ["---" if title in ("labels", "arm", "score") else "---:" for title in titles]
     lines = [titles, rule, *rows]

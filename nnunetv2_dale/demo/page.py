@@ -136,8 +136,8 @@ def _fairness(outcome: Outcome) -> str:
     return (
         f"Both trainings had the same data, network, seed, learning rate and number of batches ({batches}), but not "
         "the same time: DALE looks at how far to trust the labels of each batch before it learns from them. It took "
-        f"{duration(dale)} against {duration(plain)}, start and validation included; in equal time plain nnU-Net would "
-        "see more batches."
+        f"{duration(dale)} against {duration(plain)}, start and validation included"
+        + ("; in equal time plain nnU-Net would see more batches." if dale > plain else ".")
     )
 
 

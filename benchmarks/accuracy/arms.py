@@ -44,6 +44,7 @@ ARMS = {
     "masked loss, reuse, no L_W": _dale(**_REUSE),
     "masked loss, reuse, no L_W, omega step 0.5": _dale(**_REUSE, confidence_lr=0.5),
     "masked loss, no omega, L_W from half": _dale(**_MASKED, confidence_steps=0, alignment_warmup=10),
+    "masked loss, no omega, a tenth of L_W": _dale(**_MASKED, confidence_steps=0, alignment_weight=0.005),
     "masked loss, neither, half the learning rate": Arm("dale", {**_MASKED, **_OFF}, learning_rate=0.005),
     "masked loss, neither, momentum 0.9": Arm("dale", {**_MASKED, **_OFF}, momentum=0.9),
     # two updates, other confidences

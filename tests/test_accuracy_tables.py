@@ -114,5 +114,9 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
     ]
 
 
-def test_without_seeds_there_is_no_table_of_them(tmp_path: Path):
+def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
+    assert chance.seeds_table(tmp_path) == ""
+    stored = result("plain", 2, {"a": {"1": judged(0.5)}})
+    stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": 1}
+    (tmp_path / "seeds.jsonl").write_text(json.dumps(stored))
     assert chance.seeds_table(tmp_path) == ""

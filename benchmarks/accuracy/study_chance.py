@@ -30,7 +30,8 @@ def seeds_table(folder: Path) -> str:
     rows = []
     for labels in dict.fromkeys(each["run"]["labels"] for each in read(folder, "seeds")):
         plain, default = (_dice(results, labels, arm) for arm in ("plain", CHOSEN))
-        rows.append(_row(labels, plain, default))
+        if plain.keys() & default.keys():  # of a study that is being made, one of the two may be missing
+            rows.append(_row(labels, plain, default))
     header = (
         "labels | folds × seeds | plain | default | difference (95 % interval over trainings) "
         "| lowest to highest | plain between seeds, SD | default between seeds, SD"

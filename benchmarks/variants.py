@@ -15,10 +15,20 @@ from cases import Case, batch, dataset_json, plans
 
 from nnunetv2_dale.config import RECOMMENDED, DaleConfig
 
-VARIANTS = ("plain", "lookahead", "lookahead_recompute", "reuse", "alternation", "default", "double_backward")
-QUICK_VARIANTS = tuple(name for name in VARIANTS if name != "lookahead_recompute")
+VARIANTS = (
+    "plain",
+    "lookahead",
+    "lookahead_shifted",
+    "lookahead_recompute",
+    "reuse",
+    "alternation",
+    "default",
+    "double_backward",
+)
+QUICK_VARIANTS = tuple(name for name in VARIANTS if name not in ("lookahead_shifted", "lookahead_recompute"))
 SETTINGS: dict[str, dict[str, Any]] = {
     "lookahead": {"confidence_gradient": "look_ahead"},
+    "lookahead_shifted": {"confidence_gradient": "look_ahead", "fuzzy_graph": "shifted"},
     "lookahead_recompute": {"confidence_gradient": "look_ahead", "fuzzy_graph": "recompute"},
     "reuse": {"confidence_gradient": "reuse"},
     "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},

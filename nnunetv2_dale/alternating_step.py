@@ -15,6 +15,7 @@ from nnunetv2_dale.fuzziness import View, fuzziness_map, fuzzy_mask, non_fuzzy_m
 from nnunetv2_dale.label_confidence import FuzzyPass, LabelConfidence, NonFuzzyPass, ShadowNetwork, learn_confidence
 from nnunetv2_dale.likelihood_confidence import LikelihoodConfidence
 from nnunetv2_dale.masked_loss import MaskedLoss, Outputs
+from nnunetv2_dale.shifted_forward import ShiftedForward
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,15 @@ class AlternatingStep:
     trust_all: bool = False  # True keeps ω at 1, before `config.confidence_start` and `confidence_after`
     likelihood: LikelihoodConfidence | None = field(default=None, init=False, repr=False)
     _shadow: ShadowNetwork | None = field(default=None, init=False, repr=False)
+    _shifted_forward: ShiftedForward | None = field(default=None, init=False, repr=False)
     _tap: FeatureTap | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.compiled:  # the fuzzy graph is run backward twice: by the pseudo-step and by the update
+        if self.compiled:
+            # the fuzzy graph is run backward twice: by the pseudo-step and by the update
             torch._functorch.config.donated_buffer = False
+            # else the network runs what was compiled for its shadow, which has no hook that keeps the features
+            torch._dynamo.config.skip_nnmodule_hook_guards = False
         if self.config.confidence_source != "hypergradient":
             self.likelihood = LikelihoodConfidence(self.loss, self.config)
         if self.config.learns_confidence:
@@ -84,6 +89,13 @@ class AlternatingStep:
         if self.config.alignment_weight > 0:
             self._tap = FeatureTap(self.module, self.head)
         self._parameters = [weight for weight in self.module.parameters() if weight.requires_grad]
+        if self._shadow is not None and self.config.fuzzy_graph == "shifted":
+            self._shifted_forward = ShiftedForward(
+                lambda images: self._forward(self.network, images),
+                self._parameters,
+                self._shadow.parameters,
+                self.optimizer,
+            )
         self._local_loss = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
@@ -112,9 +124,7 @@ class AlternatingStep:
 
         # lines 6-10: learn the confidence of the fuzzy view's labels at θ_n
         fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
-        learned = self._learned_confidence(fuzzy_outputs, targets, fuzzy_view, non_fuzzy_view)
-        if self._recomputes:
-            fuzzy_outputs = self._forward(self.network, fuzzy_view.images)
+        learned, fuzzy_outputs = self._learned_confidence(fuzzy_outputs, targets, fuzzy_view, non_fuzzy_view)
         confidence = self._confidence(learned, fuzzy_outputs, target, is_fuzzy, cases)
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
@@ -126,6 +136,8 @@ class AlternatingStep:
         weighted_alignment = self.config.alignment_weight * confidence.weights.mean() * alignment
         self.optimizer.zero_grad(set_to_none=True)
         self._update(fuzzy_loss + weighted_alignment)
+        if self._shifted_forward is not None:
+            self._shifted_forward.undo()  # where the optimizer made no step (AMP, a gradient that is not finite)
         return record(non_fuzzy_loss, fuzzy_loss, alignment, confidence, is_fuzzy, self.config)
 
     def _partition(self, images: Tensor, target: Tensor) -> tuple[Tensor, View, View]:
@@ -151,11 +163,6 @@ class AlternatingStep:
         fuzzy, non_fuzzy = (view_of(images, mask, config.view, self.image_channels) for mask in masks)
         return fuzzy, non_fuzzy
 
-    @property
-    def _recomputes(self) -> bool:
-        """The meta step has freed the fuzzy graph, so that it is not held beside that of the look-ahead."""
-        return self._shadow is not None and self.config.fuzzy_graph == "recompute"
-
     def _forward(self, network: Callable[[Tensor], Outputs], images: Tensor) -> Outputs:
         with self.autocast():
             return network(images)
@@ -178,22 +185,37 @@ class AlternatingStep:
 
     def _learned_confidence(
         self, fuzzy_outputs: Outputs, targets: Outputs, fuzzy_view: View, non_fuzzy_view: View
-    ) -> LabelConfidence:
-        """ω* of the fuzzy view (Eqs. 8–11), from ω = 1; 1 without meta steps."""
+    ) -> tuple[LabelConfidence, Outputs]:
+        """ω* of the fuzzy view (Eqs. 8–11), from ω = 1; 1 without meta steps. And the logits for its update."""
         if self._shadow is None:
-            return full_confidence(fuzzy_outputs)
+            return full_confidence(fuzzy_outputs), fuzzy_outputs
         reuse = self.config.confidence_gradient == "reuse"
-        loss = self._local_loss
-        return learn_confidence(
+        loss, images = self._local_loss, fuzzy_view.images
+        shifted: list[Outputs] = []
+
+        def shifted_forward(direction: Sequence[Tensor], distance: Tensor) -> Outputs:
+            assert self._shifted_forward is not None
+            shifted.append(self._shifted_forward(images, direction, distance))
+            return shifted[0]
+
+        learned = learn_confidence(
             self._shadow,
             self._parameters,
-            FuzzyPass(fuzzy_view.images, fuzzy_outputs, lambda z, w: self._loss(loss, z, targets, fuzzy_view, w)),
+            FuzzyPass(
+                images,
+                fuzzy_outputs,
+                lambda z, w: self._loss(loss, z, targets, fuzzy_view, w),
+                None if self._shifted_forward is None else shifted_forward,
+            ),
             NonFuzzyPass(non_fuzzy_view.images, lambda z: self._loss(loss, z, targets, non_fuzzy_view)),
             step_size=self.optimizer.param_groups[0]["lr"],
             config=self.config,
             line5_gradient=self._line5_gradient() if reuse else None,
             loss_scale=self.loss_scale(),
         )
+        if self.config.fuzzy_graph == "recompute":
+            return learned, self._forward(self.network, images)
+        return learned, shifted[0] if shifted else fuzzy_outputs
 
     def _confidence(
         self,

@@ -16,7 +16,7 @@ ConfidenceSource = Literal[
 ConfidenceScope = Literal["fuzzy", "everywhere"]
 ConfidenceGradient = Literal["look_ahead", "reuse"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
-FuzzyGraph = Literal["keep", "recompute"]
+FuzzyGraph = Literal["keep", "recompute", "shifted"]
 
 
 def _number(default: float, low: float, high: float, meaning: str) -> Any:
@@ -95,7 +95,8 @@ class DaleConfig:
     fuzzy_graph: FuzzyGraph = _choice(
         "keep",
         FuzzyGraph,
-        "the fuzzy view's activations during the look-ahead: kept for the update (fast), or computed anew (lean)",
+        "the fuzzy view's activations that the update needs: kept during the look-ahead (fast), computed anew (lean), "
+        "or those of the forward at shifted weights (both; the update's gradient is taken 1e-4 beside the weights)",
     )
 
     # Alignment (Eqs. 12-15)
@@ -109,9 +110,14 @@ class DaleConfig:
         hints = get_type_hints(type(self))
         for spec in fields(self):
             object.__setattr__(self, spec.name, _checked(spec, hints[spec.name], getattr(self, spec.name)))
-        if self.fuzzy_graph == "recompute" and self.confidence_gradient == "reuse":
+        if self.fuzzy_graph != "keep" and self.confidence_gradient == "reuse":
             raise ValueError(
-                'fuzzy_graph "recompute" is for confidence_gradient "look_ahead"; "reuse" has one graph anyway'
+                f'fuzzy_graph "{self.fuzzy_graph}" is for confidence_gradient "look_ahead"; "reuse" has one anyway'
+            )
+        if self.fuzzy_graph == "shifted" and self.directional_derivative != "one_sided":
+            raise ValueError(
+                f'fuzzy_graph "shifted" is the forward of directional_derivative "one_sided"; '
+                f'"{self.directional_derivative}" makes none'
             )
         if self.updates != "both_views" and self.learns_confidence:
             raise ValueError(

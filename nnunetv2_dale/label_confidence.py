@@ -36,6 +36,8 @@ class FuzzyPass:
     images: Tensor  # (B, C, *S)
     outputs: Outputs  # logits, with their graph
     loss: Callable[[Outputs, Tensor], Tensor]  # (logits, ω) to L_f of this rank
+    # (v, t) to the logits at θ_n + t·v, made by the network itself for the update; None is left to the shadow network
+    shifted: Callable[[Sequence[Tensor], Tensor], Outputs] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,9 @@ def learn_confidence(
         parameters: θ_n, in the order of `shadow.parameters`.
         step_size: η of the pseudo-step.
         line5_gradient: v of the "reuse" mode, the non-fuzzy gradient of line 5; without it v is taken after the
-            pseudo-step ("look_ahead"). The graph of `fuzzy.outputs` stays intact unless `config.fuzzy_graph` is
-            "recompute": then the last pseudo-step frees it.
+            pseudo-step ("look_ahead"). The graph of `fuzzy.outputs` stays intact if `config.fuzzy_graph` is "keep";
+            else the last pseudo-step frees it. The last one-sided difference is made by `fuzzy.shifted` where there
+            is one.
         loss_scale: losses are multiplied by it before a backward through the network and gradients divided after (AMP).
     """
     first = fuzzy.outputs if isinstance(fuzzy.outputs, Tensor) else fuzzy.outputs[0]
@@ -133,7 +136,9 @@ def learn_confidence(
             meta_gradient, by_confidence = look_ahead_gradient(
                 shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
             )
-            derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config)
+            last = meta_step == config.confidence_steps
+            shifted_forward = fuzzy.shifted if last else None
+            derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config, shifted_forward)
         assert derivative is not None
         gradient = -step_size * derivative(weights, by_confidence)
         finite = finite & torch.isfinite(gradient).all()
@@ -188,18 +193,25 @@ def confidence_derivative(
     fuzzy: FuzzyPass,
     direction: Sequence[Tensor],
     config: DaleConfig,
+    shifted_forward: Callable[[Sequence[Tensor], Tensor], Outputs] | None = None,
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
     """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
 
     The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves the one-sided difference a loss.
+
+    Args:
+        shifted_forward: (v, t) to the logits at θ_n + t·v for the one-sided difference; None asks the shadow network.
     """
     if config.directional_derivative == "forward_mode":
         tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
         return lambda weights, _: _derivative_along(fuzzy, weights, tangents)
     distance = shift_length(parameters, direction, _relative_shift(fuzzy.outputs))
-    shadow.place(parameters, direction, distance)
-    with torch.no_grad():
-        shifted = shadow.forward(fuzzy.images)
+    if shifted_forward is not None:
+        shifted = shifted_forward(direction, distance)
+    else:
+        shadow.place(parameters, direction, distance)
+        with torch.no_grad():
+            shifted = shadow.forward(fuzzy.images)
 
     def difference(weights: Tensor, by_confidence: Tensor | None) -> Tensor:
         if by_confidence is None:

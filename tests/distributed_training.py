@@ -36,7 +36,10 @@ class DistributedAlternation(OnCpu, nnUNetTrainerDALE_alternationOnly):
 
 
 def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Path) -> None:
-    """Train two epochs of the whole method, then one update on half of a batch; weights and log go into `folder`."""
+    """Train the whole method, again with the graph of the shifted forward, then one update on half of a batch.
+
+    Weights and logs go into `folder`.
+    """
     os.environ.update(environment)
     torch.set_num_threads(1)
     matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
@@ -49,6 +52,11 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
         trained = make_trainer(DistributedDALE, epochs=2, iterations=3)
         trained.run_training()
         torch.save({"weights": weights_of(trained), "log": log_of(trained)}, folder / f"trained_{rank}.pth")
+
+        shifted = make_trainer(DistributedDALE, settings={"dale": {"fuzzy_graph": "shifted"}}, epochs=1, iterations=3)
+        shifted.disable_checkpointing = True  # the first training has its files in the same folder
+        shifted.run_training()
+        torch.save({"weights": weights_of(shifted), "log": log_of(shifted)}, folder / f"shifted_{rank}.pth")
 
         batch = torch.load(folder / "batch.pth", weights_only=False)
         one_sample = {

@@ -61,7 +61,13 @@ def test_it_is_frozen():
         DaleConfig().patch_size = 3
 
 
-def test_recomputing_the_fuzzy_graph_needs_a_look_ahead() -> None:
-    assert DaleConfig(fuzzy_graph="recompute").confidence_gradient == "look_ahead"
-    with pytest.raises(ValueError, match=r"fuzzy_graph.*look_ahead"):
-        DaleConfig(fuzzy_graph="recompute", confidence_gradient="reuse")
+@pytest.mark.parametrize("choice", ["recompute", "shifted"])
+def test_a_fuzzy_graph_that_is_not_kept_needs_a_look_ahead(choice: str) -> None:
+    assert DaleConfig(fuzzy_graph=choice).confidence_gradient == "look_ahead"
+    with pytest.raises(ValueError, match=rf'fuzzy_graph "{choice}".*look_ahead'):
+        DaleConfig(fuzzy_graph=choice, confidence_gradient="reuse")
+
+
+def test_the_graph_of_the_shifted_forward_needs_one() -> None:
+    with pytest.raises(ValueError, match="one_sided"):
+        DaleConfig(fuzzy_graph="shifted", directional_derivative="forward_mode")

@@ -73,7 +73,9 @@ def live_tensors() -> int:
         ({"confidence_gradient": "reuse", "confidence_steps": 3}, (2, 2), (1, 0), 1, 7 / 3),
         ({}, (2, 3), (2, 1), 2, 4.0),
         ({"fuzzy_graph": "recompute"}, (3, 3), (2, 1), 2, 13 / 3),
+        ({"fuzzy_graph": "shifted"}, (3, 3), (1, 1), 1, 4.0),
         ({"confidence_steps": 2}, (2, 4), (4, 2), 4, 6.0),
+        ({"confidence_steps": 2, "fuzzy_graph": "shifted"}, (3, 4), (3, 2), 3, 6.0),
     ],
     ids=[
         "alternation",
@@ -82,7 +84,9 @@ def live_tensors() -> int:
         "reuse, K = 3",
         "look-ahead",
         "look-ahead, recomputed",
+        "look-ahead, shifted",
         "look-ahead, K = 2",
+        "look-ahead, K = 2, shifted",
     ],
 )
 def test_passes_through_the_network_and_copies_of_its_weights(
@@ -134,9 +138,10 @@ def test_recomputing_the_fuzzy_graph_changes_no_update(steps: int) -> None:
     assert_close(weights[0], weights[1], rtol=0, atol=0)
 
 
-def test_recomputing_the_fuzzy_graph_never_holds_two_graphs() -> None:
+@pytest.mark.parametrize(("choice", "shadow_forwards"), [("recompute", 2), ("shifted", 1)])
+def test_a_fuzzy_graph_that_is_not_kept_is_never_held_beside_the_look_ahead(choice: str, shadow_forwards: int) -> None:
     """While the look-ahead runs, the outputs of the fuzzy forward cannot be run backward any more."""
-    step = step_with(fuzzy_graph="recompute")
+    step = step_with(fuzzy_graph=choice)
     assert step._shadow is not None
     kept: list[Tensor] = []
     step.module.register_forward_hook(lambda module, inputs, outputs: kept.append(outputs[0]))
@@ -149,7 +154,7 @@ def test_recomputing_the_fuzzy_graph_never_holds_two_graphs() -> None:
 
     step._shadow.module.register_forward_pre_hook(check_freed)
     step(*batch_of(2))
-    assert len(freed) == 2
+    assert len(freed) == shadow_forwards
 
 
 def test_the_shadow_keeps_its_storage() -> None:
@@ -161,9 +166,12 @@ def test_the_shadow_keeps_its_storage() -> None:
     assert [weight.data_ptr() for weight in step._shadow.module.parameters()] == before
 
 
-@pytest.mark.parametrize("mode", ["look_ahead", "reuse"])
-def test_no_tensor_outlives_its_iteration(mode: str) -> None:
-    step = step_with(confidence_gradient=mode)
+MODES = [{"confidence_gradient": "look_ahead"}, {"confidence_gradient": "reuse"}, {"fuzzy_graph": "shifted"}]
+
+
+@pytest.mark.parametrize("settings", MODES, ids=str)
+def test_no_tensor_outlives_its_iteration(settings: dict[str, Any]) -> None:
+    step = step_with(**settings)
     batch = batch_of(2)
     alive = []
     for _ in range(4):
@@ -173,10 +181,10 @@ def test_no_tensor_outlives_its_iteration(mode: str) -> None:
     assert alive[1:] == [alive[1]] * 3  # the first iteration makes gradients and momenta
 
 
-@pytest.mark.parametrize("mode", ["look_ahead", "reuse"])
-def test_graphs_are_freed_without_the_garbage_collector(mode: str) -> None:
+@pytest.mark.parametrize("settings", MODES, ids=str)
+def test_graphs_are_freed_without_the_garbage_collector(settings: dict[str, Any]) -> None:
     """A reference cycle would keep a whole graph of activations until Python happens to collect it."""
-    step = step_with(confidence_gradient=mode)
+    step = step_with(**settings)
     batch = batch_of(2)
     step(*batch)
     gc.collect()

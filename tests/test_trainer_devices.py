@@ -26,13 +26,22 @@ from trainer_fixtures import (
 )
 
 from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_asPrinted as Printed
+from nnunetv2_dale.training_log import SCALARS
 
 pytestmark = TINY_TRAININGS
 
+# The second also moves the weights of the network in training, between its forward and its step.
+GRAPHS = pytest.mark.parametrize("graph", ["keep", "shifted", "recompute"])
 
-def test_gradient_scaling_changes_nothing() -> None:
+
+def settings_of(graph: str) -> dict[str, Any]:
+    return {"dale": {"fuzzy_graph": graph}}
+
+
+@GRAPHS
+def test_gradient_scaling_changes_nothing(graph: str) -> None:
     """GradScaler multiplies by a power of 2 and divides again: on the CPU in float32 both updates are the same."""
-    plain, scaled = (started(make_trainer(Printed)) for _ in range(2))
+    plain, scaled = (started(make_trainer(Printed, settings=settings_of(graph))) for _ in range(2))
     scaled.network.load_state_dict(plain.network.state_dict())
     scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     batch = next_batch(plain)
@@ -44,8 +53,9 @@ def test_gradient_scaling_changes_nothing() -> None:
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_an_overflow_skips_both_updates_and_leaves_the_confidence_at_1() -> None:
-    trainer = started(make_trainer(Printed))
+@GRAPHS
+def test_an_overflow_skips_both_updates_and_leaves_the_confidence_at_1(graph: str) -> None:
+    trainer = started(make_trainer(Printed, settings=settings_of(graph)))
     trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     before = weights_of(trainer)
     with overflow(trainer):
@@ -88,9 +98,14 @@ def overflow(trainer: nnUNetTrainer) -> Iterator[None]:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: mixed precision with GradScaler needs one")
 @pytest.mark.parametrize("compiled", ["False", "True"])
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_trains_in_mixed_precision_on_cuda(configuration: str, compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@GRAPHS
+def test_trains_in_mixed_precision_on_cuda(
+    graph: str, configuration: str, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("nnUNet_compile", compiled)
-    trainer = make_trainer(Printed, configuration=configuration, epochs=2, iterations=8, device="cuda")
+    trainer = make_trainer(
+        Printed, configuration=configuration, settings=settings_of(graph), epochs=2, iterations=8, device="cuda"
+    )
     check_log(train(trainer), epochs=2)
     assert isinstance(trainer.network, OptimizedModule) == (compiled == "True")
     assert trainer.grad_scaler is not None
@@ -106,18 +121,22 @@ class Compiling(Printed):
         return True
 
 
-def test_a_compiled_network_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@GRAPHS
+def test_a_compiled_network_takes_the_same_step(graph: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.compile with AOT autograd and no code generation, which takes a minute on a CPU."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain = started(make_trainer(Printed))
-    compiled = started(make_trainer(Compiling))
+    plain = started(make_trainer(Printed, settings=settings_of(graph)))
+    compiled = started(make_trainer(Compiling, settings=settings_of(graph)))
     assert isinstance(compiled.network, OptimizedModule)
     assert not isinstance(plain.network, OptimizedModule)
     compiled.network._orig_mod.load_state_dict(plain.network.state_dict())
     batch = next_batch(plain)
     for trainer in (plain, compiled):
         trainer.alternating_step.generator.manual_seed(0)
-    expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    for _ in range(3):  # the graphs of the first iteration are what the later ones find
+        expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
+        scalars = len(SCALARS)
+        np.testing.assert_allclose(got[:scalars], expected[:scalars], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(got[scalars:], expected[scalars:], atol=2e-3)  # fractions of 2048 voxels in bins
     for weight, other in zip(compiled.network.parameters(), plain.network.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-4, atol=1e-6)

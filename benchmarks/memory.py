@@ -72,6 +72,7 @@ def _measure(variant: str, case: Case, device: torch.device) -> dict[str, float]
     torch.set_num_threads(1)
     _settle_allocator()
     run = iteration(variant, case, device)
+    _settle_allocator()  # again: the trainer may have set it otherwise
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

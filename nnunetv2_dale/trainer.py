@@ -16,6 +16,7 @@ from torch._dynamo import OptimizedModule
 from nnunetv2_dale.alternating_step import AlternatingStep
 from nnunetv2_dale.checkpoint_files import check_resumable, replaced_when_complete
 from nnunetv2_dale.config import RECOMMENDED
+from nnunetv2_dale.cpu_memory import keep_freed_memory
 from nnunetv2_dale.displacement_file import read_displacements, write_displacements
 from nnunetv2_dale.feature_alignment import segmentation_head
 from nnunetv2_dale.masked_loss import MaskedLoss
@@ -76,6 +77,8 @@ class nnUNetTrainerDALE(nnUNetTrainer):
         return datasets
 
     def on_train_start(self) -> None:
+        if self.device.type == "cpu" and self.dale.learns_confidence:
+            keep_freed_memory()
         super().on_train_start()
         network = self._plain_network()
         regions = self.label_manager.has_regions

@@ -26,7 +26,6 @@ from trainer_fixtures import (
 )
 
 from nnunetv2_dale.trainer_variants import nnUNetTrainerDALE_asPrinted as Printed
-from nnunetv2_dale.training_log import SCALARS
 
 pytestmark = TINY_TRAININGS
 
@@ -133,10 +132,10 @@ def test_a_compiled_network_takes_the_same_step(graph: str, monkeypatch: pytest.
     batch = next_batch(plain)
     for trainer in (plain, compiled):
         trainer.alternating_step.generator.manual_seed(0)
-    for _ in range(3):  # the graphs of the first iteration are what the later ones find
-        expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
-        scalars = len(SCALARS)
-        np.testing.assert_allclose(got[:scalars], expected[:scalars], rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(got[scalars:], expected[scalars:], atol=2e-3)  # fractions of 2048 voxels in bins
+    expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     for weight, other in zip(compiled.network.parameters(), plain.network.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-4, atol=1e-6)
+    for _ in range(2):  # now with the graphs of the first iteration in Dynamo's cache; rounding adds up
+        expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
+        np.testing.assert_allclose(got, expected, rtol=0.02, atol=2e-3)

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,6 +29,16 @@ _LONGEST_FIRST = (
 )
 
 
+def start_server(device: torch.device) -> None:
+    """Start the process that children are forked from, which takes seconds of imports, beside what comes next.
+
+    To be called within `synthetic_folders`: children have the environment that the server was started with.
+    """
+    # The server has only imported things: what this process has used is not in the children's peak.
+    multiprocessing.set_forkserver_preload(["nnunetv2_dale.trainer"] if device.type == "cpu" else [])
+    forkserver.ensure_running()
+
+
 def measured_in_children(variants: Sequence[str], case: Case, device: torch.device) -> dict[str, dict[str, float]]:
     """Memory of every variant, each in a process of its own: as many at once as there are cores, one on a GPU."""
     ordered = sorted(variants, key=_LONGEST_FIRST.index)
@@ -37,16 +48,14 @@ def measured_in_children(variants: Sequence[str], case: Case, device: torch.devi
 
 
 def measured_in_child(variant: str, case: Case, device: torch.device) -> dict[str, float]:
-    """Memory of a variant in MiB, from a process of its own. To be called within `synthetic_folders`.
+    """Memory of a variant in MiB, from a process of its own. To be called after `start_server`.
 
     Returns:
         peak_mib: the whole process on the CPU (Python, torch and nnU-Net included), the allocator's peak on CUDA.
         step_mib: what the iterations added to the process as it was with network and batch in place; on CUDA the same
             beyond what was allocated before.
     """
-    # Children are forked from a server that has only imported things: what this process has used is not in their peak.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nnunetv2_dale.trainer"] if device.type == "cpu" else [])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, variant, case, device))
     process.start()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from cases import Case, batch
 from timing import seconds_of
 from torch import Tensor
 
+from nnunetv2_dale import label_confidence
 from nnunetv2_dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.fuzziness import View
 from nnunetv2_dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence
@@ -44,13 +47,35 @@ class Parts:
         timed("optimizer update", self._optimizer_update)
         outputs = timed("forward, fuzzy", lambda: step._forward(step.network, self.fuzzy.images))
         features = step._tap.take()
-        confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
+        with self._passes_timed(found):
+            confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
         direction = step._line5_gradient()
         timed("omega, reuse", lambda: self._omega(outputs, line5=direction))
         timed("L_W with its gradient", lambda: self._alignment(reference_features.detach(), features.detach()))
         loss = self._loss(outputs, self.fuzzy, confidence.weights)
         timed("backward, fuzzy", loss.backward)
         return found
+
+    @contextlib.contextmanager
+    def _passes_timed(self, found: dict[str, float]) -> Iterator[None]:
+        """Within it, the passes through the network that ω takes are timed too, in the order of lines 7 to 10."""
+        forwards = iter(("  of it, forward, look-ahead", "  of it, forward, shifted weights"))
+        backwards = iter(("  of it, backward, pseudo-step", "  of it, backward, look-ahead"))
+
+        def timed(run: Callable[..., Any], names: Iterator[str]) -> Callable[..., Any]:
+            def timed_run(*arguments: Any) -> Any:
+                results: list[Any] = []
+                found[next(names)] = seconds_of(lambda: results.append(run(*arguments)), self.device)
+                return results[0]
+
+            return timed_run
+
+        shadow = self.step._shadow
+        with (
+            mock.patch.object(shadow, "forward", timed(shadow.forward, forwards)),
+            mock.patch.object(label_confidence, "_gradient", timed(label_confidence._gradient, backwards)),
+        ):
+            yield
 
     def _loss(self, outputs: Any, view: View, weights: Tensor | None = None) -> Tensor:
         loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, view, weights)

@@ -1,6 +1,6 @@
 """What a DALE iteration costs, beside nnU-Net's own train_step: time, memory, and the parts.
 
-    python benchmarks/step_cost.py --quick                 2D, tiny plans, under a minute
+    python benchmarks/step_cost.py --quick                 2D, tiny plans, the main variants, under a minute
     python benchmarks/step_cost.py --json FILE             2D and 3D, both encoders, 3 and 14 classes
     python benchmarks/step_cost.py --growth --json FILE    how the cost grows with volume, classes, batch, channels
 
@@ -24,12 +24,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from cases import ALL, GROWTH, TINY_2D, Case
 from machine import command_line, describe
-from memory import measured_in_children
+from memory import measured_in_children, start_server
 from results_file import ResultsFile
 from synchronisations import synchronisations
 from table import growth_table, parts_table, synchronisations_table, variants_table
 from timing import interleaved, ratios
-from variants import QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
+from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
 
 from nnunetv2_dale.command_line import UserError, run_command
 
@@ -41,17 +41,18 @@ def measure(
     variants: Sequence[str] = VARIANTS,
     with_parts: bool = True,
     with_memory: bool = True,
+    once: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Time ratios, memory ratios, parts and waits for the GPU of one case."""
+    """Time ratios, memory ratios, parts and waits for the GPU of one case; `once` as for `interleaved`."""
     runs = {name: iteration(name, case, device) for name in variants}
-    seconds = interleaved(runs, repetitions, device)
+    seconds = interleaved(runs, repetitions, device, once)
     found: dict[str, dict[str, float]] = {name: ratios(seconds[name], seconds["plain"]) for name in variants}
     waits = {name: synchronisations(run, device) for name, run in runs.items() if name != "double_backward"}
     runs.clear()
     result: dict[str, Any] = {"case": case.describe(), "repetitions": repetitions, "variants": found}
     result["synchronisations"] = waits if device.type == "cuda" else None
     if with_parts:
-        result["parts"] = _parts(case, device, repetitions, found)
+        result["parts"] = _parts(case, device, 1 if once else repetitions, found)
     if with_memory:
         memory = measured_in_children(variants, case, device)
         for name, used in memory.items():
@@ -65,7 +66,8 @@ def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[st
     from parts import Parts
 
     parts = Parts(trainer(case, device, {}), case, device)
-    parts.seconds()  # warm-up
+    if device.type == "cuda":
+        parts.seconds()  # compiles the network; on the CPU the iterations before have warmed everything up
     seconds = [parts.seconds() for _ in range(repetitions)]
     medians = {name: statistics.median(each[name] for each in seconds) for name in seconds[0]}
     return {
@@ -92,14 +94,17 @@ def run(arguments: argparse.Namespace) -> None:
     header = {"command": command_line(), "machine": machine, "compile": arguments.compile}
     results = ResultsFile(arguments.json, header, arguments.overwrite, arguments.resume)
     with_memory = not arguments.only_time
+    once = ONCE_IF_QUICK if arguments.quick else ()
     with_parts = with_memory and not arguments.growth
 
     def measured(case: Case) -> dict[str, Any]:
-        return measure(case, device, repetitions, variants, with_parts, with_memory)
+        return measure(case, device, repetitions, variants, with_parts, with_memory, once)
 
     like = {"repetitions": repetitions, "measured": {"memory": with_memory, "parts": with_parts, "variants": variants}}
     rows = []
     with synthetic_folders():
+        if with_memory:
+            start_server(device)
         for row in results.measured(cases, measured, like):
             rows.append(row)
             if not arguments.growth:
@@ -141,7 +146,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(
-        "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"
+        "--repetitions",
+        type=int,
+        metavar="N",
+        help="of every variant (default: 3 with --quick, else 11)",
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: all, fewer with --quick or --growth")
     parser.add_argument("--only-time", action="store_true", help="of whole iterations: neither memory nor parts")

@@ -24,14 +24,13 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def variants_table(variants: Mapping[str, Mapping[str, float]]) -> str:
     """Time and memory of every variant, each divided by plain nnU-Net's."""
-    header = ["variant", "time / plain", "min", "max", "of fastest", "ms", "peak memory / plain", "MiB", "step memory"]
+    header = ["variant", "time / plain", "min", "max", "ms", "peak memory / plain", "MiB", "step memory"]
     rows = [
         [
             name,
             f"{found['ratio_median']:.2f}",
             f"{found['ratio_min']:.2f}",
             f"{found['ratio_max']:.2f}",
-            f"{found['ratio_of_fastest']:.2f}",
             f"{1000 * found['seconds_median']:.0f}",
             _ratio(found, "peak_memory_ratio"),
             f"{found['peak_mib']:.0f}" if "peak_mib" in found else "-",

@@ -14,21 +14,29 @@ import torch
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device, warmup: int = 1
-) -> dict[str, list[float]]:
-    """Seconds of each run in each repetition; every repetition runs all of them, each time starting with another.
+    runs: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device, once: Sequence[str] = ()
+) -> dict[str, list[list[float]]]:
+    """Seconds of each run: per repetition a list, which has one entry but for the first run, the reference.
 
-    What slows the machine down for a while slows all of them, and neither is always the one with warm caches.
+    Every repetition runs all of them, each time starting with another, and the reference before each: what slows the
+    machine down for a while slows both, and one slow run of the reference moves no ratio by much.
+
+    Args:
+        once: names that are timed in the first repetition alone; like all others they run once before.
     """
-    names = list(runs)
-    for _ in range(warmup):
-        for name in names:
-            runs[name]()
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    reference, *others = runs
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[list[float]]] = {name: [] for name in runs}
     for repetition in range(repetitions):
-        first = repetition % len(names)
-        for name in names[first:] + names[:first]:
-            seconds[name].append(seconds_of(runs[name], device))
+        for each in seconds.values():
+            each.append([])
+        first = repetition % max(1, len(others))
+        for name in others[first:] + others[:first] or [reference]:
+            if repetition > 0 and name in once:
+                continue
+            for timed in {reference: None, name: None}:  # both, or the reference alone where there is nothing else
+                seconds[timed][-1].append(seconds_of(runs[timed], device))
     return seconds
 
 
@@ -42,15 +50,19 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
     return clock() - start
 
 
-def ratios(seconds: Sequence[float], plain_seconds: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest ratio over the repetitions, each to the plain run of the same repetition."""
-    each = [part / whole for part, whole in zip(seconds, plain_seconds, strict=True)]
+def ratios(seconds: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Median, smallest and largest ratio over all runs, each to the mean of the reference in the same repetition.
+
+    Of the reference itself it is how far its single runs lie apart.
+    """
+    each = [
+        run / statistics.mean(references) for runs, references in zip(seconds, reference, strict=True) for run in runs
+    ]
     return {
         "ratio_median": statistics.median(each),
         "ratio_min": min(each),
         "ratio_max": max(each),
-        "ratio_of_fastest": min(seconds) / min(plain_seconds),
-        "seconds_median": statistics.median(seconds),
+        "seconds_median": statistics.median(run for runs in seconds for run in runs),
     }
 
 

@@ -25,7 +25,8 @@ VARIANTS = (
     "default",
     "double_backward",
 )
-QUICK_VARIANTS = tuple(name for name in VARIANTS if name not in ("lookahead_shifted", "lookahead_recompute"))
+QUICK_VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
+ONCE_IF_QUICK = ("double_backward",)  # no target is stated for it, and it takes longest
 SETTINGS: dict[str, dict[str, Any]] = {
     "lookahead": {"confidence_gradient": "look_ahead"},
     "lookahead_shifted": {"confidence_gradient": "look_ahead", "fuzzy_graph": "shifted"},

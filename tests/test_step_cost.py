@@ -20,6 +20,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 from cases import Case
 from results_file import ResultsFile
 from synchronisations import places, synchronisations
+from timing import interleaved, ratios
 
 CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
 HEADER: dict[str, Any] = {
@@ -134,3 +135,38 @@ def test_a_place_is_the_line_in_pytorch_and_the_line_it_was_reached_from() -> No
         "nnunetv2_dale/trainer.py:150: self.grad_scaler.step(optimizer)",
     )
     assert places(stack[:1]) == ("benchmarks/step_cost.py:9: run()",) * 2
+
+
+class Calls:
+    """Runs that note the order they are called in; nothing is timed that matters."""
+
+    def __init__(self, *names: str) -> None:
+        self.order: list[str] = []
+        self.runs = {name: lambda name=name: self.order.append(name) for name in names}
+
+
+def test_the_reference_runs_before_every_other_and_no_variant_is_always_the_first() -> None:
+    calls = Calls("plain", "a", "b")
+    seconds = interleaved(calls.runs, 2, torch.device("cpu"))
+    assert calls.order == ["plain", "a", "b", "plain", "a", "plain", "b", "plain", "b", "plain", "a"]
+    assert {name: [len(runs) for runs in each] for name, each in seconds.items()} == {
+        "plain": [2, 2],
+        "a": [1, 1],
+        "b": [1, 1],
+    }
+
+
+def test_a_slow_variant_can_run_once_and_the_reference_alone() -> None:
+    calls = Calls("plain", "slow")
+    seconds = interleaved(calls.runs, 3, torch.device("cpu"), once=["slow"])
+    assert calls.order == ["plain", "slow", "plain", "slow"]
+    assert ratios(seconds["slow"], seconds["plain"])["ratio_min"] > 0
+    assert [len(runs) for runs in interleaved(Calls("plain").runs, 2, torch.device("cpu"))["plain"]] == [1, 1]
+
+
+def test_a_ratio_is_to_the_mean_of_the_reference_in_the_same_repetition() -> None:
+    plain = [[1.0, 3.0], [4.0, 4.0]]
+    found = ratios([[6.0], [4.0]], plain)
+    assert (found["ratio_median"], found["ratio_min"], found["ratio_max"]) == (2.0, 1.0, 3.0)
+    assert found["seconds_median"] == 5.0
+    assert ratios(plain, plain)["ratio_median"] == 1.0

@@ -1,5 +1,7 @@
 """How close the cheap ways to ∂L_n/∂ω come to double backward, on networks after real training.
 
+And how close the update's gradient at shifted weights (`fuzzy_graph="shifted"`) comes to that at θ_n.
+
     python benchmarks/confidence_fidelity.py --plans tiny --json FILE
 
 Needs the Hippocampus task preprocessed (nnUNetv2_plan_and_preprocess -d 4 -gpu_memory_target 0.3
@@ -38,6 +40,7 @@ from nnunetv2_dale.label_confidence import (
     FuzzyPass,
     NonFuzzyPass,
     ShadowNetwork,
+    confidence_step,
     look_ahead_gradient,
     loss_by_confidence,
     shift_length,
@@ -83,6 +86,7 @@ class Comparison:
         self.network, self.optimizer = copy.deepcopy((network, optimizer))
         self.parameters = list(self.network.parameters())
         self.step, self.targets = step, batch["target"]
+        self.before = [weight.detach().clone() for weight in self.parameters]  # θ
         self.shadow = ShadowNetwork(self.network)
         self.m, self.fuzzy, self.non_fuzzy = step._partition(batch["data"], self.targets[0])
         self.rate = self.optimizer.param_groups[0]["lr"]
@@ -128,6 +132,36 @@ class Comparison:
             for name, gradient in found.items()
         }
 
+    def update_agreement(self) -> dict[str, dict[str, float]]:
+        """∂L_f(ω*)/∂θ with the weights elsewhere, beside that at θ_n: cosine, and how long the difference is.
+
+        At weights shifted along v, as `fuzzy_graph="shifted"` takes it; and, to compare with, at θ, one update earlier.
+        """
+        v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
+        weights = confidence_step(self.ones, self._one_sided(v, SHIFT_FLOAT32), self.step.config.confidence_lr)
+        zero = [torch.zeros_like(weight) for weight in v]
+        exact = self._update_gradient(self.parameters, zero, 0.0, weights)
+        found = {"at theta, one update earlier": self._update_gradient(self.before, zero, 0.0, weights)}
+        for shift in (SHIFT_FLOAT32, SHIFT_HALF):
+            distance = shift_length(self.parameters, v, shift)
+            found[f"shift {shift:g}"] = self._update_gradient(self.parameters, v, distance, weights)
+        return {
+            name: {
+                "cosine": torch.cosine_similarity(gradient, exact, dim=0).item(),
+                "relative_difference": ((gradient - exact).norm() / exact.norm()).item(),
+            }
+            for name, gradient in found.items()
+        }
+
+    def _update_gradient(
+        self, origin: Sequence[Tensor], direction: Sequence[Tensor], distance: float | Tensor, weights: Tensor
+    ) -> Tensor:
+        """∂L_f(ω)/∂θ at origin + distance · direction, in one vector."""
+        self.shadow.place(origin, direction, distance)
+        loss = self._fuzzy_loss(self.shadow.forward(self.fuzzy.images), weights)
+        gradient = torch.autograd.grad(loss, self.shadow.parameters, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in gradient]).double()
+
     def _one_sided(self, direction: Sequence[Tensor], relative: float, autocast: bool = False) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.no_grad():
             here = self.network(self.fuzzy.images)
@@ -155,24 +189,34 @@ class Comparison:
         return loss
 
 
-def measure(case: Case, folder: Path, checkpoints: Sequence[int], batches: int) -> list[dict[str, Any]]:
-    """Median agreement over fresh batches after each number of training iterations."""
+def measure(case: Case, folder: Path, checkpoints: Sequence[int], batches: int) -> dict[str, list[dict[str, Any]]]:
+    """Medians over fresh batches after each number of training iterations: of ∂L_n/∂ω, and of the update's gradient."""
     plain = trainer(case, CPU)
     step = trainer(case, CPU, {"alignment_weight": 0.0}).alternating_step
     scales = plain._get_deep_supervision_scales()
     training, fresh = crops(folder, case, scales, seed=0), crops(folder, case, scales, seed=1)
-    rows, done = [], 0
+    rows: dict[str, list[dict[str, Any]]] = {"agreement": [], "update_gradient": []}
+    done = 0
     for checkpoint in sorted(checkpoints):
         losses = [float(plain.train_step(next(training))["loss"]) for _ in range(checkpoint - done)]
         done = checkpoint
-        compared = [Comparison(plain.network, plain.optimizer, step, next(fresh)).agreement() for _ in range(batches)]
-        for way in compared[0]:
-            medians = {key: statistics.median(each[way][key] for each in compared) for key in compared[0][way]}
-            worst = min(each[way]["cosine"] for each in compared)
-            rows.append({"case": case.name, "iterations": checkpoint, "way": way} | medians | {"worst_cosine": worst})
+        compared = [Comparison(plain.network, plain.optimizer, step, next(fresh)) for _ in range(batches)]
+        of = {"case": case.name, "iterations": checkpoint}
+        rows["agreement"] += [of | row for row in medians([each.agreement() for each in compared])]
+        rows["update_gradient"] += [of | row for row in medians([each.update_agreement() for each in compared])]
         loss = f", training loss {statistics.mean(losses[-20:]):.3f}" if losses else ""
         print(f"{case.name}: {checkpoint} iterations{loss}", file=sys.stderr, flush=True)
     return rows
+
+
+def medians(compared: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """Per way the median of every number over the batches, and the lowest cosine."""
+    return [
+        {"way": way}
+        | {key: statistics.median(each[way][key] for each in compared) for key in compared[0][way]}
+        | {"worst_cosine": min(each[way]["cosine"] for each in compared)}
+        for way in compared[0]
+    ]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -183,16 +227,21 @@ def run(arguments: argparse.Namespace) -> None:
         if not folder.is_dir():
             raise UserError(f"expected preprocessed cases in {folder}, found none; see --help for the command")
     machine = describe(CPU, arguments.threads)
-    rows: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, Any]]] = {"agreement": [], "update_gradient": []}
     with synthetic_folders():
         for case in CASES:
-            rows += measure(case, folders[case.name], arguments.iterations, arguments.batches)
-    keys = ["case", "iterations", "way", "cosine", "worst_cosine", "sign", "sign_fuzzy"]
-    print(markdown(keys, [[f"{row[k]:.4f}" if isinstance(row[k], float) else row[k] for k in keys] for row in rows]))
+            for part, rows in measure(case, folders[case.name], arguments.iterations, arguments.batches).items():
+                found[part] += rows
+    for rows in found.values():
+        print(markdown(list(rows[0]), [[_shown(value) for value in row.values()] for row in rows]), end="\n\n")
     if arguments.json is not None:
         report = {"command": command_line(), "machine": machine, "cases": [case.describe() for case in CASES]}
         with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            unfinished.write_text(json.dumps(report | {"agreement": rows}, indent=1) + "\n")
+            unfinished.write_text(json.dumps(report | found, indent=1) + "\n")
+
+
+def _shown(value: Any) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -27,6 +27,17 @@ _LONGEST_FIRST = (
     "default",
     "plain",
 )
+
+
+def counting_page_faults(run: Callable[..., object], counts: list[int]) -> Callable[[], None]:
+    """The run, noting in `counts` how many pages of memory the system had to bring for it (without reading a disk)."""
+
+    def counted() -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        run()
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    return counted
 
 
 def start_server(device: torch.device) -> None:

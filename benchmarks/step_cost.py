@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from cases import ALL, GROWTH, TINY_2D, Case
 from machine import command_line, describe
-from memory import measured_in_children, start_server
+from memory import counting_page_faults, measured_in_children, start_server
 from results_file import ResultsFile
 from synchronisations import synchronisations
 from table import growth_table, parts_table, synchronisations_table, variants_table
@@ -45,10 +45,17 @@ def measure(
 ) -> dict[str, Any]:
     """Time ratios, memory ratios, parts and waits for the GPU of one case; `once` as for `interleaved`."""
     runs = {name: iteration(name, case, device) for name in variants}
-    seconds = interleaved(runs, repetitions, device, once)
-    found: dict[str, dict[str, float]] = {name: ratios(seconds[name], seconds["plain"]) for name in variants}
+    faults: dict[str, list[int]] = {name: [] for name in variants}
+    counted = {name: counting_page_faults(run, faults[name]) for name, run in runs.items()}
+    seconds = interleaved(counted, repetitions, device, once)
+    found: dict[str, dict[str, Any]] = {
+        name: ratios(seconds[name], seconds["plain"])
+        | {"seconds": seconds[name], "page_faults_median": statistics.median(faults[name][1:])}
+        for name in variants
+    }
     waits = {name: synchronisations(run, device) for name, run in runs.items() if name != "double_backward"}
     runs.clear()
+    counted.clear()  # the last references to the networks
     result: dict[str, Any] = {"case": case.describe(), "repetitions": repetitions, "variants": found}
     result["synchronisations"] = waits if device.type == "cuda" else None
     if with_parts:

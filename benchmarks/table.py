@@ -24,7 +24,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def variants_table(variants: Mapping[str, Mapping[str, float]]) -> str:
     """Time and memory of every variant, each divided by plain nnU-Net's."""
-    header = ["variant", "time / plain", "min", "max", "ms", "peak memory / plain", "MiB", "step memory"]
+    header = ["variant", "time / plain", "min", "max", "ms", "peak memory / plain", "MiB", "step memory", "page faults"]
     rows = [
         [
             name,
@@ -35,6 +35,7 @@ def variants_table(variants: Mapping[str, Mapping[str, float]]) -> str:
             _ratio(found, "peak_memory_ratio"),
             f"{found['peak_mib']:.0f}" if "peak_mib" in found else "-",
             _ratio(found, "step_memory_ratio"),
+            f"{found['page_faults_median']:.0f}",
         ]
         for name, found in variants.items()
     ]

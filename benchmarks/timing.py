@@ -51,12 +51,12 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
 
 
 def ratios(seconds: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Median, smallest and largest ratio over all runs, each to the mean of the reference in the same repetition.
+    """Median, smallest and largest ratio over all runs, each to the median of the reference in the same repetition.
 
     Of the reference itself it is how far its single runs lie apart.
     """
     each = [
-        run / statistics.mean(references) for runs, references in zip(seconds, reference, strict=True) for run in runs
+        run / statistics.median(references) for runs, references in zip(seconds, reference, strict=True) for run in runs
     ]
     return {
         "ratio_median": statistics.median(each),

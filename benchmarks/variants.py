@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from cases import Case, batch, dataset_json, plans
@@ -41,7 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @contextlib.contextmanager
 def synthetic_folders() -> Iterator[None]:
     """nnU-Net's folders in a temporary one, with the files a trainer looks for before it starts."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         for name in ("raw", "preprocessed", "results"):
             os.environ[f"nnUNet_{name}"] = str(Path(folder) / name)
         data = Path(folder) / "preprocessed" / "Dataset999_Synthetic"

@@ -19,8 +19,10 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 from cases import Case
 from results_file import ResultsFile
+from step_cost import measure
 from synchronisations import places, synchronisations
 from timing import interleaved, ratios
+from variants import VARIANTS, synthetic_folders
 
 CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
 HEADER: dict[str, Any] = {
@@ -164,9 +166,27 @@ def test_a_slow_variant_can_run_once_and_the_reference_alone() -> None:
     assert [len(runs) for runs in interleaved(Calls("plain").runs, 2, torch.device("cpu"))["plain"]] == [1, 1]
 
 
-def test_a_ratio_is_to_the_mean_of_the_reference_in_the_same_repetition() -> None:
-    plain = [[1.0, 3.0], [4.0, 4.0]]
+def test_a_ratio_is_to_the_median_of_the_reference_in_the_same_repetition() -> None:
+    plain = [[1.0, 2.0, 30.0], [4.0, 4.0, 4.0]]
     found = ratios([[6.0], [4.0]], plain)
     assert (found["ratio_median"], found["ratio_min"], found["ratio_max"]) == (2.0, 1.0, 3.0)
     assert found["seconds_median"] == 5.0
     assert ratios(plain, plain)["ratio_median"] == 1.0
+
+
+def test_every_variant_and_every_pass_of_an_iteration_is_measured() -> None:
+    """On a network so small that its times mean nothing."""
+    case = Case("2d small", (32, 32), 2, features=4, stages=3)
+    with synthetic_folders():
+        found = measure(case, torch.device("cpu"), 2, VARIANTS, with_memory=False, once=["double_backward"])
+    assert set(found["variants"]) == set(VARIANTS)
+    assert all(row["ratio_min"] > 0 and row["page_faults_median"] >= 0 for row in found["variants"].values())
+    assert [len(runs) for runs in found["variants"]["plain"]["seconds"]] == [len(VARIANTS) - 1, len(VARIANTS) - 2]
+    parts = {name.removeprefix("  of it, "): row["seconds_median"] for name, row in found["parts"].items()}
+    passes = ("forward, non-fuzzy", "forward, fuzzy", "forward, look-ahead", "forward, shifted weights")
+    passes += ("backward, non-fuzzy", "backward, pseudo-step", "backward, look-ahead", "backward, fuzzy")
+    assert set(passes) < set(parts)
+    assert all(seconds > 0 for seconds in parts.values())
+    of_omega = sum(row["seconds_median"] for name, row in found["parts"].items() if name.startswith("  of it"))
+    assert of_omega < parts["omega, look-ahead"]
+    json.dumps(found)

@@ -2,6 +2,7 @@
 
     python benchmarks/step_cost.py --quick                 2D, tiny plans, the main variants, under a minute
     python benchmarks/step_cost.py --json FILE             2D and 3D, both encoders, 3 and 14 classes
+    python benchmarks/step_cost.py --show FILE             the tables of FILE once more
     python benchmarks/step_cost.py --growth --json FILE    how the cost grows with volume, classes, batch, channels
 
 FILE is written after every case; --resume goes on where an interrupted run stopped. Synthetic batches, no data loading,
@@ -11,6 +12,7 @@ no dataset. All variants run in one process, in turns.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -27,7 +29,7 @@ from machine import command_line, describe
 from memory import counting_page_faults, measured_in_children, start_server
 from results_file import ResultsFile
 from synchronisations import synchronisations
-from table import growth_table, parts_table, synchronisations_table, variants_table
+from table import growth_table, parts_table, stored_tables, synchronisations_table, variants_table
 from timing import interleaved, ratios
 from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
 
@@ -88,6 +90,11 @@ def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[st
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.show is not None:
+        report = _read(arguments.show)
+        tables = [growth_table(report["cases"])] if arguments.growth else stored_tables(report, arguments.only or "")
+        print("\n\n".join(tables))
+        return
     variants = _chosen_variants(arguments)
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
@@ -120,6 +127,14 @@ def run(arguments: argparse.Namespace) -> None:
         print(growth_table(rows))
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a result of this benchmark: {error}") from error
+    return report
+
+
 def _chosen_variants(arguments: argparse.Namespace) -> list[str]:
     growing = ("plain", "lookahead", "reuse")
     default = growing if arguments.growth else QUICK_VARIANTS if arguments.quick else VARIANTS
@@ -150,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the results and the machine's description here"
     )
+    parser.add_argument("--show", metavar="FILE", type=Path, help="measure nothing: the tables of a file of results")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(

@@ -82,5 +82,37 @@ def growth_table(cases: Sequence[Mapping[str, Any]]) -> str:
     return markdown(header, rows)
 
 
+def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
+    """The tables of a results file: time, memory and parts, cases side by side, as far as they were measured.
+
+    Args:
+        only: text that the names of the cases shown contain.
+    """
+    cases = [row for row in report["cases"] if only in row["case"]["name"]]
+    names = [row["case"]["name"] for row in cases]
+    variants = list(dict.fromkeys(name for row in cases for name in row["variants"]))
+    time = [[name, *(_range(row["variants"].get(name)) for row in cases)] for name in variants]
+    tables = [markdown(["time / plain: median (min to max)", *names], time)]
+    if all("peak_mib" in found for row in cases for found in row["variants"].values()):
+        memory = [[name, *(_memory(row["variants"].get(name)) for row in cases)] for name in variants]
+        tables.append(markdown(["memory / plain: peak of the process, of the step", *names], memory))
+    if all("parts" in row for row in cases):
+        parts = [
+            [name, *(f"{100 * row['parts'][name]['of_lookahead']:.1f}" for row in cases)] for name in cases[0]["parts"]
+        ]
+        tables.append(markdown(["% of a look-ahead iteration", *names], parts))
+    return tables
+
+
+def _range(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found['ratio_median']:.2f} ({found['ratio_min']:.2f} to {found['ratio_max']:.2f})"
+
+
+def _memory(found: Mapping[str, float] | None) -> str:
+    return "-" if found is None else f"{found['peak_memory_ratio']:.2f}, {found['step_memory_ratio']:.2f}"
+
+
 def _ratio(found: Mapping[str, float], key: str) -> str:
     return f"{found[key]:.2f}" if key in found else "-"

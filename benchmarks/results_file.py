@@ -59,10 +59,11 @@ class ResultsFile:
     def _write(self, rows: Sequence[Row]) -> None:
         if self._path is None:
             return
-        # rows a resumed run has not come to yet stay in the file
-        others = [row for row in self._kept if row["case"] not in [_as_read(each["case"]) for each in rows]]
+        measured = {row["case"]["name"]: row for row in rows}
+        # rows of the file keep their place, measured again or not; new ones come after them
+        cases = [measured.pop(row["case"]["name"], row) for row in self._kept] + list(measured.values())
         # the first case once more at the top: the 2D tiny plans, what the targets are stated for
-        report = self._header | {"variants": rows[0]["variants"], "cases": [*rows, *others]}
+        report = self._header | {"variants": cases[0]["variants"], "cases": cases}
         with new_file(self._path, overwrite=True) as unfinished:
             unfinished.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -48,7 +48,7 @@ class ShiftedForward:
         self._shifted = True
         possible = torch.isfinite(distance) & (distance > 0)  # on the device: nothing waits for it
         for weight, kept, along in zip(self._parameters, self._kept, direction, strict=True):
-            weight.copy_(torch.where(possible, kept + distance * along, kept))
+            torch.where(possible, torch.addcmul(kept, along, distance), kept, out=weight)
 
     def __call__(self, images: Tensor, direction: Sequence[Tensor], distance: Tensor) -> Outputs:
         """Logits of (B, C, *S) images at θ_n + distance · direction, with their graph; the weights stay there."""

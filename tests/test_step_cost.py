@@ -75,6 +75,15 @@ def test_rows_of_other_settings_are_measured_again_and_others_stay(tmp_path: Pat
     assert [(row["case"]["batch"], row["repetitions"]) for row in rows] == [(1, 11), (2, 11), (3, 3)]
 
 
+def test_some_of_the_cases_measured_again_do_not_move_to_the_top(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    list(ResultsFile(path, HEADER).measured(CASES[:2], Measure(), LIKE))
+    list(ResultsFile(path, HEADER, resume=True).measured(CASES[1:], Measure(), {"repetitions": 11}))
+    rows = json.loads(path.read_text())["cases"]
+    assert [(row["case"]["batch"], row["repetitions"]) for row in rows] == [(1, 3), (2, 11), (3, 11)]
+    assert json.loads(path.read_text())["variants"] == {"plain": 1}
+
+
 def test_a_file_that_cannot_be_gone_on_with_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     path = tmp_path / "cost.json"
     list(ResultsFile(path, HEADER).measured(CASES[:1], Measure(), LIKE))

@@ -1,0 +1,41 @@
+"""The tables of docs/performance.md are those that the benchmark makes of the stored results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from table import growth_table, stored_tables
+
+PAGE = (REPOSITORY / "docs" / "performance.md").read_text()
+
+
+def stored(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((REPOSITORY / "benchmarks" / "results" / name).read_text())
+    return report
+
+
+@pytest.mark.parametrize("only", ["2d", "3d"])
+def test_time_memory_and_parts(only: str) -> None:
+    tables = stored_tables(stored("step_cost.json"), only)
+    assert len(tables) == 3
+    for table in tables:
+        assert table in PAGE
+
+
+@pytest.mark.parametrize("name", ["growth_2d.json", "growth_3d.json"])
+def test_growth(name: str) -> None:
+    assert growth_table(stored(name)["cases"]) in PAGE
+
+
+def test_page_faults() -> None:
+    for name in ("step_cost_2d_kept.json", "step_cost_2d_glibc.json"):
+        (row,) = stored(name)["cases"]
+        for variant in ("plain", "lookahead", "reuse", "alternation"):
+            assert f"{row['variants'][variant]['page_faults_median']:,.0f}" in PAGE

@@ -46,10 +46,11 @@ def _run(*arguments: str, **environment: str) -> tuple[str, int]:
 @pytest.mark.skipif("glibc" not in os.confstr("CS_GNU_LIBC_VERSION").lower(), reason="not glibc")
 def test_freed_memory_is_not_fetched_again() -> None:
     pages = 40 * 5 * 2**20 // os.sysconf("SC_PAGE_SIZE")
-    by_default = _run()[1]
+    # by default it depends on what happens to lie at the end of the heap; with this glibc always gives back
+    given_back = _run(MALLOC_MMAP_THRESHOLD_="131072")[1]
     told, kept = _run("keep")
     assert told == "True"
-    assert by_default > pages / 4
+    assert given_back > pages / 2
     assert kept < pages / 100
 
 

@@ -79,9 +79,9 @@ class AlternatingStep:
     def __post_init__(self) -> None:
         if self.compiled:
             # the fuzzy graph is run backward twice: by the pseudo-step and by the update
-            torch._functorch.config.donated_buffer = False
+            _switch_off(torch._functorch.config, "donated_buffer")
             # else the network runs what was compiled for its shadow, which has no hook that keeps the features
-            torch._dynamo.config.skip_nnmodule_hook_guards = False
+            _switch_off(torch._dynamo.config, "skip_nnmodule_hook_guards")
         if self.config.confidence_source != "hypergradient":
             self.likelihood = LikelihoodConfidence(self.loss, self.config)
         if self.config.learns_confidence:
@@ -264,6 +264,12 @@ class AlternatingStep:
             return torch.zeros((), device=self._parameters[0].device)
         config = self.config
         return alignment_loss(reference, fuzzy, config.alignment_min_voxels, config.covariance_noise, self.generator)
+
+
+def _switch_off(settings: object, name: str) -> None:
+    """Set one of PyTorch's internal settings to False, in the versions that have it."""
+    if hasattr(settings, name):
+        setattr(settings, name, False)
 
 
 def both(selected: Tensor, further: Tensor | None) -> Tensor:

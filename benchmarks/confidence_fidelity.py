@@ -94,6 +94,7 @@ class Comparison:
         self.pass_f = FuzzyPass(self.fuzzy.images, self.network(self.fuzzy.images), self._fuzzy_loss)
         self.pass_n = NonFuzzyPass(self.non_fuzzy.images, self._non_fuzzy_loss)
         self.ones = torch.ones_like(self.m)
+        self.v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
 
     def gradients(self) -> dict[str, Tensor]:
         """∂L_n/∂ω, by how it was found; "exact" is double backward."""
@@ -106,16 +107,15 @@ class Comparison:
             self.ones,
             self.rate,
         )
-        v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
         found = {
             "exact": exact,
-            "look-ahead, one-sided": self._one_sided(v, SHIFT_FLOAT32),
+            "look-ahead, one-sided": self._one_sided(self.v, SHIFT_FLOAT32),
             "reuse, one-sided": self._one_sided(self.line5, SHIFT_FLOAT32),
             "reuse, one-sided, bfloat16": self._one_sided(self.line5, SHIFT_HALF, autocast=True),
         }
         for shift in SHIFTS:
-            found[f"look-ahead, shift {shift:g}"] = self._one_sided(v, shift)
-            found[f"look-ahead, bfloat16, shift {shift:g}"] = self._one_sided(v, shift, autocast=True)
+            found[f"look-ahead, shift {shift:g}"] = self._one_sided(self.v, shift)
+            found[f"look-ahead, bfloat16, shift {shift:g}"] = self._one_sided(self.v, shift, autocast=True)
         return found
 
     def agreement(self) -> dict[str, dict[str, float]]:
@@ -137,14 +137,13 @@ class Comparison:
 
         At weights shifted along v, as `fuzzy_graph="shifted"` takes it; and, to compare with, at θ, one update earlier.
         """
-        v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
-        weights = confidence_step(self.ones, self._one_sided(v, SHIFT_FLOAT32), self.step.config.confidence_lr)
-        zero = [torch.zeros_like(weight) for weight in v]
+        weights = confidence_step(self.ones, self._one_sided(self.v, SHIFT_FLOAT32), self.step.config.confidence_lr)
+        zero = [torch.zeros_like(weight) for weight in self.v]
         exact = self._update_gradient(self.parameters, zero, 0.0, weights)
         found = {"at theta, one update earlier": self._update_gradient(self.before, zero, 0.0, weights)}
         for shift in (SHIFT_FLOAT32, SHIFT_HALF):
-            distance = shift_length(self.parameters, v, shift)
-            found[f"shift {shift:g}"] = self._update_gradient(self.parameters, v, distance, weights)
+            distance = shift_length(self.parameters, self.v, shift)
+            found[f"shift {shift:g}"] = self._update_gradient(self.parameters, self.v, distance, weights)
         return {
             name: {
                 "cosine": torch.cosine_similarity(gradient, exact, dim=0).item(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -33,11 +34,7 @@ class Parts:
         step = self.step
         found: dict[str, float] = {}
 
-        def timed(name: str, run: Callable[[], Any]) -> Any:
-            results: list[Any] = []
-            found[name] = seconds_of(lambda: results.append(run()), self.device)
-            return results[0]
-
+        timed = functools.partial(self._timed, found)
         timed("partition, masks and views", lambda: step._partition(self.images, self.targets[0]))
         step.optimizer.zero_grad(set_to_none=True)
         outputs = timed("forward, non-fuzzy", lambda: step._forward(step.network, self.non_fuzzy.images))
@@ -56,6 +53,12 @@ class Parts:
         timed("backward, fuzzy", loss.backward)
         return found
 
+    def _timed(self, found: dict[str, float], name: str, run: Callable[[], Any]) -> Any:
+        """What `run` returns; its seconds go into `found`."""
+        results: list[Any] = []
+        found[name] = seconds_of(lambda: results.append(run()), self.device)
+        return results[0]
+
     @contextlib.contextmanager
     def _passes_timed(self, found: dict[str, float]) -> Iterator[None]:
         """Within it, the passes through the network that ω takes are timed too, in the order of lines 7 to 10."""
@@ -63,12 +66,7 @@ class Parts:
         backwards = iter(("  of it, backward, pseudo-step", "  of it, backward, look-ahead"))
 
         def timed(run: Callable[..., Any], names: Iterator[str]) -> Callable[..., Any]:
-            def timed_run(*arguments: Any) -> Any:
-                results: list[Any] = []
-                found[next(names)] = seconds_of(lambda: results.append(run(*arguments)), self.device)
-                return results[0]
-
-            return timed_run
+            return lambda *arguments: self._timed(found, next(names), lambda: run(*arguments))
 
         shadow = self.step._shadow
         with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -39,3 +40,12 @@ def test_page_faults() -> None:
         (row,) = stored(name)["cases"]
         for variant in ("plain", "lookahead", "reuse", "alternation"):
             assert f"{row['variants'][variant]['page_faults_median']:,.0f}" in PAGE
+
+
+def test_the_figures_of_the_readme() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    row = stored("step_cost.json")["cases"][0]
+    rows = re.findall(r"^\| ([^|]*) \| (\d\.\d\d) \|$", readme, flags=re.MULTILINE)
+    names = ("default", "lookahead", "lookahead_shifted", "reuse", "alternation", "double_backward")
+    assert row["case"]["name"] == "2d PlainConv, 3 classes"
+    assert [figure for _, figure in rows] == [f"{row['variants'][name]['ratio_median']:.2f}" for name in names]

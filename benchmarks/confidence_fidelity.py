@@ -32,9 +32,8 @@ from table import markdown
 from torch import Tensor, nn
 from variants import synthetic_folders, trainer
 
-from nnunetv2_dale.atomic_output import new_file
-from nnunetv2_dale.command_line import UserError, run_command
-from nnunetv2_dale.label_confidence import (
+from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.dale.label_confidence import (
     SHIFT_FLOAT32,
     SHIFT_HALF,
     FuzzyPass,
@@ -45,6 +44,7 @@ from nnunetv2_dale.label_confidence import (
     loss_by_confidence,
     shift_length,
 )
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 CASES = (Case("2d", (56, 40), 8, features=8), Case("3d", (24, 32, 24), 2, features=8))
 CHECKPOINTS = (0, 100, 1000)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dale.alternating_step import AlternatingStep
-from nnunetv2_dale.feature_alignment import FeatureTap, alignment_loss, class_gaussians
-from nnunetv2_dale.label_confidence import confidence_step
-from nnunetv2_dale.masked_loss import Outputs
+from nnunetv2_dale.dale.alternating_step import AlternatingStep
+from nnunetv2_dale.dale.feature_alignment import FeatureTap, alignment_loss, class_gaussians
+from nnunetv2_dale.dale.label_confidence import confidence_step
+from nnunetv2_dale.dale.masked_loss import Outputs
 
 
 def exact_confidence_gradient(

@@ -46,7 +46,7 @@ def start_server(device: torch.device) -> None:
     To be called within `synthetic_folders`: children have the environment that the server was started with.
     """
     # The server has only imported things: what this process has used is not in the children's peak.
-    multiprocessing.set_forkserver_preload(["nnunetv2_dale.trainer"] if device.type == "cpu" else [])
+    multiprocessing.set_forkserver_preload(["nnunetv2_dale.trainer.dale"] if device.type == "cpu" else [])
     forkserver.ensure_running()
 
 

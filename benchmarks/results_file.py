@@ -9,8 +9,8 @@ from typing import Any
 
 from cases import Case
 
-from nnunetv2_dale.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 
 Row = dict[str, Any]
 

@@ -33,7 +33,7 @@ from table import growth_table, parts_table, stored_tables, synchronisations_tab
 from timing import interleaved, ratios
 from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
 
-from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
 
 
 def measure(

@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from cases import Case, batch, dataset_json, plans
 
-from nnunetv2_dale.config import RECOMMENDED, DaleConfig
+from nnunetv2_dale.dale.config import RECOMMENDED, DaleConfig
 
 VARIANTS = (
     "plain",
@@ -58,7 +58,7 @@ def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = 
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunetv2_dale.trainer import nnUNetTrainerDALE
+    from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
     class WithoutDataLoading(nnUNetTrainer if settings is None else nnUNetTrainerDALE):  # type: ignore[misc]
         if settings is not None:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nnunetv2_dale.alternating_step import AlternatingStep, StepRecord
-    from nnunetv2_dale.config import DaleConfig
-    from nnunetv2_dale.masked_loss import MaskedLoss
-    from nnunetv2_dale.trainer import nnUNetTrainerDALE
+    from nnunetv2_dale.dale.alternating_step import AlternatingStep, StepRecord
+    from nnunetv2_dale.dale.config import DaleConfig
+    from nnunetv2_dale.dale.masked_loss import MaskedLoss
+    from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 __version__ = "0.1.0"
 __all__ = ["AlternatingStep", "DaleConfig", "MaskedLoss", "StepRecord", "nnUNetTrainerDALE"]
 
 _MODULES = {
-    "AlternatingStep": "alternating_step",
-    "DaleConfig": "config",
-    "MaskedLoss": "masked_loss",
-    "StepRecord": "alternating_step",
-    "nnUNetTrainerDALE": "trainer",
+    "AlternatingStep": "dale.alternating_step",
+    "DaleConfig": "dale.config",
+    "MaskedLoss": "dale.masked_loss",
+    "StepRecord": "dale.alternating_step",
+    "nnUNetTrainerDALE": "trainer.dale",
 }
 
 

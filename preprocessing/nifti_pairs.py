@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.problems import Problem

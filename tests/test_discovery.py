@@ -296,7 +296,7 @@ if __name__ == "__main__":
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     found = recursive_find_trainer_class_by_name("nnUNetTrainerDALE")
     theirs = recursive_find_trainer_class_by_name("nnUNetTrainerOfTheUser")
-    import nnunetv2_dale.trainer
+    import nnunetv2_dale.trainer.dale
     pickled = pickle.dumps(found)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         worker = pool.apply(in_a_worker, (pickled,))
@@ -327,7 +327,7 @@ def test_nnunets_own_search_finds_the_librarys_class(environment, distributions,
     assert json.loads((tmp_path / "found.json").read_text()) == {
         "same class": True,
         "same after pickling": True,
-        "file": str(installed / "trainer.py"),
+        "file": str(installed / "trainer" / "__init__.py"),
         "user's": "nnUNetTrainerOfTheUser",
         "worker": ["nnUNetTrainerDALE", joined(str(mine), str(installed / "trainers"))],
     }

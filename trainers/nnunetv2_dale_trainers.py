@@ -4,9 +4,9 @@ Re-exports only: the classes live in the library, since nnU-Net forgets the modu
 class of a forgotten module cannot be pickled. The module's name is unique on `sys.path`, its imports are absolute.
 """
 
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
-from nnunetv2_dale.trainer_rivals import nnUNetTrainerGCE
-from nnunetv2_dale.trainer_variants import (
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
+from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_1epoch,
     nnUNetTrainerDALE_5epochs,
     nnUNetTrainerDALE_10epochs,

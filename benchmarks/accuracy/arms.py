@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nnunetv2_dale.config import RECOMMENDED
+from nnunetv2_dale.dale.config import RECOMMENDED
 
 
 @dataclass(frozen=True)

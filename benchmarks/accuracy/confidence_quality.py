@@ -14,9 +14,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dale.alternating_step import AlternatingStep
-from nnunetv2_dale.fuzziness import label_edges
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.dale.alternating_step import AlternatingStep
+from nnunetv2_dale.dale.fuzziness import label_edges
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 PROBED = range(4)  # batches, of the training cases
 

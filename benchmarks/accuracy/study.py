@@ -145,7 +145,7 @@ def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator
     from study_data import HIPPOCAMPUS, folder_of
     from study_training import Run, make_trainer, stored_batches
 
-    from nnunetv2_dale.trainer import nnUNetTrainerDALE
+    from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
     version = folder_of(workspace, HIPPOCAMPUS, "biased").name
     for name in arms:

@@ -19,9 +19,9 @@ from judging import Judge
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from study_data import ALL, folder_of, small_plans
 
-from nnunetv2_dale.config import DaleConfig
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
-from nnunetv2_dale.trainer_rivals import nnUNetTrainerGCE
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 
 EPOCHS = 20  # of the learning rate's schedule, whatever the number of batches
 

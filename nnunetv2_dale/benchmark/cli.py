@@ -24,7 +24,7 @@ from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
-from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
 
 if TYPE_CHECKING:
     from nnunetv2_dale.benchmark.inputs import Folders

@@ -21,7 +21,7 @@ from parsl.providers import KubernetesProvider, LocalProvider, LSFProvider, PBSP
 from parsl.providers.base import ExecutionProvider
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 
 HEARTBEAT_S = 10
 LOST_AFTER_S = 60

@@ -18,8 +18,8 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_dale.atomic_output import new_file
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 DEFAULT_NUMBER_OF_FOLDS = 5
 

@@ -16,12 +16,12 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 from tqdm import tqdm
 
 import nnunetv2_dale
-from nnunetv2_dale.atomic_output import new_folder
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
 from nnunetv2_dale.convert.target import Target
-from nnunetv2_dale.worker_pool import worker_pool
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 
 logger = logging.getLogger(__name__)
 

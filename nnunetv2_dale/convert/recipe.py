@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
 from nnunetv2_dale.convert.target import Target, default_root

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.demo.workspace import Workspace
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 
 LAST_LINES = 8
 SECONDS_TO_END = 10.0

@@ -12,14 +12,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.atomic_output import new_file
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.demo.judging import Judgement, dice_of_folder
 from nnunetv2_dale.demo.page import Outcome, demo_page
 from nnunetv2_dale.demo.pictures import Volume, compare_case, compare_labels
 from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 ENDING = ".nii.gz"
 NOISY = "noisy training labels"

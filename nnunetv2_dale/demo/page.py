@@ -14,7 +14,7 @@ from nnunetv2_dale.demo.judging import FOREGROUND, Judgement
 from nnunetv2_dale.demo.pictures import PATCH_SIZE
 from nnunetv2_dale.demo.pipeline import Step
 from nnunetv2_dale.demo.scale import Scale
-from nnunetv2_dale.html_page import figure_data_uri, render_page
+from nnunetv2_dale.pages.html_page import figure_data_uri, render_page
 
 DOTS_PER_INCH = 130
 NO_VALUE = "–"

@@ -17,10 +17,10 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from scipy.ndimage import gaussian_filter
 
-from nnunetv2_dale.atomic_output import new_folder
 from nnunetv2_dale.demo.anatomy import LABELS, draw_patient
 from nnunetv2_dale.demo.boundary_noise import move_boundaries
 from nnunetv2_dale.demo.implicit_shapes import FloatArray
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 
 DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)

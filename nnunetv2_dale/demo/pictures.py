@@ -13,10 +13,10 @@ import SimpleITK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.case_fuzziness import case_fuzziness
 from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.demo.judging import FOREGROUND
-from nnunetv2_dale.slice_display import CT_WINDOWS_HU, draw_slice
+from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
+from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU, draw_slice
 
 PATCH_SIZE = 16
 WINDOW_HU = CT_WINDOWS_HU["soft tissue"]

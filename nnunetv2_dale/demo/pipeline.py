@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nnunetv2_dale.atomic_output import new_file
 from nnunetv2_dale.demo.commands import Command, run_logged
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 DATASET_ID = 998
 PLANS = "nnUNetDemoPlans"

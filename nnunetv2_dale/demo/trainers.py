@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dale.config import RECOMMENDED
+from nnunetv2_dale.dale.config import RECOMMENDED
 from nnunetv2_dale.demo.scale import FULL, QUICK
-from nnunetv2_dale.trainer import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 MOST_THREADS = 8  # networks as small as the demo's get slower with more
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.atomic_output import refuse_existing
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing
 
 MARKER = ".made_by_nnUNetv2_dale_demo"
 NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints, predictions; about 200 MB are used

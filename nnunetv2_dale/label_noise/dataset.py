@@ -17,8 +17,7 @@ import numpy as np
 from nnunetv2.paths import nnUNet_preprocessed
 
 import nnunetv2_dale
-from nnunetv2_dale.atomic_output import new_file, new_folder
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
 from nnunetv2_dale.convert.target import Target
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
@@ -35,7 +34,8 @@ from nnunetv2_dale.label_noise.noisy_case import (
 from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.label_noise.splits import Splits
-from nnunetv2_dale.raw_dataset import RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
 
 logger = logging.getLogger(__name__)
 

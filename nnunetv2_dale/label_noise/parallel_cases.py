@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from nnunetv2_dale.command_line import UserError
-from nnunetv2_dale.worker_pool import worker_pool
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.worker_pool import worker_pool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 
 Splits = list[dict[str, list[str]]]
 

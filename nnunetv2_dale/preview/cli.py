@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nnunetv2_dale.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.command_line import UserError, run_command
-from nnunetv2_dale.config import DaleConfig
+from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 from nnunetv2_dale.preview.picture import PictureSettings, draw_case
 from nnunetv2_dale.preview.preview_case import (
     PreprocessedSource,
@@ -80,7 +80,7 @@ def _write_page(
     settings: PictureSettings,
     shown: Sequence[tuple[str, tuple[str, ...], bytes]],
 ) -> None:
-    from nnunetv2_dale.html_page import png_data_uri, render_page
+    from nnunetv2_dale.pages.html_page import png_data_uri, render_page
 
     context = {
         "title": f"DALE preview of {source.title}",

@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from nnunetv2_dale.case_fuzziness import case_fuzziness
+from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
+from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice, slices_that_matter
 from nnunetv2_dale.preview.preview_case import PreviewCase
-from nnunetv2_dale.slice_display import CONTOUR_COLOURS, display_range, draw_slice, slices_that_matter
 
 MAP_COLOURS = "cividis"  # made for colour-blind readers; even in lightness
 TITLES = (

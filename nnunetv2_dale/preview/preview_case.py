@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.command_line import UserError
-from nnunetv2_dale.raw_dataset import (
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.raw_dataset import (
     RawDataset,
     dataset_folder,
     environment_folder,

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost

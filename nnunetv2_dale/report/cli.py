@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunetv2_dale.atomic_output import new_folder
-from nnunetv2_dale.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
 from nnunetv2_dale.report.report_data import FORMAT, Report, read_report, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv

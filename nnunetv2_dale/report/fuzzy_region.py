@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnunetv2_dale.fuzziness import fuzziness_map, patch_shape
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
 
 
 def fuzzy_region(

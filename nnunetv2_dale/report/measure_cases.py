@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.report.case_files import CaseFiles
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 from nnunetv2_dale.report.metrics import metric_name
 from nnunetv2_dale.report.result_folder import CaseResult
 from nnunetv2_dale.report.same_task import class_labels
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
-from nnunetv2_dale.worker_pool import worker_pool
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""

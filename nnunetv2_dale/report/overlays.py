@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from numpy.typing import NDArray
 
+from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.case_files import CaseFiles
 from nnunetv2_dale.report.measure_cases import Volume, read_image, read_labels, read_prediction, reader_of
@@ -19,7 +20,6 @@ from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import ClassName, Overlay
 from nnunetv2_dale.report.run_labels import short_names
 from nnunetv2_dale.report.same_task import class_labels
-from nnunetv2_dale.slice_display import display_range, draw_slice
 
 _MARGIN_VOXELS = 10
 _SMALLEST_SIDE = 48

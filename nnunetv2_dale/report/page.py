@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.html_page import figure_data_uri, png_data_uri, render_page
+from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.report import page_tables, plots
 from nnunetv2_dale.report.page_cells import signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases

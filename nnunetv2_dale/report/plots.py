@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nnunetv2_dale.html_page import OKABE_ITO
+from nnunetv2_dale.pages.html_page import OKABE_ITO
 from nnunetv2_dale.report.page_cells import with_minus
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, LearningCurve, Metric, Report
 from nnunetv2_dale.report.run_labels import short_names

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 
 # Longest first, so that .nii.gz is not read as .gz; what nnU-Net's readers and writers support.
 _FILE_ENDINGS = (".nii.gz", ".nrrd", ".mha", ".gipl", ".tiff", ".tif", ".png", ".bmp", ".nii")

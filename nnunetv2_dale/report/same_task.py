@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnunetv2_dale.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.report_data import ClassName, ExcludedCase
 from nnunetv2_dale.report.result_folder import CaseResult, ResultFolder
 

@@ -1,0 +1,1 @@
+"""What every command shares: errors of one sentence, worker processes."""

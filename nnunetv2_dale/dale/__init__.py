@@ -1,0 +1,1 @@
+"""DALE: Algorithm 1 and its equations, for any network. Torch only; see `alternating_step`."""

@@ -1,0 +1,1 @@
+"""A trained model for machines without this package."""

@@ -1,0 +1,152 @@
+"""`nnUNetv2_dale_export`: hand a trained model on to people who have nnU-Net and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
+from nnunetv2_dale.nnunet_files.raw_dataset import environment_folder
+from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
+
+DESCRIPTION = """Turns a trained model into one that plain nnU-Net loads, on machines without this package. Give the
+model as its folder (-i) or as nnU-Net names it (-d, -c, -tr, -p). The result is laid out like nnUNet_results. Only what
+prediction (and -pretrained_weights) needs is in it: no validation results, no logs, no lists of cases. It cannot resume
+a training."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run_command(_parser(), _export, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
+    parser.add_argument("-i", type=Path, metavar="FOLDER", help="trained model folder (TRAINER__PLANS__CONFIGURATION)")
+    parser.add_argument("-d", metavar="DATASET", help="dataset name or id; nnUNet_results must be set")
+    parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="configurations, with -d")
+    parser.add_argument("-tr", default="nnUNetTrainerDALE", metavar="TRAINER", help="with -d. Default: %(default)s")
+    parser.add_argument(
+        "-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier, with -d. Default: %(default)s"
+    )
+    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds. Default: all that are there")
+    parser.add_argument(
+        "-chk",
+        nargs="+",
+        default=["checkpoint_final.pth"],
+        metavar="CHECKPOINT",
+        help="names of the checkpoints. Default: checkpoint_final.pth",
+    )
+    parser.add_argument("-o", type=Path, required=True, metavar="OUTPUT", help="folder or zip file to write")
+    parser.add_argument(
+        "--zip",
+        action="store_true",
+        help="write a zip file for nnUNetv2_install_pretrained_model_from_zip; implied by a name that ends in .zip",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an existing zip file; in an existing folder, replace earlier exports of the same models only",
+    )
+    return parser
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    output: Path = arguments.o
+    refuse_existing(output, arguments.overwrite)
+    as_zip = arguments.zip or output.suffix.lower() == ".zip"
+    if output.exists() and output.is_dir() == as_zip:
+        raise UserError(f"{output} should be a {'zip file' if as_zip else 'folder'} and is not; give another -o")
+    models = [read_trained_model(folder, arguments.f, arguments.chk) for folder in _model_folders(arguments)]
+    try:
+        places = _write(models, output, as_zip, arguments.overwrite)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter when the disk is full
+        raise UserError(f"{output} could not be written, probably for lack of space or permission: {error}") from error
+    for model, place in zip(models, places, strict=True):
+        print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
+    _say_how_to_use(models, places, output, as_zip)
+
+
+def _model_folders(arguments: argparse.Namespace) -> list[Path]:
+    """Find the folders meant by -i, or by -d, -c, -tr and -p."""
+    if (arguments.i is None) == (arguments.d is None):
+        raise UserError("give the model either as -i FOLDER or as -d DATASET -c CONFIGURATION")
+    if arguments.i is not None:
+        return [arguments.i]
+    if not arguments.c:
+        raise UserError("with -d, name the configurations to export, such as -c 3d_fullres")
+    environment_folder("nnUNet_results")
+    # nnU-Net's own functions take seconds to import, which errors in the arguments need not wait for
+    from nnunetv2.utilities.file_path_utilities import get_output_folder
+
+    try:
+        return [Path(get_output_folder(arguments.d, arguments.tr, arguments.p, c)) for c in dict.fromkeys(arguments.c)]
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"dataset {arguments.d} was not found: {str(error).splitlines()[0]}") from None
+
+
+def _write(models: Sequence[TrainedModel], output: Path, as_zip: bool, overwrite: bool) -> list[Path]:
+    """Write the models to `output`; returns their places in it."""
+    if as_zip:
+        return _write_zip(models, output, overwrite)
+    if output.exists():
+        return _write_models(models, output)
+    with new_folder(output) as unfinished:
+        return _write_models(models, unfinished)
+
+
+def _write_zip(models: Sequence[TrainedModel], output: Path, overwrite: bool) -> list[Path]:
+    with (
+        new_file(output, overwrite) as unfinished,
+        tempfile.TemporaryDirectory(prefix=".unfinished_", dir=output.parent) as name,
+    ):
+        places = _write_models(models, Path(name))
+        files = sorted(path for path in Path(name).rglob("*") if path.is_file())
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in tqdm(files, desc="compressing", unit="file", disable=None):
+                archive.write(path, path.relative_to(name))
+    return places
+
+
+def _write_models(models: Sequence[TrainedModel], results: Path) -> list[Path]:
+    """Write each model below `results`, which is laid out like nnUNet_results; returns the places in it."""
+    from nnunetv2_dale.nnunet_files.stock_model import (
+        ORIGIN_FILE,
+        check_weights,
+        stock_folder_name,
+        stock_trainer,
+        write_stock_model,
+    )
+
+    trainers = [stock_trainer(model.trainer_name) for model in models]
+    places = [stock_folder_name(model, trainer) for model, trainer in zip(models, trainers, strict=True)]
+    for model, trainer, place in zip(models, trainers, places, strict=True):
+        if (results / place).exists() and not (results / place / ORIGIN_FILE).is_file():
+            raise UserError(f"{results / place} is no export, so it is not replaced by one; give another -o")
+        check_weights(model, trainer)
+    for model, trainer, place in tqdm(
+        list(zip(models, trainers, places, strict=True)), desc="exporting", unit="model", disable=None
+    ):
+        with new_folder(results / place, overwrite=True) as unfinished:
+            write_stock_model(model, trainer, unfinished)
+    return places
+
+
+def _say_how_to_use(models: Sequence[TrainedModel], places: Sequence[Path], output: Path, as_zip: bool) -> None:
+    if as_zip:
+        print(f"install it with: nnUNetv2_install_pretrained_model_from_zip {shlex.quote(str(output))}")
+    else:
+        model_folder = shlex.quote(str(output / places[0]))
+        print(f"predict with: nnUNetv2_predict_from_modelfolder -i IMAGES -o OUTPUT -m {model_folder}")
+    exported = {model.configuration for model in models}
+    for model in models:
+        stage_before = model.plans["configurations"][model.configuration].get("previous_stage")
+        if stage_before and stage_before not in exported:
+            print(f"{model.configuration} needs the predictions of {stage_before}, which is not in this export")

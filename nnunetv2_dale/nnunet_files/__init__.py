@@ -1,0 +1,1 @@
+"""nnU-Net's folders on disk, read and written safely."""

@@ -1,0 +1,219 @@
+"""A raw dataset of nnU-Net as it lies in `nnUNet_raw`: its cases, its labels, its reader."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One training case: its name, an image file per channel, and its label file, or None where there is none."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """One dataset folder of `nnUNet_raw` and the training cases in it, in the order of their names."""
+
+    folder: Path
+    dataset_json: dict[str, Any]
+    cases: tuple[RawCase, ...]
+
+    @property
+    def file_ending(self) -> str:
+        """The ending of image and label files, with its dot."""
+        return str(self.dataset_json["file_ending"])
+
+    @property
+    def ignore_label(self) -> int | None:
+        """The value that nnU-Net leaves out of the loss, or None."""
+        ignore = self.dataset_json["labels"].get("ignore")
+        return None if ignore is None else int(ignore)
+
+    @property
+    def label_values(self) -> frozenset[int]:
+        """Every value a label file may hold: background, classes or members of regions, and the ignore label."""
+        values: set[int] = {0}
+        for value in self.dataset_json["labels"].values():
+            values.update(map(int, value) if isinstance(value, list | tuple) else [int(value)])
+        return frozenset(values)
+
+    @property
+    def foreground_values(self) -> tuple[int, ...]:
+        """The label values without background and ignore label, ascending."""
+        return tuple(sorted(self.label_values - {0, self.ignore_label}))
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether the first channel is declared as CT, by which nnU-Net normalises in Hounsfield units."""
+        names = self.dataset_json.get("channel_names") or self.dataset_json.get("modality") or {}
+        return str(names.get("0", names.get(0, ""))).lower() == "ct"
+
+    def reader(self) -> Any:
+        """The nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
+        from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+
+        example = str(self.cases[0].images[0]) if self.cases else None
+        try:
+            return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)()
+        except RuntimeError as error:
+            raise UserError(f"nnU-Net has no reader for files like {example or self.file_ending}: {error}") from error
+
+
+def environment_folder(variable: str) -> Path:
+    """The folder an environment variable of nnU-Net names.
+
+    Raises:
+        UserError: the variable is not set, or its folder does not exist.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        raise UserError(f"the environment variable {variable} is not set; set it to the folder nnU-Net uses")
+    folder = Path(value)
+    if not folder.is_dir():
+        raise UserError(f"{variable} is {folder}, which is not a folder; create it or correct the variable")
+    return folder
+
+
+def dataset_folder(parent: Path, name_or_id: str) -> Path:
+    """The folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
+
+    Raises:
+        UserError: there is none, or an id that several folders carry.
+    """
+    if name_or_id.startswith("Dataset"):
+        found = [parent / name_or_id] if (parent / name_or_id).is_dir() else []
+    elif name_or_id.isdecimal() and 0 < int(name_or_id) < 1000:
+        found = sorted(parent.glob(f"Dataset{int(name_or_id):03d}_*"))
+    else:
+        raise UserError(
+            f"expected a dataset id from 1 to 999 or a name like Dataset004_Hippocampus, got {name_or_id!r}"
+        )
+    if len(found) != 1:
+        what = "no dataset" if not found else "several datasets, " + ", ".join(path.name for path in found) + ","
+        raise UserError(f"found {what} for {name_or_id} in {parent}; check the name and the folder")
+    return found[0]
+
+
+def read_dataset(folder: Path) -> RawDataset:
+    """Read dataset.json and list the training cases.
+
+    Raises:
+        UserError: dataset.json is missing or is not one, there are no training images, or an image has no file.
+    """
+    from nnunetv2.utilities.utils import (
+        create_paths_fn,
+        get_filenames_of_train_images_and_targets,
+        get_identifiers_from_splitted_dataset_folder,
+    )
+
+    description = _read_description(folder / "dataset.json")
+    if "dataset" in description:
+        listed = get_filenames_of_train_images_and_targets(str(folder), json.loads(json.dumps(description)))
+        cases = [_case(name, files["images"], files["label"]) for name, files in sorted(listed.items())]
+    else:
+        ending, images = str(description["file_ending"]), folder / "imagesTr"
+        if not images.is_dir():
+            raise UserError(f"expected training images in {images}; it is not a folder")
+        files = sorted(path.name for path in images.iterdir() if path.name.endswith(ending))
+        names = get_identifiers_from_splitted_dataset_folder(str(images), ending)
+        cases = [
+            _case(str(name), create_paths_fn(str(images), files, ending, name), folder / "labelsTr" / f"{name}{ending}")
+            for name in names
+        ]
+    if not cases:
+        raise UserError(
+            f"found no training images in {folder}; expected imagesTr/CASE_0000{description['file_ending']}"
+        )
+    problems = [Problem(path, "missing image") for case in cases for path in case.images if not path.is_file()]
+    problems += [
+        Problem(folder / "imagesTr", f"case {case.name!r} has no _0000 image") for case in cases if not case.images
+    ]
+    if problems:
+        raise ConversionProblemsError(problems, folder)
+    return RawDataset(folder, description, tuple(cases))
+
+
+def require_labels(dataset: RawDataset) -> None:
+    """Raise one `UserError` that names every image without a label and every label without an image."""
+    folder, known = dataset.folder / "labelsTr", {case.label for case in dataset.cases}
+    problems = [Problem(case.images[0], "image without a label") for case in dataset.cases if case.label is None]
+    labels = sorted(folder.glob(f"*{dataset.file_ending}")) if folder.is_dir() else []
+    problems += [Problem(path, "label without an image") for path in labels if path not in known]
+    if problems:
+        raise ConversionProblemsError(problems, dataset.folder)
+
+
+def read_label(reader: Any, path: Path, allowed: frozenset[int]) -> tuple[NDArray[np.int16], dict[str, Any]]:
+    """Read a label file through nnU-Net's reader.
+
+    Args:
+        reader: from `RawDataset.reader`.
+        path: the file.
+        allowed: the values it may hold.
+    Returns:
+        the label (Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties, with `spacing` in mm in that order.
+    Raises:
+        ValueError: unreadable, more than one channel, or values that are not allowed.
+    """
+    try:
+        data, properties = reader.read_seg(str(path))
+    except Exception as error:  # readers of several libraries, each with its own exceptions
+        raise ValueError(f"unreadable: {error}".splitlines()[0]) from error
+    if data.shape[0] != 1:
+        raise ValueError(f"a label has 1 channel, this has {data.shape[0]}")
+    unknown = sorted(set(np.unique(data[0]).tolist()) - set(allowed))
+    if unknown:
+        values = ", ".join(f"{value:g}" for value in unknown[:5])
+        raise ValueError(f"holds the label {values}, but dataset.json knows only {sorted(allowed)}")
+    return data[0].astype(np.int16), dict(properties)
+
+
+def read_image(reader: Any, paths: Sequence[Path]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Read the channels of a case: (C, Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties.
+
+    Raises:
+        ValueError: unreadable, channels of different shapes, or values that are not finite.
+    """
+    try:
+        data, properties = reader.read_images([str(path) for path in paths])
+    except Exception as error:  # readers of several libraries, each with its own exceptions
+        reason = str(error).splitlines()[0] if str(error) else "the channels differ in shape or spacing"
+        raise ValueError(f"unreadable: {reason}") from error
+    if not np.isfinite(data).all():
+        raise ValueError("holds NaN or infinite intensities")
+    return data, dict(properties)
+
+
+def _case(name: str, images: list[str], label: Path | str) -> RawCase:
+    label = Path(label)
+    return RawCase(name, tuple(map(Path, images)), label if label.is_file() else None)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"expected nnU-Net's description of the dataset at {path}, but it cannot be read: {error}"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+    lacking = [key for key in ("labels", "file_ending") if key not in description]
+    if lacking:
+        raise UserError(f"{path} lacks {' and '.join(lacking)}, which nnU-Net needs; see its dataset format")
+    return dict(description)

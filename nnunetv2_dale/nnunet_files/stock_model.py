@@ -1,0 +1,160 @@
+"""A trained model in the form that nnU-Net loads where this package is not installed.
+
+DALE trains nnU-Net's own networks, so nothing has to be converted: the checkpoints name a trainer that stock nnU-Net
+has, and the folder is called after it. What only training needs (optimizer, curves) stays behind, as does what may name
+patients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier, folds_tuple_to_string
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+import nnunetv2_dale
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.trained_model import Json, TrainedModel
+
+# Keys of dataset.json that list cases by name; prediction reads none of them.
+CASE_LISTS = ("dataset", "training", "validation", "test")
+ORIGIN_FILE = "exported_from.json"
+
+
+def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
+    """Find the trainer of stock nnU-Net that builds the same network as `trainer_name`.
+
+    Args:
+        trainer_name: as found in a checkpoint.
+    Returns:
+        the most general class of nnU-Net that `trainer_name` inherits its network from; `nnUNetTrainer` for every
+        trainer of this package.
+    Raises:
+        UserError: the trainer is not found, or builds its network with code that stock nnU-Net does not have.
+    """
+    try:
+        # the search tells about every folder it looks into, and imports trainers whose libraries warn
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            trainer = recursive_find_trainer_class_by_name(trainer_name)
+    except RuntimeError:
+        raise UserError(
+            f"the model was trained with {trainer_name}, which was not found here, so how it builds its network is not "
+            "known; put the folder that holds this trainer on nnUNet_extTrainer"
+        ) from None
+    build = trainer.build_network_architecture
+    same_network = [
+        ancestor
+        for ancestor in trainer.__mro__
+        if ancestor.__module__.startswith("nnunetv2.")
+        and getattr(ancestor, "build_network_architecture", None) is build
+    ]
+    if not same_network:
+        raise UserError(
+            f"{trainer_name} builds its network itself ({build.__module__}), so stock nnU-Net cannot load the model; "
+            "share the trainer together with the model instead"
+        )
+    found: type[nnUNetTrainer] = same_network[-1]
+    return found
+
+
+def stock_folder_name(model: TrainedModel, trainer: type[nnUNetTrainer]) -> Path:
+    """Where the model belongs below `nnUNet_results`: `DATASET/TRAINER__PLANS__CONFIGURATION`."""
+    name: str = convert_trainer_plans_config_to_identifier(trainer.__name__, model.plans_name, model.configuration)
+    return Path(model.dataset_name) / name
+
+
+def check_weights(model: TrainedModel, trainer: type[nnUNetTrainer]) -> None:
+    """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it.
+
+    Raises:
+        UserError: names or shapes of the weights do not fit.
+    """
+    plans = PlansManager(model.plans)
+    configuration = plans.get_configuration(model.configuration)
+    inputs = determine_num_input_channels(plans, configuration, model.dataset)
+    outputs = plans.get_label_manager(model.dataset).num_segmentation_heads
+    for path, checkpoint in model.checkpoints.items():
+        with torch.device("meta"):
+            network = trainer.build_network_architecture(plans, configuration, inputs, outputs, False)
+        try:
+            network.load_state_dict(checkpoint["network_weights"], assign=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"the weights in {model.folder / path} do not fit the network that {trainer.__name__} builds from its "
+                f"plans.json: {reason}"
+            ) from None
+
+
+def prediction_checkpoint(
+    checkpoint: Mapping[str, Any], trainer_name: str, plans: Json, dataset: Json
+) -> dict[str, object]:
+    """Keep of a checkpoint what prediction and `-pretrained_weights` read, in plain types.
+
+    The result can be loaded with `torch.load(..., weights_only=True)`.
+
+    Args:
+        checkpoint: as `nnUNetTrainer.save_checkpoint` writes it.
+        trainer_name: the stock trainer to name in it.
+        plans: the content of the model's `plans.json`.
+        dataset: the content of the exported `dataset.json`, without lists of cases.
+    """
+    mirroring_axes = checkpoint.get("inference_allowed_mirroring_axes")
+    fold = checkpoint["init_args"].get("fold")
+    return {
+        "network_weights": dict(checkpoint["network_weights"]),
+        "trainer_name": trainer_name,
+        "init_args": {
+            "plans": plans,
+            "configuration": str(checkpoint["init_args"]["configuration"]),
+            "fold": fold if fold is None or isinstance(fold, str) else int(fold),
+            "dataset_json": dataset,
+        },
+        "inference_allowed_mirroring_axes": None if mirroring_axes is None else tuple(int(a) for a in mirroring_axes),
+        "current_epoch": int(checkpoint.get("current_epoch", 0)),
+    }
+
+
+def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target: Path) -> None:
+    """Write the model into the empty folder `target`, which has to get the name of `stock_folder_name`.
+
+    Written are `plans.json`, `dataset.json` (without lists of cases), `dataset_fingerprint.json`, the folds'
+    checkpoints, the postprocessing that `nnUNetv2_find_best_configuration` determined for these folds, and
+    `exported_from.json`.
+    """
+    dataset = {key: value for key, value in model.dataset.items() if key not in CASE_LISTS}
+    _write_json(target / "plans.json", model.plans)
+    _write_json(target / "dataset.json", dataset)
+    for path, checkpoint in model.checkpoints.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(prediction_checkpoint(checkpoint, trainer.__name__, model.plans, dataset), target / path)
+    results = f"crossval_results_folds_{folds_tuple_to_string(model.folds)}"
+    for name in ("dataset_fingerprint.json", f"{results}/postprocessing.pkl", f"{results}/postprocessing.json"):
+        if (model.folder / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(model.folder / name, target / name)
+    _write_json(target / ORIGIN_FILE, _origin(model))
+
+
+def _origin(model: TrainedModel) -> Json:
+    epochs = {path: int(checkpoint.get("current_epoch", 0)) for path, checkpoint in model.checkpoints.items()}
+    versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "torch")}
+    versions["nnunetv2-dale"] = nnunetv2_dale.__version__  # also right in a checkout that is not installed
+    return {"trained_with": model.trainer_name, "epochs": epochs, "exported_with": versions}
+
+
+def _write_json(path: Path, content: Json) -> None:
+    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

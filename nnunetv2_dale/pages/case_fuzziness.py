@@ -1,0 +1,59 @@
+"""The fuzziness of a whole case as NumPy arrays: what pictures and tables of a dataset show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class CaseFuzziness:
+    """Maps of one case, each (Z, Y, X) float32 in [0, 1]; a 2D image has Z = 1."""
+
+    entropy: NDArray[np.float32]
+    edges: NDArray[np.float32]
+    combined: NDArray[np.float32]
+    patch: tuple[int, ...]  # voxels along each axis that the maps are constant in: 2 for slices, else 3
+
+
+def case_fuzziness(
+    image: NDArray[np.float32],
+    label: NDArray[Any] | None,
+    spacing_mm: Sequence[float],
+    patch_size: int,
+    entropy_bins: int = 32,
+    ignore_label: int | None = None,
+    slicewise: bool = False,
+) -> CaseFuzziness:
+    """Entropy, edge ratio and m of a case (Eqs. 3–5), with min–max over the case, or over each slice.
+
+    Training sees crops and takes the min–max over each crop, so its maps differ a little from the whole case's.
+
+    Args:
+        image: (C, Z, Y, X), finite. Z = 1 is treated as 2D.
+        label: (Z, Y, X) label map, or (R, Z, Y, X) regions; None: m is the entropy alone.
+        spacing_mm: of the 3 axes.
+        patch_size: voxels along each in-plane axis.
+        entropy_bins: intensity bins.
+        ignore_label: value of a label map that does not count.
+        slicewise: treat each slice along axis 0 as an image of its own, as a 2D configuration does.
+    """
+    import torch  # here, so that reading labels and drawing noise start without it
+
+    from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+
+    planar = slicewise or image.shape[1] == 1
+    images = torch.from_numpy(np.ascontiguousarray(image))
+    labels = torch.zeros((1, *image.shape[1:]), dtype=torch.int16)
+    if label is not None:
+        labels = torch.from_numpy(np.ascontiguousarray(label)).reshape(-1, *image.shape[1:])
+    images, labels = (part.transpose(0, 1) if planar else part[None] for part in (images, labels))
+    valid = None if ignore_label is None or label is None else labels != ignore_label
+    patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm)
+    maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source="both" if label is not None else "entropy")
+    arrays = [part.reshape(image.shape[1:]).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
+    return CaseFuzziness(arrays[0], arrays[1], arrays[2], patch)

@@ -1,0 +1,1 @@
+"""Other trainings that withstand wrong labels, one module each. Torch only."""

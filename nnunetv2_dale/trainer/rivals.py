@@ -1,0 +1,26 @@
+"""Trainers that DALE is compared with and that nnU-Net does not bring."""
+
+from __future__ import annotations
+
+from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import nn
+
+from nnunetv2_dale.rivals.generalised_cross_entropy import (
+    SigmoidGeneralisedCrossEntropy,
+    SoftmaxGeneralisedCrossEntropy,
+)
+
+
+class nnUNetTrainerGCE(nnUNetTrainer):
+    """Plain nnU-Net with generalised cross-entropy (q = 0.7) in place of cross-entropy, beside its Dice loss."""
+
+    def _build_loss(self) -> nn.Module:
+        loss: nn.Module = super()._build_loss()
+        compound = loss.loss if isinstance(loss, DeepSupervisionWrapper) else loss
+        if isinstance(compound, DC_and_BCE_loss):
+            compound.ce = SigmoidGeneralisedCrossEntropy(compound.ce.reduction)
+        else:
+            compound.ce = SoftmaxGeneralisedCrossEntropy(self.label_manager.ignore_label)
+        return loss

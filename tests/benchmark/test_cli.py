@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dale.benchmark import cli
+from nnunetv2_dale.benchmark.lock import acquire
+from nnunetv2_dale.benchmark.reports import report_arguments
+from nnunetv2_dale.benchmark.runs import Run
+from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return preprocessed_phantom(tmp_path_factory.mktemp("bad input"))
+
+
+@pytest.fixture(autouse=True)
+def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, variables[name])
+    monkeypatch.setenv("nnUNet_extTrainer", str(SHORT_TRAINERS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"-d": "906"}, "cannot tell which dataset '906' is"),
+        ({"-d": "Dataset906_None"}, "Dataset906_None is not preprocessed"),
+        ({"-c": "3d"}, "plans nnUNetPlans have no configuration 3d; they have 2d, 3d_fullres"),
+        ({"-c": "3d_fullres"}, "3d_fullres of plans nnUNetPlans is not preprocessed"),
+        ({"-p": "Plans"}, f"{DATASET} has no plans Plans; it has nnUNetPlans"),
+        ({"-f": "5"}, f"{DATASET} has no fold 5; it has 0, 1, 2, 3, 4, all"),
+        ({"-tr": "nnUNetTrainerDALF"}, "nnU-Net finds no trainer nnUNetTrainerDALF"),
+        ({"-pretrained_weights": "none.pth"}, "there are no pretrained weights none.pth"),
+        ({"-num_gpus": "2"}, "-num_gpus 2 needs -device cuda, got cpu"),
+        ({"--walltime": "a day"}, "walltime has to be HH:MM:SS"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_anything_starts(
+    changes: dict[str, str], message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"-d": DATASET, "-c": "2d", "-f": "0", "-tr": "nnUNetTrainer_short", "-device": "cpu", **changes}
+    assert cli.main([word for pair in flags.items() for word in pair]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert list(Path(variables["nnUNet_results"]).iterdir()) == []
+
+
+def test_without_parsl_one_sentence_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "-device", "cpu"]) == 2
+    assert 'pip install "nnunetv2-dale[benchmark]"' in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    folders = [Run(DATASET, "nnUNetTrainer_short", "nnUNetPlans", "2d", fold).folder(tmp_path) for fold in "01234"]
+    write_summary(folders[0], dice=0.75)
+    write_checkpoint(folders[1] / "checkpoint_latest.pth")
+    write_checkpoint(folders[2] / "checkpoint_final.pth")
+    lock = acquire(folders[3], "another")
+    assert lock is not None
+    assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[4] for line in lines[1:6]] == ["done", "resumable", "validate", "elsewhere", "missing"]
+    assert "0.7500" in lines[1]
+    assert lines[-1] == "5 runs: 1 done, 1 validate, 1 resumable, 1 missing, 1 elsewhere"
+
+
+def test_the_report_compares_models_with_results_baseline_first(tmp_path: Path) -> None:
+    runs = [Run(DATASET, trainer, "P", "2d", fold) for trainer in ("C", "A", "B") for fold in "01"]
+    assert report_arguments(runs, "2d", tmp_path, tmp_path / "report") is None
+    for run in (runs[0], runs[3]):
+        write_summary(run.folder(tmp_path))
+    arguments = report_arguments(runs, "2d", tmp_path, tmp_path / "report")
+    assert arguments is not None
+    assert [Path(folder).name for folder in arguments[:2]] == ["C__P__2d", "A__P__2d"]
+    assert arguments[2:] == ["-o", str(tmp_path / "report"), "--overwrite"]
+    assert RUN.model == "nnUNetTrainer__nnUNetPlans__2d"

@@ -1,0 +1,95 @@
+"""The study's batches and its look at a confidence: what the arms share, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
+from tests.trainer.fixtures import (
+    NnunetFolders,
+    make_trainer,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+    weights_of,
+)
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/accuracy"))
+
+from batches import Batches, make_batches, read_batches
+from confidence_quality import confidence_quality
+from study_plan import TABLES
+
+
+@pytest.fixture
+def two_versions(nnunet: NnunetFolders, tmp_path: Path) -> Batches:  # noqa: F811
+    """Batches of one dataset with the labels of two: of its own, and of the same cases with ignored outer slices."""
+    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer.initialize()
+    names = ["Dataset901_Labels", "Dataset903_Ignore"]
+    folders = [nnunet.preprocessed / name / "nnUNetPlans_2d" for name in names]
+    torch.manual_seed(0)
+    np.random.seed(0)
+    make_batches(tmp_path / "batches", trainer, folders, count=6)
+    return read_batches(tmp_path / "batches")
+
+
+def test_all_versions_of_a_label_go_through_the_same_augmentation(two_versions: Batches) -> None:
+    differing = 0
+    for number in range(len(two_versions)):
+        first, second = (two_versions.batch(number, version) for version in two_versions.versions)
+        assert torch.equal(first["data"], second["data"])
+        assert first["keys"] == second["keys"]
+        changed = two_versions.changed(number, "Dataset903_Ignore")
+        assert torch.equal(changed, first["target"][0] != second["target"][0])
+        assert not two_versions.changed(number, "Dataset901_Labels").any()
+        # the versions differ where the second is to be ignored, and nowhere else
+        assert torch.equal(second["target"][0][changed], torch.full_like(second["target"][0][changed], 5))
+        differing += int(changed.any())
+    assert differing > 0
+
+
+def test_a_longer_training_starts_again_at_the_first_batch(two_versions: Batches) -> None:
+    version = two_versions.versions[0]
+    assert torch.equal(two_versions.batch(1, version)["data"], two_versions.batch(7, version)["data"])
+
+
+@pytest.mark.parametrize("kind", [nnUNetTrainerDALE, nnUNetTrainerDALE_asPrinted])
+def test_looking_at_a_confidence_leaves_the_training_as_it_was(
+    two_versions: Batches, kind: type[nnUNetTrainerDALE], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = started(make_trainer(kind))
+    assert trainer.alternating_step is not None
+    version = two_versions.versions[0]
+    trainer.train_step(two_versions.batch(0, version))
+    before, memory = weights_of(trainer), _memory(trainer)
+    # an ignored voxel stands for a wrong one here
+    monkeypatch.setattr(Batches, "changed", lambda self, number, _: _first_half(self.batch(number, version)))
+    found = confidence_quality(trainer, two_versions, version)
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
+    assert _memory(trainer) == memory
+    assert 0 <= found["one_minus_p"]["auroc_all"] <= 1
+    assert 0 <= found["one_minus_omega"]["ap_band"] <= 1
+
+
+def _memory(trainer: nnUNetTrainerDALE) -> object:
+    assert trainer.alternating_step is not None
+    likelihood = trainer.alternating_step.likelihood
+    return None if likelihood is None else likelihood.displacement.state()
+
+
+def _first_half(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    chosen = torch.zeros_like(batch["target"][0], dtype=torch.bool)
+    chosen[..., : chosen.shape[-1] // 2] = True
+    return chosen
+
+
+def test_no_training_is_planned_twice_in_a_table() -> None:
+    for runs in TABLES.values():
+        keys = [run.key for run in runs]
+        assert len(set(keys)) == len(keys)

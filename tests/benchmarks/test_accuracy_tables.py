@@ -1,0 +1,122 @@
+"""The study's tables: what docs/evidence.md shows is what the stored results give, and they give it by hand too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "benchmarks/results/accuracy"
+sys.path.insert(0, str(REPOSITORY / "benchmarks/accuracy"))
+
+import study_chance as chance  # noqa: E402 -- from the folder above
+import study_tables as tables  # noqa: E402
+
+
+def result(arm: str, fold: int, cases: dict[str, dict[str, dict[str, Any]]], labels: str = "biased") -> dict[str, Any]:
+    run = {"data": "d", "labels": labels, "configuration": "2d", "fold": fold, "arm": arm, "budget": 20, "seed": 0}
+    return {"run": run, "cost": 1.0, "iterations": 20, "cases": cases, "confidence": []}
+
+
+def judged(dice: float | None, voxels: int = 10) -> dict[str, Any]:
+    return {"voxels": voxels, "dice": dice, "hd95": 2.0, "dice_fuzzy": dice, "hd95_fuzzy": None}
+
+
+def test_the_page_shows_what_the_results_give():
+    page = (REPOSITORY / "docs/evidence.md").read_text(encoding="utf-8")
+    assert tables.all_tables(RESULTS).strip() in page
+    assert chance.seeds_table(RESULTS).strip() in page
+
+
+def test_every_stored_training_says_how_it_was_made():
+    files = sorted(RESULTS.glob("*.jsonl"))
+    assert files
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            stored = json.loads(line)
+            assert stored["command"].endswith(f"run {file.stem}")
+            assert {"torch", "nnunetv2", "python", "processor"} <= set(stored["machine"])
+            assert {"seed", "fold", "arm", "labels"} <= set(stored["run"])
+
+
+def test_nothing_was_chosen_on_the_folds_that_are_reported():
+    for table in ("screen", "choose"):
+        assert {each["run"]["fold"] for each in tables.read(RESULTS, table)} <= {0, 1}
+    assert {each["run"]["fold"] for each in tables.read(RESULTS, "confirm")} <= {2, 3, 4}
+
+
+def test_a_stored_mean_by_hand():
+    stored = tables.read(RESULTS, "screen")[0]
+    cases = [
+        np.mean([c["dice"] for c in classes.values() if c["dice"] is not None]) for classes in stored["cases"].values()
+    ]
+    assert stored["curve"][-1]["dice"] == pytest.approx(np.mean(cases), abs=1e-4)
+
+
+def test_the_difference_is_paired_by_case_over_shared_folds():
+    plain = [
+        result("plain", 2, {"a": {"1": judged(0.5)}, "b": {"1": judged(0.7)}}),
+        result("plain", 3, {"c": {"1": judged(0.1)}}),
+    ]
+    arm = [result("x", 2, {"a": {"1": judged(0.6)}, "b": {"1": judged(0.6), "2": judged(None)}})]
+    assert tables.paired_dice(plain, arm) == {"a": (0.5, 0.6), "b": (0.7, 0.6)}
+    assert tables.difference(plain, arm).startswith("+0.00")
+
+
+def test_the_smallest_third_is_taken_class_by_class():
+    cases = {f"c{n}": {"1": judged(n / 10, voxels=n), "2": judged(1 - n / 10, voxels=100 - n)} for n in range(1, 7)}
+    row = tables.comparison([result("plain", 2, cases)]).splitlines()[-1].split("|")
+    assert row[-2].strip() == f"{100 * np.mean([0.1, 0.2, 0.5, 0.4]):.2f}"
+
+
+def test_progress_is_the_mean_over_folds_at_each_point_in_time():
+    runs = []
+    for fold, values in ((2, (0.1, 0.2, 0.3, 0.4)), (3, (0.3, 0.4, 0.5, 0.8))):
+        curve = [{"iterations": 5, "seconds": 1.0, "dice": value} for value in values]
+        runs.append({**result("plain", fold, {}), "curve": curve})
+    assert tables.progress(runs).splitlines()[-1] == "| biased | plain | 2 | 20.0 | 30.0 | 40.0 | 60.0 |"
+
+
+def test_trainings_are_paired_by_fold_and_seed_and_spread_within_a_fold():
+    plain = {(2, 0): 80.0, (2, 1): 82.0, (3, 0): 70.0, (3, 1): 76.0, (4, 0): 60.0}
+    other = {(2, 0): 81.0, (3, 1): 75.0, (4, 1): 99.0}
+    assert chance.paired(plain, other).tolist() == [1.0, -1.0]
+    # deviations from the folds' means: 1, 1, 3, 3; one degree of freedom for each of the two folds with two seeds
+    assert chance.between_seeds(plain) == pytest.approx(np.sqrt((1 + 1 + 9 + 9) / 2))
+    assert np.isnan(chance.between_seeds({(4, 0): 60.0}))
+
+
+def test_the_interval_over_trainings_is_students(tmp_path: Path):
+    for table, seed, gains in (("confirm", 0, (1.0, 2.0, 3.0)), ("seeds", 1, (2.0, 2.0, 5.0))):
+        lines = []
+        for fold, gain in zip((2, 3, 4), gains, strict=True):
+            for arm, dice in (("plain", 0.5), ("default", 0.5 + gain / 100)):
+                stored = result(arm, fold, {"a": {"1": judged(dice)}})
+                stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": seed}
+                lines.append(json.dumps(stored))
+        (tmp_path / f"{table}.jsonl").write_text("\n".join(lines))
+    row = chance.seeds_table(tmp_path).splitlines()[-1].split("|")
+    gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
+    half = 2.5706 * gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
+    mean = gains.mean()
+    assert [cell.strip() for cell in row[1:7]] == [
+        "biased",
+        "6",
+        "50.00",
+        f"{50 + mean:.2f}",
+        f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})",
+        "+1.00 to +5.00",
+    ]
+
+
+def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
+    assert chance.seeds_table(tmp_path) == ""
+    stored = result("plain", 2, {"a": {"1": judged(0.5)}})
+    stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": 1}
+    (tmp_path / "seeds.jsonl").write_text(json.dumps(stored))
+    assert chance.seeds_table(tmp_path) == ""

@@ -1,0 +1,204 @@
+"""Displacement of cases: by hand, against a loop over cases, its memory, and the weights that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement, displacement_weights
+from nnunetv2_dale.case_trust.label_likelihood import likelihood_weights
+
+
+def _square(low: int, high: int, size: int = 12) -> torch.Tensor:
+    labels = torch.zeros(1, size, size, dtype=torch.int16)
+    labels[:, low:high, low:high] = 1
+    return labels
+
+
+def _certain(labels: torch.Tensor) -> torch.Tensor:
+    return torch.stack([labels[0] == 0, labels[0] == 1]).float()
+
+
+def _observed(given: list[torch.Tensor], drawn_by_network: list[torch.Tensor], memory: float = 0.5) -> CaseDisplacement:
+    found = CaseDisplacement(memory)
+    names = [f"case {number}" for number in range(len(given))]
+    found.observe(names, torch.stack([_certain(each) for each in drawn_by_network]), torch.stack(given), None)
+    return found
+
+
+def test_a_label_drawn_one_voxel_wider_by_hand():
+    """A square of 6 against one of 4: 36 − 16 = 20 voxels too many, on a contour of 20: displaced by 1."""
+    sums = _observed([_square(3, 9)], [_square(4, 8)]).state()["case 0"]
+    assert sums[0][1] / sums[1][1] == 1.0
+
+
+def test_only_cases_that_differ_from_the_median_are_distrusted():
+    wide, narrow, same = (_square(2, 10), _square(5, 7), _square(4, 8))
+    cases = [wide, narrow, same, same, same]
+    memory = _observed(cases, [same] * 5)
+    found = memory.distrust([f"case {number}" for number in range(5)], tolerance=0.25)
+    assert_close(found, torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    assert_close(memory.distrust(["case 0"], tolerance=10.0), torch.zeros(1, 2))
+
+
+def test_against_a_loop_over_visits():
+    """Sums of each case, decayed once per batch in which it occurs; regions and an ignored voxel included."""
+    random = torch.Generator().manual_seed(0)
+    memory, expected = CaseDisplacement(0.8), {name: np.zeros((2, 3)) for name in "abc"}
+    for cases in ("ab", "cc", "ba", "aa"):
+        probabilities = torch.rand(2, 3, 6, 5, generator=random)
+        regions = (torch.rand(2, 3, 6, 5, generator=random) > 0.5).float()
+        valid = torch.rand(2, 1, 6, 5, generator=random) > 0.1
+        memory.observe(list(cases), probabilities, regions, valid, regions=True)
+        for name in set(cases):
+            expected[name] *= 0.8
+        for sample, name in enumerate(cases):
+            for y in range(6):
+                for x in range(5):
+                    if not valid[sample, 0, y, x]:
+                        continue
+                    window = [
+                        regions[sample, :, j, i]
+                        for j in range(max(y - 1, 0), min(y + 2, 6))
+                        for i in range(max(x - 1, 0), min(x + 2, 5))
+                        if valid[sample, 0, j, i]
+                    ]
+                    edge = any(not torch.equal(each, window[0]) for each in window)
+                    given = regions[sample, :, y, x].numpy()
+                    expected[name][0] += given - probabilities[sample, :, y, x].numpy()
+                    expected[name][1] += given * edge
+    state = memory.state()
+    for name in "abc":
+        np.testing.assert_allclose(state[name], expected[name], rtol=1e-4, atol=1e-4)
+
+
+def test_a_class_that_a_case_never_shows_is_not_judged():
+    nothing = torch.zeros(1, 12, 12, dtype=torch.int16)
+    memory = _observed([nothing, _square(4, 8)], [_square(4, 8), _square(4, 8)])
+    assert_close(memory.distrust(["case 0", "case 1"], 0.25), torch.zeros(2, 2))
+
+
+def test_it_continues_from_its_state():
+    first = _observed([_square(3, 9), _square(4, 8)], [_square(4, 8)] * 2)
+    second = CaseDisplacement(0.5)
+    second.restore(first.state(), torch.device("cpu"))
+    for memory in (first, second):
+        memory.observe(
+            ["case 1", "new"], torch.stack([_certain(_square(4, 8))] * 2), torch.stack([_square(4, 8)] * 2), None
+        )
+    assert first.state() == second.state()
+    empty = CaseDisplacement(0.5)
+    empty.restore({}, torch.device("cpu"))
+    assert empty.state() == {}
+
+
+@pytest.mark.parametrize("gate", [0.0, 0.5, 1.0])
+def test_weights_of_a_label_too_large(gate):
+    """Its own voxels are weighed by their likelihood, as far as the gate is open; all others keep 1."""
+    labels = torch.tensor([[[1, 1, 0, 2]]])
+    probabilities = torch.tensor([[[0.1, 0.7, 0.2, 0.1], [0.4, 0.2, 0.3, 0.1], [0.5, 0.1, 0.5, 0.8]]])
+    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, gate, 0.0]]), threshold=0.8)
+    expected = torch.tensor([[[1 - gate * 0.5, 1 - gate * 0.75, 1.0, 1.0]]])
+    assert_close(found, expected)
+
+
+def test_weights_of_a_label_too_small():
+    """The voxels without it are weighed by the likelihood that it is not there."""
+    labels = torch.tensor([[[1, 0, 2]]])
+    probabilities = torch.tensor([[[0.1, 0.2, 0.2], [0.4, 0.7, 0.1], [0.5, 0.1, 0.7]]])
+    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, -1.0, 0.0]]), threshold=1.0, exponent=2.0)
+    assert_close(found, likelihood_weights(torch.tensor([[[1.0, 0.3, 0.9]]]), 1.0, 2.0))
+
+
+def test_weights_of_regions_take_the_least_trusted():
+    regions = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    probabilities = torch.tensor([[[0.6, 0.6], [0.2, 0.9]]])
+    found = displacement_weights(probabilities, regions, torch.tensor([[1.0, 1.0]]), 1.0, regions=True)
+    assert_close(found, torch.tensor([[[0.2, 1.0]]]))
+
+
+def test_the_spread_of_cases_by_hand():
+    """Squares of 6 and of 4 against one of 4: half the way between the percentiles 10 and 90 of (0, 1)."""
+    memory = _observed([_square(3, 9), _square(4, 8)], [_square(4, 8)] * 2)
+    assert_close(memory.spread(), torch.tensor(0.4))
+    assert_close(_observed([_square(4, 8)] * 2, [_square(4, 8)] * 2).spread(), torch.tensor(0.0))
+
+
+def test_a_case_without_any_object_has_no_spread():
+    nothing = torch.zeros(1, 12, 12, dtype=torch.int16)
+    assert _observed([nothing], [nothing]).spread() == 0
+
+
+def _displaced(*wider: int) -> CaseDisplacement:
+    """Cases whose squares are so many voxels wider than the network's square of 8."""
+    drawn = [_square(8 - each, 16 + each, 24) for each in wider]
+    return _observed(drawn, [_square(8, 16, 24)] * len(wider))
+
+
+def _doubted(memory: CaseDisplacement, tolerance: float, explained: float, regions: bool = False) -> torch.Tensor:
+    """Of all cases, (N, K); 0 where there are no groups."""
+    cases = list(memory.state())
+    memory.look_for_groups(tolerance, explained, regions)
+    found = memory.smaller_group(cases)
+    return torch.zeros(len(cases), 2) if found is None else found
+
+
+def test_the_smaller_of_two_clear_groups_is_distrusted():
+    found = _doubted(_displaced(0, 2, 0, 0, 2), tolerance=0.4, explained=0.8)
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
+    found = _doubted(_displaced(2, 2, 0), 0.4, 0.8)
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, -1.0]]))
+
+
+def test_groups_closer_than_twice_the_tolerance_are_one():
+    memory = _displaced(0, 2, 0, 0, 2)  # 2 voxels wider: (12² − 8²) / 44 = 1.82 of contour
+    assert memory.look_for_groups(tolerance=0.92, explained=0.8) == []
+    assert memory.smaller_group(["case 1"]) is None
+    assert_close(_doubted(memory, tolerance=0.8, explained=0.8)[1], torch.tensor([0.0, 80 / 44 / 1.6 - 1]))
+
+
+def test_cases_spread_evenly_are_no_groups():
+    memory = _displaced(-3, -2, -1, 0, 1, 2, 3)
+    assert memory.look_for_groups(tolerance=0.1, explained=0.9) == []
+    assert memory.look_for_groups(tolerance=0.1, explained=0.5) != []
+
+
+def test_a_background_has_no_groups_but_a_region_has():
+    memory = _displaced(0, 2, 0)
+    assert _doubted(memory, 0.4, 0.8)[1, 0] == 0
+    assert _doubted(memory, 0.4, 0.8, regions=True)[1, 0] != 0
+
+
+def test_a_class_that_no_case_shows_has_no_groups():
+    labels = [_square(8 - wider, 16 + wider, 24) for wider in (0, 2, 0)]
+    inside = _certain(_square(8, 16, 24))
+    predicted = torch.cat([inside, torch.zeros_like(inside[:1])])
+    memory = CaseDisplacement(0.5)
+    memory.observe(["a", "b", "c"], torch.stack([predicted] * 3), torch.stack(labels), None)
+    assert_close(_doubted(memory, 0.4, 0.8), torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted():
+    memory = _displaced(0, 2, 0)
+    memory.look_for_groups(0.4, 0.8)
+    same = _square(8, 16, 24)
+    for _ in range(20):
+        memory.observe(["case 1", "new"], torch.stack([_certain(same)] * 2), torch.stack([same] * 2), None)
+    found = memory.smaller_group(["new", "case 1"])
+    assert found is not None
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    memory.look_for_groups(0.4, 0.8)
+    assert memory.smaller_group(["new", "case 1"]) is None
+
+
+def test_groups_are_told_in_a_sentence():
+    assert _displaced(0, 2, 0, 0, 2).look_for_groups(0.4, 0.8) == [
+        "label 1: 2 of 5 cases are drawn 1.8 voxels wider than the others, and are doubted (100%)"
+    ]
+    assert _displaced(2, 0, 2).look_for_groups(0.8, 0.8, regions=True)[-1] == (
+        "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are doubted (14%)"
+    )
+    assert _displaced(0, 0, 0).look_for_groups(0.4, 0.8) == []
+    assert CaseDisplacement(0.5).look_for_groups(0.4, 0.8) == []

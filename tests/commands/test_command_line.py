@@ -1,0 +1,50 @@
+"""How commands end."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from nnunetv2_dale.commands.command_line import UserError, run_command
+
+
+def run(outcome: object, argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="nnUNetv2_dale_something")
+    parser.add_argument("-d", type=int, default=0)
+
+    def command(arguments: argparse.Namespace) -> int | None:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return arguments.d if outcome is None else outcome
+
+    return run_command(parser, command, argv or [])
+
+
+def test_a_command_that_returns_nothing_succeeds():
+    assert run(None) == 0
+
+
+def test_its_integer_is_the_exit_code():
+    assert run(None, ["-d", "3"]) == 3
+
+
+def test_a_users_mistake_is_one_sentence(capsys):
+    assert run(UserError("expected a folder, found none; give one")) == 2
+    assert capsys.readouterr().err == "nnUNetv2_dale_something: expected a folder, found none; give one\n"
+
+
+def test_ctrl_c_is_130(capsys):
+    assert run(KeyboardInterrupt()) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_defect_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run(ZeroDivisionError())
+
+
+def test_unknown_flags_exit_with_2():
+    with pytest.raises(SystemExit) as stopped:
+        run(None, ["--nothing"])
+    assert stopped.value.code == 2

@@ -1,0 +1,300 @@
+"""A whole iteration against one written out plainly: explicit deep copy, double backward, eager masks."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import warnings
+
+import numpy as np
+import ot
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from nnunetv2_dale.dale.alternating_step import AlternatingStep
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from tests.dale.networks import blob_batch, small_unet
+
+TAU, ALPHA = 0.6, 0.05
+LR = 0.02
+CONFIG = DaleConfig(
+    patch_size=8,
+    fuzzy_threshold=TAU,
+    alignment_weight=ALPHA,
+    alignment_min_voxels=4,
+    alignment_max_voxels=1_000_000,
+    covariance_noise=0.0,
+    directional_derivative="forward_mode",
+)
+
+
+def sgd(network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=LR, momentum=0.9, nesterov=True, weight_decay=3e-5)
+
+
+def clip_and_step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
+    optimizer.step()
+
+
+def plain_fuzziness(images: Tensor, labels: Tensor) -> Tensor:
+    """m by NumPy, a patch of 8 × 8 at a time."""
+    result = np.zeros(labels.shape)
+    for sample, (image, label) in enumerate(zip(images[:, 0].numpy(), labels[:, 0].numpy(), strict=True)):
+        padded = np.pad(label, 1, mode="edge")
+        shifted = [padded[i : i + 32, j : j + 32] for i in range(3) for j in range(3)]
+        edge = np.max(shifted, axis=0) != np.min(shifted, axis=0)
+        r, e = np.zeros((4, 4)), np.zeros((4, 4))
+        for i, j in itertools.product(range(4), range(4)):
+            box = np.s_[8 * i : 8 * i + 8, 8 * j : 8 * j + 8]
+            share = np.histogram(image[box], bins=32, range=(image.min(), image.max()))[0] / 64
+            r[i, j] = -sum(p * np.log(p) for p in share if p > 0)
+            e[i, j] = edge[box].mean()
+        m = np.maximum(*((x - x.min()) / (x.max() - x.min()) for x in (r, e)))
+        result[sample, 0] = np.kron(m, np.ones((8, 8)))
+    return torch.tensor(result)
+
+
+def soft_loss(logits: Tensor, labels: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy and per-sample Dice of an explicit soft one-hot label."""
+    hard = torch.stack([labels[:, 0] == k for k in range(3)], dim=1).to(logits.dtype)
+    soft = torch.cat([hard[:, :1] + (1 - mask) * hard[:, 1:].sum(1, keepdim=True), hard[:, 1:] * mask], dim=1)
+    p = logits.softmax(1)
+    ce = (-(soft * p.log()).sum(1, keepdim=True) * weight).mean()
+    inter, pred, ref = ((x * weight).sum((2, 3))[:, 1:] for x in (p * soft, p, soft))
+    return ce - ((2 * inter + 1e-5) / (pred + ref + 1e-5)).mean()
+
+
+class PlainIteration:
+    """Algorithm 1 for 2D label maps with deep supervision, with nothing shared with the library."""
+
+    def __init__(self, network: nn.Module, view: str, steps: int) -> None:
+        self.network, self.optimizer, self.view, self.steps = network, sgd(network), view, steps
+
+    def loss(self, outputs, targets, mask, omega):
+        total = 0
+        for weight, z, y in zip((2 / 3, 1 / 3), outputs, targets, strict=True):
+            factor = mask.shape[-1] // z.shape[-1]
+            m, w = (torch.nn.functional.avg_pool2d(x, factor) for x in (mask, omega))
+            ones = torch.ones_like(m)
+            if self.view == "masked_input":
+                total = total + weight * soft_loss(z, y, m, w)
+            else:
+                product = torch.nn.functional.avg_pool2d(mask * omega, factor)
+                total = total + weight * soft_loss(z, y, ones, product)
+        return total
+
+    def features(self, network, images):
+        kept = []
+        handle = network.decoder.seg_layers[-1].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        outputs = network(images)
+        handle.remove()
+        return outputs, kept[0]
+
+    def __call__(self, images: Tensor, targets: list[Tensor]) -> None:
+        m = plain_fuzziness(images, targets[0])
+        fuzzy, clear = torch.where(m > TAU, 1.0, m), torch.where(m < TAU, 1.0, TAU - m)
+        ones = torch.ones_like(m)
+        masked = self.view == "masked_input"
+        fuzzy_images, clear_images = (images * fuzzy, images * clear) if masked else (images, images)
+        clear = clear.clamp(min=0)
+
+        outputs, features_clear = self.features(self.network, clear_images)
+        self.optimizer.zero_grad()
+        clip_and_step(self.network, self.optimizer, self.loss(outputs, targets, clear, ones))
+
+        omega = ones
+        for _ in range(self.steps):
+            shadow = copy.deepcopy(self.network)
+            names, weights = zip(*shadow.named_parameters(), strict=True)
+            w = omega.clone().requires_grad_()
+            pseudo = torch.autograd.grad(
+                self.loss(shadow(fuzzy_images), targets, fuzzy, w),
+                weights,
+                create_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            moved = {n: p - LR * g for n, p, g in zip(names, weights, pseudo, strict=True)}
+            outputs = torch.func.functional_call(shadow, moved, (clear_images,), tie_weights=False)
+            gradient = torch.autograd.grad(self.loss(outputs, targets, clear, ones), w)[0]
+            rms = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
+            omega = (omega - 0.1 * (gradient / rms).clamp(-1, 1)).clamp(min=0)
+
+        outputs, features_fuzzy = self.features(self.network, fuzzy_images)
+        alignment = self.alignment(features_clear.detach(), features_fuzzy, targets[0], m, omega)
+        self.optimizer.zero_grad()
+        loss = self.loss(outputs, targets, fuzzy, omega) + ALPHA * omega.mean() * alignment
+        clip_and_step(self.network, self.optimizer, loss)
+
+    def alignment(self, clear: Tensor, fuzzy: Tensor, labels: Tensor, m: Tensor, omega: Tensor) -> Tensor:
+        """The Bures distances through matrix roots by SciPy's definition: POT's closed form on the same Gaussians."""
+        total = torch.zeros((), dtype=clear.dtype)
+        for label in range(3):
+            sides = []
+            for features, chosen in ((clear, m < TAU), (fuzzy, (m >= TAU) & (omega >= 1))):
+                sides.append(features.movedim(1, -1)[((labels == label) & chosen)[:, 0]])
+            if min(map(len, sides)) < 4:
+                continue
+            (m_n, s_n), (m_f, s_f) = ((inside.mean(0), inside.T.cov()) for inside in sides)
+            ridges = [
+                (1e-4 * s.diagonal().mean().detach() + torch.finfo(s.dtype).eps) * torch.eye(len(s), dtype=s.dtype)
+                for s in (s_n, s_f)
+            ]
+            total = total + ot.gaussian.bures_wasserstein_distance(m_n, m_f, s_n + ridges[0], s_f + ridges[1]) ** 2
+        return total
+
+
+def make_batch(seed: int) -> tuple[Tensor, list[Tensor]]:
+    images, labels = blob_batch(2, 32, seed=seed)
+    return images.double(), [labels, labels[:, :, ::2, ::2]]
+
+
+def our_step(network: nn.Module, config: DaleConfig) -> AlternatingStep:
+    optimizer = sgd(network)
+    return AlternatingStep(
+        network,
+        network,
+        optimizer,
+        MaskedLoss(scale_weights=(2 / 3, 1 / 3)),
+        num_classes=3,
+        config=config,
+        update=lambda loss: clip_and_step(network, optimizer, loss),
+    )
+
+
+@pytest.mark.parametrize(("view", "steps"), [("masked_input", 1), ("masked_loss", 1), ("masked_input", 2)])
+def test_updates_are_those_of_the_plain_iteration(view, steps):
+    ours = small_unet().double()
+    theirs = copy.deepcopy(ours)
+    start = [p.detach().clone() for p in ours.parameters()]
+    step = our_step(ours, CONFIG.updated({"view": view, "confidence_steps": steps}))
+    plain = PlainIteration(theirs, view, steps)
+    for seed in (1, 2):
+        images, targets = make_batch(seed)
+        record = step(images, targets)
+        plain(images, targets)
+        assert 0 < record.fuzzy_fraction < 1
+        assert record.alignment > 0
+        assert record.confidence_std > 0
+    for (name, p), q, before in zip(ours.named_parameters(), theirs.parameters(), start, strict=True):
+        ours_moved, theirs_moved = p - before, q - before
+        difference = (ours_moved - theirs_moved).norm() / theirs_moved.norm().clamp_min(1e-12)
+        assert difference < 1e-5, f"{name}: {difference}"  # the library's masks are float32
+        assert theirs_moved.norm() > 0, name
+
+
+def test_without_confidence_and_alignment_it_is_two_masked_updates():
+    ours = small_unet()
+    theirs = copy.deepcopy(ours)
+    images, targets = make_batch(3)
+    images = images.float()
+    config = CONFIG.updated({"confidence_steps": 0, "alignment_weight": 0.0, "view": "masked_loss"})
+    record = our_step(ours, config)(images, targets)
+    optimizer, m = sgd(theirs), plain_fuzziness(images, targets[0]).float()
+    for mask in (torch.where(m < TAU, 1.0, 0.0), torch.where(m > TAU, 1.0, m)):
+        optimizer.zero_grad()
+        loss = MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets, None, mask)
+        clip_and_step(theirs, optimizer, loss)
+    assert_close(list(ours.parameters()), list(theirs.parameters()))
+    assert record.confidence_mean == 1
+    assert record.noisy_fraction == record.alignment == 0
+
+
+def test_where_nothing_is_fuzzy_the_clear_update_is_plain_training():
+    """A constant image and label: m = 0, the non-fuzzy view is the whole batch."""
+    ours = small_unet()
+    theirs = copy.deepcopy(ours)
+    images, targets = torch.ones(2, 1, 32, 32), [torch.ones(2, 1, 32, 32), torch.ones(2, 1, 16, 16)]
+    config = CONFIG.updated({"confidence_steps": 0, "alignment_weight": 0.0})
+    record = our_step(ours, config)(images, targets)
+    assert record.fuzzy_fraction == 0
+    assert_close(record.non_fuzzy_loss, MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets).detach())
+
+
+def test_alignment_can_be_held_back():
+    step = our_step(small_unet(), CONFIG)
+    images, targets = make_batch(4)
+    step.align = False
+    assert step(images.float(), targets).alignment == 0
+    step.align = True
+    assert step(images.float(), targets).alignment > 0
+
+
+@pytest.mark.parametrize("gradient", ["look_ahead", "reuse"])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_training_learns(dimensions, gradient):
+    network = small_unet(dimensions)
+    step = our_step(network, CONFIG.updated({"confidence_gradient": gradient, "directional_derivative": "one_sided"}))
+    images, labels = blob_batch(dimensions, 16)
+    targets = [labels, labels[(..., *[slice(None, None, 2)] * dimensions)]]
+    losses = [float(step(images, targets).fuzzy_loss) for _ in range(30)]
+    assert losses[-1] < losses[0] - 0.2
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32), torch.full((1, 1, 32, 32), 3)],
+    ids=["background", "one class", "all ignored"],
+)
+def test_poor_batches_stay_finite(labels):
+    network = small_unet(deep_supervision=False)
+    optimizer = sgd(network)
+    step = AlternatingStep(network, network, optimizer, MaskedLoss(ignore_label=3), num_classes=3, config=CONFIG)
+    for images in (torch.randn(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)):
+        record = step(images, labels)
+        assert all(torch.isfinite(value).all() for value in vars(record).values())
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+def test_regions_with_ignored_voxels():
+    network = small_unet(classes=2, deep_supervision=False)
+    optimizer = sgd(network)
+    loss = MaskedLoss(regions=True, ignore_channel=True)
+    step = AlternatingStep(network, network, optimizer, loss, num_classes=3, config=CONFIG)
+    images, labels = blob_batch(2, 32)
+    ignored = torch.rand(labels.shape) > 0.9
+    record = step(images, torch.cat([labels > 0, labels == 2, ignored], dim=1))
+    assert record.alignment > 0
+    assert record.fuzzy_fraction > 0
+
+
+def test_it_trains_a_network_of_another_library():
+    """The paper's claim that DALE is model-agnostic: a MONAI U-Net, its last block's input aligned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI imports what its dependencies have deprecated
+        from monai.networks.nets import BasicUNet
+
+        network = BasicUNet(spatial_dims=2, in_channels=1, out_channels=3, features=(4, 4, 8, 8, 8, 4))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    step = AlternatingStep(
+        network, network, optimizer, MaskedLoss(), num_classes=3, config=CONFIG, head=network.final_conv
+    )
+    images, labels = blob_batch(2, 32)
+    records = [step(images, labels) for _ in range(15)]
+    assert records[-1].non_fuzzy_loss < records[0].non_fuzzy_loss - 0.2
+    assert records[-1].alignment > 0
+
+
+def test_a_network_without_a_head_is_refused_at_once():
+    network = nn.Conv2d(1, 3, 1)
+    with pytest.raises(ValueError, match=r"decoder\.seg_layers\[-1\] in Conv2d"):
+        AlternatingStep(network, network, sgd(network), MaskedLoss(), num_classes=3, config=CONFIG)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    results = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        network = small_unet()
+        step = our_step(network, CONFIG.updated({"alignment_max_voxels": 20, "covariance_noise": 0.5}))
+        step.generator = torch.Generator().manual_seed(9)
+        images, targets = make_batch(6)
+        for _ in range(3):
+            step(images.float(), targets)
+        results.append([p.detach() for p in network.parameters()])
+    assert_close(*results, rtol=0, atol=0)

@@ -1,0 +1,39 @@
+"""The file of displacements: what comes back, what it says, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacements, write_displacements
+
+STATE = {"case b": [[0.5, -1.0], [0.0, 4.0]], "case a": [[0.0, 2.0], [1.0, 8.0]]}
+
+
+def test_it_comes_back(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE)
+    write_displacements(tmp_path, STATE)  # the next checkpoint
+    assert read_displacements(tmp_path) == STATE
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_it_says_how_far_each_case_is_off(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE)
+    cases = json.loads((tmp_path / FILE).read_text())["cases"]
+    assert {case: each["displacement"] for case, each in cases.items()} == {
+        "case a": [0.0, 0.25],
+        "case b": [None, -0.25],
+    }
+
+
+def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
+    assert read_displacements(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cases": [1]}', '{"cases": {"a": {"excess": [NaN], "contour": [1]}}}'])
+def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(RuntimeError, match=r"case_displacement\.json is damaged .* delete it"):
+        read_displacements(tmp_path)

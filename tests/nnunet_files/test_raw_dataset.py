@@ -1,0 +1,57 @@
+"""Reading a raw dataset's description and cases, and what is said when they are not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_folder, read_dataset
+
+
+def _dataset(folder: Path, **changes: object) -> Path:
+    (folder / "imagesTr").mkdir(parents=True)
+    labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+    description = {"channel_names": {"0": "CT", "1": "PET"}, "labels": labels, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps({**description, **changes}))
+    return folder
+
+
+def test_cases_have_their_channels_and_labels(tmp_path: Path) -> None:
+    folder = _dataset(tmp_path / "Dataset007_Two")
+    (folder / "labelsTr").mkdir()
+    for name in ("imagesTr/b_0000", "imagesTr/b_0001", "imagesTr/a_0000", "imagesTr/a_0001", "labelsTr/b"):
+        (folder / f"{name}.nii.gz").touch()
+    dataset = read_dataset(folder)
+    assert [(case.name, len(case.images), case.label is None) for case in dataset.cases] == [
+        ("a", 2, True),
+        ("b", 2, False),
+    ]
+    assert dataset.label_values == {0, 1, 2, 3}
+    assert dataset.foreground_values == (1, 2)
+    assert dataset.ignore_label == 3
+    assert dataset.is_ct
+
+
+def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no training images"):
+        read_dataset(_dataset(tmp_path / "Dataset001_Empty"))
+    with pytest.raises(UserError, match=r"expected nnU-Net's description"):
+        read_dataset(tmp_path / "Dataset002_None")
+    (tmp_path / "Dataset001_Empty" / "dataset.json").write_text("{}")
+    with pytest.raises(UserError, match="lacks labels and file_ending"):
+        read_dataset(tmp_path / "Dataset001_Empty")
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    with pytest.raises(UserError, match="nnUNet_raw is not set"):
+        environment_folder("nnUNet_raw")
+
+
+def test_a_dataset_is_found_by_id_and_name(tmp_path: Path) -> None:
+    for name in ("Dataset007_Two", "Dataset008_A", "Dataset008_B"):
+        (tmp_path / name).mkdir()
+    assert dataset_folder(tmp_path, "7") == dataset_folder(tmp_path, "Dataset007_Two") == tmp_path / "Dataset007_Two"
+    for wanted, message in (("8", "several datasets"), ("9", "no dataset"), ("Two", "id from 1 to 999")):
+        with pytest.raises(UserError, match=message):
+            dataset_folder(tmp_path, wanted)

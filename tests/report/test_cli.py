@@ -1,0 +1,325 @@
+"""The whole command on small result folders: known numbers, every bad input, nothing written on an error."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from nnunetv2_dale.report.cli import main
+from tests.report.fixtures import DATASET, Study, label_map, make_study, write_raw_dataset, write_results, write_volume
+
+FAST = ["-np", "1", "--resamples", "200"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    """A study and its report, with masks and images."""
+    root = tmp_path_factory.mktemp("study with spaces")
+    study = make_study(root)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("nnUNet_raw", str(study.raw.parent))
+    try:
+        assert main([*study.folders, "-o", str(root / "report"), *FAST]) == 0
+    finally:
+        patch.undo()
+    return study, root / "report"
+
+
+@pytest.fixture
+def study(made: tuple[Study, Path], tmp_path: Path) -> Study:
+    """A copy that may be broken."""
+    source = made[0]
+    root = source.raw.parents[1]
+    for part in ("raw", "results"):
+        shutil.copytree(root / part, tmp_path / part)
+    return Study(*(tmp_path / path.relative_to(root) for path in (source.raw, source.baseline, source.candidate)))
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return content
+
+
+def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[str, Any]:
+    rows = [row for row in report["comparisons"] if (row["metric"], row["class"]) == (metric, of_class)]
+    assert len(rows) == 1
+    return dict(rows[0])
+
+
+def test_everything_is_written(made: tuple[Study, Path]) -> None:
+    assert {file.name for file in made[1].iterdir()} == {
+        *("report.json", "report.html", "comparisons.csv", "cases.csv", "comparisons.tex", "overlays")
+    }
+    assert len(list((made[1] / "overlays").iterdir())) == 8  # 4 best and 4 worst of 8 cases
+
+
+def test_numbers_against_the_masks(made: tuple[Study, Path]) -> None:
+    report = report_of(made[1])
+    shift = {n: (1 + n % 3, 4 if n == 3 else n % 2) for n in range(8)}
+    dice = np.array([[shifted_dice(n, voxels) for voxels in shift[n]] for n in range(8)])
+    row = row_of(report, "Dice")
+    assert (row["baseline"], row["candidate"]) == tuple(
+        f"{trainer}__nnUNetPlans__3d_fullres" for trainer in ("nnUNetTrainer", "nnUNetTrainerDALE")
+    )
+    assert row["mean_baseline"] == pytest.approx(dice[:, 0].mean())
+    assert row["mean"] == pytest.approx(dice[:, 1].mean())
+    assert row["difference"] == pytest.approx((dice[:, 1] - dice[:, 0]).mean())
+    gains = dice[:, 1] - dice[:, 0]
+    assert (row["n"], row["n_better"], row["n_worse"]) == (8, (gains > 0.01).sum(), (gains < -0.01).sum())
+    assert row["ci95"][0] < row["difference"] < row["ci95"][1]
+    # A shift by k voxels of 1 mm moves no surface further than k mm: all of it is within 2 mm for k <= 2.
+    values = report["runs"][1]["values"]
+    assert values["Surface Dice"]["mean"][0] == 1.0
+    assert values["HD95"]["mean"][0] == 0.0
+    assert values["HD95"]["mean"][1] == 1.0
+    hd95 = row_of(report, "HD95")
+    assert hd95["unit"] == "mm"
+    assert hd95["higher_is_better"] is False
+
+
+def shifted_dice(case: int, voxels: int) -> float:
+    labels = label_map(case)
+    moved = np.roll(labels, voxels, axis=2)
+    return float(np.mean([2 * ((labels == k) & (moved == k)).sum() / (2 * (labels == k).sum()) for k in (1, 2)]))
+
+
+def test_fuzzy_region_splits_the_masks(made: tuple[Study, Path]) -> None:
+    report = report_of(made[1])
+    assert report["settings"]["fuzzy_source"] == "image and reference"
+    inside, outside = (row_of(report, f"Dice ({where})") for where in ("fuzzy region", "outside fuzzy region"))
+    assert inside["n"] > 0
+    assert outside["n"] > 0
+    whole = row_of(report, "Dice")["mean_baseline"]
+    assert min(inside["mean_baseline"], outside["mean_baseline"]) < whole + 0.02
+    assert max(inside["mean_baseline"], outside["mean_baseline"]) > whole - 0.02
+
+
+def test_provenance_and_cost(made: tuple[Study, Path]) -> None:
+    first, second = report_of(made[1])["runs"]
+    assert first["dale"] is None
+    assert second["dale"] == {"alignment_weight": 0.0, "seed": 7}
+    assert (first["seed"], second["seed"]) == (None, "7")
+    assert first["missing_folds"] == ["2", "3", "4"]
+    assert first["facts"]["patch size"] == "16 × 48 × 48"
+    assert [cost["epochs"] for cost in second["costs"]] == [8, 8]
+    assert second["costs"][0]["seconds_per_epoch"] == 44.0
+    assert second["costs"][0]["hours"] == pytest.approx((7 * 45 + 44) / 3600)
+
+
+def test_csv_and_latex_say_the_same(made: tuple[Study, Path]) -> None:
+    report = report_of(made[1])
+    with (made[1] / "comparisons.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(report["comparisons"])
+    assert float(rows[0]["difference"]) == report["comparisons"][0]["difference"]
+    assert float(rows[0]["ci95_low"]) == report["comparisons"][0]["ci95"][0]
+    with (made[1] / "cases.csv").open(newline="") as file:
+        cases = list(csv.DictReader(file))
+    assert len(cases) == 8 * 2 * 3
+    latex = (made[1] / "comparisons.tex").read_text()
+    assert r"nnUNetTrainerDALE\_\_nnUNetPlans\_\_3d\_fullres" in latex
+    assert f"{100 * row_of(report, 'Dice')['mean']:.2f}" in latex
+
+
+def test_drawn_again_from_json(made: tuple[Study, Path], tmp_path: Path) -> None:
+    assert main(["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "again")]) == 0
+    for file in ("report.json", "report.html", "comparisons.csv", "comparisons.tex", "cases.csv"):
+        assert (tmp_path / "again" / file).read_bytes() == (made[1] / file).read_bytes()
+
+
+def test_several_processes_give_the_same_numbers(made: tuple[Study, Path], tmp_path: Path) -> None:
+    study, report = made
+    places = ["--references", str(study.raw / "labelsTr"), "--images", str(study.raw / "imagesTr")]
+    arguments = [*study.folders, *places, "-o", str(tmp_path / "r"), "-np", "2", "--resamples", "200"]
+    assert main(arguments) == 0
+    assert report_of(tmp_path / "r")["comparisons"] == report_of(report)["comparisons"]
+
+
+def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / study.candidate.name
+    shutil.copytree(study.candidate, other)
+    table = tmp_path / "cases.csv"
+    table.write_text("case,patient\n" + "".join(f"case_{n:02d},p{n // 2}\n" for n in range(8)))
+    output = tmp_path / "report"
+    arguments = [*study.folders, str(other), "--patients", str(table), "--summary-only", "-o", str(output), *FAST]
+    assert main(arguments) == 0
+    report = report_of(output)
+    assert len({run["name"] for run in report["runs"]}) == 3
+    assert {row["n_patients"] for row in report["comparisons"]} == {4}
+    assert {row["metric"] for row in report["comparisons"]} == {"Dice", "IoU"}
+
+
+def test_without_images_the_page_says_where_m_comes_from(study: Study, tmp_path: Path) -> None:
+    output = tmp_path / "report"
+    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 0
+    assert report_of(output)["settings"]["fuzzy_source"] == "reference edges alone"
+    assert "reference edges alone" in (output / "report.html").read_text(encoding="utf-8")
+    assert not (output / "overlays").exists()
+
+
+def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None:
+    raw = write_raw_dataset(tmp_path / "raw", 3)
+    names = [f"case_{n:02d}" for n in range(3)]
+    folders = [
+        write_results(tmp_path / "results" / DATASET / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
+        for trainer in ("A", "B")
+    ]
+    missed = folders[1] / "fold_0" / "validation" / "case_00.nii.gz"
+    write_volume(np.where(label_map(0) == 2, 0, label_map(0)).astype(np.uint8), missed)
+    from tests.report.fixtures import write_summary
+
+    write_summary(missed.parent, raw)
+    output = tmp_path / "report"
+    arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]
+    assert main(arguments) == 0
+    report = report_of(output)
+    assert report["runs"][1]["empty"][1] == {
+        "class": "2",
+        "both_empty": 0,
+        "prediction_empty": 1,
+        "reference_empty": 0,
+    }
+    assert row_of(report, "Dice", "2")["mean"] == pytest.approx(2 / 3)
+    assert (row_of(report, "HD95", "2")["n"], row_of(report, "HD95", "2")["n_not_counted"]) == (2, 1)
+    assert report["runs"][1]["values"]["Dice"]["mean"][0] == pytest.approx(0.5)
+    assert report["runs"][1]["values"]["HD95"]["mean"][0] == 0.0  # class 1 alone, in both runs
+
+
+def remove_prediction(study: Study) -> None:
+    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").unlink()
+
+
+def cut_summary(study: Study) -> None:
+    file = study.candidate / "fold_1" / "validation" / "summary.json"
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def wrong_shape(study: Study) -> None:
+    write_volume(label_map(3)[:, :, 1:], study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+
+
+def wrong_spacing(study: Study) -> None:
+    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz", (3.0, 1.0, 2.0))
+
+
+def stale_prediction(study: Study) -> None:
+    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+
+
+def no_image(study: Study) -> None:
+    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").write_bytes(b"nothing")
+
+
+def missing_reference(study: Study) -> None:
+    (study.raw / "labelsTr" / "case_03.nii.gz").unlink()
+
+
+def other_labels(study: Study) -> None:
+    (study.candidate / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
+        (cut_summary, r"fold_1/validation/summary\.json is no complete JSON"),
+        (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but its reference"),
+        (wrong_spacing, r"case_03\.nii\.gz has voxel spacing"),
+        (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
+        (no_image, r"case_03\.nii\.gz cannot be read as an image"),
+        (missing_reference, r"labelsTr/case_03\.nii\.gz is missing"),
+        (other_labels, r"dataset\.json has labels"),
+    ],
+)
+def test_bad_folders(
+    study: Study,
+    damage: Callable[[Study], None],
+    named: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import re
+
+    damage(study)
+    output = tmp_path / "report"
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 2
+    assert not output.exists()
+    message = [line for line in capfd.readouterr().err.splitlines() if line.startswith("nnUNetv2_dale_report:")]
+    assert len(message) == 1
+    assert re.search(named, message[0])
+    assert "Traceback" not in message[0]
+    assert not list(tmp_path.glob(".unfinished*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{baseline}"], "two or more result folders"),
+        (["{baseline}", "{baseline}"], "was given twice"),
+        (["{baseline}", "nowhere"], "nowhere is no folder"),
+        (["{baseline}", "{raw}"], "is no result folder of nnU-Net"),
+        (["{baseline}", "{candidate}", "--patients", "{raw}/dataset.json"], "columns case and patient"),
+        (["{baseline}", "{candidate}", "--patients", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (
+            ["{baseline}", "{candidate}", "--images", "nowhere", "--references", "{raw}/labelsTr"],
+            "nowhere is no folder",
+        ),
+        (["--from-json", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--from-json", "{raw}/dataset.json"], "is no report"),
+        (["{baseline}", "--from-json", "x.json"], "not both"),
+    ],
+)
+def test_bad_arguments(
+    made: tuple[Study, Path], arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made[0]
+    filled = [part.format(baseline=study.baseline, candidate=study.candidate, raw=study.raw) for part in arguments]
+    assert main([*filled, "-o", str(tmp_path / "report")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_only_a_report_is_replaced_and_only_when_asked(
+    made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = ["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
+    assert main(again) == 0
+    assert main(again) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    assert main([*again[:2], "-o", str(mine), "--overwrite"]) == 2
+    assert "is no report of this command" in capsys.readouterr().err
+    assert (mine / "thesis.tex").read_text() == "years of work"
+
+
+def test_missing_packages_say_what_to_install(
+    made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "statsmodels" else found(name))
+    assert main([*made[0].folders, "-o", str(tmp_path / "report")]) == 2
+    assert "pip install 'nnunetv2-dale[benchmark]'" in capsys.readouterr().err
+
+
+def test_real_results(shared_data: Path, tmp_path: Path) -> None:
+    folders = sorted((shared_data / "msd_cv_results" / "Dataset004_Hippocampus").iterdir())
+    assert main([*map(str, folders), "-o", str(tmp_path / "report")]) == 0
+    row = row_of(report_of(tmp_path / "report"), "Dice")
+    assert row["n"] == 260
+    assert row["mean_baseline"] == pytest.approx(0.8904, abs=5e-5)
+    assert row["sd_difference"] == pytest.approx(0.0103, abs=1e-4)
+    assert row["detectable_difference"] == pytest.approx(0.0018, abs=1e-4)

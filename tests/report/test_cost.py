@@ -1,0 +1,72 @@
+"""Cost from nnU-Net's logs and checkpoints, with interruptions and values that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nnunetv2_dale.report.cost import epochs_from_logs, pseudo_dice_at, read_fold_cost, shared_hours
+from tests.report.fixtures import training_log
+
+
+def test_a_log_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "training_log_1.txt").write_text(training_log(4, 20.0))
+    cost, curve = read_fold_cost(tmp_path, "0", 0.9) or pytest.fail("nothing read")
+    assert (cost.epochs, cost.seconds_per_epoch, cost.source) == (4, 20.0, "training log")
+    # Epochs start 21 s apart; the last one lasts 20 s.
+    assert cost.hours == pytest.approx((3 * 21 + 20) / 3600)
+    assert curve.pseudo_dice == pytest.approx([0.3, 0.5, 0.7, 0.9])  # nan classes do not count
+    assert curve.train_loss == pytest.approx([-0.3, -0.5, -0.7, -0.9])
+    assert pseudo_dice_at(curve, 42 / 3600) == pytest.approx(0.5)
+    assert pseudo_dice_at(curve, 1 / 3600) is None
+    assert shared_hours([[curve], [curve]]) == cost.hours
+    assert shared_hours([[curve], []]) is None
+
+
+def test_an_interrupted_training_counts_each_epoch_once(tmp_path: Path) -> None:
+    first = training_log(3, 20.0) + "2025-01-01 00:10:00: Epoch 3 \n2025-01-01 00:10:05: train_loss nan \n"
+    second = training_log(6, 30.0, start="2025-01-02 00:00:00")
+    second = second[second.index("2025-01-02 00:01:02") :]  # from epoch 2 on
+    (tmp_path / "training_log_1.txt").write_text(first)
+    (tmp_path / "training_log_2.txt").write_text(second)
+    epochs = epochs_from_logs(sorted(tmp_path.glob("*.txt")))
+    assert list(epochs) == [0, 1, 2, 3, 4, 5]
+    assert [epoch.seconds for epoch in epochs.values()] == [20, 20, 30, 30, 30, 30]
+    cost, _ = read_fold_cost(tmp_path, "0", None) or pytest.fail("nothing read")
+    assert cost.hours == pytest.approx((21 + 21 + 31 * 3 + 30) / 3600)  # the night between does not count
+
+
+def test_a_checkpoint_stands_in_for_a_log(tmp_path: Path) -> None:
+    logging = {
+        "epoch_start_timestamps": [100.0, 110.0],
+        "epoch_end_timestamps": [109.0, 118.0],
+        "mean_fg_dice": [np.float32(0.25), np.float64(0.5)],
+        "train_losses": [np.float32(-0.5)],
+        "val_losses": [],
+    }
+    torch.save({"logging": logging, "network_weights": {"w": torch.zeros(2)}}, tmp_path / "checkpoint_final.pth")
+    cost, curve = read_fold_cost(tmp_path, "3", None) or pytest.fail("nothing read")
+    assert (cost.epochs, cost.seconds_per_epoch, cost.source) == (2, 8.5, "checkpoint")
+    assert curve.pseudo_dice == [0.25, 0.5]
+    assert curve.train_loss == [-0.5, None]
+
+
+class RunsCode:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("was_run"),)  # type: ignore[return-value]
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"logging": RunsCode()}, tmp_path / "checkpoint_final.pth")
+    assert read_fold_cost(tmp_path, "0", None) is None
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_nothing_recorded(tmp_path: Path) -> None:
+    assert read_fold_cost(tmp_path, "0", None) is None
+    (tmp_path / "training_log_1.txt").write_bytes(b"\xff\x00 no log")
+    assert read_fold_cost(tmp_path, "0", None) is None

@@ -1,0 +1,74 @@
+"""What each rank of `test_trainer_distributed.py` runs, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_alternationOnly
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from tests.trainer.fixtures import log_of, make_trainer, weights_of
+
+RANKS = 2
+
+
+class OnCpu:
+    """Lifts nnU-Net's assumption that distributed training runs on GPUs."""
+
+    def initialize(self) -> None:
+        self.device, self.grad_scaler = torch.device("cpu"), None
+        super().initialize()
+
+
+class DistributedDALE(OnCpu, Printed):
+    pass
+
+
+class DistributedAlternation(OnCpu, nnUNetTrainerDALE_alternationOnly):
+    pass
+
+
+def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Path) -> None:
+    """Train the whole method, again with the graph of the shifted forward, then one update on half of a batch.
+
+    Weights and logs go into `folder`.
+    """
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
+    trainer_module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
+    trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
+    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
+    np.random.seed(rank)
+    torch.manual_seed(rank)
+    try:
+        trained = make_trainer(DistributedDALE, epochs=2, iterations=3)
+        trained.run_training()
+        torch.save({"weights": weights_of(trained), "log": log_of(trained)}, folder / f"trained_{rank}.pth")
+
+        shifted = make_trainer(DistributedDALE, settings={"dale": {"fuzzy_graph": "shifted"}}, epochs=1, iterations=3)
+        shifted.disable_checkpointing = True  # the first training has its files in the same folder
+        shifted.run_training()
+        torch.save({"weights": weights_of(shifted), "log": log_of(shifted)}, folder / f"shifted_{rank}.pth")
+
+        batch = torch.load(folder / "batch.pth", weights_only=False)
+        one_sample = {
+            "data": batch["data"][rank : rank + 1],
+            "target": [target[rank : rank + 1] for target in batch["target"]],
+        }
+        alternation = make_trainer(DistributedAlternation)
+        alternation.on_train_start()
+        alternation.network.module.load_state_dict(batch["weights"])
+        alternation.on_train_epoch_start()
+        for _ in range(2):
+            alternation.train_step(one_sample)
+        torch.save(weights_of(alternation), folder / f"joined_{rank}.pth")
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,282 @@
+"""What can go wrong in a training: one sentence that says what to do, and nothing lost; or it trains on, finite."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor, nn
+
+from nnunetv2_dale.trainer.variants import (
+    nnUNetTrainerDALE_asPrinted as Printed,
+)
+from nnunetv2_dale.trainer.variants import (
+    nnUNetTrainerDALE_edgesOnly,
+    nnUNetTrainerDALE_noAlignment,
+)
+from tests.tiny_plans import architecture
+from tests.trainer.fixtures import (
+    make_trainer,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+    train,
+    weights_of,
+)
+
+pytestmark = [
+    pytest.mark.usefixtures("nnunet"),
+    # nnU-Net: Dice of a class that one validation batch does not hold
+    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning"),
+]
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_non_finite_intensities_are_named_and_not_trained_on(value: float) -> None:
+    trainer = started(make_trainer(Printed))
+    before, batch = weights_of(trainer), next_batch(trainer)
+    batch["keys"] = ["case_that_is_fine", "case_with_a_hole"]
+    batch["data"][1, 0, 5, 7] = value
+    with pytest.raises(RuntimeError, match="NaN or infinite intensities, from case_with_a_hole; repair these images"):
+        trainer.train_step(batch)
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
+
+
+def filled(targets: Tensor | list[Tensor], value: Callable[[Tensor], Tensor]) -> Tensor | list[Tensor]:
+    return [value(target) for target in targets] if isinstance(targets, list) else value(targets)
+
+
+def everywhere(label: int) -> Callable[[Tensor], Tensor]:
+    """A label map of one value, or regions of which the channel `label` (-1: the ignore channel) is all that is on."""
+
+    def fill(target: Tensor) -> Tensor:
+        if target.shape[1] == 1:
+            return torch.full_like(target, label)
+        empty = torch.zeros_like(target)
+        empty[:, label] = True
+        return empty
+
+    return fill
+
+
+BATCHES = [
+    pytest.param("Labels", torch.zeros_like, id="background"),
+    pytest.param("Labels", everywhere(2), id="one-class"),
+    pytest.param("Regions", torch.zeros_like, id="regions-background"),
+    pytest.param("Regions", everywhere(0), id="regions-one"),
+    pytest.param("Regions", torch.ones_like, id="regions-all"),
+    pytest.param("Ignore", everywhere(5), id="only-ignored"),
+    pytest.param("Ignore", torch.zeros_like, id="ignore-background"),
+    pytest.param("RegionsIgnore", everywhere(-1), id="regions-only-ignored"),
+    pytest.param("RegionsIgnore", torch.zeros_like, id="regions-ignore-background"),
+]
+TRAINERS = [Printed, nnUNetTrainerDALE_edgesOnly]  # edges alone are a constant map here: nothing is fuzzy
+
+
+@pytest.mark.parametrize("trainer_class", TRAINERS)
+@pytest.mark.parametrize(("kind", "value"), BATCHES)
+def test_poor_batches_train_on(
+    kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainer]
+) -> None:
+    """Finite numbers and weights, before and after real batches."""
+    trainer = started(make_trainer(trainer_class, kind))
+    outputs = []
+    for seed in range(3):
+        real, poor = next_batch(trainer, seed), next_batch(trainer, seed)
+        poor["target"] = filled(poor["target"], value)
+        outputs += [trainer.train_step(batch) for batch in (poor, real)]
+    assert all(torch.as_tensor(output["dale"]).isfinite().all() for output in outputs)
+    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
+
+
+@pytest.mark.parametrize("intensity", [0.0, 3.5])
+def test_constant_images_train_on(intensity: float) -> None:
+    trainer = started(make_trainer(Printed))
+    for seed in range(3):
+        batch = next_batch(trainer, seed)
+        batch["data"].fill_(intensity)
+        assert torch.as_tensor(trainer.train_step(batch)["dale"]).isfinite().all()
+    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
+
+
+def test_a_batch_of_nothing_but_ignored_voxels_teaches_nothing() -> None:
+    """No gradient but that of weight decay, which nnU-Net applies to every weight that took part."""
+    trainer = started(make_trainer(nnUNetTrainerDALE_noAlignment, "Ignore"))
+    trainer.optimizer.param_groups[0]["weight_decay"] = 0
+    before, batch = weights_of(trainer), next_batch(trainer)
+    batch["target"] = filled(batch["target"], everywhere(5))
+    trainer.train_step(batch)
+    for name, weight in weights_of(trainer).items():
+        torch.testing.assert_close(weight, before[name], rtol=0, atol=1e-6)
+
+
+# --- what is checked at the start -------------------------------------------------------------------------------------
+
+
+class HeadlessDecoder(nn.Module):
+    """A segmentation network whose head is not where nnU-Net's is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.Module()
+        self.decoder.final = nn.Conv2d(1, 5, 1)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        logits = self.decoder.final(images)
+        return [logits, logits[:, :, ::2, ::2]]
+
+
+class Headless(Printed):
+    @staticmethod
+    def build_network_architecture(  # nnU-Net's signature
+        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
+    ) -> nn.Module:
+        return HeadlessDecoder()
+
+
+class HeadlessWithoutAlignment(Headless):
+    dale = nnUNetTrainerDALE_noAlignment.dale
+
+
+def test_a_network_without_a_head_is_named_at_start() -> None:
+    trainer = make_trainer(Headless)
+    with pytest.raises(
+        Exception, match=r"looked for as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; set"
+    ):
+        trainer.initialize()
+
+
+def test_a_network_without_a_head_trains_without_alignment() -> None:
+    trainer = started(make_trainer(HeadlessWithoutAlignment))
+    assert torch.as_tensor(trainer.train_step(next_batch(trainer))["dale"]).isfinite().all()
+
+
+def test_a_configuration_that_does_not_exist_lists_those_that_do() -> None:
+    told = r"configuration '3d_midres' is not in the plans 'nnUNetPlans', which have 2d, 3d_fullres, 3d_lowres, 3d_c"
+    with pytest.raises(RuntimeError, match=told):
+        make_trainer(Printed, configuration="3d_midres")
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["no folder", "empty folder"])
+def test_a_dataset_not_preprocessed_says_how_to(empty: bool) -> None:
+    trainer = make_trainer(Printed, "Regions", "3d_fullres")
+    folder = Path(trainer.preprocessed_dataset_folder)
+    if empty:
+        folder.mkdir()
+    command = "nnUNetv2_preprocess -d Dataset902_Regions -plans_name nnUNetPlans -c 3d_fullres"
+    try:
+        with pytest.raises(RuntimeError, match=f"found none; run {command}"):
+            trainer.run_training()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_cascade_without_its_first_stage_says_so_before_it_trains() -> None:
+    cascade = make_trainer(Printed, configuration="3d_cascade_fullres")
+    predicted = Path(cascade.folder_with_segs_from_previous_stage)
+    with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 5 of the cases, first phantom_000; "):
+        cascade.run_training()
+    predicted.mkdir(parents=True)
+    for case in (0, 1, 2, 4):
+        (predicted / f"phantom_00{case}.b2nd").touch()
+    with pytest.raises(RuntimeError, match=r"no prediction of 3d_lowres in .* for 1 of the cases, first phantom_003; "):
+        make_trainer(Printed, configuration="3d_cascade_fullres").run_training()
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Of every file but the text logs, which nnU-Net appends to."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("training_log")]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _truncate(file: Path, _: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _replace_by_text(file: Path, _: Path) -> None:
+    file.write_text("<html>404</html>")
+
+
+def _replace_by_plain_nnunets(file: Path, plain: Path) -> None:
+    shutil.copy(plain, file)
+
+
+def _of_another_fold(file: Path, _: Path) -> None:
+    checkpoint = torch.load(file, weights_only=False)
+    checkpoint["init_args"]["fold"] = 3
+    torch.save(checkpoint, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_truncate, "is damaged or no nnU-Net checkpoint"),
+        (_replace_by_text, "is damaged or no nnU-Net checkpoint"),
+        (_replace_by_plain_nnunets, "trainer nnUNetTrainer, expected nnUNetTrainerDALE_asPrinted"),
+        (_of_another_fold, "fold 3, expected 0"),
+    ],
+    ids=["truncated", "text", "plain nnU-Net", "another fold"],
+)
+def test_a_bad_checkpoint_is_refused_before_anything_is_overwritten(
+    change: Callable[[Path, Path], None], told: str
+) -> None:
+    plain, finished = make_trainer(nnUNetTrainer), make_trainer(Printed)
+    for trainer in (plain, finished):
+        started(trainer).on_train_end()
+    file, results = Path(finished.output_folder, "checkpoint_final.pth"), Path(finished.output_folder_base)
+    change(file, Path(plain.output_folder, "checkpoint_final.pth"))
+    before = checksums(results)
+    resumed = make_trainer(Printed, resume=True)
+    with pytest.raises(RuntimeError, match=rf"{re.escape(str(file))} .*{told}.*nothing was changed"):
+        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    assert checksums(results) == before
+
+
+def test_the_checkpoint_of_another_architecture_is_refused() -> None:
+    started(make_trainer(Printed)).on_train_end()
+    other = make_trainer(Printed, settings={"architecture": architecture(2, residual=True)}, resume=True)
+    before = checksums(Path(other.output_folder_base))
+    with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
+        maybe_load_checkpoint(other, continue_training=True, validation_only=False)
+    assert checksums(Path(other.output_folder_base)) == before
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_which_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(Printed, epochs=3)
+    trainer.save_every = 1
+    save, written = torch.save, []
+
+    def save_until_full(checkpoint: dict[str, Any], file: str) -> None:
+        save(checkpoint, file)
+        written.append(file)
+        if "checkpoint_latest" in file and sum("checkpoint_latest" in name for name in written) == 2:
+            raw = Path(file).read_bytes()
+            Path(file).write_bytes(raw[: len(raw) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    told = "could not write checkpoint .*checkpoint_latest.pth .*No space left.*; the one written before is kept"
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(torch, "save", save_until_full)
+        with pytest.raises(RuntimeError, match=told):
+            trainer.run_training()
+    resumed = make_trainer(Printed, epochs=3, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    assert resumed.current_epoch == 1
+    log = train(resumed)
+    assert {len(values) for values in log.values()} == {3}

@@ -1,0 +1,75 @@
+"""What glibc keeps, counted in pages that the system had to bring again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from nnunetv2_dale import cpu_memory
+from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from tests.trainer.fixtures import (
+    make_trainer,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+)
+
+_PROGRAM = """
+import resource, sys
+import torch
+from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+
+told = keep_freed_memory() if "keep" in sys.argv else None
+for round in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.ones(5 * 2**18) for _ in range(40)]  # 5 MiB each
+    del blocks
+print(told, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _run(*arguments: str, **environment: str) -> tuple[str, int]:
+    """What keep_freed_memory said, and page faults of the last round in a process of its own."""
+    command = [sys.executable, "-c", _PROGRAM, *arguments]
+    clean = {name: value for name, value in os.environ.items() if name not in cpu_memory._OWN_SETTINGS}
+    done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True)
+    told, faults = done.stdout.split()
+    return told, int(faults)
+
+
+@pytest.mark.skipif("glibc" not in os.confstr("CS_GNU_LIBC_VERSION").lower(), reason="not glibc")
+def test_freed_memory_is_not_fetched_again() -> None:
+    pages = 40 * 5 * 2**20 // os.sysconf("SC_PAGE_SIZE")
+    # by default it depends on what happens to lie at the end of the heap; with this glibc always gives back
+    given_back = _run(MALLOC_MMAP_THRESHOLD_="131072")[1]
+    told, kept = _run("keep")
+    assert told == "True"
+    assert given_back > pages / 2
+    assert kept < pages / 100
+
+
+def test_settings_of_ones_own_stay() -> None:
+    assert _run("keep", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
+
+
+def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
+
+
+@pytest.mark.usefixtures("nnunet")
+@pytest.mark.parametrize(("trainer_class", "told"), [(Printed, 1), (nnUNetTrainerDALE, 0)])
+def test_a_trainer_on_the_cpu_tells_it_where_there_is_a_look_ahead(
+    trainer_class: Callable[..., object], told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr("nnunetv2_dale.trainer.dale.keep_freed_memory", lambda: calls.append(True))
+    trainer = started(make_trainer(trainer_class))
+    assert trainer.device == torch.device("cpu")
+    assert len(calls) == told

@@ -1,0 +1,56 @@
+"""Nothing of an iteration outlives it."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    make_trainer,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+)
+
+pytestmark = TINY_TRAININGS
+
+
+class Saved:
+    """What an autograd graph keeps of a tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"confidence_gradient": "reuse"}, {"directional_derivative": "forward_mode"}], ids=str
+)
+def test_nothing_grows_over_iterations(settings: dict[str, Any]) -> None:
+    """No graph outlives its iteration, and the tensors alive between iterations stay as many."""
+    trainer = started(make_trainer(Printed, settings={"dale": settings}))
+    batch = next_batch(trainer)
+    kept: weakref.WeakSet[Saved] = weakref.WeakSet()
+
+    def pack(tensor: Tensor) -> Saved:
+        saved = Saved(tensor.detach())  # not the tensor itself: the graph would hold itself
+        kept.add(saved)
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+        alive = [live_tensors() for _ in range(2) if [trainer.train_step(batch) for _ in range(10)]]
+    assert alive[0] == alive[1]
+    assert len(kept) == 0
+
+
+def live_tensors() -> tuple[int, int]:
+    """How many tensors Python holds, and their bytes."""
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+    return len(tensors), sum(tensor.nbytes for tensor in tensors)

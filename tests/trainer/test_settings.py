@@ -1,0 +1,66 @@
+"""The settings of a training: from the plans, refused where they are wrong, and at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from tests.tiny_plans import tiny_plans
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    make_trainer,
+    nnunet,  # noqa: F401 -- a fixture
+    train,
+)
+
+pytestmark = TINY_TRAININGS
+
+
+def test_settings_come_from_the_plans() -> None:
+    """What "dale" says holds, is written to the log, and travels in the checkpoint."""
+    settings = {"dale": {"confidence_steps": 0, "alignment_weight": 0.25, "patch_size": 4}}
+    trainer = make_trainer(Printed, settings=settings)
+    log = train(trainer)
+    assert (trainer.dale.confidence_steps, trainer.dale.alignment_weight, trainer.dale.patch_size) == (0, 0.25, 4)
+    assert Printed.dale.confidence_steps == 1
+    assert log["dale_confidence_mean"] == [1.0]
+    assert '"confidence_steps": 0' in Path(trainer.log_file).read_text()
+    saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
+    assert saved["init_args"]["plans"]["configurations"]["2d"]["dale"] == settings["dale"]
+
+
+def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
+    """With one patch per image the fuzziness is constant, hence 0 after min–max: nothing is fuzzy."""
+    log = train(make_trainer(Printed, settings={"dale": {"patch_size": 32}}))
+    assert log["dale_fuzzy_fraction"] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"tau": 0.5}, r"unknown DALE setting 'tau'\. Valid are: .*fuzzy_threshold \(0 to 1\)"),
+        ({"fuzzy_threshold": 1.5}, "fuzzy_threshold must be in 0 to 1, got 1.5"),
+        ({"view": "both"}, r"view must be one of masked_input \| masked_loss, got 'both'"),
+        (["view"], 'expected "dale" to be an object of settings'),
+    ],
+    ids=["unknown", "range", "choice", "list"],
+)
+def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make_trainer(Printed, settings={"dale": settings})
+
+
+def test_settings_outside_a_configuration_are_refused() -> None:
+    plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
+    with pytest.raises(ValueError, match="move it into a configuration"):
+        Printed(plans, "2d", 0, {}, torch.device("cpu"))
+
+
+def test_the_alignment_waits_for_its_warmup() -> None:
+    log = train(make_trainer(Printed, settings={"dale": {"alignment_warmup": 1}}, epochs=2, iterations=4))
+    assert log["dale_alignment"][0] == 0
+    assert log["dale_alignment"][1] > 0

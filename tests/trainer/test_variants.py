@@ -1,0 +1,160 @@
+"""Every variant is what its name says: lengths equal their plain twins, ablations change one thing, seen in the log."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.training_length import nnUNetTrainer_Xepochs
+from torch import Tensor
+
+from nnunetv2_dale import trainer_variants
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.training_log import SCALARS
+from tests.trainer.fixtures import (
+    make_trainer,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+)
+
+pytestmark = pytest.mark.usefixtures("nnunet")
+
+PLAIN_LENGTHS = [
+    name for name, kind in vars(nnUNetTrainer_Xepochs).items() if inspect.isclass(kind) and "epoch" in name
+]
+PRINTED = trainer_variants.nnUNetTrainerDALE_asPrinted
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "noConfidence": {"confidence_steps": 0},
+    "noAlignment": {"alignment_weight": 0.0},
+    "alternationOnly": {"confidence_steps": 0, "alignment_weight": 0.0},
+    "entropyOnly": {"fuzziness_source": "entropy"},
+    "edgesOnly": {"fuzziness_source": "edges"},
+    "maskedLoss": {"view": "masked_loss"},
+    "reuse": {"confidence_gradient": "reuse"},
+}
+
+
+def variant(name: str) -> type[nnUNetTrainerDALE]:
+    found: type[nnUNetTrainerDALE] = getattr(trainer_variants, f"nnUNetTrainerDALE_{name}")
+    return found
+
+
+def first_step(trainer_class: type[nnUNetTrainerDALE], seed: int = 0) -> tuple[dict[str, float], list[Tensor], Tensor]:
+    """The record of one iteration from the same weights on the same batch, the network's inputs, and the images."""
+    torch.manual_seed(0)
+    trainer = started(make_trainer(trainer_class))
+    seen: list[Tensor] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    batch = next_batch(trainer, seed)
+    values = trainer.train_step(batch)["dale"]
+    return dict(zip(SCALARS, values.tolist(), strict=False)), seen, batch["data"]
+
+
+# --- lengths ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plain", PLAIN_LENGTHS)
+def test_a_length_has_the_epochs_of_its_plain_twin(plain: str) -> None:
+    twin = make_untouched(getattr(nnUNetTrainer_Xepochs, plain))
+    trainer = make_untouched(variant(plain.removeprefix("nnUNetTrainer_")))
+    assert trainer.num_epochs == twin.num_epochs
+    assert trainer.dale == nnUNetTrainerDALE.dale
+
+
+def test_the_default_length_is_nnunets() -> None:
+    assert make_untouched(nnUNetTrainerDALE).num_epochs == make_untouched(nnUNetTrainer).num_epochs == 1000
+
+
+def make_untouched(trainer_class: type[nnUNetTrainer]) -> nnUNetTrainer:
+    """A trainer with the epochs it sets itself."""
+    return make_trainer(trainer_class, epochs=None)
+
+
+# --- ablations --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "fields"), ABLATIONS.items(), ids=ABLATIONS)
+def test_an_ablation_changes_exactly_its_fields(name: str, fields: dict[str, Any]) -> None:
+    assert asdict(variant(name).dale) == {**asdict(DaleConfig()), **fields}
+
+
+def test_as_printed_has_the_papers_settings() -> None:
+    paper = {"fuzzy_threshold": 0.9, "patch_size": 16, "alignment_weight": 0.05, "confidence_steps": 1}
+    paper |= {"confidence_lr": 0.1, "view": "masked_input", "alignment_warmup": 0, "fuzziness_source": "both"}
+    settings = asdict(variant("asPrinted").dale)
+    assert {name: settings[name] for name in paper} == paper
+
+
+def test_the_whole_method_uses_all_of_its_parts() -> None:
+    """The other tests here say what is missing without a part; this one, that it is there."""
+    record, inputs, images = first_step(PRINTED)
+    assert record["confidence_mean"] != 1
+    assert record["confidence_std"] > 0
+    assert 0 < record["noisy_fraction"] < 1
+    assert record["alignment"] > 0
+    assert len(inputs) == 2
+    assert all(not torch.equal(view, images) for view in inputs)
+
+
+def test_without_confidence_every_label_is_trusted_alike() -> None:
+    record, _, _ = first_step(variant("noConfidence"))
+    assert (record["confidence_mean"], record["confidence_std"], record["noisy_fraction"]) == (1, 0, 0)
+    assert record["alignment"] > 0
+
+
+def test_without_alignment_nothing_is_aligned() -> None:
+    record, _, _ = first_step(variant("noAlignment"))
+    assert record["alignment"] == 0
+    assert record["confidence_std"] > 0
+
+
+def test_alternation_only_has_neither() -> None:
+    record, _, _ = first_step(variant("alternationOnly"))
+    assert (record["confidence_mean"], record["confidence_std"], record["alignment"]) == (1, 0, 0)
+    assert record["fuzzy_fraction"] > 0
+
+
+def test_each_source_of_fuzziness_alone_finds_at_most_what_both_find() -> None:
+    """m is the larger of both (Eq. 5), so a voxel that is fuzzy for one of them is fuzzy for both, and conversely."""
+    sources = [variant("entropyOnly"), variant("edgesOnly"), PRINTED]
+    by_seed = [[first_step(source, seed)[0]["fuzzy_fraction"] for source in sources] for seed in range(4)]
+    assert all(max(entropy, edges) <= both <= entropy + edges for entropy, edges, both in by_seed)
+    assert any(entropy < both for entropy, _, both in by_seed)
+    assert any(edges < both for _, edges, both in by_seed)
+
+
+def test_a_masked_loss_leaves_the_images_whole() -> None:
+    record, inputs, images = first_step(variant("maskedLoss"))
+    assert len(inputs) == 2
+    assert all(torch.equal(view, images) for view in inputs)
+    assert record["non_fuzzy_loss"] != first_step(PRINTED)[0]["non_fuzzy_loss"]
+
+
+def test_reusing_the_gradient_of_line_5_saves_the_look_ahead() -> None:
+    """Same first update and losses, other ω."""
+    look_ahead, reuse = first_step(PRINTED)[0], first_step(variant("reuse"))[0]
+    assert reuse["non_fuzzy_loss"] == look_ahead["non_fuzzy_loss"]
+    assert reuse["confidence_std"] > 0
+    assert reuse["confidence_mean"] != look_ahead["confidence_mean"]
+
+
+def test_without_deep_supervision_there_is_one_output() -> None:
+    trainer = started(make_trainer(variant("noDeepSupervision")))
+    batch = next_batch(trainer)
+    assert isinstance(batch["target"], Tensor)
+    assert isinstance(trainer.network(batch["data"]), Tensor)
+    assert torch.isfinite(torch.as_tensor(trainer.train_step(batch)["dale"])).all()
+
+
+def test_all_trainers_are_re_exported_for_nnunets_search() -> None:
+    from nnunetv2_dale.trainers import nnunetv2_dale_trainers as scanned
+
+    classes = {name for name, kind in vars(trainer_variants).items() if name.startswith("nnUNetTrainerDALE")}
+    assert set(scanned.__all__) == classes | {"nnUNetTrainerGCE"}
+    assert all(getattr(scanned, name) is getattr(trainer_variants, name) for name in classes)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nnunetv2_dale.dale.alternating_step import AlternatingStep, StepRecord
+    from nnunetv2_dale.dale.alternating_step import AlternatingStep
     from nnunetv2_dale.dale.config import DaleConfig
     from nnunetv2_dale.dale.masked_loss import MaskedLoss
+    from nnunetv2_dale.dale.phased_step import PhasedStep
+    from nnunetv2_dale.dale.step_record import StepRecord
     from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 __version__ = "0.1.0"
-__all__ = ["AlternatingStep", "DaleConfig", "MaskedLoss", "StepRecord", "nnUNetTrainerDALE"]
+__all__ = ["AlternatingStep", "DaleConfig", "MaskedLoss", "PhasedStep", "StepRecord", "nnUNetTrainerDALE"]
 
 _MODULES = {
     "AlternatingStep": "dale.alternating_step",
     "DaleConfig": "dale.config",
     "MaskedLoss": "dale.masked_loss",
-    "StepRecord": "dale.alternating_step",
+    "PhasedStep": "dale.phased_step",
+    "StepRecord": "dale.step_record",
     "nnUNetTrainerDALE": "trainer.dale",
 }
 

@@ -296,7 +296,7 @@ if __name__ == "__main__":
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     found = recursive_find_trainer_class_by_name("nnUNetTrainerDALE")
     theirs = recursive_find_trainer_class_by_name("nnUNetTrainerOfTheUser")
-    import nnunetv2_dale.trainer.dale
+    import nnunetv2_dale.trainer
     pickled = pickle.dumps(found)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         worker = pool.apply(in_a_worker, (pickled,))

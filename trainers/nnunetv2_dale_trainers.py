@@ -4,6 +4,12 @@ Re-exports only: the classes live in the library, since nnU-Net forgets the modu
 class of a forgotten module cannot be pickled. The module's name is unique on `sys.path`, its imports are absolute.
 """
 
+from nnunetv2_dale.trainer.case_trust import (
+    nnUNetTrainerCaseTrust,
+    nnUNetTrainerCaseTrust_5epochs,
+    nnUNetTrainerCaseTrust_50epochs,
+    nnUNetTrainerCaseTrust_250epochs,
+)
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.variants import (
@@ -23,14 +29,21 @@ from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_asPrinted,
     nnUNetTrainerDALE_edgesOnly,
     nnUNetTrainerDALE_entropyOnly,
+    nnUNetTrainerDALE_head,
     nnUNetTrainerDALE_maskedLoss,
     nnUNetTrainerDALE_noAlignment,
+    nnUNetTrainerDALE_noCaseTrust,
     nnUNetTrainerDALE_noConfidence,
     nnUNetTrainerDALE_noDeepSupervision,
+    nnUNetTrainerDALE_noMeta,
     nnUNetTrainerDALE_reuse,
 )
 
 __all__ = [
+    "nnUNetTrainerCaseTrust",
+    "nnUNetTrainerCaseTrust_5epochs",
+    "nnUNetTrainerCaseTrust_50epochs",
+    "nnUNetTrainerCaseTrust_250epochs",
     "nnUNetTrainerDALE",
     "nnUNetTrainerDALE_1epoch",
     "nnUNetTrainerDALE_5epochs",
@@ -48,10 +61,13 @@ __all__ = [
     "nnUNetTrainerDALE_asPrinted",
     "nnUNetTrainerDALE_edgesOnly",
     "nnUNetTrainerDALE_entropyOnly",
+    "nnUNetTrainerDALE_head",
     "nnUNetTrainerDALE_maskedLoss",
     "nnUNetTrainerDALE_noAlignment",
+    "nnUNetTrainerDALE_noCaseTrust",
     "nnUNetTrainerDALE_noConfidence",
     "nnUNetTrainerDALE_noDeepSupervision",
+    "nnUNetTrainerDALE_noMeta",
     "nnUNetTrainerDALE_reuse",
     "nnUNetTrainerGCE",
 ]

@@ -49,13 +49,14 @@ def main() -> None:
         nnUNet_preprocessed=str(workspace / "preprocessed"),
         nnUNet_results=str(workspace / "results"),
         nnUNet_compile="f",
-        nnUNet_n_proc_DA="0",
     )
     if arguments.what == "prepare":
         from study_data import prepare
 
         prepare(workspace, arguments.source.resolve())
-    elif arguments.what == "costs":
+        return
+    os.environ["nnUNet_n_proc_DA"] = "0"  # batches are made in this process
+    if arguments.what == "costs":
         _add_costs(RESULTS / "costs.json", workspace)
     else:
         _run_table(arguments.table, workspace)

@@ -24,18 +24,19 @@ class StudyData:
         return next(iter(self.versions))
 
 
-def _noise(number: int, *flags: str) -> list[str]:
-    command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", str(number), "--fraction", "0.45", "--seed", "1"]
+def _noise(number: int, *flags: str, fraction: float = 0.45) -> list[str]:
+    command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", str(number), "--fraction", str(fraction), "--seed", "1"]
     return [*command, "-np", "2", *flags]
 
 
 HIPPOCAMPUS = StudyData(
     "hippocampus",
-    {"clean": 4, "biased": 904, "unbiased": 905, "dilated": 908},
+    {"clean": 4, "biased": 904, "unbiased": 905, "dilated": 908, "eroded": 909},
     {
         "biased": _noise(904, "--kind", "boundary", "--bias", "1", "--dice", "0.80"),
         "unbiased": _noise(905, "--kind", "boundary", "--bias", "0.5", "--dice", "0.80"),
         "dilated": _noise(908, "--kind", "dilate", "--amount", "2"),
+        "eroded": _noise(909, "--kind", "erode", "--amount", "1", fraction=0.6),
     },
     ("2d", "3d_fullres"),
 )

@@ -19,7 +19,8 @@ from judging import Judge
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from study_data import ALL, folder_of, small_plans
 
-from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 
@@ -99,8 +100,13 @@ def make_trainer(run: Run, workspace: Path, arm: Arm) -> nnUNetTrainer:
     """The arm's trainer, not initialised; it writes no files but nnU-Net's log."""
     data = ALL[run.data]
     folder = folder_of(workspace, data, data.truth)
-    bases: dict[str, type[nnUNetTrainer]] = {"plain": nnUNetTrainer, "gce": nnUNetTrainerGCE, "dale": nnUNetTrainerDALE}
-    own = {"dale": DaleConfig().updated(arm.settings)} if arm.trainer == "dale" else {}
+    bases: dict[str, type[nnUNetTrainer]] = {
+        "plain": nnUNetTrainer,
+        "gce": nnUNetTrainerGCE,
+        "dale": nnUNetTrainerDALE,
+        "case trust": nnUNetTrainerCaseTrust,
+    }
+    own = {"dale": ADAPTED.updated(arm.settings)} if arm.trainer == "dale" else {}
     kind = type("StudyTrainer", (bases[arm.trainer],), {**own, "get_dataloaders": lambda self: (None, None)})
     description = json.loads((folder / "dataset.json").read_text())
     plans = small_plans(folder, data, run.configuration)

@@ -7,9 +7,8 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
 negative where it is smaller; a moving average over the visits of the case. Where readers agree, δ is about the same for
-all cases. Where cases fall into two clear groups, those of the smaller one are distrusted ("grouped"); or all cases far
-from the median ("displacement"); both in the class and on the side where they differ. Or every unlikely label is, as
-far as δ spreads ("gated").
+all cases. Where cases fall into two clear groups, those of the smaller one are doubted, in the class and on the side
+where they differ.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dale.case_trust.case_groups import two_groups
-from nnunetv2_dale.case_trust.label_likelihood import likelihood_weights
 from nnunetv2_dale.dale.fuzziness import label_edges
 
 
@@ -70,40 +68,10 @@ class CaseDisplacement:
             moving.index_add_(0, rows, shown)
 
     @torch.no_grad()
-    def distrust(self, cases: Sequence[str], tolerance: float, regions: bool = False) -> Tensor:
-        """(B, K) in [−1, 1]: 0 within `tolerance` of the median case, full from twice the tolerance on.
-
-        Positive: the labels of the class are too large. Background of label maps has 0; so has a class that a case has
-        not shown yet.
-
-        Args:
-            tolerance: in voxels of contour.
-        """
-        displacement = self._displacement()
-        from_median = displacement - displacement.nanmedian(dim=0, keepdim=True).values
-        beyond = ((from_median.abs() - tolerance) / max(tolerance, 1e-6)).clamp(0, 1) * from_median.sign()
-        beyond = beyond.nan_to_num(0.0)
-        if not regions:
-            beyond[:, 0] = 0
-        return beyond[self._index(cases, beyond.device)]
-
-    @torch.no_grad()
-    def spread(self, regions: bool = False) -> Tensor:
-        """How much the cases differ, in voxels of contour: half the way from the 10th to the 90th percentile of δ.
-
-        Scalar; the mean over the classes that at least two cases have shown, 0 where there is none.
-        """
-        displacement = self._displacement()
-        displacement = displacement if regions else displacement[:, 1:]
-        low, high = (displacement.nanquantile(level, dim=0) for level in (0.1, 0.9))
-        spread: Tensor = ((high - low) / 2).nanmean().nan_to_num(0.0)
-        return spread
-
-    @torch.no_grad()
     def look_for_groups(self, tolerance: float, explained: float, regions: bool = False, fewest: int = 1) -> list[str]:
         """Find the classes whose cases fall into two groups of δ, for `smaller_group`; reads from the device.
 
-        How far the smaller one is distrusted grows with the part of the variance of δ that lies between the groups
+        How far the smaller one is doubted grows with the part of the variance of δ that lies between the groups
         (Otsu's η), from 0 at `explained` to 1 a quarter of the way from there to 1; and with their distance, from 0 at
         twice `tolerance` to 1 at four times.
 
@@ -141,7 +109,10 @@ class CaseDisplacement:
 
     @torch.no_grad()
     def smaller_group(self, cases: Sequence[str]) -> Tensor | None:
-        """(B, K) in [−1, 1] as `distrust`, of cases in the smaller of two groups; 0 in the larger one.
+        """(B, K) in [−1, 1]: how far cases of the smaller of two groups are doubted, 0 in the larger one.
+
+        Positive: the labels of the class are too large. Background of label maps has 0; so has a class that a case has
+        not shown yet.
 
         As of the last `look_for_groups`; None where it found none. A case first seen since then has 0.
         """
@@ -151,6 +122,11 @@ class CaseDisplacement:
         if new > 0:
             self._doubted = torch.cat([self._doubted, self._doubted.new_zeros(new, self._doubted.shape[1])])
         return self._doubted[self._index(cases, self._doubted.device)]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether the last `look_for_groups` found any."""
+        return self._doubted is not None
 
     def _displacement(self) -> Tensor:
         """δ, (cases, K); NaN where a case has not shown the class."""
@@ -189,25 +165,25 @@ class CaseDisplacement:
         return torch.tensor([self._rows[case] for case in cases]).to(device, non_blocking=True)
 
 
+def class_probabilities(logits: Tensor, regions: bool = False) -> Tensor:
+    """(B, K, *S) in float32 and without a graph: softmax over the classes, or a sigmoid per region."""
+    scores = logits.detach()
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    return scores.sigmoid() if regions else scores.softmax(dim=1)
+
+
 @torch.no_grad()
-def displacement_weights(
-    probabilities: Tensor,
-    labels: Tensor,
-    distrust: Tensor,
-    threshold: float,
-    exponent: float = 1.0,
-    regions: bool = False,
-) -> Tensor:
-    """ω, (B, 1, *S) in [0, 1]: below 1 where a displaced case has a label that its displacement makes suspect.
+def displacement_weights(probabilities: Tensor, labels: Tensor, distrust: Tensor, regions: bool = False) -> Tensor:
+    """Trust of each label, (B, 1, *S) in [0, 1]: below 1 where the displacement of a case makes its label suspect.
 
     Labels of a class that is too large (distrust > 0) are suspect in its own voxels, one that is too small in all
-    others. There ω = 1 − |distrust| · (1 − likelihood weight of the label); with several classes the smallest counts.
+    others. There the weight is 1 − |distrust| · (1 − p²), p the label's probability under the network; with several
+    classes the smallest weight counts.
 
     Args:
         probabilities: (B, K, *S).
         labels: (B, 1, *S) label map with values below K, or (B, K, *S) regions.
-        distrust: (B, K) in [−1, 1], from `CaseDisplacement.distrust`.
-        threshold, exponent: of `likelihood_weights`.
+        distrust: (B, K) in [−1, 1], from `CaseDisplacement.smaller_group`.
     """
     gates = distrust.reshape(*distrust.shape, *[1] * (probabilities.ndim - 2)).to(probabilities.dtype)
     if regions:
@@ -217,5 +193,5 @@ def displacement_weights(
         inside = labels == classes.reshape(1, -1, *[1] * (labels.ndim - 2))
     of_answer = torch.where(inside, probabilities, 1 - probabilities)
     suspicion = torch.where(inside, gates, -gates).clamp_min(0)
-    weights: Tensor = 1 - suspicion * (1 - likelihood_weights(of_answer, threshold, exponent))
+    weights: Tensor = 1 - suspicion * (1 - of_answer.square())
     return weights.amin(dim=1, keepdim=True)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 # Added to the diagonal relative to the mean variance, for numerics only: keeps eigenvalues off 0, where the gradient
 # of a square root is infinite. Not Eq. 13's ε, which multiplies a matrix of ones.
 _RIDGE = 1e-4
+# What L_W is divided by at least when it is taken relative to the variance: features that are dead have none.
+_SMALLEST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class FeatureTap:
         """The features of the last forward, (B, C, *S); forgotten here, so that their memory can go."""
         if self.features is None:
             raise RuntimeError("no features: the segmentation head has not run since the last take")
+        features, self.features = self.features, None
+        return features
+
+    def take_if_any(self) -> Tensor | None:
+        """As `take`; None where the head has not run since the last."""
         features, self.features = self.features, None
         return features
 
@@ -134,22 +141,46 @@ def squared_wasserstein(a: ClassGaussians, b: ClassGaussians) -> Tensor:
     return (a.mean - b.mean).square().sum(dim=1) + _trace(a.covariance) + _trace(b.covariance) - 2 * cross
 
 
+def pooled(before: ClassGaussians, now: ClassGaussians, memory: float) -> ClassGaussians:
+    """The Gaussians of what was seen before, its voxels counted `memory` times, and of what is seen now.
+
+    Chan, Golub and LeVeque's update of means and sums of squares, "Algorithms for computing the sample variance", The
+    American Statistician 37(3), 1983. A class that has no voxels now keeps its Gaussian.
+    """
+    old, new = memory * before.voxels, now.voxels
+    total = old + new
+    share = (new / total.clamp_min(1)).unsqueeze(1)
+    shift = now.mean - before.mean
+    squares = before.covariance * (old - 1).clamp_min(0).view(-1, 1, 1)
+    squares = squares + now.covariance * (new - 1).clamp_min(0).view(-1, 1, 1)
+    squares = squares + shift.unsqueeze(2) * shift.unsqueeze(1) * (old * new / total.clamp_min(1)).view(-1, 1, 1)
+    return ClassGaussians(before.mean + share * shift, squares / (total - 1).clamp_min(1).view(-1, 1, 1), total)
+
+
 def alignment_loss(
     non_fuzzy: ClassGaussians,
     fuzzy: ClassGaussians,
     min_voxels: int,
     covariance_noise: float,
+    relative: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """L_W: the sum over classes of the squared Wasserstein distance, fuzzy to non-fuzzy (Eqs. 13–14).
 
     A class with fewer than `min_voxels` voxels on either side is left out; 0 without any class. The non-fuzzy side is
-    detached, the fuzzy side is not. ε of Eq. 13 is drawn per class and side.
+    detached, the fuzzy side is not. ε of Eq. 13 is drawn per class and perturbs the non-fuzzy side only (Σ_n′, Eq. 14).
+
+    Args:
+        relative: divide each class's distance by tr Σ_n, so that it does not grow with the scale of the features; not
+            in the paper.
     """
     enough = (non_fuzzy.voxels >= min_voxels) & (fuzzy.voxels >= min_voxels)
-    reference = _with_ridge(_only(perturbed(non_fuzzy.detach(), covariance_noise, generator), enough))
-    moving = _with_ridge(_only(perturbed(fuzzy, covariance_noise, generator), enough))
-    return torch.where(enough, squared_wasserstein(reference, moving), 0.0).sum()
+    non_fuzzy = non_fuzzy.detach()
+    reference = _with_ridge(_only(perturbed(non_fuzzy, covariance_noise, generator), enough))
+    distance = squared_wasserstein(reference, _with_ridge(_only(fuzzy, enough)))
+    if relative:
+        distance = distance / _trace(non_fuzzy.covariance).clamp_min(_SMALLEST_VARIANCE)
+    return torch.where(enough, distance, 0.0).sum()
 
 
 def _class_of_each_entry(labels: Tensor, selected: Tensor, num_classes: int, regions: bool) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FuzzinessSource = Literal["both", "entropy", "edges"]
+IntensityBins = Literal["equal", "near_labels"]
 ViewKind = Literal["masked_input", "masked_loss"]
 
 # Differences between patches below this are rounding (a histogram summed in another order), not contrast.
@@ -69,17 +70,21 @@ def patch_shape(
     return tuple(min(size, int(axis)) for size, axis in zip(sizes, spatial_shape, strict=True))
 
 
-def patch_entropy(images: Tensor, patch: Sequence[int], entropy_bins: int = 32) -> Tensor:
+def patch_entropy(
+    images: Tensor, patch: Sequence[int], entropy_bins: int = 32, bin_bounds: Tensor | None = None
+) -> Tensor:
     """Shannon entropy of the intensities in each patch, mean over channels, in nats (Eq. 3).
 
-    r = -sum_b p_b log p_b, with p the patch's histogram over `entropy_bins` equal bins between the minimum and the
-    maximum of that image and channel. The sum is over intensity values: summed over pixels, as Eq. 3 can be read, it
-    would fall when the distribution gets more uniform.
+    r = -sum_b p_b log p_b, with p the patch's histogram over `entropy_bins` bins: equal ones between the minimum and
+    the maximum of that image and channel, or those between `bin_bounds`.
+    The sum is over intensity values: summed over pixels, as Eq. 3 can be read, it would fall when the distribution gets
+    more uniform.
 
     Args:
         images: (B, C, *S), finite. A constant channel has entropy 0.
         patch: voxels along each axis; patches at the far border are smaller and use the voxels they have.
         entropy_bins: at least 2.
+        bin_bounds: (C, entropy_bins - 1) ascending, from `LabelIntensities`; None: equal bins.
     Returns:
         (B, 1, *grid), grid = ceil(S / patch), float32 in [0, log(entropy_bins)].
     """
@@ -87,9 +92,13 @@ def patch_entropy(images: Tensor, patch: Sequence[int], entropy_bins: int = 32) 
         raise ValueError(f"entropy needs at least 2 bins, got {entropy_bins}")
     batch, channels, *spatial = images.shape
     values = images.detach().float().flatten(2)
-    low, high = values.amin(dim=2, keepdim=True), values.amax(dim=2, keepdim=True)
-    relative = (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
-    bins = (relative * entropy_bins).clamp_max(entropy_bins - 1).long()
+    if bin_bounds is None:
+        low, high = values.amin(dim=2, keepdim=True), values.amax(dim=2, keepdim=True)
+        relative = (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+        bins = (relative * entropy_bins).clamp_max(entropy_bins - 1).long()
+    else:
+        bounds = bin_bounds.to(values.dtype).expand(batch, channels, entropy_bins - 1).contiguous()
+        bins = torch.searchsorted(bounds, values, right=True)
 
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())
@@ -143,6 +152,7 @@ def fuzziness_map(
     entropy_bins: int = 32,
     valid: Tensor | None = None,
     source: FuzzinessSource = "both",
+    bin_bounds: Tensor | None = None,
 ) -> FuzzinessMap:
     """The fuzziness m of every voxel of a batch (Eqs. 3–5).
 
@@ -153,6 +163,7 @@ def fuzziness_map(
         labels, valid: see `label_edges`.
         patch: voxels along each axis (`patch_shape`).
         source: "entropy" or "edges" takes m from one of the two alone.
+        bin_bounds: see `patch_entropy`.
     """
     spatial = images.shape[2:]
     if labels.shape[2:] != spatial or len(patch) != len(spatial):
@@ -160,7 +171,7 @@ def fuzziness_map(
             f"images, labels and patch must agree in space, got {tuple(images.shape)}, {tuple(labels.shape)} "
             f"and a patch of {tuple(patch)}"
         )
-    entropy = _min_max(patch_entropy(images, patch, entropy_bins))
+    entropy = _min_max(patch_entropy(images, patch, entropy_bins, bin_bounds))
     edges = _min_max(patch_edge_ratio(labels, patch, valid))
     combined = {"both": torch.maximum(entropy, edges), "entropy": entropy, "edges": edges}[source]
     return FuzzinessMap(*(_to_voxels(grid, patch, spatial) for grid in (entropy, edges, combined)))
@@ -233,6 +244,11 @@ def _min_max(grid: Tensor) -> Tensor:
     low, high = grid.amin(dim=axes, keepdim=True), grid.amax(dim=axes, keepdim=True)
     contrast = high - low
     return torch.where(contrast > _FLAT_MAP, (grid - low) / contrast.clamp_min(_FLAT_MAP), 0.0)
+
+
+def neighbours_of(mask: Tensor) -> Tensor:
+    """(B, 1, *S) bool: the voxels of a mask and those of their 3^d neighbourhoods."""
+    return _maximum_of_neighbours(mask.to(torch.uint8)).bool()
 
 
 def _maximum_of_neighbours(values: Tensor) -> Tensor:

@@ -1,51 +1,28 @@
-"""The confidence ω of each voxel's label in the fuzzy view, learned by a meta step (Eqs. 8–11; lines 6–10).
-
-One pseudo-step on the fuzzy view, θ_p = θ_n − η ∂L_f(ω)/∂θ, changes the non-fuzzy loss by
-
-    ∂L_n/∂ω = −η · d/dt ∂L_f/∂ω (z(θ_n + t·v))  at t = 0,    v = ∂L_n/∂θ at θ_p,   z = logits of the fuzzy view,
-
-so the derivative of the *loss* with respect to ω is compared at the logits of θ_n and at logits a small step along v
-away: plain forwards and one derivative of the loss, no double backward through the network.
-"""
+"""The confidence ω of each voxel's label in the fuzzy view, learned by a meta step (Eqs. 8–11; lines 6–10)."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.masked_loss import Outputs
-
-# Length of the one-sided step along v, relative to the weights' norm: small enough for the difference to be a
-# derivative, large enough to stand out of the rounding of the logits (float32; half precision under autocast).
-# Chosen by benchmarks/confidence_fidelity.py; docs/performance.md has the table.
-SHIFT_FLOAT32 = 1e-4
-SHIFT_HALF = 1e-3
-
-
-@dataclass(frozen=True)
-class FuzzyPass:
-    """The forward of the fuzzy view at θ_n, made once and used by the meta step and by the update."""
-
-    images: Tensor  # (B, C, *S)
-    outputs: Outputs  # logits, with their graph
-    loss: Callable[[Outputs, Tensor], Tensor]  # (logits, ω) to L_f of this rank
-    # (v, t) to the logits at θ_n + t·v, made by the network itself for the update; None is left to the shadow network
-    shifted: Callable[[Sequence[Tensor], Tensor], Outputs] | None = None
-
-
-@dataclass(frozen=True)
-class NonFuzzyPass:
-    """What is needed to evaluate the non-fuzzy loss at other weights."""
-
-    images: Tensor  # (B, C, *S)
-    loss: Callable[[Outputs], Tensor]  # logits to L_n of this rank
+from nnunetv2_dale.dale.fuzziness import View
+from nnunetv2_dale.dale.hypergradient import (
+    FuzzyPass,
+    GradientAverage,
+    NonFuzzyPass,
+    confidence_derivative,
+    derivative_along,
+    head_tangents,
+    look_ahead_gradient,
+)
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, weighted_loss
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
+from nnunetv2_dale.dale.shifted_forward import ShiftedForward
 
 
 @dataclass(frozen=True)
@@ -61,41 +38,111 @@ class LabelConfidence:
         return self.weights >= 1
 
 
-class ShadowNetwork:
-    """A' of line 6: a deep copy made once, whose weights are set in place.
+class ConfidenceLearner:
+    """What the meta step needs, made once for a training.
 
     Args:
-        network: the plain module, neither compiled nor wrapped.
-        compiled: run the copy's forward through torch.compile.
-        autocast: makes the context of a forward.
+        network, module, optimizer, loss, config, autocast, loss_scale, compiled: of `AlternatingStep`.
+        head: the segmentation head inside `module`; needed where only its gradient is used.
     """
 
     def __init__(
         self,
         network: nn.Module,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: MaskedLoss,
+        config: DaleConfig,
+        autocast: Callable[[], AbstractContextManager[object]],
+        loss_scale: Callable[[], Tensor | None],
         compiled: bool = False,
-        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+        head: nn.Module | None = None,
     ) -> None:
-        self.module = copy.deepcopy(network)
-        self.names = [name for name, weight in self.module.named_parameters() if weight.requires_grad]
-        self.parameters: list[Tensor] = [weight for weight in self.module.parameters() if weight.requires_grad]
-        self._run: Callable[[Tensor], Outputs] = torch.compile(self.module) if compiled else self.module
-        self._autocast = autocast
-        self._buffers = list(zip(self.module.buffers(), network.buffers(), strict=True))
+        self._network, self._optimizer, self._config = network, optimizer, config
+        self._loss = replace(loss, distributed=False)  # ω and θ_p are local to a rank
+        self._autocast, self._loss_scale, self._head = autocast, loss_scale, head
+        self._parameters = [weight for weight in module.parameters() if weight.requires_grad]
+        self.average = GradientAverage(config.confidence_memory)
+        uses_copy = config.learns_confidence and config.confidence_gradient != "head"
+        self._shadow = ShadowNetwork(module, compiled, autocast) if uses_copy else None
+        self._shifted: ShiftedForward | None = None
+        if self._shadow is not None and config.fuzzy_graph == "shifted":
+            self._shifted = ShiftedForward(self._forward, self._parameters, self._shadow.parameters, optimizer)
 
-    def forward(self, images: Tensor) -> Outputs:
-        """Logits of (B, C, *S) images at the weights of the last `place`."""
+    def __call__(
+        self, outputs: Outputs, targets: Outputs, fuzzy: View, non_fuzzy: View, features: Tensor | None = None
+    ) -> tuple[LabelConfidence, Outputs]:
+        """ω* of the fuzzy view, from ω = 1; and the logits, with their graph, for the update on it.
+
+        Args:
+            outputs: logits of the fuzzy view at θ_n, with their graph.
+            features: the input of the head at that forward.
+        """
+        config = self._config
+        if not config.learns_confidence:
+            return full_confidence(outputs), outputs
+        ended_with: list[Outputs] = []
+
+        def shifted(direction: Sequence[Tensor], distance: Tensor) -> Outputs:
+            assert self._shifted is not None
+            ended_with.append(self._shifted(fuzzy.images, direction, distance))
+            return ended_with[0]
+
+        fuzzy_pass = FuzzyPass(
+            fuzzy.images,
+            outputs,
+            lambda z, w: weighted_loss(self._loss, z, targets, fuzzy, w),
+            None if self._shifted is None else shifted,
+            features,
+        )
+        if self._shadow is None:
+            assert self._head is not None
+            tangents = head_tangents(self._head, fuzzy_pass, self.average(gradients_of(self._head.parameters())))
+            learned = stepped_confidence(
+                outputs, lambda weights, _: derivative_along(fuzzy_pass, weights, tangents), self._step_size, config
+            )
+            return learned, outputs
+        reuse = config.confidence_gradient == "reuse"
+        learned = learn_confidence(
+            self._shadow,
+            self._parameters,
+            fuzzy_pass,
+            NonFuzzyPass(non_fuzzy.images, lambda z: weighted_loss(self._loss, z, targets, non_fuzzy)),
+            self._step_size,
+            config,
+            line5_gradient=gradients_of(self._parameters) if reuse else None,
+            loss_scale=self._loss_scale(),
+            average=self.average,
+        )
+        if config.fuzzy_graph == "recompute":
+            return learned, self._forward(fuzzy.images)
+        return learned, ended_with[0] if ended_with else outputs
+
+    def after_update(self) -> None:
+        """Undo the shift of the weights where the optimizer made no step (AMP, a gradient that is not finite)."""
+        if self._shifted is not None:
+            self._shifted.undo()
+
+    @property
+    def _step_size(self) -> float:
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def _forward(self, images: Tensor) -> Outputs:
         with self._autocast():
-            return self._run(images)
+            outputs: Outputs = self._network(images)
+            return outputs
 
-    @torch.no_grad()
-    def place(self, origin: Sequence[Tensor], direction: Sequence[Tensor], distance: float | Tensor) -> None:
-        """Set the weights to `origin + distance · direction`."""
-        torch._foreach_copy_(self.parameters, list(direction))
-        torch._foreach_mul_(self.parameters, distance)
-        torch._foreach_add_(self.parameters, list(origin))
-        for buffer, source in self._buffers:
-            buffer.copy_(source)
+
+def full_confidence(outputs: Outputs) -> LabelConfidence:
+    """ω = 1 at every voxel of the full resolution."""
+    first = outputs if isinstance(outputs, Tensor) else outputs[0]
+    ones = torch.ones_like(first[:, :1], dtype=torch.promote_types(first.dtype, torch.float32))
+    return LabelConfidence(ones.detach(), torch.zeros((), dtype=torch.bool, device=first.device))
+
+
+def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The gradients of the update just made, still in the parameters; zeros for heads it did not reach."""
+    return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
 
 
 def learn_confidence(
@@ -107,6 +154,7 @@ def learn_confidence(
     config: DaleConfig,
     line5_gradient: Sequence[Tensor] | None = None,
     loss_scale: Tensor | None = None,
+    average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = lambda gradient: gradient,
 ) -> LabelConfidence:
     """ω* after `config.confidence_steps` meta steps from ω = 1 (Eqs. 8–11).
 
@@ -121,52 +169,41 @@ def learn_confidence(
             else the last pseudo-step frees it. The last one-sided difference is made by `fuzzy.shifted` where there
             is one.
         loss_scale: losses are multiplied by it before a backward through the network and gradients divided after (AMP).
+        average: from v to its average over iterations.
     """
-    first = fuzzy.outputs if isinstance(fuzzy.outputs, Tensor) else fuzzy.outputs[0]
-    precision = torch.promote_types(first.dtype, torch.float32)
-    weights = torch.ones(first.shape[0], 1, *first.shape[2:], device=first.device, dtype=precision)
-    finite = torch.ones((), dtype=torch.bool, device=first.device)
-    derivative = (
-        None if line5_gradient is None else confidence_derivative(shadow, parameters, fuzzy, line5_gradient, config)
-    )
-    for meta_step in range(1, config.confidence_steps + 1):
-        by_confidence = None
-        if line5_gradient is None:
-            keep_graph = config.fuzzy_graph == "keep" or meta_step < config.confidence_steps
-            meta_gradient, by_confidence = look_ahead_gradient(
-                shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
-            )
-            last = meta_step == config.confidence_steps
-            shifted_forward = fuzzy.shifted if last else None
-            derivative = confidence_derivative(shadow, parameters, fuzzy, meta_gradient, config, shifted_forward)
-        assert derivative is not None
-        gradient = -step_size * derivative(weights, by_confidence)
-        finite = finite & torch.isfinite(gradient).all()
+    if line5_gradient is not None:
+        reused = confidence_derivative(shadow, parameters, fuzzy, average(line5_gradient), config)
+        return stepped_confidence(fuzzy.outputs, lambda weights, _: reused(weights, None), step_size, config)
+
+    def look_ahead(weights: Tensor, last: bool) -> Tensor:
+        keep_graph = config.fuzzy_graph == "keep" or not last
+        gradient, by_confidence = look_ahead_gradient(
+            shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
+        )
+        shifted = fuzzy.shifted if last else None
+        derivative = confidence_derivative(shadow, parameters, fuzzy, average(gradient), config, shifted)
+        return derivative(weights, by_confidence)
+
+    return stepped_confidence(fuzzy.outputs, look_ahead, step_size, config)
+
+
+def stepped_confidence(
+    outputs: Outputs, change: Callable[[Tensor, bool], Tensor], step_size: float, config: DaleConfig
+) -> LabelConfidence:
+    """ω after `config.confidence_steps` steps of Eq. 11 from 1; 1 everywhere where a gradient was not finite.
+
+    Args:
+        outputs: logits, full resolution first.
+        change: (ω, whether this step is the last) to d/dt ∂L_f/∂ω along v, (B, 1, *S).
+        step_size: η of the pseudo-step.
+    """
+    confidence = full_confidence(outputs)
+    weights, non_finite = confidence.weights, confidence.non_finite
+    for remaining in reversed(range(config.confidence_steps)):
+        gradient = -step_size * change(weights, remaining == 0)
+        non_finite = non_finite | ~torch.isfinite(gradient).all()
         weights = confidence_step(weights, gradient, config.confidence_lr)
-    return LabelConfidence(weights=torch.where(finite, weights, 1.0), non_finite=~finite)
-
-
-def look_ahead_gradient(
-    shadow: ShadowNetwork,
-    parameters: Sequence[Tensor],
-    fuzzy: FuzzyPass,
-    non_fuzzy: NonFuzzyPass,
-    weights: Tensor,
-    step_size: float,
-    loss_scale: Tensor | None = None,
-    keep_graph: bool = True,
-) -> tuple[list[Tensor], Tensor]:
-    """v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9), one tensor per parameter; and ∂L_f/∂ω at θ_n.
-
-    The second comes out of the backward of the pseudo-step, which would otherwise be an evaluation of the loss more.
-    """
-    leaf = weights.detach().requires_grad_()
-    loss = fuzzy.loss(fuzzy.outputs, leaf)
-    *pseudo_gradient, by_confidence = _gradient(loss, [*parameters, leaf], loss_scale, keep_graph)
-    shadow.place(parameters, pseudo_gradient, -step_size)
-    del pseudo_gradient
-    loss = non_fuzzy.loss(shadow.forward(non_fuzzy.images))
-    return _gradient(loss, shadow.parameters, loss_scale), by_confidence
+    return LabelConfidence(torch.where(non_finite, 1.0, weights), non_finite)
 
 
 def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
@@ -185,121 +222,3 @@ def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> 
     relative = gradient / gradient.abs().amax(dim=axes, keepdim=True).clamp_min(tiny)  # squares cannot underflow
     rms = relative.square().mean(dim=axes, keepdim=True).sqrt().clamp_min(tiny)
     return (weights - confidence_lr * (relative / rms).clamp(-1, 1)).clamp_min(0)
-
-
-def confidence_derivative(
-    shadow: ShadowNetwork,
-    parameters: Sequence[Tensor],
-    fuzzy: FuzzyPass,
-    direction: Sequence[Tensor],
-    config: DaleConfig,
-    shifted_forward: Callable[[Sequence[Tensor], Tensor], Outputs] | None = None,
-) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
-
-    The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves the one-sided difference a loss.
-
-    Args:
-        shifted_forward: (v, t) to the logits at θ_n + t·v for the one-sided difference; None asks the shadow network.
-    """
-    if config.directional_derivative == "forward_mode":
-        tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
-        return lambda weights, _: _derivative_along(fuzzy, weights, tangents)
-    distance = shift_length(parameters, direction, _relative_shift(fuzzy.outputs))
-    if shifted_forward is not None:
-        shifted = shifted_forward(direction, distance)
-    else:
-        shadow.place(parameters, direction, distance)
-        with torch.no_grad():
-            shifted = shadow.forward(fuzzy.images)
-
-    def difference(weights: Tensor, by_confidence: Tensor | None) -> Tensor:
-        if by_confidence is None:
-            by_confidence = loss_by_confidence(fuzzy, fuzzy.outputs, weights)
-        return (loss_by_confidence(fuzzy, shifted, weights) - by_confidence) / distance
-
-    return difference
-
-
-def logits_tangent(
-    shadow: ShadowNetwork, parameters: Sequence[Tensor], images: Tensor, direction: Sequence[Tensor]
-) -> Sequence[Tensor]:
-    """ż, the directional derivative of every output along `direction` at θ_n: one forward-mode pass in full precision.
-
-    Raises:
-        RuntimeError: a layer without forward-mode derivative.
-    """
-    with forward_ad.dual_level(), torch.autocast(images.device.type, enabled=False):
-        duals = {
-            name: forward_ad.make_dual(weight.detach(), tangent.detach())  # type: ignore[no-untyped-call]
-            for name, weight, tangent in zip(shadow.names, parameters, direction, strict=True)
-        }
-        # tie_weights=False: nnU-Net registers sub-modules twice, and tied look-up would replace live parameters
-        outputs = torch.func.functional_call(shadow.module, duals, (images,), tie_weights=False)
-        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
-        tangents = [forward_ad.unpack_dual(logits).tangent for logits in outputs]  # type: ignore[no-untyped-call]
-    if any(tangent is None for tangent in tangents):
-        raise RuntimeError(
-            f"{type(shadow.module).__name__} gave no forward-mode derivative; use the one-sided difference"
-        )
-    return tangents
-
-
-def loss_by_confidence(fuzzy: FuzzyPass, outputs: Outputs, weights: Tensor) -> Tensor:
-    """∂L_f/∂ω at fixed logits."""
-    with torch.enable_grad():
-        leaf = weights.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(fuzzy.loss(_detached(outputs), leaf), leaf)
-    return gradient
-
-
-def _derivative_along(fuzzy: FuzzyPass, weights: Tensor, tangents: Sequence[Tensor]) -> Tensor:
-    """∂/∂ω ⟨∂L_f/∂z, ż⟩, differentiating the loss alone twice."""
-    with torch.enable_grad():
-        leaf = weights.detach().requires_grad_()
-        outputs = _detached(fuzzy.outputs)
-        logits = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        logits = [each.requires_grad_() for each in logits]
-        loss = fuzzy.loss(logits[0] if isinstance(outputs, Tensor) else logits, leaf)
-        by_logits = torch.autograd.grad(loss, logits, create_graph=True, allow_unused=True, materialize_grads=True)
-        change = torch.stack([(g * t.to(g.dtype)).sum() for g, t in zip(by_logits, tangents, strict=True)]).sum()
-        (gradient,) = torch.autograd.grad(change, leaf)
-    return gradient
-
-
-def _gradient(
-    loss: Tensor, parameters: Sequence[Tensor], loss_scale: Tensor | None, retain_graph: bool = False
-) -> list[Tensor]:
-    """∂loss/∂parameters; zeros for heads the loss does not use (deep supervision off, or weighted 0)."""
-    scaled = loss if loss_scale is None else loss * loss_scale
-    gradient = list(
-        torch.autograd.grad(
-            scaled, list(parameters), retain_graph=retain_graph, allow_unused=True, materialize_grads=True
-        )
-    )
-    if loss_scale is not None:
-        torch._foreach_div_(gradient, loss_scale)
-    return gradient
-
-
-@torch.no_grad()
-def shift_length(parameters: Sequence[Tensor], direction: Sequence[Tensor], relative: float) -> Tensor:
-    """The distance along `direction` that changes the weights by `relative` of their norm."""
-    weight_norm, direction_norm = (_norm(list(tensors)) for tensors in (parameters, direction))
-    return relative * weight_norm / direction_norm.clamp_min(torch.finfo(torch.float32).tiny)
-
-
-def _relative_shift(outputs: Outputs) -> float:
-    precision = outputs.dtype if isinstance(outputs, Tensor) else outputs[0].dtype
-    return SHIFT_HALF if precision in (torch.float16, torch.bfloat16) else SHIFT_FLOAT32
-
-
-def _norm(tensors: list[Tensor]) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
-    return norm
-
-
-def _detached(outputs: Outputs) -> Outputs:
-    if isinstance(outputs, Tensor):
-        return outputs.detach()
-    return [logits.detach() for logits in outputs]

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 
+from nnunetv2_dale.dale.fuzziness import View
+
 Outputs = Tensor | Sequence[Tensor]
 
 
@@ -126,6 +128,25 @@ class MaskedLoss:
             intersection, predicted, reference = sum_over_ranks(sums) if self.distributed else sums
         dice: Tensor = (2 * intersection + self.smooth) / (reference + predicted + self.smooth).clamp_min(1e-8)
         return dice.mean()
+
+
+def weighted_loss(
+    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, weights: Tensor | None = None
+) -> Tensor:
+    """L of a view; where ω is given, its voxels are weighted by that as well.
+
+    Args:
+        weights: ω, (B, 1, *S).
+    """
+    voxel_weight = view.voxel_weight
+    if weights is not None:
+        voxel_weight = weights if voxel_weight is None else voxel_weight * weights
+    return loss(outputs, targets, view.label_mask, voxel_weight)
+
+
+def full_resolution(outputs: Outputs) -> Tensor:
+    """The first of the outputs, or targets, of all resolutions."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

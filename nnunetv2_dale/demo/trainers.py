@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dale.dale.config import RECOMMENDED
+from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
@@ -61,7 +60,7 @@ class nnUNetTrainer_demo(ShortTraining):
 class nnUNetTrainerDALE_demo(ShortTraining, nnUNetTrainerDALE):
     """DALE as `nnUNetTrainerDALE` trains, 10 epochs of 30 batches; ω need not wait for more batches than there are."""
 
-    dale = replace(RECOMMENDED, confidence_after=0)
+    case_trust = CaseTrustConfig(after=0)
 
 
 class QuickTraining(ShortTraining):
@@ -78,7 +77,7 @@ class nnUNetTrainer_demoQuick(QuickTraining):
 class nnUNetTrainerDALE_demoQuick(QuickTraining, nnUNetTrainerDALE):
     """DALE, 2 epochs of 4 batches."""
 
-    dale = nnUNetTrainerDALE_demo.dale
+    case_trust = CaseTrustConfig(after=0)
 
 
 def usable_cores() -> int:

@@ -8,31 +8,57 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from nnunetv2_dale.dale.alternating_step import StepRecord
+from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, StepRecord
 
 SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
+SHARE, COST = "share", "plain_iterations"  # of the epoch: batches that were Algorithm 1, and the mean batch's cost
+NUMBERS = (SHARE, COST, *(name for name in SCALARS if name != "loss"))
 
 
 def numbers_of(record: StepRecord) -> Tensor:
-    """The scalars in the order of `SCALARS`, then the histogram; one tensor on the device."""
-    scalars = torch.stack([getattr(record, name).float() for name in SCALARS])
-    return torch.cat([scalars, record.confidence_histogram])
+    """The scalars in the order of `SCALARS`, then the histogram; NaN for None. One tensor on the device."""
+    nothing = torch.full((), torch.nan, device=record.loss.device)
+    scalars = [getattr(record, name) for name in SCALARS]
+    histogram = record.confidence_histogram
+    return torch.cat(
+        [
+            torch.stack([nothing if value is None else value.float() for value in scalars]),
+            nothing.expand(HISTOGRAM_BINS) if histogram is None else histogram,
+        ]
+    )
 
 
-def numbers_of_epoch(outputs: Sequence[dict[str, Any]], over_ranks: bool) -> tuple[dict[str, float], list[float]]:
-    """Means over an epoch's iterations (and ranks); of `non_finite` the count. And the mean histogram.
+def numbers_of_epoch(
+    outputs: Sequence[dict[str, Any]], over_ranks: bool, cost_of_algorithm: float
+) -> tuple[dict[str, float], list[float]]:
+    """Means over those of an epoch's iterations (and ranks) that have the number; of `non_finite` the sum.
 
     Args:
         outputs: of the trainer's iterations, with the array of `numbers_of` under "dale".
         over_ranks: average over the ranks of the default process group.
+        cost_of_algorithm: of an iteration of Algorithm 1, in plain ones.
+    Returns:
+        the numbers named in `NUMBERS`, NaN where no iteration has them; and the mean histogram of ω.
     """
-    values = np.mean([output["dale"] for output in outputs], axis=0)
+    values = np.stack([output["dale"] for output in outputs])
     if over_ranks:
         gathered: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(gathered, values)
-        values = np.mean(gathered, axis=0)
-    numbers = dict(zip(SCALARS, values.tolist(), strict=False))
-    numbers["non_finite"] = round(numbers["non_finite"] * len(outputs), 3)
-    return numbers, [round(part, 3) for part in values[len(SCALARS) :].tolist()]
+        values = np.concatenate(gathered)
+    means = _means(values)
+    numbers = dict(zip(SCALARS, means[: len(SCALARS)].tolist(), strict=True))
+    split = ~np.isnan(values[:, SCALARS.index("non_fuzzy_loss")])
+    numbers["non_finite"] = float(np.nansum(values[:, SCALARS.index("non_finite")])) * len(outputs) / len(values)
+    numbers[SHARE] = float(split.mean())
+    numbers[COST] = 1 + numbers[SHARE] * (cost_of_algorithm - 1)
+    return {name: numbers[name] for name in NUMBERS}, [round(part, 3) for part in means[len(SCALARS) :].tolist()]
+
+
+def _means(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each column, over the rows that have it; NaN where none does."""
+    known = ~np.isnan(values)
+    sums = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
+    return np.where(known.any(axis=0), sums / known.sum(axis=0).clip(min=1), np.nan)

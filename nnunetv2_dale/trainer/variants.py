@@ -1,4 +1,4 @@
-"""The trainings nnU-Net offers in other lengths and settings, with DALE; the printed method, and its ablations.
+"""The trainings nnU-Net offers in other lengths and settings, with DALE; the printed method; what each part does.
 
 Lengths inherit their number of epochs from nnU-Net's class of the same suffix, so every one has a plain twin.
 """
@@ -25,10 +25,8 @@ from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepo
     nnUNetTrainer_8000epochs,
 )
 
-from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-
-PRINTED = DaleConfig()
 
 
 class nnUNetTrainerDALE_1epoch(nnUNetTrainerDALE, nnUNetTrainer_1epoch):
@@ -84,45 +82,63 @@ class nnUNetTrainerDALE_noDeepSupervision(nnUNetTrainerDALE, nnUNetTrainerNoDeep
 
 
 class nnUNetTrainerDALE_noConfidence(nnUNetTrainerDALE):
-    """Without ω: every label of the fuzzy view is trusted (ablation of Eqs. 8–11)."""
+    """Without ω, neither of meta steps nor of cases: every label of the fuzzy view is trusted (Eqs. 8–11)."""
 
-    dale = replace(PRINTED, confidence_steps=0)
+    dale = replace(ADAPTED, confidence_steps=0, case_trust="off")
+
+
+class nnUNetTrainerDALE_noMeta(nnUNetTrainerDALE):
+    """ω from the trust of the cases alone, without meta steps (Eqs. 8–11)."""
+
+    dale = replace(ADAPTED, confidence_steps=0)
+
+
+class nnUNetTrainerDALE_noCaseTrust(nnUNetTrainerDALE):
+    """ω from the meta steps alone, as in the paper."""
+
+    dale = replace(ADAPTED, case_trust="off")
 
 
 class nnUNetTrainerDALE_noAlignment(nnUNetTrainerDALE):
     """Without L_W (ablation of Eqs. 12–14)."""
 
-    dale = replace(PRINTED, alignment_weight=0.0)
+    dale = replace(ADAPTED, alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_alternationOnly(nnUNetTrainerDALE):
-    """Without ω and without L_W: the two masked updates alone."""
+    """Without ω, neither of meta steps nor of cases, and without L_W: the two masked updates alone."""
 
-    dale = replace(PRINTED, confidence_steps=0, alignment_weight=0.0)
+    dale = replace(ADAPTED, confidence_steps=0, case_trust="off", alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_entropyOnly(nnUNetTrainerDALE):
     """Fuzziness from patch entropy alone (Eq. 3)."""
 
-    dale = replace(PRINTED, fuzziness_source="entropy")
+    dale = replace(ADAPTED, fuzziness_source="entropy")
 
 
 class nnUNetTrainerDALE_edgesOnly(nnUNetTrainerDALE):
     """Fuzziness from the label-edge ratio alone (Eq. 4)."""
 
-    dale = replace(PRINTED, fuzziness_source="edges")
+    dale = replace(ADAPTED, fuzziness_source="edges")
 
 
 class nnUNetTrainerDALE_maskedLoss(nnUNetTrainerDALE):
     """The masks weight the loss of each voxel; image and label stay whole."""
 
-    dale = replace(PRINTED, view="masked_loss")
+    dale = replace(ADAPTED, view="masked_loss")
 
 
 class nnUNetTrainerDALE_reuse(nnUNetTrainerDALE):
-    """ω from the non-fuzzy gradient of line 5, without the look-ahead: 2.33 instead of 4 times a plain iteration."""
+    """ω from the non-fuzzy gradient of line 5, without the look-ahead: cheaper."""
 
-    dale = replace(PRINTED, confidence_gradient="reuse")
+    dale = replace(ADAPTED, confidence_gradient="reuse", fuzzy_graph="keep")
+
+
+class nnUNetTrainerDALE_head(nnUNetTrainerDALE):
+    """ω from the non-fuzzy gradient of the segmentation head alone: cheapest, no copy of the network."""
+
+    dale = replace(ADAPTED, confidence_gradient="head", fuzzy_graph="keep")
 
 
 class nnUNetTrainerDALE_asPrinted(nnUNetTrainerDALE):

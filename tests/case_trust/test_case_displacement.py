@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from nnunetv2_dale.case_trust.label_likelihood import likelihood_weights
 from torch.testing import assert_close
 
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement, displacement_weights
-from nnunetv2_dale.case_trust.label_likelihood import likelihood_weights
 
 
 def _square(low: int, high: int, size: int = 12) -> torch.Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nnunetv2_dale.case_trust.likelihood_confidence import LikelihoodConfidence
 from torch import Tensor
 from torch.testing import assert_close
 
-from nnunetv2_dale.case_trust.likelihood_confidence import LikelihoodConfidence
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 

@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
+from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
 from nnunetv2_dale.dale.masked_loss import MaskedLoss

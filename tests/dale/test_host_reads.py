@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from torch import Tensor
 
-from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import RECOMMENDED, DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss

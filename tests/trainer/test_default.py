@@ -11,10 +11,10 @@ import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from torch import Tensor
 
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
-from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from nnunetv2_dale.dale.config import RECOMMENDED
 from nnunetv2_dale.nnunet_files.displacement_file import FILE
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE

@@ -1,0 +1,138 @@
+"""L_W over the course of a training: what it compares, what it remembers, how far it may pull (Eqs. 12–15)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.feature_alignment import (
+    ClassGaussians,
+    FeatureTap,
+    alignment_loss,
+    class_gaussians,
+    pooled,
+    segmentation_head,
+)
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """L_W of one batch."""
+
+    distance: Tensor  # L_W, differentiable in the features of the fuzzy view
+    weight: Tensor  # α, lowered where the bound asks for it
+    share: Tensor  # the norm of weight · ∂L_W over that of the segmentation's gradient, both at the features
+
+
+class FeatureAlignment:
+    """Compares the features of the two views, class by class.
+
+    Args:
+        module, loss, num_classes, config, head, generator: of `AlternatingStep`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: MaskedLoss,
+        num_classes: int,
+        config: DaleConfig,
+        head: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._loss, self._num_classes, self._config, self._generator = loss, num_classes, config, generator
+        self.on = config.alignment_weight > 0
+        needs_features = self.on or (config.learns_confidence and config.confidence_gradient == "head")
+        self.head = (head or segmentation_head(module)) if needs_features else None
+        self._tap = FeatureTap(module, self.head) if needs_features else None
+        self.forget()
+
+    def forget(self) -> None:
+        """Start the average of the non-fuzzy Gaussians anew with the next batch."""
+        self._reference: ClassGaussians | None = None
+
+    def features(self) -> Tensor | None:
+        """The input of the head at the last forward, which is then forgotten; None where nothing needs it."""
+        return None if self._tap is None else self._tap.take()
+
+    def latest(self, features: Tensor | None) -> Tensor | None:
+        """The features of a forward made since `features` were taken, where there was one."""
+        newer = None if self._tap is None else self._tap.take_if_any()
+        return features if newer is None else newer
+
+    @torch.no_grad()
+    def see_non_fuzzy(self, target: Tensor, selected: Tensor) -> None:
+        """Take the Gaussians of the last forward's features F_n, detached (line 5).
+
+        Args:
+            target: of the full resolution.
+            selected: (B, 1, *S) bool.
+        """
+        features = self.features()
+        if features is None or not self.on:
+            return
+        memory, gaussians = self._config.alignment_memory, self._gaussians(features, target, selected)
+        if self._reference is not None and memory > 0:
+            gaussians = pooled(self._reference, gaussians, memory)
+        self._reference = gaussians
+
+    def __call__(
+        self, features: Tensor | None, target: Tensor, selected: Tensor, fuzzy_loss: Tensor, outputs: Outputs
+    ) -> Alignment:
+        """L_W between the Gaussians of F_f and those seen last (lines 11–12), and its weight in the update.
+
+        Args:
+            features: F_f, with their graph.
+            selected: (B, 1, *S) bool: fuzzy voxels whose label is clean.
+            fuzzy_loss: L of the fuzzy view, with its graph.
+            outputs: logits of the fuzzy view.
+        """
+        zero = fuzzy_loss.new_zeros(())
+        if features is None or self._reference is None:
+            return Alignment(zero, zero, zero)
+        config = self._config
+        distance = alignment_loss(
+            self._reference,
+            self._gaussians(features, target, selected),
+            config.alignment_min_voxels,
+            config.covariance_noise,
+            config.alignment_scale == "relative",
+            self._generator,
+        )
+        ratio = self._gradient_ratio(distance, features, fuzzy_loss, full_resolution(outputs))
+        share = config.alignment_weight * ratio
+        bounded = torch.where(share > config.alignment_bound, config.alignment_bound / share, 1.0)
+        return Alignment(distance, config.alignment_weight * bounded, share * bounded)
+
+    def _gradient_ratio(self, distance: Tensor, features: Tensor, fuzzy_loss: Tensor, logits: Tensor) -> Tensor:
+        """‖∂L_W/∂F‖ / ‖∂L/∂F‖, the second through the head alone: the part of the loss at full resolution."""
+        assert self.head is not None
+        (by_alignment,) = torch.autograd.grad(distance, features, retain_graph=True)
+        (by_logits,) = torch.autograd.grad(fuzzy_loss, logits, retain_graph=True)
+        leaf = features.detach().to(torch.promote_types(features.dtype, torch.float32)).requires_grad_()
+        with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+            again: Callable[[Tensor], Tensor] = self.head.forward  # without the hook that keeps the features
+            (by_segmentation,) = torch.autograd.grad(again(leaf), leaf, by_logits.to(leaf.dtype))
+        return _norm(by_alignment) / _norm(by_segmentation).clamp_min(torch.finfo(torch.float32).tiny)
+
+    def _gaussians(self, features: Tensor, target: Tensor, selected: Tensor) -> ClassGaussians:
+        """Gaussians of the features in the selected voxels (Eq. 12)."""
+        return class_gaussians(
+            features,
+            self._loss.labels(target),
+            selected,
+            self._num_classes,
+            self._config.alignment_max_voxels,
+            self._loss.regions,
+            self._generator,
+        )
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(gradient.to(torch.promote_types(gradient.dtype, torch.float32)))
+    return norm

@@ -1,0 +1,117 @@
+"""Algorithm 1 in a whole training: plain updates on whole batches first, then Algorithm 1 on every n-th batch.
+
+Not in the paper, which runs Algorithm 1 on every batch from the first. Inside nnU-Net that trains a network that has
+never seen a whole image, at four times the price, and one that has not found its classes may lose them for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from nnunetv2_dale.dale.alternating_step import AlternatingStep, LabelTrust
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.learned_classes import LearnedClasses, class_sums
+from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
+from nnunetv2_dale.dale.step_record import StepRecord, spread_of
+
+
+class Phases:
+    """Which batches of a training are iterations of Algorithm 1.
+
+    It begins after `phase_in` of the training, when every class that was shown is learned; it pauses when one falls
+    below half of that. From its beginning it takes every n-th batch.
+
+    Args:
+        config: its fields `phase_in`, `every` and `learned`.
+        batches: of the whole training.
+    Raises:
+        ValueError: no batch is left for Algorithm 1.
+    """
+
+    def __init__(self, config: DaleConfig, batches: int) -> None:
+        self.first = math.ceil(config.phase_in * batches)
+        if self.first >= batches:
+            raise ValueError(
+                f'"phase_in" {config.phase_in:g} leaves none of the {batches} batches of this training for Algorithm '
+                "1; lower it or train longer"
+            )
+        self._every = config.every
+        self.classes = LearnedClasses(config.learned)
+        self.running = config.learned == 0
+        self.news: list[str] = []  # sentences for the log
+
+    @property
+    def watches(self) -> bool:
+        """Whether the classes decide; without that nothing is read from the device."""
+        return self.classes.threshold > 0
+
+    def takes(self, batch: int) -> bool:
+        """Whether Algorithm 1 takes this batch, counted from 0; to be asked of every batch in its turn."""
+        if batch < self.first:
+            return False
+        if self.watches:
+            self._look(batch)
+        return self.running and (batch - self.first) % self._every == 0
+
+    def _look(self, batch: int) -> None:
+        threshold = self.classes.threshold
+        if self.running and (lost := self.classes.below(threshold / 2)):
+            self.running = False
+            self.news.append(f"batch {batch}: whole batches only, for the network has lost {self._named(lost)}")
+        elif not self.running and self.classes.probabilities and not self.classes.below(threshold):
+            self.running = True
+            self.news.append(f"batch {batch}: Algorithm 1 goes on, every class is learned")
+
+    def waiting_for(self) -> str | None:
+        """The classes that hold Algorithm 1 back, for the log; None where none does."""
+        missing = [] if self.running else self.classes.below(self.classes.threshold)
+        return self._named(missing) if missing else None
+
+    def _named(self, classes: Sequence[int]) -> str:
+        found = self.classes.probabilities
+        return ", ".join(f"class {index} (probability {found[index]:.2f} in its own voxels)" for index in classes)
+
+
+class PhasedStep:
+    """One training iteration, of Algorithm 1 or a plain update on the whole batch.
+
+    Args:
+        algorithm: Algorithm 1; its network, optimizer and loss serve the plain updates too.
+        batches: of the whole training.
+        whole_batch_trust: what multiplies the weight of a whole batch's labels, and may learn from it; None: nothing.
+    """
+
+    def __init__(self, algorithm: AlternatingStep, batches: int, whole_batch_trust: LabelTrust | None = None) -> None:
+        self.algorithm, self._whole_batch_trust = algorithm, whole_batch_trust
+        self.phases = Phases(algorithm.config, batches)
+        self.batch = 0  # the number of the next batch
+        self._seen: Tensor | None = None  # class sums of the last whole batch, still on the device
+
+    def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
+        """See `AlternatingStep`; on whole batches only the record's loss and the trust of the cases are set."""
+        self.catch_up()
+        step: Callable[..., StepRecord] = self.algorithm if self.phases.takes(self.batch) else self._whole_batch
+        self.batch += 1
+        return step(images, targets, cases)
+
+    def catch_up(self) -> None:
+        """Let the phases know what the last batch has shown."""
+        if self._seen is not None:
+            self.phases.classes.observe(self._seen.tolist())
+            self._seen = None
+
+    def _whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> StepRecord:
+        """A plain update: whole images, L with the trust of each case as weight."""
+        algorithm, target = self.algorithm, full_resolution(targets)
+        outputs = algorithm.forward(images)
+        algorithm.alignment.features()  # nothing is aligned; let their memory go
+        trust = None if self._whole_batch_trust is None else self._whole_batch_trust(outputs, target, cases)
+        if self.phases.watches:
+            self._seen = class_sums(outputs, target, algorithm.loss)
+        loss = algorithm.loss(outputs, targets, None, trust)
+        algorithm.step(loss)
+        mean, std = (None, None) if trust is None else spread_of(trust)
+        return StepRecord(loss=loss.detach(), case_mean=mean, case_std=std)

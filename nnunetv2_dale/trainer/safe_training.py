@@ -1,0 +1,157 @@
+"""nnU-Net's trainer with what all trainers here share: settings from the plans, early refusals, safe checkpoints."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor, autocast, nn
+from torch._dynamo import OptimizedModule
+
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.validated_settings import ValidatedSettings
+from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
+from nnunetv2_dale.trainer.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
+
+
+class SafeTraining(nnUNetTrainer):
+    """Refuses what cannot work before training time is spent; a full disk costs no checkpoint.
+
+    A subclass names in `settings_of` its attributes that hold `ValidatedSettings`: the objects of the same keys in the
+    plans' configuration change them, and they are written to the log. In `log_keys` it names the numbers that it logs
+    per epoch.
+    """
+
+    settings_of: ClassVar[tuple[str, ...]] = ()
+    log_keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 -- nnU-Net's signature
+    ) -> None:
+        if configuration not in plans["configurations"]:
+            raise RuntimeError(
+                f"configuration {configuration!r} is not in the plans {plans['plans_name']!r}, which have "
+                f"{', '.join(plans['configurations'])}"
+            )
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        for name in self.settings_of:
+            settings: ValidatedSettings = getattr(self, name)
+            key = settings.plans_key
+            if key in plans:
+                raise ValueError(
+                    f'"{key}" is at the top of the plans, where it has no effect; move it into a configuration'
+                )
+            setattr(self, name, settings.updated(self.configuration_manager.configuration.get(key, {})))
+        self._add_log_keys()
+
+    def initialize(self) -> None:
+        check_preprocessed(
+            self.preprocessed_dataset_folder,
+            self.plans_manager.dataset_name,
+            self.plans_manager.plans_name,
+            self.configuration_name,
+        )
+        super().initialize()
+        for name in self.settings_of:
+            settings = asdict(getattr(self, name))
+            self.print_to_log_file(f"{name} settings:", json.dumps(settings))
+            self.logger.update_config({name: settings})
+
+    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
+        datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
+        if self.is_cascaded:
+            cases = [case for dataset in datasets for case in dataset.identifiers]
+            stage = self.configuration_manager.previous_stage_name
+            check_previous_stage(self.folder_with_segs_from_previous_stage, cases, stage)
+        return datasets
+
+    def save_checkpoint(self, filename: str) -> None:
+        if self.local_rank != 0:  # as in nnU-Net; and the file that rank 0 writes is not to be touched
+            return
+        with replaced_when_complete(filename) as unfinished:
+            super().save_checkpoint(unfinished)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        if not self.was_initialized:
+            self.initialize()
+        if isinstance(filename_or_checkpoint, str):
+            check_resumable(filename_or_checkpoint, type(self).__name__, self.my_init_kwargs, self._plain_network())
+        super().load_checkpoint(filename_or_checkpoint)
+        self._add_log_keys()
+
+    def log_numbers(self, title: str, numbers: dict[str, float], prefix: str) -> None:
+        """An epoch's numbers into nnU-Net's log, under their names with the prefix, and as a line of its text."""
+        for name, value in numbers.items():
+            self.logger.log(f"{prefix}{name}", value, self.current_epoch)
+        self.print_to_log_file(title, json.dumps({name: round(value, 4) for name, value in numbers.items()}))
+
+    def _add_log_keys(self) -> None:
+        """Register the numbers in nnU-Net's log; epochs before they were kept count as NaN."""
+        log = self.logger.local_logger.my_fantastic_logging
+        for name in self.log_keys:
+            log.setdefault(name, [float("nan")] * self.current_epoch)
+
+    def _on_device(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor | list[Tensor]]:
+        """Images and targets of a batch on the training's device; images that are not finite are refused."""
+        images, targets = batch["data"], batch["target"]
+        refuse_non_finite(images, batch.get("keys"))
+        images = images.to(self.device, non_blocking=True)
+        if isinstance(targets, list):
+            return images, [target.to(self.device, non_blocking=True) for target in targets]
+        return images, targets.to(self.device, non_blocking=True)
+
+    @property
+    def _batches(self) -> int:
+        """Of the whole training."""
+        return int(self.num_epochs * self.num_iterations_per_epoch)
+
+    def _unwrapped_network(self) -> nn.Module:
+        """The network without DDP; still compiled where it is."""
+        network: nn.Module = self.network.module if self.is_ddp else self.network
+        return network
+
+    def _plain_network(self) -> nn.Module:
+        """The network without DDP and torch.compile."""
+        network = self._unwrapped_network()
+        plain: nn.Module = network._orig_mod if isinstance(network, OptimizedModule) else network
+        return plain
+
+    def _masked_loss(self) -> MaskedLoss:
+        """nnU-Net's loss for these labels, with masks and weights."""
+        regions, ignore_label = self.label_manager.has_regions, self.label_manager.ignore_label
+        return MaskedLoss(
+            regions=regions,
+            ignore_label=None if regions else ignore_label,
+            ignore_channel=regions and ignore_label is not None,
+            batch_dice=self.configuration_manager.batch_dice,
+            scale_weights=tuple(self.loss.weight_factors) if self.enable_deep_supervision else None,
+            distributed=self.is_ddp,
+        )
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return autocast("cuda") if self.device.type == "cuda" else nullcontext()
+
+    def _loss_scale(self) -> Tensor | None:
+        return None if self.grad_scaler is None else self.grad_scaler.scale(torch.ones((), device=self.device))
+
+    def _update(self, loss: Tensor) -> None:
+        """nnU-Net's optimizer update: scaled under AMP, gradient norm clipped at 12."""
+        if self.grad_scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+            self.optimizer.step()
+            return
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import math
 import os
 import statistics
 import sys
@@ -26,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE.parent / "results" / "accuracy"
+COSTS = RESULTS / "dale_costs.json"
 
 
 def main() -> None:
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("table", nargs="?", help="of run: a name of study_plan.py")
     parser.add_argument("--workspace", type=Path, help="folder for datasets and batches (some GB)")
     parser.add_argument("--source", type=Path, help="of prepare: holds Dataset004_Hippocampus and lidc_nodules")
+    parser.add_argument("--data", nargs="*", default=[], help="of prepare: names of study_data.py; default all")
     arguments = parser.parse_args()
     if arguments.what == "tables":
         from study_chance import seeds_table
@@ -53,11 +56,11 @@ def main() -> None:
     if arguments.what == "prepare":
         from study_data import prepare
 
-        prepare(workspace, arguments.source.resolve())
+        prepare(workspace, arguments.source.resolve(), arguments.data)
         return
-    os.environ["nnUNet_n_proc_DA"] = "0"  # batches are made in this process
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- nnU-Net's name; batches are made in this process
     if arguments.what == "costs":
-        _add_costs(RESULTS / "costs.json", workspace)
+        _add_costs(COSTS, workspace)
     else:
         _run_table(arguments.table, workspace)
 
@@ -71,14 +74,16 @@ def _run_table(table: str, workspace: Path) -> None:
     torch.set_num_threads(1)
     if table not in TABLES:
         raise SystemExit(f"expected a table of {', '.join(TABLES)}, got {table}")
-    costs = json.loads((RESULTS / "costs.json").read_text())["costs"]
+    costs = json.loads(COSTS.read_text())["costs"] if COSTS.exists() else {"2d": {}, "3d": {}}
     for run in TABLES[table]:
         with _claimed(workspace / "claims" / run.key.replace("/", "_").replace(" ", "_")) as mine:
             file = RESULTS / f"{table}.jsonl"
             if not mine or run.key in _done(file):
                 continue
             dimension = "3d" if run.configuration.startswith("3d") else "2d"
-            result = train(run, workspace, costs[dimension][run.arm])
+            if run.equal == "time" and run.arm not in costs[dimension]:
+                raise SystemExit(f"the cost of {run.arm} in {dimension} is not measured yet: run study.py costs first")
+            result = train(run, workspace, costs[dimension].get(run.arm, {}).get("training", math.nan))
             result["command"] = f"python benchmarks/accuracy/study.py run {table}"
             result["machine"] = describe(torch.device("cpu"), 1)
             with file.open("a") as lines:
@@ -112,9 +117,10 @@ class _claimed:
 
 
 def _add_costs(file: Path, workspace: Path) -> None:
-    """Processor time of each arm's train_step over plain nnU-Net's: medians of interleaved repetitions.
+    """Processor time of each arm's batches over plain nnU-Net's: medians of interleaved repetitions.
 
-    Arms that the file has already are not measured again.
+    Of DALE's arms a batch of each kind is measured, and the mean batch of a training follows from its phases. Arms that
+    the file has already are not measured again.
     """
     import torch
     from arms import ARMS
@@ -123,40 +129,51 @@ def _add_costs(file: Path, workspace: Path) -> None:
     torch.set_num_threads(1)
     stored = json.loads(file.read_text()) if file.exists() else {"costs": {"2d": {}, "3d": {}}}
     stored |= {"command": "python benchmarks/accuracy/study.py costs", "machine": describe(torch.device("cpu"), 1)}
-    for configuration, repetitions in (("2d", 9), ("3d_fullres", 3)):
+    for configuration, repetitions in (("2d", 15), ("3d_fullres", 3)):
         known = stored["costs"][configuration[:2]]
-        seconds: dict[str, list[float]] = {}
+        seconds: dict[tuple[str, str], list[float]] = {}
         ready = dict(_ready(workspace, configuration, ["plain", *(name for name in ARMS if name not in known)]))
         for repetition in range(repetitions + 1):
             for name, (trainer, batches, version) in ready.items():
-                batch = batches.batch(repetition, version)
-                started = time.thread_time()
-                trainer.train_step(batch)
-                if repetition:  # the first warms up
-                    seconds.setdefault(name, []).append(time.thread_time() - started)
-        plain = statistics.median(seconds["plain"])
-        for name, each in seconds.items():
-            known[name] = round(statistics.median(each) / plain, 3)
+                for kind in _kinds(trainer):
+                    batch = batches.batch(repetition, version)
+                    started = time.thread_time()
+                    trainer.train_step(batch)
+                    if repetition:  # the first warms up
+                        seconds.setdefault((name, kind), []).append(time.thread_time() - started)
+        plain = statistics.median(seconds["plain", "whole"])
+        for name, (trainer, _, _) in ready.items():
+            cost = {kind: statistics.median(seconds[name, kind]) / plain for kind in _kinds(trainer)}
+            config = getattr(trainer, "dale", None)
+            share = 0.0 if config is None else (1 - config.phase_in) / config.every
+            cost["training"] = cost["whole"] + share * (cost.get("Algorithm 1", cost["whole"]) - cost["whole"])
+            known[name] = {kind: round(value, 3) for kind, value in cost.items()}
         _write(file, stored)
 
 
+def _kinds(trainer: Any) -> Iterator[str]:
+    """The kinds of batches that a trainer takes, made to be what its next batch is."""
+    step = getattr(trainer, "dale_step", None)
+    if step is not None:
+        step.phases.takes = lambda batch: True
+        yield "Algorithm 1"
+        step.phases.takes = lambda batch: False
+    yield "whole"
+
+
 def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator[tuple[str, tuple[Any, Any, str]]]:
-    """A trainer of every arm, in the state in which all its parts are at work."""
+    """A trainer of every arm at the start of its training."""
     from arms import ARMS
-    from study_data import HIPPOCAMPUS, folder_of
+    from study_data import DISPLACED, folder_of
     from study_training import Run, make_trainer, stored_batches
 
-    from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-
-    version = folder_of(workspace, HIPPOCAMPUS, "biased").name
+    version = folder_of(workspace, DISPLACED, "dilated").name
     for name in arms:
-        run = Run("hippocampus", "biased", configuration, 0, name, 1)
+        run = Run(DISPLACED.name, "dilated", configuration, 0, name, 1)
         trainer = make_trainer(run, workspace, ARMS[name])
         trainer.initialize()
         trainer.on_train_start()
-        trainer.current_epoch = trainer.num_epochs - 1
-        if isinstance(trainer, nnUNetTrainerDALE):
-            trainer.on_train_epoch_start()
+        trainer.on_train_epoch_start()
         yield name, (trainer, stored_batches(run, workspace), version)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,19 @@ def _noise(number: int, *flags: str, fraction: float = 0.45) -> list[str]:
 
 HIPPOCAMPUS = StudyData(
     "hippocampus",
-    {"clean": 4, "biased": 904, "unbiased": 905, "dilated": 908, "eroded": 909},
+    {"clean": 4, "biased": 904, "unbiased": 905, "dilated": 908},
     {
         "biased": _noise(904, "--kind", "boundary", "--bias", "1", "--dice", "0.80"),
         "unbiased": _noise(905, "--kind", "boundary", "--bias", "0.5", "--dice", "0.80"),
         "dilated": _noise(908, "--kind", "dilate", "--amount", "2"),
+    },
+    ("2d", "3d_fullres"),
+)
+DISPLACED = StudyData(
+    "displaced",
+    {"clean": 4, "dilated": 908, "eroded": 909},
+    {
+        "dilated": HIPPOCAMPUS.recipes["dilated"],
         "eroded": _noise(909, "--kind", "erode", "--amount", "1", fraction=0.6),
     },
     ("2d", "3d_fullres"),
@@ -71,18 +80,25 @@ LIDC = StudyData(
     },
     ("2d",),
 )
-ALL = {data.name: data for data in (HIPPOCAMPUS, LIDC)}
+ALL = {data.name: data for data in (HIPPOCAMPUS, DISPLACED, LIDC)}
 PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2", "-c"]
 
 # What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
-SMALL_FEATURES = {"hippocampus": [8, 16, 32, 64], "lidc": [8, 16, 32, 64]}
-SMALL_BATCH = {("hippocampus", "2d"): 12, ("hippocampus", "3d_fullres"): 2, ("lidc", "2d"): 6}
+SMALL_FEATURES = [8, 16, 32, 64]
+SMALL_BATCH = {
+    ("hippocampus", "2d"): 12,
+    ("hippocampus", "3d_fullres"): 2,
+    ("displaced", "2d"): 12,
+    ("displaced", "3d_fullres"): 2,
+    ("lidc", "2d"): 6,
+}
 
 
-def prepare(workspace: Path, source: Path) -> None:
-    """Make all datasets below `workspace`, plans included; what is there already stays.
+def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
+    """Make datasets below `workspace`, plans included; what is there already stays.
 
     Args:
+        names: of `ALL`; none: all.
         source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
     folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
@@ -93,7 +109,7 @@ def prepare(workspace: Path, source: Path) -> None:
     raw = folders["nnUNet_raw"]
     if not (raw / "Dataset004_Hippocampus").exists():
         shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
-    for data in ALL.values():
+    for data in (ALL[name] for name in names or ALL):
         for version, number in data.versions.items():
             if version in data.recipes and not list(raw.glob(f"Dataset{number:03d}_*")):
                 command = [str(source / "lidc_nodules") if word == "SOURCE" else word for word in data.recipes[version]]
@@ -117,7 +133,7 @@ def small_plans(folder: Path, data: StudyData, configuration: str) -> dict[str, 
     plans = json.loads((folder / "tiny.json").read_text())
     chosen = plans["configurations"][configuration]
     network = chosen["architecture"]["arch_kwargs"]
-    features = SMALL_FEATURES[data.name]
+    features = SMALL_FEATURES
     chosen["batch_size"] = SMALL_BATCH[data.name, configuration]
     network["n_stages"], network["features_per_stage"] = len(features), features
     for name in ("kernel_sizes", "strides", "n_conv_per_stage"):

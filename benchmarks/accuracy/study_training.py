@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from judging import Judge
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from study_data import ALL, folder_of, small_plans
 
-from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
@@ -29,7 +30,7 @@ EPOCHS = 20  # of the learning rate's schedule, whatever the number of batches
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what is trained on what, for as long as plain nnU-Net takes for `budget` batches.
+    """One training: what is trained on what, for `budget` batches, or as long as plain nnU-Net takes for them.
 
     A seed is the network's first weights, and the place in the fold's batches at which training starts.
     """
@@ -41,6 +42,7 @@ class Run:
     arm: str
     budget: int
     seed: int = 0
+    equal: str = "batches"  # or "time"
 
     @property
     def key(self) -> str:
@@ -51,49 +53,61 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     """Train, judge at four points in time, and return what the tables need.
 
     Args:
-        cost: processor time of the arm's iteration, in plain nnU-Net's.
+        cost: processor time of the arm's mean batch, in plain nnU-Net's; asked for by trainings of equal time.
     """
     data, arm = ALL[run.data], ARMS[run.arm]
     trainer = make_trainer(run, workspace, arm)
-    iterations = max(EPOCHS, round(run.budget / cost / EPOCHS) * EPOCHS)
+    wanted = run.budget if run.equal == "batches" else run.budget / cost
+    iterations = max(EPOCHS, round(wanted / EPOCHS) * EPOCHS)
     trainer.num_iterations_per_epoch = iterations // EPOCHS
     batches = stored_batches(run, workspace)
     version = folder_of(workspace, data, run.labels).name
     _seed(run.seed)
     trainer.initialize()
-    for group in trainer.optimizer.param_groups:
-        group["momentum"] = arm.momentum
     trainer.on_train_start()
     _, held_out = trainer.do_split()
     judge = Judge(workspace, data, run.configuration, held_out)
     used, seconds, curve, quality = 0, 0.0, [], []
     for epoch in range(EPOCHS):
         trainer.on_train_epoch_start()
+        outputs = []
         for _ in range(trainer.num_iterations_per_epoch):
             batch = batches.batch(used + run.seed * SEED_SHIFT, version)
             started = time.thread_time()
-            trainer.train_step(batch)
+            outputs.append(trainer.train_step(batch))
             seconds += time.thread_time() - started
             used += 1
+        trainer.on_train_epoch_end(outputs)
         trainer.current_epoch += 1
         if (epoch + 1) % (EPOCHS // 4) == 0:
             judged = judge.cases(trainer.network, surfaces=epoch + 1 == EPOCHS)
             curve.append({"iterations": used, "seconds": round(seconds, 2), "dice": judge.mean_dice(judged)})
-            likelihood = getattr(getattr(trainer, "alternating_step", None), "likelihood", None)
-            if likelihood is not None and likelihood.displacement.state():
-                curve[-1]["spread"] = round(float(likelihood.displacement.spread()), 4)
             if run.labels != data.truth:
                 quality.append({"iterations": used, **confidence_quality(trainer, batches, version)})
     return {
         "run": vars(run),
         "settings": arm.settings,
-        "cost": cost,
+        "cost": None if math.isnan(cost) else cost,
         "iterations": used,
         "seconds": round(seconds, 2),
         "curve": curve,
         "confidence": quality,
+        "log": _own_numbers(trainer),
         "cases": judged,
     }
+
+
+def _own_numbers(trainer: nnUNetTrainer) -> dict[str, list[Any]]:
+    """What the trainer logs per epoch beyond nnU-Net's: share of Algorithm 1, ω, L_W, its share of the gradient …"""
+    log = trainer.logger.local_logger.my_fantastic_logging
+    own = {name: values for name, values in log.items() if name.startswith(("dale_", "case_"))}
+    return {name: [_short(value) for value in values] for name, values in own.items() if name != "dale_class_voxels"}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return None if value is None or np.isnan(value) else round(float(value), 4)
 
 
 def make_trainer(run: Run, workspace: Path, arm: Arm) -> nnUNetTrainer:
@@ -106,12 +120,12 @@ def make_trainer(run: Run, workspace: Path, arm: Arm) -> nnUNetTrainer:
         "dale": nnUNetTrainerDALE,
         "case trust": nnUNetTrainerCaseTrust,
     }
-    own = {"dale": ADAPTED.updated(arm.settings)} if arm.trainer == "dale" else {}
+    own = {"dale": DaleConfig(**arm.settings)} if arm.trainer == "dale" else {}
     kind = type("StudyTrainer", (bases[arm.trainer],), {**own, "get_dataloaders": lambda self: (None, None)})
     description = json.loads((folder / "dataset.json").read_text())
     plans = small_plans(folder, data, run.configuration)
     trainer: nnUNetTrainer = kind(plans, run.configuration, run.fold, description, device=torch.device("cpu"))
-    trainer.num_epochs, trainer.initial_lr, trainer.disable_checkpointing = EPOCHS, arm.learning_rate, True
+    trainer.num_epochs, trainer.disable_checkpointing = EPOCHS, True
     return trainer
 
 
@@ -141,7 +155,13 @@ def _make(folder: Path, run: Run, workspace: Path) -> None:
 SEED_SHIFT = 1300  # batches
 
 # How many batches are made; a training of more starts again at the first.
-BATCHES = {("hippocampus", "2d"): 4000, ("hippocampus", "3d_fullres"): 1500, ("lidc", "2d"): 4000}
+BATCHES = {
+    ("hippocampus", "2d"): 4000,
+    ("hippocampus", "3d_fullres"): 1500,
+    ("displaced", "2d"): 4000,
+    ("displaced", "3d_fullres"): 1500,
+    ("lidc", "2d"): 4000,
+}
 
 
 def _seed(seed: int) -> None:

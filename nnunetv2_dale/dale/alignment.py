@@ -54,7 +54,7 @@ class FeatureAlignment:
 
     def forget(self) -> None:
         """Start the average of the non-fuzzy Gaussians anew with the next batch."""
-        self._reference: ClassGaussians | None = None
+        self.reference: ClassGaussians | None = None
 
     def features(self) -> Tensor | None:
         """The input of the head at the last forward, which is then forgotten; None where nothing needs it."""
@@ -77,9 +77,9 @@ class FeatureAlignment:
         if features is None or not self.on:
             return
         memory, gaussians = self._config.alignment_memory, self._gaussians(features, target, selected)
-        if self._reference is not None and memory > 0:
-            gaussians = pooled(self._reference, gaussians, memory)
-        self._reference = gaussians
+        if self.reference is not None and memory > 0:
+            gaussians = pooled(self.reference, gaussians, memory)
+        self.reference = gaussians
 
     def __call__(
         self, features: Tensor | None, target: Tensor, selected: Tensor, fuzzy_loss: Tensor, outputs: Outputs
@@ -93,11 +93,11 @@ class FeatureAlignment:
             outputs: logits of the fuzzy view.
         """
         zero = fuzzy_loss.new_zeros(())
-        if features is None or self._reference is None:
+        if features is None or self.reference is None:
             return Alignment(zero, zero, zero)
         config = self._config
         distance = alignment_loss(
-            self._reference,
+            self.reference,
             self._gaussians(features, target, selected),
             config.alignment_min_voxels,
             config.covariance_noise,

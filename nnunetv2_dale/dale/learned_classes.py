@@ -72,6 +72,10 @@ class LearnedClasses:
         """The classes that have been shown and have less than `threshold`."""
         return [index for index, value in enumerate(self.probabilities) if value < threshold]
 
+    def at_least(self, threshold: float) -> list[int]:
+        """The classes that have been shown and have at least `threshold`."""
+        return [index for index, value in enumerate(self.probabilities) if value >= threshold]
+
     @property
     def voxels(self) -> list[float]:
         """Per class the moving number of voxels that its probability was taken over."""

@@ -7,7 +7,7 @@ never seen a whole image, at four times the price, and one that has not found it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
@@ -21,25 +21,28 @@ from nnunetv2_dale.dale.step_record import StepRecord, spread_of
 class Phases:
     """Which batches of a training are iterations of Algorithm 1.
 
-    It begins after `phase_in` of the training, when every class that was shown is learned; it pauses when one falls
-    below half of that. From its beginning it takes every n-th batch.
+    It begins after `phase_in` of the training, when every class that was shown is learned; after twice `phase_in` a
+    class that was never learned is not waited for, if another than background is. It pauses when a class that was
+    learned falls below half of what that takes. From its beginning it takes every n-th batch.
 
     Args:
         config: its fields `phase_in`, `every` and `learned`.
         batches: of the whole training.
+        background: whether class 0 is background (label maps) or not (regions).
     Raises:
         ValueError: no batch is left for Algorithm 1.
     """
 
-    def __init__(self, config: DaleConfig, batches: int) -> None:
+    def __init__(self, config: DaleConfig, batches: int, background: bool = True) -> None:
         self.first = math.ceil(config.phase_in * batches)
         if self.first >= batches:
             raise ValueError(
                 f'"phase_in" {config.phase_in:g} leaves none of the {batches} batches of this training for Algorithm '
                 "1; lower it or train longer"
             )
-        self._every = config.every
+        self._every, self._background = config.every, background
         self.classes = LearnedClasses(config.learned)
+        self.ever_learned: set[int] = set()
         self.running = config.learned == 0
         self.news: list[str] = []  # sentences for the log
 
@@ -52,27 +55,32 @@ class Phases:
         """Whether Algorithm 1 takes this batch, counted from 0; to be asked of every batch in its turn."""
         if batch < self.first:
             return False
-        if self.watches:
+        if self.watches and self.classes.probabilities:
             self._look(batch)
         return self.running and (batch - self.first) % self._every == 0
 
     def _look(self, batch: int) -> None:
         threshold = self.classes.threshold
-        if self.running and (lost := self.classes.below(threshold / 2)):
+        missing, lost = self.classes.below(threshold), self.ever_learned.intersection(self.classes.below(threshold / 2))
+        self.ever_learned |= set(self.classes.at_least(threshold))
+        if self.running and lost:
             self.running = False
             self.news.append(f"batch {batch}: whole batches only, for the network has lost {self._named(lost)}")
-        elif not self.running and self.classes.probabilities and not self.classes.below(threshold):
-            self.running = True
-            self.news.append(f"batch {batch}: Algorithm 1 goes on, every class is learned")
+        elif not self.running and not self.ever_learned.intersection(missing):
+            late = batch >= 2 * self.first and bool(self.ever_learned - ({0} if self._background else set()))
+            if late or not missing:
+                self.running = True
+                without = f"without waiting for {self._named(missing)}" if missing else "every class is learned"
+                self.news.append(f"batch {batch}: Algorithm 1 from here on, {without}")
 
     def waiting_for(self) -> str | None:
         """The classes that hold Algorithm 1 back, for the log; None where none does."""
         missing = [] if self.running else self.classes.below(self.classes.threshold)
         return self._named(missing) if missing else None
 
-    def _named(self, classes: Sequence[int]) -> str:
-        found = self.classes.probabilities
-        return ", ".join(f"class {index} (probability {found[index]:.2f} in its own voxels)" for index in classes)
+    def _named(self, classes: Iterable[int]) -> str:
+        found, kind = self.classes.probabilities, "class" if self._background else "region"
+        return ", ".join(f"{kind} {index} (probability {found[index]:.2f} in its own voxels)" for index in classes)
 
 
 class PhasedStep:
@@ -86,7 +94,7 @@ class PhasedStep:
 
     def __init__(self, algorithm: AlternatingStep, batches: int, whole_batch_trust: LabelTrust | None = None) -> None:
         self.algorithm, self._whole_batch_trust = algorithm, whole_batch_trust
-        self.phases = Phases(algorithm.config, batches)
+        self.phases = Phases(algorithm.config, batches, background=not algorithm.loss.regions)
         self.batch = 0  # the number of the next batch
         self._seen: Tensor | None = None  # class sums of the last whole batch, still on the device
 

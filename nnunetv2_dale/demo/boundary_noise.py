@@ -15,19 +15,25 @@ WIGGLE_MM = 16.0  # length along the boundary over which the drawn line wanders
 
 
 def move_boundaries(
-    label: LabelArray, spacing_mm: Sequence[float], wander_mm: FloatArray | float, rng: np.random.Generator
+    label: LabelArray,
+    spacing_mm: Sequence[float],
+    wander_mm: FloatArray | float,
+    rng: np.random.Generator,
+    wider_mm: float = 0.0,
 ) -> LabelArray:
     """Move the boundary of every class by a smooth random distance.
 
     A voxel belongs to the class whose moved boundary it lies deepest inside: with the signed distance d_c to the
     boundary of class c (negative inside) and a smooth random field n_c of mean 0 and standard deviation 1, the moved
-    boundary is where d_c = wander_mm * n_c. Slices are drawn one by one: distances and the field are in-plane.
+    boundary is where d_c = wider_mm + wander_mm * n_c. Slices are drawn one by one: distances and the field are
+    in-plane.
 
     Args:
         label: (z, y, x), 0 is background.
         spacing_mm: of z, y and x.
         wander_mm: standard deviation of the distance, for all voxels or as an array (z, y, x); 0 returns the label.
         rng: where the randomness comes from.
+        wider_mm: how far outside of the true boundary the drawn one lies in the mean.
     Returns:
         (z, y, x); a class that is present stays present.
     """
@@ -39,6 +45,7 @@ def move_boundaries(
         inside = label == value
         distance = np.stack([_signed_distance_mm(part, in_plane_mm) for part in inside])
         distance -= np.asarray(wander_mm, dtype=np.float32) * _smooth_field(label.shape, in_plane_mm, rng)
+        distance -= np.float32(wider_mm)
         if not (distance < deepest).any():  # the line has shrunk to nothing: leave the object as it was
             distance = np.where(inside, np.float32(-np.inf), np.float32(np.inf))
         moved = np.where(distance < deepest, np.uint8(value), moved)

@@ -6,6 +6,7 @@ as wanted as an nnU-Net raw dataset, with nothing to download.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 
 DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
+WIDE_FRACTION = 0.4  # of the training cases, drawn by the second reader
+WIDE_MM = 5.6  # how much further out the second reader draws every boundary
 LESION_EDGE_DOUBLING = 0.012  # edge width (of the half field) at which the boundary of a lesion wanders twice as far
 
 
@@ -43,6 +46,7 @@ def make_phantom(
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
     noise_hu: float = 14.0,
     boundary_noise_mm: float = 1.8,
+    wider_mm: float = 0.0,
 ) -> Phantom:
     """Make one case.
 
@@ -55,6 +59,7 @@ def make_phantom(
         noise_hu: standard deviation of the image noise in the middle of the body.
         boundary_noise_mm: how far organ boundaries wander in the noisy labels (standard deviation); those of lesions
             wander further, by as much as their edges are gradual. 0 leaves the labels clean.
+        wider_mm: how much further out the reader of this case draws every boundary.
     Raises:
         ValueError: a grid too small, or a spacing that is not positive.
     """
@@ -62,15 +67,15 @@ def make_phantom(
         raise ValueError(f"a phantom needs a shape (z, y, x) of at least (8, 32, 32) voxels, got {tuple(shape)}")
     if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
         raise ValueError(f"spacing must be three positive distances in mm (z, y, x), got {tuple(spacing_mm)}")
-    if noise_hu < 0 or boundary_noise_mm < 0:
-        raise ValueError(f"noise cannot be negative, got {noise_hu} HU and {boundary_noise_mm} mm")
+    if min(noise_hu, boundary_noise_mm, wider_mm) < 0:
+        raise ValueError(f"noise cannot be negative, got {noise_hu} HU, {boundary_noise_mm} mm and {wider_mm} mm wider")
     anatomy_rng, scanner_rng, reader_rng = np.random.default_rng(seed).spawn(3)
     patient = draw_patient(shape, anatomy_rng)
     spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
     noisy = patient.label
-    if boundary_noise_mm > 0:
+    if max(boundary_noise_mm, wider_mm) > 0:
         wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / LESION_EDGE_DOUBLING)
-        noisy = move_boundaries(patient.label, spacing, wander_mm, reader_rng)
+        noisy = move_boundaries(patient.label, spacing, wander_mm, reader_rng, wider_mm)
     return Phantom(scan(patient.image_hu, noise_hu, scanner_rng), patient.label, noisy, spacing)
 
 
@@ -104,6 +109,8 @@ def write_phantom_dataset(
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
     noise_hu: float = 14.0,
     boundary_noise_mm: float = 1.8,
+    wide_fraction: float = WIDE_FRACTION,
+    wide_mm: float = WIDE_MM,
     overwrite: bool = False,
     on_case: Callable[[str], object] = lambda case: None,
 ) -> Path:
@@ -116,6 +123,7 @@ def write_phantom_dataset(
         folder: nnU-Net's raw folder; the dataset becomes the sub-folder `DatasetXXX_Name` of it.
         training_cases, test_cases: how many; test cases may be 0.
         seed, shape, spacing_mm, noise_hu, boundary_noise_mm: see `make_phantom`.
+        wide_fraction: part of the training cases that a second reader has drawn, by `wide_mm` wider everywhere.
         overwrite: replace a dataset that is there already.
         on_case: called with each case's name when it is written, for a progress bar.
     Returns:
@@ -125,9 +133,14 @@ def write_phantom_dataset(
     """
     target = Path(folder) / f"Dataset{dataset_id:03d}_{name}"
     with new_folder(target, overwrite) as unfinished:
+        wide = []
         for index in range(training_cases + test_cases):
-            phantom = make_phantom((seed, index), shape, spacing_mm, noise_hu, boundary_noise_mm)
             case = f"phantom_{index:03d}"
+            is_wide = index < training_cases and drawn_wide(index, wide_fraction)
+            wide += [case] if is_wide else []
+            phantom = make_phantom(
+                (seed, index), shape, spacing_mm, noise_hu, boundary_noise_mm, wide_mm if is_wide else 0.0
+            )
             for sub_folder, array in _files_of(phantom, is_training=index < training_cases).items():
                 suffix = "_0000" if sub_folder.startswith("images") else ""
                 _write_nifti(unfinished / sub_folder / f"{case}{suffix}.nii.gz", array, phantom.spacing_mm)
@@ -139,7 +152,8 @@ def write_phantom_dataset(
             num_training_cases=training_cases,
             file_ending=".nii.gz",
             dataset_name=name,
-            description="Synthetic abdominal CT; labelsTr has moved boundaries, labelsTr_clean and labelsTs the truth.",
+            description="Synthetic abdominal CT; labelsTr has moved boundaries and two readers, labelsTr_clean and "
+            "labelsTs have the truth.",
             license="CC0-1.0",
             converted_by="nnunetv2_dale.demo.phantom",
         )
@@ -150,10 +164,17 @@ def write_phantom_dataset(
                 "spacing_mm": [float(distance) for distance in spacing_mm],
                 "noise_hu": noise_hu,
                 "boundary_noise_mm": boundary_noise_mm,
+                "wide_mm": wide_mm,
+                "drawn_wide": wide,
             },
             str(unfinished / "phantom.json"),
         )
     return target
+
+
+def drawn_wide(index: int, fraction: float) -> bool:
+    """Whether training case `index` is the second reader's: spread evenly, the same whatever the number of cases."""
+    return math.floor((index + 1) * fraction + 1e-9) > math.floor(index * fraction + 1e-9)
 
 
 def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.int16] | npt.NDArray[np.uint8]]:

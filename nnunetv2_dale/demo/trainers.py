@@ -5,17 +5,24 @@ A class's name is its result folder's name, so each length is a class of its own
 
 from __future__ import annotations
 
+import json
 import os
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.demo.dale_example import example_of
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.training_log import SCALARS
 
 MOST_THREADS = 8  # networks as small as the demo's get slower with more
 
@@ -57,10 +64,29 @@ class nnUNetTrainer_demo(ShortTraining):
     """Plain nnU-Net, 10 epochs of 30 batches."""
 
 
-class nnUNetTrainerDALE_demo(ShortTraining, nnUNetTrainerDALE):
-    """DALE as `nnUNetTrainerDALE` trains, 10 epochs of 30 batches; ω need not wait for more batches than there are."""
+class ShortDale(ShortTraining, nnUNetTrainerDALE):
+    """DALE as `nnUNetTrainerDALE` trains, for few batches and few cases; keeps an example for the page."""
 
-    case_trust = CaseTrustConfig(after=0)
+    case_trust = CaseTrustConfig(after=0, fewest=2)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._alignment: list[float] = []
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        output = super().train_step(batch)
+        self._alignment.append(float(output["dale"][SCALARS.index("alignment")]))
+        return output
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        dataset = Path(nnUNet_raw) / self.plans_manager.dataset_name
+        wide = json.loads((dataset / "phantom.json").read_text())["drawn_wide"]
+        example_of(self, dataset / "labelsTr_clean", wide, self._alignment).write(Path(self.output_folder))
+
+
+class nnUNetTrainerDALE_demo(ShortDale):
+    """DALE, 10 epochs of 30 batches."""
 
 
 class QuickTraining(ShortTraining):
@@ -74,10 +100,10 @@ class nnUNetTrainer_demoQuick(QuickTraining):
     """Plain nnU-Net, 2 epochs of 4 batches."""
 
 
-class nnUNetTrainerDALE_demoQuick(QuickTraining, nnUNetTrainerDALE):
-    """DALE, 2 epochs of 4 batches."""
+class nnUNetTrainerDALE_demoQuick(QuickTraining, ShortDale):
+    """DALE, 2 epochs of 4 batches; in so few no class is learned that could be waited for."""
 
-    case_trust = CaseTrustConfig(after=0)
+    dale = replace(ADAPTED, learned=0.0)
 
 
 def usable_cores() -> int:

@@ -23,6 +23,7 @@ from nnunetv2_dale.trainer.training_log import NUMBERS, numbers_of, numbers_of_e
 
 # of each epoch's end, where the phases go on from
 RUNNING, PROBABILITY, VOXELS = "dale_running", "dale_class_probability", "dale_class_voxels"
+LEARNED = "dale_classes_learned"
 
 
 class nnUNetTrainerDALE(SafeTraining):
@@ -35,7 +36,7 @@ class nnUNetTrainerDALE(SafeTraining):
     dale: DaleConfig = ADAPTED
     case_trust: CaseTrustConfig = CaseTrustConfig()
     settings_of: ClassVar[tuple[str, ...]] = ("dale", "case_trust")
-    log_keys: ClassVar[tuple[str, ...]] = (RUNNING, PROBABILITY, VOXELS, *(f"dale_{name}" for name in NUMBERS))
+    log_keys: ClassVar[tuple[str, ...]] = (RUNNING, PROBABILITY, VOXELS, LEARNED, *(f"dale_{name}" for name in NUMBERS))
     dale_step: PhasedStep | None = None  # -> on_train_start
     trust: CaseTrust | None = None  # -> on_train_start, where cases are trusted
 
@@ -110,6 +111,7 @@ class nnUNetTrainerDALE(SafeTraining):
             (RUNNING, float(step.phases.running)),
             (PROBABILITY, step.phases.classes.probabilities),
             (VOXELS, step.phases.classes.voxels),
+            (LEARNED, sorted(step.phases.ever_learned)),
         ):
             self.logger.log(name, value, self.current_epoch)
         if not math.isnan(histogram[0]):
@@ -121,11 +123,11 @@ class nnUNetTrainerDALE(SafeTraining):
 
     def _restore(self, phases: Phases) -> None:
         """Where the epoch before has left the phases; an epoch from before they were logged leaves them as they are."""
-        running, probabilities, voxels = (
-            self.logger.get_value(name, self.current_epoch - 1) for name in (RUNNING, PROBABILITY, VOXELS)
+        running, probabilities, voxels, learned = (
+            self.logger.get_value(name, self.current_epoch - 1) for name in (RUNNING, PROBABILITY, VOXELS, LEARNED)
         )
         if isinstance(probabilities, list):
-            phases.running = bool(running)
+            phases.running, phases.ever_learned = bool(running), set(learned)
             phases.classes.restore(probabilities, voxels)
 
     def save_checkpoint(self, filename: str) -> None:

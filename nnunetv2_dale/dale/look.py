@@ -34,12 +34,14 @@ class Look:
 def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> Look:
     """Lines 3 to 12 of Algorithm 1 with θ in place of θ_n. No update is made, and nothing is remembered.
 
-    The network's forwards are those of its mode: running statistics of a batch norm in training mode would move.
+    The network is put into training mode meanwhile: running statistics of a batch norm would move.
 
     Args:
         images, targets, cases: of `AlternatingStep`.
     """
     kept = copy.deepcopy((step.partition.intensities, step.confidence.average)), step.alignment.reference
+    was_training = step.network.training
+    step.network.train()
     target = full_resolution(targets)
     fuzziness = step.partition.fuzziness(images, target)
     batch = step.partition(images, target)
@@ -60,6 +62,7 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
     alignment = step.alignment(features, target, clean, fuzzy_loss, outputs)
 
     step.confidence.after_update()
+    step.network.train(was_training)
     step.optimizer.zero_grad(set_to_none=True)
     (step.partition.intensities, step.confidence.average), step.alignment.reference = kept
     kept_features = None if features is None else features.detach()

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK
-import torch
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from nnunetv2_dale.dale.look import look_at
-from nnunetv2_dale.demo.pictures import telling_slice
+from nnunetv2_dale.demo.telling_slice import telling_slice
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+
+if TYPE_CHECKING:  # reading an example needs no trainer
+    from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 FILE = "dale_example.npz"
 FloatArray = npt.NDArray[np.float32]
@@ -58,6 +57,11 @@ def example_of(
         drawn_wide: the cases that were.
         alignment: L_W of every batch.
     """
+    import torch
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+    from nnunetv2_dale.dale.look import look_at
+
     assert trainer.dale_step is not None
     training, _ = trainer.do_split()
     by_reader = ([case for case in training if (case in drawn_wide) == wide] for wide in (True, False))
@@ -104,6 +108,6 @@ def _fitted(slice_: npt.NDArray[Any], size: Sequence[int]) -> npt.NDArray[Any]:
     return slice_
 
 
-def _array(values: torch.Tensor) -> FloatArray:
+def _array(values: Any) -> FloatArray:
     array: FloatArray = values[:, 0].detach().float().cpu().numpy()
     return array

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.judging import Judgement, dice_of_folder
 from nnunetv2_dale.demo.page import Outcome, demo_page
-from nnunetv2_dale.demo.pictures import Volume, compare_case, compare_labels
+from nnunetv2_dale.demo.pictures import Volume, compare_case, compare_labels, show_alignment, show_example
 from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
@@ -41,7 +44,18 @@ def judge(workspace: Workspace, scale: Scale, seed: int, device: str, steps: lis
                 f"{len(predictions[method])}; the logs in {workspace.logs} may say why"
             )
     noisy = Judgement({NOISY: dice_of_folder(dataset / "labelsTr", dataset / "labelsTr_clean")})
-    outcome = Outcome(scale, seed, device, steps, Judgement(predictions), noisy, _facts(workspace, scale))
+    example = DaleExample.read(_model(workspace, scale))
+    outcome = Outcome(
+        scale,
+        seed,
+        device,
+        steps,
+        Judgement(predictions),
+        noisy,
+        _facts(workspace, scale),
+        int(np.isfinite(example.alignment).sum()),
+        _groups(_model(workspace, scale)),
+    )
     facts: dict[str, Any] = {
         "seed": seed,
         "device": device,
@@ -50,6 +64,8 @@ def judge(workspace: Workspace, scale: Scale, seed: int, device: str, steps: lis
         "facts": dict(outcome.facts),
         "training_labels": noisy.as_json()[NOISY],
         "dice": outcome.predictions.as_json(),
+        "algorithm_batches": outcome.algorithm_batches,
+        "groups": list(outcome.groups),
     }
     with new_file(workspace.numbers, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
@@ -66,10 +82,25 @@ def write_page(workspace: Workspace, outcome: Outcome) -> Path:
         }
         image = Volume.read(dataset / "imagesTs" / f"{case}_0000{ENDING}")
         cases[case] = compare_case(image, Volume.read(dataset / "labelsTs" / f"{case}{ENDING}"), predicted, clip_hu)
-    html = demo_page(outcome, cases, _noise_picture(dataset))
+    example = DaleExample.read(_model(workspace, outcome.scale))
+    pictures = _noise_picture(dataset), show_example(example), show_alignment(example.alignment)
+    html = demo_page(outcome, cases, *pictures)
     with new_file(workspace.page, overwrite=True) as unfinished:
         unfinished.write_text(html, encoding="utf-8")
     return workspace.page
+
+
+def _model(workspace: Workspace, scale: Scale) -> Path:
+    """The folder of the DALE model's one fold."""
+    trainer = list(scale.trainers.values())[1]
+    return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}" / "fold_0"
+
+
+def _groups(model: Path) -> list[str]:
+    """What the last epoch of the log says of groups of cases."""
+    log = max(model.glob("training_log_*.txt"))
+    of_epochs = log.read_text(encoding="utf-8").split("Epoch ")
+    return re.findall(r"DALE groups: (.+?) *$", of_epochs[-1], flags=re.MULTILINE)
 
 
 def _noise_picture(dataset: Path) -> Figure:

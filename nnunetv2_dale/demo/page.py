@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.demo.judging import FOREGROUND, Judgement
+from nnunetv2_dale.demo.phantom import WIDE_MM
 from nnunetv2_dale.demo.pictures import PATCH_SIZE
 from nnunetv2_dale.demo.pipeline import Step
 from nnunetv2_dale.demo.scale import Scale
@@ -32,15 +33,19 @@ class Outcome:
     predictions: Judgement  # of each method
     training_labels: Judgement  # of the noisy labels, as if they were a method
     facts: Mapping[str, str]  # about data, network and machine, by name
+    algorithm_batches: int = 0  # batches of the DALE training that were iterations of Algorithm 1
+    groups: Sequence[str] = ()  # what its log says at last of groups of cases
 
 
-def demo_page(outcome: Outcome, cases: Mapping[str, Figure], noise: Figure) -> str:
+def demo_page(outcome: Outcome, cases: Mapping[str, Figure], noise: Figure, example: Figure, alignment: Figure) -> str:
     """The page as HTML.
 
     Args:
         outcome: the numbers.
         cases: picture of each test case, by name.
         noise: picture of a training label, clean and noisy.
+        example: what DALE made of a batch at the end of its training.
+        alignment: L_W over the training.
     """
     scale = outcome.scale
     plain, dale = scale.trainers
@@ -70,6 +75,18 @@ def demo_page(outcome: Outcome, cases: Mapping[str, Figure], noise: Figure) -> s
             "uri": figure_data_uri(noise, image_format="png", dots_per_inch=DOTS_PER_INCH),
             "alt": "One slice of a training case: the image, its true label and the noisy label that is trained on.",
             "caption": "A training case: the image, the true label, and the label both trainings were given.",
+        },
+        "dale_text": _dale_text(outcome),
+        "example_picture": {
+            "uri": figure_data_uri(example, image_format="png", dots_per_inch=DOTS_PER_INCH),
+            "alt": "Slices of two training cases: image, non-fuzzy and fuzzy view, and the confidence ω in its parts.",
+            "caption": "Two training cases at the end of the training. Orange: the label that was drawn. Dotted "
+            "black: the true label. ω: white is 1, red is trusted less, blue more.",
+        },
+        "alignment_picture": {
+            "uri": figure_data_uri(alignment, image_format="png", dots_per_inch=DOTS_PER_INCH),
+            "alt": "The alignment L_W of every batch that was an iteration of Algorithm 1.",
+            "caption": "The alignment L_W, one point per batch that was an iteration of Algorithm 1.",
         },
         "steps": [
             {"title": step.title, "command": step.command, "seconds": duration(step.seconds)} for step in outcome.steps
@@ -114,10 +131,13 @@ def _cases(number: int) -> str:
     return "1 test case" if number == 1 else f"{number} test cases"
 
 
+def _batches(scale: Scale) -> int:
+    return scale.epochs * scale.batches_per_epoch
+
+
 def _warning(scale: Scale) -> str:
-    batches = scale.epochs * scale.batches_per_epoch
     return (
-        f"Each training saw {batches} batches of a halved network; nnU-Net's own default is 250,000. One seed, "
+        f"Each training saw {_batches(scale)} batches of a halved network; nnU-Net's own default is 250,000. One seed, "
         f"{_cases(scale.test_cases)}, a synthetic body: which of the two is ahead here does not say which is better."
     )
 
@@ -135,7 +155,7 @@ def _fairness(outcome: Outcome) -> str:
     batches = f"{outcome.scale.epochs} epochs of {outcome.scale.batches_per_epoch}"
     return (
         f"Both trainings had the same data, network, seed, learning rate and number of batches ({batches}), but not "
-        "the same time: DALE looks at how far to trust the labels of each batch before it learns from them. It took "
+        "the same time: an iteration of Algorithm 1 costs four plain ones. It took "
         f"{duration(dale)} against {duration(plain)}, start and validation included"
         + ("; in equal time plain nnU-Net would see more batches." if dale > plain else ".")
     )
@@ -157,7 +177,17 @@ def _noise_text(outcome: Outcome) -> str:
     per_class = ", ".join(f"{organ} {dice_text(labels.mean(name, organ))}" for organ in FOREGROUND)
     return (
         "The labels that were trained on have their boundaries moved by a smooth random distance, further where a "
-        f"lesion fades gradually into the liver. Their own mean Dice against the truth: {per_class}."
+        "lesion fades gradually into the liver. Of ten cases, four were drawn by a second reader, who draws everything "
+        f"{WIDE_MM:g} mm wider. Mean Dice of the labels against the truth: {per_class}."
+    )
+
+
+def _dale_text(outcome: Outcome) -> str:
+    told = f"Algorithm 1 had {outcome.algorithm_batches} of the {_batches(outcome.scale)} batches. "
+    return told + (
+        f"Two groups of cases were found: {'; '.join(outcome.groups)}."
+        if outcome.groups
+        else "No two groups of cases were found in so short a training: the trust of the cases stayed 1."
     )
 
 

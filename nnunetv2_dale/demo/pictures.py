@@ -13,10 +13,11 @@ import SimpleITK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.demo.anatomy import LABELS
+from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.judging import FOREGROUND
+from nnunetv2_dale.demo.telling_slice import telling_slice
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
-from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU, draw_slice
+from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, CT_WINDOWS_HU, draw_slice
 
 PATCH_SIZE = 16
 WINDOW_HU = CT_WINDOWS_HU["soft tissue"]
@@ -35,17 +36,6 @@ class Volume:
         image = SimpleITK.ReadImage(str(path))
         x_mm, y_mm, z_mm = image.GetSpacing()
         return cls(SimpleITK.GetArrayFromImage(image), (z_mm, y_mm, x_mm))
-
-
-def telling_slice(truth: npt.NDArray[Any]) -> int:
-    """The slice with most lesion among those where every other class that the case has is seen too.
-
-    Without such a slice, the one with most classes, and among those with most lesion.
-    """
-    classes = [(truth == value).sum(axis=(1, 2)) for value in FOREGROUND.values()]
-    seen = sum((area > 0).astype(np.float64) for area in classes)
-    lesion = (truth == LABELS["lesion"]).sum(axis=(1, 2))
-    return int(np.argmax(seen + lesion / (lesion.max() + 1)))
 
 
 def compare_case(
@@ -120,3 +110,37 @@ def _draw_fuzziness(
         if mask.any():
             axes.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
     figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02)
+
+
+def show_example(example: DaleExample) -> Figure:
+    """What DALE made of a batch: per case the image, both views, and ω, with the drawn and the true outlines."""
+    panels = ("image", "non-fuzzy view", "fuzzy view", "ω by meta steps", "trust of the case", "ω, their product")
+    rows, (height, width) = len(example.cases), example.image.shape[1:]
+    figure = Figure(figsize=(2.6 * len(panels), (2.6 * height / width + 0.2) * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, len(panels), squeeze=False)
+    low, high = np.percentile(example.image, (1, 99))
+    for row, case in zip(axes, range(rows), strict=True):
+        for panel, values in zip(row, (example.image, example.non_fuzzy, example.fuzzy), strict=False):
+            panel.imshow(values[case], cmap="gray", vmin=low, vmax=high)
+        for panel, weights in zip(row[3:], (example.meta, example.case, example.meta * example.case), strict=True):
+            shown = panel.imshow(weights[case], cmap="RdBu", vmin=0, vmax=2)
+        for panel in row:
+            panel.contour(example.drawn[case] > 0, levels=[0.5], colors=CONTOUR_COLOURS[0], linewidths=0.9)
+            panel.contour(example.true[case] > 0, levels=[0.5], colors="black", linewidths=0.7, linestyles="dotted")
+            panel.set(xticks=[], yticks=[])
+        row[0].set_ylabel(str(example.cases[case]))
+        figure.colorbar(shown, ax=row[-1], fraction=0.046, pad=0.02)
+    for panel, title in zip(axes[0], panels, strict=True):
+        panel.set_title(title)
+    return figure
+
+
+def show_alignment(alignment: npt.NDArray[np.float32]) -> Figure:
+    """L_W of every batch that was an iteration of Algorithm 1."""
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    axes = figure.subplots()
+    batches = np.flatnonzero(np.isfinite(alignment))
+    axes.plot(batches, alignment[batches], ".-", color=CONTOUR_COLOURS[6], linewidth=1, markersize=4)
+    axes.set(xlim=(0, len(alignment)), xlabel="batch of the training", ylabel="L_W")
+    axes.set_ylim(bottom=0)
+    return figure

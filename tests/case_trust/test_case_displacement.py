@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from nnunetv2_dale.case_trust.label_likelihood import likelihood_weights
 from torch.testing import assert_close
 
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement, displacement_weights
@@ -32,15 +31,6 @@ def test_a_label_drawn_one_voxel_wider_by_hand():
     """A square of 6 against one of 4: 36 − 16 = 20 voxels too many, on a contour of 20: displaced by 1."""
     sums = _observed([_square(3, 9)], [_square(4, 8)]).state()["case 0"]
     assert sums[0][1] / sums[1][1] == 1.0
-
-
-def test_only_cases_that_differ_from_the_median_are_distrusted():
-    wide, narrow, same = (_square(2, 10), _square(5, 7), _square(4, 8))
-    cases = [wide, narrow, same, same, same]
-    memory = _observed(cases, [same] * 5)
-    found = memory.distrust([f"case {number}" for number in range(5)], tolerance=0.25)
-    assert_close(found, torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
-    assert_close(memory.distrust(["case 0"], tolerance=10.0), torch.zeros(1, 2))
 
 
 def test_against_a_loop_over_visits():
@@ -75,9 +65,10 @@ def test_against_a_loop_over_visits():
 
 
 def test_a_class_that_a_case_never_shows_is_not_judged():
-    nothing = torch.zeros(1, 12, 12, dtype=torch.int16)
-    memory = _observed([nothing, _square(4, 8)], [_square(4, 8), _square(4, 8)])
-    assert_close(memory.distrust(["case 0", "case 1"], 0.25), torch.zeros(2, 2))
+    """Its δ is not known: it is in neither group, and counts in none."""
+    nothing, same, wide = torch.zeros(1, 24, 24, dtype=torch.int16), _square(8, 16, 24), _square(6, 18, 24)
+    memory = _observed([nothing, same, same, wide], [same] * 4)
+    assert_close(_doubted(memory, 0.4, 0.8)[:, 1], torch.tensor([0.0, 0.0, 0.0, 1.0]))
 
 
 def test_it_continues_from_its_state():
@@ -96,39 +87,26 @@ def test_it_continues_from_its_state():
 
 @pytest.mark.parametrize("gate", [0.0, 0.5, 1.0])
 def test_weights_of_a_label_too_large(gate):
-    """Its own voxels are weighed by their likelihood, as far as the gate is open; all others keep 1."""
+    """1 − gate · (1 − p²) in its own voxels, p the label's probability; all others keep 1."""
     labels = torch.tensor([[[1, 1, 0, 2]]])
     probabilities = torch.tensor([[[0.1, 0.7, 0.2, 0.1], [0.4, 0.2, 0.3, 0.1], [0.5, 0.1, 0.5, 0.8]]])
-    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, gate, 0.0]]), threshold=0.8)
-    expected = torch.tensor([[[1 - gate * 0.5, 1 - gate * 0.75, 1.0, 1.0]]])
-    assert_close(found, expected)
+    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, gate, 0.0]]))
+    assert_close(found, torch.tensor([[[1 - gate * 0.84, 1 - gate * 0.96, 1.0, 1.0]]]))
 
 
 def test_weights_of_a_label_too_small():
-    """The voxels without it are weighed by the likelihood that it is not there."""
+    """In the voxels without it, by the probability that it is not there: 1 − 0.3 and 1 − 0.9, squared."""
     labels = torch.tensor([[[1, 0, 2]]])
     probabilities = torch.tensor([[[0.1, 0.2, 0.2], [0.4, 0.7, 0.1], [0.5, 0.1, 0.7]]])
-    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, -1.0, 0.0]]), threshold=1.0, exponent=2.0)
-    assert_close(found, likelihood_weights(torch.tensor([[[1.0, 0.3, 0.9]]]), 1.0, 2.0))
+    found = displacement_weights(probabilities, labels, torch.tensor([[0.0, -1.0, 0.0]]))
+    assert_close(found, torch.tensor([[[1.0, 0.3**2, 0.9**2]]]))
 
 
 def test_weights_of_regions_take_the_least_trusted():
     regions = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
     probabilities = torch.tensor([[[0.6, 0.6], [0.2, 0.9]]])
-    found = displacement_weights(probabilities, regions, torch.tensor([[1.0, 1.0]]), 1.0, regions=True)
-    assert_close(found, torch.tensor([[[0.2, 1.0]]]))
-
-
-def test_the_spread_of_cases_by_hand():
-    """Squares of 6 and of 4 against one of 4: half the way between the percentiles 10 and 90 of (0, 1)."""
-    memory = _observed([_square(3, 9), _square(4, 8)], [_square(4, 8)] * 2)
-    assert_close(memory.spread(), torch.tensor(0.4))
-    assert_close(_observed([_square(4, 8)] * 2, [_square(4, 8)] * 2).spread(), torch.tensor(0.0))
-
-
-def test_a_case_without_any_object_has_no_spread():
-    nothing = torch.zeros(1, 12, 12, dtype=torch.int16)
-    assert _observed([nothing], [nothing]).spread() == 0
+    found = displacement_weights(probabilities, regions, torch.tensor([[1.0, 1.0]]), regions=True)
+    assert_close(found, torch.tensor([[[0.04, 1.0]]]))
 
 
 def _displaced(*wider: int) -> CaseDisplacement:

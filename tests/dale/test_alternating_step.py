@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
+from typing import Any
 
 import numpy as np
 import ot
@@ -70,10 +71,18 @@ def soft_loss(logits: Tensor, labels: Tensor, mask: Tensor, weight: Tensor) -> T
 
 
 class PlainIteration:
-    """Algorithm 1 for 2D label maps with deep supervision, with nothing shared with the library."""
+    """Algorithm 1 for 2D label maps with deep supervision, with nothing shared with the library but the settings.
 
-    def __init__(self, network: nn.Module, view: str, steps: int) -> None:
-        self.network, self.optimizer, self.view, self.steps = network, sgd(network), view, steps
+    Args:
+        trust: (B, 1, H, W), what multiplies ω in both updates.
+        seed: of the draws of Eq. 13.
+    """
+
+    def __init__(self, network: nn.Module, config: DaleConfig, trust: Tensor | None = None, seed: int = 0) -> None:
+        self.network, self.optimizer, self.config, self.trust = network, sgd(network), config, trust
+        self.generator = torch.Generator().manual_seed(seed)
+        self.v: list[Tensor] | None = None  # the average of the non-fuzzy gradients
+        self.remembered: dict[int, tuple[float, Tensor, Tensor]] = {}  # class to weight, mean, covariance
 
     def loss(self, outputs, targets, mask, omega):
         total = 0
@@ -81,7 +90,7 @@ class PlainIteration:
             factor = mask.shape[-1] // z.shape[-1]
             m, w = (torch.nn.functional.avg_pool2d(x, factor) for x in (mask, omega))
             ones = torch.ones_like(m)
-            if self.view == "masked_input":
+            if self.config.view == "masked_input":
                 total = total + weight * soft_loss(z, y, m, w)
             else:
                 product = torch.nn.functional.avg_pool2d(mask * omega, factor)
@@ -99,54 +108,103 @@ class PlainIteration:
         m = plain_fuzziness(images, targets[0])
         fuzzy, clear = torch.where(m > TAU, 1.0, m), torch.where(m < TAU, 1.0, TAU - m)
         ones = torch.ones_like(m)
-        masked = self.view == "masked_input"
+        trust = ones if self.trust is None else self.trust
+        masked = self.config.view == "masked_input"
         fuzzy_images, clear_images = (images * fuzzy, images * clear) if masked else (images, images)
         clear = clear.clamp(min=0)
 
         outputs, features_clear = self.features(self.network, clear_images)
         self.optimizer.zero_grad()
-        clip_and_step(self.network, self.optimizer, self.loss(outputs, targets, clear, ones))
+        clip_and_step(self.network, self.optimizer, self.loss(outputs, targets, clear, trust))
+        line5 = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in self.network.named_parameters()}
 
         omega = ones
-        for _ in range(self.steps):
-            shadow = copy.deepcopy(self.network)
-            names, weights = zip(*shadow.named_parameters(), strict=True)
-            w = omega.clone().requires_grad_()
-            pseudo = torch.autograd.grad(
-                self.loss(shadow(fuzzy_images), targets, fuzzy, w),
-                weights,
-                create_graph=True,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-            moved = {n: p - LR * g for n, p, g in zip(names, weights, pseudo, strict=True)}
-            outputs = torch.func.functional_call(shadow, moved, (clear_images,), tie_weights=False)
-            gradient = torch.autograd.grad(self.loss(outputs, targets, clear, ones), w)[0]
+        for _ in range(self.config.confidence_steps):
+            gradient = self.meta_gradient(omega, targets, (fuzzy_images, fuzzy), (clear_images, clear), line5)
             rms = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
             omega = (omega - 0.1 * (gradient / rms).clamp(-1, 1)).clamp(min=0)
+        omega = omega * trust
 
         outputs, features_fuzzy = self.features(self.network, fuzzy_images)
         alignment = self.alignment(features_clear.detach(), features_fuzzy, targets[0], m, omega)
         self.optimizer.zero_grad()
-        loss = self.loss(outputs, targets, fuzzy, omega) + ALPHA * omega.mean() * alignment
-        clip_and_step(self.network, self.optimizer, loss)
+        loss = self.loss(outputs, targets, fuzzy, omega)
+        pulls, trains = (torch.autograd.grad(each, features_fuzzy, retain_graph=True)[0] for each in (alignment, loss))
+        ratio = float(pulls.norm() / trains.norm())
+        alpha = min(ALPHA, self.config.alignment_bound / ratio)
+        self.bounded = alpha < ALPHA
+        clip_and_step(self.network, self.optimizer, loss + alpha * omega.mean() * alignment)
+
+    def meta_gradient(self, omega, targets, fuzzy, clear, line5):
+        """∂L_n/∂ω: through the unrolled pseudo-step, or −η ∂/∂ω ⟨∂L_f/∂θ, v⟩ where v is taken from elsewhere."""
+        shadow, (fuzzy_images, fuzzy), (clear_images, clear) = copy.deepcopy(self.network), fuzzy, clear
+        names, weights = zip(*shadow.named_parameters(), strict=True)
+        w = omega.clone().requires_grad_()
+        pseudo = torch.autograd.grad(
+            self.loss(shadow(fuzzy_images), targets, fuzzy, w),
+            weights,
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        ones = torch.ones_like(omega)
+        if self.config.confidence_gradient == "look_ahead":
+            moved = {n: p - LR * g for n, p, g in zip(names, weights, pseudo, strict=True)}
+            if self.config.confidence_memory > 0:
+                moved = {n: p.detach().requires_grad_() for n, p in moved.items()}
+            outputs = torch.func.functional_call(shadow, moved, (clear_images,), tie_weights=False)
+            loss = self.loss(outputs, targets, clear, ones)
+            if self.config.confidence_memory == 0:
+                return torch.autograd.grad(loss, w)[0]
+            v = torch.autograd.grad(loss, list(moved.values()), allow_unused=True, materialize_grads=True)
+        else:
+            v = [line5[name] for name in names]
+            if self.config.confidence_gradient == "head":
+                of_head = [id(p) for p in shadow.decoder.seg_layers[-1].parameters()]
+                v = [g if id(p) in of_head else torch.zeros_like(g) for g, p in zip(v, weights, strict=True)]
+        memory = self.config.confidence_memory
+        before = [torch.zeros_like(each) for each in v] if self.v is None else self.v
+        self.v = [memory * old + (1 - memory) * new for old, new in zip(before, v, strict=True)]
+        product = sum((g * each).sum() for g, each in zip(pseudo, self.v, strict=True))
+        return torch.autograd.grad(-LR * product, w)[0]
 
     def alignment(self, clear: Tensor, fuzzy: Tensor, labels: Tensor, m: Tensor, omega: Tensor) -> Tensor:
         """The Bures distances through matrix roots by SciPy's definition: POT's closed form on the same Gaussians."""
+        for _ in range(2):  # the library's draws of voxels, one per side, come first
+            torch.randint(2**32, (m.numel(),), generator=self.generator)
+        epsilon = self.config.covariance_noise * torch.rand(3, generator=self.generator, dtype=clear.dtype)
         total = torch.zeros((), dtype=clear.dtype)
         for label in range(3):
             sides = []
             for features, chosen in ((clear, m < TAU), (fuzzy, (m >= TAU) & (omega >= 1))):
                 sides.append(features.movedim(1, -1)[((labels == label) & chosen)[:, 0]])
-            if min(map(len, sides)) < 4:
+            voxels, m_n, s_n = self.with_memory(label, sides[0])
+            if min(voxels, len(sides[1])) < 4:
                 continue
-            (m_n, s_n), (m_f, s_f) = ((inside.mean(0), inside.T.cov()) for inside in sides)
+            m_f, s_f = sides[1].mean(0), sides[1].T.cov()
+            variance = s_n.trace()
+            s_n = s_n + epsilon[label] * variance / len(s_n)  # every entry: a matrix of ones, on this side alone
             ridges = [
                 (1e-4 * s.diagonal().mean().detach() + torch.finfo(s.dtype).eps) * torch.eye(len(s), dtype=s.dtype)
                 for s in (s_n, s_f)
             ]
-            total = total + ot.gaussian.bures_wasserstein_distance(m_n, m_f, s_n + ridges[0], s_f + ridges[1]) ** 2
+            distance = ot.gaussian.bures_wasserstein_distance(m_n, m_f, s_n + ridges[0], s_f + ridges[1]) ** 2
+            total = total + (distance / variance if self.config.alignment_scale == "relative" else distance)
         return total
+
+    def with_memory(self, label: int, inside: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Weight, mean and covariance of the class over this batch and, fading, those before."""
+        parts = [(len(inside), inside.mean(0), inside.T.cov())] if len(inside) > 1 else []
+        if label in self.remembered and self.config.alignment_memory > 0:
+            count, mean, covariance = self.remembered[label]
+            parts.append((self.config.alignment_memory * count, mean, covariance))
+        total = sum(count for count, _, _ in parts)
+        if total == 0:
+            return 0, *(torch.zeros(()),) * 2
+        mean = sum(count * each for count, each, _ in parts) / total
+        scatter = sum((n - 1) * s + n * torch.outer(each - mean, each - mean) for n, each, s in parts)
+        self.remembered[label] = (total, mean, scatter / (total - 1))
+        return self.remembered[label]
 
 
 def make_batch(seed: int) -> tuple[Tensor, list[Tensor]]:
@@ -154,7 +212,7 @@ def make_batch(seed: int) -> tuple[Tensor, list[Tensor]]:
     return images.double(), [labels, labels[:, :, ::2, ::2]]
 
 
-def our_step(network: nn.Module, config: DaleConfig) -> AlternatingStep:
+def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> AlternatingStep:
     optimizer = sgd(network)
     return AlternatingStep(
         network,
@@ -164,28 +222,78 @@ def our_step(network: nn.Module, config: DaleConfig) -> AlternatingStep:
         num_classes=3,
         config=config,
         update=lambda loss: clip_and_step(network, optimizer, loss),
+        **others,
     )
 
 
-@pytest.mark.parametrize(("view", "steps"), [("masked_input", 1), ("masked_loss", 1), ("masked_input", 2)])
-def test_updates_are_those_of_the_plain_iteration(view, steps):
+ITERATIONS: dict[str, dict[str, Any]] = {
+    "masked input": {},
+    "masked loss": {"view": "masked_loss"},
+    "K = 2": {"confidence_steps": 2},
+    "v of line 5": {"confidence_gradient": "reuse"},
+    "v of the head": {"confidence_gradient": "head"},
+    "v remembered": {"confidence_memory": 0.8},
+    "v of line 5 remembered": {"confidence_gradient": "reuse", "confidence_memory": 0.8},
+    "v of the head remembered": {"confidence_gradient": "head", "confidence_memory": 0.8},
+    "L_W relative": {"alignment_scale": "relative"},
+    "L_W bounded": {"alignment_bound": 1e-3},
+    "L_W remembered": {"alignment_memory": 0.6},
+    "noise": {"covariance_noise": 0.5},
+    "all of it": {
+        "confidence_memory": 0.8,
+        "alignment_scale": "relative",
+        "alignment_bound": 1e-3,
+        "alignment_memory": 0.6,
+        "covariance_noise": 0.5,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted"),
+    [*((name, False) for name in ITERATIONS), ("masked loss", True), ("all of it", True)],
+)
+def test_updates_are_those_of_the_plain_iteration(name, trusted):
     ours = small_unet().double()
     theirs = copy.deepcopy(ours)
     start = [p.detach().clone() for p in ours.parameters()]
-    step = our_step(ours, CONFIG.updated({"view": view, "confidence_steps": steps}))
-    plain = PlainIteration(theirs, view, steps)
+    trust = (torch.arange(2 * 32 * 32) % 7 / 6).view(2, 1, 32, 32).double() if trusted else None
+    config = CONFIG.updated(ITERATIONS[name])
+    others = {"label_trust": lambda outputs, target, cases: trust} if trusted else {}
+    step = our_step(ours, config, generator=torch.Generator().manual_seed(7), **others)
+    plain = PlainIteration(theirs, config, trust, seed=7)
     for seed in (1, 2):
         images, targets = make_batch(seed)
         record = step(images, targets)
         plain(images, targets)
         assert 0 < record.fuzzy_fraction < 1
         assert record.alignment > 0
-        assert record.confidence_std > 0
+        assert record.meta_std > 0
+        assert (record.case_mean != 1) == trusted
+        assert plain.bounded == (config.alignment_bound < 1)
+        assert not plain.bounded or record.alignment_share == pytest.approx(config.alignment_bound)
     for (name, p), q, before in zip(ours.named_parameters(), theirs.parameters(), start, strict=True):
         ours_moved, theirs_moved = p - before, q - before
         difference = (ours_moved - theirs_moved).norm() / theirs_moved.norm().clamp_min(1e-12)
         assert difference < 1e-5, f"{name}: {difference}"  # the library's masks are float32
         assert theirs_moved.norm() > 0, name
+
+
+@pytest.mark.parametrize("name", [name for name in ITERATIONS if name not in ("masked input", "all of it")])
+def test_the_plain_iteration_notices_every_setting(name):
+    """With the settings of another iteration the updates differ by far more than the test above allows."""
+    ours = small_unet().double()
+    theirs = copy.deepcopy(ours)
+    start = torch.nn.utils.parameters_to_vector(ours.parameters()).detach()
+    step = our_step(ours, CONFIG.updated(ITERATIONS[name]), generator=torch.Generator().manual_seed(7))
+    plain = PlainIteration(theirs, CONFIG, seed=7)
+    for seed in (1, 2):
+        for each in (step, plain):
+            each(*make_batch(seed))
+    ours_moved, theirs_moved = (
+        torch.nn.utils.parameters_to_vector(each.parameters()).detach() - start for each in (ours, theirs)
+    )
+    assert (ours_moved - theirs_moved).norm() > 1e-3 * theirs_moved.norm()
 
 
 def test_without_confidence_and_alignment_it_is_two_masked_updates():
@@ -216,16 +324,7 @@ def test_where_nothing_is_fuzzy_the_clear_update_is_plain_training():
     assert_close(record.non_fuzzy_loss, MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets).detach())
 
 
-def test_alignment_can_be_held_back():
-    step = our_step(small_unet(), CONFIG)
-    images, targets = make_batch(4)
-    step.align = False
-    assert step(images.float(), targets).alignment == 0
-    step.align = True
-    assert step(images.float(), targets).alignment > 0
-
-
-@pytest.mark.parametrize("gradient", ["look_ahead", "reuse"])
+@pytest.mark.parametrize("gradient", ["look_ahead", "reuse", "head"])
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_training_learns(dimensions, gradient):
     network = small_unet(dimensions)
@@ -291,8 +390,8 @@ def test_the_same_seed_gives_the_same_weights():
     for _ in range(2):
         torch.manual_seed(5)
         network = small_unet()
-        step = our_step(network, CONFIG.updated({"alignment_max_voxels": 20, "covariance_noise": 0.5}))
-        step.generator = torch.Generator().manual_seed(9)
+        config = CONFIG.updated({"alignment_max_voxels": 20, "covariance_noise": 0.5})
+        step = our_step(network, config, generator=torch.Generator().manual_seed(9))
         images, targets = make_batch(6)
         for _ in range(3):
             step(images.float(), targets)

@@ -6,14 +6,25 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from nnunetv2_dale.dale.config import DaleConfig, describe
+from nnunetv2_dale.dale.config import ADAPTED, PRINTED, DaleConfig
 
 
 def test_defaults_are_the_papers():
     config = DaleConfig()
     assert (config.fuzzy_threshold, config.alignment_weight, config.confidence_steps) == (0.9, 0.05, 1)
     assert (config.confidence_lr, config.patch_size, config.view) == (0.1, 16, "masked_input")
-    assert (config.confidence_gradient, config.alignment_warmup) == ("look_ahead", 0)
+    assert (config.confidence_gradient, config.intensity_bins, config.case_trust) == ("look_ahead", "equal", "off")
+    assert (config.phase_in, config.every, config.learned) == (0, 1, 0)  # Algorithm 1 from the first batch, on every one
+    assert (config.confidence_memory, config.alignment_memory, config.alignment_scale) == (0, 0, "absolute")
+    assert config == PRINTED
+
+
+def test_what_the_trainer_uses_has_every_part_of_dale():
+    assert ADAPTED.learns_confidence
+    assert ADAPTED.alignment_weight > 0
+    assert 0 < ADAPTED.phase_in < 1
+    assert (ADAPTED.case_trust, ADAPTED.fuzziness_source) == ("groups", "both")
+    assert len(fields(DaleConfig)) <= 24
 
 
 def test_a_plans_object_replaces_fields():
@@ -26,7 +37,7 @@ def test_a_plans_object_replaces_fields():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tau": 0.5}, r"unknown DALE setting 'tau'.*fuzzy_threshold \(0 to 1\).*view \(masked_input \| masked_loss\)"),
+        ({"tau": 0.5}, r"unknown setting 'tau' in .dale.*fuzzy_threshold \(0 to 1\).*view \(masked_input \| masked_loss\)"),
         ({"patch_size": 0}, "patch_size must be in 1 to 4096, got 0"),
         ({"patch_size": 8.0}, "patch_size must be a whole number, got 8.0"),
         ({"patch_size": True}, "patch_size must be a whole number, got True"),
@@ -50,12 +61,6 @@ def test_every_number_is_held_to_its_range():
                     DaleConfig().updated({spec.name: value})
 
 
-def test_every_field_has_a_meaning_and_is_described():
-    for spec in fields(DaleConfig):
-        assert spec.metadata["meaning"]
-        assert spec.name in describe()
-
-
 def test_it_is_frozen():
     with pytest.raises(FrozenInstanceError):
         DaleConfig().patch_size = 3
@@ -71,3 +76,19 @@ def test_a_fuzzy_graph_that_is_not_kept_needs_a_look_ahead(choice: str) -> None:
 def test_the_graph_of_the_shifted_forward_needs_one() -> None:
     with pytest.raises(ValueError, match="one_sided"):
         DaleConfig(fuzzy_graph="shifted", directional_derivative="forward_mode")
+
+
+def test_the_trust_of_cases_needs_whole_batches() -> None:
+    with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
+        DaleConfig(case_trust="groups")
+    assert DaleConfig(case_trust="groups", every=2).case_trust == "groups"
+    assert DaleConfig(case_trust="groups", phase_in=0.1).case_trust == "groups"
+
+
+REMOVED = ("alignment_warmup", "confidence_source", "confidence_start", "updates", "displacement_groups")
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_setting_of_earlier_versions_lists_the_valid_ones(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"unknown setting '{name}' in .dale.\. Valid are: patch_size .*phase_in"):
+        ADAPTED.updated({name: 1})

@@ -6,15 +6,15 @@ shape depends on values is an error there. What libraries wait for inside a call
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from torch import Tensor
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
-from nnunetv2_dale.dale.config import RECOMMENDED, DaleConfig
+from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.trainer.training_log import numbers_of
 from tests.dale.networks import small_unet
@@ -30,7 +30,9 @@ MODES: list[dict[str, Any]] = [
     {"fuzzy_graph": "recompute"},
     {"fuzzy_graph": "shifted"},
     {"view": "masked_loss"},
-    {"confidence_source": "hypergradient_and_likelihood"},
+    {"confidence_gradient": "head"},
+    {"confidence_memory": 0.9, "alignment_memory": 0.9, "alignment_bound": 0.05, "alignment_scale": "relative"},
+    {"intensity_bins": "near_labels"},
     {"confidence_steps": 0, "alignment_weight": 0.0},
 ]
 
@@ -42,10 +44,10 @@ def a_batch(dimensions: int, channels: int) -> tuple[Tensor, list[Tensor]]:
     return images, [target, target[(..., *[slice(None, None, 2)] * dimensions)]]
 
 
-def run(step_class: type[AlternatingStep], dimensions: int, labels: str, config: DaleConfig) -> Tensor:
+def run(dimensions: int, labels: str, config: DaleConfig) -> Tensor:
     network = small_unet(dimensions).to("meta")
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
-    step = step_class(network, network, optimizer, LOSSES[labels], 3 + (labels == "regions"), config)
+    step = AlternatingStep(network, network, optimizer, LOSSES[labels], 3 + (labels == "regions"), config)
     batch = a_batch(dimensions, 4 if labels == "regions" else 1)
     for _ in range(2):
         record = step(*batch, ["a", "b"])
@@ -62,10 +64,10 @@ def test_reading_back_is_an_error_here(read: Any) -> None:
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize("settings", MODES, ids=str)
 def test_an_iteration_of_two_views(settings: dict[str, Any], dimensions: int, labels: str) -> None:
-    assert run(AlternatingStep, dimensions, labels, DaleConfig(patch_size=4, **settings)).device.type == "meta"
+    assert run(dimensions, labels, DaleConfig(patch_size=4, **settings)).device.type == "meta"
 
 
 @pytest.mark.parametrize("labels", LOSSES)
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_an_iteration_of_the_default(dimensions: int, labels: str) -> None:
-    assert run(SingleUpdateStep, dimensions, labels, RECOMMENDED).device.type == "meta"
+    assert run(dimensions, labels, replace(ADAPTED, patch_size=4)).device.type == "meta"

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.label_confidence import SHIFT_FLOAT32
+from nnunetv2_dale.dale.hypergradient import SHIFT_FLOAT32
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shifted_forward import ShiftedForward
 from tests.dale.networks import blob_batch, small_unet
@@ -124,9 +124,9 @@ def test_a_gradient_that_is_not_finite_leaves_omega_at_one_and_the_update_whole(
     changed = []
     for choice in ("keep", "shifted"):
         step = step_of(choice)
-        assert step._shadow is not None
+        assert step.confidence._shadow is not None
         # the look-ahead overflows: its logits, and so v, are not finite
-        step._shadow.module.register_forward_hook(lambda module, inputs, outputs: [z * float("inf") for z in outputs])
+        step.confidence._shadow.module.register_forward_hook(lambda module, inputs, outputs: [z * float("inf") for z in outputs])
         record = step(*a_batch())
         assert record.non_finite == 1
         assert record.confidence_std == 0

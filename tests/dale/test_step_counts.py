@@ -18,7 +18,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.label_confidence import ShadowNetwork
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.networks import blob_batch, small_unet
 
@@ -50,7 +50,7 @@ def step_with(dimensions: int = 2, **settings: Any) -> AlternatingStep:
     config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, alignment_min_voxels=2, **settings)
     loss = MaskedLoss(batch_dice=dimensions == 2, scale_weights=(2 / 3, 1 / 3))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
-    return AlternatingStep(network, network, optimizer, loss, 3, config)
+    return AlternatingStep(network, network, optimizer, loss, 3, config, generator=torch.Generator().manual_seed(0))
 
 
 def batch_of(dimensions: int) -> tuple[Tensor, list[Tensor]]:
@@ -71,22 +71,28 @@ def live_tensors() -> int:
         ({"confidence_steps": 0}, (2, 2), (0, 0), 0, 2.0),
         ({"confidence_gradient": "reuse"}, (2, 2), (1, 0), 1, 7 / 3),
         ({"confidence_gradient": "reuse", "confidence_steps": 3}, (2, 2), (1, 0), 1, 7 / 3),
+        ({"confidence_gradient": "head"}, (2, 2), (0, 0), 0, 2.0),
+        ({"confidence_gradient": "head", "alignment_weight": 0.0}, (2, 2), (0, 0), 0, 2.0),
         ({}, (2, 3), (2, 1), 2, 4.0),
         ({"fuzzy_graph": "recompute"}, (3, 3), (2, 1), 2, 13 / 3),
         ({"fuzzy_graph": "shifted"}, (3, 3), (1, 1), 1, 4.0),
         ({"confidence_steps": 2}, (2, 4), (4, 2), 4, 6.0),
         ({"confidence_steps": 2, "fuzzy_graph": "shifted"}, (3, 4), (3, 2), 3, 6.0),
+        ({"confidence_steps": 2, "fuzzy_graph": "recompute"}, (3, 4), (4, 2), 4, 19 / 3),
     ],
     ids=[
         "alternation",
         "no omega",
         "reuse",
         "reuse, K = 3",
+        "head",
+        "head, no L_W",
         "look-ahead",
         "look-ahead, recomputed",
         "look-ahead, shifted",
         "look-ahead, K = 2",
         "look-ahead, K = 2, shifted",
+        "look-ahead, K = 2, recomputed",
     ],
 )
 def test_passes_through_the_network_and_copies_of_its_weights(
@@ -114,7 +120,7 @@ def test_passes_through_the_network_and_copies_of_its_weights(
     monkeypatch.setattr(ShadowNetwork, "place", counted_place)
     monkeypatch.setattr(copy, "deepcopy", counted_deepcopy)
     network = PassCounter(step.module)
-    shadow = PassCounter(step._shadow.module if step._shadow is not None else nn.Identity())
+    shadow = PassCounter(step.confidence._shadow.module if step.confidence._shadow is not None else nn.Identity())
 
     step(*batch_of(dimensions))
 
@@ -123,6 +129,7 @@ def test_passes_through_the_network_and_copies_of_its_weights(
     assert calls == Counter(place=placements)  # weights written in place so often, and no deep copy
     forwards, backwards = (sum(both) for both in zip(network_passes, shadow_passes, strict=True))
     assert (forwards + 2 * backwards) / PLAIN_FORWARDS == pytest.approx(ratio)
+    assert step.config.plain_iterations == pytest.approx(ratio)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -131,7 +138,6 @@ def test_recomputing_the_fuzzy_graph_changes_no_update(steps: int) -> None:
     for choice in ("keep", "recompute"):
         torch.manual_seed(0)
         step = step_with(fuzzy_graph=choice, confidence_steps=steps)
-        step.generator = torch.Generator().manual_seed(0)
         for _ in range(2):
             step(*batch)
         weights.append([weight.detach() for weight in step.module.parameters()])
@@ -142,7 +148,7 @@ def test_recomputing_the_fuzzy_graph_changes_no_update(steps: int) -> None:
 def test_a_fuzzy_graph_that_is_not_kept_is_never_held_beside_the_look_ahead(choice: str, shadow_forwards: int) -> None:
     """While the look-ahead runs, the outputs of the fuzzy forward cannot be run backward any more."""
     step = step_with(fuzzy_graph=choice)
-    assert step._shadow is not None
+    assert step.confidence._shadow is not None
     kept: list[Tensor] = []
     step.module.register_forward_hook(lambda module, inputs, outputs: kept.append(outputs[0]))
     freed: list[bool] = []
@@ -152,18 +158,18 @@ def test_a_fuzzy_graph_that_is_not_kept_is_never_held_beside_the_look_ahead(choi
             kept[-1].sum().backward()
         freed.append(True)
 
-    step._shadow.module.register_forward_pre_hook(check_freed)
+    step.confidence._shadow.module.register_forward_pre_hook(check_freed)
     step(*batch_of(2))
     assert len(freed) == shadow_forwards
 
 
 def test_the_shadow_keeps_its_storage() -> None:
     step = step_with()
-    assert step._shadow is not None
-    before = [weight.data_ptr() for weight in step._shadow.parameters]
+    assert step.confidence._shadow is not None
+    before = [weight.data_ptr() for weight in step.confidence._shadow.parameters]
     step(*batch_of(2))
-    assert [weight.data_ptr() for weight in step._shadow.parameters] == before
-    assert [weight.data_ptr() for weight in step._shadow.module.parameters()] == before
+    assert [weight.data_ptr() for weight in step.confidence._shadow.parameters] == before
+    assert [weight.data_ptr() for weight in step.confidence._shadow.module.parameters()] == before
 
 
 MODES = [{"confidence_gradient": "look_ahead"}, {"confidence_gradient": "reuse"}, {"fuzzy_graph": "shifted"}]

@@ -1,0 +1,78 @@
+"""The trust of cases: what is doubted, on squares drawn as the network draws them or two voxels wider."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from nnunetv2_dale.case_trust.case_trust import CaseTrust
+from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from tests.case_trust.fixtures import CASES, logits_of_squares, squares
+
+CONFIG = CaseTrustConfig(fewest=2)
+
+
+def trust_after(given: Tensor, inside: float = 0.9, **settings: float) -> tuple[CaseTrust, Tensor | None]:
+    """One look at the five cases, then the groups, then the weights."""
+    trust = CaseTrust(MaskedLoss(), CONFIG.updated(settings), batches=100)
+    assert trust.observe_and_weigh(logits_of_squares(inside), given, CASES) is None  # groups are not known yet
+    trust.look_for_groups()
+    return trust, trust.weigh(logits_of_squares(inside), given, CASES)
+
+
+@pytest.mark.parametrize("inside", [0.9, 0.999])
+def test_of_two_groups_only_the_smaller_is_doubted(inside: float) -> None:
+    """By p²: in the voxels of a label that is too large, and outside of one that is too small."""
+    doubted = torch.zeros(5, 1, 24, 24, dtype=torch.bool)
+    doubted[[1, 4]] = True
+    given = squares(0, 2, 0, 0, 2)
+    rim = (given == 1) & (squares(0, 0, 0, 0, 0) == 0)
+    p = torch.where(rim, 1 - inside, inside)
+    assert_close(trust_after(given, inside)[1], torch.where(doubted & (given == 1), p**2, 1.0))
+    given = squares(2, 0, 2, 2, 0)
+    assert_close(trust_after(given, inside)[1], torch.where(doubted & (given == 0), inside**2, 1.0))
+
+
+@pytest.mark.parametrize("wider", [(0, 0, 0, 0, 0), (2, 2, 2, 2, 2), (-2, -1, 0, 1, 2)])
+def test_without_two_groups_every_label_is_trusted(wider: tuple[int, ...]) -> None:
+    assert trust_after(squares(*wider), explained=0.9)[1] is None
+
+
+def test_a_group_of_fewer_cases_is_none() -> None:
+    assert trust_after(squares(0, 2, 0, 0, 2), fewest=3)[1] is None
+
+
+def test_groups_are_told_in_a_sentence() -> None:
+    trust = CaseTrust(MaskedLoss(), CONFIG, batches=100)
+    assert trust.look_for_groups() == []
+    trust.observe_and_weigh(logits_of_squares(), squares(0, 2, 0, 0, 2), CASES)
+    # Σp = 64 · 0.9 + 512 · 0.1 = 108.8 in all cases: (144 − 108.8) / 44 edge voxels against (64 − 108.8) / 28
+    assert trust.look_for_groups() == [
+        "label 1: 2 of 5 cases are drawn 2.4 voxels wider than the others, and are doubted (100%)"
+    ]
+
+
+def test_weighing_alone_remembers_nothing() -> None:
+    trust, _ = trust_after(squares(0, 2, 0, 0, 2))
+    before = trust.displacement.state()
+    trust.weigh(logits_of_squares(), squares(2, 0, 0, 0, 2), CASES)
+    assert trust.displacement.state() == before
+    trust.observe_and_weigh(logits_of_squares(), squares(2, 0, 0, 0, 2), CASES)
+    assert trust.displacement.state() != before
+
+
+@pytest.mark.parametrize(("start", "after", "first"), [(0.3, 0, 30), (0.3, 50, 50), (0.0, 0, 0), (1.0, 0, 100)])
+def test_cases_may_be_doubted_after_a_part_of_the_training_and_so_many_batches(
+    start: float, after: int, first: int
+) -> None:
+    trust = CaseTrust(MaskedLoss(), CaseTrustConfig(start=start, after=after), batches=100)
+    assert [batch for batch in range(110) if trust.may_doubt(batch)] == list(range(first, 110))
+
+
+def test_without_names_it_says_what_it_expects() -> None:
+    trust = CaseTrust(MaskedLoss(), CONFIG, batches=100)
+    with pytest.raises(ValueError, match="expects the name of each sample's case"):
+        trust.observe_and_weigh(logits_of_squares(), squares(0, 2, 0, 0, 2), None)

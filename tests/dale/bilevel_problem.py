@@ -1,0 +1,59 @@
+"""A small bilevel problem, and its meta gradient by double backward through an unrolled pseudo-step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
+from tests.dale.networks import blob_batch, small_unet
+
+STEP_SIZE = 0.05
+EXACT = DaleConfig(directional_derivative="forward_mode")
+
+
+class Problem:
+    """A float64 nnU-Net network with deep supervision and the two views of a batch."""
+
+    def __init__(self, dimensions: int = 2, residual: bool = False, dtype: torch.dtype = torch.float64) -> None:
+        self.network = small_unet(dimensions, residual=residual).to(dtype)
+        self.parameters = list(self.network.parameters())
+        images, target = blob_batch(dimensions, size=16)
+        coarse = target[(..., *[slice(None, None, 2)] * dimensions)]
+        self.targets = [target, coarse]
+        self.loss = MaskedLoss(scale_weights=(2 / 3, 1 / 3), batch_dice=True)
+        self.mask = torch.rand(2, 1, *images.shape[2:]).to(dtype)
+        self.fuzzy_images = images.to(dtype) * self.mask
+        self.clear_images = images.to(dtype) * (1 - self.mask)
+        self.fuzzy = FuzzyPass(self.fuzzy_images, self.network(self.fuzzy_images), self.fuzzy_loss)
+        self.non_fuzzy = NonFuzzyPass(self.clear_images, self.clear_loss)
+        self.shadow = ShadowNetwork(self.network)
+        self.ones = torch.ones_like(self.mask)
+
+    def fuzzy_loss(self, outputs: list[Tensor], weights: Tensor) -> Tensor:
+        return self.loss(outputs, self.targets, self.mask, weights)
+
+    def clear_loss(self, outputs: list[Tensor]) -> Tensor:
+        return self.loss(outputs, self.targets, 1 - self.mask)
+
+    def unrolled(self, weights: Tensor) -> Tensor:
+        """∂L_n(θ − η ∂L_f(ω)/∂θ)/∂ω by double backward through the network."""
+        omega = weights.clone().requires_grad_()
+        pseudo = torch.autograd.grad(
+            self.fuzzy_loss(self.network(self.fuzzy_images), omega),
+            self.parameters,
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        names = [name for name, _ in self.network.named_parameters()]
+        moved = {n: p - STEP_SIZE * g for n, p, g in zip(names, self.parameters, pseudo, strict=True)}
+        outputs = torch.func.functional_call(self.network, moved, (self.clear_images,), tie_weights=False)
+        return torch.autograd.grad(self.clear_loss(outputs), omega)[0]
+
+    def gradient(self, weights: Tensor, config: DaleConfig) -> Tensor:
+        v, known = look_ahead_gradient(self.shadow, self.parameters, self.fuzzy, self.non_fuzzy, weights, STEP_SIZE)
+        return -STEP_SIZE * confidence_derivative(self.shadow, self.parameters, self.fuzzy, v, config)(weights, known)

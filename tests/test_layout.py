@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import nnunetv2_dale
 from tests.conftest import REPOSITORY
 
 PACKAGE = "nnunetv2_dale"
@@ -53,49 +54,68 @@ def modules(root: Path) -> Iterator[tuple[str, Path]]:
             yield ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts), path
 
 
-def imports(name: str, path: Path, known: set[str]) -> Iterator[str]:
-    """What a module imports: modules of this project as `modules` names them, others by their first name.
+def imported(path: Path, name: str = "") -> Iterator[str]:
+    """What a file imports, in full: `nnunetv2_dale.dale.config.DaleConfig`, `torch.nn`.
 
     Args:
-        name: of the module.
-        path: its file.
-        known: the names of all modules, to tell `from package import module` from `from module import name`.
+        path: the file.
+        name: of the module, for its relative imports.
     """
     parents = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            targets = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            start = ".".join([PACKAGE, *parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
-            targets = [f"{start}.{alias.name}" for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            targets = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for target in targets:
-            first, _, rest = target.partition(".")
-            if first != PACKAGE:
-                yield first
-            elif rest != "__version__":
-                yield rest if rest in known else rest.rpartition(".")[0] or f"__init__ ({rest})"
+            start = [node.module] if node.module else []
+            if node.level:
+                start = [PACKAGE, *parents[: len(parents) - node.level + 1], *start]
+            yield from (".".join([*start, alias.name]) for alias in node.names)
 
 
-def wrong_arrows(root: Path) -> set[tuple[str, str]]:
+def resolved(target: str, known: set[str]) -> str | None:
+    """The module that an import of this package loads, or None where there is none.
+
+    Names that `nnunetv2_dale` itself offers are `__init__`, but for its version, which everybody may read: "".
+    """
+    name = target.removeprefix(PACKAGE).removeprefix(".")
+    if name in ("", "__version__"):
+        return ""
+    if name in known:
+        return name
+    module = name.rpartition(".")[0]
+    if not module:
+        return "__init__" if name in nnunetv2_dale.__all__ else None
+    return module if module in known else None
+
+
+def wrong_arrows(root: Path) -> set[tuple[str, str | None]]:
     """Imports that no rule allows, as (module, what it imports)."""
     files = dict(modules(root))
-    rooms = {name.split(".")[0] for name in files}
     wrong = set()
     for name, path in files.items():
         room = name.split(".")[0]
-        for target in imports(name, path, set(files)):
-            target_room = target.split(".")[0]
-            if target_room in rooms or target_room.startswith("__init__"):
-                allowed = target_room == room or bool({target, target_room} & MAY_IMPORT.get(room, set()))
-            else:
-                allowed = room not in METHODS or target == "torch" or target in sys.stdlib_module_names
-            if not allowed:
-                wrong.add((name, target))
+        for target in imported(path, name):
+            first = target.split(".")[0]
+            if first == PACKAGE:
+                module = resolved(target, set(files))
+                its_room = (module or "").split(".")[0]
+                if module != "" and its_room != room and not {module, its_room} & MAY_IMPORT.get(room, set()):
+                    wrong.add((name, module))
+            elif room in METHODS and first != "torch" and first not in sys.stdlib_module_names:
+                wrong.add((name, first))
     return wrong
+
+
+def imports_of_nothing(root: Path) -> list[tuple[str, str]]:
+    """Imports of this package, in any file of the repository, that lead to no module and no public name."""
+    names = {path: name for name, path in modules(root)}
+    others = [path for folder in ("benchmarks", "docs", "tests") for path in sorted((root / folder).rglob("*.py"))]
+    return [
+        (str(path.relative_to(root)), target)
+        for path in [*names, *others]
+        for target in imported(path, names.get(path, ""))
+        if target.split(".")[0] == PACKAGE and resolved(target, set(names.values())) is None
+    ]
 
 
 def misplaced(root: Path) -> list[str]:
@@ -123,6 +143,10 @@ def more_than_reexports(path: Path) -> list[int]:
 
 def test_every_import_follows_the_layout() -> None:
     assert wrong_arrows(REPOSITORY) == STILL_TO_MEND
+
+
+def test_every_import_of_ours_leads_somewhere() -> None:
+    assert imports_of_nothing(REPOSITORY) == []
 
 
 def test_every_module_has_its_room_and_every_method_its_test() -> None:
@@ -165,7 +189,7 @@ def test_every_room_is_installed() -> None:
         ("nnunetv2_dale/rivals/x.py", "from nnunetv2_dale.dale.config import z", ("rivals.x", "dale.config")),
         ("nnunetv2_dale/rivals/x.py", "from nnunetv2_dale.dale import config", ("rivals.x", "dale.config")),
         ("nnunetv2_dale/rivals/x.py", "from ..dale.config import z", ("rivals.x", "dale.config")),
-        ("nnunetv2_dale/rivals/x.py", "from nnunetv2_dale import DaleConfig", ("rivals.x", "__init__ (DaleConfig)")),
+        ("nnunetv2_dale/rivals/x.py", "from nnunetv2_dale import DaleConfig", ("rivals.x", "__init__")),
         ("nnunetv2_dale/rivals/x.py", "def f():\n    from nnunetv2_dale.report.y import z", ("rivals.x", "report.y")),
         ("nnunetv2_dale/trainer/x.py", "from nnunetv2_dale.report.y import z", ("trainer.x", "report.y")),
         ("nnunetv2_dale/nnunet_files/x.py", "from nnunetv2_dale.report.y import z", ("nnunet_files.x", "report.y")),
@@ -179,13 +203,32 @@ def test_every_room_is_installed() -> None:
         ("nnunetv2_dale/export/x.py", "from nnunetv2_dale import __version__\nimport nnunetv2", None),
     ],
 )
-def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, line: str, arrow: tuple[str, str] | None) -> None:
+def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, line: str, arrow: tuple[str, str | None] | None) -> None:
     tree = ("dale/config.py", "dale/masked_loss.py", "rivals/y.py", "report/y.py", "__init__.py")
     for path in [tmp_path / PACKAGE / name for name in tree] + [tmp_path / "trainers" / "y.py", tmp_path / file]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     (tmp_path / file).write_text(line)
     assert wrong_arrows(tmp_path) == ({arrow} if arrow else set())
+
+
+def test_an_import_of_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / PACKAGE / "dale").mkdir(parents=True)
+    (tmp_path / PACKAGE / "dale" / "config.py").write_text("")
+    (tmp_path / "tests").mkdir()
+    right = (
+        "import nnunetv2_dale.dale.config",
+        "from nnunetv2_dale.dale import config",
+        "from nnunetv2_dale import DaleConfig",
+    )
+    wrong = (
+        "import nnunetv2_dale.config",
+        "from nnunetv2_dale import config",
+        "from nnunetv2_dale.gone.config import x",
+    )
+    (tmp_path / "tests" / "test_x.py").write_text("\n".join(right + wrong))
+    found = [target for _, target in imports_of_nothing(tmp_path)]
+    assert found == ["nnunetv2_dale.config", "nnunetv2_dale.config", "nnunetv2_dale.gone.config.x"]
 
 
 def test_what_lies_in_the_wrong_place_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.dale.config import RECOMMENDED, DaleConfig
+from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 
 PAGE = Path(__file__).resolve().parent / "settings.md"
 INTRODUCTION = """# Settings
@@ -53,8 +54,12 @@ def table(columns: Mapping[str, Any]) -> str:
 
 def page() -> str:
     """The whole of docs/settings.md."""
-    dale = table({"`nnUNetTrainerDALE`": RECOMMENDED, "as printed": DaleConfig()})
-    return f'{INTRODUCTION}\n## DALE: `"dale"`\n\n{dale}\n'
+    sections = (
+        ("DALE", "dale", {"`nnUNetTrainerDALE`": ADAPTED, "`_asPrinted`": PRINTED}),
+        ("The trust of cases", "case_trust", {"`nnUNetTrainerCaseTrust`, `nnUNetTrainerDALE`": CaseTrustConfig()}),
+    )
+    tables = [f'## {title}: `"{key}"`\n\n{table(columns)}\n' for title, key, columns in sections]
+    return "\n".join([INTRODUCTION, *tables])
 
 
 def _value(value: object) -> str:

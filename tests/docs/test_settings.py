@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from docs import settings_page
+from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.dale.config import DaleConfig
 
 
@@ -22,7 +23,7 @@ def test_the_page_is_what_the_code_gives() -> None:
 
 
 def test_every_setting_is_on_the_page() -> None:
-    for spec in fields(DaleConfig):
+    for spec in [*fields(DaleConfig), *fields(CaseTrustConfig)]:
         assert f"\n| `{spec.name}` | " in settings_page.page()
 
 

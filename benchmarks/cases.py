@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from plans_file import architecture, configuration, plans_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,54 +68,16 @@ def plans(case: Case) -> dict[str, Any]:
     """A plans file for the case, with the fields nnU-Net's trainer reads."""
     dimensions = len(case.patch)
     largest = 512 if dimensions == 2 else 320
-    blocks = (
-        {
-            "n_blocks_per_stage": [1, 3, 4, 6, 6, 6, 6][: case.stages],
-            "n_conv_per_stage_decoder": [1] * (case.stages - 1),
-        }
-        if case.residual
-        else {"n_conv_per_stage": [2] * case.stages, "n_conv_per_stage_decoder": [2] * (case.stages - 1)}
+    network = architecture(
+        [min(case.features * 2**stage, largest) for stage in range(case.stages)],
+        [[1] * dimensions] + [[2] * dimensions] * (case.stages - 1),
+        [1, 3, 4, 6, 6, 6, 6][: case.stages] if case.residual else [2] * case.stages,
+        decoder_convolutions=1 if case.residual else 2,
+        residual=case.residual,
     )
-    network = "ResidualEncoderUNet" if case.residual else "PlainConvUNet"
-    configuration = {
-        "data_identifier": "synthetic",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": case.batch,
-        "patch_size": list(case.patch),
-        "spacing": [1.0] * dimensions,
-        "normalization_schemes": ["ZScoreNormalization"],
-        "use_mask_for_norm": [False],
-        "batch_dice": dimensions == 2,
-        "architecture": {
-            "network_class_name": f"dynamic_network_architectures.architectures.unet.{network}",
-            "arch_kwargs": {
-                "n_stages": case.stages,
-                "features_per_stage": [min(case.features * 2**stage, largest) for stage in range(case.stages)],
-                "conv_op": f"torch.nn.modules.conv.Conv{dimensions}d",
-                "kernel_sizes": [[3] * dimensions] * case.stages,
-                "strides": [[1] * dimensions] + [[2] * dimensions] * (case.stages - 1),
-                **blocks,
-                "conv_bias": True,
-                "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d",
-                "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-                "dropout_op": None,
-                "dropout_op_kwargs": None,
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-    }
-    return {
-        "dataset_name": "Dataset999_Synthetic",
-        "plans_name": "synthetic",
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": list(range(3)),
-        "transpose_backward": list(range(3)),
-        "label_manager": "LabelManager",
-        "configurations": {case.configuration: configuration},
-        "continue_training": False,
-    }
+    chosen = configuration(case.patch, case.batch, [1.0] * dimensions, "ZScoreNormalization", network)
+    configurations = {case.configuration: {**chosen, "data_identifier": "synthetic"}}
+    return {**plans_file("Dataset999_Synthetic", "synthetic", configurations), "continue_training": False}
 
 
 def dataset_json(case: Case) -> dict[str, Any]:

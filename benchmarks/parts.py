@@ -13,7 +13,7 @@ from cases import Case, batch
 from timing import seconds_of
 from torch import Tensor
 
-from nnunetv2_dale import label_confidence
+from nnunetv2_dale.dale import label_confidence
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.fuzziness import View
 from nnunetv2_dale.dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder, pair_files
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import random_folds
 from nnunetv2_dale.convert.volume_files import VolumeFormat
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 ORGANS = {
     "background": 0,

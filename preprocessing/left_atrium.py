@@ -9,9 +9,9 @@ from nnunetv2_dale.convert.array_files import ArrayFormat
 from nnunetv2_dale.convert.label_values import BINARY
 from nnunetv2_dale.convert.layouts import case_name, first_folder
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 _FOLDERS = ("2018LA_Seg_Training Set", "2018LA_Seg_TrainingSet")
 

@@ -12,9 +12,9 @@ import numpy as np
 from nnunetv2_dale.convert.layouts import PICTURE_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.picture_files import PictureFormat
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import folds_by_group
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 NUM_READERS = 4
 _READERS = tuple(f"rater{number}" for number in range(NUM_READERS))

@@ -9,9 +9,9 @@ from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
 from nnunetv2_dale.convert.picture_files import PictureFormat
 from nnunetv2_dale.convert.picture_options import add_mask_options
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 FACTS = Facts(
     title="MosMedData+: COVID-19 lesions in lung CT slices",

@@ -10,9 +10,9 @@ from pathlib import Path
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.volume_files import VolumeFormat
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 FACTS = Facts(
     title="Any folder of NIfTI, NRRD or MHA volumes and one of labels, such as a Medical Segmentation Decathlon task",

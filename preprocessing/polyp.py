@@ -9,8 +9,8 @@ from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
 from nnunetv2_dale.convert.picture_files import PictureFormat
 from nnunetv2_dale.convert.picture_options import add_mask_options
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 TEST_SETS = {"CVC-300": 60, "CVC-ClinicDB": 62, "CVC-ColonDB": 380, "ETIS-LaribPolypDB": 196, "Kvasir": 100}
 """PraNet's folder names and counts; CVC-300 is the test part of EndoScene."""

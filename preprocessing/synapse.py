@@ -10,10 +10,10 @@ from pathlib import Path
 
 from nnunetv2_dale.convert.array_files import ArrayFormat
 from nnunetv2_dale.convert.plan import CaseFormat, DatasetPlan, Facts, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split
 from nnunetv2_dale.convert.volume_files import VolumeFormat
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 from . import btcv
 

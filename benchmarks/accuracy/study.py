@@ -3,7 +3,7 @@
     python benchmarks/accuracy/study.py prepare --workspace W --source FOLDER     datasets and plans
     python benchmarks/accuracy/study.py costs --workspace W                       what an iteration of each arm costs
     python benchmarks/accuracy/study.py run TABLE --workspace W                   the trainings of a table
-    python benchmarks/accuracy/study.py tables                                    all tables, from the stored results
+    python benchmarks/accuracy/study.py tables                                    the pages in docs/ from what is stored
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
 several commands may work on one table at once.
@@ -39,10 +39,9 @@ def main() -> None:
     parser.add_argument("--data", nargs="*", default=[], help="of prepare: names of study_data.py; default all")
     arguments = parser.parse_args()
     if arguments.what == "tables":
-        from study_chance import seeds_table
-        from study_tables import all_tables
+        from evidence_pages import write_pages
 
-        print("\n\n".join(filter(None, [seeds_table(RESULTS), all_tables(RESULTS)])))
+        write_pages(RESULTS, HERE.parent.parent / "docs")
         return
     if arguments.workspace is None:
         parser.error("--workspace is needed")

@@ -1,4 +1,4 @@
-"""What trainings differ by on their own, and what is left of the default's gain beside it: several seeds per fold."""
+"""What trainings differ by on their own, and what is left of a gain beside it: several seeds per fold."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from study_plan import CHOSEN, TABLES
+from study_plan import TABLES
 from study_tables import Result, case_values, markdown, read
 
 _BUDGET = 4000  # batches of plain nnU-Net, in all of these trainings
 
 
 def seeds_table(folder: Path) -> str:
-    """With its title. Per labels trained on: plain and default on the same batches from the same first weights.
+    """With its title. Per labels and arm: plain and the arm on the same batches from the same first weights.
 
     Empty without results of the table "seeds"; its first seed is in "confirm" and "readers".
     """
@@ -28,15 +28,16 @@ def seeds_table(folder: Path) -> str:
         and (each["run"]["data"], each["run"]["labels"], each["run"]["configuration"]) in planned
     ]
     rows = []
-    for labels in dict.fromkeys(each["run"]["labels"] for each in read(folder, "seeds")):
-        plain, default = (_dice(results, labels, arm) for arm in ("plain", CHOSEN))
-        if plain.keys() & default.keys():  # of a study that is being made, one of the two may be missing
-            rows.append(_row(labels, plain, default))
+    shown = [(each["run"]["labels"], each["run"]["arm"]) for each in read(folder, "seeds")]
+    for labels, arm in dict.fromkeys(shown):
+        plain, other = _dice(results, labels, "plain"), _dice(results, labels, arm)
+        if arm != "plain" and plain.keys() & other.keys():  # of a study that is being made, plain may be missing
+            rows.append(_row(labels, arm, plain, other))
     header = (
-        "labels | folds × seeds | plain | default | difference (95 % interval over trainings) "
-        "| lowest to highest | plain between seeds, SD | default between seeds, SD"
+        "labels | arm | folds × seeds | Dice, plain | Dice, arm | difference (95 % interval over trainings) "
+        "| lowest to highest | SD between seeds, plain | SD between seeds, arm"
     )
-    return f"### Several seeds: the default beside plain nnU-Net\n\n{markdown(header, rows)}" if rows else ""
+    return f"### Several seeds beside plain nnU-Net\n\n{markdown(header, rows)}" if rows else ""
 
 
 def paired(plain: dict[tuple[int, int], float], other: dict[tuple[int, int], float]) -> NDArray[np.float64]:
@@ -63,18 +64,19 @@ def _dice(results: Sequence[Result], labels: str, arm: str) -> dict[tuple[int, i
     }
 
 
-def _row(labels: str, plain: dict[tuple[int, int], float], default: dict[tuple[int, int], float]) -> list[str]:
-    differences = paired(plain, default)
-    both = sorted(plain.keys() & default.keys())
+def _row(labels: str, arm: str, plain: dict[tuple[int, int], float], other: dict[tuple[int, int], float]) -> list[str]:
+    differences = paired(plain, other)
+    both = sorted(plain.keys() & other.keys())
     interval = ""
     if len(differences) > 1:
         low, high = stats.ttest_1samp(differences, 0).confidence_interval()
         interval = f" ({low:+.2f} to {high:+.2f})"
     return [
         labels,
+        arm,
         str(len(differences)),
-        *(f"{np.mean([each[place] for place in both]):.2f}" for each in (plain, default)),
+        *(f"{np.mean([each[place] for place in both]):.2f}" for each in (plain, other)),
         f"{differences.mean():+.2f}{interval}",
         f"{differences.min():+.2f} to {differences.max():+.2f}",
-        *(f"{between_seeds(each):.2f}" for each in (plain, default)),
+        *(f"{between_seeds(each):.2f}" for each in (plain, other)),
     ]

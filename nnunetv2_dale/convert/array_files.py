@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.convert.volume_files import write_volume
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 _KEYS = ("image", "label")
 Pair = tuple[NDArray[Any], NDArray[Any]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import BINARY, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.problems import Problem, attempt
+from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from nnunetv2_dale.convert.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 _PAGE_WIDTH = 100
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from tqdm import tqdm
 
-import nnunetv2_dale
+from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
-from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
-from nnunetv2_dale.convert.target import Target
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def write_raw_dataset(
     Returns:
         the dataset's folder.
     Raises:
-        ConversionProblemsError: with every problem of the source and the target; nothing was written.
+        DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """
     problems = [*plan.problems, *_colliding_names(plan.cases), *target.problems(plan.splits, overwrite)]
     if not plan.problems and not any(case.test_set is None for case in plan.cases):
@@ -60,12 +60,12 @@ def write_raw_dataset(
     ending = plan.format.file_ending(plan.cases)
     if problems:
         problems += [p for done in _convert_all(plan, None, ending, processes) for p in done.problems]
-        raise ConversionProblemsError(problems, source)
+        raise DatasetProblemsError(problems, source)
     with new_folder(target.folder, overwrite) as folder:
         converted = sorted(_convert_all(plan, folder, ending, processes), key=lambda done: done.case.name)
         problems = [problem for done in converted for problem in done.problems]
         if problems:
-            raise ConversionProblemsError(problems, source)
+            raise DatasetProblemsError(problems, source)
         _write_descriptions(plan, folder, target, ending)
         _write_json(folder / "manifest.json", _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
@@ -141,7 +141,7 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
         reference=" ".join(plan.facts.source.split()),
         description=plan.facts.title,
         license=" ".join(plan.facts.licence.split()),
-        converted_by=f"nnUNetv2_dale_convert {nnunetv2_dale.__version__}",
+        converted_by=f"nnUNetv2_dale_convert {__version__}",
     )
     if plan.splits is not None:
         _write_json(folder / "splits_final.json", plan.splits)
@@ -155,7 +155,7 @@ def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Pat
 
     return {
         "recipe": recipe,
-        "nnunetv2_dale": nnunetv2_dale.__version__,
+        "nnunetv2_dale": __version__,
         "dataset": plan.facts.title,
         "licence": " ".join(plan.facts.licence.split()),
         "cases": [

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
-from nnunetv2_dale.convert.target import Target, default_root
+from nnunetv2_dale.nnunet_files.target import Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.problems import Problem, attempt
+from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 
 _FILE_ENDING = ".nii.gz"
 _TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 from nnunetv2.paths import nnUNet_preprocessed
 
-import nnunetv2_dale
+from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
-from nnunetv2_dale.convert.target import Target
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noisy_case import (
@@ -35,7 +33,9 @@ from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.label_noise.splits import Splits
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
     checked = runner.run(check_label, jobs, "checking labels")
     problems = [result for result in checked if isinstance(result, Problem)]
     if problems:
-        raise ConversionProblemsError(problems, plan.source.folder)
+        raise DatasetProblemsError(problems, plan.source.folder)
     measured = [job for job, has_foreground in zip(jobs, checked, strict=True) if job.model and has_foreground]
     calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, runner)
     scale = 1.0 if calibration is None else calibration.scale
@@ -112,7 +112,7 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
         results = runner.run(write_case, jobs, "writing cases")
         problems = [result for result in results if isinstance(result, Problem)]
         if problems:
-            raise ConversionProblemsError(problems, plan.source.folder)
+            raise DatasetProblemsError(problems, plan.source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
         _write_table(folder / TABLE_NAME, rows)
         _write_json(folder / SETTINGS_NAME, _settings(plan, rows, scale, calibration))
@@ -177,7 +177,7 @@ def _refuse_problems(plan: CopyPlan) -> None:
     if source.folder.resolve() == plan.target.folder.resolve():
         problems.append(Problem(source.folder, "is the dataset itself; give another id with -o"))
     if problems:
-        raise ConversionProblemsError(problems, source.folder)
+        raise DatasetProblemsError(problems, source.folder)
     require_labels(source)
 
 
@@ -213,7 +213,7 @@ def _prepare(plan: CopyPlan, folder: Path) -> None:
 def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:
     model = plan.model
     return {
-        "nnunetv2_dale": nnunetv2_dale.__version__,
+        "nnunetv2_dale": __version__,
         "source": plan.source.folder.name,
         "noise": [
             {

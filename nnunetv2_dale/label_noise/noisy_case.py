@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.convert.problems import Problem
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, read_image, read_label
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.convert.problems import ConversionProblemsError, Problem
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def read_dataset(folder: Path) -> RawDataset:
         Problem(folder / "imagesTr", f"case {case.name!r} has no _0000 image") for case in cases if not case.images
     ]
     if problems:
-        raise ConversionProblemsError(problems, folder)
+        raise DatasetProblemsError(problems, folder)
     return RawDataset(folder, description, tuple(cases))
 
 
@@ -155,7 +155,7 @@ def require_labels(dataset: RawDataset) -> None:
     labels = sorted(folder.glob(f"*{dataset.file_ending}")) if folder.is_dir() else []
     problems += [Problem(path, "label without an image") for path in labels if path not in known]
     if problems:
-        raise ConversionProblemsError(problems, dataset.folder)
+        raise DatasetProblemsError(problems, dataset.folder)
 
 
 def read_label(reader: Any, path: Path, allowed: frozenset[int]) -> tuple[NDArray[np.int16], dict[str, Any]]:

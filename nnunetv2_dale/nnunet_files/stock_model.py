@@ -24,7 +24,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-import nnunetv2_dale
+from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.trained_model import Json, TrainedModel
 
@@ -152,7 +152,7 @@ def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target:
 def _origin(model: TrainedModel) -> Json:
     epochs = {path: int(checkpoint.get("current_epoch", 0)) for path, checkpoint in model.checkpoints.items()}
     versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "torch")}
-    versions["nnunetv2-dale"] = nnunetv2_dale.__version__  # also right in a checkout that is not installed
+    versions["nnunetv2-dale"] = __version__  # also right in a checkout that is not installed
     return {"trained_with": model.trainer_name, "epochs": epochs, "exported_with": versions}
 
 

@@ -1,8 +1,9 @@
-"""The study's tables: what docs/evidence.md shows is what the stored results give, and they give it by hand too."""
+"""The study's tables: what the pages in docs/ show is what the stored results give, and they give it by hand too."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "benchmarks/results/accuracy"
 sys.path.insert(0, str(REPOSITORY / "benchmarks/accuracy"))
 
-import study_chance as chance  # noqa: E402 -- from the folder above
+import evidence_pages as pages  # noqa: E402 -- from the folder above
+import study_chance as chance  # noqa: E402
 import study_tables as tables  # noqa: E402
 
 
@@ -27,10 +29,39 @@ def judged(dice: float | None, voxels: int = 10) -> dict[str, Any]:
     return {"voxels": voxels, "dice": dice, "hd95": 2.0, "dice_fuzzy": dice, "hd95_fuzzy": None}
 
 
-def test_the_page_shows_what_the_results_give():
+def test_the_pages_show_what_the_results_give():
+    assert (REPOSITORY / "docs/evidence_tables.md").read_text(encoding="utf-8") == pages.tables_page(RESULTS)
     page = (REPOSITORY / "docs/evidence.md").read_text(encoding="utf-8")
-    assert tables.all_tables(RESULTS).strip() in page
-    assert chance.seeds_table(RESULTS).strip() in page
+    assert page == pages.filled(page, RESULTS)
+    for name in pages.BLOCKS:
+        assert f"<!-- table: {name} -->" in page
+
+
+def test_no_page_shows_an_arm_that_is_gone():
+    for name in ("evidence.md", "evidence_tables.md"):
+        for row in re.findall(r"^\|.*$", (REPOSITORY / "docs" / name).read_text(encoding="utf-8"), flags=re.MULTILINE):
+            assert not any(word in row for word in tables.GONE), row
+
+
+def test_a_table_is_filled_in_between_its_marks(tmp_path: Path):
+    page = "before\n\n<!-- table: chance -->\nold\n<!-- end -->\n\nafter\n"
+    assert pages.filled(page, tmp_path) == "before\n\n<!-- table: chance -->\n\n\n\n<!-- end -->\n\nafter\n"
+    with pytest.raises(KeyError, match="nothing"):
+        pages.filled(page.replace("chance", "nothing"), tmp_path)
+
+
+def test_columns_and_stacked_tables_by_hand():
+    table = "| a | b | c |\n| --- | ---: | --- |\n| 1 | 2 | 3 |"
+    chosen = pages.columns(table, ("c", "b"))
+    assert chosen == "| c | b |\n| --- | ---: |\n| 3 | 2 |"
+    stacked = pages.stacked("of", {"x": chosen, "y": chosen})
+    assert stacked == "| of | c | b |\n| --- | --- | ---: |\n| x | 3 | 2 |\n| y | 3 | 2 |"
+
+
+def test_results_of_arms_that_are_gone_are_not_read_and_the_old_default_has_its_trainers_name(tmp_path: Path):
+    arms = ("plain", "default", "whole batch, likelihood", "views in turns, neither")
+    (tmp_path / "screen.jsonl").write_text("\n".join(json.dumps(result(arm, 0, {})) for arm in arms))
+    assert [each["run"]["arm"] for each in tables.read(tmp_path, "screen")] == ["plain", "CaseTrust"]
 
 
 def test_every_stored_training_says_how_it_was_made():
@@ -104,8 +135,9 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
     gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
     half = 2.5706 * gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
     mean = gains.mean()
-    assert [cell.strip() for cell in row[1:7]] == [
+    assert [cell.strip() for cell in row[1:8]] == [
         "biased",
+        "CaseTrust",
         "6",
         "50.00",
         f"{50 + mean:.2f}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nnunetv2_dale.convert.layouts import case_name, files_by_stem, first_folder, pair_files
-from nnunetv2_dale.convert.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 
 def _touch(folder: Path, *names: str) -> Path:

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import nnunetv2_dale
-from nnunetv2_dale import trainer_variants
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.trainer import variants as trainer_variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
 from tests.dale.networks import blob_batch, small_unet

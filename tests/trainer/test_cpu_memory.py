@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from nnunetv2_dale import cpu_memory
+from nnunetv2_dale.trainer import cpu_memory
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed

@@ -12,8 +12,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.training_length import nnUNetTrainer_Xepochs
 from torch import Tensor
 
-from nnunetv2_dale import trainer_variants
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.trainer import variants as trainer_variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.training_log import SCALARS
 from tests.trainer.fixtures import (

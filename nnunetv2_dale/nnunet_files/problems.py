@@ -25,7 +25,7 @@ class Problem:
         return f"{where}: {self.what}"
 
 
-class ConversionProblemsError(UserError):
+class DatasetProblemsError(UserError):
     """A dataset has problems: the message lists all of them and nothing was written.
 
     Attributes:

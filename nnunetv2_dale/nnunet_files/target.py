@@ -12,7 +12,7 @@ from pathlib import Path
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.convert.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import Problem
 
 
 @dataclass(frozen=True)

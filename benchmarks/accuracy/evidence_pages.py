@@ -1,0 +1,119 @@
+"""Writes the study's tables into docs/: all of them as evidence_tables.md, and the short ones of evidence.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from study_chance import seeds_table
+from study_tables import Result, all_tables, comparison, confidence, read
+
+INTRODUCTION = """# Evidence: every table of the accuracy study
+
+[evidence.md](evidence.md) says what was asked, how it was measured and what came out. Here is everything that was
+measured. The page is written from `benchmarks/results/accuracy/` by `python benchmarks/accuracy/study.py tables`.
+
+- **labels**: what the training cases were labelled with. The held-out cases are always judged on clean labels.
+- **arm**: the trainer, or the printed method with one part changed. CaseTrust is `nnUNetTrainerCaseTrust`.
+- **cost**: processor time of an iteration; plain nnU-Net is 1. An arm gets fewer **batches** the more it costs.
+- **difference**: Dice points, arm minus plain nnU-Net, over the cases of the folds and seeds that both have. The
+  interval resamples cases, not trainings.
+- **AUROC**: how well a score finds the changed voxels near a contour. 0.5 is chance. The four numbers are at a quarter,
+  half, three quarters and the end of the training.
+
+Settings that are no longer in the code have no row here. Their results stay in the JSON.
+"""
+PARTS = (
+    "plain",
+    "printed",
+    "printed, no L_W",
+    "printed, no omega",
+    "printed, neither",
+    "masked loss",
+    "masked loss, neither",
+)
+SHORT = ("labels", "arm", "batches", "folds × seeds", "Dice", "difference (95 % interval)", "HD95")
+
+
+def _noise(folder: Path) -> str:
+    return columns(comparison(_longest(read(folder, "confirm"))), SHORT)
+
+
+def _parts(folder: Path) -> str:
+    results = [each for each in read(folder, "screen") if each["run"]["arm"] in PARTS]
+    return columns(comparison(results), ("arm", "cost", "batches", "Dice", "difference (95 % interval)"))
+
+
+def _elsewhere(folder: Path) -> str:
+    tables = {
+        "four times as long": _longest(read(folder, "converged")),
+        "3d_fullres": _longest(read(folder, "volumes")),
+        "LIDC": _longest(read(folder, "readers")),
+    }
+    return stacked("training", {name: columns(comparison(results), SHORT) for name, results in tables.items()})
+
+
+def _finding(folder: Path) -> str:
+    results = [
+        each
+        for each in [*read(folder, "screen"), *read(folder, "confirm")]
+        if each["run"]["labels"] in ("biased", "dilated") and each["run"]["arm"] in ("printed", "CaseTrust", "plain")
+    ]
+    return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
+
+
+BLOCKS: dict[str, Callable[[Path], str]] = {
+    "noise": _noise,
+    "chance": lambda folder: seeds_table(folder).partition("\n\n")[2],
+    "parts": _parts,
+    "elsewhere": _elsewhere,
+    "finding": _finding,
+}
+"""The short tables, by the name in their marks: `<!-- table: noise -->` … `<!-- end -->`."""
+
+
+def tables_page(folder: Path) -> str:
+    """The whole of docs/evidence_tables.md."""
+    return "\n\n".join(filter(None, [INTRODUCTION.strip(), seeds_table(folder), all_tables(folder)]))
+
+
+def write_pages(folder: Path, docs: Path) -> None:
+    """Write evidence_tables.md and the short tables of evidence.md into `docs`."""
+    (docs / "evidence_tables.md").write_text(tables_page(folder), encoding="utf-8")
+    page = docs / "evidence.md"
+    page.write_text(filled(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
+
+
+def filled(page: str, folder: Path) -> str:
+    """The page with the table of every mark as the results give it today.
+
+    Raises:
+        KeyError: a mark names a table that is not in `BLOCKS`.
+    """
+
+    def table(mark: re.Match[str]) -> str:
+        return f"<!-- table: {mark[1]} -->\n\n{BLOCKS[mark[1]](folder)}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def columns(table: str, titles: Sequence[str]) -> str:
+    """A Markdown table with these columns alone."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    places = [rows[0].index(title) for title in titles]
+    return "\n".join("| " + " | ".join(row[place] for place in places) + " |" for row in rows)
+
+
+def stacked(title: str, tables: Mapping[str, str]) -> str:
+    """Markdown tables of the same columns as one, with the name of each in a first column."""
+    heads = [table.splitlines()[:2] for table in tables.values()]
+    assert all(head == heads[0] for head in heads)
+    lines = [f"| {title} {heads[0][0]}", f"| --- {heads[0][1]}"]
+    return "\n".join(lines + [f"| {name} {row}" for name, table in tables.items() for row in table.splitlines()[2:]])
+
+
+def _longest(results: Sequence[Result]) -> list[Result]:
+    """The trainings of the largest number of batches, of which a table may have shorter ones for comparison."""
+    most = max((each["run"]["budget"] for each in results), default=0)
+    return [each for each in results if each["run"]["budget"] == most]

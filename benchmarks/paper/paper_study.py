@@ -1,0 +1,89 @@
+"""The paper's own setting, without nnU-Net: one command per table. See docs/paper_setting.md for what came out.
+
+    python benchmarks/paper/paper_study.py run TABLE --source FOLDER     the trainings of a table
+    python benchmarks/paper/paper_study.py tables                        all tables, from the stored results
+
+Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
+several commands may work at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+RESULTS = HERE.parent / "results" / "paper"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "tables"])
+    parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
+    parser.add_argument("--source", type=Path, help="of run: holds kvasir_seg and lidc_nodules")
+    parser.add_argument("--workspace", type=Path, help="of run: folder for trained weights; needed by the figures")
+    arguments = parser.parse_args()
+    if arguments.what == "tables":
+        from paper_tables import all_tables
+
+        print(all_tables(RESULTS))
+        return
+    if arguments.source is None or arguments.workspace is None:
+        parser.error("run needs --source and --workspace")
+    _run_table(arguments.table, arguments.source.resolve(), arguments.workspace.resolve())
+
+
+def _run_table(table: str, source: Path, workspace: Path) -> None:
+    import torch
+    from machine import describe
+    from paper_plan import TABLES
+    from paper_training import train
+
+    torch.set_num_threads(1)
+    if table not in TABLES:
+        raise SystemExit(f"expected a table of {', '.join(TABLES)}, got {table}")
+    file = RESULTS / f"{table}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for run in TABLES[table]:
+        name = run.key.replace("/", "_").replace(" ", "_")
+        with _claimed(workspace / "claims" / name) as mine:
+            if not mine or run.key in _done(file):
+                continue
+            result = train(run, source, workspace / "weights" / f"{name}.pt")
+            result["command"] = f"python benchmarks/paper/paper_study.py run {table}"
+            result["machine"] = describe(torch.device("cpu"), 1)
+            with file.open("a") as lines:
+                fcntl.flock(lines, fcntl.LOCK_EX)
+                lines.write(json.dumps(result) + "\n")
+            print(table, run.key, result["curve"][-1], flush=True)
+
+
+def _done(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    return {"/".join(map(str, json.loads(line)["run"].values())) for line in file.read_text().splitlines()}
+
+
+@contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process is the one that makes a run; another's lock ends with that process."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
+        except BlockingIOError:
+            mine = False
+        yield mine
+
+
+if __name__ == "__main__":
+    main()

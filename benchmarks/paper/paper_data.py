@@ -1,7 +1,7 @@
 """The images of the paper's setting: polyps and lung nodules, reduced to a size that a processor trains on.
 
-Everything is split and made noisy by fixed seeds. Label noise is in the training and the validation part, as a user would
-have it; the test part is clean.
+Everything is split and made noisy by fixed seeds. Label noise is in the training and the validation part, as it would
+be for a user; the test part is clean.
 """
 
 from __future__ import annotations

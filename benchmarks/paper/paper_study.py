@@ -1,10 +1,11 @@
 """The paper's own setting, without nnU-Net: one command per table. See docs/paper_setting.md for what came out.
 
     python benchmarks/paper/paper_study.py run TABLE --source FOLDER     the trainings of a table
+    python benchmarks/paper/paper_study.py heads                         which module of each network is hooked
     python benchmarks/paper/paper_study.py tables                        all tables, from the stored results
 
-Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
-several commands may work at once.
+Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and a
+training that was interrupted, or of fewer epochs, goes on from its last epoch. Several commands may work at once.
 """
 
 from __future__ import annotations
@@ -21,49 +22,72 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
+
+from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
+
 RESULTS = HERE.parent / "results" / "paper"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "tables"])
+    parser.add_argument("what", choices=["run", "heads", "tables"])
     parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
     parser.add_argument("--source", type=Path, help="of run: holds kvasir_seg and lidc_nodules")
-    parser.add_argument("--workspace", type=Path, help="of run: folder for trained weights; needed by the figures")
+    parser.add_argument("--workspace", type=Path, help="of run: folder for checkpoints")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "tables":
         from paper_tables import all_tables
 
         print(all_tables(RESULTS))
         return
+    if arguments.what == "heads":
+        _write_heads()
+        return
     if arguments.source is None or arguments.workspace is None:
         parser.error("run needs --source and --workspace")
-    _run_table(arguments.table, arguments.source.resolve(), arguments.workspace.resolve())
+    _run_table(arguments.table, arguments.epochs, arguments.source.resolve(), arguments.workspace.resolve())
 
 
-def _run_table(table: str, source: Path, workspace: Path) -> None:
+def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
     import torch
     from machine import describe
-    from paper_plan import TABLES
+    from paper_plan import planned
     from paper_training import train
 
     torch.set_num_threads(1)
-    if table not in TABLES:
-        raise SystemExit(f"expected a table of {', '.join(TABLES)}, got {table}")
     file = RESULTS / f"{table}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    for run in TABLES[table]:
-        name = run.key.replace("/", "_").replace(" ", "_")
-        with _claimed(workspace / "claims" / name) as mine:
+    for run in planned(table, epochs):
+        with _claimed(workspace / "claims" / run.file_name) as mine:
             if not mine or run.key in _done(file):
                 continue
-            result = train(run, source, workspace / "weights" / f"{name}.pt")
-            result["command"] = f"python benchmarks/paper/paper_study.py run {table}"
+            result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
+            result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
             result["machine"] = describe(torch.device("cpu"), 1)
             with file.open("a") as lines:
                 fcntl.flock(lines, fcntl.LOCK_EX)
                 lines.write(json.dumps(result) + "\n")
             print(table, run.key, result["curve"][-1], flush=True)
+
+
+def _write_heads() -> None:
+    import torch
+    from machine import describe
+    from paper_heads import head_of
+    from paper_networks import NETWORKS
+
+    torch.set_num_threads(1)
+    report = {
+        "command": "python benchmarks/paper/paper_study.py heads",
+        "machine": describe(torch.device("cpu"), 1),
+        "seed": 1,
+        "networks": [head_of(name) for name in NETWORKS],
+    }
+    with new_file(RESULTS / "heads.json", overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _done(file: Path) -> set[str]:

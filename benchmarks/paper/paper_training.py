@@ -17,6 +17,7 @@ from paper_augmentation import augmented
 from paper_data import PARTS, PaperData, read_data
 from paper_networks import NETWORKS
 from paper_readings import ReadingStep
+from paper_run import PaperRun
 from torch import Tensor, nn
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
@@ -27,73 +28,104 @@ BATCH = 8  # images; the paper has 24
 CLASSES = 2
 _JUDGED_AT_ONCE = 50
 
-Step = Callable[[Tensor, Tensor], None]
-
 
 @dataclass(frozen=True)
-class PaperRun:
-    """One training. A seed is the network's first weights, the order of the images and their augmentation."""
+class PreparedArm:
+    """What an arm does with a batch, and what of it has to be kept for a training to go on."""
 
-    data: str  # polyps or nodules
-    labels: str  # clean, or the noise of the training labels
-    network: str
-    arm: str
-    epochs: int
-    seed: int = 1
-
-    @property
-    def key(self) -> str:
-        return "/".join(str(each) for each in vars(self).values())
+    step: Callable[[Tensor, Tensor], object]  # images (B, C, H, W) and labels (B, 1, H, W)
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator  # of the alignment's random choices
+    config: DaleConfig | None = None
 
 
-def train(run: PaperRun, source: Path, weights: Path | None = None) -> dict[str, Any]:
+def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[str, Any]:
     """Train and judge; what the tables need.
 
     Args:
         source: folder of the data.
-        weights: where the trained weights are kept, for the figures; None keeps none.
+        checkpoint: written after every epoch. Where it exists, training goes on from it, also of a shorter training.
     """
     parts, facts = read_data(source, run.data, run.labels)
     data = parts["train"]
     channels, size = data.images.shape[1], data.images.shape[2]
     network, head = NETWORKS[run.network].make(channels, CLASSES, size, run.seed)
-    config, step = make_step(ARMS[run.arm], network, head, size, run.seed)
+    arm = prepare_arm(ARMS[run.arm], network, head, size, run.seed)
     order = torch.Generator().manual_seed(run.seed)
-    curve: list[dict[str, Any]] = []
-    seconds, batches = 0.0, 0
-    for epoch in range(1, run.epochs + 1):
-        network.train()
-        for rows in torch.randperm(len(data.images), generator=order).split(BATCH):
-            images, labels = augmented(data.images[rows], data.labels[rows], order)
-            started = time.thread_time()
-            step(images, labels)
-            seconds += time.thread_time() - started
-            batches += 1
+    curve = _read_checkpoint(checkpoint, run.epochs, network, arm, order)
+    while len(curve) < run.epochs:
+        seconds, batches = _train_epoch(network, arm, data, order)
         judged = {part: dice_of_images(network, parts[part]) for part in PARTS[1:]}
+        before = curve[-1] if curve else {"updates": 0, "seconds": 0.0}
         curve.append(
             {
-                "epoch": epoch,
-                "updates": batches * updates_per_batch(ARMS[run.arm]),
-                "seconds": round(seconds, 2),
+                "epoch": len(curve) + 1,
+                "updates": before["updates"] + batches * updates_per_batch(ARMS[run.arm]),
+                "seconds": round(before["seconds"] + seconds, 2),
                 **{part: round(float(dice.mean()), 5) for part, dice in judged.items()},
             }
         )
-    if weights is not None:
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(network.state_dict(), weights)
+        _write_checkpoint(checkpoint, curve, network, arm, order)
     return {
         "run": vars(run),
         "setting": {
             "pixels": size,
-            "patch": None if config is None else config.patch_size,
+            "patch": None if arm.config is None else arm.config.patch_size,
             "batch": BATCH,
             "learning_rate": LEARNING_RATE,
             "parameters": sum(weight.numel() for weight in network.parameters()),
             **facts,
         },
         "curve": curve,
-        "test_of_last_epoch": [round(float(dice), 4) for dice in judged["test"]],
+        "test_of_last_epoch": [round(float(dice), 4) for dice in dice_of_images(network, parts["test"])],
     }
+
+
+def _train_epoch(network: nn.Module, arm: PreparedArm, data: PaperData, order: torch.Generator) -> tuple[float, int]:
+    """One pass over the images; processor seconds of the steps alone, and the number of batches."""
+    network.train()
+    seconds, batches = 0.0, 0
+    for rows in torch.randperm(len(data.images), generator=order).split(BATCH):
+        images, labels = augmented(data.images[rows], data.labels[rows], order)
+        started = time.thread_time()
+        arm.step(images, labels)
+        seconds += time.thread_time() - started
+        batches += 1
+    return seconds, batches
+
+
+def _write_checkpoint(
+    file: Path | None, curve: list[dict[str, Any]], network: nn.Module, arm: PreparedArm, order: torch.Generator
+) -> None:
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "curve": curve,
+        "network": network.state_dict(),
+        "optimizer": arm.optimizer.state_dict(),
+        "generators": [arm.generator.get_state(), order.get_state()],
+    }
+    unfinished = file.with_suffix(".unfinished")
+    torch.save(state, unfinished)
+    unfinished.replace(file)
+
+
+def _read_checkpoint(
+    file: Path | None, epochs: int, network: nn.Module, arm: PreparedArm, order: torch.Generator
+) -> list[dict[str, Any]]:
+    """The curve so far, everything else put back; a training that has gone on for longer is not one to go on from."""
+    if file is None or not file.exists():
+        return []
+    state = torch.load(file)
+    curve: list[dict[str, Any]] = state["curve"]
+    if len(curve) > epochs:
+        return []
+    network.load_state_dict(state["network"])
+    arm.optimizer.load_state_dict(state["optimizer"])
+    for generator, kept in zip((arm.generator, order), state["generators"], strict=True):
+        generator.set_state(kept)
+    return curve
 
 
 def updates_per_batch(arm: PaperArm) -> int:
@@ -101,36 +133,31 @@ def updates_per_batch(arm: PaperArm) -> int:
     return arm.updates if arm.kind == "ordinary" else 2
 
 
-def make_step(
-    arm: PaperArm, network: nn.Module, head: nn.Module, size: int, seed: int
-) -> tuple[DaleConfig | None, Step]:
-    """The arm's settings, and what it does with a batch."""
+def prepare_arm(arm: PaperArm, network: nn.Module, head: nn.Module, size: int, seed: int) -> PreparedArm:
+    """The arm's step on a network, with its optimizer and settings."""
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     loss, generator = MaskedLoss(), torch.Generator().manual_seed(seed)
+    listed = isinstance(network, BasicUNetPlusPlus)  # gives a list of one output
 
     def targets(labels: Tensor) -> Outputs:
-        return [labels] if isinstance(network, BasicUNetPlusPlus) else labels  # UNet++ gives a list of one output
+        return [labels] if listed else labels
+
+    def ordinary(images: Tensor, labels: Tensor) -> None:
+        for _ in range(arm.updates):
+            optimizer.zero_grad(set_to_none=True)
+            loss(network(images), targets(labels)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
 
     if arm.kind == "ordinary":
-
-        def ordinary(images: Tensor, labels: Tensor) -> None:
-            for _ in range(arm.updates):
-                optimizer.zero_grad(set_to_none=True)
-                loss(network(images), targets(labels)).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-
-        return None, ordinary
+        return PreparedArm(ordinary, optimizer, generator)
     config = config_of(arm, size)
     if arm.reading is not None:
-        return config, ReadingStep(network, optimizer, loss, CLASSES, config, arm.reading, head, generator)
+        again = ReadingStep(network, optimizer, loss, CLASSES, config, arm.reading, head, generator)
+        return PreparedArm(again, optimizer, generator, config)
     alternating = AlternatingStep(
         network, network, optimizer, loss, num_classes=CLASSES, config=config, head=head, generator=generator
     )
-
-    def alternate(images: Tensor, labels: Tensor) -> None:
-        alternating(images, targets(labels))
-
-    return config, alternate
+    return PreparedArm(lambda images, labels: alternating(images, targets(labels)), optimizer, generator, config)
 
 
 def config_of(arm: PaperArm, size: int) -> DaleConfig:

@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -53,7 +54,6 @@ def main() -> None:
 
 def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
     import torch
-    from machine import describe
     from paper_plan import planned
     from paper_training import train
 
@@ -66,7 +66,7 @@ def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
                 continue
             result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
             result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
-            result["machine"] = describe(torch.device("cpu"), 1)
+            result["machine"] = described_machine()
             with file.open("a") as lines:
                 fcntl.flock(lines, fcntl.LOCK_EX)
                 lines.write(json.dumps(result) + "\n")
@@ -75,19 +75,26 @@ def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
 
 def _write_heads() -> None:
     import torch
-    from machine import describe
     from paper_heads import head_of
     from paper_networks import NETWORKS
 
     torch.set_num_threads(1)
     report = {
         "command": "python benchmarks/paper/paper_study.py heads",
-        "machine": describe(torch.device("cpu"), 1),
+        "machine": described_machine(),
         "seed": 1,
         "networks": [head_of(name) for name in NETWORKS],
     }
     with new_file(RESULTS / "heads.json", overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def described_machine() -> dict[str, object]:
+    """Hardware and versions, MONAI's and the project's own among them."""
+    import torch
+    from machine import describe
+
+    return describe(torch.device("cpu"), 1) | {name: version(name) for name in ("monai", "nnunetv2-dale")}
 
 
 def _done(file: Path) -> set[str]:

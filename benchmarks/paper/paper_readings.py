@@ -96,7 +96,7 @@ class ReadingStep:
                 self._gaussians(features, target, is_fuzzy & clean),
                 config.alignment_min_voxels,
                 config.covariance_noise,
-                self.generator,
+                generator=self.generator,
             )
             distance = distance if reading.alignment_gradient else distance.detach()
             total = total + config.alignment_weight * confidence.mean() * distance

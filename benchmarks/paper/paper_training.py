@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from paper_run import PaperRun
 from torch import Tensor, nn
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
+from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.phased_step import PhasedStep
 
 LEARNING_RATE = 3e-4  # Adam's, the paper's; it stays, so that a training's beginning is a shorter training
 BATCH = 8  # images; the paper has 24
@@ -50,17 +52,20 @@ def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[s
     data = parts["train"]
     channels, size = data.images.shape[1], data.images.shape[2]
     network, head = NETWORKS[run.network].make(channels, CLASSES, size, run.seed)
-    arm = prepare_arm(ARMS[run.arm], network, head, size, run.seed)
+    batches = run.epochs * -(-len(data.images) // BATCH)
+    arm = prepare_arm(ARMS[run.arm], network, head, size, run.seed, batches)
+    if ARMS[run.arm].kind == "trainer":
+        checkpoint = None  # its phases are shares of the whole training, so a longer one begins anew
     order = torch.Generator().manual_seed(run.seed)
     curve = _read_checkpoint(checkpoint, run.epochs, network, arm, order)
     while len(curve) < run.epochs:
-        seconds, batches = _train_epoch(network, arm, data, order)
+        seconds, updates = _train_epoch(network, arm, data, order)
         judged = {part: dice_of_images(network, parts[part]) for part in PARTS[1:]}
         before = curve[-1] if curve else {"updates": 0, "seconds": 0.0}
         curve.append(
             {
                 "epoch": len(curve) + 1,
-                "updates": before["updates"] + batches * updates_per_batch(ARMS[run.arm]),
+                "updates": before["updates"] + updates,
                 "seconds": round(before["seconds"] + seconds, 2),
                 **{part: round(float(dice.mean()), 5) for part, dice in judged.items()},
             }
@@ -82,16 +87,22 @@ def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[s
 
 
 def _train_epoch(network: nn.Module, arm: PreparedArm, data: PaperData, order: torch.Generator) -> tuple[float, int]:
-    """One pass over the images; processor seconds of the steps alone, and the number of batches."""
+    """One pass over the images; processor seconds of the steps alone, and the number of optimizer updates."""
     network.train()
-    seconds, batches = 0.0, 0
+    seconds, updates = 0.0, 0
+
+    def count(*_: object) -> None:
+        nonlocal updates
+        updates += 1
+
+    counting = arm.optimizer.register_step_post_hook(count)
     for rows in torch.randperm(len(data.images), generator=order).split(BATCH):
         images, labels = augmented(data.images[rows], data.labels[rows], order)
         started = time.thread_time()
         arm.step(images, labels)
         seconds += time.thread_time() - started
-        batches += 1
-    return seconds, batches
+    counting.remove()
+    return seconds, updates
 
 
 def _write_checkpoint(
@@ -128,13 +139,14 @@ def _read_checkpoint(
     return curve
 
 
-def updates_per_batch(arm: PaperArm) -> int:
-    """Optimizer updates that a batch makes; 2 in Algorithm 1."""
-    return arm.updates if arm.kind == "ordinary" else 2
+def prepare_arm(
+    arm: PaperArm, network: nn.Module, head: nn.Module, size: int, seed: int, batches: int = 1
+) -> PreparedArm:
+    """The arm's step on a network, with its optimizer and settings.
 
-
-def prepare_arm(arm: PaperArm, network: nn.Module, head: nn.Module, size: int, seed: int) -> PreparedArm:
-    """The arm's step on a network, with its optimizer and settings."""
+    Args:
+        batches: of the whole training, for the phases of nnUNetTrainerDALE.
+    """
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     loss, generator = MaskedLoss(), torch.Generator().manual_seed(seed)
     listed = isinstance(network, BasicUNetPlusPlus)  # gives a list of one output
@@ -157,11 +169,15 @@ def prepare_arm(arm: PaperArm, network: nn.Module, head: nn.Module, size: int, s
     alternating = AlternatingStep(
         network, network, optimizer, loss, num_classes=CLASSES, config=config, head=head, generator=generator
     )
-    return PreparedArm(lambda images, labels: alternating(images, targets(labels)), optimizer, generator, config)
+    step = PhasedStep(alternating, batches) if arm.kind == "trainer" else alternating
+    return PreparedArm(lambda images, labels: step(images, targets(labels)), optimizer, generator, config)
 
 
 def config_of(arm: PaperArm, size: int) -> DaleConfig:
     """The arm's settings with the patch scaled to the images."""
+    if arm.kind == "trainer":
+        # what a case is worth is learned from nnU-Net's cases, over many visits; it is not part of the paper
+        return replace(ADAPTED, patch_size=scaled_patch(size, ADAPTED.patch_size), case_trust="off")
     settings = dict(arm.settings)
     settings["patch_size"] = scaled_patch(size, settings.get("patch_size", PAPER_PATCH))
     return DaleConfig().updated(settings)

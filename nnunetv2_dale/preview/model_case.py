@@ -39,6 +39,11 @@ class LoadedModel:
         """Of the network's axes, 2 or 3."""
         return [float(value) for value in self.configuration.spacing]
 
+    @property
+    def num_classes(self) -> int:
+        """Of the alignment: of the label map, or regions and what none of them covers."""
+        return int(self.labels.num_segmentation_heads) + int(self.labels.has_regions)
+
     def loss(self) -> MaskedLoss:
         """nnU-Net's loss for these labels at the full resolution."""
         regions, ignore = self.labels.has_regions, self.labels.ignore_label

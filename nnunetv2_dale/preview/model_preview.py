@@ -48,7 +48,13 @@ class ModelPreview:
         spacing = None if patch.images.ndim == 4 else model.spacing_mm
         try:
             seen = look(
-                model.network, patch.images, model.target(patch.label_map), model.loss(), config, spacing_mm=spacing
+                model.network,
+                patch.images,
+                model.target(patch.label_map),
+                model.loss(),
+                model.num_classes,
+                config,
+                spacing_mm=spacing,
             )
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
+from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.label_noise.agreement import foreground_dice
 from tests.dale.networks import blob_batch
 
@@ -29,7 +31,7 @@ from paper_networks import NETWORKS
 from paper_plan import TABLES, UNET, planned
 from paper_readings import Reading, ReadingStep
 from paper_run import PaperRun
-from paper_training import dice_of_images, prepare_arm, train, updates_per_batch
+from paper_training import config_of, dice_of_images, prepare_arm, train
 
 SIZE = 32
 PRINTED = DaleConfig(patch_size=4, alignment_weight=0.05, directional_derivative="forward_mode")
@@ -169,8 +171,9 @@ def test_a_training_is_judged_after_every_epoch(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(
         paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
     )
-    results = [train(PaperRun("polyps", "clean", UNET, arm, 2), tmp_path) for arm in ("ordinary", "DALE as printed")]
-    for result, updates in zip(results, (1, 2), strict=True):
+    arms = ("ordinary", "ordinary, two updates per batch", "DALE as printed")
+    results = [train(PaperRun("polyps", "clean", UNET, arm, 2), tmp_path) for arm in arms]
+    for result, updates in zip(results, (1, 2, 2), strict=True):
         assert [point["updates"] for point in result["curve"]] == [updates, 2 * updates]
         assert result["curve"][-1]["test"] == pytest.approx(np.mean(result["test_of_last_epoch"]), abs=1e-4)
 
@@ -204,7 +207,23 @@ def test_two_updates_per_batch_are_two():
             prepared.step(images.float(), labels)
         weights.append(torch.cat([weight.detach().flatten() for weight in network.parameters()]))
     assert_close(weights[0], weights[1], rtol=0, atol=0)
-    assert updates_per_batch(ARMS["ordinary, two updates per batch"]) == 2
+
+
+def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    images, labels = batch()
+    part = PaperData(images.float().repeat(2, 1, 1, 1), labels.repeat(2, 1, 1, 1))
+    monkeypatch.setattr(
+        paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
+    )
+    arm = ARMS["settings of nnUNetTrainerDALE"]
+    monkeypatch.setattr(paper_training, "ADAPTED", replace(ADAPTED, learned=0.0))
+    config = config_of(arm, SIZE)
+    assert (config.every, config.phase_in, config.case_trust, config.patch_size) == (2, 0.3, "off", 2)
+    run = PaperRun("polyps", "clean", UNET, "settings of nnUNetTrainerDALE", 10)
+    curve = train(run, tmp_path, tmp_path / "checkpoint.pt")["curve"]
+    # one batch an epoch: 3 whole ones, then Algorithm 1 (2 updates) in every second
+    assert np.diff([0, *(point["updates"] for point in curve)]).tolist() == [1, 1, 1, 2, 1, 2, 1, 2, 1, 2]
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_patches_are_scaled_with_the_image():

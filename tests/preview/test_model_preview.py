@@ -103,7 +103,7 @@ def test_looking_leaves_the_weights_and_finds_what_enters_the_head():
     network = small_unet(deep_supervision=False)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     images, labels = blob_batch()
-    seen = look(network, images, labels, MaskedLoss(), DaleConfig(patch_size=8))
+    seen = look(network, images, labels, MaskedLoss(), 3, DaleConfig(patch_size=8))
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
     torch.testing.assert_close(network.decoder.seg_layers[-1](seen.features), seen.logits)
     assert (seen.confidence - 1).abs().max() == pytest.approx(0.1, abs=1e-6)  # as far as the step goes
@@ -111,10 +111,10 @@ def test_looking_leaves_the_weights_and_finds_what_enters_the_head():
 
 
 def test_a_head_on_another_grid_is_refused():
-    network = small_unet(deep_supervision=True)
+    network = small_unet(deep_supervision=False)
     images, labels = blob_batch()
-    with pytest.raises(ValueError, match=r"grid of the images, \(32, 32\), but .* \(16, 16\)"):
-        look(network, images, labels, MaskedLoss(), DaleConfig(patch_size=8), network.decoder.seg_layers[0])
+    with pytest.raises(ValueError, match=r"on the grid of the labels, \(32, 32\), but .* have \(16, 16\)"):
+        look(network, images, labels, MaskedLoss(), 3, DaleConfig(patch_size=8), network.encoder.stages[2])
 
 
 def test_the_sample_takes_voxels_of_each_class_and_region_and_their_distance_by_hand():
@@ -167,4 +167,4 @@ def test_tsne_keeps_far_groups_apart_and_repeats_itself():
 def test_a_network_without_nnunets_head_is_named():
     images, labels = blob_batch(classes=2)
     with pytest.raises(ValueError, match="modules that could be meant: 0"):
-        look(nn.Sequential(nn.Conv2d(1, 2, 1)), images, labels, MaskedLoss(), DaleConfig())
+        look(nn.Sequential(nn.Conv2d(1, 2, 1)), images, labels, MaskedLoss(), 2, DaleConfig())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.preview.picture import PictureSettings, draw_case
+from nnunetv2_dale.preview.picture import CasePicture, PictureSettings, draw_case
 from nnunetv2_dale.preview.preview_case import (
     PreprocessedSource,
     RawSource,
@@ -23,6 +23,7 @@ from nnunetv2_dale.preview.preview_case import (
     output_name,
 )
 
+MODEL_KINDS = ("features", "confidence")
 PAGE_NAME = "index.html"
 _DOTS_PER_INCH = 110
 
@@ -36,6 +37,36 @@ def _preview(arguments: argparse.Namespace) -> None:
     _check(arguments)
     source = _source(arguments)
     names = chosen_names(source, arguments.cases, arguments.n)
+    kinds = ("",) if arguments.model is None else MODEL_KINDS
+    targets = [arguments.o / output_name(name, kind) for name in names for kind in kinds]
+    for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
+        refuse_existing(target, arguments.overwrite)
+    description, pictures = _drawing(arguments, source)
+    shown = []
+    for name in tqdm(names, desc="drawing", unit="case", disable=None):
+        for kind, picture in _pictures_of(name, pictures):
+            png = _png(picture)
+            with new_file(arguments.o / output_name(name, kind), arguments.overwrite) as unfinished:
+                unfinished.write_bytes(png)
+            shown.append((f"{name}, {kind}" if kind else name, picture.summary, png if arguments.html else b""))
+    if arguments.html:
+        _write_page(arguments, source, description, shown)
+    print(
+        f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
+    )
+
+
+Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
+
+
+def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictures]:
+    """What is shown, in words, and what draws a case: pictures and their kinds."""
+    if arguments.model is not None:
+        from nnunetv2_dale.preview.model_preview import ModelPreview
+
+        assert isinstance(source, RawSource)
+        preview = ModelPreview(arguments, source)
+        return preview.description, preview.pictures
     settings = PictureSettings(
         patch_sizes=tuple(dict.fromkeys(arguments.patch_size)),
         tau=arguments.tau,
@@ -45,39 +76,29 @@ def _preview(arguments: argparse.Namespace) -> None:
         ignore_label=source.dataset.ignore_label,
         class_names=class_names(source.dataset.dataset_json),
     )
-    targets = [arguments.o / output_name(name) for name in names]
-    for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
-        refuse_existing(target, arguments.overwrite)
     heading = f"{source.title} · {source.description} · τ = {settings.tau:g} · {settings.entropy_bins} entropy bins"
-    shown = []
-    for name, target in tqdm(list(zip(names, targets, strict=True)), desc="drawing", unit="case", disable=None):
-        png, summary = _draw(source, name, settings, heading)
-        with new_file(target, arguments.overwrite) as unfinished:
-            unfinished.write_bytes(png)
-        shown.append((name, summary, png if arguments.html else b""))
-    if arguments.html:
-        _write_page(arguments, source, settings, shown)
-    print(
-        f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
-    )
+    return source.description, lambda name: iter([("", draw_case(source.load(name), settings, heading))])
 
 
-def _draw(source: Source, name: str, settings: PictureSettings, heading: str) -> tuple[bytes, tuple[str, ...]]:
+def _pictures_of(name: str, pictures: Pictures) -> Iterator[tuple[str, CasePicture]]:
     try:
-        picture = draw_case(source.load(name), settings, heading)
+        yield from pictures(name)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def _png(picture: CasePicture) -> bytes:
     buffer = io.BytesIO()
     picture.figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    return buffer.getvalue(), picture.summary
+    return buffer.getvalue()
 
 
 def _write_page(
     arguments: argparse.Namespace,
     source: Source,
-    settings: PictureSettings,
+    description: str,
     shown: Sequence[tuple[str, tuple[str, ...], bytes]],
 ) -> None:
     from nnunetv2_dale.pages.html_page import png_data_uri, render_page
@@ -85,11 +106,11 @@ def _write_page(
     context = {
         "title": f"DALE preview of {source.title}",
         "settings": [
-            ("Data", source.description),
-            ("Patch sizes", ", ".join(map(str, settings.patch_sizes))),
-            ("τ", f"{settings.tau:g}"),
-            ("Entropy bins", str(settings.entropy_bins)),
-            ("Cases shown", f"{len(shown)} of {len(source.names)}"),
+            ("Data" if arguments.model is None else "Model", description),
+            ("Patch sizes", ", ".join(map(str, dict.fromkeys(arguments.patch_size)))),
+            ("τ", f"{arguments.tau:g}"),
+            ("Entropy bins", str(arguments.entropy_bins)),
+            ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
         ],
         "cases": [{"name": name, "summary": summary, "uri": png_data_uri(png)} for name, summary, png in shown],
     }
@@ -114,6 +135,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--entropy_bins is at least 2, got {arguments.entropy_bins}")
     if arguments.n < 1:
         raise UserError(f"-n is at least 1, got {arguments.n}")
+    if arguments.model is None and arguments.f is not None:
+        raise UserError("-f chooses a fold of the model; give the model's folder with --model")
+    if arguments.model is not None and (arguments.c is not None or arguments.slicewise):
+        raise UserError("with --model, plans and configuration are the model's; leave out -c and --slicewise")
+    if arguments.model is not None and len(set(arguments.patch_size)) > 1:
+        raise UserError(f"with --model, give one --patch_size, got {' '.join(map(str, arguments.patch_size))}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,6 +155,15 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", required=True, type=Path, metavar="FOLDER", help="where the pictures go")
     add("-c", metavar="CONFIGURATION", help="show preprocessed cases of this configuration (default: the raw images)")
     add("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the preprocessed cases (default: %(default)s)")
+    add(
+        "--model",
+        type=Path,
+        metavar="RESULT_FOLDER",
+        help="a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence omega "
+        "instead, two PNGs per case",
+    )
+    add("-f", metavar="FOLD", help="of --model (default: the first that is there)")
+    add("-chk", default="checkpoint_final.pth", metavar="CHECKPOINT", help="of --model (default: %(default)s)")
     add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
     add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
     size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: %(default)s)"

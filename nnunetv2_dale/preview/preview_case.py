@@ -152,6 +152,6 @@ def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def output_name(name: str) -> Path:
-    """The file name of a case's picture."""
-    return Path(f"{name}.png")
+def output_name(name: str, kind: str = "") -> Path:
+    """The file name of a case's picture; of a model there are several kinds."""
+    return Path(f"{name}_{kind}.png" if kind else f"{name}.png")

@@ -27,7 +27,7 @@ REGIONS = {"background": 0, "whole": [1, 2], "lesion": 2}
 
 def dataset_json(labels: dict[str, Any]) -> dict[str, Any]:
     cases = {PATIENT: {"images": [f"/data/{PATIENT}_0000.nii.gz"], "label": f"/data/{PATIENT}.nii.gz"}}
-    regions = {"regions_class_order": [1, 2]} if labels is REGIONS else {}
+    regions = {"regions_class_order": [1, 2]} if any(isinstance(value, list) for value in labels.values()) else {}
     channels = {"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz", "numTraining": 1}
     return channels | regions | {"dataset": cases, "training": [PATIENT], "test": [PATIENT]}
 

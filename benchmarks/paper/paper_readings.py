@@ -1,0 +1,142 @@
+"""Algorithm 1 written out a second time, with the readings that the paper leaves open as switches. Benchmark only.
+
+With the default `Reading` it makes the updates of `AlternatingStep`, by another way: ∂L_n/∂ω comes from double backward
+through the pseudo-step. `tests/benchmarks/test_paper_study.py` compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from nnunetv2_dale import DaleConfig, MaskedLoss
+from nnunetv2_dale.dale.feature_alignment import ClassGaussians, FeatureTap, alignment_loss, class_gaussians
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape
+from nnunetv2_dale.dale.label_confidence import confidence_step
+
+_ADAM_LR, _ADAM_EPS = 0.1, 1e-8  # of the released file
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where the paper's text, its equations and the released file differ; the defaults are the printed method here."""
+
+    label: Literal["own", "other", "whole"] = "own"  # Eq. 7: the mask of the label is the view's, the other's, none
+    fuzzy_weight: bool = False  # M^f weighs the fuzzy loss as well
+    confidence: Literal["scale_free", "adam"] = "scale_free"  # Eq. 11
+    clean: Literal["rose", "fell"] = "rose"  # Eq. 12: a voxel is clean where ω did not fall, or where it fell
+    alignment_gradient: bool = True  # Eq. 14: False detaches both sides
+    normalised: bool = False  # features of length 1 per voxel
+
+
+class ReadingStep:
+    """One iteration of Algorithm 1 on a network without buffers (no batch normalisation), masks on the input.
+
+    Args:
+        head: the module whose input is aligned.
+        generator: of the alignment's random choices.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: MaskedLoss,
+        num_classes: int,
+        config: DaleConfig,
+        reading: Reading,
+        head: nn.Module,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if any(True for _ in network.buffers()):
+            raise ValueError(f"expected a network without buffers, {type(network).__name__} has some")
+        self.network, self.optimizer, self.loss, self.num_classes = network, optimizer, loss, num_classes
+        self.config, self.reading, self.generator = config, reading, generator
+        self._tap = FeatureTap(network, head)
+
+    def __call__(self, images: Tensor, target: Tensor) -> None:
+        """Train on a batch: images (B, C, *S), label maps (B, 1, *S)."""
+        config, reading = self.config, self.reading
+        patch = patch_shape(images.shape[2:], config.patch_size)
+        m = fuzziness_map(images, target, patch, config.entropy_bins, None, config.fuzziness_source).combined
+        fuzzy, clear = fuzzy_mask(m, config.fuzzy_threshold), non_fuzzy_mask(m, config.fuzzy_threshold)
+        label_masks = {"own": (fuzzy, clear), "other": (clear, fuzzy), "whole": (None, None)}[reading.label]
+        of_fuzzy, of_clear = (None if mask is None else mask.clamp_min(0) for mask in label_masks)
+        is_fuzzy = m >= config.fuzzy_threshold
+
+        self.optimizer.zero_grad(set_to_none=True)
+        clear_images = images * clear
+        outputs = self.network(clear_images)
+        reference = self._gaussians(self._tap.take().detach(), target, ~is_fuzzy)
+        self.loss(outputs, target, of_clear).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+        outputs = self.network(images * fuzzy)
+        features = self._tap.take()
+        weight = fuzzy if reading.fuzzy_weight else torch.ones_like(fuzzy)
+        confidence = torch.ones_like(weight)
+        if config.confidence_steps:
+
+            def fuzzy_loss(omega: Tensor) -> Tensor:
+                return self.loss(outputs, target, of_fuzzy, weight * omega)
+
+            gradient = self._meta_gradient(fuzzy_loss, confidence, clear_images, target, of_clear)
+            confidence = self._step(confidence, gradient)
+        clean = confidence >= 1 if reading.clean == "rose" else confidence < 1
+        total = self.loss(outputs, target, of_fuzzy, weight * confidence)
+        if config.alignment_weight:
+            distance = alignment_loss(
+                reference,
+                self._gaussians(features, target, is_fuzzy & clean),
+                config.alignment_min_voxels,
+                config.covariance_noise,
+                generator=self.generator,
+            )
+            distance = distance if reading.alignment_gradient else distance.detach()
+            total = total + config.alignment_weight * confidence.mean() * distance
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def _meta_gradient(
+        self,
+        fuzzy_loss: Callable[[Tensor], Tensor],
+        confidence: Tensor,
+        clear_images: Tensor,
+        target: Tensor,
+        clear_mask: Tensor | None,
+    ) -> Tensor:
+        """∂L_n/∂ω at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8–10), by double backward."""
+        parameters = dict(self.network.named_parameters())
+        leaf = confidence.clone().requires_grad_()
+        pseudo = torch.autograd.grad(fuzzy_loss(leaf), list(parameters.values()), create_graph=True)
+        step_size = self.optimizer.param_groups[0]["lr"]
+        moved = {name: w - step_size * g for (name, w), g in zip(parameters.items(), pseudo, strict=True)}
+        outputs = functional_call(self.network, moved, (clear_images,), tie_weights=False)
+        (gradient,) = torch.autograd.grad(self.loss(outputs, target, clear_mask), leaf, retain_graph=True)
+        return gradient
+
+    def _step(self, confidence: Tensor, gradient: Tensor) -> Tensor:
+        """ω after one step (Eq. 11); Adam's first one is lr · g / (|g| + ε)."""
+        if self.reading.confidence == "scale_free":
+            return confidence_step(confidence, gradient, self.config.confidence_lr)
+        return (confidence - _ADAM_LR * gradient / (gradient.abs() + _ADAM_EPS)).clamp_min(0)
+
+    def _gaussians(self, features: Tensor, target: Tensor, selected: Tensor) -> ClassGaussians:
+        """Gaussians of the features per class (Eq. 12)."""
+        if self.reading.normalised:
+            features = functional.normalize(features, dim=1)
+        return class_gaussians(
+            features,
+            target,
+            selected,
+            self.num_classes,
+            self.config.alignment_max_voxels,
+            generator=self.generator,
+        )

@@ -1,0 +1,120 @@
+"""The paper's own setting, without nnU-Net: one command per table. See docs/paper_setting.md for what came out.
+
+    python benchmarks/paper/paper_study.py run TABLE --source FOLDER     the trainings of a table
+    python benchmarks/paper/paper_study.py heads                         which module of each network is hooked
+    python benchmarks/paper/paper_study.py tables                        all tables, from the stored results
+
+Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and a
+training that was interrupted, or of fewer epochs, goes on from its last epoch. Several commands may work at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
+
+from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
+
+RESULTS = HERE.parent / "results" / "paper"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "heads", "tables"])
+    parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
+    parser.add_argument("--source", type=Path, help="of run: holds kvasir_seg and lidc_nodules")
+    parser.add_argument("--workspace", type=Path, help="of run: folder for checkpoints")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
+    arguments = parser.parse_args()
+    if arguments.what == "tables":
+        from paper_tables import all_tables
+
+        print(all_tables(RESULTS))
+        return
+    if arguments.what == "heads":
+        _write_heads()
+        return
+    if arguments.source is None or arguments.workspace is None:
+        parser.error("run needs --source and --workspace")
+    _run_table(arguments.table, arguments.epochs, arguments.source.resolve(), arguments.workspace.resolve())
+
+
+def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
+    import torch
+    from paper_plan import planned
+    from paper_training import train
+
+    torch.set_num_threads(1)
+    file = RESULTS / f"{table}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for run in planned(table, epochs):
+        with _claimed(workspace / "claims" / run.file_name) as mine:
+            if not mine or run.key in _done(file):
+                continue
+            result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
+            result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
+            result["machine"] = described_machine()
+            with file.open("a") as lines:
+                fcntl.flock(lines, fcntl.LOCK_EX)
+                lines.write(json.dumps(result) + "\n")
+            print(table, run.key, result["curve"][-1], flush=True)
+
+
+def _write_heads() -> None:
+    import torch
+    from paper_heads import head_of
+    from paper_networks import NETWORKS
+
+    torch.set_num_threads(1)
+    report = {
+        "command": "python benchmarks/paper/paper_study.py heads",
+        "machine": described_machine(),
+        "seed": 1,
+        "networks": [head_of(name) for name in NETWORKS],
+    }
+    with new_file(RESULTS / "heads.json", overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def described_machine() -> dict[str, object]:
+    """Hardware and versions, MONAI's and the project's own among them."""
+    import torch
+    from machine import describe
+
+    return describe(torch.device("cpu"), 1) | {name: version(name) for name in ("monai", "nnunetv2-dale")}
+
+
+def _done(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    return {"/".join(map(str, json.loads(line)["run"].values())) for line in file.read_text().splitlines()}
+
+
+@contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process is the one that makes a run; another's lock ends with that process."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
+        except BlockingIOError:
+            mine = False
+        yield mine
+
+
+if __name__ == "__main__":
+    main()

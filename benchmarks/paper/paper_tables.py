@@ -1,0 +1,149 @@
+"""The tables of docs/paper_setting.md as Markdown, from the stored results alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from table import markdown
+
+Result = dict[str, Any]
+Point = dict[str, Any]
+TITLES = {
+    "polyps": "Polyps, clean labels",
+    "noise": "Polyps, noisy labels",
+    "parts": "Polyps, clean labels: further parts",
+    "seeds": "Polyps, further seeds",
+    "readings": "Polyps, clean labels: the readings that the paper leaves open",
+    "nodules": "Lung nodules, consensus labels",
+    "networks": "Polyps, other networks",
+}
+_LIKE: dict[str, Callable[[Point], float]] = {
+    "same epochs": lambda point: float(point["epoch"]),
+    "same updates": lambda point: float(point["updates"]),
+    "same time": lambda point: float(point["seconds"]),
+}
+
+
+def read(folder: Path) -> dict[str, list[Result]]:
+    """Table → its trainings, of each the longest one."""
+    found = {}
+    for table in TITLES:
+        file = folder / f"{table}.jsonl"
+        longest: dict[tuple[Any, ...], Result] = {}
+        for line in file.read_text().splitlines() if file.exists() else []:
+            result = json.loads(line)
+            place = tuple(value for name, value in result["run"].items() if name != "epochs")
+            if place not in longest or longest[place]["run"]["epochs"] < result["run"]["epochs"]:
+                longest[place] = result
+        if longest:
+            found[table] = list(longest.values())
+    return found
+
+
+def all_tables(folder: Path) -> str:
+    """Every table there are results for, the networks' heads and what has not been run."""
+    results = read(folder)
+    ordinary = [each for runs in results.values() for each in runs if each["run"]["arm"] == "ordinary"]
+    parts = [f"### {TITLES[table]}\n\n{comparison(runs, ordinary)}" for table, runs in results.items()]
+    if ordinary:
+        parts.append(f"### Has ordinary training stopped improving?\n\n{stopped(ordinary)}")
+    heads = folder / "heads.json"
+    if heads.exists():
+        parts.append(f"### Which module is hooked, and what the updates reach\n\n{heads_table(heads)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def chosen(curve: Sequence[Point]) -> Point:
+    """The epoch with the best validation Dice, the earliest of equal ones."""
+    return max(curve, key=lambda point: (point["validation"], -point["epoch"]))
+
+
+def within(curve: Sequence[Point], measure: Callable[[Point], float], most: float) -> Sequence[Point] | None:
+    """The beginning of a training that is not longer than `most`; None where the whole training is shorter than that.
+
+    The last epoch may be cut by 2 %: processor seconds of two trainings never end alike.
+    """
+    if measure(curve[-1]) < 0.98 * most:
+        return None
+    return [point for point in curve if measure(point) <= 1.02 * most] or None
+
+
+def comparison(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
+    """One row per training: its test Dice, and by how much that is above ordinary training of the same length."""
+    rows = []
+    for result in results:
+        run, curve = result["run"], result["curve"]
+        best = chosen(curve)
+        row = [
+            run["arm"],
+            *(run[name] for name in ("network", "labels", "seed")),
+            len(curve),
+            curve[-1]["updates"],
+            f"{curve[-1]['seconds']:.0f}",
+            best["epoch"],
+            f"{100 * best['test']:.1f}",
+        ]
+        rows.append(row + [_above(result, ordinary, measure) for measure in _LIKE.values()])
+    header = ["arm", "network", "labels", "seed", "epochs", "updates", "seconds", "chosen epoch", "test Dice"]
+    header += [f"above ordinary, {name}" for name in _LIKE]
+    shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
+    return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
+
+
+def _above(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> str:
+    """Dice points above ordinary training of the same seed that is as long by `measure`."""
+    run = result["run"]
+    twins = [
+        each
+        for each in ordinary
+        if all(each["run"][name] == run[name] for name in ("data", "labels", "network", "seed"))
+    ]
+    if not twins or run["arm"] == "ordinary":
+        return ""
+    part = within(twins[0]["curve"], measure, measure(result["curve"][-1]))
+    if part is None:
+        return "–"
+    return f"{100 * (chosen(result['curve'])['test'] - chosen(part)['test']):+.1f}"
+
+
+def stopped(ordinary: Sequence[Result]) -> str:
+    """By how much the best validation Dice still grew in the last half and the last quarter of ordinary training."""
+    rows = []
+    for result in ordinary:
+        run, curve = result["run"], result["curve"]
+        best = [100 * chosen(curve[: max(1, round(part * len(curve)))])["validation"] for part in (0.5, 0.75, 1)]
+        place = f"{run['data']}, {run['labels']}, {run['network']}, seed {run['seed']}"
+        row = [place, len(curve), chosen(curve)["epoch"], *(f"{value:.1f}" for value in best)]
+        rows.append([*row, f"{np.diff(best)[-1]:+.1f}"])
+    header = [
+        "ordinary training of",
+        "epochs",
+        "best epoch",
+        "validation Dice to half",
+        "to three quarters",
+        "to the end",
+    ]
+    return markdown([*header, "last quarter"], rows)
+
+
+def heads_table(file: Path) -> str:
+    """One row per network by others."""
+    rows = []
+    for each in json.loads(file.read_text())["networks"]:
+        unreached = len(each["unreached"])
+        alike = each["unreached"] == each["unreached_by_ordinary_training"]
+        reached = f"{each['tensors'] - unreached} of {each['tensors']}"
+        if unreached:
+            reached += ", the others unused by the network itself" if alike else ", ordinary training reaches more"
+        rows.append(
+            [each["class"], f"`{each['head']}`", " × ".join(map(str, each["features"])), each["weights"], reached]
+        )
+    return markdown(["network (MONAI)", "head", "aligned features", "weights", "parameter tensors reached"], rows)
+
+
+def _differ(rows: Sequence[Sequence[object]], column: int) -> bool:
+    return len({row[column] for row in rows}) > 1

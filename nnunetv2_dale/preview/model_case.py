@@ -1,0 +1,162 @@
+"""A trained nnU-Net model and a patch of a case as it is trained on, for the pictures of features and ω."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
+from nnunetv2_dale.nnunet_files.trained_model import read_trained_model
+from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
+from nnunetv2_dale.pages.slice_display import slices_that_matter
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network with the weights of one fold, and nnU-Net's managers of its plans, configuration and labels."""
+
+    network: nn.Module
+    plans: Any
+    configuration: Any
+    labels: Any
+    dataset: dict[str, Any]
+    description: str  # dataset, trainer, plans, configuration, fold and checkpoint
+
+    @property
+    def spacing_mm(self) -> list[float]:
+        """Of the network's axes, 2 or 3."""
+        return [float(value) for value in self.configuration.spacing]
+
+    @property
+    def num_classes(self) -> int:
+        """Of the alignment: of the label map, or regions and what none of them covers."""
+        return int(self.labels.num_segmentation_heads) + int(self.labels.has_regions)
+
+    def loss(self) -> MaskedLoss:
+        """nnU-Net's loss for these labels at the full resolution."""
+        regions, ignore = self.labels.has_regions, self.labels.ignore_label
+        return MaskedLoss(
+            regions=regions,
+            ignore_label=None if regions else ignore,
+            ignore_channel=regions and ignore is not None,
+            batch_dice=self.configuration.batch_dice,
+        )
+
+    def target(self, label_map: Tensor) -> Tensor:
+        """A (B, 1, *S) label map in the form of the loss: itself, or regions and the channel of ignored voxels."""
+        if not self.labels.has_regions:
+            return label_map
+        values = [torch.tensor(np.atleast_1d(region).tolist()) for region in self.labels.foreground_regions]
+        channels = [torch.isin(label_map, each) for each in values]
+        if self.labels.ignore_label is not None:
+            channels.append(label_map == self.labels.ignore_label)
+        return torch.cat(channels, dim=1).float()
+
+
+@dataclass(frozen=True)
+class CasePatch:
+    """What the network is given of a case."""
+
+    images: Tensor  # (B, C, *P): a volume, or slices of one
+    label_map: Tensor  # (B, 1, *P) int16
+
+
+def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
+    """Build and fill a network the way nnU-Net's prediction does.
+
+    Args:
+        folder: TRAINER__PLANS__CONFIGURATION.
+        fold: None takes the first that is there.
+    Raises:
+        UserError: no such model, an unknown trainer, or a cascade's second stage.
+    """
+    model = read_trained_model(folder, None if fold is None else [fold], [checkpoint])
+    if model.plans["configurations"][model.configuration].get("previous_stage"):
+        raise UserError(
+            f"{folder} is the second stage of a cascade, whose input holds the first stage's prediction; give a model "
+            "without a stage before, such as that of 3d_fullres"
+        )
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    try:
+        # the search for the trainer tells about every folder it looks into, and imports trainers whose libraries warn
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            predictor.initialize_from_trained_model_folder(str(folder), (model.folds[0],), checkpoint)
+    except RuntimeError as error:
+        raise UserError(f"{folder} could not be loaded: {' '.join(str(error).split())[:300]}") from error
+    predictor.network.load_state_dict(predictor.list_of_parameters[0])
+    return LoadedModel(
+        predictor.network,
+        predictor.plans_manager,
+        predictor.configuration_manager,
+        predictor.label_manager,
+        predictor.dataset_json,
+        f"{model.dataset_name}, {model.trainer_name}, {model.plans_name}, {model.configuration}, "
+        f"fold {model.folds[0]}, {checkpoint}",
+    )
+
+
+def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
+    """Preprocess a case as for training and cut the patch around its foreground; two slices of it in 2D.
+
+    Raises:
+        UserError: no label, no foreground, or other channels than the network has.
+    """
+    if case.label is None:
+        raise UserError(f"{case.name} has no label; the pictures of features and confidence need one")
+    preprocessor = model.configuration.preprocessor_class(verbose=False)
+    images = [str(path) for path in case.images]
+    data, segmentation, _ = preprocessor.run_case(
+        images, str(case.label), model.plans, model.configuration, model.dataset
+    )
+    wanted = len(model.dataset.get("channel_names") or model.dataset["modality"])
+    if data.shape[0] != wanted:
+        raise UserError(f"{case.name} has {data.shape[0]} channels, but the model was trained on {wanted}")
+    image, label = np.asarray(data, np.float32), np.maximum(np.asarray(segmentation)[0], 0).astype(np.int16)
+    foreground = label > 0
+    if model.labels.ignore_label is not None:
+        foreground &= label != model.labels.ignore_label
+    if not foreground.any():
+        raise UserError(f"{case.name} has no foreground; choose another with --cases")
+    size = tuple(model.configuration.patch_size)
+    if len(size) == 3:
+        return CasePatch(*_cut(image[None], label[None, None], _middle(foreground), size))
+    y, x = model.spacing_mm[-2:]
+    m = case_fuzziness(image, label, (max(y, x), y, x), 16, slicewise=True).combined
+    slices = slices_that_matter(np.where(foreground, label, 0), m)
+    flat = image[:, slices].swapaxes(0, 1), label[slices][:, None]
+    return CasePatch(*_cut(*flat, _middle(foreground[slices].any(axis=0)), size))
+
+
+def _middle(mask: NDArray[np.bool_]) -> list[int]:
+    """The centre of a mask's bounding box."""
+    return [int(places.min() + places.max() + 1) // 2 for places in np.nonzero(mask)]
+
+
+def _cut(
+    image: NDArray[np.float32], label: NDArray[np.int16], centre: Sequence[int], size: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Patches of `size` around `centre` inside the image, padded with 0 where the image is smaller."""
+    spans, padding = [], [(0, 0), (0, 0)]
+    for middle, wanted, length in zip(centre, size, image.shape[2:], strict=True):
+        start = max(0, min(middle - wanted // 2, length - wanted))
+        spans.append(slice(start, start + wanted))
+        missing = max(0, wanted - length)
+        padding.append((missing // 2, missing - missing // 2))
+    whole = (slice(None), slice(None), *spans)
+    cut_image, cut_label = (np.pad(part[whole], padding) for part in (image, label))
+    return torch.from_numpy(cut_image), torch.from_numpy(cut_label)

@@ -1,0 +1,181 @@
+"""The two pictures of a trained network and a case: ω of each voxel, and t-SNE of its features by class and region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
+from nnunetv2_dale.preview.region_features import RegionFeatures, embedded, fitting_perplexity
+
+CONFIDENCE_COLOURS = "PuOr_r"  # made for colour-blind readers; white is 1
+MAP_COLOURS = "cividis"
+COLUMNS = ("Image", "Label", "Prediction", "Fuzziness $m$", "Confidence $\\omega$")
+_BACKGROUND = "#8a949c"
+_QUIET = "#56616b"
+_PANEL_INCH = 2.3
+
+
+@dataclass(frozen=True)
+class ShownSlice:
+    """One row of the picture of ω: everything (Y, X), the image (Y, X) or (Y, X, 3)."""
+
+    name: str
+    image: NDArray[np.float32]
+    label: NDArray[np.int16]
+    predicted: NDArray[np.int16]
+    m: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+def confidence_picture(
+    rows: Sequence[ShownSlice],
+    spacing_mm: Sequence[float],
+    class_names: Mapping[int, str],
+    reach: float,
+    title: str,
+    heading: str,
+) -> Figure:
+    """Image, label, prediction, fuzziness and ω of some slices.
+
+    Args:
+        spacing_mm: (row, column).
+        reach: the most by which ω can leave 1: the ends of its colours.
+    """
+    height, width = rows[0].image.shape[:2]
+    panel = _PANEL_INCH * min(1.6, max(0.55, height * spacing_mm[-2] / (width * spacing_mm[-1])))
+    size = (1.1 + len(COLUMNS) * _PANEL_INCH + 1.6, 1.5 + len(rows) * (panel + 0.1))
+    figure = Figure(figsize=size, facecolor="white")
+    place = {
+        "left": 1.0 / size[0],
+        "right": 1 - 1.7 / size[0],
+        "top": 1 - 1.0 / size[1],
+        "bottom": 0.5 / size[1],
+        "wspace": 0.06,
+        "hspace": 0.06,
+    }
+    grid = figure.subplots(len(rows), len(COLUMNS), squeeze=False, gridspec_kw=place)
+    values = display_range(np.stack([row.image for row in rows]), is_ct=False)
+    for panels, row in zip(grid, rows, strict=True):
+        draw_slice(panels[0], row.image, spacing_mm, {}, values)
+        for axes, classes in ((panels[1], row.label), (panels[2], row.predicted)):
+            masks = {name: classes == value for value, name in class_names.items()}
+            draw_slice(axes, row.image, spacing_mm, masks, values)
+        draw_slice(panels[3], row.m, spacing_mm, {}, (0.0, 1.0))
+        panels[3].images[0].set_cmap(MAP_COLOURS)
+        outline = draw_slice(panels[4], row.confidence, spacing_mm, {"label": row.label > 0}, (1 - reach, 1 + reach))
+        panels[4].images[0].set_cmap(CONFIDENCE_COLOURS)
+        outline[0].set_color("black")
+        outline[0].set_path_effects([])
+        outline[0].set_linewidth(0.8)
+        panels[0].set_ylabel(row.name, fontsize=9, labelpad=6)
+    for axes, column in zip(grid[0], COLUMNS, strict=True):
+        axes.set_title(column, fontsize=10.5, pad=6)
+    _heading(figure, title, heading)
+    _colour_bar(figure, 1.35, Normalize(0, 1), MAP_COLOURS, "$m$")
+    _colour_bar(figure, 0.65, Normalize(1 - reach, 1 + reach), CONFIDENCE_COLOURS, "$\\omega$")
+    handles = grid[0][1].collections
+    figure.legend(
+        handles=list(handles), loc="lower left", bbox_to_anchor=(1.0 / size[0], 0.08 / size[1]), ncols=8, frameon=False
+    )
+    return figure
+
+
+def features_picture(
+    samples: Mapping[str, RegionFeatures], class_names: Mapping[int, str], title: str, heading: str
+) -> Figure:
+    """A column per sample: its t-SNE coloured by class, below it by region, and the numbers that go with it."""
+    columns = len(samples)
+    size = (0.6 + 4.6 * columns, 10.6)
+    figure = Figure(figsize=size, facecolor="white")
+    place = {"left": 0.3 / size[0], "right": 1 - 0.3 / size[0], "top": 1 - 1.35 / size[1], "bottom": 1.75 / size[1]}
+    grid = figure.subplots(2, columns, squeeze=False, gridspec_kw={**place, "wspace": 0.06, "hspace": 0.06})
+    for number, (name, sample) in enumerate(samples.items()):
+        points = embedded(sample)
+        _scatter(grid[0][number], points, sample.classes, {0: "background", **class_names}, _class_colours(class_names))
+        _scatter(grid[1][number], points, sample.fuzzy.astype(int), *_REGIONS)
+        grid[0][number].set_title(name, fontsize=11, pad=6)
+        grid[1][number].text(
+            0, -0.03, numbers_of(sample, class_names), transform=grid[1][number].transAxes, va="top", fontsize=9
+        )
+    for axes in (grid[0][0], grid[1][0]):
+        axes.legend(loc="upper left", fontsize=9, markerscale=2, framealpha=0.9)
+    _heading(figure, title, heading)
+    return figure
+
+
+_REGIONS = ({0: "non-fuzzy, $m < \\tau$", 1: "fuzzy, $m \\geq \\tau$"}, {0: CONTOUR_COLOURS[6], 1: CONTOUR_COLOURS[5]})
+
+
+def numbers_of(sample: RegionFeatures, class_names: Mapping[int, str]) -> str:
+    """The sample's size, perplexity, silhouettes and Wasserstein distances, in lines of text."""
+    names = {0: "background", **class_names}
+    clear, fuzzy = (sample.silhouette_of_classes(region) for region in (False, True))
+    lines = [
+        f"{len(sample.features)} voxels, perplexity {fitting_perplexity(len(sample.features)):.0f}",
+        f"silhouette of the classes: {_number(clear)} in non-fuzzy, {_number(fuzzy)} in fuzzy voxels",
+        "fuzzy to non-fuzzy, $W_2$ relative to the non-fuzzy spread:",
+    ]
+    lines += [f"   {names.get(value, value)}: {distance:.2f}" for value, distance in sample.wasserstein.items()][:5]
+    return "\n".join(lines if sample.wasserstein else [*lines, "   no class has voxels in both regions"])
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"
+
+
+def _class_colours(class_names: Mapping[int, str]) -> dict[int, str]:
+    colours = {value: CONTOUR_COLOURS[n % len(CONTOUR_COLOURS)] for n, value in enumerate(class_names)}
+    return {0: _BACKGROUND, **colours}
+
+
+def _scatter(
+    axes: Axes,
+    points: NDArray[np.float32],
+    groups: NDArray[Any],
+    names: Mapping[int, str],
+    colours: Mapping[int, str],
+) -> None:
+    """All groups in one drawing order, so that the last does not hide the others."""
+    present = [value for value in names if (groups == value).any()]
+    rank = np.array([present.index(value) for value in groups])
+    shades = ListedColormap([colours[value] for value in present])
+    axes.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=rank,
+        cmap=shades,
+        vmin=-0.5,
+        vmax=len(present) - 0.5,
+        s=7,
+        alpha=0.7,
+        linewidths=0,
+    )
+    for value in present:
+        axes.scatter([], [], color=colours[value], s=12, label=names[value])
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color("#d9dfe4")
+
+
+def _colour_bar(figure: Figure, from_right_inch: float, scale: Normalize, colours: str, name: str) -> None:
+    width, height = figure.get_size_inches()
+    bar = figure.add_axes((1 - from_right_inch / width, 0.6 / height, 0.13 / width, 1 - 1.75 / height))
+    figure.colorbar(ScalarMappable(scale, colours), cax=bar)
+    bar.tick_params(labelsize=8)
+    bar.set_title(name, fontsize=9, pad=6)
+
+
+def _heading(figure: Figure, title: str, heading: str) -> None:
+    width, height = figure.get_size_inches()
+    figure.text(0.25 / width, 1 - 0.2 / height, title, fontsize=14, fontweight="bold", va="top")
+    figure.text(0.25 / width, 1 - 0.48 / height, heading, fontsize=9, color=_QUIET, va="top")

@@ -1,0 +1,95 @@
+"""The tables of the paper's setting: what the page shows is what the stored results give, and they give it by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "benchmarks/results/paper"
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+sys.path.insert(0, str(REPOSITORY / "benchmarks/paper"))
+
+import paper_tables as tables  # noqa: E402 -- from the folder above
+
+
+def result(arm: str, curve: list[tuple[float, float]], cost: float = 1.0, updates: int = 1) -> dict[str, Any]:
+    """A training of (validation, test) per epoch, with 10 batches in an epoch of `10 · cost` seconds."""
+    run = {"data": "polyps", "labels": "clean", "network": "U", "arm": arm, "epochs": len(curve), "seed": 1}
+    points = [
+        {
+            "epoch": number,
+            "updates": 10 * updates * number,
+            "seconds": 10 * cost * number,
+            "validation": validation,
+            "test": test,
+        }
+        for number, (validation, test) in enumerate(curve, start=1)
+    ]
+    return {"run": run, "curve": points}
+
+
+ORDINARY = result("ordinary", [(0.1, 0.1), (0.3, 0.2), (0.25, 0.9), (0.4, 0.35)])
+
+
+def cells(table: str, row: int) -> list[str]:
+    return [cell.strip() for cell in table.splitlines()[2 + row].strip("|").split("|")]
+
+
+def test_the_page_shows_what_the_results_give():
+    page = (REPOSITORY / "docs/paper_setting.md").read_text(encoding="utf-8")
+    assert tables.all_tables(RESULTS).strip() in page
+
+
+def test_every_stored_training_says_how_it_was_made():
+    files = sorted(RESULTS.glob("*.jsonl"))
+    assert files
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            stored = json.loads(line)
+            assert f"paper_study.py run {file.stem} --epochs" in stored["command"]
+            assert {"torch", "nnunetv2", "monai", "nnunetv2-dale", "python", "processor"} <= set(stored["machine"])
+            assert [point["epoch"] for point in stored["curve"]] == list(range(1, stored["run"]["epochs"] + 1))
+            last = sum(stored["test_of_last_epoch"]) / len(stored["test_of_last_epoch"])
+            assert stored["curve"][-1]["test"] == pytest.approx(last, abs=1e-4)
+
+
+def test_the_epoch_is_chosen_by_the_validation_part_alone():
+    assert tables.chosen(ORDINARY["curve"])["epoch"] == 4
+    assert tables.chosen(ORDINARY["curve"][:3])["epoch"] == 2  # the test part would choose 3
+    assert tables.chosen(result("x", [(0.5, 0.1), (0.5, 0.2)])["curve"])["epoch"] == 1
+
+
+def test_an_arm_is_compared_with_ordinary_training_of_the_same_epochs_updates_and_time():
+    arm = result("arm", [(0.2, 0.5), (0.1, 0.9)], cost=1.5, updates=2)  # 2 epochs, 40 updates, 30 seconds
+    row = cells(tables.comparison([arm], [ORDINARY]), 0)
+    # ordinary: epoch 2 of the first 2 → 0.2; of 40 updates all 4 → 0.35; of 30 seconds the first 3, epoch 2 → 0.2
+    assert row == ["arm", "2", "40", "30", "1", "50.0", "+30.0", "+15.0", "+30.0"]
+
+
+def test_there_is_no_comparison_with_ordinary_training_that_is_too_short():
+    arm = result("arm", [(0.2, 0.5)] * 3, cost=2.0, updates=2)
+    assert cells(tables.comparison([arm], [ORDINARY]), 0)[-3:] == ["+30.0", "–", "–"]
+    other = {**ORDINARY, "run": {**ORDINARY["run"], "seed": 2}}
+    assert cells(tables.comparison([arm], [other]), 0)[-3:] == ["", "", ""]
+
+
+def test_the_longest_training_of_an_arm_counts(tmp_path: Path):
+    runs = [result("a", [(0.1, 0.1)]), result("a", [(0.1, 0.1), (0.2, 0.3)]), result("b", [(0.1, 0.2)])]
+    (tmp_path / "polyps.jsonl").write_text("\n".join(map(json.dumps, runs)))
+    assert [each["curve"][-1]["test"] for each in tables.read(tmp_path)["polyps"]] == [0.3, 0.2]
+
+
+def test_what_ordinary_training_still_gains():
+    curve = [(0.1, 0), (0.2, 0), (0.3, 0), (0.3, 0), (0.4, 0), (0.3, 0), (0.2, 0), (0.45, 0)]
+    assert cells(tables.stopped([result("ordinary", curve)]), 0)[1:] == ["8", "8", "30.0", "40.0", "45.0", "+5.0"]
+
+
+def test_a_table_of_several_networks_names_them():
+    other = {**ORDINARY, "run": {**ORDINARY["run"], "network": "V"}}
+    assert "| network" in tables.comparison([ORDINARY, other], [])
+    assert "| network" not in tables.comparison([ORDINARY], [])

@@ -36,19 +36,21 @@ EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, what
 # Networks that make a training minutes to hours on a processor, in place of the planned and the published ones
 SMALL_FEATURES = [8, 16, 32, 64]
 SMALL_DK_UXNET = {
-    "widths": [8, 16, 32],
-    "depths": [1, 1, 1],
+    "width": 8,
+    "stages": 3,
+    "blocks": 1,
     "query_count": 32,
     "query_channels": 64,
     "attention_heads": 4,
     "feed_forward_channels": 128,
 }
+NO_AGREEMENT = {f"agreement_{quarter}": 0.0 for quarter in ("first", "second", "third", "last")}
 # arm → trainer, changes to the settings, whether the cases without labels are there
 ARMS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "plain": ("plain", {}, False),
     "dk_uxnet": ("dk_uxnet", {}, True),
     # the same network, taught by the labels alone: what the cases without labels add
-    "dk_uxnet_labels_only": ("dk_uxnet", {"agreement_ramp": [0.0]}, True),
+    "dk_uxnet_labels_only": ("dk_uxnet", NO_AGREEMENT, True),
 }
 
 

@@ -50,13 +50,12 @@ class UxnetEncoder(nn.Module):
     """The stem and the stages.
 
     Args:
-        widths, depths: channels and blocks of each stage.
+        widths: channels of each stage.
+        blocks: of each stage.
         strides: of each stage against the one before, per axis; the first is the stem's.
     """
 
-    def __init__(
-        self, in_channels: int, widths: Sequence[int], depths: Sequence[int], strides: Sequence[Stride]
-    ) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], blocks: int, strides: Sequence[Stride]) -> None:
         super().__init__()
         stem = nn.Conv3d(in_channels, widths[0], KERNEL, stride=strides[0], padding=KERNEL // 2)
         entries = [nn.Sequential(stem, ChannelNorm(widths[0]))]
@@ -64,9 +63,7 @@ class UxnetEncoder(nn.Module):
             # a kernel as large as its stride: every voxel is read once
             entries.append(nn.Sequential(ChannelNorm(before), nn.Conv3d(before, width, stride, stride)))
         self.entries = nn.ModuleList(entries)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(UxBlock(width) for _ in range(depth))) for width, depth in zip(widths, depths, strict=True)
-        )
+        self.stages = nn.ModuleList(nn.Sequential(*(UxBlock(width) for _ in range(blocks))) for width in widths)
         self.norms = nn.ModuleList(ChannelNorm(width) for width in widths)
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -34,8 +34,8 @@ class DkUxnet(nn.Module):
     Args:
         in_channels: of the image.
         num_classes: background and the foreground classes.
-        strides: of the levels against the one before, per axis, without the first level; from the plans. As many
-            stages are built as there are strides and widths for.
+        strides: of the levels against the one before, per axis, without the first level; from the plans. One stage
+            is built for each stride, at most `config.stages`.
     Raises:
         ValueError: not three axes, fewer than two strides, or fewer queries than classes.
     """
@@ -44,14 +44,14 @@ class DkUxnet(nn.Module):
         self, in_channels: int, num_classes: int, strides: Sequence[Sequence[int]], config: DkUxnetConfig
     ) -> None:
         super().__init__()
-        stages = min(len(strides), len(config.widths))
+        stages = min(len(strides), config.stages)
         if stages < QUERY_LEVELS or any(len(stride) != 3 for stride in strides):
             raise ValueError(f"expected at least {QUERY_LEVELS} strides of three axes, got {list(map(list, strides))}")
         widths = config.widths[:stages]
         per_axis: list[Stride] = [(z, y, x) for z, y, x in strides[:stages]]
         self.group_sizes = group_sizes(config.query_count, num_classes, config.background_share)
         self.multiple = tuple(math.prod(along) for along in zip(*per_axis, strict=True))
-        self.encoder = UxnetEncoder(in_channels, widths, config.depths[:stages], per_axis)
+        self.encoder = UxnetEncoder(in_channels, widths, config.blocks, per_axis)
         self.decoder = UxnetDecoder(in_channels, widths, per_axis)
         self.segmentation = nn.Sequential(
             ResidualBlock(widths[0], widths[0]), nn.Conv3d(widths[0], num_classes, kernel_size=1)

@@ -15,16 +15,16 @@ from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepo
     nnUNetTrainer_250epochs,
 )
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, loss_terms
 from nnunetv2_dale.dk_uxnet.network import DkUxnet
 from nnunetv2_dale.dk_uxnet.views import strong_view
-from nnunetv2_dale.trainer.plan_settings import updated
 from nnunetv2_dale.trainer.safe_training import SafeTraining
 from nnunetv2_dale.trainer.unlabelled_cases import drawn_equally, first_few, unlabelled_cases
 
+NUMBERS = tuple(spec.name for spec in fields(LossTerms))
 _SUPERVISED = ("convolution", "query", "groups", "layers")  # numbers that an iteration without labels does not have
 
 
@@ -35,10 +35,9 @@ class nnUNetTrainerDKUXNet(SafeTraining):
     configuration overrides the settings.
     """
 
-    method = "DK-UXNet"
-    key = "dk_uxnet"
-    numbers = tuple(spec.name for spec in fields(LossTerms))
-    settings = DkUxnetConfig()
+    dk_uxnet = DkUxnetConfig()
+    settings_of = ("dk_uxnet",)
+    log_keys = tuple(f"dk_uxnet_{name}" for name in NUMBERS)
 
     def __init__(
         self,
@@ -65,8 +64,7 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """DK-UXNet with the strides that the plans give nnU-Net's network."""
-        key, changes = nnUNetTrainerDKUXNet.key, configuration_manager.configuration
-        config = updated(nnUNetTrainerDKUXNet.settings, key, changes.get(key, {}))
+        config = nnUNetTrainerDKUXNet.dk_uxnet.updated(configuration_manager.configuration.get("dk_uxnet", {}))
         strides = configuration_manager.pool_op_kernel_sizes[1:]  # the first is of the input, 1 on every axis
         return DkUxnet(num_input_channels, num_output_channels, strides, config)
 
@@ -100,7 +98,7 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         self.print_to_log_file(
             f"DK-UXNet: {len(labelled)} labelled training cases, {len(unlabelled)} unlabelled ({first_few(unlabelled)})"
         )
-        training.identifiers = drawn_equally(labelled, unlabelled, self.settings.labelled_share)
+        training.identifiers = drawn_equally(labelled, unlabelled, self.dk_uxnet.labelled_share)
         self._keep_labelled(validation)
         return training, validation
 
@@ -136,8 +134,10 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         assert isinstance(network, DkUxnet)
         # by name: a crop of a labelled case can be all ignore label, and one of an unlabelled case can have background
         labelled = torch.tensor([case not in self.unlabelled for case in batch["keys"]], device=self.device)
-        config: DkUxnetConfig = self.settings
-        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, self._image_channels())
+        config = self.dk_uxnet
+        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
+        image_channels = self.num_input_channels - extra_channels
+        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, image_channels)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             terms = loss_terms(
@@ -150,14 +150,13 @@ class nnUNetTrainerDKUXNet(SafeTraining):
                 temperature=config.agreement_temperature,
             )
             loss = terms.total(config.group_weight, config.agreement_weight(self.current_epoch / self.num_epochs))
-        self._backward(loss)
-        self._step_optimizer([self.network])
-        scalars = [loss, *(getattr(terms, name) for name in self.numbers)]
+        self._update(loss)
+        scalars = [loss, *(getattr(terms, name) for name in NUMBERS)]
         values = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()  # the one wait
         numbers = values[1:]
         if not any(case not in self.unlabelled for case in batch["keys"]):
-            numbers[[name in _SUPERVISED for name in self.numbers]] = np.nan
-        return {"loss": values[0], self.key: numbers}
+            numbers[[name in _SUPERVISED for name in NUMBERS]] = np.nan
+        return {"loss": values[0], "dk_uxnet": numbers}
 
     def _supervised(self, logits: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
         """nnU-Net's loss of the labelled samples; 0 without one.
@@ -175,22 +174,26 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         return loss
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        values = with_missing_as_mean(np.stack([output[self.key] for output in train_outputs]))
-        super().on_train_epoch_end(
-            [{**output, self.key: row} for output, row in zip(train_outputs, values, strict=True)]
-        )
+        super().on_train_epoch_end(train_outputs)
+        values = np.stack([output["dk_uxnet"] for output in train_outputs])
+        if self.is_ddp:
+            gathered: list[Any] = [None] * distributed.get_world_size()
+            distributed.all_gather_object(gathered, values)
+            values = np.concatenate(gathered)
+        self.log_numbers("DK-UXNet", dict(zip(NUMBERS, means_of_what_is_there(values), strict=True)), "dk_uxnet_")
 
 
-def with_missing_as_mean(values: np.ndarray) -> np.ndarray:
-    """NaN replaced by the mean of the rest of its column: the column's mean is then that of what is there.
+def means_of_what_is_there(values: np.ndarray) -> list[float]:
+    """The mean of each column without its NaN; NaN for a column of nothing else.
 
     Args:
         values: (iterations, numbers); a supervised loss is NaN in an iteration without a labelled sample.
     """
     there = ~np.isnan(values)
+    count = there.sum(axis=0)
     sums = np.where(there, values, 0).sum(axis=0)
-    means = np.divide(sums, there.sum(axis=0), out=np.full(values.shape[1], np.nan), where=there.any(axis=0))
-    return np.where(there, values, means)
+    means: list[float] = np.where(count > 0, sums / np.maximum(count, 1), np.nan).tolist()
+    return means
 
 
 def _refuse_unfit(plans: PlansManager, configuration: str, dataset_json: dict[str, Any]) -> None:

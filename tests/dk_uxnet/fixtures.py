@@ -11,7 +11,7 @@ from nnunetv2_dale.dk_uxnet.losses import LossTerms, loss_terms
 from nnunetv2_dale.dk_uxnet.network import DkUxnet
 
 TINY = DkUxnetConfig(
-    widths=(4, 6), depths=(1, 1), query_count=6, query_channels=8, attention_heads=2, feed_forward_channels=8
+    width=4, stages=2, blocks=1, query_count=6, query_channels=8, attention_heads=2, feed_forward_channels=8
 )
 CLASSES, IGNORE = 3, 3
 STRIDES = ((1, 2, 2), (2, 2, 2))

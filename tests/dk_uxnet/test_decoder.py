@@ -12,13 +12,13 @@ from nnunetv2_dale.dk_uxnet.encoder import UxnetEncoder
 def test_levels_have_the_sizes_of_the_encoder_and_their_own_widths() -> None:
     strides, widths = [(1, 2, 2), (2, 2, 2), (2, 1, 2)], (4, 6, 8)
     images = torch.randn(1, 1, 8, 8, 16)
-    levels = UxnetDecoder(1, widths, strides)(images, UxnetEncoder(1, widths, (1, 1, 1), strides)(images))
+    levels = UxnetDecoder(1, widths, strides)(images, UxnetEncoder(1, widths, 1, strides)(images))
     assert [level.shape for level in levels] == [(1, 4, 8, 8, 16), (1, 6, 8, 4, 8), (1, 8, 4, 2, 4)]
 
 
 def test_full_resolution_sees_the_image_and_every_stage() -> None:
     strides, widths = [(2, 2, 2), (2, 2, 2)], (4, 6)
-    decoder, encoder = UxnetDecoder(1, widths, strides), UxnetEncoder(1, widths, (1, 1), strides)
+    decoder, encoder = UxnetDecoder(1, widths, strides), UxnetEncoder(1, widths, 1, strides)
     images = torch.randn(1, 1, 8, 8, 8)
     parts = [images, *encoder(images)]
     parts = [part.detach().requires_grad_() for part in parts]

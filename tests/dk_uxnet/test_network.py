@@ -12,7 +12,7 @@ from nnunetv2_dale.dk_uxnet.network import DkUxnet
 from nnunetv2_dale.dk_uxnet.query_maps import query_logits
 from tests.dk_uxnet.fixtures import STRIDES, TINY, tiny_network
 
-FOUR_STAGES = replace(TINY, widths=(2, 4, 4, 4), depths=(1, 1, 1, 1))
+FOUR_STAGES = replace(TINY, width=2, stages=4)
 # patch sizes and strides as nnU-Net plans them, at a half or a quarter of their size in the plane
 PLANNED = [
     pytest.param((28, 64, 64), [(1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2), (1, 2, 2)], id="28x256x256"),

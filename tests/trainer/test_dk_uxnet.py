@@ -22,11 +22,12 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer.dk_uxnet import (
+    NUMBERS,
+    means_of_what_is_there,
     nnUNetTrainerDKUXNet,
     nnUNetTrainerDKUXNet_5epochs,
     nnUNetTrainerDKUXNet_50epochs,
     nnUNetTrainerDKUXNet_250epochs,
-    with_missing_as_mean,
 )
 from tests.trainer.fixtures import (
     NNUNET_KEYS,
@@ -50,19 +51,9 @@ from tests.trainer.unlabelled_dataset import (
 
 pytestmark = [*TINY_TRAININGS, pytest.mark.usefixtures("unlabelled")]
 
-OWN_KEYS = {
-    f"dk_uxnet_{name}"
-    for name in (
-        "convolution",
-        "query",
-        "groups",
-        "layers",
-        "segmentation_agreement",
-        "query_agreement",
-        "labelled",
-        "queries_used",
-    )
-}
+QUARTERS = ("agreement_first", "agreement_second", "agreement_third", "agreement_last")
+WITH_AGREEMENT, WITHOUT_AGREEMENT = dict.fromkeys(QUARTERS, 1.0), dict.fromkeys(QUARTERS, 0.0)
+OWN_KEYS = set(nnUNetTrainerDKUXNet.log_keys)
 
 
 def batch_of(trainer: nnUNetTrainer, *cases: str) -> dict[str, Any]:
@@ -166,11 +157,11 @@ def test_trains(batch_dice: bool) -> None:
 
 def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
     """Twenty steps on one batch: supervision and both agreements fall."""
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet, settings={"agreement_ramp": [1.0]}))
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
     trainer.optimizer.param_groups[0]["lr"] = 3e-3
     batch = batch_of(trainer, CASES[1], CASES[2])
     records = [trainer.train_step(batch)["dk_uxnet"] for _ in range(20)]
-    names = list(trainer.numbers)
+    names = list(NUMBERS)
     for name in ("convolution", "query", "groups", "layers"):
         assert records[-1][names.index(name)] < records[0][names.index(name)], name
     agreement = [record[names.index("segmentation_agreement")] for record in records]
@@ -183,13 +174,13 @@ def test_unlabelled_cases_change_the_weights() -> None:
     batch, before = batch_of(trainer, CASES[1], CASES[3]), weights_of(trainer)
     trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
     record = trainer.train_step(batch)["dk_uxnet"]
-    numbers = dict(zip(trainer.numbers, record.tolist(), strict=True))
+    numbers = dict(zip(NUMBERS, record.tolist(), strict=True))
     assert all(np.isnan(numbers[name]) for name in ("convolution", "query", "groups", "layers"))
     assert numbers["labelled"] == 0
     moved = [name for name, weight in weights_of(trainer).items() if not torch.equal(weight, before[name])]
     assert len(moved) > len(before) / 2
 
-    without = started(make_trainer(nnUNetTrainerDKUXNet, settings={"agreement_ramp": [0.0]}))
+    without = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITHOUT_AGREEMENT))
     without.optimizer.param_groups[0]["weight_decay"] = 0.0
     start = weights_of(without)
     without.train_step(batch)
@@ -211,8 +202,8 @@ def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
 
 def test_the_mean_of_an_epoch_is_of_the_iterations_that_had_labels() -> None:
     values = np.array([[1.0, 5.0, np.nan], [np.nan, 7.0, np.nan], [3.0, 9.0, np.nan]])
-    means = with_missing_as_mean(values).mean(axis=0)
-    assert means[:2].tolist() == [2.0, 7.0]
+    means = means_of_what_is_there(values)
+    assert means[:2] == [2.0, 7.0]
     assert np.isnan(means[2])
 
 
@@ -314,8 +305,8 @@ REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ign
         ({"labels": PLAIN_LABELS}, 'found no "ignore" among the labels in dataset.json; add it'),
         ({"labels": REGIONS}, "found regions in dataset.json"),
         ({"configuration": "3d_nonsense"}, "configuration '3d_nonsense' is not in the plans"),
-        ({"settings": {"widhts": [4]}}, "unknown \"dk_uxnet\" setting 'widhts'"),
-        ({"settings": {"query_count": 0}}, '"dk_uxnet": query_count must be 2 to 4096, got 0'),
+        ({"settings": {"widht": 4}}, "unknown setting 'widht' in \"dk_uxnet\""),
+        ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
     ],
 )
 def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
@@ -370,7 +361,7 @@ def test_export_says_that_stock_nnunet_has_no_such_network() -> None:
 def test_settings_are_in_the_log_and_in_the_checkpoint() -> None:
     trainer = make_trainer(nnUNetTrainerDKUXNet, settings={"group_weight": 0.25})
     train(trainer)
-    line = next(line for line in Path(trainer.log_file).read_text().splitlines() if "DK-UXNet settings:" in line)
+    line = next(line for line in Path(trainer.log_file).read_text().splitlines() if "dk_uxnet settings:" in line)
     assert json.loads(line[line.index("{") :])["group_weight"] == 0.25
     checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
     plans = checkpoint["init_args"]["plans"]

@@ -23,8 +23,9 @@ CASES = [f"phantom_{number:03d}" for number in range(5)]
 WITHOUT_LABELS = {CASES[1], CASES[3]}
 # fold k validates case k, so that fold 1 validates a case without labels
 TINY_NETWORK = {
-    "widths": [4, 6],
-    "depths": [1, 1],
+    "width": 4,
+    "stages": 2,
+    "blocks": 1,
     "query_count": 10,
     "query_channels": 8,
     "attention_heads": 2,

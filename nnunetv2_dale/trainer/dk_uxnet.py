@@ -152,7 +152,7 @@ class nnUNetTrainerDKUXNet(SafeTraining):
             loss = terms.total(config.group_weight, config.agreement_weight(self.current_epoch / self.num_epochs))
         self._update(loss)
         scalars = [loss, *(getattr(terms, name) for name in NUMBERS)]
-        values = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()  # the one wait
+        values = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()
         numbers = values[1:]
         if not any(case not in self.unlabelled for case in batch["keys"]):
             numbers[[name in _SUPERVISED for name in NUMBERS]] = np.nan

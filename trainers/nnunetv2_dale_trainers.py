@@ -11,6 +11,12 @@ from nnunetv2_dale.trainer.case_trust import (
     nnUNetTrainerCaseTrust_250epochs,
 )
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.dk_uxnet import (
+    nnUNetTrainerDKUXNet,
+    nnUNetTrainerDKUXNet_5epochs,
+    nnUNetTrainerDKUXNet_50epochs,
+    nnUNetTrainerDKUXNet_250epochs,
+)
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_1epoch,
@@ -69,5 +75,9 @@ __all__ = [
     "nnUNetTrainerDALE_noDeepSupervision",
     "nnUNetTrainerDALE_noMeta",
     "nnUNetTrainerDALE_reuse",
+    "nnUNetTrainerDKUXNet",
+    "nnUNetTrainerDKUXNet_5epochs",
+    "nnUNetTrainerDKUXNet_50epochs",
+    "nnUNetTrainerDKUXNet_250epochs",
     "nnUNetTrainerGCE",
 ]

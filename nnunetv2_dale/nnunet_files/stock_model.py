@@ -64,10 +64,17 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
     if not same_network:
         raise UserError(
             f"{trainer_name} builds its network itself ({build.__module__}), so stock nnU-Net cannot load the model; "
-            "share the trainer together with the model instead"
+            f"{_instead(build.__module__)}"
         )
     found: type[nnUNetTrainer] = same_network[-1]
     return found
+
+
+def _instead(module: str) -> str:
+    """How to hand on a model whose network is built by a module that stock nnU-Net does not have."""
+    if module.startswith(f"{nnunetv2_dale.__name__}."):
+        return "install nnunetv2-dale where the model is used instead, and share its folder as it is"
+    return "share the trainer together with the model instead"
 
 
 def stock_folder_name(model: TrainedModel, trainer: type[nnUNetTrainer]) -> Path:

@@ -1,0 +1,303 @@
+"""Few labels: the left atrium with 8 or 16 of 64 training cases labelled, plain nnU-Net and DK-UXNet.
+
+    python benchmarks/semi_supervised.py prepare --workspace W --source FOLDER     datasets and plans
+    python benchmarks/semi_supervised.py run --workspace W --budget 2000           the trainings, one after the other
+    python benchmarks/semi_supervised.py table                                     what the stored results say
+
+FOLDER is the raw dataset of 80 cases, la_001 … la_080, in the order of the field's list. The first 64 train, the rest
+judge. The same command again continues: what is stored is not run again, and several commands may work at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+RESULTS = HERE / "results" / "semi_supervised.jsonl"
+TRAINING, CASES, IGNORE = 64, 80, 2
+EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, whatever the number of iterations
+
+# Networks that make a training minutes to hours on a processor, in place of the planned and the published ones
+SMALL_FEATURES = [8, 16, 32, 64]
+SMALL_DK_UXNET = {
+    "width": 8,
+    "stages": 3,
+    "blocks": 1,
+    "query_count": 32,
+    "query_channels": 64,
+    "attention_heads": 4,
+    "feed_forward_channels": 128,
+}
+NO_AGREEMENT = {f"agreement_{quarter}": 0.0 for quarter in ("first", "second", "third", "last")}
+# arm → trainer, changes to the settings, whether the cases without labels are there
+ARMS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "plain": ("plain", {}, False),
+    "dk_uxnet": ("dk_uxnet", {}, True),
+    # the same network, taught by the labels alone: what the cases without labels add
+    "dk_uxnet_labels_only": ("dk_uxnet", NO_AGREEMENT, True),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. A budget is counted in iterations, of this arm or in the time of plain nnU-Net's."""
+
+    arm: str
+    labelled: int
+    budget: int
+    equal: str  # "epochs" or "time"
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return "_".join(str(value) for value in asdict(self).values())
+
+
+def runs(budget: int, seeds: int) -> list[Run]:
+    """All trainings, the first seed of everything first. Plain nnU-Net's time is its epochs."""
+    listed = []
+    for seed in range(seeds):
+        listed.append(Run("plain", TRAINING, budget, "epochs", seed))
+        for labelled in (8, 16):
+            listed += [
+                Run(arm, labelled, budget, equal, seed)
+                for arm in ARMS
+                for equal in ("epochs", "time")
+                if (arm, equal) != ("plain", "time")
+            ]
+    return listed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["prepare", "run", "table"])
+    parser.add_argument("--workspace", type=Path, help="folder for datasets and trainings (some GB)")
+    parser.add_argument("--source", type=Path, help="of prepare: the raw dataset")
+    parser.add_argument("--budget", type=int, default=2000, help="of run: iterations. Default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=2, help="of run. Default: %(default)s")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines. Default: the stored ones")
+    arguments = parser.parse_args()
+    if arguments.what == "table":
+        print(table(arguments.results))
+        return
+    if arguments.workspace is None or (arguments.what == "prepare" and arguments.source is None):
+        parser.error("--workspace is needed, and --source to prepare")
+    workspace: Path = arguments.workspace.resolve()
+    folders = {f"nnUNet_{name}": str(workspace / name) for name in ("raw", "preprocessed", "results")}
+    os.environ.update(**folders, nnUNet_compile="f", nnUNet_n_proc_DA="0", nnUNet_def_n_proc="1")
+    if arguments.what == "prepare":
+        for labelled in (TRAINING, 16, 8):
+            prepare(workspace, arguments.source.resolve(), labelled)
+        return
+    for run in runs(arguments.budget, arguments.seeds):
+        with claimed(workspace / "claims" / run.key) as mine:
+            if mine and run.key not in stored(arguments.results):
+                add(arguments.results, run, workspace)
+
+
+def dataset_of(labelled: int) -> str:
+    return f"Dataset{915 if labelled == TRAINING else 910 + labelled // 8}_LeftAtrium{labelled}"
+
+
+def prepare(workspace: Path, source: Path, labelled: int) -> None:
+    """The dataset with labels for the first cases and for those that judge; what is there already stays."""
+    import SimpleITK
+
+    name = dataset_of(labelled)
+    raw, preprocessed = workspace / "raw" / name, workspace / "preprocessed" / name
+    if not raw.exists():
+        unfinished = raw.with_name(f".unfinished_{name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(source, unfinished)
+        for number in range(labelled + 1, TRAINING + 1):
+            path = unfinished / "labelsTr" / f"la_{number:03d}.nii.gz"
+            SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)) * 0 + IGNORE, str(path), useCompression=True)
+        description = json.loads((source / "dataset.json").read_text())
+        description["labels"] = {"background": 0, "left_atrium": 1, "ignore": IGNORE}
+        (unfinished / "dataset.json").write_text(json.dumps(description, indent=1))
+        unfinished.rename(raw)
+    if len(list((preprocessed / "tiny_3d_fullres").glob("*.pkl"))) < CASES:
+        command = ["nnUNetv2_plan_and_preprocess", "-d", name[7:10], "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
+        command += ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny"]
+        # nnU-Net's planner takes this number for that of its threads, of which it needs one
+        subprocess.run(command, check=True, env={**os.environ, "nnUNet_n_proc_DA": "1"})
+
+
+def small_plans(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """nnU-Net's tiny plans with smaller networks, edited as a user edits plans."""
+    plans: dict[str, Any] = json.loads((folder / "tiny.json").read_text())
+    chosen = plans["configurations"]["3d_fullres"]
+    network = chosen["architecture"]["arch_kwargs"]
+    network["features_per_stage"] = SMALL_FEATURES[: network["n_stages"]]
+    chosen["dk_uxnet"] = {**SMALL_DK_UXNET, **settings}
+    return {**plans, "continue_training": False}
+
+
+def make_trainer(run: Run, workspace: Path) -> Any:
+    """The arm's trainer on its cases; it writes no files but nnU-Net's log."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+
+    trainer_name, settings, unlabelled = ARMS[run.arm]
+    base: type = {"plain": nnUNetTrainer, "dk_uxnet": nnUNetTrainerDKUXNet}[trainer_name]
+    training = [f"la_{number:03d}" for number in range(1, (TRAINING if unlabelled else run.labelled) + 1)]
+    judging = [f"la_{number:03d}" for number in range(TRAINING + 1, CASES + 1)]
+    kind = type("SemiSupervisedTrainer", (base,), {"do_split": lambda self: (training, judging)})
+    folder = workspace / "preprocessed" / dataset_of(run.labelled)
+    description = json.loads((folder / "dataset.json").read_text())
+    trainer = kind(small_plans(folder, settings), "3d_fullres", 0, description, torch.device("cpu"))
+    trainer.num_epochs, trainer.disable_checkpointing = EPOCHS, True
+    return trainer
+
+
+def seconds_per_iteration(run: Run, workspace: Path, iterations: int = 6) -> float:
+    """Processor time of the arm's `train_step`, the median after one that warms up."""
+    trainer = make_trainer(run, workspace)
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    return statistics.median(_timed_steps(trainer, iterations)[1:])
+
+
+def _timed_steps(trainer: Any, iterations: int) -> list[float]:
+    seconds = []
+    for _ in range(iterations):
+        batch = next(trainer.dataloader_train)
+        started = time.thread_time()
+        trainer.train_step(batch)
+        seconds.append(time.thread_time() - started)
+    return seconds
+
+
+def train(run: Run, workspace: Path) -> dict[str, Any]:
+    """Train and judge; the row of the results file."""
+    import numpy as np
+    import torch
+
+    iterations = run.budget
+    if run.equal == "time":
+        plain = Run("plain", run.labelled, run.budget, "epochs", run.seed)
+        iterations = round(run.budget * seconds_per_iteration(plain, workspace) / seconds_per_iteration(run, workspace))
+    torch.manual_seed(run.seed)
+    np.random.seed(run.seed)
+    trainer = make_trainer(run, workspace)
+    trainer.num_iterations_per_epoch = max(1, iterations // EPOCHS)
+    trainer.on_train_start()
+    seconds = 0.0
+    for _ in range(EPOCHS):
+        trainer.on_train_epoch_start()
+        seconds += sum(_timed_steps(trainer, trainer.num_iterations_per_epoch))
+        trainer.current_epoch += 1
+    dice = judged(trainer)
+    return {
+        "run": asdict(run),
+        "settings": ARMS[run.arm][1],
+        "iterations": trainer.num_iterations_per_epoch * EPOCHS,
+        "seconds": round(seconds, 1),
+        "dice": round(statistics.mean(dice.values()), 5),
+        "cases": dice,
+    }
+
+
+def judged(trainer: Any) -> dict[str, float]:
+    """Dice of each judging case, predicted by nnU-Net's sliding window without mirroring, at the planned spacing."""
+    import numpy as np
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+    predictor.manual_initialization(
+        trainer.network.eval(),
+        trainer.plans_manager,
+        trainer.configuration_manager,
+        None,
+        trainer.dataset_json,
+        type(trainer).__name__,
+        None,
+    )
+    trainer.set_deep_supervision_enabled(False)
+    _, cases = trainer.do_split()
+    stored_cases = trainer.dataset_class(trainer.preprocessed_dataset_folder, cases)
+    dice = {}
+    for case in cases:
+        image, labels, _, _ = stored_cases.load_case(case)
+        logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(np.asarray(image[:])))
+        found, given = logits.argmax(0).numpy() == 1, np.asarray(labels[:])[0] == 1
+        dice[case] = round(float(2 * (found & given).sum() / (found.sum() + given.sum())), 5)
+    return dice
+
+
+def add(results: Path, run: Run, workspace: Path) -> None:
+    """Run a training and append its row."""
+    import torch
+    from machine import describe
+
+    torch.set_num_threads(1)
+    row = train(run, workspace)
+    row["command"] = f"python benchmarks/semi_supervised.py run --budget {run.budget} --seeds {run.seed + 1}"
+    row["machine"] = describe(torch.device("cpu"), 1)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("a") as lines:
+        fcntl.flock(lines, fcntl.LOCK_EX)
+        lines.write(json.dumps(row) + "\n")
+    print(run.key, row["iterations"], row["dice"], flush=True)
+
+
+def stored(results: Path) -> set[str]:
+    """The keys of the runs whose rows the file has."""
+    return {Run(**row["run"]).key for row in rows_of(results)}
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+@contextmanager
+def claimed(file: Path) -> Iterator[bool]:
+    """Whether this process is the one that makes a run; another's claim ends with that process."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def table(results: Path) -> str:
+    """Mean Dice over the cases of each arm, with the seeds side by side."""
+    seeds: dict[tuple[str, int, str, int], list[tuple[float, int]]] = defaultdict(list)
+    for row in rows_of(results):
+        run = Run(**row["run"])
+        seeds[run.arm, run.labelled, run.equal, run.budget].append((row["dice"], row["iterations"]))
+    lines = [
+        "| arm | labelled | equal | budget | iterations | Dice of each seed | mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (arm, labelled, equal, budget), found in sorted(seeds.items()):
+        each = " ".join(f"{dice:.4f}" for dice, _ in found)
+        mean = statistics.mean(dice for dice, _ in found)
+        lines.append(f"| {arm} | {labelled} | {equal} | {budget} | {found[0][1]} | {each} | {mean:.4f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

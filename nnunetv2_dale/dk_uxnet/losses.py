@@ -1,0 +1,84 @@
+"""The losses of a batch of labelled and unlabelled crops: supervision where there are labels, agreement everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nnunetv2_dale.dk_uxnet.agreement import contrastive_agreement, similarity_sums
+from nnunetv2_dale.dk_uxnet.network import Outputs
+from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss
+from nnunetv2_dale.dk_uxnet.query_maps import query_maps
+
+# logits (M, K, *S), labels (M, 1, *S), which samples have labels (M,) → a scalar; 0 without a labelled sample
+SupervisedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The terms of a batch, before their weights, and what an epoch's log says beside them. Scalars."""
+
+    convolution: Tensor  # supervised loss of the convolutional segmentation
+    query: Tensor  # supervised loss of the query segmentation
+    groups: Tensor  # L_qd at full resolution
+    layers: Tensor  # L_qd of the k-means layers, their mean
+    segmentation_agreement: Tensor  # L_segc
+    query_agreement: Tensor  # L_qdc
+    labelled: Tensor  # part of the samples that have labels
+    queries_used: Tensor  # part of the queries that win a voxel in the last k-means layer
+
+    def total(self, group_weight: float, agreement_weight: float) -> Tensor:
+        """L = L_conv + L_query + λ_g (L_qd + mean of the layers' L_qd) + λ_a (L_segc + L_qdc)."""
+        agreement = self.segmentation_agreement + self.query_agreement
+        return self.convolution + self.query + group_weight * (self.groups + self.layers) + agreement_weight * agreement
+
+
+def loss_terms(
+    outputs: Outputs,
+    labels: Tensor,
+    labelled: Tensor,
+    *,
+    sizes: Sequence[int],
+    ignore_label: int,
+    supervised: SupervisedLoss,
+    temperature: float,
+) -> LossTerms:
+    """The terms for the two views of a batch.
+
+    Every output takes part in a term whatever the batch holds, with a gradient of 0 where nothing is to be learned:
+    distributed training needs all gradients.
+
+    Args:
+        outputs: of 2B images: the weak views of the batch, then the strong views in the same order.
+        labels: (B, 1, *S).
+        labelled: (B,) bool. What an unlabelled sample has in `labels` is not looked at.
+        sizes: of the query groups.
+        temperature: of the agreements.
+    """
+    both = torch.cat([labelled, labelled])
+    ignored = torch.full_like(labels, ignore_label)
+    target = torch.where(labelled.view(-1, *(1 for _ in labels.shape[1:])), labels, ignored).repeat(2, 1, 1, 1, 1)
+    maps = query_maps(outputs.queries, sizes)
+    layers = [group_loss(group_log_probabilities(each, sizes), target, ignore_label) for each in outputs.assignments]
+    segmentation = outputs.convolution_logits.softmax(dim=1)
+    similarity = similarity_sums(segmentation) / segmentation[0, 0].numel()
+    return LossTerms(
+        convolution=supervised(outputs.convolution_logits, target, both),
+        query=supervised(maps.logits, target, both),
+        groups=group_loss(maps.groups, target, ignore_label),
+        layers=torch.stack(layers).mean(),
+        segmentation_agreement=contrastive_agreement(similarity, temperature),
+        query_agreement=contrastive_agreement(maps.similarity, temperature),
+        labelled=labelled.float().mean(),
+        queries_used=_used(outputs.assignments[-1]),
+    )
+
+
+@torch.no_grad()
+def _used(assignment: Tensor) -> Tensor:
+    """The part of the queries, over all samples, that at least one voxel goes to."""
+    best = assignment.flatten(2).argmax(dim=1)
+    return torch.zeros(assignment.shape[:2], device=assignment.device).scatter_(1, best, 1.0).mean()

@@ -1,0 +1,56 @@
+"""Which queries stand for which class: contiguous groups, background first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def group_sizes(query_count: int, num_classes: int, background_share: float) -> tuple[int, ...]:
+    """Queries of each class: `background_share` for background, the rest shared out evenly; nobody gets none.
+
+    Returns:
+        num_classes sizes that sum to query_count.
+    Raises:
+        ValueError: fewer queries than classes, or fewer than two classes.
+    """
+    foreground = num_classes - 1
+    if foreground < 1 or query_count < num_classes:
+        raise ValueError(
+            f"expected at least 2 classes, and at least as many queries as classes, got {num_classes} classes and "
+            f"query_count {query_count}; raise query_count"
+        )
+    background = min(max(1, round(query_count * background_share)), query_count - foreground)
+    each, left = divmod(query_count - background, foreground)
+    return (background, *(each + (place < left) for place in range(foreground)))
+
+
+def group_log_probabilities(logits: Tensor, sizes: Sequence[int]) -> Tensor:
+    """log Σ over a group's queries of their share of the voxel, for every group: log of what sums to 1.
+
+    Args:
+        logits: (B, N, *S) of the assignment; the shares are their softmax over the queries.
+        sizes: of the groups, summing to N.
+    Returns:
+        (B, G, *S).
+    """
+    shares = torch.split(logits.log_softmax(dim=1), list(sizes), dim=1)
+    return torch.stack([share.logsumexp(dim=1) for share in shares], dim=1)
+
+
+def group_loss(log_probabilities: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
+    """L_qd: cross-entropy between the groups' shares and the label; 0 where every voxel is ignored.
+
+    Args:
+        log_probabilities: (B, G, *S), group g for label g.
+        labels: (B, 1, *S) at any resolution; the value of a voxel's centre is taken.
+    Returns:
+        the mean over the voxels that are not ignored.
+    """
+    if labels.shape[2:] != log_probabilities.shape[2:]:
+        labels = torch.nn.functional.interpolate(labels.float(), size=log_probabilities.shape[2:], mode="nearest-exact")
+    valid = labels != ignore_label
+    of_label = log_probabilities.gather(1, torch.where(valid, labels, 0).long())
+    return -(of_label * valid).sum() / valid.sum().clamp_min(1)

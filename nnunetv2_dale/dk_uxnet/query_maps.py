@@ -1,0 +1,93 @@
+"""The queries at full resolution, slab by slab: 128 maps of a volume at once would not fit into a graphics card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from nnunetv2_dale.dk_uxnet.agreement import similarity_sums
+from nnunetv2_dale.dk_uxnet.kmeans_attention import assignment_logits
+from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities
+
+SLAB_VOXELS = 2**17
+
+
+class Queries(NamedTuple):
+    """What the k-means decoder ends with."""
+
+    features: Tensor  # (B, d, *S) of the voxels, at full resolution
+    embeddings: Tensor  # (B, N, d), to be compared with the features
+    class_logits: Tensor  # (B, N, K), the class of each query
+
+
+class QueryMaps(NamedTuple):
+    """What the voxels get from the queries. All of it float32 (or float64)."""
+
+    logits: Tensor  # (B, K, *S): the queries' class logits, weighed by the voxel's shares
+    groups: Tensor  # (B, G, *S): log of the groups' shares
+    similarity: Tensor  # (B, B): mean over voxels of the cosine of the shares of two samples
+
+
+def query_maps(queries: Queries, sizes: Sequence[int], slab_voxels: int = SLAB_VOXELS) -> QueryMaps:
+    """The maps of all voxels. Shares are computed anew in the backward pass instead of being kept.
+
+    Args:
+        sizes: of the query groups.
+        slab_voxels: how many voxels of a sample are worked on at a time; of no influence on the result.
+    """
+    batch, _, *spatial = queries.features.shape
+    voxels = queries.features.flatten(2)
+    slabs = [
+        checkpoint(
+            _of_slab,
+            slab,
+            queries.embeddings,
+            queries.class_logits,
+            sizes,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for slab in torch.split(voxels, slab_voxels, dim=2)
+    ]
+    logits, groups, sums = zip(*slabs, strict=True)
+    return QueryMaps(
+        torch.cat(logits, dim=2).view(batch, -1, *spatial),
+        torch.cat(groups, dim=2).view(batch, -1, *spatial),
+        torch.stack(sums).sum(dim=0) / voxels.shape[2],
+    )
+
+
+def query_logits(queries: Queries, slab_voxels: int = SLAB_VOXELS) -> Tensor:
+    """The class logits alone, (B, K, *S): what prediction needs of `query_maps`."""
+    batch, _, *spatial = queries.features.shape
+    with torch.autocast(queries.features.device.type, enabled=False):
+        slabs = [
+            _class_logits(_assignment(slab, queries.embeddings), queries.class_logits)
+            for slab in torch.split(queries.features.flatten(2), slab_voxels, dim=2)
+        ]
+    return torch.cat(slabs, dim=2).view(batch, -1, *spatial)
+
+
+def _of_slab(
+    features: Tensor, embeddings: Tensor, class_logits: Tensor, sizes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.autocast(features.device.type, enabled=False):
+        logits = _assignment(features, embeddings)
+        groups = group_log_probabilities(logits, sizes)
+        return _class_logits(logits, class_logits), groups, similarity_sums(logits.softmax(dim=1))
+
+
+def _assignment(features: Tensor, embeddings: Tensor) -> Tensor:
+    return assignment_logits(_exact(features), _exact(embeddings))
+
+
+def _class_logits(logits: Tensor, class_logits: Tensor) -> Tensor:
+    return torch.einsum("bnv,bnk->bkv", logits.softmax(dim=1), _exact(class_logits))
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

@@ -1,0 +1,36 @@
+"""The settings: ranges, and the ramp of the agreements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
+
+
+def test_each_stage_has_twice_the_channels_of_the_one_before() -> None:
+    assert DkUxnetConfig().widths == (48, 96, 192, 384)
+    assert DkUxnetConfig(width=6, stages=2).widths == (6, 12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"stages": 1}, "stages must be in 2 to 10, got 1"),
+        ({"query_count": True}, "query_count must be a whole number, got True"),
+        ({"query_channels": 12}, "must be a multiple of attention_heads"),
+        ({"labelled_share": 1.0}, "labelled_share must be in 0.01 to 0.99, got 1.0"),
+        ({"widht": 4}, "unknown setting 'widht' in \"dk_uxnet\". Valid are: width .1 to 4096."),
+    ],
+)
+def test_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        DkUxnetConfig().updated(settings)
+
+
+@pytest.mark.parametrize(
+    ("progress", "weight"), [(0.0, 0.1), (0.24, 0.1), (0.25, 0.5), (0.5, 1.0), (0.74, 1.0), (0.75, 2.0), (1.0, 2.0)]
+)
+def test_each_weight_of_the_ramp_has_an_equal_part_of_the_training(progress: float, weight: float) -> None:
+    assert DkUxnetConfig().agreement_weight(progress) == weight

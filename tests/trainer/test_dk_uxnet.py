@@ -1,0 +1,368 @@
+"""DK-UXNet as an nnU-Net trainer: real preprocessing, real loaders, short trainings on the CPU."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import warnings
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
+from nnunetv2_dale.trainer.dk_uxnet import (
+    NUMBERS,
+    means_of_what_is_there,
+    nnUNetTrainerDKUXNet,
+    nnUNetTrainerDKUXNet_5epochs,
+    nnUNetTrainerDKUXNet_50epochs,
+    nnUNetTrainerDKUXNet_250epochs,
+)
+from tests.trainer.fixtures import (
+    NNUNET_KEYS,
+    TINY_TRAININGS,
+    SeededEpochs,
+    log_of,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+    stop_after,
+    train,
+    weights_of,
+)
+from tests.trainer.unlabelled_dataset import (
+    CASES,
+    IGNORE,
+    WITHOUT_LABELS,
+    make_trainer,
+    unlabelled,  # noqa: F401 -- a fixture
+)
+
+pytestmark = [*TINY_TRAININGS, pytest.mark.usefixtures("unlabelled")]
+
+QUARTERS = ("agreement_first", "agreement_second", "agreement_third", "agreement_last")
+WITH_AGREEMENT, WITHOUT_AGREEMENT = dict.fromkeys(QUARTERS, 1.0), dict.fromkeys(QUARTERS, 0.0)
+OWN_KEYS = set(nnUNetTrainerDKUXNet.log_keys)
+
+
+def batch_of(trainer: nnUNetTrainer, *cases: str) -> dict[str, Any]:
+    """A batch of these cases, as nnU-Net's loader makes it."""
+    loader = trainer.dataloader_train.data_loader
+    loader.get_indices = lambda: list(cases)
+    try:
+        batch: dict[str, Any] = next_batch(trainer)
+    finally:
+        del loader.get_indices
+    return batch
+
+
+# --- which cases are unlabelled ---------------------------------------------------------------------------------------
+
+
+def test_finds_the_unlabelled_cases_and_says_how_many(unlabelled: object) -> None:  # noqa: F811
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    assert trainer.unlabelled == WITHOUT_LABELS
+    said = f"DK-UXNet: 2 labelled training cases, 2 unlabelled ({CASES[1]}, {CASES[3]})"
+    assert said in Path(trainer.log_file).read_text()
+
+
+def test_nnunets_oversampling_of_foreground_survives_cases_without_any() -> None:
+    """nnU-Net's own preprocessing leaves such a case without class locations; its loader then crops at random."""
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    loader: nnUNetDataLoader = trainer.dataloader_train.data_loader
+    locations = loader._data.load_case(CASES[1])[3]["class_locations"]
+    assert locations
+    assert not any(len(places) for places in locations.values())
+    loader.oversample_foreground_percent = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batch = batch_of(trainer, CASES[1], CASES[2])
+        corners = {tuple(loader.get_bbox(np.array([8, 40, 40]), True, locations)[0]) for _ in range(50)}
+    assert batch["target"][1].eq(IGNORE).sum() == 0
+    assert batch["target"][0].eq(IGNORE).float().mean() > 0.3  # beyond the image's edge nnU-Net has background
+    assert len(corners) > 10
+
+
+def test_a_labelled_case_stays_labelled_whatever_the_order_and_the_crop() -> None:
+    """Whether a sample is supervised follows from its case: not from its place, and not from what its crop shows."""
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    batch = batch_of(trainer, CASES[1], CASES[2])
+    swapped = {**batch, **{name: batch[name].flip(0) for name in ("data", "target")}, "keys": batch["keys"][::-1]}
+    seen = supervised_of(trainer)
+    for each in (batch, swapped):
+        trainer.train_step(each)
+    # two views of two samples, and two supervised losses, of each batch
+    assert [flags.tolist() for flags in seen] == [[False, True] * 2] * 2 + [[True, False] * 2] * 2
+
+    batch["target"][1] = IGNORE  # the crop of the labelled case shows no label
+    batch["target"][0] = 0  # that of the unlabelled one lies beyond the image's edge
+    trainer.train_step(batch)
+    assert [flags.tolist() for flags in seen[-2:]] == [[False, True] * 2] * 2
+
+
+def supervised_of(trainer: nnUNetTrainer) -> list[torch.Tensor]:
+    """A list that collects which samples are supervised from now on."""
+    seen: list[torch.Tensor] = []
+    original = trainer._supervised
+
+    def noted(logits: torch.Tensor, labels: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
+        assert labels[~labelled].eq(IGNORE).all()
+        seen.append(labelled)
+        return original(logits, labels, labelled)
+
+    trainer._supervised = noted
+    return seen
+
+
+def test_half_of_the_samples_are_labelled_however_few_such_cases_there_are() -> None:
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet, fold=0, settings={"labelled_share": 0.25}))
+    loader = trainer.dataloader_train.data_loader
+    np.random.seed(0)
+    drawn = [case for _ in range(500) for case in loader.get_indices()]
+    assert np.mean([case not in WITHOUT_LABELS for case in drawn]) == pytest.approx(0.25, abs=0.04)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_trains(batch_dice: bool) -> None:
+    trainer = make_trainer(
+        nnUNetTrainerDKUXNet, epochs=2, iterations=4, plans_settings={"batch_dice": batch_dice}, settings={}
+    )
+    trainer.initialize()
+    before = weights_of(trainer)
+    log = train(trainer)
+    assert set(log) == NNUNET_KEYS | OWN_KEYS
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(log, 2)
+    assert all(np.isfinite(log[key]).all() for key in OWN_KEYS | {"train_losses", "val_losses"})
+    assert all(0 < value <= 1 for value in log["dk_uxnet_queries_used"])
+    after = weights_of(trainer)
+    assert all(weight.isfinite().all() for weight in after.values())
+    assert not [name for name, weight in after.items() if torch.equal(weight, before[name])]
+    assert isinstance(trainer.optimizer, torch.optim.AdamW)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * 0.5**0.9)  # nnU-Net's schedule, of 1e-4
+
+
+def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
+    """Twenty steps on one batch: supervision and both agreements fall."""
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
+    trainer.optimizer.param_groups[0]["lr"] = 3e-3
+    batch = batch_of(trainer, CASES[1], CASES[2])
+    records = [trainer.train_step(batch)["dk_uxnet"] for _ in range(20)]
+    names = list(NUMBERS)
+    for name in ("convolution", "query", "groups", "layers"):
+        assert records[-1][names.index(name)] < records[0][names.index(name)], name
+    agreement = [record[names.index("segmentation_agreement")] for record in records]
+    assert agreement[-1] < agreement[0]
+
+
+def test_unlabelled_cases_change_the_weights() -> None:
+    """A batch of nothing else moves the network, by the agreements alone; without them it moves by decay only."""
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    batch, before = batch_of(trainer, CASES[1], CASES[3]), weights_of(trainer)
+    trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
+    record = trainer.train_step(batch)["dk_uxnet"]
+    numbers = dict(zip(NUMBERS, record.tolist(), strict=True))
+    assert all(np.isnan(numbers[name]) for name in ("convolution", "query", "groups", "layers"))
+    assert numbers["labelled"] == 0
+    moved = [name for name, weight in weights_of(trainer).items() if not torch.equal(weight, before[name])]
+    assert len(moved) > len(before) / 2
+
+    without = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITHOUT_AGREEMENT))
+    without.optimizer.param_groups[0]["weight_decay"] = 0.0
+    start = weights_of(without)
+    without.train_step(batch)
+    assert all(torch.equal(weight, start[name]) for name, weight in weights_of(without).items())
+
+
+def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 5, 4, 8, 8, generator=generator)
+    labels = torch.randint(0, 5, (4, 1, 4, 8, 8), generator=generator)
+    labelled = torch.tensor([True, False, True, False])
+    hidden = torch.where(labelled.view(-1, 1, 1, 1, 1), labels, IGNORE)
+    for batch_dice in (False, True):
+        trainer = make_trainer(nnUNetTrainerDKUXNet, plans_settings={"batch_dice": batch_dice})
+        trainer.initialize()
+        expected = trainer.loss(logits[labelled], labels[labelled])
+        torch.testing.assert_close(trainer._supervised(logits, hidden, labelled), expected)
+
+
+def test_the_mean_of_an_epoch_is_of_the_iterations_that_had_labels() -> None:
+    values = np.array([[1.0, 5.0, np.nan], [np.nan, 7.0, np.nan], [3.0, 9.0, np.nan]])
+    means = means_of_what_is_there(values)
+    assert means[:2] == [2.0, 7.0]
+    assert np.isnan(means[2])
+
+
+def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:
+    trainer = make_trainer(nnUNetTrainerDKUXNet, fold=1)
+    log = train(trainer)
+    assert np.isnan(log["mean_fg_dice"]).all()
+    assert "No validation case has labels" in Path(trainer.log_file).read_text()
+
+
+def test_cases_without_labels_are_left_out_of_the_pseudo_dice() -> None:
+    trainer = started(make_trainer(nnUNetTrainerDKUXNet, fold="all"))
+    assert set(trainer.dataloader_val.data_loader._data.identifiers) == set(CASES) - WITHOUT_LABELS
+
+
+class Seeded(SeededEpochs, nnUNetTrainerDKUXNet):
+    """The same batches in the same epoch."""
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    whole = make_trainer(Seeded, epochs=2, iterations=1)
+    whole_log = train(whole)
+
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
+    torch.manual_seed(0)
+    stop_after(make_trainer(Seeded, epochs=2, iterations=1), epochs=1)
+    resumed = make_trainer(Seeded, epochs=2, iterations=1, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    assert resumed.current_epoch == 1
+    resumed_log = train(resumed)
+    expected = weights_of(whole)
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(resumed).items())
+    for key in OWN_KEYS | {"train_losses", "lrs"}:
+        np.testing.assert_array_equal(resumed_log[key], whole_log[key])
+
+
+def test_lengths_are_nnunets() -> None:
+    lengths = {
+        nnUNetTrainerDKUXNet: 1000,
+        nnUNetTrainerDKUXNet_5epochs: 5,
+        nnUNetTrainerDKUXNet_50epochs: 50,
+        nnUNetTrainerDKUXNet_250epochs: 250,
+    }
+    for trainer_class, epochs in lengths.items():
+        trainer = make_trainer(trainer_class, epochs=None)
+        assert (trainer.num_epochs, trainer.initial_lr) == (epochs, 1e-4)
+
+
+# --- prediction and the cascade ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
+def test_a_trained_model_predicts_by_sliding_window() -> None:
+    trainer = make_trainer(nnUNetTrainerDKUXNet)
+    train(trainer)
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,), "checkpoint_final.pth")
+    assert type(predictor.network).__name__ == "DkUxnet"
+    image = torch.randn(1, 10, 50, 37)
+    logits = predictor.predict_logits_from_preprocessed_data(image)
+    assert logits.shape == (5, 10, 50, 37)
+    assert logits.isfinite().all()
+    expected = weights_of(trainer)
+    assert all(torch.equal(weight, expected[name]) for name, weight in predictor.network.state_dict().items())
+
+
+def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one-hot channels of the stage before are the same in both views."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    low = make_trainer(nnUNetTrainerDKUXNet, configuration="3d_lowres", fold="all")
+    train(low)
+    low.perform_actual_validation()
+    cascade = started(make_trainer(nnUNetTrainerDKUXNet, configuration="3d_cascade_fullres"))
+    batch, seen = next_batch(cascade), []
+    cascade.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    cascade.train_step(batch)
+    weak, strong = seen[0].chunk(2)
+    assert torch.equal(weak, batch["data"])
+    assert torch.equal(strong[:, 1:], weak[:, 1:])
+    assert not torch.isclose(strong[:, :1], weak[:, :1]).all()
+
+
+def test_nnunet_finds_the_trainer() -> None:
+    assert recursive_find_trainer_class_by_name("nnUNetTrainerDKUXNet") is nnUNetTrainerDKUXNet
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+PLAIN_LABELS = {"labels": {"background": 0, "body": 1, "liver": 2, "vessel": 3, "lesion": 4}}
+REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ignore": 5}, "regions_class_order": [1, 4]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"configuration": "2d"}, "cannot train configuration '2d', which has 2 axes; choose a 3d configuration"),
+        ({"labels": PLAIN_LABELS}, 'found no "ignore" among the labels in dataset.json; add it'),
+        ({"labels": REGIONS}, "found regions in dataset.json"),
+        ({"configuration": "3d_nonsense"}, "configuration '3d_nonsense' is not in the plans"),
+        ({"settings": {"widht": 4}}, "unknown setting 'widht' in \"dk_uxnet\""),
+        ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
+    ],
+)
+def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises((RuntimeError, ValueError), match=sentence):
+        make_trainer(nnUNetTrainerDKUXNet, **arguments)
+    assert not list((tmp_path / "results").rglob("*.pth"))
+
+
+@pytest.mark.parametrize(("kept", "found"), [(set(CASES) - WITHOUT_LABELS, "2 and 0"), (WITHOUT_LABELS, "0 and 2")])
+def test_a_training_without_cases_of_both_kinds_is_refused(
+    kept: set[str], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(nnUNetTrainerDKUXNet)
+    monkeypatch.setattr(trainer, "do_split", lambda: (sorted(kept - {CASES[0]}), [CASES[0]]))
+    with pytest.raises(
+        RuntimeError, match=f"found {found} in the training set; use nnUNetTrainer or nnUNetTrainerDALE"
+    ):
+        trainer.run_training()
+    assert not Path(trainer.output_folder_base, "plans.json").exists()
+
+
+def test_a_batch_of_one_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="needs at least 2 on every GPU, found batch_size 1 in the plans"):
+        make_trainer(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
+
+
+def test_the_checkpoint_of_other_widths_is_refused() -> None:
+    stop_after(make_trainer(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
+    other = make_trainer(nnUNetTrainerDKUXNet, epochs=2, settings={"query_count": 12}, resume=True)
+    with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
+        maybe_load_checkpoint(other, continue_training=True, validation_only=False)
+    assert log_of(other)["train_losses"] == []
+
+
+def test_the_checkpoint_of_another_trainer_is_refused() -> None:
+    stop_after(make_trainer(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
+    own = make_trainer(nnUNetTrainerDKUXNet, epochs=2, resume=True)
+    file = Path(own.output_folder, "checkpoint_latest.pth")
+    torch.save({**torch.load(file, weights_only=False), "trainer_name": "nnUNetTrainerDALE"}, file)
+    before = file.read_bytes()
+    with pytest.raises(RuntimeError, match=r"written by another training .*nnUNetTrainerDALE, expected"):
+        maybe_load_checkpoint(own, continue_training=True, validation_only=False)
+    assert file.read_bytes() == before
+
+
+def test_export_says_that_stock_nnunet_has_no_such_network() -> None:
+    with pytest.raises(UserError, match="nnUNetTrainerDKUXNet builds its network itself") as refused:
+        stock_trainer("nnUNetTrainerDKUXNet_50epochs".removesuffix("_50epochs"))
+    assert "install nnunetv2-dale" in str(refused.value)
+
+
+def test_settings_are_in_the_log_and_in_the_checkpoint() -> None:
+    trainer = make_trainer(nnUNetTrainerDKUXNet, settings={"group_weight": 0.25})
+    train(trainer)
+    line = next(line for line in Path(trainer.log_file).read_text().splitlines() if "dk_uxnet settings:" in line)
+    assert json.loads(line[line.index("{") :])["group_weight"] == 0.25
+    checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
+    plans = checkpoint["init_args"]["plans"]
+    assert plans["configurations"]["3d_fullres"]["dk_uxnet"]["group_weight"] == 0.25

@@ -72,7 +72,7 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
 
 def _instead(module: str) -> str:
     """How to hand on a model whose network is built by a module that stock nnU-Net does not have."""
-    if module.startswith(f"{nnunetv2_dale.__name__}."):
+    if module.startswith("nnunetv2_dale."):
         return "install nnunetv2-dale where the model is used instead, and share its folder as it is"
     return "share the trainer together with the model instead"
 

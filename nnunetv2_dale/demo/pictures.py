@@ -122,14 +122,17 @@ def show_example(example: DaleExample) -> Figure:
     for row, case in zip(axes, range(rows), strict=True):
         for panel, values in zip(row, (example.image, example.non_fuzzy, example.fuzzy), strict=False):
             panel.imshow(values[case], cmap="gray", vmin=low, vmax=high)
-        for panel, weights in zip(row[3:], (example.meta, example.case, example.meta * example.case), strict=True):
-            shown = panel.imshow(weights[case], cmap="RdBu", vmin=0, vmax=2)
+        reach = float(np.abs(example.meta - 1).max()) or 1.0  # the meta step moves ω by little: a scale of its own
+        parts = ((example.meta, reach), (example.case, 1.0), (example.meta * example.case, 1.0))
+        for panel, (weights, most) in zip(row[3:], parts, strict=True):
+            shown = panel.imshow(weights[case], cmap="RdBu", vmin=1 - most, vmax=1 + most)
+            if panel is not row[4]:
+                figure.colorbar(shown, ax=panel, fraction=0.046, pad=0.02)
         for panel in row:
             panel.contour(example.drawn[case] > 0, levels=[0.5], colors=CONTOUR_COLOURS[0], linewidths=0.9)
             panel.contour(example.true[case] > 0, levels=[0.5], colors="black", linewidths=0.7, linestyles="dotted")
             panel.set(xticks=[], yticks=[])
         row[0].set_ylabel(str(example.cases[case]))
-        figure.colorbar(shown, ax=row[-1], fraction=0.046, pad=0.02)
     for panel, title in zip(axes[0], panels, strict=True):
         panel.set_title(title)
     return figure

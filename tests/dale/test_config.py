@@ -14,7 +14,11 @@ def test_defaults_are_the_papers():
     assert (config.fuzzy_threshold, config.alignment_weight, config.confidence_steps) == (0.9, 0.05, 1)
     assert (config.confidence_lr, config.patch_size, config.view) == (0.1, 16, "masked_input")
     assert (config.confidence_gradient, config.intensity_bins, config.case_trust) == ("look_ahead", "equal", "off")
-    assert (config.phase_in, config.every, config.learned) == (0, 1, 0)  # Algorithm 1 from the first batch, on every one
+    assert (config.phase_in, config.every, config.learned) == (
+        0,
+        1,
+        0,
+    )  # Algorithm 1 from the first batch, on every one
     assert (config.confidence_memory, config.alignment_memory, config.alignment_scale) == (0, 0, "absolute")
     assert config == PRINTED
 
@@ -37,7 +41,10 @@ def test_a_plans_object_replaces_fields():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tau": 0.5}, r"unknown setting 'tau' in .dale.*fuzzy_threshold \(0 to 1\).*view \(masked_input \| masked_loss\)"),
+        (
+            {"tau": 0.5},
+            r"unknown setting 'tau' in .dale.*fuzzy_threshold \(0 to 1\).*view \(masked_input \| masked_loss\)",
+        ),
         ({"patch_size": 0}, "patch_size must be in 1 to 4096, got 0"),
         ({"patch_size": 8.0}, "patch_size must be a whole number, got 8.0"),
         ({"patch_size": True}, "patch_size must be a whole number, got True"),

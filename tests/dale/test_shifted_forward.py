@@ -126,7 +126,9 @@ def test_a_gradient_that_is_not_finite_leaves_omega_at_one_and_the_update_whole(
         step = step_of(choice)
         assert step.confidence._shadow is not None
         # the look-ahead overflows: its logits, and so v, are not finite
-        step.confidence._shadow.module.register_forward_hook(lambda module, inputs, outputs: [z * float("inf") for z in outputs])
+        step.confidence._shadow.module.register_forward_hook(
+            lambda module, inputs, outputs: [z * float("inf") for z in outputs]
+        )
         record = step(*a_batch())
         assert record.non_finite == 1
         assert record.confidence_std == 0

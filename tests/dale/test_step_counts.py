@@ -18,8 +18,8 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.networks import blob_batch, small_unet
 
 PLAIN_FORWARDS = 3  # F + 2F

@@ -49,9 +49,9 @@ class FeatureAlignment:
         self._loss_scale = loss_scale
         self._loss, self._num_classes, self._config, self._generator = loss, num_classes, config, generator
         self.on = config.alignment_weight > 0
-        needs_features = self.on or (config.learns_confidence and config.confidence_gradient == "head")
-        self.head = (head or segmentation_head(module)) if needs_features else None
-        self._tap = FeatureTap(module, self.head) if needs_features else None
+        wanted = segmentation_head(module) if head is None and config.uses_features else head
+        self.head = wanted if config.uses_features else None
+        self._tap = FeatureTap(module, self.head) if config.uses_features else None
         self.forget()
 
     def forget(self) -> None:
@@ -107,9 +107,9 @@ class FeatureAlignment:
             self._generator,
         )
         ratio = self._gradient_ratio(distance, features, fuzzy_loss, full_resolution(outputs))
-        share = config.alignment_weight * ratio
-        bounded = torch.where(share > config.alignment_bound, config.alignment_bound / share, 1.0)
-        return Alignment(distance, config.alignment_weight * bounded, share * bounded)
+        share, bound = config.alignment_weight * ratio, config.alignment_bound
+        bounded = torch.where(share > bound, bound / share, 1.0)
+        return Alignment(distance, config.alignment_weight * bounded, share.clamp_max(bound))
 
     def _gradient_ratio(self, distance: Tensor, features: Tensor, fuzzy_loss: Tensor, logits: Tensor) -> Tensor:
         """‖∂L_W/∂F‖ / ‖∂L/∂F‖, the second through the head alone: the part of the loss at full resolution."""

@@ -48,7 +48,8 @@ def two_groups(values: Tensor) -> TwoGroups:
     between = torch.where(above > 0, below * above * distances.square(), 0.0) / count.clamp_min(1).square()
     best = between.argmax(0, keepdim=True)
     mean = total / count.clamp_min(1)
-    variance = (torch.where(known, values - mean, 0.0).square().sum(0)) / count.clamp_min(1)
+    # in order of size, so that the order of the cases does not change the last digit
+    variance = (torch.where(below <= count, ordered - mean, 0.0).square().sum(0)) / count.clamp_min(1)
     split = (count > 1) & (variance > 0)
     upper = known & (values > ordered.gather(0, best))
     more_below = (below - above).gather(0, best)

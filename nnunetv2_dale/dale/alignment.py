@@ -33,7 +33,7 @@ class FeatureAlignment:
     """Compares the features of the two views, class by class.
 
     Args:
-        module, loss, num_classes, config, head, generator: of `AlternatingStep`.
+        module, loss, num_classes, config, head, generator, loss_scale: of `AlternatingStep`.
     """
 
     def __init__(
@@ -44,12 +44,14 @@ class FeatureAlignment:
         config: DaleConfig,
         head: nn.Module | None = None,
         generator: torch.Generator | None = None,
+        loss_scale: Callable[[], Tensor | None] = lambda: None,
     ) -> None:
+        self._loss_scale = loss_scale
         self._loss, self._num_classes, self._config, self._generator = loss, num_classes, config, generator
         self.on = config.alignment_weight > 0
-        needs_features = self.on or (config.learns_confidence and config.confidence_gradient == "head")
-        self.head = (head or segmentation_head(module)) if needs_features else None
-        self._tap = FeatureTap(module, self.head) if needs_features else None
+        wanted = segmentation_head(module) if head is None and config.uses_features else head
+        self.head = wanted if config.uses_features else None
+        self._tap = FeatureTap(module, self.head) if config.uses_features else None
         self.forget()
 
     def forget(self) -> None:
@@ -105,17 +107,20 @@ class FeatureAlignment:
             self._generator,
         )
         ratio = self._gradient_ratio(distance, features, fuzzy_loss, full_resolution(outputs))
-        share = config.alignment_weight * ratio
-        bounded = torch.where(share > config.alignment_bound, config.alignment_bound / share, 1.0)
-        return Alignment(distance, config.alignment_weight * bounded, share * bounded)
+        share, bound = config.alignment_weight * ratio, config.alignment_bound
+        bounded = torch.where(share > bound, bound / share, 1.0)
+        return Alignment(distance, config.alignment_weight * bounded, share.clamp_max(bound))
 
     def _gradient_ratio(self, distance: Tensor, features: Tensor, fuzzy_loss: Tensor, logits: Tensor) -> Tensor:
         """‖∂L_W/∂F‖ / ‖∂L/∂F‖, the second through the head alone: the part of the loss at full resolution."""
         assert self.head is not None
+        scale = self._loss_scale()
+        if scale is not None:  # half precision has no number as small as the gradient of one voxel among millions
+            distance, fuzzy_loss = distance * scale, fuzzy_loss * scale
         (by_alignment,) = torch.autograd.grad(distance, features, retain_graph=True)
         (by_logits,) = torch.autograd.grad(fuzzy_loss, logits, retain_graph=True)
         leaf = features.detach().to(torch.promote_types(features.dtype, torch.float32)).requires_grad_()
-        with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+        with torch.enable_grad():
             again: Callable[[Tensor], Tensor] = self.head.forward  # without the hook that keeps the features
             (by_segmentation,) = torch.autograd.grad(again(leaf), leaf, by_logits.to(leaf.dtype))
         return _norm(by_alignment) / _norm(by_segmentation).clamp_min(torch.finfo(torch.float32).tiny)

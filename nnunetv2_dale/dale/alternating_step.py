@@ -62,7 +62,7 @@ class AlternatingStep:
     def __post_init__(self) -> None:
         self.partition = Partition(self.config, self.loss, self.spacing_mm, self.image_channels)
         self.alignment = FeatureAlignment(
-            self.module, self.loss, self.num_classes, self.config, self.head, self.generator
+            self.module, self.loss, self.num_classes, self.config, self.head, self.generator, self.loss_scale
         )
         self.confidence = ConfidenceLearner(
             self.network,

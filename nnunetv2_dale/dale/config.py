@@ -116,6 +116,11 @@ class DaleConfig(ValidatedSettings):
         return self.confidence_steps > 0
 
     @property
+    def uses_features(self) -> bool:
+        """What enters the segmentation head is looked at: by the alignment, or by the meta step on the head alone."""
+        return self.alignment_weight > 0 or (self.learns_confidence and self.confidence_gradient == "head")
+
+    @property
     def plain_iterations(self) -> float:
         """The cost of an iteration of Algorithm 1, in iterations of plain training: its passes counted, backward = 2.
 

@@ -147,7 +147,7 @@ def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]
     convolution = functional.conv2d if isinstance(head, nn.Conv2d) else functional.conv3d
     weight, *bias = direction
     features = fuzzy.features.detach().to(weight.dtype)
-    with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+    with torch.no_grad():
         full = convolution(
             features, weight, bias[0] if bias else None, head.stride, head.padding, head.dilation, head.groups
         )

@@ -34,7 +34,7 @@ class Phases:
     """
 
     def __init__(self, config: DaleConfig, batches: int, background: bool = True) -> None:
-        self.first = math.ceil(config.phase_in * batches)
+        self.first = math.ceil(round(config.phase_in * batches, 6))  # 0.07 · 100 is 7.000000000000001
         if self.first >= batches:
             raise ValueError(
                 f'"phase_in" {config.phase_in:g} leaves none of the {batches} batches of this training for Algorithm '

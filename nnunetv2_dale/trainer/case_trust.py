@@ -38,7 +38,9 @@ class nnUNetTrainerCaseTrust(SafeTraining):
         super().on_train_start()
         loss = self._masked_loss()
         trust = CaseTrust(loss, self.case_trust, self._batches)
-        restore_cases(trust, Path(self.output_folder), self.current_epoch, self.device)
+        if self.current_epoch > 0:
+            heads = self.label_manager.num_segmentation_heads
+            restore_cases(trust, Path(self.output_folder), self.training_cases, heads, self.device)
         self.weighted_step = WeightedStep(self.network, self.optimizer, loss, trust, self._update, self._autocast)
 
     def on_train_epoch_start(self) -> None:
@@ -68,7 +70,7 @@ class nnUNetTrainerCaseTrust(SafeTraining):
     def save_checkpoint(self, filename: str) -> None:
         super().save_checkpoint(filename)
         if self.weighted_step is not None and self.local_rank == 0 and not self.disable_checkpointing:
-            save_cases(self.weighted_step.trust, Path(self.output_folder))
+            save_cases(self.weighted_step.trust, Path(filename))
 
 
 class nnUNetTrainerCaseTrust_5epochs(nnUNetTrainerCaseTrust, nnUNetTrainer_5epochs):

@@ -43,7 +43,7 @@ class nnUNetTrainerDALE(SafeTraining):
     def initialize(self) -> None:
         Phases(self.dale, self._batches)  # refuses a training too short for them
         super().initialize()
-        if self.dale.alignment_weight > 0:
+        if self.dale.uses_features:
             segmentation_head(self._plain_network())
 
     def on_train_start(self) -> None:
@@ -56,7 +56,9 @@ class nnUNetTrainerDALE(SafeTraining):
         loss, regions = self._masked_loss(), self.label_manager.has_regions
         if self.dale.case_trust != "off":
             self.trust = CaseTrust(loss, self.case_trust, self._batches)
-            restore_cases(self.trust, Path(self.output_folder), self.current_epoch, self.device)
+            if self.current_epoch > 0:
+                heads = self.label_manager.num_segmentation_heads
+                restore_cases(self.trust, Path(self.output_folder), self.training_cases, heads, self.device)
         extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         algorithm = AlternatingStep(
             network=self.network,
@@ -133,4 +135,4 @@ class nnUNetTrainerDALE(SafeTraining):
     def save_checkpoint(self, filename: str) -> None:
         super().save_checkpoint(filename)
         if self.trust is not None and self.local_rank == 0 and not self.disable_checkpointing:
-            save_cases(self.trust, Path(self.output_folder))
+            save_cases(self.trust, Path(filename))

@@ -28,6 +28,7 @@ class SafeTraining(nnUNetTrainer):
 
     settings_of: ClassVar[tuple[str, ...]] = ()
     log_keys: ClassVar[tuple[str, ...]] = ()
+    training_cases: tuple[str, ...] = ()  # -> on_train_start
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class SafeTraining(nnUNetTrainer):
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
+        self.training_cases = tuple(datasets[0].identifiers)
         if self.is_cascaded:
             cases = [case for dataset in datasets for case in dataset.identifiers]
             stage = self.configuration_manager.previous_stage_name

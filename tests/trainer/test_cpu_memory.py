@@ -12,6 +12,7 @@ import torch
 
 from nnunetv2_dale.trainer import cpu_memory
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.fixtures import (
@@ -64,7 +65,7 @@ def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nnunet")
-@pytest.mark.parametrize(("trainer_class", "told"), [(Printed, 1), (nnUNetTrainerDALE, 0)])
+@pytest.mark.parametrize(("trainer_class", "told"), [(Printed, 1), (nnUNetTrainerDALE, 1), (nnUNetTrainerCaseTrust, 0)])
 def test_a_trainer_on_the_cpu_tells_it_where_there_is_a_look_ahead(
     trainer_class: Callable[..., object], told: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

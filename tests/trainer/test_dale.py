@@ -1,31 +1,34 @@
-"""The printed method trains whatever nnU-Net trains: real, very short trainings on a CPU."""
+"""nnUNetTrainerDALE with its own settings trains whatever nnU-Net trains, remembers its cases and resumes with them."""
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing.pool import ThreadPool
+import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2_dale.case_trust.single_update_step import SingleUpdateStep
 from torch import Tensor
 
-from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
+from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
+from nnunetv2_dale.dale.config import RECOMMENDED
+from nnunetv2_dale.nnunet_files.displacement_file import FILE
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.training_log import SCALARS
 from tests.tiny_plans import architecture
 from tests.trainer.fixtures import (
-    CASES,
     TINY_TRAININGS,
-    NnunetFolders,
-    check_log,
+    SeededEpochs,
+    log_of,
     make_trainer,
     next_batch,
     nnunet,  # noqa: F401 -- a fixture
     started,
+    stop_after,
     train,
     weights_of,
 )
@@ -33,95 +36,132 @@ from tests.trainer.fixtures import (
 pytestmark = TINY_TRAININGS
 
 
-class OneOutput(nnUNetTrainerDALE_noDeepSupervision):
-    """The printed method without deep supervision."""
-
-    dale = Printed.dale
+def test_its_settings_are_the_recommended_ones() -> None:
+    assert nnUNetTrainerDALE.dale == RECOMMENDED
+    trainer = started(make_trainer(nnUNetTrainerDALE))
+    assert isinstance(trainer.alternating_step, SingleUpdateStep)
 
 
 @pytest.mark.parametrize(
-    ("trainer_class", "kind", "configuration", "settings"),
+    ("kind", "configuration", "settings"),
     [
-        pytest.param(Printed, "Labels", "2d", {}, id="2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {}, id="3d_fullres"),
-        pytest.param(Printed, "Regions", "2d", {}, id="regions"),
-        pytest.param(Printed, "Ignore", "2d", {}, id="ignore"),
-        pytest.param(Printed, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
-        pytest.param(Printed, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
-        pytest.param(OneOutput, "Labels", "2d", {}, id="no-deep-supervision"),
-        pytest.param(OneOutput, "Labels", "3d_fullres", {}, id="no-deep-supervision-3d"),
+        ("Labels", "2d", {}),
+        ("Labels", "3d_fullres", {}),
+        ("Regions", "2d", {}),
+        ("Ignore", "2d", {}),
+        ("RegionsIgnore", "2d", {}),
+        ("Labels", "2d", {"architecture": architecture(2, residual=True)}),
+        ("Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}),
+        ("Labels", "2d", {"dale": {"alignment_weight": 0.05, "confidence_scope": "fuzzy"}}),
+        ("Labels", "2d", {"dale": {"updates": "one_view", "view": "masked_loss"}}),
+        ("Labels", "2d", {"dale": {"confidence_source": "displacement"}}),
+        ("Labels", "2d", {"dale": {"updates": "both_views", "confidence_source": "hypergradient_and_likelihood"}}),
     ],
 )
-def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
-    trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
+def test_trains(kind: str, configuration: str, settings: dict[str, Any]) -> None:
+    settings = {**settings, "dale": {"confidence_after": 0, **settings.get("dale", {})}}  # so short, ω would never act
+    trainer = make_trainer(nnUNetTrainerDALE, kind, configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
-    assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")
-    batch = batch_of_this_training(trainer)
-    before, loss_before = weights_of(trainer), plain_loss(trainer, batch)
-
+    before = weights_of(trainer)
     log = train(trainer)
-
-    check_log(log, epochs=2)
-    assert plain_loss(trainer, batch) < loss_before
+    assert all(len(log[f"dale_{name}"]) == 2 and np.isfinite(log[f"dale_{name}"]).all() for name in SCALARS)
+    assert all(np.isfinite(log["train_losses"]))
+    after = weights_of(trainer)
+    assert all(weight.isfinite().all() for weight in after.values())
     unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
-    unmoved = [name for name, weight in weights_of(trainer).items() if torch.equal(weight, before[name])]
-    assert all(unused in name or trainer_class is OneOutput for name in unmoved)
-    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
-    folder = Path(trainer.output_folder)
-    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png"} <= {file.name for file in folder.iterdir()}
+    assert all(unused in name for name in after if torch.equal(after[name], before[name]))
 
 
-def batch_of_this_training(trainer: nnUNetTrainer) -> dict[str, Any]:
-    trainer.dataloader_train, _ = trainer.get_dataloaders()
-    return next_batch(trainer, seed=1)
+@pytest.mark.parametrize("settings", [{}, {"confidence_start": 0.0, "confidence_after": 0}])
+def test_before_its_start_and_without_groups_an_iteration_is_plain_nnunets(settings: dict[str, Any]) -> None:
+    """Same weights after two iterations, up to the order of sums."""
+    weights = []
+    for kind in (nnUNetTrainer, nnUNetTrainerDALE):
+        torch.manual_seed(0)
+        trainer = started(make_trainer(kind, settings={"dale": settings}, epochs=10))
+        for seed in range(2):
+            trainer.train_step(next_batch(trainer, seed))
+        weights.append(weights_of(trainer))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, atol=2e-5, rtol=1e-4)
 
 
-@torch.no_grad()
-def plain_loss(trainer: nnUNetTrainer, batch: dict[str, Any]) -> float:
-    """nnU-Net's own loss of a batch in its training form."""
-    trainer.network.eval()
-    targets = batch["target"]
-    copies = [target.clone() for target in targets] if isinstance(targets, list) else targets.clone()
-    return float(trainer.validation_step({"data": batch["data"], "target": copies})["loss"])
+@pytest.mark.parametrize("settings", [{"confidence_after": 0}, {"confidence_start": 0.0, "confidence_after": 6}])
+def test_omega_acts_from_its_start_on(settings: dict[str, Any]) -> None:
+    """Three tenths of two epochs of ten iterations; or six of them, whatever the length of the training."""
+    trainer = started(make_trainer(nnUNetTrainerDALE, settings={"dale": settings}, epochs=2, iterations=10))
+    trainer.on_train_epoch_start()
+    assert trainer.alternating_step is not None
+    held_back = []
+    for seed in range(10):
+        trainer.train_step(next_batch(trainer, seed))
+        held_back.append(trainer.alternating_step.trust_all)
+    assert held_back == [True] * 6 + [False] * 4
 
 
-def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
-    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
-    small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
-    low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
-    check_log(train(low), epochs=1)
-    low.perform_actual_validation()
-    predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
-    assert len(list(predicted.glob("*.b2nd"))) == CASES
-
-    cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
-    batch = next_batch(cascade)
-    assert batch["data"].shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
-    assert batch["data"][:, 1:].any()
-    seen = inputs_of(cascade.network)
-    cascade.train_step(batch)
-    assert len(seen) == 2  # the non-fuzzy view and the fuzzy view
-    for view in seen:
-        assert torch.equal(view[:, 1:], batch["data"][:, 1:])
-        assert not torch.equal(view[:, :1], batch["data"][:, :1])
-    check_log(train(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0)), epochs=1)
+class Seeded(SeededEpochs, nnUNetTrainerDALE):
+    """The default on the same batches in the same epoch."""
 
 
-def inputs_of(network: torch.nn.Module) -> list[Tensor]:
-    """A list that collects what the network is given from now on."""
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in what it remembers of the cases, without which ω would differ."""
+    dale = {"confidence_start": 0.0, "confidence_after": 0, "displacement_tolerance": 0.0, "displacement_fewest": 1}
+    everything = {"dale": dale}
+    torch.manual_seed(0)
+    whole = make_trainer(Seeded, epochs=3, settings=everything)
+    train(whole)
+    remembered = json.loads(Path(whole.output_folder, FILE).read_text())["cases"]
+
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
+    torch.manual_seed(0)
+    stop_after(make_trainer(Seeded, epochs=3, settings=everything), epochs=2)
+    resumed = make_trainer(Seeded, epochs=3, settings=everything, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    train(resumed)
+
+    expected = weights_of(whole)
+    for name, weight in weights_of(resumed).items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-5)
+    again = json.loads(Path(resumed.output_folder, FILE).read_text())["cases"]
+    assert set(again) == set(remembered)
+    for case, sums in remembered.items():
+        np.testing.assert_allclose(again[case]["excess"], sums["excess"], rtol=1e-3, atol=1e-3)
+    assert log_of(resumed)["dale_confidence_std"][-1] > 0
+
+
+def test_without_checkpoints_there_is_no_file() -> None:
+    trainer = make_trainer(nnUNetTrainerDALE)
+    trainer.disable_checkpointing = True
+    train(trainer)
+    assert not Path(trainer.output_folder, FILE).exists()
+
+
+def test_a_lost_file_is_learned_again() -> None:
+    train(make_trainer(nnUNetTrainerDALE, epochs=1))
+    trainer = make_trainer(nnUNetTrainerDALE, epochs=2, resume=True)
+    file = Path(trainer.output_folder, FILE)
+    file.unlink()
+    file.with_name("checkpoint_final.pth").rename(file.with_name("checkpoint_latest.pth"))
+    maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+    train(trainer)
+    assert file.exists()
+
+
+def test_the_images_are_seen_whole_and_once() -> None:
+    trainer = started(make_trainer(nnUNetTrainerDALE))
     seen: list[Tensor] = []
-    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    return seen
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    batch = next_batch(trainer)
+    trainer.train_step(batch)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], batch["data"])
 
 
-def test_starts_from_the_weights_of_plain_nnunet() -> None:
-    plain = make_trainer(nnUNetTrainer)
-    train(plain)
-    file = str(Path(plain.output_folder, "checkpoint_final.pth"))
-    trainer = make_trainer(Printed)
-    maybe_load_checkpoint(trainer, continue_training=False, validation_only=False, pretrained_weights_file=file)
-    loaded, expected = weights_of(trainer), weights_of(plain)
-    assert all(torch.equal(loaded[name], expected[name]) for name in expected if ".seg_layers." not in name)
-    check_log(train(trainer), epochs=1)
+@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1), (1.0, 0)])
+def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the beginning of each epoch in which ω may act."""
+    monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: ["label 1: 2 of 4 cases"])
+    settings = {"dale": {"confidence_start": start, "confidence_after": 0}}
+    trainer = make_trainer(nnUNetTrainerDALE, settings=settings, epochs=2)
+    train(trainer)
+    assert Path(trainer.log_file).read_text().count("DALE groups: label 1: 2 of 4 cases") == told

@@ -131,7 +131,7 @@ def test_a_compiled_network_takes_the_same_step(graph: str, monkeypatch: pytest.
     compiled.network._orig_mod.load_state_dict(plain.network.state_dict())
     batch = next_batch(plain)
     for trainer in (plain, compiled):
-        trainer.alternating_step.generator.manual_seed(0)
+        trainer.dale_step.algorithm.generator.manual_seed(0)
     expected, got = (trainer.train_step(batch)["dale"] for trainer in (plain, compiled))
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     for weight, other in zip(compiled.network.parameters(), plain.network.parameters(), strict=True):

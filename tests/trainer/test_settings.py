@@ -42,7 +42,7 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"tau": 0.5}, r"unknown DALE setting 'tau'\. Valid are: .*fuzzy_threshold \(0 to 1\)"),
+        ({"tau": 0.5}, r"unknown setting 'tau' in .dale.\. Valid are: .*fuzzy_threshold \(0 to 1\)"),
         ({"fuzzy_threshold": 1.5}, "fuzzy_threshold must be in 0 to 1, got 1.5"),
         ({"view": "both"}, r"view must be one of masked_input \| masked_loss, got 'both'"),
         (["view"], 'expected "dale" to be an object of settings'),
@@ -58,9 +58,3 @@ def test_settings_outside_a_configuration_are_refused() -> None:
     plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
     with pytest.raises(ValueError, match="move it into a configuration"):
         Printed(plans, "2d", 0, {}, torch.device("cpu"))
-
-
-def test_the_alignment_waits_for_its_warmup() -> None:
-    log = train(make_trainer(Printed, settings={"dale": {"alignment_warmup": 1}}, epochs=2, iterations=4))
-    assert log["dale_alignment"][0] == 0
-    assert log["dale_alignment"][1] > 0

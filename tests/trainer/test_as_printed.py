@@ -1,0 +1,127 @@
+"""The printed method trains whatever nnU-Net trains: real, very short trainings on a CPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor
+
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
+from tests.tiny_plans import architecture
+from tests.trainer.fixtures import (
+    CASES,
+    TINY_TRAININGS,
+    NnunetFolders,
+    check_log,
+    make_trainer,
+    next_batch,
+    nnunet,  # noqa: F401 -- a fixture
+    started,
+    train,
+    weights_of,
+)
+
+pytestmark = TINY_TRAININGS
+
+
+class OneOutput(nnUNetTrainerDALE_noDeepSupervision):
+    """The printed method without deep supervision."""
+
+    dale = Printed.dale
+
+
+@pytest.mark.parametrize(
+    ("trainer_class", "kind", "configuration", "settings"),
+    [
+        pytest.param(Printed, "Labels", "2d", {}, id="2d"),
+        pytest.param(Printed, "Labels", "3d_fullres", {}, id="3d_fullres"),
+        pytest.param(Printed, "Regions", "2d", {}, id="regions"),
+        pytest.param(Printed, "Ignore", "2d", {}, id="ignore"),
+        pytest.param(Printed, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
+        pytest.param(Printed, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"),
+        pytest.param(Printed, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
+        pytest.param(OneOutput, "Labels", "2d", {}, id="no-deep-supervision"),
+        pytest.param(OneOutput, "Labels", "3d_fullres", {}, id="no-deep-supervision-3d"),
+    ],
+)
+def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
+    trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
+    trainer.initialize()
+    assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")
+    batch = batch_of_this_training(trainer)
+    before, loss_before = weights_of(trainer), plain_loss(trainer, batch)
+
+    log = train(trainer)
+
+    check_log(log, epochs=2)
+    assert plain_loss(trainer, batch) < loss_before
+    unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
+    unmoved = [name for name, weight in weights_of(trainer).items() if torch.equal(weight, before[name])]
+    assert all(unused in name or trainer_class is OneOutput for name in unmoved)
+    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
+    folder = Path(trainer.output_folder)
+    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png"} <= {file.name for file in folder.iterdir()}
+
+
+def batch_of_this_training(trainer: nnUNetTrainer) -> dict[str, Any]:
+    trainer.dataloader_train, _ = trainer.get_dataloaders()
+    return next_batch(trainer, seed=1)
+
+
+@torch.no_grad()
+def plain_loss(trainer: nnUNetTrainer, batch: dict[str, Any]) -> float:
+    """nnU-Net's own loss of a batch in its training form."""
+    trainer.network.eval()
+    targets = batch["target"]
+    copies = [target.clone() for target in targets] if isinstance(targets, list) else targets.clone()
+    return float(trainer.validation_step({"data": batch["data"], "target": copies})["loss"])
+
+
+def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
+    low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
+    check_log(train(low), epochs=1)
+    low.perform_actual_validation()
+    predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
+    assert len(list(predicted.glob("*.b2nd"))) == CASES
+
+    cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
+    batch = next_batch(cascade)
+    assert batch["data"].shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
+    assert batch["data"][:, 1:].any()
+    seen = inputs_of(cascade.network)
+    cascade.train_step(batch)
+    assert len(seen) == 2  # the non-fuzzy view and the fuzzy view
+    for view in seen:
+        assert torch.equal(view[:, 1:], batch["data"][:, 1:])
+        assert not torch.equal(view[:, :1], batch["data"][:, :1])
+    check_log(train(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0)), epochs=1)
+
+
+def inputs_of(network: torch.nn.Module) -> list[Tensor]:
+    """A list that collects what the network is given from now on."""
+    seen: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    return seen
+
+
+def test_starts_from_the_weights_of_plain_nnunet() -> None:
+    plain = make_trainer(nnUNetTrainer)
+    train(plain)
+    file = str(Path(plain.output_folder, "checkpoint_final.pth"))
+    trainer = make_trainer(Printed)
+    maybe_load_checkpoint(trainer, continue_training=False, validation_only=False, pretrained_weights_file=file)
+    loaded, expected = weights_of(trainer), weights_of(plain)
+    assert all(torch.equal(loaded[name], expected[name]) for name in expected if ".seg_layers." not in name)
+    check_log(train(trainer), epochs=1)

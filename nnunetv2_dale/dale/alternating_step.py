@@ -92,8 +92,8 @@ class AlternatingStep:
         # lines 4-5: update on the non-fuzzy view, θ → θ_n
         outputs = self.forward(batch.non_fuzzy.images)
         self.alignment.see_non_fuzzy(target, batch.non_fuzzy_voxels)
-        trust = self._trust(outputs, target, cases)
-        non_fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, trust)
+        clear_trust = self._trust(outputs, target, cases)
+        non_fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, clear_trust)
         self.step(non_fuzzy_loss)
         del outputs
 
@@ -101,7 +101,7 @@ class AlternatingStep:
         outputs = self.forward(batch.fuzzy.images)
         features = self.alignment.features()
         trust = self._trust(outputs, target, cases)
-        meta, outputs = self.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, features)
+        meta, outputs = self.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, clear_trust, features)
         omega = meta.weights if trust is None else meta.weights * trust
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels

@@ -70,12 +70,19 @@ class ConfidenceLearner:
             self._shifted = ShiftedForward(self._forward, self._parameters, self._shadow.parameters, optimizer)
 
     def __call__(
-        self, outputs: Outputs, targets: Outputs, fuzzy: View, non_fuzzy: View, features: Tensor | None = None
+        self,
+        outputs: Outputs,
+        targets: Outputs,
+        fuzzy: View,
+        non_fuzzy: View,
+        trust: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> tuple[LabelConfidence, Outputs]:
         """ω* of the fuzzy view, from ω = 1; and the logits, with their graph, for the update on it.
 
         Args:
             outputs: logits of the fuzzy view at θ_n, with their graph.
+            trust: what each label of the non-fuzzy view is worth, as in the update on it.
             features: the input of the head at that forward.
         """
         config = self._config
@@ -107,7 +114,7 @@ class ConfidenceLearner:
             self._shadow,
             self._parameters,
             fuzzy_pass,
-            NonFuzzyPass(non_fuzzy.images, lambda z: weighted_loss(self._loss, z, targets, non_fuzzy)),
+            NonFuzzyPass(non_fuzzy.images, lambda z: weighted_loss(self._loss, z, targets, non_fuzzy, trust)),
             self._step_size,
             config,
             line5_gradient=gradients_of(self._parameters) if reuse else None,

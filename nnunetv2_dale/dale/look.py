@@ -49,12 +49,14 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
     step.optimizer.zero_grad(set_to_none=True)
     outputs = step.forward(batch.non_fuzzy.images)
     step.alignment.see_non_fuzzy(target, batch.non_fuzzy_voxels)
-    weighted_loss(step.loss, outputs, targets, batch.non_fuzzy).backward()  # type: ignore[no-untyped-call]
+    clear_trust = None if step.label_trust is None else step.label_trust(outputs, target, cases)
+    loss = weighted_loss(step.loss, outputs, targets, batch.non_fuzzy, clear_trust)
+    loss.backward()  # type: ignore[no-untyped-call]
 
     outputs = step.forward(batch.fuzzy.images)
     features = step.alignment.features()
     trust = None if step.label_trust is None else step.label_trust(outputs, target, cases)
-    meta, outputs = step.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, features)
+    meta, outputs = step.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, clear_trust, features)
     features = step.alignment.latest(features)
     case = torch.ones_like(meta.weights) if trust is None else trust
     fuzzy_loss = weighted_loss(step.loss, outputs, targets, batch.fuzzy, meta.weights * case)

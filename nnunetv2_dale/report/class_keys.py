@@ -43,4 +43,9 @@ def own_key(key: str, names: Mapping[str, str]) -> str:
     Raises:
         ValueError: neither.
     """
-    return names[key] if key in names else class_key(class_labels(key))
+    try:
+        return class_key(class_labels(key))
+    except ValueError:
+        if key not in names:
+            raise
+        return names[key]

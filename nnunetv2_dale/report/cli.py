@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comp
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see `run_command` for how it ends."""
+    """Run the command; its exit code is 1 where the report was written but a case that has a result is not in it."""
     return run_command(_parser(), _report, argv)
 
 
@@ -51,18 +52,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(arguments: argparse.Namespace) -> None:
+def _report(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o
     _check_output(output, arguments.overwrite)
     if arguments.from_json is not None:
         if arguments.folders:
             raise UserError("give either result folders or --from-json, not both")
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
-        _write(output, read_report(source), None, source.parent)
+        report = read_report(source)
+        _write(output, report, None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments))
-        _write(output, built.report, built, None)
+        report = built.report
+        _write(output, report, built, None)
+    for remark in report.remarks:
+        print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
+    return _say_what_is_left_out(report)
+
+
+def _say_what_is_left_out(report: Report) -> int:
+    """Name every case that has a result and is not compared; 1 if there is one, else 0."""
+    if not report.excluded:
+        return 0
+    number = len(report.excluded)
+    those, them = ("case is", "it") if number == 1 else ("cases are", "them")
+    print(f"{number} {those} not compared, because not every folder has a result of {them}:", file=sys.stderr)
+    by_folders: dict[tuple[str, ...], list[str]] = {}
+    for item in report.excluded:
+        by_folders.setdefault(item.missing_from, []).append(item.case)
+    for folders, cases in by_folders.items():
+        print(f"  not in {', '.join(folders)}: {', '.join(cases)}", file=sys.stderr)
+    print("finish the missing validations, or choose folds that every folder has (-f)", file=sys.stderr)
+    return 1
 
 
 def _settings(arguments: argparse.Namespace) -> ReportSettings:

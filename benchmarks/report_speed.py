@@ -123,7 +123,8 @@ def large(root: Path) -> dict[str, float]:
 
     from nnunetv2_dale.report.build import read_result_folder
     from nnunetv2_dale.report.case_files import find_case_files
-    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case, reader_of
+    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
+    from nnunetv2_dale.report.volumes import reader_of
 
     torch.set_num_threads(1)
     classes = 14

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.benchmark.settings import EXECUTORS, ExecutorSettings
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
 
 DESCRIPTION = """Train and validate every fold of every trainer, then compare them: runs nnU-Net's own commands for each
 trainer x plans x configuration x fold on this machine's GPUs or on a cluster, and ends with a report. What is done is
@@ -46,11 +47,11 @@ def executor_flags(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-d", required=True, metavar="DATASET", help="dataset name or ID")
+    add_dataset(group, "nnUNet_preprocessed")
     group.add_argument(
         "-c", nargs="+", required=True, metavar="CONFIGURATION", help="configurations, such as 2d 3d_fullres"
     )
-    group.add_argument("-f", nargs="+", default=["0", "1", "2", "3", "4"], metavar="FOLD", help="default: 0 1 2 3 4")
+    add_folds(group, default=["0", "1", "2", "3", "4"])
     group.add_argument(
         "-tr",
         nargs="+",

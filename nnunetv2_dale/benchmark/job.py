@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.worker_pool import usable_cores
 
 
 class Ending(str, Enum):
@@ -128,7 +129,7 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
     """
     variables: dict[str, str] = {}
     workers = int(environment.get("PARSL_WORKER_COUNT", "1"))
-    threads = job.threads or max(1, available_cores() // workers)
+    threads = job.threads or max(1, usable_cores() // workers)
     on_cpu = job.device == "cpu"
     loaders = max(1, threads // 4) if on_cpu else max(1, min(12, threads))
     given = {**environment, **job.environment}
@@ -141,13 +142,6 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
     if job.gpus_per_node is not None:
         variables["CUDA_VISIBLE_DEVICES"] = _own_gpus(job, environment)
     return variables
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def nnunet_train_command(device: str) -> list[str]:

@@ -51,6 +51,13 @@ else:
     _FORK_SERVER = _ForkedWorkers() if "forkserver" in multiprocessing.get_all_start_methods() else None
 
 
+def usable_cores() -> int:
+    """Cores this process may run on: inside a cluster's job those of the job, not of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def worker_pool(
     processes: int, initializer: Callable[..., object], initargs: tuple[object, ...] = (), preload: Sequence[str] = ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
 from nnunetv2_dale.nnunet_files.target import Target, default_root
@@ -64,8 +64,6 @@ def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) ->
 
 def _command(arguments: argparse.Namespace) -> None:
     recipe: Recipe = arguments.recipe
-    if arguments.np < 1:
-        raise UserError(f"-np is a number of processes, at least 1, got {arguments.np}")
     target = Target(arguments.o or default_root(), arguments.d, arguments.name or recipe.dataset_name)
     folder = convert(recipe, arguments.i, target, arguments, arguments.np, arguments.overwrite)
     print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.d} --verify_dataset_integrity")
@@ -88,14 +86,10 @@ def _parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
         )
         command.set_defaults(recipe=recipe)
         command.add_argument("-i", metavar="SOURCE", type=Path, required=True, help="folder of the downloaded dataset")
-        command.add_argument("-d", metavar="ID", type=int, required=True, help="id of the new dataset, 1 to 999")
+        add_new_dataset(command, "-d")
         command.add_argument("-o", metavar="FOLDER", type=Path, help="where to put it; default: nnUNet_raw")
-        command.add_argument(
-            "-np", metavar="N", type=int, default=min(8, os.cpu_count() or 1), help="processes; default: %(default)s"
-        )
+        add_processes(command)
         command.add_argument("--name", help=f"name of the dataset after its id; default: {recipe.dataset_name}")
-        command.add_argument(
-            "--overwrite", action="store_true", help="replace an existing dataset of the same id and name"
-        )
+        add_overwrite(command, "the dataset of the same id and name")
         recipe.add_options(command)
     return parser

@@ -6,7 +6,6 @@ A class's name is its result folder's name, so each length is a class of its own
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.commands.worker_pool import usable_cores
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.demo.dale_example import example_of
 from nnunetv2_dale.demo.scale import FULL, QUICK
@@ -104,10 +104,3 @@ class nnUNetTrainerDALE_demoQuick(QuickTraining, ShortDale):
     """DALE, 2 epochs of 4 batches; in so few no class is learned that could be waited for."""
 
     dale = replace(ADAPTED, learned=0.0)
-
-
-def usable_cores() -> int:
-    """The cores this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.raw_dataset import environment_folder
 from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
@@ -30,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
     parser.add_argument("-i", type=Path, metavar="FOLDER", help="trained model folder (TRAINER__PLANS__CONFIGURATION)")
-    parser.add_argument("-d", metavar="DATASET", help="dataset name or id; nnUNet_results must be set")
+    add_dataset(parser, "nnUNet_results", required=False)
     parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="configurations, with -d")
     parser.add_argument("-tr", default="nnUNetTrainerDALE", metavar="TRAINER", help="with -d. Default: %(default)s")
     parser.add_argument(
         "-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier, with -d. Default: %(default)s"
     )
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds. Default: all that are there")
+    add_folds(parser)
     parser.add_argument(
         "-chk",
         nargs="+",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
 from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
@@ -79,8 +79,6 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
         raise UserError(f"--dice lies between 0 and 1, got {arguments.dice:g}")
     if not 0 < arguments.fraction <= 1:
         raise UserError(f"--fraction is above 0 and at most 1, got {arguments.fraction:g}")
-    if arguments.np < 1:
-        raise UserError(f"-np is at least 1, got {arguments.np}")
     amounts = arguments.amount or [KINDS[kind].default_amount for kind in kinds]
     if arguments.dice is not None and 0 in amounts:
         raise UserError("with --dice every amount must be above 0: all are multiplied by one factor")
@@ -110,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"kinds of noise:\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="id or name of the dataset in nnUNet_raw")
-    parser.add_argument("-o", required=True, type=int, metavar="NEW_ID", help="id of the copy; its name is kept")
+    add_dataset(parser, "nnUNet_raw")
+    add_new_dataset(parser, "-o")
     _add_noise(parser.add_argument_group("noise"))
     _add_cases(parser.add_argument_group("cases"))
     _add_output(parser.add_argument_group("output"))
@@ -161,9 +159,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--link", choices=["hard", "symbolic"], help="link images and clean labels instead of copying them")
     add("--keep-closest", action="store_true", help="write the copy also where --dice is not reached (exit code 1)")
-    add("--overwrite", action="store_true", help="replace the copy if it exists")
-    processes = min(4, os.cpu_count() or 1)
-    add("-np", type=int, default=processes, metavar="N", help="number of processes (default here: %(default)s)")
+    add_overwrite(group, "the copy")
+    add_processes(group, most=4)
 
 
 def _unit(kind: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 from nnunetv2_dale.preview.picture import CasePicture, PictureSettings, draw_case
@@ -151,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         "both masks and both views, at the slices with most foreground and most fuzziness. One PNG per case.",
     )
     add = parser.add_argument
-    add("-d", required=True, metavar="DATASET", help="id or name of the dataset")
+    add_dataset(parser, "nnUNet_raw, or with -c in nnUNet_preprocessed")
     add("-o", required=True, type=Path, metavar="FOLDER", help="where the pictures go")
     add("-c", metavar="CONFIGURATION", help="show preprocessed cases of this configuration (default: the raw images)")
     add("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the preprocessed cases (default: %(default)s)")
@@ -179,5 +180,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")
     add("--channel", type=int, default=0, help="channel that is shown, unless the image is RGB (default: %(default)s)")
     add("--html", action="store_true", help=f"also write {PAGE_NAME}, one self-contained page with all pictures")
-    add("--overwrite", action="store_true", help="replace pictures that exist")
+    add_overwrite(parser, "each picture")
     return parser

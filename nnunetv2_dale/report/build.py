@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import logging
 from collections.abc import Sequence
@@ -15,11 +14,15 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
-from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, summary_metrics
+from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
+from nnunetv2_dale.report.metrics import add_case_means
+from nnunetv2_dale.report.misplaced import misplaced_remarks, named_cases
+from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
-from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Metric, Report, Run, Values
+from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run
 from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.report.same_task import SharedTask, shared_task
+from nnunetv2_dale.report.values import AllValues, MaskSettings, add_mask_values, summary_values
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +68,12 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     task = shared_task(folders)
     patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
     files, missing = _masks(folders, task, settings)
-    values, metrics, fuzzy_source = _values(folders, task, files, settings)
-    class_keys = [item.key for item in task.classes]
-    add_case_means(list(values.values()), metrics, class_keys)
+    known = summary_values(folders, task)
+    if files:
+        require_packages("monai")
+        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes)
+        add_mask_values(known, folders, task, files, masks)
+    add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
     report = Report(
         dataset=task.dataset or "unnamed dataset",
@@ -75,16 +81,17 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
         command=command,
         baseline=folders[0].name,
         classes=list(task.classes),
-        metrics=metrics,
+        metrics=known.metrics,
         case_names=list(task.case_names),
         patients=patients,
         excluded=list(task.excluded),
-        runs=[_run(folder, task, values[folder.name], folders) for folder in folders],
-        comparisons=compare(values, metrics, task.classes, patients, settings.resamples, settings.seed),
-        settings=_settings_shown(settings, metrics, fuzzy_source),
+        runs=[_run(folder, task, known, folders) for folder in folders],
+        comparisons=compare(known.values, known.metrics, task.classes, patients, settings.resamples, settings.seed),
+        settings=_settings_shown(settings, files),
         versions=versions(),
         missing=[*missing, *_missing_of_runs(folders)],
-        remarks=_remarks(folders, task),
+        remarks=[*_remarks(folders, task), *misplaced_remarks(known.misplaced)],
+        misplaced=known.misplaced,
     )
     return BuiltReport(report, files, folders)
 
@@ -96,26 +103,6 @@ def require_packages(*names: str) -> None:
             raise UserError(f"the report needs {name}, which is not installed: {INSTALL_HINT}")
 
 
-def read_patients(table: Path, case_names: Sequence[str]) -> list[str]:
-    """The patient of each case, from a CSV file with the columns `case` and `patient`.
-
-    Raises:
-        UserError: no such file, other columns, or a case without a patient.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table} cannot be read as a table of patients: {error}") from error
-    if not rows or "case" not in rows[0] or "patient" not in rows[0]:
-        raise UserError(f"{table} needs a first line with the columns case and patient, and one line for each case")
-    patient_of = {str(row["case"]).strip(): str(row["patient"] or "").strip() for row in rows}
-    without = [name for name in case_names if not patient_of.get(name)]
-    if without:
-        raise UserError(f"{table} has no patient for case {without[0]} ({len(without)} of {len(case_names)} cases)")
-    return [patient_of[name] for name in case_names]
-
-
 def _masks(
     folders: Sequence[ResultFolder], task: SharedTask, settings: ReportSettings
 ) -> tuple[list[CaseFiles], list[str]]:
@@ -124,49 +111,7 @@ def _masks(
     return find_case_files(folders, task.case_names, settings.references, settings.images)
 
 
-def _values(
-    folders: Sequence[ResultFolder], task: SharedTask, files: list[CaseFiles], settings: ReportSettings
-) -> tuple[dict[str, Values], list[Metric], str | None]:
-    metrics = summary_metrics()
-    values: dict[str, Values] = {folder.name: _summary_values(folder, task) for folder in folders}
-    if not files:
-        return values, metrics, None
-    require_packages("monai")
-    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases, reader_of
-
-    first = folders[0]
-    labels = first.dataset_json.get("labels", {})
-    measured = measure_cases(
-        files,
-        [[folder.cases[name] for folder in folders] for name in task.case_names],
-        MeasureSettings(
-            class_keys=tuple(item.key for item in task.classes),
-            ignore_label=labels.get("ignore"),
-            tolerance_mm=settings.tolerance_mm,
-            tau=settings.tau,
-            patch_size=settings.patch_size,
-            reader=reader_of(first.plans, first.dataset_json, first.file_ending),
-        ),
-        settings.processes,
-    )
-    metrics += mask_metrics(with_fuzzy_region=True)
-    for number, folder in enumerate(folders):
-        for metric in metrics[2:]:
-            values[folder.name][metric.name] = {
-                item.key: [case[number][metric.name][item.key] for case in measured] for item in task.classes
-            }
-    return values, metrics, "image and reference" if files[0].images else "reference edges alone"
-
-
-def _summary_values(folder: ResultFolder, task: SharedTask) -> Values:
-    cases = [folder.cases[name] for name in task.case_names]
-    return {
-        "Dice": {item.key: [case.classes[item.key].dice for case in cases] for item in task.classes},
-        "IoU": {item.key: [case.classes[item.key].iou for case in cases] for item in task.classes},
-    }
-
-
-def _run(folder: ResultFolder, task: SharedTask, values: Values, folders: Sequence[ResultFolder]) -> Run:
+def _run(folder: ResultFolder, task: SharedTask, known: AllValues, folders: Sequence[ResultFolder]) -> Run:
     costs, curves = _costs(folder)
     dale = dale_settings(folder)
     return Run(
@@ -181,10 +126,11 @@ def _run(folder: ResultFolder, task: SharedTask, values: Values, folders: Sequen
         facts=run_facts(folder),
         dale=dale,
         seed=seed_of(folder, dale),
-        values=values,
+        values=known.values[folder.name],
         empty=[_empty_count(folder, task, item.key) for item in task.classes],
         costs=costs,
         curves=curves,
+        lesions=known.lesions.get(folder.name, []),
     )
 
 
@@ -236,6 +182,11 @@ def _missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
         for file in ("plans.json", "dataset.json"):
             if not (folder.path / file).is_file():
                 missing.append(f"{folder.name}: no {file}")
+        if folder.unlisted_cases:
+            missing.append(
+                f"{folder.name}: {named_cases(folder.unlisted_cases)} with a predicted mask in no summary.json; finish "
+                "the validation (nnUNetv2_train … --val)"
+            )
         if not any(list(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds):
             missing.append(f"{folder.name}: no training log")
     return missing
@@ -254,7 +205,7 @@ def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
     return remarks
 
 
-def _settings_shown(settings: ReportSettings, metrics: Sequence[Metric], fuzzy_source: str | None) -> dict[str, object]:
+def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles]) -> dict[str, object]:
     shown: dict[str, object] = {
         "bootstrap_resamples": settings.resamples,
         "bootstrap_seed": settings.seed,
@@ -262,12 +213,13 @@ def _settings_shown(settings: ReportSettings, metrics: Sequence[Metric], fuzzy_s
         "power": 0.8,
         "clustered_by_patient": settings.patients is not None,
     }
-    if fuzzy_source is not None:
+    if files:
         shown |= {
             "surface_dice_tolerance_mm": settings.tolerance_mm,
             "fuzzy_tau": settings.tau,
             "fuzzy_patch_size": settings.patch_size,
-            "fuzzy_source": fuzzy_source,
+            "fuzzy_source": "image and reference" if files[0].images else "reference edges alone",
+            "lesions_matched_above_iou": MATCHED_ABOVE_IOU,
         }
     return shown
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.result_folder import ResultFolder
+
+_SUMMARY_ALONE = "no surface metrics, no lesions and no fuzzy region, only what summary.json holds"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ def find_case_files(
 ) -> tuple[list[CaseFiles], list[str]]:
     """The files of every case, or none and the reasons.
 
-    References are looked for in `references`, else in nnU-Net's `$nnUNet_preprocessed/DATASET/gt_segmentations` and
-    `$nnUNet_raw/DATASET/labelsTr`, else where `summary.json` says; images in `images`, else in
-    `$nnUNet_raw/DATASET/imagesTr`. Predictions lie beside `summary.json`.
+    References are looked for in `references`, else where `summary.json` says: under that path, then in the folder of
+    that name among nnU-Net's own, `$nnUNet_preprocessed/DATASET` and `$nnUNet_raw/DATASET`. Images are looked for in
+    `images`, else in the folder that belongs to the references (imagesTs to labelsTs). Predictions lie beside
+    `summary.json`.
 
     Returns:
         the files (empty where masks cannot be compared) and a sentence for each thing that is missing.
@@ -42,33 +46,21 @@ def find_case_files(
     without = [folder for folder in folders if not _has_any_prediction(folder, case_names)]
     if without:
         names = ", ".join(folder.name for folder in without)
-        return [], [
-            f"no predicted masks in {names}: no surface metrics and no fuzzy region, only what summary.json holds"
-        ]
-    place = _reference_folder(folders[0], case_names[0], references)
+        return [], [f"no predicted masks in {names}: {_SUMMARY_ALONE}"]
+    place = _reference_folder(folders[0], case_names, references)
     if place is None:
         return [], [
             "reference masks were not found (give --references, or set nnUNet_preprocessed or nnUNet_raw): "
-            "no surface metrics and no fuzzy region, only what summary.json holds"
+            + _SUMMARY_ALONE
         ]
     ending = folders[0].file_ending
-    image_folder, missing = _image_folder(folders[0], images)
-    channels = (
-        {name: tuple(image_folder.glob(_escaped(name) + "_[0-9][0-9][0-9][0-9]" + ending)) for name in case_names}
-        if image_folder
-        else {}
-    )
-    absent = [name for name in case_names if image_folder and not channels[name]]
-    if absent and images is not None:
-        raise UserError(f"{images / (absent[0] + '_0000' + ending)} is missing; expected the images of every case")
-    if absent:
-        channels, missing = {}, [f"images of {len(absent)} cases, such as {absent[0]}, are not in {image_folder}"]
+    channels, missing = _images(folders[0], case_names, place, images)
     files = [
         CaseFiles(
             case=name,
             reference=_existing(place / (name + ending), "the reference"),
             predictions=tuple(_prediction(folder, name) for folder in folders),
-            images=tuple(sorted(channels.get(name, ()))),
+            images=channels.get(name, ()),
         )
         for name in case_names
     ]
@@ -96,33 +88,63 @@ def _existing(file: Path, what: str) -> Path:
     return file
 
 
-def _reference_folder(folder: ResultFolder, example: str, named: Path | None) -> Path | None:
-    file_name = example + folder.file_ending
+def _reference_folder(folder: ResultFolder, case_names: Sequence[str], named: Path | None) -> Path | None:
+    """The first place that holds the reference of any of the cases."""
     if named is not None:
-        _existing(named / file_name, "the reference")
+        _existing(named / (case_names[0] + folder.file_ending), "the reference")
         return named
-    candidates = []
-    if folder.dataset:
-        for variable, inside in (("nnUNet_preprocessed", "gt_segmentations"), ("nnUNet_raw", "labelsTr")):
-            if os.environ.get(variable):
-                candidates.append(Path(os.environ[variable]) / folder.dataset / inside)
-    candidates.append(Path(folder.cases[example].reference_file).parent)
-    return next((place for place in candidates if (place / file_name).is_file()), None)
+    places = _reference_places(folder, folder.cases[case_names[0]].reference_file)
+    files = [name + folder.file_ending for name in case_names]
+    return next((place for place in places if any((place / file).is_file() for file in files)), None)
 
 
-def _image_folder(folder: ResultFolder, named: Path | None) -> tuple[Path | None, list[str]]:
-    if named is not None:
-        if not named.is_dir():
-            raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
-        return named, []
-    raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (nnU-Net's own name)
-    if raw and folder.dataset and (Path(raw) / folder.dataset / "imagesTr").is_dir():
-        return Path(raw) / folder.dataset / "imagesTr", []
-    return None, [
-        "images were not found (give --images, or set nnUNet_raw): no pictures of cases, and the fuzzy region comes "
-        "from the reference's edges alone"
-    ]
+def _reference_places(folder: ResultFolder, reference_file: str) -> Iterator[Path]:
+    """As `summary.json` says; it may have been written on another machine, where nnU-Net's folders lay elsewhere."""
+    yield Path(reference_file).parent
+    parts = re.split(r"[\\/]", reference_file)
+    said = parts[-2] if len(parts) > 1 else ""
+    own = [place for place in (_nnunet("nnUNet_preprocessed", folder), _nnunet("nnUNet_raw", folder)) if place]
+    # nnU-Net's gt_segmentations are copies of labelsTr
+    names = ["gt_segmentations", "labelsTr"] if said in ("gt_segmentations", "labelsTr") else [said]
+    yield from (place / name for name in names if name for place in own)
 
 
-def _escaped(name: str) -> str:
-    return glob.escape(name)
+def _nnunet(variable: str, folder: ResultFolder) -> Path | None:
+    root = os.environ.get(variable)
+    return Path(root) / folder.dataset if root and folder.dataset else None
+
+
+def _images(
+    folder: ResultFolder, case_names: Sequence[str], references: Path, named: Path | None
+) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
+    """The channels of every case, or of none and why."""
+    if named is not None and not named.is_dir():
+        raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
+    place = named or next((place for place in _image_places(folder, references) if place.is_dir()), None)
+    without = "no pictures of cases, and the fuzzy region comes from the reference's edges alone"
+    if place is None:
+        return {}, [f"images that belong to {references} were not found (give --images, or set nnUNet_raw): {without}"]
+    pattern = "_[0-9][0-9][0-9][0-9]" + folder.file_ending
+    channels = {name: tuple(sorted(place.glob(glob.escape(name) + pattern))) for name in case_names}
+    absent = [name for name in case_names if not channels[name]]
+    if absent and named is not None:
+        raise UserError(
+            f"{named / (absent[0] + '_0000' + folder.file_ending)} is missing; expected the images of every case"
+        )
+    if absent:
+        return {}, [f"images of {len(absent)} cases, such as {absent[0]}, are not in {place}: {without}"]
+    return channels, []
+
+
+def _image_places(folder: ResultFolder, references: Path) -> Iterator[Path]:
+    """imagesTr for labelsTr, copies of it such as labelsTr_clean, and gt_segmentations; imagesTs for labelsTs."""
+    own = _nnunet("nnUNet_raw", folder)
+    if references.name == "gt_segmentations":
+        name = "imagesTr"
+    elif references.name.startswith("labels"):
+        name = "images" + references.name.removeprefix("labels").partition("_")[0]
+        yield references.parent / name
+    else:
+        return
+    if own is not None:
+        yield own / name

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders, at_least_one
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
 from nnunetv2_dale.report.report_data import FORMAT, Report, read_report, to_json
@@ -17,7 +19,7 @@ from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comp
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see `run_command` for how it ends."""
+    """Run the command; its exit code is 1 where the report was written but a case that has a result is not in it."""
     return run_command(_parser(), _report, argv)
 
 
@@ -27,19 +29,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare two or more result folders of nnU-Net, case by case, and write one self-contained HTML "
         "page with report.json, CSV and a LaTeX table. Works for any trainer, and with folds missing.",
     )
-    parser.add_argument(
-        "folders",
-        nargs="*",
-        type=Path,
-        metavar="FOLDER",
-        help="result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline",
+    add_result_folders(
+        parser, "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline"
     )
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="[REQUIRED] folder for the report")
-    parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD", help="compare only these folds. Default: all")
-    parser.add_argument(
-        "--references", type=Path, help="folder with the reference masks. Default: nnU-Net's own folders"
-    )
-    parser.add_argument("--images", type=Path, help="folder with the images (imagesTr). Default: in nnUNet_raw")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="[REQUIRED] folder for the report")
     parser.add_argument(
         "--patients", type=Path, metavar="CSV", help="table with columns case and patient: statistics by patient"
     )
@@ -47,37 +40,56 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance-mm", type=_not_negative, default=2.0, help="tolerance of the surface Dice in mm. Default: 2"
     )
     parser.add_argument("--tau", type=_share, default=0.9, help="patches with m >= TAU are fuzzy. Default: 0.9")
-    parser.add_argument("--patch-size", type=_positive, default=16, help="voxels of a fuzziness patch. Default: 16")
+    parser.add_argument("--patch-size", type=at_least_one, default=16, help="voxels of a fuzziness patch. Default: 16")
     parser.add_argument(
         "--summary-only", action="store_true", help="use summary.json alone: no masks, no surface metrics, no pictures"
     )
-    parser.add_argument(
-        "-np", dest="processes", type=_positive, help="cases measured at once. Default: cores, at most 8"
-    )
-    parser.add_argument("--resamples", type=_positive, default=9999, help="bootstrap resamples. Default: 9999")
+    add_processes(parser)
+    parser.add_argument("--resamples", type=at_least_one, default=9999, help="bootstrap resamples. Default: 9999")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap. Default: 0")
     parser.add_argument("--from-json", type=Path, metavar="JSON", help="draw the report again from its report.json")
-    parser.add_argument("--overwrite", action="store_true", help="replace the report that is in the output folder")
+    add_overwrite(parser, "the report in the output folder")
     return parser
 
 
-def _report(arguments: argparse.Namespace) -> None:
-    output: Path = arguments.output
+def _report(arguments: argparse.Namespace) -> int:
+    output: Path = arguments.o
     _check_output(output, arguments.overwrite)
     if arguments.from_json is not None:
         if arguments.folders:
             raise UserError("give either result folders or --from-json, not both")
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
-        _write(output, read_report(source), None, source.parent)
+        report = read_report(source)
+        _write(output, report, None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments))
-        _write(output, built.report, built, None)
+        report = built.report
+        _write(output, report, built, None)
+    for remark in report.remarks:
+        print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
+    return _say_what_is_left_out(report)
+
+
+def _say_what_is_left_out(report: Report) -> int:
+    """Name every case that has a result and is not compared; 1 if there is one, else 0."""
+    if not report.excluded:
+        return 0
+    number = len(report.excluded)
+    those, them = ("case is", "it") if number == 1 else ("cases are", "them")
+    print(f"{number} {those} not compared, because not every folder has a result of {them}:", file=sys.stderr)
+    by_folders: dict[tuple[str, ...], list[str]] = {}
+    for item in report.excluded:
+        by_folders.setdefault(item.missing_from, []).append(item.case)
+    for folders, cases in by_folders.items():
+        print(f"  not in {', '.join(folders)}: {', '.join(cases)}", file=sys.stderr)
+    print("finish the missing validations, or choose folds that every folder has (-f)", file=sys.stderr)
+    return 1
 
 
 def _settings(arguments: argparse.Namespace) -> ReportSettings:
     return ReportSettings(
-        folds=None if arguments.folds is None else tuple(arguments.folds),
+        folds=None if arguments.f is None else tuple(arguments.f),
         references=arguments.references,
         images=arguments.images,
         patients=arguments.patients,
@@ -85,7 +97,7 @@ def _settings(arguments: argparse.Namespace) -> ReportSettings:
         tau=arguments.tau,
         patch_size=arguments.patch_size,
         summary_only=arguments.summary_only,
-        processes=arguments.processes or min(8, _cores()),
+        processes=arguments.np,
         resamples=arguments.resamples,
         seed=arguments.seed,
     )
@@ -139,21 +151,10 @@ def _command(arguments: argparse.Namespace) -> str:
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:
             words += [f"--{name}", str(getattr(arguments, name))]
-    if arguments.folds:
-        words += ["-f", *arguments.folds]
+    if arguments.f:
+        words += ["-f", *arguments.f]
     words += ["--summary-only"] if arguments.summary_only else []
     return shlex.join(words)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return value
 
 
 def _not_negative(text: str) -> float:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
-from nnunetv2.imageio.reader_writer_registry import (
-    determine_reader_writer_from_file_ending,
-    recursive_find_reader_writer_by_name,
-)
 from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
@@ -23,11 +16,14 @@ from tqdm import tqdm
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.report.class_keys import class_labels
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.metrics import metric_name
-from nnunetv2_dale.report.result_folder import CaseResult
-from nnunetv2_dale.report.same_task import class_labels
+from nnunetv2_dale.report.grid import GridDifference, grid_difference
+from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
+from nnunetv2_dale.report.metrics import LESION_F1, metric_name
+from nnunetv2_dale.report.summary_file import CaseResult
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
+from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""
@@ -43,15 +39,43 @@ class MeasureSettings:
     tolerance_mm: float
     tau: float | None
     patch_size: int
-    reader: type[BaseReaderWriter]
+    reader: Reader
 
 
 @dataclass(frozen=True)
-class Volume:
-    """A label map without its singleton slice axis (2D data), and the spacing of its axes."""
+class MeasuredRun:
+    """One prediction of one case.
 
-    labels: NDArray[np.int16]
-    spacing_mm: tuple[float, ...]
+    Attributes:
+        measures: metric → class key → value.
+        lesions: class key → lesions of both masks.
+        grid: how its voxels lie elsewhere than the reference's; None where they do not.
+    """
+
+    measures: Measures
+    lesions: dict[str, LesionCounts]
+    grid: GridDifference | None
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """One case: each result folder's prediction, and how the image's voxels lie elsewhere than the reference's."""
+
+    runs: list[MeasuredRun]
+    image_grid: GridDifference | None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A prediction and its reference, and where both come from."""
+
+    prediction: Volume
+    reference: Volume
+    region: NDArray[np.bool_] | None
+    files: CaseFiles
+    number: int
+    result: CaseResult
+    settings: MeasureSettings
 
 
 def measure_cases(
@@ -59,7 +83,7 @@ def measure_cases(
     results: Sequence[Sequence[CaseResult]],
     settings: MeasureSettings,
     processes: int = 1,
-) -> list[list[Measures]]:
+) -> list[MeasuredCase]:
     """For each case, in the order given, the measures of each result folder.
 
     Args:
@@ -71,7 +95,7 @@ def measure_cases(
         UserError: a mask or image that cannot be read, or whose shape, spacing or voxel counts disagree.
     """
     jobs = list(zip(files, results, strict=True))
-    measured: dict[int, list[Measures]] = {}
+    measured: dict[int, MeasuredCase] = {}
     bar = tqdm(total=len(jobs), desc="measuring masks", unit="case", disable=None)
     with bar:
         for number, measures in _run(jobs, settings, min(processes, len(jobs))):
@@ -82,7 +106,7 @@ def measure_cases(
 
 def _run(
     jobs: Sequence[tuple[CaseFiles, Sequence[CaseResult]]], settings: MeasureSettings, processes: int
-) -> Iterator[tuple[int, list[Measures]]]:
+) -> Iterator[tuple[int, MeasuredCase]]:
     if processes <= 1:
         for number, (files, results) in enumerate(jobs):
             yield number, measure_case(files, results, settings)
@@ -101,41 +125,40 @@ def _run(
         ) from error
 
 
-def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> list[Measures]:
+def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
     """The measures of one case, one entry per result folder."""
     reference = read_labels(files.reference, settings.reader)
-    region = None
+    region, image_grid = None, None
     if settings.tau is not None:
         image = read_image(files.images, settings.reader, reference, files.reference) if files.images else None
+        image_grid = None if image is None else grid_difference(image.grid, reference.grid)
         region = fuzzy_region(
-            image, reference.labels, reference.spacing_mm, settings.tau, settings.patch_size, settings.ignore_label
+            None if image is None else image.channels,
+            reference.labels,
+            reference.spacing_mm,
+            settings.tau,
+            settings.patch_size,
+            settings.ignore_label,
         )
         del image
     ignored = None if settings.ignore_label is None else reference.labels == settings.ignore_label
     if ignored is not None:
         reference.labels[ignored] = 0
     boxes = _boxes(reference.labels)
-    measures = []
-    for file, result in zip(files.predictions, results, strict=True):
+    runs = []
+    for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
         prediction = read_prediction(file, files.reference, reference, settings.reader)
         if ignored is not None:
             prediction.labels[ignored] = 0
-        measures.append(_measure_pair(prediction, reference, boxes, region, settings, file, result))
-    return measures
+        runs.append(_measure_pair(_Pair(prediction, reference, region, files, number, result, settings), boxes))
+    return MeasuredCase(runs, image_grid)
 
 
-def _measure_pair(
-    prediction: Volume,
-    reference: Volume,
-    reference_boxes: Boxes,
-    region: NDArray[np.bool_] | None,
-    settings: MeasureSettings,
-    file: Path,
-    result: CaseResult,
-) -> Measures:
-    prediction_boxes = _boxes(prediction.labels)
+def _measure_pair(pair: _Pair, reference_boxes: Boxes) -> MeasuredRun:
+    prediction_boxes = _boxes(pair.prediction.labels)
     measures: Measures = {}
-    for key in settings.class_keys:
+    lesions: dict[str, LesionCounts] = {}
+    for key in pair.settings.class_keys:
         labels = class_labels(key)
         box = union_box(
             [
@@ -145,120 +168,54 @@ def _measure_pair(
                 if 0 < label <= len(boxes)
             ]
         )
-        for name, value in _measure_class(prediction, reference, box, region, labels, settings, file, result, key):
+        box = box or tuple(slice(0, 0) for _ in pair.reference.labels.shape)
+        predicted, true = (np.isin(volume.labels[box], labels) for volume in (pair.prediction, pair.reference))
+        _same_counts(predicted, true, pair, key)
+        lesions[key] = lesion_counts(predicted, true)
+        measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()
+        for name, value in _measure_class(predicted, true, box, pair):
             measures.setdefault(name, {})[key] = value
-    return measures
+    return MeasuredRun(measures, lesions, grid_difference(pair.prediction.grid, pair.reference.grid))
 
 
 def _measure_class(
-    prediction: Volume,
-    reference: Volume,
-    box: tuple[slice, ...] | None,
-    region: NDArray[np.bool_] | None,
-    labels: tuple[int, ...],
-    settings: MeasureSettings,
-    file: Path,
-    result: CaseResult,
-    key: str,
+    predicted: NDArray[np.bool_], true: NDArray[np.bool_], box: tuple[slice, ...], pair: _Pair
 ) -> Iterator[tuple[str, float | None]]:
-    if box is None:
-        box = tuple(slice(0, 0) for _ in reference.labels.shape)
-    predicted, true = (np.isin(volume.labels[box], labels) for volume in (prediction, reference))
-    _same_counts(predicted, true, result, key, file)
-    distances = surface_distances(predicted, true, reference.spacing_mm)
-    for name, value in measures_of(predicted, true, distances, settings.tolerance_mm).items():
+    tolerance_mm = pair.settings.tolerance_mm
+    distances = surface_distances(predicted, true, pair.reference.spacing_mm)
+    for name, value in measures_of(predicted, true, distances, tolerance_mm).items():
         if name not in ("Dice", "IoU"):  # those are nnU-Net's own, from summary.json
             yield metric_name(name, "all"), value
-    if region is None:
+    if pair.region is None:
         return
-    for region_name, inside in (("fuzzy", region[box]), ("clear", ~region[box])):
+    for region_name, inside in (("fuzzy", pair.region[box]), ("clear", ~pair.region[box])):
         part = None if distances is None else distances.within(inside)
-        for name, value in measures_of(predicted & inside, true & inside, part, settings.tolerance_mm).items():
+        for name, value in measures_of(predicted & inside, true & inside, part, tolerance_mm).items():
             yield metric_name(name, region_name), value
 
 
-def _same_counts(
-    predicted: NDArray[np.bool_], true: NDArray[np.bool_], result: CaseResult, key: str, file: Path
-) -> None:
+def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _Pair, key: str) -> None:
     """The masks must be those nnU-Net evaluated: a summary of an older prediction would mix two models."""
-    stated = result.classes[key]
+    stated, summary_file = pair.result.classes[key], pair.result.summary_file
+    found = np.count_nonzero(true)
+    if stated.n_reference is not None and found != stated.n_reference:
+        raise UserError(
+            f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has {found} "
+            f"voxels, there {stated.n_reference}; give the folder of the right references with --references, or "
+            "compare what summary.json holds alone (--summary-only)"
+        )
     for what, count, expected in (
         ("prediction", np.count_nonzero(predicted), stated.n_prediction),
-        ("reference", np.count_nonzero(true), stated.n_reference),
         ("overlap", np.count_nonzero(predicted & true), stated.true_positives),
     ):
         if expected is not None and count != expected:
             raise UserError(
-                f"{file} is not what {result.summary_file} was made of: class {key} of the {what} has {count} voxels, "
-                f"there {expected}; validate again (--val), or compare what summary.json holds alone (--summary-only)"
+                f"{pair.files.predictions[pair.number]} is not what {summary_file} was made of: class {key} of the "
+                f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
+                "holds alone (--summary-only)"
             )
-
-
-def read_labels(file: Path, reader: type[BaseReaderWriter]) -> Volume:
-    """Read a mask; 2D data (one slice) loses its slice axis."""
-    segmentation, spacing = _read(file, lambda: reader().read_seg(str(file)))
-    # A copy: the reader's own array can be read-only, and is larger.
-    labels = np.rint(segmentation[0]).astype(np.int16)
-    return Volume(labels[0], spacing[1:]) if labels.shape[0] == 1 else Volume(labels, spacing)
-
-
-def read_prediction(file: Path, reference_file: Path, reference: Volume, reader: type[BaseReaderWriter]) -> Volume:
-    """Read a prediction and check that it lies on the reference's voxels."""
-    prediction = read_labels(file, reader)
-    if prediction.labels.shape != reference.labels.shape:
-        raise UserError(
-            f"{file} has shape {prediction.labels.shape}, but its reference {reference_file} has "
-            f"{reference.labels.shape}; predict it again"
-        )
-    if not np.allclose(prediction.spacing_mm, reference.spacing_mm, rtol=1e-3, atol=0):
-        raise UserError(
-            f"{file} has voxel spacing {prediction.spacing_mm} mm, but its reference {reference_file} has "
-            f"{reference.spacing_mm} mm; predict it again"
-        )
-    return prediction
-
-
-def read_image(
-    files: Sequence[Path], reader: type[BaseReaderWriter], reference: Volume, reference_file: Path
-) -> NDArray[np.float32]:
-    """The channels of an image, (C, *S) with S the shape of its reference."""
-    image, _ = _read(files[0], lambda: reader().read_images([str(file) for file in files]))
-    if image.ndim == reference.labels.ndim + 2:
-        image = image[:, 0]
-    if image.shape[1:] != reference.labels.shape:
-        raise UserError(
-            f"{files[0]} has shape {image.shape[1:]}, but its reference {reference_file} has {reference.labels.shape}"
-        )
-    # NaN and infinities of broken scanners are no grey values.
-    return np.nan_to_num(image.astype(np.float32, copy=False), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _read(file: Path, read: Any) -> tuple[NDArray[Any], tuple[float, ...]]:
-    try:
-        array, properties = read()
-    except Exception as error:  # each of nnU-Net's readers raises its own library's errors
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{file} cannot be read as an image: {reason}") from error
-    return array, tuple(float(value) for value in properties["spacing"])
 
 
 def _boxes(labels: NDArray[np.int16]) -> Boxes:
     """Bounding box of each label value from 1 on; None where a value does not occur."""
     return ndimage.find_objects(np.maximum(labels, 0))
-
-
-def reader_of(plans: Mapping[str, Any], dataset_json: Mapping[str, Any], ending: str) -> type[BaseReaderWriter]:
-    """The reader nnU-Net uses for the dataset's masks: the plans' own, else the first for the file ending.
-
-    Raises:
-        UserError: nnU-Net has no reader for the ending.
-    """
-    named = dataset_json.get("overwrite_image_reader_writer", plans.get("image_reader_writer"))
-    try:
-        if named and named != "None":
-            reader = recursive_find_reader_writer_by_name(named)
-        else:
-            reader = determine_reader_writer_from_file_ending(ending, verbose=False)
-    except RuntimeError as error:
-        raise UserError(f"nnU-Net has no reader for {named or ending} masks; use --summary-only") from error
-    return reader  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from nnunetv2_dale.report.report_data import MEAN_CLASS, Metric, Values
 
 _POINT = 0.01
 _SAME_WITHIN_MM = 1.0
+LESION_F1 = "Lesion F1"
 REGIONS = ("all", "fuzzy", "clear")
 _REGION_SUFFIX = {"all": "", "fuzzy": " (fuzzy region)", "clear": " (outside fuzzy region)"}
 
@@ -34,6 +35,12 @@ def mask_metrics(with_fuzzy_region: bool) -> list[Metric]:
             Metric(metric_name("Surface Dice", region), "", True, region, _POINT),
         ]
     return metrics
+
+
+def found_metrics(with_lesions: bool) -> list[Metric]:
+    """What was found and what was not: by voxels, and with the masks by lesions. Last, so that no column moves."""
+    names = ("Precision", "Recall", LESION_F1) if with_lesions else ("Precision", "Recall")
+    return [Metric(name, "", True, "all", _POINT) for name in names]
 
 
 def add_case_means(values: Sequence[Values], metrics: Sequence[Metric], class_keys: Sequence[str]) -> None:

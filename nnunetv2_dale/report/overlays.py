@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from numpy.typing import NDArray
 
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.case_files import CaseFiles
-from nnunetv2_dale.report.measure_cases import Volume, read_image, read_labels, read_prediction, reader_of
+from nnunetv2_dale.report.class_keys import class_labels
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import ClassName, Overlay
 from nnunetv2_dale.report.run_labels import short_names
-from nnunetv2_dale.report.same_task import class_labels
+from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction, reader_of
 
 _MARGIN_VOXELS = 10
 _SMALLEST_SIDE = 48
@@ -68,7 +67,7 @@ def draw_case(
     titles: Sequence[str],
     candidate: int,
     is_ct: bool,
-    reader: type[BaseReaderWriter],
+    reader: Reader,
 ) -> Figure:
     """One slice of a case in a row of panels: image, reference, each prediction.
 
@@ -80,7 +79,7 @@ def draw_case(
     """
     reference = read_labels(files.reference, reader)
     predictions = [read_prediction(file, files.reference, reference, reader) for file in files.predictions]
-    image = read_image(files.images, reader, reference, files.reference)[0]
+    image = read_image(files.images, reader, reference, files.reference).channels[0]
     volumes = [reference, *predictions]
     stacks = [volume.labels if volume.labels.ndim == 3 else volume.labels[None] for volume in volumes]
     image_stack = image if image.ndim == 3 else image[None]

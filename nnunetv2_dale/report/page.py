@@ -8,6 +8,7 @@ from typing import Any
 
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.report import page_tables, plots
+from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.page_cells import signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
@@ -186,8 +187,14 @@ def _rules(report: Report) -> list[tuple[str, str]]:
         ("Pairing", "Cases are paired by name. Cases that are not in every folder are left out and listed."),
         (
             "Empty masks",
-            "Prediction and reference both empty: not counted. One of them empty: Dice, IoU and surface Dice are 0, "
-            "distances are missing. The counts are in the table of empty classes.",
+            "Prediction and reference both empty: not counted. One of them empty: every ratio (Dice, IoU, precision, "
+            "recall, surface Dice, lesion F1) is 0, distances are missing. The counts are in the table of empty "
+            "classes.",
+        ),
+        (
+            "Precision, recall",
+            "Precision is the share of the predicted voxels that are in the reference, recall the share of the "
+            "reference's voxels that were predicted.",
         ),
         (
             "Mean over classes",
@@ -222,6 +229,13 @@ def _rules(report: Report) -> list[tuple[str, str]]:
                 "Voxels of a mask that touch a voxel outside it, distances in mm between voxel centres (MONAI). HD95 "
                 "is the larger directed 95th percentile, ASD the mean over both surfaces, surface Dice the share of "
                 f"both surfaces at most {settings['surface_dice_tolerance_mm']:g} mm apart.",
+            ),
+            (
+                "Lesions",
+                "Connected components of a class's mask; voxels that touch at a face, an edge or a corner belong "
+                "together. Components of reference and prediction are matched one to one where their IoU is above "
+                f"{MATCHED_ABOVE_IOU:g}, so that there are most pairs. F1 is 2 × pairs / (lesions of the reference + "
+                "lesions of the prediction).",
             ),
             (
                 "Fuzzy region",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
+from nnunetv2_dale.report.metrics import LESION_F1
 from nnunetv2_dale.report.page_cells import (
     Cell,
     Table,
@@ -20,29 +21,41 @@ from nnunetv2_dale.report.page_cells import (
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 from nnunetv2_dale.report.tables import p_text
 
+_FOUND = ("Precision", "Recall", LESION_F1)
 _REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
 
 
 def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]:
     """Every table of the page; None where there is nothing to show."""
     return {
-        "overall": _comparison_table(report, labels, ("all",), "Whole image"),
-        "regions": _comparison_table(report, labels, ("fuzzy", "clear"), "Inside and outside the fuzzy region"),
+        "overall": _comparison_table(
+            report, labels, lambda row: row.region == "all" and row.metric not in _FOUND, "Whole image"
+        ),
+        "found": _comparison_table(
+            report, labels, lambda row: row.metric in _FOUND, "What was found: precision, recall, lesions"
+        ),
+        "lesions": _lesion_table(report, labels),
+        "regions": _comparison_table(
+            report, labels, lambda row: row.region != "all", "Inside and outside the fuzzy region"
+        ),
         "cost": cost_table(report, labels),
         "fold_cost": fold_cost_table(report, labels),
         "empty": _empty_table(report, labels),
         "cases": _case_table(report, labels),
         "excluded": _excluded_table(report, labels),
+        "misplaced": _misplaced_table(report, labels),
         "runs": _run_table(report, labels),
         "dale": _dale_table(report, labels),
     }
 
 
-def _comparison_table(report: Report, labels: dict[str, str], regions: Sequence[str], caption: str) -> Table | None:
-    rows = [row for row in report.comparisons if row.region in regions]
+def _comparison_table(
+    report: Report, labels: dict[str, str], wanted: Callable[[Comparison], bool], caption: str
+) -> Table | None:
+    rows = [row for row in report.comparisons if wanted(row)]
     if not rows:
         return None
-    several, by_region = len(report.runs) > 2, "all" not in regions
+    several, by_region = len(report.runs) > 2, any(row.region != "all" for row in rows)
     columns = [
         *([column("Candidate")] if several else []),
         column("Metric"),
@@ -115,6 +128,38 @@ def _empty_table(report: Report, labels: dict[str, str]) -> Table:
     return Table(f"Empty classes among {len(report.case_names)} cases", columns, rows)
 
 
+def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
+    columns = [
+        column("Class"),
+        column("Run"),
+        number_column("In references", "connected components of the references"),
+        number_column("Found", "of those, matched to a predicted one at IoU above 0.1"),
+        number_column("Missed", "of those, not matched"),
+        number_column("Predicted", "connected components of the predictions"),
+        number_column("False", "of those, not matched"),
+    ]
+    rows: list[list[Any]] = [
+        [
+            report.class_title(total.class_key),
+            labels[run.name],
+            *(
+                cell(str(n), n)
+                for n in (
+                    total.in_reference,
+                    total.matched,
+                    total.in_reference - total.matched,
+                    total.in_prediction,
+                    total.in_prediction - total.matched,
+                )
+            ),
+        ]
+        for position in range(len(report.classes))
+        for run in report.runs
+        for total in run.lesions[position : position + 1]
+    ]
+    return Table(f"Lesions in {len(report.case_names)} cases", columns, rows) if rows else None
+
+
 def _case_table(report: Report, labels: dict[str, str]) -> Table:
     columns = [column("Case"), *([column("Patient")] if report.patients else []), column("Fold")]
     columns += [number_column(labels[run.name]) for run in report.runs]
@@ -147,6 +192,25 @@ def _excluded_table(report: Report, labels: dict[str, str]) -> Table | None:
         [item.case, ", ".join(labels[name] for name in item.missing_from)] for item in report.excluded
     ]
     return Table("Cases left out", [column("Case"), column("Not in")], rows) if rows else None
+
+
+def _misplaced_table(report: Report, labels: dict[str, str]) -> Table | None:
+    columns = [
+        column("Case"),
+        column("File"),
+        column("Other than the reference's"),
+        number_column("Apart, mm", "voxels of the same index, at most"),
+    ]
+    rows: list[list[Any]] = [
+        [
+            item.case,
+            "image" if item.run is None else f"prediction of {labels[item.run]}",
+            " and ".join(item.differs),
+            cell(f"{item.apart_mm:.2f}", item.apart_mm),
+        ]
+        for item in report.misplaced
+    ]
+    return Table("Files stored elsewhere than their reference", columns, rows) if rows else None
 
 
 def _run_table(report: Report, labels: dict[str, str]) -> Table:

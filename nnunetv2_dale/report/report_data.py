@@ -16,6 +16,7 @@ from nnunetv2_dale.commands.command_line import UserError
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
+_ADDED = ("misplaced",)  # fields that files of earlier releases lack
 MEAN_CLASS = "mean"
 
 Values = dict[str, dict[str, list[float | None]]]
@@ -57,6 +58,31 @@ class EmptyCount:
     both_empty: int
     prediction_empty: int
     reference_empty: int
+
+
+@dataclass(frozen=True)
+class LesionTotal:
+    """Connected components of a class over the compared cases: of the references, of a run's predictions, matched."""
+
+    class_key: str
+    in_reference: int
+    in_prediction: int
+    matched: int
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A file whose voxels lie elsewhere in the patient than those of the case's reference.
+
+    `run` is None for the image; `differs` holds "origin", "direction" or both; `apart_mm` is how far voxels of the
+    same index lie apart at most.
+    """
+
+    case: str
+    run: str | None
+    file: str
+    differs: tuple[str, ...]
+    apart_mm: float
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,7 @@ class Run:
     empty: list[EmptyCount]
     costs: list[FoldCost]
     curves: list[LearningCurve]
+    lesions: list[LesionTotal] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -172,6 +199,7 @@ class Report:
     missing: list[str]
     remarks: list[str]
     overlays: list[Overlay] = field(default_factory=list)
+    misplaced: list[Misplaced] = field(default_factory=list)
 
     def class_title(self, key: str) -> str:
         """The name of a class key; "mean" is the mean over classes."""
@@ -214,7 +242,7 @@ def read_report(file: Path) -> Report:
 
 
 def _report_of(content: Mapping[str, Any]) -> Report:
-    known = {item.name: content[item.name] for item in fields(Report)}
+    known = {item.name: content[item.name] for item in fields(Report) if item.name not in _ADDED}
     known["classes"] = [ClassName(**item) for item in content["classes"]]
     known["metrics"] = [Metric(**item) for item in content["metrics"]]
     known["excluded"] = [ExcludedCase(item["case"], tuple(item["missing_from"])) for item in content["excluded"]]
@@ -223,6 +251,9 @@ def _report_of(content: Mapping[str, Any]) -> Report:
         Comparison(**{**item, "ci95": item["ci95"] and tuple(item["ci95"])}) for item in content["comparisons"]
     ]
     known["overlays"] = [Overlay(**item) for item in content["overlays"]]
+    known["misplaced"] = [
+        Misplaced(**{**item, "differs": tuple(item["differs"])}) for item in content.get("misplaced", [])
+    ]
     return Report(**known)
 
 
@@ -233,6 +264,7 @@ def _run_of(content: Mapping[str, Any]) -> Run:
             "empty": [EmptyCount(**item) for item in content["empty"]],
             "costs": [FoldCost(**item) for item in content["costs"]],
             "curves": [LearningCurve(**item) for item in content["curves"]],
+            "lesions": [LesionTotal(**item) for item in content.get("lesions", [])],
         }
     )
 

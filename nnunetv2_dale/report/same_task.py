@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.report.class_keys import keys_of_names
 from nnunetv2_dale.report.report_data import ClassName, ExcludedCase
-from nnunetv2_dale.report.result_folder import CaseResult, ResultFolder
+from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.report.summary_file import CaseResult
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def shared_task(folders: Sequence[ResultFolder]) -> SharedTask:
     for other in folders[1:]:
         for name in names:
             _same_reference(first.cases[name], other.cases[name])
-    all_names = sorted(set.union(*(set(folder.cases) for folder in folders)))
+    all_names = sorted(set.union(*({*folder.cases, *folder.unlisted_cases} for folder in folders)))
     excluded = tuple(
         ExcludedCase(name, tuple(folder.name for folder in folders if name not in folder.cases))
         for name in all_names
@@ -93,20 +95,5 @@ def _labels(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
 def _class_names(folders: Sequence[ResultFolder]) -> tuple[ClassName, ...]:
     """Names from the first `dataset.json` at hand; without one, the key is the name."""
     labels = next((_labels(folder.dataset_json) for folder in folders if folder.dataset_json), {})
-    names = {_class_key(value): name for name, value in labels.items()}
-    keys = sorted(folders[0].class_keys, key=lambda key: [int(number) for number in class_labels(key)])
-    return tuple(ClassName(key, names.get(key, f"class {key}")) for key in keys)
-
-
-def class_labels(key: str) -> tuple[int, ...]:
-    """The label values of a class or region key of `summary.json`: "2" → (2,), "(1, 2)" → (1, 2).
-
-    The same as nnU-Net's `key_to_label_or_region`, whose import takes seconds.
-    """
-    return tuple(int(part) for part in key.strip("()").split(",") if part.strip())
-
-
-def _class_key(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return str(tuple(int(number) for number in value))
-    return str(int(value))
+    names = {key: name for name, key in keys_of_names(labels).items()}
+    return tuple(ClassName(key, names.get(key, f"class {key}")) for key in folders[0].class_keys)

@@ -14,7 +14,16 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.report.cli import main
-from tests.report.fixtures import DATASET, Study, label_map, make_study, write_raw_dataset, write_results, write_volume
+from tests.report.fixtures import (
+    DATASET,
+    Study,
+    label_map,
+    make_study,
+    write_raw_dataset,
+    write_results,
+    write_summary,
+    write_volume,
+)
 
 FAST = ["-np", "1", "--resamples", "200"]
 
@@ -147,18 +156,19 @@ def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) 
     other = tmp_path / "elsewhere" / study.candidate.name
     shutil.copytree(study.candidate, other)
     table = tmp_path / "cases.csv"
-    table.write_text("case,patient\n" + "".join(f"case_{n:02d},p{n // 2}\n" for n in range(8)))
+    table.write_text("case;patient\n" + "".join(f"case_{n:02d};p{n // 2}\n" for n in range(8)), "utf-8-sig")
     output = tmp_path / "report"
     arguments = [*study.folders, str(other), "--patients", str(table), "--summary-only", "-o", str(output), *FAST]
     assert main(arguments) == 0
     report = report_of(output)
     assert len({run["name"] for run in report["runs"]}) == 3
     assert {row["n_patients"] for row in report["comparisons"]} == {4}
-    assert {row["metric"] for row in report["comparisons"]} == {"Dice", "IoU"}
+    assert {row["metric"] for row in report["comparisons"]} == {"Dice", "IoU", "Precision", "Recall"}
 
 
 def test_without_images_the_page_says_where_m_comes_from(study: Study, tmp_path: Path) -> None:
     output = tmp_path / "report"
+    (study.raw / "imagesTr").rename(tmp_path / "elsewhere")
     assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 0
     assert report_of(output)["settings"]["fuzzy_source"] == "reference edges alone"
     assert "reference edges alone" in (output / "report.html").read_text(encoding="utf-8")
@@ -174,8 +184,6 @@ def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None
     ]
     missed = folders[1] / "fold_0" / "validation" / "case_00.nii.gz"
     write_volume(np.where(label_map(0) == 2, 0, label_map(0)).astype(np.uint8), missed)
-    from tests.report.fixtures import write_summary
-
     write_summary(missed.parent, raw)
     output = tmp_path / "report"
     arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]
@@ -191,6 +199,108 @@ def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None
     assert (row_of(report, "HD95", "2")["n"], row_of(report, "HD95", "2")["n_not_counted"]) == (2, 1)
     assert report["runs"][1]["values"]["Dice"]["mean"][0] == pytest.approx(0.5)
     assert report["runs"][1]["values"]["HD95"]["mean"][0] == 0.0  # class 1 alone, in both runs
+
+
+def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Path]) -> None:
+    report = report_of(made[1])
+    for number, shift in ((3, 4), (5, 1)):
+        labels, values = label_map(number), report["runs"][1]["values"]
+        moved = np.roll(labels, shift, axis=2)
+        for key in (1, 2):
+            common, predicted, true = (
+                ((labels == key) & (moved == key)).sum(),
+                (moved == key).sum(),
+                (labels == key).sum(),
+            )
+            assert values["Precision"][str(key)][number] == pytest.approx(common / predicted)
+            assert values["Recall"][str(key)][number] == pytest.approx(common / true)
+    assert row_of(report, "Lesion F1")["mean"] == 1.0  # every ellipsoid is in one piece, and is hit
+    assert report["runs"][0]["lesions"][1] == {"class": "2", "in_reference": 8, "in_prediction": 8, "matched": 8}
+    page = (made[1] / "report.html").read_text(encoding="utf-8")
+    assert "What was found: precision, recall, lesions" in page
+    assert "Lesions in 8 cases" in page
+    with (made[1] / "cases.csv").open(newline="") as file:
+        columns = next(csv.reader(file))
+    # by position as in earlier releases
+    assert columns[6:12] == ["Dice", "IoU", "HD95", "ASD", "Surface Dice", "Dice (fuzzy region)"]
+    assert columns[-3:] == ["Precision", "Recall", "Lesion F1"]
+
+
+def test_a_flipped_prediction_is_told_everywhere(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = study.candidate / "fold_1" / "validation" / "case_03.nii.gz"
+    SimpleITK.WriteImage(SimpleITK.Flip(SimpleITK.ReadImage(str(file)), [False, True, False]), str(file))
+    write_summary(file.parent, study.raw)
+    output = tmp_path / "report"
+    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 0
+    report = report_of(output)
+    assert report["misplaced"] == [
+        {
+            "case": "case_03",
+            "run": study.candidate.name,
+            "file": "case_03.nii.gz",
+            "differs": ["origin", "direction"],
+            "apart_mm": 47.0,
+        }
+    ]
+    sentence = (
+        "the predictions of 1 case (case_03) are stored with another direction and origin than the references, up to "
+        "47.0 mm away. All numbers compare voxel by voxel, as nnU-Net's own summary.json does."
+    )
+    assert sentence in capsys.readouterr().err
+    assert any(sentence in remark for remark in report["remarks"])
+    page = (output / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    assert sentence in page
+    assert "Files stored elsewhere than their reference" in page
+    assert main(["--from-json", str(output), "-o", str(tmp_path / "again")]) == 0
+    assert report_of(tmp_path / "again") == report
+
+
+def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validation = study.candidate / "fold_1" / "validation"
+    rows = json.loads((validation / "summary.json").read_text())
+    rows["metric_per_case"] = [row for row in rows["metric_per_case"] if "case_03" not in row["prediction_file"]]
+    (validation / "summary.json").write_text(json.dumps(rows))
+    assert main([*study.folders, "--summary-only", "-o", str(tmp_path / "report"), *FAST]) == 1
+    errors = capsys.readouterr().err
+    assert "1 case is not compared, because not every folder has a result of it" in errors
+    assert f"not in {study.candidate.name}: case_03" in errors
+    report = report_of(tmp_path / "report")
+    assert report["excluded"] == [{"case": "case_03", "missing_from": [study.candidate.name]}]
+    assert any(
+        "1 case (case_03) with a predicted mask in no summary.json" in sentence for sentence in report["missing"]
+    )
+    assert main(["--from-json", str(tmp_path / "report"), "-o", str(tmp_path / "again")]) == 1
+    assert main([*study.folders, "-f", "0", "--summary-only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
+
+
+def test_other_patients_references_are_no_references(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for case in range(8):
+        write_volume(label_map(case + 1), study.raw / "labelsTs" / f"case_{case:02d}.nii.gz")
+    places = ["--references", str(study.raw / "labelsTs")]
+    assert main([*study.folders, *places, "-o", str(tmp_path / "report"), *FAST]) == 2
+    assert "labelsTs/case_00.nii.gz is not the reference that" in capsys.readouterr().err
+
+
+def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path], tmp_path: Path) -> None:
+    report = report_of(made[1])
+    del report["misplaced"]
+    for run in report["runs"]:
+        del run["lesions"]
+        for name in ("Precision", "Recall", "Lesion F1"):
+            del run["values"][name]
+    for part in ("metrics", "comparisons"):
+        new = ("Precision", "Recall", "Lesion F1")
+        report[part] = [item for item in report[part] if item.get("name", item.get("metric")) not in new]
+    shutil.copytree(made[1] / "overlays", tmp_path / "old" / "overlays")
+    (tmp_path / "old" / "report.json").write_text(json.dumps(report))
+    assert main(["--from-json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
+    assert "What was found" not in (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
 
 
 def remove_prediction(study: Study) -> None:
@@ -269,6 +379,7 @@ def test_bad_folders(
         (["{baseline}", "{raw}"], "is no result folder of nnU-Net"),
         (["{baseline}", "{candidate}", "--patients", "{raw}/dataset.json"], "columns case and patient"),
         (["{baseline}", "{candidate}", "--patients", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["{baseline}", "{candidate}", "--patients", "{twice}"], "lists case_00 twice"),
         (
             ["{baseline}", "{candidate}", "--images", "nowhere", "--references", "{raw}/labelsTr"],
             "nowhere is no folder",
@@ -282,7 +393,10 @@ def test_bad_arguments(
     made: tuple[Study, Path], arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = made[0]
-    filled = [part.format(baseline=study.baseline, candidate=study.candidate, raw=study.raw) for part in arguments]
+    twice = tmp_path / "twice.csv"
+    twice.write_text("case;patient\ncase_00;A\ncase_00;B\n")
+    places = {"baseline": study.baseline, "candidate": study.candidate, "raw": study.raw, "twice": twice}
+    filled = [part.format(**places) for part in arguments]
     assert main([*filled, "-o", str(tmp_path / "report")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "report").exists()

@@ -7,16 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics, save_summary_json
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.report.fuzzy_region import fuzzy_region
+from nnunetv2_dale.report.grid import GridDifference
+from nnunetv2_dale.report.lesions import LesionCounts
 from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
-from nnunetv2_dale.report.result_folder import CaseResult, read_result_folder, read_summary
+from nnunetv2_dale.report.result_folder import read_result_folder
+from nnunetv2_dale.report.summary_file import CaseResult, read_summary
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances
+from nnunetv2_dale.report.volumes import read_labels, read_prediction
 from tests.report.fixtures import SPACING_ZYX, label_map, write_volume
 
 
@@ -39,12 +47,12 @@ def test_regions_and_the_ignore_label(tmp_path: Path) -> None:
     write_volume(prediction, tmp_path / "case.nii.gz")
     result = summary_of(tmp_path, SimpleITKIO(), [(1, 2), (2,)], 3, ".nii.gz")
     files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), ())
-    measures = measure_case(files, [result], settings_of(("(1, 2)", "(2,)"), SimpleITKIO, 3))[0]
+    measures = measure_case(files, [result], settings_of(("(1, 2)", "2"), SimpleITKIO, 3)).runs[0].measures
 
     def counted(labels: NDArray[np.uint8], region: tuple[int, ...]) -> NDArray[np.bool_]:
         return np.isin(labels, region) & (reference != 3)
 
-    for key, region in (("(1, 2)", (1, 2)), ("(2,)", (2,))):
+    for key, region in (("(1, 2)", (1, 2)), ("2", (2,))):
         masks = counted(prediction, region), counted(reference, region)
         whole = measures_of(*masks, surface_distances(*masks, SPACING_ZYX), 2.0)
         for metric in ("HD95", "ASD", "Surface Dice"):
@@ -59,11 +67,100 @@ def test_images_of_one_slice_are_2d(tmp_path: Path) -> None:
     writer.write_seg(np.roll(reference, 3, axis=2), str(tmp_path / "case.png"), {})
     result = summary_of(tmp_path, writer, [1], None, ".png")
     files = CaseFiles("case", tmp_path / "ref.png", (tmp_path / "case.png",), ())
-    measures = measure_case(files, [result], settings_of(("1",), NaturalImage2DIO))[0]
+    measures = measure_case(files, [result], settings_of(("1",), NaturalImage2DIO)).runs[0].measures
     # The outline is 76 pixels: the far side 18 · 3, the near side 14 · 3 + 2 · (1 + 2), the corners 2 · (1 + 2 + 3).
     # Were every pixel of the slice surface, as in a one-slice volume, both numbers would be smaller.
     assert measures["HD95"]["1"] == 3.0
     assert measures["ASD"]["1"] == pytest.approx((54 + 48 + 12) / 76)
+
+
+def nearest(of: NDArray[np.bool_], to: NDArray[np.bool_], spacing: tuple[float, float]) -> NDArray[np.float64]:
+    """Distance of every outline voxel of a mask to the nearest one of the other, all pairs looked at."""
+    outlines = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing for mask in (of, to)]
+    return np.array([min(np.hypot(*(a - b)) for b in outlines[1]) for a in outlines[0]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_is_a_slice_whichever_way_it_is_stored(axis: int, tmp_path: Path) -> None:
+    spacing = (1.0, 1.5)
+    reference = np.zeros((40, 44), np.uint8)
+    reference[8:24, 9:30] = 1
+    reference[14:18, 15:19] = 2
+    prediction = np.roll(reference, 3, axis=0)
+    prediction[11:27, 30:33] = 1  # voxels were added
+    image = (reference * 50 + np.random.default_rng(0).normal(0, 5, reference.shape)).astype(np.float32)
+    stored_spacing = list(spacing)
+    stored_spacing.insert(axis, 5.0)
+    for name, content in (("ref", reference), ("case", prediction), ("case_0000", image)):
+        write_volume(np.expand_dims(content, axis), tmp_path / f"{name}.nii.gz", stored_spacing)
+    result = summary_of(tmp_path, SimpleITKIO(), [1, 2], None, ".nii.gz")
+    files = CaseFiles("case", *(tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), (tmp_path / "case_0000.nii.gz",)))
+    case = measure_case(files, [result], settings_of(("1", "2"), SimpleITKIO))
+    measures = case.runs[0].measures
+    for label in (1, 2):
+        masks = prediction == label, reference == label
+        sides = nearest(*masks, spacing), nearest(*masks[::-1], spacing)
+        both = np.concatenate(sides)
+        assert measures["HD95"][str(label)] == pytest.approx(max(np.percentile(side, 95) for side in sides))
+        assert measures["ASD"][str(label)] == pytest.approx(both.mean())
+        assert measures["Surface Dice"][str(label)] == pytest.approx((both <= 2).mean())
+    assert measures["HD95"]["1"] == 4.5  # three columns of 1.5 mm were added
+    # the region is the one of the picture, in patches of 16 x 16
+    region = fuzzy_region(image[None], reference, spacing)
+    inside = [(mask == 1) & region for mask in (prediction, reference)]
+    assert region.any()
+    assert not region.all()
+    dice = 2 * (inside[0] & inside[1]).sum() / (inside[0].sum() + inside[1].sum())
+    assert measures["Dice (fuzzy region)"]["1"] == pytest.approx(dice)
+    assert case.image_grid is None
+    assert case.runs[0].grid is None
+
+
+def test_a_slice_is_not_compared_with_one_of_another_axis(tmp_path: Path) -> None:
+    mask = np.ones((6, 6), np.uint8)
+    write_volume(mask[None], tmp_path / "ref.nii.gz")
+    write_volume(mask[:, :, None], tmp_path / "case.nii.gz")
+    reference = read_labels(tmp_path / "ref.nii.gz", SimpleITKIO)
+    with pytest.raises(UserError, match=r"has shape \(6, 6, 1\), but its reference .* has \(1, 6, 6\)"):
+        read_prediction(tmp_path / "case.nii.gz", tmp_path / "ref.nii.gz", reference, SimpleITKIO)
+
+
+def test_a_flipped_prediction_is_told_and_compared_voxel_by_voxel(tmp_path: Path) -> None:
+    reference = label_map(1)
+    write_volume(reference, tmp_path / "ref.nii.gz")
+    stored = SimpleITK.ReadImage(str(tmp_path / "ref.nii.gz"))
+    SimpleITK.WriteImage(SimpleITK.Flip(stored, [False, True, False]), str(tmp_path / "case.nii.gz"))
+    write_volume(np.zeros(reference.shape, np.float32), tmp_path / "case_0000.nii.gz", (3.0, 1.0, 1.0))
+    moved = SimpleITK.ReadImage(str(tmp_path / "case_0000.nii.gz"))
+    moved.SetOrigin([0.0, 0.0, 6.0])
+    SimpleITK.WriteImage(moved, str(tmp_path / "case_0000.nii.gz"))
+    result = summary_of(tmp_path, SimpleITKIO(), [1, 2], None, ".nii.gz")
+    files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), (tmp_path / "case_0000.nii.gz",))
+    case = measure_case(files, [result], settings_of(("1", "2"), SimpleITKIO))
+    assert case.runs[0].grid == GridDifference(("origin", "direction"), 47.0)
+    assert case.image_grid == GridDifference(("origin",), 6.0)
+    masks = reference[:, ::-1] == 2, reference == 2
+    assert case.runs[0].measures["HD95"]["2"] == pytest.approx(
+        measures_of(*masks, surface_distances(*masks, SPACING_ZYX), 2.0)["HD95"]
+    )
+
+
+def test_lesions_of_regions_outside_the_ignore_label(tmp_path: Path) -> None:
+    reference, prediction = np.zeros((2, 3, 20, 20), np.uint8)
+    reference[1, 2:5, 2:5] = 1  # one lesion of two classes
+    reference[1, 5:7, 2:5] = 2
+    reference[1, 12:15, 2:5] = 2  # a lesion of class 2 alone, missed
+    reference[:, :, 15:] = 3  # not annotated
+    prediction[1, 2:5, 2:5] = 1
+    prediction[1, 12:15, 16:19] = 2  # where nothing was annotated: no false lesion
+    prediction[1, 9:11, 9:11] = 1  # a false one
+    write_volume(reference, tmp_path / "ref.nii.gz")
+    write_volume(prediction, tmp_path / "case.nii.gz")
+    result = summary_of(tmp_path, SimpleITKIO(), [(1, 2), 2], 3, ".nii.gz")
+    files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), ())
+    run = measure_case(files, [result], settings_of(("(1, 2)", "2"), SimpleITKIO, 3)).runs[0]
+    assert run.lesions == {"(1, 2)": LesionCounts(2, 2, 1), "2": LesionCounts(2, 0, 0)}
+    assert run.measures["Lesion F1"] == {"(1, 2)": 0.5, "2": 0.0}
 
 
 def test_settings_in_debug_json_or_the_log(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.result_folder import read_result_folder, read_summary
-from nnunetv2_dale.report.same_task import class_labels, shared_task
+from nnunetv2_dale.report.result_folder import read_result_folder
+from nnunetv2_dale.report.same_task import shared_task
+from nnunetv2_dale.report.summary_file import read_summary
 
 NAN = float("nan")
 
@@ -140,13 +142,38 @@ def test_what_may_not_be_compared(tmp_path: Path) -> None:
         shared_task([first, read_result_folder(tmp_path / "reference")])
 
 
-@pytest.mark.parametrize(("key", "labels"), [("2", (2,)), ("(1, 2)", (1, 2)), ("(3,)", (3,))])
-def test_class_keys_as_nnunet_reads_them(key: str, labels: tuple[int, ...]) -> None:
-    from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
+def test_predictions_that_no_summary_lists(tmp_path: Path) -> None:
+    folder = two_folds(tmp_path / "r")
+    (folder / "fold_0" / "validation" / "d.nii.gz").touch()
+    (folder / "fold_2" / "validation").mkdir(parents=True)
+    (folder / "fold_2" / "validation" / "e.nii.gz").touch()
+    (folder / "fold_2" / "validation" / "e.npz").touch()
+    first = read_result_folder(folder)
+    assert first.unlisted_cases == ("d", "e")
+    excluded = shared_task([first, read_result_folder(two_folds(tmp_path / "s"))]).excluded
+    assert [(item.case, item.missing_from) for item in excluded] == [("d", ("r", "s")), ("e", ("r", "s"))]
 
-    assert class_labels(key) == labels
-    theirs = key_to_label_or_region(key)
-    assert labels == (theirs if isinstance(theirs, tuple) else (theirs,))
+
+def test_precision_and_recall_from_the_counts(tmp_path: Path) -> None:
+    write_fold(tmp_path / "r", "0", {"a": {"1": metrics(6, 2, 4), "2": metrics(0, 0, 5), "3": metrics(0, 5, 0)}})
+    write_fold(tmp_path / "r", "1", {"b": {"1": metrics(0, 0, 0), "2": metrics(3, 0, 0), "3": metrics(0, 1, 1)}})
+    cases = read_result_folder(tmp_path / "r").cases
+    ratios = [[(item.precision, item.recall) for item in cases[name].classes.values()] for name in "ab"]
+    assert ratios == [[(6 / 8, 6 / 10), (0.0, 0.0), (0.0, 0.0)], [(None, None), (1.0, 1.0), (0.0, 0.0)]]
+
+
+def test_dice_is_the_harmonic_mean_of_precision_and_recall(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    counts = [tuple(rng.randrange(5) for _ in range(3)) for _ in range(60)]
+    write_fold(tmp_path / "r", "0", {f"c{n:02d}": {"1": metrics(*triple)} for n, triple in enumerate(counts)})
+    for case in read_result_folder(tmp_path / "r").cases.values():
+        result = case.classes["1"]
+        if result.dice is None:
+            assert (result.precision, result.recall) == (None, None)
+        else:
+            precision, recall = result.precision or 0, result.recall or 0
+            harmonic = 2 * precision * recall / (precision + recall) if precision + recall else 0
+            assert result.dice == pytest.approx(harmonic)
 
 
 def test_real_results(shared_data: Path) -> None:

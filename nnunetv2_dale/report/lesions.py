@@ -1,0 +1,61 @@
+"""Whether each lesion was found: connected components of the reference and of the prediction, matched one to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+MATCHED_ABOVE_IOU = 0.1
+
+
+@dataclass(frozen=True)
+class LesionCounts:
+    """Lesions of one class of one case.
+
+    Attributes:
+        in_reference, in_prediction: connected components of each mask.
+        matched: pairs of them; no component is in two pairs.
+    """
+
+    in_reference: int
+    in_prediction: int
+    matched: int
+
+    def f1(self) -> float | None:
+        """2 TP / (2 TP + FP + FN) with `matched` as TP; None without any lesion, as nnU-Net's Dice of empty masks.
+
+        0 where only one of the masks is empty.
+        """
+        lesions = self.in_reference + self.in_prediction
+        return 2 * self.matched / lesions if lesions else None
+
+
+def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> LesionCounts:
+    """Count and match the connected components of two masks.
+
+    Voxels that touch at a face, an edge or a corner belong together. Two components may be paired when their IoU is
+    above 0.1. Of all ways to pair them one to one, one with most pairs counts, so the order of the components says
+    nothing: a prediction that covers two lesions finds one of them, and a lesion found in two pieces is found once.
+
+    Args:
+        prediction, reference: 2 or 3 axes of the same shape.
+    """
+    structure = np.ones((3,) * reference.ndim)
+    (true, n_true), (predicted, n_predicted) = (ndimage.label(mask, structure) for mask in (reference, prediction))
+    if not n_true or not n_predicted:
+        return LesionCounts(n_true, n_predicted, 0)
+    common = prediction & reference
+    pairs, overlap = np.unique(
+        (true[common].astype(np.int64) - 1) * n_predicted + predicted[common] - 1, return_counts=True
+    )
+    rows, columns = np.divmod(pairs, n_predicted)
+    size_true, size_predicted = (np.bincount(numbered.ravel())[1:] for numbered in (true, predicted))
+    paired = overlap / (size_true[rows] + size_predicted[columns] - overlap) > MATCHED_ABOVE_IOU
+    allowed = csr_array((paired[paired], (rows[paired], columns[paired])), shape=(n_true, n_predicted))
+    partners = maximum_bipartite_matching(allowed, perm_type="column")
+    return LesionCounts(n_true, n_predicted, int((partners >= 0).sum()))

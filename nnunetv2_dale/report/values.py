@@ -1,0 +1,99 @@
+"""The value of every metric, class and case of each run: from `summary.json`, and from the masks where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.report.metrics import found_metrics, mask_metrics, summary_metrics
+from nnunetv2_dale.report.misplaced import misplaced_files
+from nnunetv2_dale.report.report_data import LesionTotal, Metric, Misplaced, Values
+from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.report.same_task import SharedTask
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.report.measure_cases import MeasuredCase
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How the masks are measured; see `ReportSettings`."""
+
+    tolerance_mm: float
+    tau: float
+    patch_size: int
+    processes: int
+
+
+@dataclass
+class AllValues:
+    """What is known of every case: run name → values, run name → lesions, and the files that lie elsewhere."""
+
+    metrics: list[Metric]
+    values: dict[str, Values]
+    lesions: dict[str, list[LesionTotal]] = field(default_factory=dict)
+    misplaced: list[Misplaced] = field(default_factory=list)
+
+
+def summary_values(folders: Sequence[ResultFolder], task: SharedTask) -> AllValues:
+    """What the summaries hold."""
+    metrics = [*summary_metrics(), *found_metrics(with_lesions=False)]
+    return AllValues(metrics, {folder.name: _of_summary(folder, task) for folder in folders})
+
+
+def add_mask_values(
+    known: AllValues,
+    folders: Sequence[ResultFolder],
+    task: SharedTask,
+    files: Sequence[CaseFiles],
+    settings: MaskSettings,
+) -> None:
+    """Measure the masks and add what they tell, in place."""
+    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases
+    from nnunetv2_dale.report.volumes import reader_of
+
+    first = folders[0]
+    measured = measure_cases(
+        files,
+        [[folder.cases[name] for folder in folders] for name in task.case_names],
+        MeasureSettings(
+            class_keys=tuple(item.key for item in task.classes),
+            ignore_label=first.dataset_json.get("labels", {}).get("ignore"),
+            tolerance_mm=settings.tolerance_mm,
+            tau=settings.tau,
+            patch_size=settings.patch_size,
+            reader=reader_of(first.plans, first.dataset_json, first.file_ending),
+        ),
+        settings.processes,
+    )
+    known.metrics = [*summary_metrics(), *mask_metrics(with_fuzzy_region=True), *found_metrics(with_lesions=True)]
+    for number, folder in enumerate(folders):
+        for name in measured[0].runs[number].measures:
+            known.values[folder.name][name] = {
+                item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
+            }
+        known.lesions[folder.name] = [_lesion_total(measured, number, item.key) for item in task.classes]
+    known.misplaced += misplaced_files(measured, files, [folder.name for folder in folders])
+
+
+def _of_summary(folder: ResultFolder, task: SharedTask) -> Values:
+    cases = [folder.cases[name] for name in task.case_names]
+    keys = [item.key for item in task.classes]
+    return {
+        "Dice": {key: [case.classes[key].dice for case in cases] for key in keys},
+        "IoU": {key: [case.classes[key].iou for case in cases] for key in keys},
+        "Precision": {key: [case.classes[key].precision for case in cases] for key in keys},
+        "Recall": {key: [case.classes[key].recall for case in cases] for key in keys},
+    }
+
+
+def _lesion_total(measured: Sequence[MeasuredCase], number: int, key: str) -> LesionTotal:
+    counts = [case.runs[number].lesions[key] for case in measured]
+    return LesionTotal(
+        class_key=key,
+        in_reference=sum(count.in_reference for count in counts),
+        in_prediction=sum(count.in_prediction for count in counts),
+        matched=sum(count.matched for count in counts),
+    )

@@ -1,0 +1,60 @@
+"""Tables as people save them: from a text editor, from Excel in two countries, from a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import read_keyed_table, read_table
+
+ROWS = [{"case": "c0", "patient": "Ä, B"}, {"case": "c1", "patient": ""}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'case,patient\nc0,"\xc3\x84, B"\nc1,\n',
+        b"case;patient\r\nc0;\xc3\x84, B\r\nc1\r\n;\r\n\r\n",
+        b"case\tpatient\nc0\t\xc3\x84, B\nc1\t",
+        b'\xef\xbb\xbfCase , Patient\n c0 , "\xc3\x84, B"\nc1,'.replace(b', "', b',"'),
+        "case\tpatient\r\nc0\tÄ, B\r\nc1\t\r\n".encode("utf-16"),
+    ],
+    ids=["comma", "semicolon, Windows", "tab", "byte order mark, capitals", "Unicode text of Excel"],
+)
+def test_every_way_of_saving_gives_the_same_rows(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes(content)
+    assert read_table(file, ["case", "patient"]) == ROWS
+    assert read_keyed_table(file, "case", ["patient"]) == {"c0": ROWS[0], "c1": ROWS[1]}
+
+
+def test_further_columns_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("site;case;patient\nA;c0;p\n")
+    assert read_table(file, ["case", "patient"]) == [{"site": "A", "case": "c0", "patient": "p"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "columns case and patient"),
+        (b"case|patient\nc0|p\n", r"first line is 'case\|patient'"),
+        (b"name,patient\nc0,p\n", "columns case and patient"),
+        (b"case,patient\nc0,p\nc1,p,q\n", "line 3 of .* has 3 values for 2 columns"),
+        (b"case,patient\nc0,p\nc1,p\nc0,q\n", "lists c0 twice"),
+        (b"case,patient\n,p\n", "a line without a case: p"),
+        (b"case,patient\nc0,\xc4\n", "CSV UTF-8"),
+    ],
+)
+def test_tables_that_say_nothing_or_two_things(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_keyed_table(file, "case", ["patient"])
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.csv cannot be read as a table: No such file"):
+        read_table(tmp_path / "nowhere.csv", ["case"])

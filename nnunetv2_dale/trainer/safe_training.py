@@ -43,15 +43,17 @@ class SafeTraining(nnUNetTrainer):
                 f"configuration {configuration!r} is not in the plans {plans['plans_name']!r}, which have "
                 f"{', '.join(plans['configurations'])}"
             )
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        for name in self.settings_of:
-            settings: ValidatedSettings = getattr(self, name)
-            key = settings.plans_key
-            if key in plans:
+        defaults: dict[str, ValidatedSettings] = {name: getattr(self, name) for name in self.settings_of}
+        for settings in defaults.values():
+            if settings.plans_key in plans:
                 raise ValueError(
-                    f'"{key}" is at the top of the plans, where it has no effect; move it into a configuration'
+                    f'"{settings.plans_key}" is at the top of the plans, where it has no effect; move it into a '
+                    "configuration"
                 )
-            setattr(self, name, settings.updated(self.configuration_manager.configuration.get(key, {})))
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        for name, settings in defaults.items():
+            changes = self.configuration_manager.configuration.get(settings.plans_key, {})
+            setattr(self, name, settings.updated(changes))
         self._add_log_keys()
 
     def initialize(self) -> None:

@@ -215,20 +215,34 @@ NNUNET_KEYS = {
     "epoch_end_timestamps",
 }
 DALE_KEYS = {
+    "dale_share",
+    "dale_plain_iterations",
     "dale_non_fuzzy_loss",
     "dale_fuzzy_loss",
     "dale_alignment",
+    "dale_alignment_share",
     "dale_confidence_mean",
     "dale_confidence_std",
+    "dale_meta_mean",
+    "dale_meta_std",
+    "dale_case_mean",
+    "dale_case_std",
     "dale_fuzzy_fraction",
     "dale_noisy_fraction",
     "dale_non_finite",
 }
+# where the phases go on from
+PHASE_KEYS = {"dale_running", "dale_class_probability", "dale_class_voxels", "dale_classes_learned"}
+
+
+# Settings with which cases fall into groups after a few batches, whatever their labels are.
+EAGER_TO_DOUBT = {"case_trust": {"start": 0.0, "after": 0, "tolerance": 0.0, "explained": 0.0, "fewest": 1}}
 
 
 def check_log(log: dict[str, list[Any]], epochs: int) -> None:
-    """One entry per epoch under every key, and DALE's numbers in their ranges."""
-    assert set(log) == NNUNET_KEYS | DALE_KEYS
+    """One entry per epoch under every key, and DALE's numbers in their ranges, of the method as printed."""
+    assert set(log) == NNUNET_KEYS | DALE_KEYS | PHASE_KEYS
+    assert log["dale_share"] == [1.0] * epochs
     assert {key: len(values) for key, values in log.items()} == dict.fromkeys(log, epochs)
     assert all(np.isfinite(log[key]).all() for key in DALE_KEYS | {"train_losses", "val_losses"})
     for key in ("dale_fuzzy_fraction", "dale_noisy_fraction"):

@@ -15,6 +15,8 @@ from torch import multiprocessing as torch_multiprocessing
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_alternationOnly
 from tests.trainer.distributed_training import RANKS, run_rank
 from tests.trainer.fixtures import (
+    DALE_KEYS,
+    PHASE_KEYS,
     make_trainer,
     next_batch,
     nnunet,  # noqa: F401 -- a fixture
@@ -51,8 +53,9 @@ def equal_and_trained(first: dict[str, Any], second: dict[str, Any], epochs: int
     """All ranks have the same weights, bit by bit, and log the mean over the ranks."""
     assert all(torch.equal(weight, second["weights"][name]) for name, weight in first["weights"].items())
     dale = {key: values for key, values in first["log"].items() if key.startswith("dale_")}
-    assert len(dale) == 8
-    assert all(len(values) == epochs and np.isfinite(values).all() for values in dale.values())
+    assert set(dale) == DALE_KEYS | PHASE_KEYS
+    assert all(len(values) == epochs for values in dale.values())
+    assert all(np.isfinite(dale[key]).all() for key in DALE_KEYS)
     assert all(values == second["log"][key] for key, values in dale.items())
     assert first["log"]["train_losses"] == second["log"]["train_losses"]
 

@@ -13,6 +13,7 @@ from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printe
 from tests.trainer.fixtures import (
     DALE_KEYS,
     NNUNET_KEYS,
+    PHASE_KEYS,
     TINY_TRAININGS,
     SeededEpochs,
     check_log,
@@ -59,7 +60,7 @@ def test_epochs_before_the_numbers_were_kept_count_as_nan() -> None:
     torch.save(checkpoint, file)
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     log = train(resumed)
-    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | DALE_KEYS, 2)
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | DALE_KEYS | PHASE_KEYS, 2)
     assert all(np.isnan(log[key][0]) and np.isfinite(log[key][1]) for key in DALE_KEYS)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.training_length import nnUNetTrainer_Xepochs
 from torch import Tensor
 
-from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.trainer import variants as trainer_variants
+import nnunetv2_dale.trainer
+from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.training_log import SCALARS
 from tests.trainer.fixtures import (
@@ -28,27 +32,32 @@ pytestmark = pytest.mark.usefixtures("nnunet")
 PLAIN_LENGTHS = [
     name for name, kind in vars(nnUNetTrainer_Xepochs).items() if inspect.isclass(kind) and "epoch" in name
 ]
-PRINTED = trainer_variants.nnUNetTrainerDALE_asPrinted
+PRINTED = variants.nnUNetTrainerDALE_asPrinted
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "noConfidence": {"confidence_steps": 0},
+    "noConfidence": {"confidence_steps": 0, "case_trust": "off"},
+    "noMeta": {"confidence_steps": 0},
+    "noCaseTrust": {"case_trust": "off"},
     "noAlignment": {"alignment_weight": 0.0},
-    "alternationOnly": {"confidence_steps": 0, "alignment_weight": 0.0},
+    "alternationOnly": {"confidence_steps": 0, "case_trust": "off", "alignment_weight": 0.0},
     "entropyOnly": {"fuzziness_source": "entropy"},
     "edgesOnly": {"fuzziness_source": "edges"},
     "maskedLoss": {"view": "masked_loss"},
-    "reuse": {"confidence_gradient": "reuse"},
+    "reuse": {"confidence_gradient": "reuse", "fuzzy_graph": "keep"},
+    "head": {"confidence_gradient": "head", "fuzzy_graph": "keep"},
 }
+# so that the first batch is an iteration of Algorithm 1 in every variant
+FROM_THE_FIRST_BATCH = {"dale": {"phase_in": 0.0, "learned": 0.0}}
 
 
 def variant(name: str) -> type[nnUNetTrainerDALE]:
-    found: type[nnUNetTrainerDALE] = getattr(trainer_variants, f"nnUNetTrainerDALE_{name}")
+    found: type[nnUNetTrainerDALE] = getattr(variants, f"nnUNetTrainerDALE_{name}")
     return found
 
 
 def first_step(trainer_class: type[nnUNetTrainerDALE], seed: int = 0) -> tuple[dict[str, float], list[Tensor], Tensor]:
     """The record of one iteration from the same weights on the same batch, the network's inputs, and the images."""
     torch.manual_seed(0)
-    trainer = started(make_trainer(trainer_class))
+    trainer = started(make_trainer(trainer_class, settings=FROM_THE_FIRST_BATCH))
     seen: list[Tensor] = []
     trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
     batch = next_batch(trainer, seed)
@@ -81,24 +90,29 @@ def make_untouched(trainer_class: type[nnUNetTrainer]) -> nnUNetTrainer:
 
 @pytest.mark.parametrize(("name", "fields"), ABLATIONS.items(), ids=ABLATIONS)
 def test_an_ablation_changes_exactly_its_fields(name: str, fields: dict[str, Any]) -> None:
-    assert asdict(variant(name).dale) == {**asdict(DaleConfig()), **fields}
+    assert asdict(variant(name).dale) == {**asdict(ADAPTED), **fields}
 
 
 def test_as_printed_has_the_papers_settings() -> None:
     paper = {"fuzzy_threshold": 0.9, "patch_size": 16, "alignment_weight": 0.05, "confidence_steps": 1}
-    paper |= {"confidence_lr": 0.1, "view": "masked_input", "alignment_warmup": 0, "fuzziness_source": "both"}
+    paper |= {"confidence_lr": 0.1, "view": "masked_input", "fuzziness_source": "both", "intensity_bins": "equal"}
+    paper |= {"phase_in": 0.0, "every": 1, "learned": 0.0, "case_trust": "off", "confidence_gradient": "look_ahead"}
     settings = asdict(variant("asPrinted").dale)
     assert {name: settings[name] for name in paper} == paper
 
 
-def test_the_whole_method_uses_all_of_its_parts() -> None:
+@pytest.mark.parametrize(
+    ("trainer_class", "passes"),
+    [(PRINTED, 2), (nnUNetTrainerDALE, 3)],  # the third is the fuzzy view at shifted weights, whose graph is used
+)
+def test_the_whole_method_uses_all_of_its_parts(trainer_class: type[nnUNetTrainerDALE], passes: int) -> None:
     """The other tests here say what is missing without a part; this one, that it is there."""
-    record, inputs, images = first_step(PRINTED)
+    record, inputs, images = first_step(trainer_class)
     assert record["confidence_mean"] != 1
     assert record["confidence_std"] > 0
     assert 0 < record["noisy_fraction"] < 1
     assert record["alignment"] > 0
-    assert len(inputs) == 2
+    assert len(inputs) == passes
     assert all(not torch.equal(view, images) for view in inputs)
 
 
@@ -122,7 +136,7 @@ def test_alternation_only_has_neither() -> None:
 
 def test_each_source_of_fuzziness_alone_finds_at_most_what_both_find() -> None:
     """m is the larger of both (Eq. 5), so a voxel that is fuzzy for one of them is fuzzy for both, and conversely."""
-    sources = [variant("entropyOnly"), variant("edgesOnly"), PRINTED]
+    sources = [variant("entropyOnly"), variant("edgesOnly"), nnUNetTrainerDALE]
     by_seed = [[first_step(source, seed)[0]["fuzzy_fraction"] for source in sources] for seed in range(4)]
     assert all(max(entropy, edges) <= both <= entropy + edges for entropy, edges, both in by_seed)
     assert any(entropy < both for entropy, _, both in by_seed)
@@ -131,17 +145,18 @@ def test_each_source_of_fuzziness_alone_finds_at_most_what_both_find() -> None:
 
 def test_a_masked_loss_leaves_the_images_whole() -> None:
     record, inputs, images = first_step(variant("maskedLoss"))
-    assert len(inputs) == 2
+    assert len(inputs) == 3
     assert all(torch.equal(view, images) for view in inputs)
-    assert record["non_fuzzy_loss"] != first_step(PRINTED)[0]["non_fuzzy_loss"]
+    assert record["non_fuzzy_loss"] != first_step(nnUNetTrainerDALE)[0]["non_fuzzy_loss"]
 
 
-def test_reusing_the_gradient_of_line_5_saves_the_look_ahead() -> None:
+@pytest.mark.parametrize("name", ["reuse", "head"])
+def test_reusing_the_gradient_of_line_5_saves_the_look_ahead(name: str) -> None:
     """Same first update and losses, other ω."""
-    look_ahead, reuse = first_step(PRINTED)[0], first_step(variant("reuse"))[0]
-    assert reuse["non_fuzzy_loss"] == look_ahead["non_fuzzy_loss"]
-    assert reuse["confidence_std"] > 0
-    assert reuse["confidence_mean"] != look_ahead["confidence_mean"]
+    look_ahead, other = first_step(nnUNetTrainerDALE)[0], first_step(variant(name))[0]
+    assert other["non_fuzzy_loss"] == look_ahead["non_fuzzy_loss"]
+    assert other["confidence_std"] > 0
+    assert other["confidence_mean"] != look_ahead["confidence_mean"]
 
 
 def test_without_deep_supervision_there_is_one_output() -> None:
@@ -149,12 +164,21 @@ def test_without_deep_supervision_there_is_one_output() -> None:
     batch = next_batch(trainer)
     assert isinstance(batch["target"], Tensor)
     assert isinstance(trainer.network(batch["data"]), Tensor)
-    assert torch.isfinite(torch.as_tensor(trainer.train_step(batch)["dale"])).all()
+    assert np.isfinite(trainer.train_step(batch)["loss"])
 
 
 def test_all_trainers_are_re_exported_for_nnunets_search() -> None:
     from nnunetv2_dale.trainers import nnunetv2_dale_trainers as scanned
 
-    classes = {name for name, kind in vars(trainer_variants).items() if name.startswith("nnUNetTrainerDALE")}
-    assert set(scanned.__all__) == classes | {"nnUNetTrainerGCE"}
-    assert all(getattr(scanned, name) is getattr(trainer_variants, name) for name in classes)
+    modules = [
+        importlib.import_module(f"nnunetv2_dale.trainer.{found.name}")
+        for found in pkgutil.iter_modules(nnunetv2_dale.trainer.__path__)
+    ]
+    ours = {
+        name: kind
+        for module in modules
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__ and name.startswith("nnUNetTrainer")
+    }
+    assert set(scanned.__all__) == set(ours)
+    assert all(getattr(scanned, name) is kind for name, kind in ours.items())

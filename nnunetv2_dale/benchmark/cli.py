@@ -57,7 +57,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
 def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     """Check everything that can be known to be wrong and list what there is to do."""
-    from nnunetv2_dale.benchmark import inputs  # imports nnU-Net, which takes seconds
+    from nnunetv2_dale.benchmark import inputs, splits  # import nnU-Net, which takes seconds
 
     if arguments.num_gpus < 1:
         raise UserError(f"-num_gpus has to be at least 1, got {arguments.num_gpus}")
@@ -65,7 +65,9 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
         raise UserError(f"-num_gpus {arguments.num_gpus} needs -device cuda, got {arguments.device}")
     folders = inputs.find_dataset(arguments.d)
     previous_stage = inputs.check_plans(folders, arguments.p, arguments.c)
-    split_folds = inputs.check_folds(folders, arguments.f)
+    inputs.check_batch_sizes(folders, arguments.p, arguments.c, arguments.num_gpus)
+    split_folds = splits.check_folds(folders, arguments.f)
+    splits.check_split_cases(folders, arguments.p, arguments.c)
     inputs.check_pretrained_weights(arguments.pretrained_weights)
     inputs.check_trainers(arguments.tr)
     asked = (arguments.tr, arguments.p, arguments.c, arguments.f)
@@ -86,9 +88,9 @@ def _train(
     Returns:
         the runs' records, and the signal that stopped the work before its end, if one did.
     """
-    from nnunetv2_dale.benchmark import inputs
+    from nnunetv2_dale.benchmark import splits
 
-    inputs.make_split(folders, runs[0].plans, runs[0].configuration)
+    splits.make_split(folders, runs[0].plans, runs[0].configuration)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
     display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)

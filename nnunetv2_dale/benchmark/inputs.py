@@ -10,18 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-
-DEFAULT_NUMBER_OF_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -72,13 +65,13 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
         if not file.is_file():
             not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
             known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
-            raise UserError(f"{folders.dataset} has no plans {name}; it has {_listed(known)}")
+            raise UserError(f"{folders.dataset} has no plans {name}; it has {listed(known)}")
         manager = PlansManager(str(file))
         wanted = list(configurations)
         for configuration in wanted:
             if configuration not in manager.available_configurations:
                 known = manager.available_configurations
-                raise UserError(f"plans {name} have no configuration {configuration}; they have {_listed(known)}")
+                raise UserError(f"plans {name} have no configuration {configuration}; they have {listed(known)}")
             details = manager.get_configuration(configuration)
             data = folder / details.data_identifier
             if not data.is_dir() or not any(data.iterdir()):
@@ -93,21 +86,21 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
     return previous
 
 
-def check_folds(folders: Folders, folds: Sequence[str]) -> list[str]:
-    """Check that the dataset's split has the folds.
+def check_batch_sizes(folders: Folders, plans: Sequence[str], configurations: Sequence[str], num_gpus: int) -> None:
+    """Check that every GPU of a training gets a sample of each batch.
 
-    Returns:
-        every fold of the split.
     Raises:
-        UserError: an unknown fold; nnU-Net itself would train on a random split instead.
+        UserError: a batch is smaller than the number of GPUs; nnU-Net would refuse it in the first job.
     """
-    split = folders.preprocessed / folders.dataset / "splits_final.json"
-    number = len(load_json(str(split))) if split.is_file() else DEFAULT_NUMBER_OF_FOLDS
-    known = [str(fold) for fold in range(number)]
-    for fold in folds:
-        if fold not in known and fold != "all":
-            raise UserError(f"{folders.dataset} has no fold {fold}; it has {_listed([*known, 'all'])}")
-    return known
+    for name in plans:
+        manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{name}.json"))
+        for configuration in configurations:
+            size = manager.get_configuration(configuration).batch_size
+            if size < num_gpus:
+                raise UserError(
+                    f"-num_gpus {num_gpus} is more than the batch of {configuration} in plans {name} has samples "
+                    f"({size}); use at most {size} GPUs for one training"
+                )
 
 
 def check_trainers(trainers: Sequence[str]) -> None:
@@ -139,24 +132,6 @@ def check_pretrained_weights(path: Path | None) -> None:
         raise UserError(f"there are no pretrained weights {path}")
 
 
-def make_split(folders: Folders, plans: str, configuration: str) -> None:
-    """Write the split that nnU-Net would write in its first training: several at once would write it at once.
-
-    Raises:
-        UserError: fewer cases than folds.
-    """
-    target = folders.preprocessed / folders.dataset / "splits_final.json"
-    if target.exists():
-        return
-    manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
-    data = str(folders.preprocessed / folders.dataset / manager.get_configuration(configuration).data_identifier)
-    cases = list(np.sort(infer_dataset_class(data).get_identifiers(data)))
-    if len(cases) < DEFAULT_NUMBER_OF_FOLDS:
-        raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
-    with new_file(target) as unfinished:
-        save_json(generate_crossval_split(cases, seed=12345, n_splits=DEFAULT_NUMBER_OF_FOLDS), str(unfinished))
-
-
 def visible_gpus(device: str, num_gpus: int) -> list[str]:
     """GPUs of this machine that a training may use, as ``CUDA_VISIBLE_DEVICES`` names them.
 
@@ -184,5 +159,6 @@ def _folder_variable(name: str) -> Path:
     return Path(value).absolute()
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence lists them."""
     return ", ".join(names) or "none"

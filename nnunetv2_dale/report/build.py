@@ -16,7 +16,8 @@ from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.misplaced import misplaced_remarks, named_cases
+from nnunetv2_dale.report.misplaced import misplaced_remarks
+from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
 from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run
@@ -89,7 +90,7 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
         comparisons=compare(known.values, known.metrics, task.classes, patients, settings.resamples, settings.seed),
         settings=_settings_shown(settings, files),
         versions=versions(),
-        missing=[*missing, *_missing_of_runs(folders)],
+        missing=[*missing, *missing_of_runs(folders)],
         remarks=[*_remarks(folders, task), *misplaced_remarks(known.misplaced)],
         misplaced=known.misplaced,
     )
@@ -158,38 +159,6 @@ def _empty_count(folder: ResultFolder, task: SharedTask, key: str) -> EmptyCount
     results = [folder.cases[name].classes[key] for name in task.case_names]
     empty = [(result.n_reference == 0, result.n_prediction == 0) for result in results]
     return EmptyCount(key, empty.count((True, True)), empty.count((False, True)), empty.count((True, False)))
-
-
-def missing_folds(folder: ResultFolder, folders: Sequence[ResultFolder]) -> list[str]:
-    """Folds without a validation: of nnU-Net's five, and of those that another folder has."""
-    if any(not fold.isdigit() for fold in folder.folds):
-        return []
-    expected = {str(number) for number in range(5)} | {
-        fold for other in folders for fold in (*other.folds, *other.unfinished_folds) if fold.isdigit()
-    }
-    return sorted(expected - set(folder.folds), key=int)
-
-
-def _missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
-    missing = []
-    for folder in folders:
-        absent = missing_folds(folder, folders)
-        if absent:
-            unfinished = (
-                f" ({', '.join(folder.unfinished_folds)} begun, not validated)" if folder.unfinished_folds else ""
-            )
-            missing.append(f"{folder.name}: no validation of fold {', '.join(absent)}{unfinished}")
-        for file in ("plans.json", "dataset.json"):
-            if not (folder.path / file).is_file():
-                missing.append(f"{folder.name}: no {file}")
-        if folder.unlisted_cases:
-            missing.append(
-                f"{folder.name}: {named_cases(folder.unlisted_cases)} with a predicted mask in no summary.json; finish "
-                "the validation (nnUNetv2_train … --val)"
-            )
-        if not any(list(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds):
-            missing.append(f"{folder.name}: no training log")
-    return missing
 
 
 def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:

@@ -119,6 +119,11 @@ def _find_summaries(path: Path, folds: list[str] | None) -> tuple[dict[str, Path
         if alone[0].is_file():
             return {_ONLY_FOLD: alone[0]}, [], [f"no folds: the cases come from {alone[0].relative_to(path)} alone"]
     if not found:
+        if fold_folders:
+            raise UserError(
+                f"{path} has no validation of fold {', '.join(fold_folders)}: expected fold_*/validation/summary.json; "
+                "finish it with nnUNetv2_train … --val"
+            )
         asked = "" if folds is None else f" for folds {' '.join(folds)}"
         raise UserError(
             f"{path} is no result folder of nnU-Net{asked}: expected fold_*/validation/summary.json, "

@@ -74,6 +74,11 @@ def read_summary(summary_file: Path, fold: str, dataset_json: Mapping[str, Any] 
         UserError: the file is cut off, or is no summary of nnU-Net.
     """
     content = read_json(summary_file)
+    if isinstance(content, dict) and "results" in content and "metric_per_case" not in content:
+        raise UserError(
+            f"{summary_file} was written by nnU-Net v1, whose results are of another form; evaluate the predictions "
+            "again with nnUNetv2_evaluate_folder"
+        )
     description = dataset_json or {}
     try:
         names = keys_of_names(description.get("labels", {}))
@@ -141,7 +146,7 @@ def _count(value: Any) -> int | None:
 def read_json(file: Path) -> Any:
     """The content of a JSON file; a `UserError` where it is cut off or cannot be read."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is no complete JSON file ({error}); was it cut off? Make it again") from error
     except OSError as error:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
         ({"-tr": "nnUNetTrainerDALF"}, "nnU-Net finds no trainer nnUNetTrainerDALF"),
         ({"-pretrained_weights": "none.pth"}, "there are no pretrained weights none.pth"),
         ({"-num_gpus": "2"}, "-num_gpus 2 needs -device cuda, got cpu"),
+        ({"-num_gpus": "9999", "-device": "cuda"}, "-num_gpus 9999 is more than the batch of 2d in plans nnUNetPlans"),
         ({"--walltime": "a day"}, "walltime has to be HH:MM:SS"),
     ],
 )
@@ -45,6 +47,28 @@ def test_bad_input_is_one_sentence_before_anything_starts(
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert list(Path(variables["nnUNet_results"]).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ([{"train": ["case_000"], "val": ["case_001.nii.gz"]}], "that are not in"),
+        ({"train": []}, "is no split of nnU-Net"),
+        ([{"train": []}], "is no split of nnU-Net"),
+    ],
+)
+def test_a_split_of_other_cases_is_refused(
+    split: object, message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(variables["nnUNet_preprocessed"]) / DATASET / "splits_final.json"
+    before = file.read_text() if file.exists() else None
+    file.write_text(json.dumps(split))
+    try:
+        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu", "--dry-run"]
+        assert cli.main(flags) == 2
+    finally:
+        file.unlink() if before is None else file.write_text(before)
+    assert message in capsys.readouterr().err
 
 
 def test_without_parsl_one_sentence_says_how_to_get_it(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.report.missing import missing_folds
 from nnunetv2_dale.report.result_folder import read_result_folder
 from nnunetv2_dale.report.same_task import shared_task
 from nnunetv2_dale.report.summary_file import read_summary
@@ -109,6 +110,27 @@ def test_no_folder_and_no_result(tmp_path: Path) -> None:
         read_result_folder(tmp_path)
     with pytest.raises(UserError, match="for folds 7"):
         read_result_folder(two_folds(tmp_path / "r"), ["7"])
+
+
+def test_folds_without_any_validation(tmp_path: Path) -> None:
+    for fold in "01":
+        (tmp_path / "r" / f"fold_{fold}" / "validation").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"has no validation of fold 0, 1: .* finish it with nnUNetv2_train"):
+        read_result_folder(tmp_path / "r")
+
+
+def test_a_summary_of_version_1(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"author": "x", "results": {"all": []}}))
+    with pytest.raises(UserError, match=r"written by nnU-Net v1.*nnUNetv2_evaluate_folder"):
+        read_result_folder(tmp_path)
+
+
+def test_missing_folds_are_those_of_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = read_result_folder(two_folds(tmp_path / "Dataset001_A" / "r"))
+    assert missing_folds(folder, [folder]) == ["2", "3", "4"]
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    (tmp_path / "Dataset001_A" / "splits_final.json").write_text(json.dumps([{"train": [], "val": []}] * 3))
+    assert missing_folds(folder, [folder]) == ["2"]
 
 
 def test_a_case_validated_twice(tmp_path: Path) -> None:

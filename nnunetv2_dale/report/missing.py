@@ -1,0 +1,56 @@
+"""What result folders lack: folds, files, and cases that were predicted and are in no summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_dale.report.misplaced import named_cases
+from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.report.summary_file import read_json
+
+_DEFAULT_NUMBER_OF_FOLDS = 5
+
+
+def missing_folds(folder: ResultFolder, folders: Sequence[ResultFolder]) -> list[str]:
+    """Folds without a validation: of the dataset's split, else of nnU-Net's five, and of those another folder has."""
+    if any(not fold.isdigit() for fold in folder.folds):
+        return []
+    expected = {str(number) for number in range(_number_of_folds(folder))} | {
+        fold for other in folders for fold in (*other.folds, *other.unfinished_folds) if fold.isdigit()
+    }
+    return sorted(expected - set(folder.folds), key=int)
+
+
+def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
+    """A sentence for each thing that a folder lacks."""
+    missing = []
+    for folder in folders:
+        absent = missing_folds(folder, folders)
+        if absent:
+            unfinished = (
+                f" ({', '.join(folder.unfinished_folds)} begun, not validated)" if folder.unfinished_folds else ""
+            )
+            missing.append(f"{folder.name}: no validation of fold {', '.join(absent)}{unfinished}")
+        for file in ("plans.json", "dataset.json"):
+            if not (folder.path / file).is_file():
+                missing.append(f"{folder.name}: no {file}")
+        if folder.unlisted_cases:
+            missing.append(
+                f"{folder.name}: {named_cases(folder.unlisted_cases)} with a predicted mask in no summary.json; finish "
+                "the validation (nnUNetv2_train … --val)"
+            )
+        if not any(list(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds):
+            missing.append(f"{folder.name}: no training log")
+    return missing
+
+
+def _number_of_folds(folder: ResultFolder) -> int:
+    """Folds of the dataset's `splits_final.json`; nnU-Net's five where it is not at hand."""
+    root = os.environ.get("nnUNet_preprocessed")  # noqa: SIM112 (nnU-Net's own name)
+    split = Path(root) / folder.dataset / "splits_final.json" if root and folder.dataset else None
+    if split is None or not split.is_file():
+        return _DEFAULT_NUMBER_OF_FOLDS
+    content = read_json(split)
+    return len(content) if isinstance(content, list) else _DEFAULT_NUMBER_OF_FOLDS

@@ -18,6 +18,12 @@ from nnunetv2_dale.trainer.dk_uxnet import (
     nnUNetTrainerDKUXNet_250epochs,
 )
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
+from nnunetv2_dale.trainer.svl_drl import (
+    nnUNetTrainerSVLDRL,
+    nnUNetTrainerSVLDRL_5epochs,
+    nnUNetTrainerSVLDRL_50epochs,
+    nnUNetTrainerSVLDRL_250epochs,
+)
 from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_1epoch,
     nnUNetTrainerDALE_5epochs,
@@ -80,4 +86,8 @@ __all__ = [
     "nnUNetTrainerDKUXNet_50epochs",
     "nnUNetTrainerDKUXNet_250epochs",
     "nnUNetTrainerGCE",
+    "nnUNetTrainerSVLDRL",
+    "nnUNetTrainerSVLDRL_5epochs",
+    "nnUNetTrainerSVLDRL_50epochs",
+    "nnUNetTrainerSVLDRL_250epochs",
 ]

@@ -1,0 +1,56 @@
+"""What of SVL-DRL is the trainer's: the stages of a training, the size of its decoders, its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL, nnUNetTrainerSVLDRL_50epochs
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    make_trainer,
+    nnunet,  # noqa: F401 -- a fixture
+    train,
+)
+
+pytestmark = TINY_TRAININGS
+
+
+def test_the_stages_follow_each_other_and_the_log_says_so() -> None:
+    shares = {"warm_up_share": 0.34, "transition_share": 0.33, "full_share": 0.33}
+    trainer = make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": shares}, epochs=3)
+    log = train(trainer)
+    assert log["svl_drl_stage"] == [0, 1, 2]
+    text = Path(trainer.log_file).read_text()
+    places = [text.index(f"SVL-DRL stage: {name}") for name in ("warm-up", "transition", "full")]
+    assert places == sorted(places)
+    shares_taken = [log[f"svl_drl_{action}_share"] for action in ("keep", "enhance", "weaken")]
+    assert sum(share[2] for share in shares_taken) == pytest.approx(1)
+    saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
+    assert {name.split(".")[0] for name in saved["svl_drl"]["beside"]} == {"value", "policy"}
+
+
+def test_without_warm_up_the_policy_acts_from_the_first_epoch_on() -> None:
+    settings = {"svl_drl": {"warm_up_share": 0, "transition_share": 0, "full_share": 1}}
+    log = train(make_trainer(nnUNetTrainerSVLDRL, settings=settings, epochs=2))
+    assert log["svl_drl_stage"] == [2, 2]
+    assert all(entropy > 0 for entropy in log["svl_drl_policy_entropy"])
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_both_decoders_have_at_most_half_the_weights_of_the_network(configuration: str) -> None:
+    trainer = make_trainer(nnUNetTrainerSVLDRL, configuration=configuration)
+    trainer.initialize()
+    network, beside = (sum(w.numel() for w in m.parameters()) for m in (trainer.network, trainer.beside))
+    assert beside <= network / 2
+
+
+def test_stage_shares_that_do_not_sum_to_1_are_told_at_start() -> None:
+    with pytest.raises(ValueError, match=r"must sum to 1, got 0.5 \+ 0.2 \+ 0.5 = 1.2; give all three"):
+        make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": {"warm_up_share": 0.5}})
+
+
+def test_the_lengths_are_those_of_nnunets_classes() -> None:
+    assert make_trainer(nnUNetTrainerSVLDRL_50epochs, epochs=None).num_epochs == 50

@@ -43,9 +43,10 @@ class SvlDrlConfig(ValidatedSettings):
         super().__post_init__()
         shares = self.stage_shares
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            added = " + ".join(f"{share:g}" for share in shares)
             raise ValueError(
-                f"warm_up_share, transition_share and full_share must sum to 1, got {' + '.join(f'{s:g}' for s in shares)}"
-                f" = {sum(shares):g}; give all three"
+                f"warm_up_share, transition_share and full_share must sum to 1, got {added} = {sum(shares):g}; "
+                "give all three"
             )
         if self.value_weight + self.policy_weight >= 1:
             raise ValueError(

@@ -25,7 +25,7 @@ class StepRecord:
     """What happened in one iteration; scalars on the device. In the warm-up all but two are not a number."""
 
     stage: Tensor  # a number of `Stage`
-    segmentation_loss: Tensor  # L_seg, mean over the states s_0 … s_{T−1}
+    loss: Tensor  # L_seg, mean over the states s_0 … s_{T−1}
     reward: Tensor  # mean r_t
     reward_gain: Tensor  # of it, the gain in Dice (or the fall of the squared error)
     reward_continuity: Tensor  # of it, −w C; 0 for the reward of voxels
@@ -55,8 +55,8 @@ class SvlDrlStep:
     state's activations are kept at a time.
 
     Args:
-        encode: images to skips, full resolution first.
-        decode: skips to logits, or a sequence of them under deep supervision.
+        network: images to the encoder's skips, full resolution first, and to logits, or a sequence of them under deep
+            supervision.
         actor_critic: the value and the policy decoder.
         segmentation_loss: L_seg of outputs and targets.
         labels: reads the targets; its loss is not used.
@@ -68,8 +68,7 @@ class SvlDrlStep:
         generator: of the actions, on the network's device.
     """
 
-    encode: Callable[[Tensor], Sequence[Tensor]]
-    decode: Callable[[Sequence[Tensor]], Outputs]
+    network: Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]
     actor_critic: ActorCritic
     segmentation_loss: Callable[[Outputs, Outputs], Tensor]
     labels: MaskedLoss
@@ -89,7 +88,7 @@ class SvlDrlStep:
             targets: the target of each output, full resolution first.
         """
         if self.stage is Stage.WARM_UP:
-            loss = self._segmentation_loss(self._encoded(images), targets)
+            _, loss = self._seen(images, targets)
             self.backward(loss)
             return self._record(loss.detach())
         target = targets if isinstance(targets, Tensor) else targets[0]
@@ -103,9 +102,9 @@ class SvlDrlStep:
         scale = intensity_range(images)
         states, actions, predictions = [images], [], []
         for step in range(self.config.steps + 1):
-            skips = self._encoded(states[step])
             with self.autocast():
-                predictions.append(self._foreground(self.decode(skips)))
+                skips, outputs = self.network(states[step])
+            predictions.append(self._foreground(outputs))
             if step < self.config.steps:
                 with self.autocast():
                     logits = self.actor_critic.policy(skips)
@@ -127,8 +126,7 @@ class SvlDrlStep:
         steps = self.config.steps
         sums: list[Tensor] = []
         for state, actions, returns in zip(episode.states, episode.actions, episode.returns, strict=True):
-            skips = self._encoded(state)
-            segmentation = self._segmentation_loss(skips, targets)
+            skips, segmentation = self._seen(state, targets)
             with self.autocast():
                 values, logits = self.actor_critic.value(skips), self.actor_critic.policy(skips)
             of_value = value_loss(values, returns, valid)
@@ -142,13 +140,11 @@ class SvlDrlStep:
         segmentation, of_value, entropy = torch.stack(sums).mean(dim=0)
         return self._record(segmentation, of_value, entropy, episode)
 
-    def _encoded(self, images: Tensor) -> Sequence[Tensor]:
+    def _seen(self, images: Tensor, targets: Outputs) -> tuple[Sequence[Tensor], Tensor]:
+        """The skips of a state, and L_seg."""
         with self.autocast():
-            return self.encode(images)
-
-    def _segmentation_loss(self, skips: Sequence[Tensor], targets: Outputs) -> Tensor:
-        with self.autocast():
-            return self.segmentation_loss(self.decode(skips), targets)
+            skips, outputs = self.network(images)
+            return skips, self.segmentation_loss(outputs, targets)
 
     def _foreground(self, outputs: Outputs) -> Tensor:
         """(B, K, *S) probabilities of the foreground classes, or of the regions."""

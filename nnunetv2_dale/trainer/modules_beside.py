@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,28 +11,27 @@ import torch
 from torch import Tensor, distributed, nn
 
 from nnunetv2_dale.dale.masked_loss import Outputs
-from nnunetv2_dale.trainer.checkpoint_files import replaced_when_complete
 from nnunetv2_dale.trainer.distributed_gradients import average_gradients, start_equal
 from nnunetv2_dale.trainer.safe_training import SafeTraining
 
-Encode = Callable[[Tensor], Sequence[Tensor]]
-Decode = Callable[[Sequence[Tensor]], Outputs]
-
 
 class TrainsBeside(SafeTraining):
-    """Keeps one module beside the network: in the optimizer, equal on all ranks, and in the checkpoint.
+    """Keeps one module beside the network: optimized with it, equal on all ranks, and in the checkpoint.
 
-    In training the network runs without its DDP wrapper; the gradients of both are averaged before the step. A subclass
-    puts its numbers of an iteration, in the order of `numbers`, into what `train_step` returns, under `key`.
+    In training the network runs without its DDP wrapper; the gradients of both are averaged before the step.
     """
 
     method: ClassVar[str]  # its name in the log
-    key: ClassVar[str]  # of its numbers in the log, and of its state in a checkpoint
-    numbers: ClassVar[tuple[str, ...]]
+    key: ClassVar[str]  # of its settings in the plans, its numbers in the log, its state in a checkpoint
+    record: ClassVar[type]  # what `_learn` returns: a dataclass of scalars on the device, one of them `loss`
+    numbers: ClassVar[tuple[str, ...]]  # the fields of `record`
     beside: nn.Module  # -> initialize
+    shares_optimizer: ClassVar[bool] = True  # else the module has one of its own
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls.settings_of = (cls.key,)
+        cls.numbers = tuple(spec.name for spec in fields(cls.record))
         cls.log_keys = tuple(f"{cls.key}_{name}" for name in cls.numbers)
 
     def _build_beside(self) -> nn.Module:
@@ -45,12 +44,26 @@ class TrainsBeside(SafeTraining):
         self.beside = self._build_beside().to(self.device)
         if self.is_ddp:
             start_equal(self.beside)
-        optimizer.add_param_group({"params": list(self.beside.parameters())})
+        if self.shares_optimizer:
+            optimizer.add_param_group({"params": list(self.beside.parameters())})
         return optimizer, scheduler
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         self.beside.train()
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        images, targets = self._on_device(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        record = self._learn(images, targets)
+        self._step()
+        scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
+        values = scalars.cpu().numpy()  # the one wait for the device
+        return {"loss": values[self.numbers.index("loss")], self.key: values}
+
+    def _learn(self, images: Tensor, targets: Outputs) -> Any:
+        """Add the gradients of a batch to the weights; returns a `record`."""
+        raise NotImplementedError
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
@@ -61,15 +74,8 @@ class TrainsBeside(SafeTraining):
             values = np.mean(gathered, axis=0)
         self.log_numbers(self.method, dict(zip(self.numbers, values.tolist(), strict=True)), f"{self.key}_")
 
-    def save_checkpoint(self, filename: str) -> None:
-        """nnU-Net's, with the method's own state under `key`."""
-        if self.local_rank != 0:
-            return
-        with replaced_when_complete(filename) as unfinished:
-            super().save_checkpoint(unfinished)
-            if Path(unfinished).exists():  # checkpoints may be switched off
-                checkpoint = torch.load(unfinished, map_location="cpu", weights_only=False)
-                torch.save({**checkpoint, self.key: self._own_state()}, unfinished)
+    def _added_to_checkpoint(self) -> dict[str, Any]:
+        return {**super()._added_to_checkpoint(), self.key: self._own_state()}
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         super().load_checkpoint(filename_or_checkpoint)
@@ -86,15 +92,10 @@ class TrainsBeside(SafeTraining):
         """Go on from what `_own_state` returned."""
         self.beside.load_state_dict(state["beside"])
 
-    def _record(self, loss: Tensor, numbers: Sequence[Tensor]) -> dict[str, Any]:
-        """What `train_step` returns: nnU-Net's training loss and the method's numbers, read from the device at once."""
-        values = torch.stack([value.detach().float() for value in (loss, *numbers)]).cpu().numpy()
-        return {"loss": values[0], self.key: values[1:]}
-
     def _backward(self, loss: Tensor) -> None:
         """Add a loss's gradient, scaled under AMP."""
         scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
-        scaled.backward()  # type: ignore[no-untyped-call]
+        scaled.backward()
 
     def _step(self) -> None:
         """nnU-Net's optimizer step from the gradients that are there, alike on all ranks.
@@ -114,30 +115,39 @@ class TrainsBeside(SafeTraining):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _halves(self) -> tuple[Encode, Decode]:
-        """The encoder and the decoder of the network, compiled where nnU-Net compiles."""
-        encoder, decoder = encoder_and_decoder(self._plain_network(), type(self).__name__)
-        return (torch.compile(encoder), torch.compile(decoder)) if self._do_i_compile() else (encoder, decoder)
+    def _network_with_skips(self) -> Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]:
+        """The network, giving the encoder's skips too; compiled where nnU-Net compiles."""
+        network = NetworkWithSkips(self._plain_network(), type(self).__name__)
+        return torch.compile(network) if self._do_i_compile() else network
 
 
-def encoder_and_decoder(network: nn.Module, trainer: str) -> tuple[nn.Module, nn.Module]:
-    """The two halves of one of nnU-Net's U-Nets.
+class NetworkWithSkips(nn.Module):
+    """One of nnU-Net's U-Nets that gives what its encoder gives as well.
 
+    Args:
+        network: has an `encoder` that gives skips, and a `decoder` that takes them.
+        trainer: who asks for it.
     Raises:
-        RuntimeError: no `encoder` that gives skips, or no `decoder` that takes them.
+        RuntimeError: another network.
     """
-    encoder: Any = getattr(network, "encoder", None)
-    decoder: Any = getattr(network, "decoder", None)
-    halves = isinstance(encoder, nn.Module) and isinstance(decoder, nn.Module)
-    if not (halves and getattr(encoder, "return_skips", False)):
-        raise RuntimeError(
-            f"{trainer} needs a network of nnU-Net's U-Nets, with an encoder that gives skips to a decoder, found "
-            f"{type(network).__name__}; choose plans with a U-Net"
-        )
-    return encoder, decoder
 
+    def __init__(self, network: nn.Module, trainer: str) -> None:
+        super().__init__()
+        encoder, decoder = (getattr(network, half, None) for half in ("encoder", "decoder"))
+        if not (getattr(encoder, "return_skips", False) and isinstance(decoder, nn.Module)):
+            raise RuntimeError(
+                f"{trainer} needs a network of nnU-Net's U-Nets, with an encoder that gives skips to a decoder, found "
+                f"{type(network).__name__}; choose plans with a U-Net"
+            )
+        self.encoder: Any = encoder
+        self.decoder: Any = decoder
 
-def skip_channels(network: nn.Module, trainer: str) -> list[int]:
-    """Channels of the encoder's skips, full resolution first."""
-    encoder: Any = encoder_and_decoder(network, trainer)[0]
-    return [int(count) for count in encoder.output_channels]
+    @property
+    def channels(self) -> list[int]:
+        """Of the skips, full resolution first."""
+        return [int(count) for count in self.encoder.output_channels]
+
+    def forward(self, images: Tensor) -> tuple[Sequence[Tensor], Outputs]:
+        """Skips, full resolution first, and outputs."""
+        skips = self.encoder(images)
+        return skips, self.decoder(skips)

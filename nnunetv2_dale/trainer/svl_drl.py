@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, ClassVar
-
 import torch
 from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
     nnUNetTrainer_5epochs,
     nnUNetTrainer_50epochs,
     nnUNetTrainer_250epochs,
 )
-from torch import nn
+from torch import Tensor, nn
 
+from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.stages import stage_of
 from nnunetv2_dale.svl_drl.training_step import StepRecord, SvlDrlStep
-from nnunetv2_dale.trainer.modules_beside import TrainsBeside, skip_channels
+from nnunetv2_dale.trainer.modules_beside import NetworkWithSkips, TrainsBeside
 
 
 class nnUNetTrainerSVLDRL(TrainsBeside):
@@ -28,23 +26,20 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
 
     method = "SVL-DRL"
     key = "svl_drl"
-    numbers = tuple(spec.name for spec in fields(StepRecord))
+    record = StepRecord
     svl_drl: SvlDrlConfig = SvlDrlConfig()
-    settings_of: ClassVar[tuple[str, ...]] = ("svl_drl",)
     step: SvlDrlStep | None = None  # -> on_train_start
 
     def _build_beside(self) -> nn.Module:
-        channels = skip_channels(self._plain_network(), type(self).__name__)
+        channels = NetworkWithSkips(self._plain_network(), type(self).__name__).channels
         return ActorCritic(channels, len(self.configuration_manager.patch_size), self.svl_drl.decoder_width)
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        encode, decode = self._halves()
         extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         assert isinstance(self.beside, ActorCritic)
         self.step = SvlDrlStep(
-            encode=encode,
-            decode=decode,
+            network=self._network_with_skips(),
             actor_critic=self.beside,
             segmentation_loss=self.loss,
             labels=self._masked_loss(),
@@ -65,13 +60,9 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
         self.step.stage = stage_of(self.current_epoch, self.num_epochs, self.svl_drl.stage_shares)
         self.print_to_log_file("SVL-DRL stage:", self.step.stage.name.lower().replace("_", "-"))
 
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def _learn(self, images: Tensor, targets: Outputs) -> StepRecord:
         assert self.step is not None
-        images, targets = self._on_device(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        record = self.step(images, targets)
-        self._step()
-        return self._record(record.segmentation_loss, [getattr(record, name) for name in self.numbers])
+        return self.step(images, targets)
 
 
 class nnUNetTrainerSVLDRL_5epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_5epochs):

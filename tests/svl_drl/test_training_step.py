@@ -32,6 +32,10 @@ class TinyUNet(nn.Module):
         self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1, stride=2)
         self.last = nn.Conv2d(10, CLASSES, 1)
 
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        skips = self.encode(images)
+        return skips, self.decode(skips)
+
     def encode(self, images: Tensor) -> list[Tensor]:
         skip = torch.tanh(self.first(images))
         return [skip, torch.tanh(self.second(skip))]
@@ -47,7 +51,7 @@ def made_step(config: SvlDrlConfig, loss: MaskedLoss) -> tuple[SvlDrlStep, TinyU
     for decoder in (beside.value, beside.policy):
         nn.init.normal_(decoder.head.weight, std=0.3)
     generator = torch.Generator().manual_seed(5)
-    step = SvlDrlStep(network.encode, network.decode, beside, loss, loss, CLASSES, config, generator=generator)
+    step = SvlDrlStep(network, beside, loss, loss, CLASSES, config, generator=generator)
     return step, network
 
 
@@ -77,7 +81,7 @@ def test_gradients_are_those_of_the_losses_written_out(stage: Stage, ignore: boo
         assert (weight.grad is None) == (gradient is None)
         if gradient is not None:
             assert_close(gradient, weight.grad, rtol=1e-4, atol=1e-6)
-    assert_close(record.segmentation_loss, whole["segmentation"])
+    assert_close(record.loss, whole["segmentation"])
     assert record.stage == stage.value
     if stage is Stage.WARM_UP:
         assert record.reward.isnan()
@@ -153,8 +157,12 @@ def test_regions_and_deep_supervision() -> None:
     """Finite gradients everywhere, on targets of two resolutions with an ignore channel."""
     loss = MaskedLoss(regions=True, ignore_channel=True, scale_weights=(0.7, 0.3))
     step, network = made_step(replace(SvlDrlConfig(), steps=2), loss)
-    decode = step.decode
-    step.decode = lambda skips: [decode(skips), functional.avg_pool2d(decode(skips), 2)]
+
+    def at_two_resolutions(images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        skips, logits = network(images)
+        return skips, [logits, functional.avg_pool2d(logits, 2)]
+
+    step.network = at_two_resolutions
     target = (torch.rand(2, CLASSES + 1, 8, 10) > 0.6).float()
     step.stage = Stage.FULL
     record = step(torch.randn(2, 1, 8, 10), [target, target[..., ::2, ::2]])
@@ -193,8 +201,10 @@ def test_the_policy_learns_the_right_action(reward: RewardKind, right: Action) -
     beside.value, beside.policy = Everywhere(1), Everywhere(3)
     sign = 1 if right is Action.ENHANCE else -1
     step = SvlDrlStep(
-        encode=lambda images: [images],
-        decode=lambda skips: torch.cat([sign * (0.5 - 4 * skips[0]), sign * (4 * skips[0] - 0.5)], dim=1),
+        network=lambda images: (
+            [images],
+            torch.cat([sign * (0.5 - 4 * images), sign * (4 * images - 0.5)], dim=1),
+        ),
         actor_critic=beside,
         segmentation_loss=lambda outputs, targets: torch.zeros((), requires_grad=True),
         labels=MaskedLoss(),

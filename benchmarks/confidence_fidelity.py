@@ -28,9 +28,10 @@ import torch
 from cases import Case, deep_supervision_targets
 from double_backward import exact_confidence_gradient
 from machine import command_line, describe
+from synthetic_training import synthetic_folders
 from table import markdown
 from torch import Tensor, nn
-from variants import synthetic_folders, trainer
+from variants import trainer
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.label_confidence import (

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from cases import Case
 
+Make = Callable[[str, Case, torch.device], Callable[..., object]]
+
 # The order in which children start: the longest first, so that none of them runs alone at the end.
 _LONGEST_FIRST = (
     "double_backward",
@@ -50,15 +52,23 @@ def start_server(device: torch.device) -> None:
     forkserver.ensure_running()
 
 
-def measured_in_children(variants: Sequence[str], case: Case, device: torch.device) -> dict[str, dict[str, float]]:
-    """Memory of every variant, each in a process of its own: as many at once as there are cores, one on a GPU."""
-    ordered = sorted(variants, key=_LONGEST_FIRST.index)
+def measured_in_children(
+    variants: Sequence[str], case: Case, device: torch.device, make: Make
+) -> dict[str, dict[str, float]]:
+    """Memory of every variant, each in a process of its own: as many at once as there are cores, one on a GPU.
+
+    Args:
+        make: the iteration of a variant; a function of a module.
+    """
+    ordered = sorted(variants, key=lambda name: _LONGEST_FIRST.index(name) if name in _LONGEST_FIRST else -1)
     with ThreadPoolExecutor(max_workers=os.cpu_count() if device.type == "cpu" else 1) as pool:
-        used_by = dict(zip(ordered, pool.map(lambda name: measured_in_child(name, case, device), ordered), strict=True))
+        used_by = dict(
+            zip(ordered, pool.map(lambda name: measured_in_child(name, case, device, make), ordered), strict=True)
+        )
     return {name: used_by[name] for name in variants}
 
 
-def measured_in_child(variant: str, case: Case, device: torch.device) -> dict[str, float]:
+def measured_in_child(variant: str, case: Case, device: torch.device, make: Make) -> dict[str, float]:
     """Memory of a variant in MiB, from a process of its own. To be called after `start_server`.
 
     Returns:
@@ -68,7 +78,7 @@ def measured_in_child(variant: str, case: Case, device: torch.device) -> dict[st
     """
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, variant, case, device))
+    process = context.Process(target=_answer, args=(sender, variant, case, device, make))
     process.start()
     sender.close()  # the child has its own
     try:
@@ -82,16 +92,16 @@ def measured_in_child(variant: str, case: Case, device: torch.device) -> dict[st
     return found
 
 
-def _answer(sender: Connection, variant: str, case: Case, device: torch.device) -> None:
-    sender.send(_measure(variant, case, device))
+def _answer(sender: Connection, variant: str, case: Case, device: torch.device, make: Make) -> None:
+    sender.send(_measure(variant, case, device, make))
 
 
-def _measure(variant: str, case: Case, device: torch.device) -> dict[str, float]:
-    from variants import first_sample, iteration
+def _measure(variant: str, case: Case, device: torch.device, make: Make) -> dict[str, float]:
+    from synthetic_training import first_sample
 
     torch.set_num_threads(1)
     _settle_allocator()
-    run = iteration(variant, case, device)
+    run = make(variant, case, device)
     _settle_allocator()  # again: the trainer may have set it otherwise
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -29,9 +29,10 @@ from machine import command_line, describe
 from memory import counting_page_faults, measured_in_children, start_server
 from results_file import ResultsFile
 from synchronisations import synchronisations
+from synthetic_training import synthetic_folders
 from table import growth_table, parts_table, stored_tables, synchronisations_table, variants_table
 from timing import interleaved, ratios
-from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, synthetic_folders, trainer
+from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, trainer
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 
@@ -63,7 +64,7 @@ def measure(
     if with_parts:
         result["parts"] = _parts(case, device, 1 if once else repetitions, found)
     if with_memory:
-        memory = measured_in_children(variants, case, device)
+        memory = measured_in_children(variants, case, device, iteration)
         for name, used in memory.items():
             found[name] |= used
             found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]

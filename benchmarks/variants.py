@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from cases import Case, batch, dataset_json, plans
@@ -37,20 +35,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "default": asdict(RECOMMENDED) | {"confidence_start": 0.0},  # with ω, from the first batch on
     "double_backward": {"confidence_gradient": "look_ahead"},
 }
-
-
-@contextlib.contextmanager
-def synthetic_folders() -> Iterator[None]:
-    """nnU-Net's folders in a temporary one, with the files a trainer looks for before it starts."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
-        for name in ("raw", "preprocessed", "results"):
-            os.environ[f"nnUNet_{name}"] = str(Path(folder) / name)
-        data = Path(folder) / "preprocessed" / "Dataset999_Synthetic"
-        (data / "synthetic").mkdir(parents=True)
-        for suffix in ("b2nd", "pkl"):
-            (data / "synthetic" / f"case.{suffix}").touch()
-        (data / "dataset_fingerprint.json").write_text("{}")
-        yield
 
 
 def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = None) -> Any:
@@ -93,9 +77,3 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., o
     made.alternating_step._tap.remove()
     textbook = TextbookIteration(made.alternating_step)
     return lambda other=None: textbook(other or data)
-
-
-def first_sample(case: Case, device: torch.device) -> dict[str, Any]:
-    """A batch of one, at the resolutions of nnU-Net's deep supervision."""
-    scales = [[0.5**level] * len(case.patch) for level in range(case.stages - 1)]
-    return batch(replace(case, batch=1), scales, device)

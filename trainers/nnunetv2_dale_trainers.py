@@ -4,12 +4,14 @@ Re-exports only: the classes live in the library, since nnU-Net forgets the modu
 class of a forgotten module cannot be pickled. The module's name is unique on `sys.path`, its imports are absolute.
 """
 
+from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
 from nnunetv2_dale.trainer.case_trust import (
     nnUNetTrainerCaseTrust,
     nnUNetTrainerCaseTrust_5epochs,
     nnUNetTrainerCaseTrust_50epochs,
     nnUNetTrainerCaseTrust_250epochs,
 )
+from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import (
     nnUNetTrainerDKUXNet,
@@ -17,7 +19,14 @@ from nnunetv2_dale.trainer.dk_uxnet import (
     nnUNetTrainerDKUXNet_50epochs,
     nnUNetTrainerDKUXNet_250epochs,
 )
+from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
+from nnunetv2_dale.trainer.svl_drl import (
+    nnUNetTrainerSVLDRL,
+    nnUNetTrainerSVLDRL_5epochs,
+    nnUNetTrainerSVLDRL_50epochs,
+    nnUNetTrainerSVLDRL_250epochs,
+)
 from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_1epoch,
     nnUNetTrainerDALE_5epochs,
@@ -46,6 +55,8 @@ from nnunetv2_dale.trainer.variants import (
 )
 
 __all__ = [
+    "nnUNetTrainerADS",
+    "nnUNetTrainerBECO",
     "nnUNetTrainerCaseTrust",
     "nnUNetTrainerCaseTrust_5epochs",
     "nnUNetTrainerCaseTrust_50epochs",
@@ -80,4 +91,9 @@ __all__ = [
     "nnUNetTrainerDKUXNet_50epochs",
     "nnUNetTrainerDKUXNet_250epochs",
     "nnUNetTrainerGCE",
+    "nnUNetTrainerMWNet",
+    "nnUNetTrainerSVLDRL",
+    "nnUNetTrainerSVLDRL_5epochs",
+    "nnUNetTrainerSVLDRL_50epochs",
+    "nnUNetTrainerSVLDRL_250epochs",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings
@@ -83,6 +85,14 @@ class SafeTraining(nnUNetTrainer):
             return
         with replaced_when_complete(filename) as unfinished:
             super().save_checkpoint(unfinished)
+            added = self._added_to_checkpoint()
+            if added and Path(unfinished).exists():  # checkpoints may be switched off
+                checkpoint = torch.load(unfinished, map_location="cpu", weights_only=False)
+                torch.save({**checkpoint, **added}, unfinished)
+
+    def _added_to_checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint holds beside nnU-Net's parts, under keys that nnU-Net does not use."""
+        return {}
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         if not self.was_initialized:
@@ -120,7 +130,8 @@ class SafeTraining(nnUNetTrainer):
 
     def _unwrapped_network(self) -> nn.Module:
         """The network without DDP; still compiled where it is."""
-        network: nn.Module = self.network.module if self.is_ddp else self.network
+        # not is_ddp: while the network is made it has no wrapper yet
+        network: nn.Module = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
         return network
 
     def _plain_network(self) -> nn.Module:

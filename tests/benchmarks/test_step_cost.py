@@ -21,8 +21,9 @@ from cases import Case
 from results_file import ResultsFile
 from step_cost import measure
 from synchronisations import places, synchronisations
+from synthetic_training import synthetic_folders
 from timing import interleaved, ratios
-from variants import VARIANTS, synthetic_folders
+from variants import VARIANTS
 
 CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
 HEADER: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nnunetv2_dale.trainer import cpu_memory
-from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.fixtures import (

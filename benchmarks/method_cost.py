@@ -1,0 +1,91 @@
+"""What an iteration of each method beside DALE costs, beside nnU-Net's own: time and memory, and what its passes cost.
+
+    python benchmarks/method_cost.py --json FILE        2D, tiny plans
+    python benchmarks/method_cost.py --3d --json FILE   3D, tiny plans
+
+Synthetic batches, no data loading, no dataset. All methods run in one process, in turns (`timing.interleaved`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from cases import TINY_2D, TINY_3D, Case
+from machine import command_line, describe
+from memory import measured_in_children, start_server
+from method_iterations import PASSES, iteration
+from results_file import ResultsFile
+from synthetic_training import synthetic_folders
+from table import markdown
+from timing import interleaved, ratios
+
+from nnunetv2_dale.commands.command_line import run_command
+
+
+def measure(case: Case, device: torch.device, repetitions: int, with_memory: bool = True) -> dict[str, Any]:
+    """Time ratios to plain nnU-Net, what the count of passes lets expect, and memory ratios."""
+    seconds = interleaved({name: iteration(name, case, device) for name in PASSES}, repetitions, device)
+    found: dict[str, dict[str, Any]] = {
+        name: {"passes": passes, **ratios(seconds[name], seconds["plain"]), "seconds": seconds[name]}
+        for name, passes in PASSES.items()
+    }
+    if with_memory:
+        memory = measured_in_children(tuple(PASSES), case, device, iteration)
+        for name, used in memory.items():
+            found[name] |= used
+            found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
+            found[name]["step_memory_ratio"] = used["step_mib"] / memory["plain"]["step_mib"]
+    return {"case": case.describe(), "repetitions": repetitions, "variants": found}
+
+
+def methods_table(methods: dict[str, Any]) -> str:
+    """One row per method: what was measured beside what its passes cost."""
+    header = ["method", "passes / plain", "time / plain", "min", "max", "peak memory / plain", "step memory / plain"]
+    rows = [
+        [
+            name,
+            f"{found['passes']:.2f}",
+            *(f"{found[key]:.2f}" for key in ("ratio_median", "ratio_min", "ratio_max")),
+            *(f"{found[key]:.2f}" if key in found else "-" for key in ("peak_memory_ratio", "step_memory_ratio")),
+        ]
+        for name, found in methods.items()
+    ]
+    return markdown(header, rows)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    device = torch.device(arguments.device)
+    os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 -- nnU-Net's name
+    case = TINY_3D if arguments.three_d else TINY_2D
+    header = {"command": command_line(), "machine": describe(device, 1)}
+    results = ResultsFile(arguments.json, header, arguments.overwrite)
+    like = {"repetitions": arguments.repetitions}
+    with synthetic_folders():
+        start_server(device)
+        for row in results.measured((case,), lambda each: measure(each, device, arguments.repetitions), like):
+            print(f"\n{case.name}: batch {case.batch} of {' x '.join(map(str, case.patch))}\n")
+            print(methods_table(row["variants"]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--3d", dest="three_d", action="store_true", help="3D instead of 2D")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and the machine here")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--repetitions", type=int, default=11, metavar="N", help="of every method (default: 11)")
+    parser.add_argument("-device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
+    return run_command(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""One training iteration of each method beside DALE, on real trainer objects of nnU-Net without data loading."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from cases import Case, batch, dataset_json, plans
+
+# Passes through the network in forwards, a backward counted as two, over the three of plain nnU-Net.
+STEPS = 3  # T of SVL-DRL's default
+PASSES = {
+    "plain": 1.0,
+    "gce": 1.0,
+    "svl_drl": ((STEPS + 1) + 3 * STEPS) / 3,  # the episode without gradient, then each state it acted on
+    "mwnet": 9 / 3,  # forward, pseudo-backward, look-ahead (3), shifted forward, backward
+    "beco": 6 / 3,
+    "ads": 1.0,
+}
+# Everything of a method at work from the first epoch on.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "svl_drl": {"warm_up_share": 0.0, "transition_share": 0.0, "full_share": 1.0, "steps": STEPS},
+    "beco": {"warm_up_share": 0.0},
+    "ads": {"warm_up_share": 0.0, "noise_rate_is": "given"},
+}
+
+
+def iteration(method: str, case: Case, device: torch.device) -> Callable[..., object]:
+    """One training iteration of a method, to be called again and again; on a batch of the case, or on the one given.
+
+    Args:
+        method: one of PASSES; "plain" is nnU-Net's own train_step.
+    """
+    made = _trainer(method, case, device)
+    data = batch(case, made._get_deep_supervision_scales(), device)
+    return lambda other=None: made.train_step(other or data)
+
+
+def _trainer(method: str, case: Case, device: torch.device) -> Any:
+    class WithoutDataLoading(_trainer_class(method)):  # type: ignore[misc]
+        def get_dataloaders(self) -> tuple[None, None]:
+            return None, None
+
+        def plot_network_architecture(self) -> None:
+            pass
+
+    own_plans = plans(case)
+    own_plans["configurations"][case.configuration][method] = SETTINGS.get(method, {})
+    torch.manual_seed(0)
+    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
+        made = WithoutDataLoading(own_plans, case.configuration, 0, dataset_json(case), device)
+        made.on_train_start()
+        made.on_train_epoch_start()
+    return made
+
+
+def _trainer_class(method: str) -> Any:
+    # imported here: nnU-Net reads its folders from the environment when it is imported
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
+    from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
+    from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
+    from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
+    from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
+
+    return {
+        "plain": nnUNetTrainer,
+        "gce": nnUNetTrainerGCE,
+        "svl_drl": nnUNetTrainerSVLDRL,
+        "mwnet": nnUNetTrainerMWNet,
+        "beco": nnUNetTrainerBECO,
+        "ads": nnUNetTrainerADS,
+    }[method]

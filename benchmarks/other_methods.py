@@ -1,0 +1,227 @@
+"""Left atrium with half of the labels changed: plain nnU-Net, DALE and the other methods, by equal epochs and time.
+
+    python benchmarks/other_methods.py --workspace W --source FOLDER     data, then every training that is not stored
+    python benchmarks/other_methods.py --show                            the tables of what is stored
+
+FOLDER holds Dataset015_LeftAtrium. Cases 1 to 64 train, 65 to 80 validate with their own labels. Half of the training
+labels are dilated, eroded or displaced. Small 3D plans, one thread; results/other_methods.jsonl gets a line per
+training, and the same command again goes on. Trainings of equal time use the cost measured in those of equal epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from table import markdown
+
+from nnunetv2_dale.commands.command_line import UserError, run_command
+
+RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"
+SOURCE, NOISY = "Dataset015_LeftAtrium", "Dataset915_LeftAtrium"
+TRAINING_CASES = 64
+EPOCHS, ITERATIONS = 20, 40  # of plain nnU-Net; the learning rate's schedule has 20 steps in every training
+FEATURES, BATCH = [8, 16, 32, 64], 2  # of the network and of the plans: minutes on a CPU
+TRAINERS = {
+    "plain": "nnUNetTrainer",
+    "DALE": "nnUNetTrainerDALE",
+    "CaseTrust": "nnUNetTrainerCaseTrust",
+    "SVL-DRL": "nnUNetTrainerSVLDRL",
+    "GCE": "nnUNetTrainerGCE",
+    "ADS": "nnUNetTrainerADS",
+    "MWNet": "nnUNetTrainerMWNet",
+    "BECO": "nnUNetTrainerBECO",
+}
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    method: str
+    equal: str  # "epochs": as many batches as plain nnU-Net; "time": as many as fit into its processor time
+    seed: int
+
+
+RUNS = [
+    Run(method, equal, seed)
+    for seed in SEEDS
+    for equal in ("epochs", "time")
+    for method in TRAINERS
+    if not (equal == "time" and method == "plain")
+]
+
+
+def prepare(workspace: Path, source: Path) -> None:
+    """Make the noisy copy, its plans and its preprocessed cases; what is there already stays."""
+    raw, preprocessed = workspace / "raw", workspace / "preprocessed"
+    for folder in (raw, preprocessed):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (raw / SOURCE).exists():
+        shutil.copytree(source / SOURCE, raw / SOURCE)
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / SOURCE / "labelsTr").glob("*.nii.gz"))
+    splits = workspace / "splits_final.json"
+    splits.write_text(json.dumps([{"train": cases[:TRAINING_CASES], "val": cases[TRAINING_CASES:]}]))
+    if not (raw / NOISY).exists():
+        noise = ["--kind", "dilate", "erode", "shift", "--amount", "5", "5", "5", "--fraction", "0.5", "--seed", "1"]
+        kept = ["--splits", str(splits), "--fold", "0", "-np", "1"]
+        subprocess.run(["nnUNetv2_dale_corrupt_labels", "-d", "15", "-o", "915", *noise, *kept], check=True)
+    if not (preprocessed / NOISY / "tiny.json").exists():
+        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "3d_fullres"]
+        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "915", *plan], check=True)
+    shutil.copy(splits, preprocessed / NOISY / "splits_final.json")
+
+
+def small_plans(folder: Path) -> dict[str, Any]:
+    """nnU-Net's tiny plans with a smaller network and batch, edited as a user edits plans."""
+    plans: dict[str, Any] = json.loads((folder / "tiny.json").read_text())
+    chosen = plans["configurations"]["3d_fullres"]
+    network = chosen["architecture"]["arch_kwargs"]
+    chosen["batch_size"] = BATCH
+    network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
+    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
+        network[name] = network[name][: len(FEATURES)]
+    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(FEATURES) - 1]
+    plans["continue_training"] = False
+    return plans
+
+
+def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
+    """Train and validate; the Dice of every validation case.
+
+    Args:
+        cost: processor time of the method's mean iteration, in plain nnU-Net's; used for equal time.
+    """
+    import numpy as np
+    import torch
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    os.environ["nnUNet_results"] = str(workspace / "results" / "_".join(map(str, asdict(run).values())))  # noqa: SIM112
+    torch.manual_seed(run.seed)
+    np.random.seed(run.seed)
+    random.seed(run.seed)
+    folder = workspace / "preprocessed" / NOISY
+    trainer: Any = recursive_find_trainer_class_by_name(TRAINERS[run.method])(
+        small_plans(folder), "3d_fullres", 0, json.loads((folder / "dataset.json").read_text()), torch.device("cpu")
+    )
+    iterations = ITERATIONS if run.equal == "epochs" else max(1, round(ITERATIONS / cost))
+    trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = EPOCHS, iterations, 1
+    seconds: list[float] = []
+    step = trainer.train_step
+
+    def timed(batch: dict[str, Any]) -> Any:
+        started = time.thread_time()
+        result = step(batch)
+        seconds.append(time.thread_time() - started)
+        return result
+
+    trainer.train_step = timed
+    trainer.run_training()
+    trainer.perform_actual_validation()
+    summary = json.loads(Path(trainer.output_folder, "validation", "summary.json").read_text())
+    log = trainer.logger.local_logger.my_fantastic_logging
+    return {
+        "run": asdict(run),
+        "iterations": len(seconds),
+        "seconds": round(sum(seconds), 2),
+        "dice": [round(case["metrics"]["1"]["Dice"], 5) for case in summary["metric_per_case"]],
+        "last_epoch": {key: values[-1] for key, values in log.items() if values and isinstance(values[-1], float)},
+    }
+
+
+def stored() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def cost_of(method: str, seed: int, rows: Sequence[dict[str, Any]]) -> float:
+    """Processor time of a method's mean iteration over plain nnU-Net's, from the trainings of equal epochs."""
+    each = {
+        row["run"]["method"]: row["seconds"] / row["iterations"]
+        for row in rows
+        if row["run"]["equal"] == "epochs" and row["run"]["seed"] == seed
+    }
+    return each[method] / each["plain"]
+
+
+def results_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Mean Dice over the validation cases, of every seed, and how it differs from plain nnU-Net's of the same seed."""
+    dice = {(row["run"]["method"], row["run"]["equal"], row["run"]["seed"]): row for row in rows}
+    lines = []
+    for method in TRAINERS:
+        line = [method]
+        for equal in ("epochs", "time"):
+            found, differences = [], []
+            for seed in SEEDS:
+                row = dice.get((method, "epochs" if method == "plain" else equal, seed))
+                plain = dice.get(("plain", "epochs", seed))
+                if row is not None and plain is not None:
+                    found.append(100 * statistics.mean(row["dice"]))
+                    differences.append(found[-1] - 100 * statistics.mean(plain["dice"]))
+            line += [
+                ", ".join(f"{value:.2f}" for value in found) or "-",
+                ", ".join(f"{value:+.2f}" for value in differences) or "-",
+            ]
+        lines.append(line)
+    header = ["method", "equal epochs: Dice of each seed", "beside plain", "equal time: Dice", "beside plain"]
+    return markdown(header, lines)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.show:
+        print(results_table(stored()))
+        return
+    if arguments.workspace is None or arguments.source is None:
+        raise UserError("expected --workspace and --source, or --show; give both")
+    workspace = arguments.workspace.resolve()
+    os.environ.update(
+        nnUNet_raw=str(workspace / "raw"),
+        nnUNet_preprocessed=str(workspace / "preprocessed"),
+        nnUNet_results=str(workspace / "results"),
+        nnUNet_compile="f",
+        nnUNet_n_proc_DA="0",
+        nnUNet_def_n_proc="1",
+    )
+    prepare(workspace, arguments.source.resolve())
+    import torch
+    from machine import describe
+
+    torch.set_num_threads(1)
+    for each in RUNS:
+        rows = stored()
+        if asdict(each) in [row["run"] for row in rows]:
+            continue
+        cost = 1.0 if each.equal == "epochs" else cost_of(each.method, each.seed, rows)
+        result = train(each, workspace, cost)
+        result |= {"command": "python benchmarks/other_methods.py", "machine": describe(torch.device("cpu"), 1)}
+        RESULTS.parent.mkdir(exist_ok=True)
+        with RESULTS.open("a") as lines:
+            lines.write(json.dumps(result) + "\n")
+        print(each, f"{100 * statistics.mean(result['dice']):.2f}", flush=True)
+    print(results_table(stored()))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, metavar="W", help="folder for datasets and trainings (some GB)")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="holds Dataset015_LeftAtrium")
+    parser.add_argument("--show", action="store_true", help="train nothing: the table of what is stored")
+    return run_command(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Returns, and the two losses of advantage actor-critic, with one agent per voxel.
+
+"Asynchronous" (A3C) has no meaning in one process: the batch is what the agents share (A2C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: float) -> list[Tensor]:
+    """R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
+
+    Args:
+        rewards: r_0 … r_{T−1}, each broadcastable to (B, 1, *S).
+        last_value: V(s_T), (B, 1, *S).
+    Returns:
+        R_0 … R_{T−1}, each (B, 1, *S).
+    """
+    returns: list[Tensor] = []
+    following = last_value
+    for reward in reversed(rewards):
+        following = reward + discount * following
+        returns.append(following)
+    return returns[::-1]
+
+
+def value_loss(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> Tensor:
+    """mean (R − V)² over the voxels that are not ignored.
+
+    Args:
+        values: V, (B, 1, *S), with gradient.
+        returns: R, (B, 1, *S), without.
+        valid: (B, 1, *S) bool; None is all.
+    """
+    return _mean((returns.detach() - _in_full_precision(values)).square(), valid)
+
+
+def policy_entropy(logits: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean entropy of softmax(logits) over the voxels that are not ignored, in nats; (B, 3, *S) logits."""
+    log_policy = _in_full_precision(logits).log_softmax(dim=1)
+    return _mean(-(log_policy.exp() * log_policy).sum(dim=1, keepdim=True), valid)
+
+
+def policy_loss(
+    logits: Tensor, actions: Tensor, advantage: Tensor, entropy_weight: float, valid: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """mean(−log π(a) · stopgrad(R − V)) − β_H · entropy; and the entropy.
+
+    Args:
+        logits: of π, (B, 3, *S), with gradient.
+        actions: (B, 1, *S) int64, those that were taken.
+        advantage: R − V, (B, 1, *S).
+        valid: (B, 1, *S) bool; None is all.
+    """
+    log_policy = _in_full_precision(logits).log_softmax(dim=1)
+    taken = log_policy.gather(1, actions)
+    entropy = policy_entropy(logits, valid)
+    return _mean(-taken * advantage.detach(), valid) - entropy_weight * entropy, entropy
+
+
+def _in_full_precision(values: Tensor) -> Tensor:
+    """Half precision in float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is None:
+        return values.mean()
+    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp_min(1)

@@ -1,0 +1,77 @@
+"""nnU-Net's trainer with SVL-DRL's training iteration: nnU-Net's hooks, no formulas."""
+
+from __future__ import annotations
+
+import torch
+from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
+    nnUNetTrainer_5epochs,
+    nnUNetTrainer_50epochs,
+    nnUNetTrainer_250epochs,
+)
+from torch import Tensor, nn
+
+from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.svl_drl.config import SvlDrlConfig
+from nnunetv2_dale.svl_drl.decoders import ActorCritic
+from nnunetv2_dale.svl_drl.stages import stage_of
+from nnunetv2_dale.svl_drl.training_step import StepRecord, SvlDrlStep
+from nnunetv2_dale.trainer.modules_beside import NetworkWithSkips, TrainsBeside
+
+
+class nnUNetTrainerSVLDRL(TrainsBeside):
+    """Trains with SVL-DRL (arXiv 2601.03875): in the last stage each voxel edits its intensity before it is judged.
+
+    A `"svl_drl": {...}` object in the plans' configuration overrides the settings.
+    """
+
+    method = "SVL-DRL"
+    key = "svl_drl"
+    record = StepRecord
+    svl_drl: SvlDrlConfig = SvlDrlConfig()
+    step: SvlDrlStep | None = None  # -> on_train_start
+
+    def _build_beside(self) -> nn.Module:
+        channels = NetworkWithSkips(self._plain_network(), type(self).__name__).channels
+        return ActorCritic(channels, len(self.configuration_manager.patch_size), self.svl_drl.decoder_width)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
+        assert isinstance(self.beside, ActorCritic)
+        self.step = SvlDrlStep(
+            network=self._network_with_skips(),
+            actor_critic=self.beside,
+            segmentation_loss=self.loss,
+            labels=self._masked_loss(),
+            classes=self.label_manager.num_segmentation_heads,
+            config=self.svl_drl,
+            backward=self._backward,
+            image_channels=self.num_input_channels - extra_channels,
+            autocast=self._autocast,
+            generator=torch.Generator(self.device),
+        )
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        assert self.step is not None
+        assert self.step.generator is not None
+        # from the epoch, so that a resumed training draws what an uninterrupted one would
+        self.step.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
+        self.step.stage = stage_of(self.current_epoch, self.num_epochs, self.svl_drl.stage_shares)
+        self.print_to_log_file("SVL-DRL stage:", self.step.stage.name.lower().replace("_", "-"))
+
+    def _learn(self, images: Tensor, targets: Outputs) -> StepRecord:
+        assert self.step is not None
+        return self.step(images, targets)
+
+
+class nnUNetTrainerSVLDRL_5epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_5epochs):
+    """SVL-DRL, 5 epochs."""
+
+
+class nnUNetTrainerSVLDRL_50epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_50epochs):
+    """SVL-DRL, 50 epochs."""
+
+
+class nnUNetTrainerSVLDRL_250epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_250epochs):
+    """SVL-DRL, 250 epochs."""

@@ -1,0 +1,89 @@
+"""What of SVL-DRL is the trainer's: the stages of a training, the size of its decoders, its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nnunetv2_dale.export.cli import main
+from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL, nnUNetTrainerSVLDRL_50epochs
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    make_trainer,
+    nnunet,  # noqa: F401 -- a fixture
+    train,
+    weights_of,
+)
+
+pytestmark = TINY_TRAININGS
+
+
+def test_the_stages_follow_each_other_and_the_log_says_so() -> None:
+    shares = {"warm_up_share": 0.34, "transition_share": 0.33, "full_share": 0.33}
+    trainer = make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": shares}, epochs=3)
+    log = train(trainer)
+    assert log["svl_drl_stage"] == [0, 1, 2]
+    text = Path(trainer.log_file).read_text()
+    places = [text.index(f"SVL-DRL stage: {name}") for name in ("warm-up", "transition", "full")]
+    assert places == sorted(places)
+    shares_taken = [log[f"svl_drl_{action}_share"] for action in ("keep", "enhance", "weaken")]
+    assert sum(share[2] for share in shares_taken) == pytest.approx(1)
+    saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
+    assert {name.split(".")[0] for name in saved["svl_drl"]["beside"]} == {"value", "policy"}
+
+
+def test_without_warm_up_the_policy_acts_from_the_first_epoch_on() -> None:
+    settings = {"svl_drl": {"warm_up_share": 0, "transition_share": 0, "full_share": 1}}
+    log = train(make_trainer(nnUNetTrainerSVLDRL, settings=settings, epochs=2))
+    assert log["svl_drl_stage"] == [2, 2]
+    assert all(entropy > 0 for entropy in log["svl_drl_policy_entropy"])
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_both_decoders_have_at_most_half_the_weights_of_the_network(configuration: str) -> None:
+    trainer = make_trainer(nnUNetTrainerSVLDRL, configuration=configuration)
+    trainer.initialize()
+    network, beside = (sum(w.numel() for w in m.parameters()) for m in (trainer.network, trainer.beside))
+    assert beside <= network / 2
+
+
+def test_stage_shares_that_do_not_sum_to_1_are_told_at_start() -> None:
+    with pytest.raises(ValueError, match=r"must sum to 1, got 0.5 \+ 0.2 \+ 0.5 = 1.2; give all three"):
+        make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": {"warm_up_share": 0.5}})
+
+
+def test_the_lengths_are_those_of_nnunets_classes() -> None:
+    assert make_trainer(nnUNetTrainerSVLDRL_50epochs, epochs=None).num_epochs == 50
+
+
+def test_an_exported_model_is_stock_nnunets(tmp_path: Path) -> None:
+    """Only the network is in it, and its weights are the trained ones."""
+    trainer = make_trainer(nnUNetTrainerSVLDRL)
+    train(trainer)
+    assert main(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"]) == 0
+    (exported,) = (tmp_path / "export").rglob("checkpoint_final.pth")
+    assert exported.parent.parent.name == "nnUNetTrainer__nnUNetPlans__2d"
+    checkpoint = torch.load(exported, weights_only=True)
+    assert "svl_drl" not in checkpoint
+    expected = weights_of(trainer)
+    assert set(checkpoint["network_weights"]) == set(expected)
+    assert all(torch.equal(weight, expected[name]) for name, weight in checkpoint["network_weights"].items())
+
+
+class WithoutSkips(nnUNetTrainerSVLDRL):
+    @staticmethod
+    def build_network_architecture(  # nnU-Net's signature
+        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
+    ) -> nn.Module:
+        return nn.Conv2d(num_input_channels, num_output_channels, 1)
+
+
+def test_a_network_without_skips_is_named_at_start() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"WithoutSkips needs a network of nnU-Net's U-Nets, .* found Conv2d; choose"
+    ):
+        make_trainer(WithoutSkips).initialize()

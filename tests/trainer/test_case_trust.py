@@ -89,7 +89,9 @@ def test_lengths_and_settings() -> None:
         assert trainer.case_trust == CaseTrustConfig()
     changed = make_trainer(nnUNetTrainerCaseTrust, settings={"case_trust": {"tolerance": 1.5}})
     assert changed.case_trust.tolerance == 1.5
-    with pytest.raises(ValueError, match=r"unknown setting 'displacement_tolerance' in .case_trust.\. Valid are: start"):
+    with pytest.raises(
+        ValueError, match=r"unknown setting 'displacement_tolerance' in .case_trust.\. Valid are: start"
+    ):
         make_trainer(nnUNetTrainerCaseTrust, settings={"case_trust": {"displacement_tolerance": 1.5}})
 
 

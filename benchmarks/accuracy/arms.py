@@ -41,6 +41,9 @@ ARMS = {
     "DALE_reuse": _adapted(confidence_gradient="reuse", fuzzy_graph="keep"),
     "DALE_head": _adapted(confidence_gradient="head", fuzzy_graph="keep"),
     "DALE_asPrinted": Arm("dale", asdict(PRINTED)),
+    # what the default was chosen from
+    "phase-in 0.5": _adapted(phase_in=0.5),
+    "phase-in 0.5, every 3rd": _adapted(phase_in=0.5, every=3),
     # each adaptation at its printed value, to see which holds the form together
     "equal bins": _adapted(intensity_bins="equal"),
     "no average of v": _adapted(confidence_memory=0.0),

@@ -17,7 +17,11 @@ REPORTED = (2, 3, 4)  # folds
 TABLES: dict[str, list[Run]] = {
     # what the default was chosen on
     "dale_choose": [
-        *(Run("displaced", labels, "2d", 0, arm, BATCHES) for labels in ("dilated", "clean") for arm in COMPARED),
+        *(
+            Run("displaced", labels, "2d", 0, arm, BATCHES)
+            for labels in ("dilated", "clean")
+            for arm in ("phase-in 0.5", *COMPARED)
+        ),
         *(
             Run("displaced", "dilated", "2d", 0, arm, BATCHES)
             for arm in ("DALE_maskedLoss", "no average of v", "L_W not bounded", "equal bins", "begins at the clock")

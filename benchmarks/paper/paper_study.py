@@ -2,6 +2,7 @@
 
     python benchmarks/paper/paper_study.py run TABLE --source FOLDER     the trainings of a table
     python benchmarks/paper/paper_study.py heads                         which module of each network is hooked
+    python benchmarks/paper/paper_study.py figures --source FOLDER       features, convergence and examples
     python benchmarks/paper/paper_study.py tables                        all tables, from the stored results
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and a
@@ -29,14 +30,15 @@ from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
 from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
 
 RESULTS = HERE.parent / "results" / "paper"
+FIGURES = HERE.parent.parent / "docs" / "paper_setting"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "heads", "tables"])
+    parser.add_argument("what", choices=["run", "heads", "figures", "tables"])
     parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
-    parser.add_argument("--source", type=Path, help="of run: holds kvasir_seg and lidc_nodules")
-    parser.add_argument("--workspace", type=Path, help="of run: folder for checkpoints")
+    parser.add_argument("--source", type=Path, help="holds kvasir_seg and lidc_nodules")
+    parser.add_argument("--workspace", type=Path, help="folder for checkpoints")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "tables":
@@ -48,7 +50,10 @@ def main() -> None:
         _write_heads()
         return
     if arguments.source is None or arguments.workspace is None:
-        parser.error("run needs --source and --workspace")
+        parser.error(f"{arguments.what} needs --source and --workspace")
+    if arguments.what == "figures":
+        _draw_figures(arguments.source.resolve(), arguments.workspace.resolve())
+        return
     _run_table(arguments.table, arguments.epochs, arguments.source.resolve(), arguments.workspace.resolve())
 
 
@@ -73,20 +78,31 @@ def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
             print(table, run.key, result["curve"][-1], flush=True)
 
 
+def _draw_figures(source: Path, workspace: Path) -> None:
+    import torch
+    from paper_figures import IMAGES, draw_figures
+    from paper_tables import read
+
+    from nnunetv2_dale.preview.region_features import PERPLEXITY
+
+    torch.set_num_threads(1)
+    numbers = draw_figures(source, workspace / "checkpoints", read(RESULTS)["polyps"], FIGURES)
+    _write_report("features.json", "figures", {"perplexity": PERPLEXITY, "images": IMAGES, "features": numbers})
+
+
 def _write_heads() -> None:
     import torch
     from paper_heads import head_of
     from paper_networks import NETWORKS
 
     torch.set_num_threads(1)
-    report = {
-        "command": "python benchmarks/paper/paper_study.py heads",
-        "machine": described_machine(),
-        "seed": 1,
-        "networks": [head_of(name) for name in NETWORKS],
-    }
-    with new_file(RESULTS / "heads.json", overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=1) + "\n")
+    _write_report("heads.json", "heads", {"seed": 1, "networks": [head_of(name) for name in NETWORKS]})
+
+
+def _write_report(name: str, command: str, content: dict[str, object]) -> None:
+    made = {"command": f"python benchmarks/paper/paper_study.py {command}", "machine": described_machine()}
+    with new_file(RESULTS / name, overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(made | content, indent=1) + "\n")
 
 
 def described_machine() -> dict[str, object]:

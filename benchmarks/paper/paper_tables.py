@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paper_plan import planned
 from table import markdown
 
 Result = dict[str, Any]
@@ -36,7 +37,7 @@ def read(folder: Path) -> dict[str, list[Result]]:
         longest: dict[tuple[Any, ...], Result] = {}
         for line in file.read_text().splitlines() if file.exists() else []:
             result = json.loads(line)
-            place = tuple(value for name, value in result["run"].items() if name != "epochs")
+            place = _place(result["run"])
             if place not in longest or longest[place]["run"]["epochs"] < result["run"]["epochs"]:
                 longest[place] = result
         if longest:
@@ -54,6 +55,9 @@ def all_tables(folder: Path) -> str:
     heads = folder / "heads.json"
     if heads.exists():
         parts.append(f"### Which module is hooked, and what the updates reach\n\n{heads_table(heads)}")
+    if (features := folder / "features.json").exists():
+        parts.append(f"### Features of fuzzy and non-fuzzy regions\n\n{features_table(features)}")
+    parts.append(f"### Not run yet\n\n{not_run(results)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -143,6 +147,39 @@ def heads_table(file: Path) -> str:
             [each["class"], f"`{each['head']}`", " × ".join(map(str, each["features"])), each["weights"], reached]
         )
     return markdown(["network (MONAI)", "head", "aligned features", "weights", "parameter tensors reached"], rows)
+
+
+def features_table(file: Path) -> str:
+    """One row per network: silhouettes of the classes and W₂ of fuzzy to non-fuzzy features per class."""
+    rows = [
+        [
+            name,
+            each["voxels"],
+            f"{each['silhouette_of_classes_non_fuzzy']:.2f}",
+            f"{each['silhouette_of_classes_fuzzy']:.2f}",
+            *(f"{each['wasserstein'][value]:.2f}" for value in ("0", "1")),
+        ]
+        for name, each in json.loads(file.read_text())["features"].items()
+    ]
+    header = ["network", "voxels", "silhouette of the classes, non-fuzzy", "fuzzy", "W₂, background", "W₂, polyp"]
+    return markdown(header, rows)
+
+
+def not_run(results: Mapping[str, Sequence[Result]]) -> str:
+    """Planned trainings without a stored result of any length, a line per table."""
+    lines = []
+    for table, title in TITLES.items():
+        done = {_place(each["run"]) for each in results.get(table, [])}
+        missing = [run for run in planned(table) if _place(vars(run)) not in done]
+        if missing:
+            names = "; ".join(dict.fromkeys(run.arm for run in missing))
+            lines.append(f"- `{table}` ({title}), {len(missing)} of {len(planned(table))} trainings: {names}")
+    return "\n".join(lines) or "Everything that is planned has been run."
+
+
+def _place(run: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a training is, but for its length."""
+    return tuple(value for name, value in run.items() if name != "epochs")
 
 
 def _differ(rows: Sequence[Sequence[object]], column: int) -> bool:

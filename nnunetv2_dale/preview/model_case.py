@@ -90,11 +90,11 @@ def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
         )
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     try:
-        # the search for the trainer tells about every folder it looks into, and imports trainers whose libraries warn
+        # it says that it has no GPU and which folders it searches, and imports trainers whose libraries warn
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
             predictor.initialize_from_trained_model_folder(str(folder), (model.folds[0],), checkpoint)
     except RuntimeError as error:
         raise UserError(f"{folder} could not be loaded: {' '.join(str(error).split())[:300]}") from error

@@ -18,7 +18,6 @@ from nnunetv2_dale.preview.region_features import RegionFeatures, embedded, fitt
 
 CONFIDENCE_COLOURS = "PuOr_r"  # made for colour-blind readers; white is 1
 MAP_COLOURS = "cividis"
-COLUMNS = ("Image", "Label", "Prediction", "Fuzziness $m$", "Confidence $\\omega$")
 _BACKGROUND = "#8a949c"
 _QUIET = "#56616b"
 _PANEL_INCH = 2.3
@@ -31,7 +30,7 @@ class ShownSlice:
     name: str
     image: NDArray[np.float32]
     label: NDArray[np.int16]
-    predicted: NDArray[np.int16]
+    predicted: Mapping[str, NDArray[np.int16]]  # the title of each prediction's column → its classes
     m: NDArray[np.float32]
     confidence: NDArray[np.float32]
 
@@ -44,15 +43,16 @@ def confidence_picture(
     title: str,
     heading: str,
 ) -> Figure:
-    """Image, label, prediction, fuzziness and ω of some slices.
+    """Image, label, predictions, fuzziness and ω of some slices.
 
     Args:
         spacing_mm: (row, column).
         reach: the most by which ω can leave 1: the ends of its colours.
     """
+    columns = ("Image", "Label", *rows[0].predicted, "Fuzziness $m$", "Confidence $\\omega$")
     height, width = rows[0].image.shape[:2]
     panel = _PANEL_INCH * min(1.6, max(0.55, height * spacing_mm[-2] / (width * spacing_mm[-1])))
-    size = (1.1 + len(COLUMNS) * _PANEL_INCH + 1.6, 1.5 + len(rows) * (panel + 0.1))
+    size = (1.1 + len(columns) * _PANEL_INCH + 1.6, 1.5 + len(rows) * (panel + 0.1))
     figure = Figure(figsize=size, facecolor="white")
     place = {
         "left": 1.0 / size[0],
@@ -62,22 +62,25 @@ def confidence_picture(
         "wspace": 0.06,
         "hspace": 0.06,
     }
-    grid = figure.subplots(len(rows), len(COLUMNS), squeeze=False, gridspec_kw=place)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, gridspec_kw=place)
     values = display_range(np.stack([row.image for row in rows]), is_ct=False)
     for panels, row in zip(grid, rows, strict=True):
         draw_slice(panels[0], row.image, spacing_mm, {}, values)
-        for axes, classes in ((panels[1], row.label), (panels[2], row.predicted)):
+        *shown, of_m, of_confidence = panels[1:]
+        for axes, classes in zip(shown, (row.label, *row.predicted.values()), strict=True):
             masks = {name: classes == value for value, name in class_names.items()}
             draw_slice(axes, row.image, spacing_mm, masks, values)
-        draw_slice(panels[3], row.m, spacing_mm, {}, (0.0, 1.0))
-        panels[3].images[0].set_cmap(MAP_COLOURS)
-        outline = draw_slice(panels[4], row.confidence, spacing_mm, {"label": row.label > 0}, (1 - reach, 1 + reach))
-        panels[4].images[0].set_cmap(CONFIDENCE_COLOURS)
+        draw_slice(of_m, row.m, spacing_mm, {}, (0.0, 1.0))
+        of_m.images[0].set_cmap(MAP_COLOURS)
+        outline = draw_slice(
+            of_confidence, row.confidence, spacing_mm, {"label": row.label > 0}, (1 - reach, 1 + reach)
+        )
+        of_confidence.images[0].set_cmap(CONFIDENCE_COLOURS)
         outline[0].set_color("black")
         outline[0].set_path_effects([])
         outline[0].set_linewidth(0.8)
         panels[0].set_ylabel(row.name, fontsize=9, labelpad=6)
-    for axes, column in zip(grid[0], COLUMNS, strict=True):
+    for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=10.5, pad=6)
     _heading(figure, title, heading)
     _colour_bar(figure, 1.35, Normalize(0, 1), MAP_COLOURS, "$m$")
@@ -92,21 +95,21 @@ def confidence_picture(
 def features_picture(
     samples: Mapping[str, RegionFeatures], class_names: Mapping[int, str], title: str, heading: str
 ) -> Figure:
-    """A column per sample: its t-SNE coloured by class, below it by region, and the numbers that go with it."""
-    columns = len(samples)
-    size = (0.6 + 4.6 * columns, 10.6)
+    """A row per sample: its t-SNE coloured by class, the same by region, and the numbers that go with it."""
+    rows = len(samples)
+    size = (13.2, 1.0 + 4.4 * rows)
     figure = Figure(figsize=size, facecolor="white")
-    place = {"left": 0.3 / size[0], "right": 1 - 0.3 / size[0], "top": 1 - 1.35 / size[1], "bottom": 1.75 / size[1]}
-    grid = figure.subplots(2, columns, squeeze=False, gridspec_kw={**place, "wspace": 0.06, "hspace": 0.06})
-    for number, (name, sample) in enumerate(samples.items()):
+    place = {"left": 0.25 / size[0], "right": 1 - 0.1 / size[0], "top": 1 - 0.85 / size[1], "bottom": 0.15 / size[1]}
+    widths = {"width_ratios": [1, 1, 0.95], "wspace": 0.04, "hspace": 0.05}
+    grid = figure.subplots(rows, 3, squeeze=False, gridspec_kw={**place, **widths})
+    for (by_class, by_region, words), (name, sample) in zip(grid, samples.items(), strict=True):
         points = embedded(sample)
-        _scatter(grid[0][number], points, sample.classes, {0: "background", **class_names}, _class_colours(class_names))
-        _scatter(grid[1][number], points, sample.fuzzy.astype(int), *_REGIONS)
-        grid[0][number].set_title(name, fontsize=11, pad=6)
-        grid[1][number].text(
-            0, -0.03, numbers_of(sample, class_names), transform=grid[1][number].transAxes, va="top", fontsize=9
-        )
-    for axes in (grid[0][0], grid[1][0]):
+        _scatter(by_class, points, sample.classes, {0: "background", **class_names}, _class_colours(class_names))
+        _scatter(by_region, points, sample.fuzzy.astype(int), *_REGIONS)
+        words.set_axis_off()
+        words.text(0.03, 0.97, name, va="top", fontsize=11, fontweight="bold")
+        words.text(0.03, 0.89, numbers_of(sample, class_names), va="top", fontsize=9, linespacing=1.5)
+    for axes in grid[0][:2]:
         axes.legend(loc="upper left", fontsize=9, markerscale=2, framealpha=0.9)
     _heading(figure, title, heading)
     return figure
@@ -121,8 +124,10 @@ def numbers_of(sample: RegionFeatures, class_names: Mapping[int, str]) -> str:
     clear, fuzzy = (sample.silhouette_of_classes(region) for region in (False, True))
     lines = [
         f"{len(sample.features)} voxels, perplexity {fitting_perplexity(len(sample.features)):.0f}",
-        f"silhouette of the classes: {_number(clear)} in non-fuzzy, {_number(fuzzy)} in fuzzy voxels",
-        "fuzzy to non-fuzzy, $W_2$ relative to the non-fuzzy spread:",
+        "silhouette of the classes:",
+        f"   non-fuzzy voxels: {_number(clear)}",
+        f"   fuzzy voxels: {_number(fuzzy)}",
+        "$W_2$ of fuzzy to non-fuzzy voxels, in spreads:",
     ]
     lines += [f"   {names.get(value, value)}: {distance:.2f}" for value, distance in sample.wasserstein.items()][:5]
     return "\n".join(lines if sample.wasserstein else [*lines, "   no class has voxels in both regions"])

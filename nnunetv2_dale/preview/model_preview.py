@@ -97,7 +97,7 @@ def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int)
             f"slice {number + 1} of the patch" if of_volume else f"slice {number + 1}",
             image[number, ..., :3] if colour else image[number, ..., channel],
             label[number],
-            found[number],
+            {"Prediction": found[number]},
             m[number],
             confidence[number].astype(np.float32),
         )

@@ -22,6 +22,7 @@ pytest.importorskip("monai")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/paper"))
 
 import paper_data
+import paper_figures
 import paper_training
 from paper_arms import ARMS, RELEASED, scaled_patch
 from paper_augmentation import augmented
@@ -236,3 +237,27 @@ def test_every_planned_training_has_its_arm_and_is_planned_once():
     assert all(run.arm in ARMS and run.network in NETWORKS for run in runs)
     with pytest.raises(SystemExit, match="expected a table of polyps, noise"):
         planned("polyp")
+
+
+def test_figures_are_drawn_from_checkpoints_and_curves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    images, labels = batch()
+    parts = dict.fromkeys(paper_data.PARTS, PaperData(images.float(), labels))
+    for module in (paper_training, paper_figures):
+        monkeypatch.setattr(module, "read_data", lambda *_: (parts, {"noisy_images": 0}))
+    results = []
+    for arm in ("ordinary", paper_figures.BEFORE, paper_figures.PRINTED):
+        run = PaperRun("polyps", "clean", UNET, arm, 2)
+        results.append(train(run, tmp_path, tmp_path / "checkpoints" / f"{run.file_name}.pt"))
+    found = paper_figures.draw_figures(tmp_path, tmp_path / "checkpoints", results, tmp_path / "figures")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        "convergence.png",
+        "examples.png",
+        "features.png",
+    ]
+    assert list(found) == ["ordinary, 2 epochs", "printed, no L_W, 2 epochs", "DALE as printed, 2 epochs"]
+    assert all(-1 <= each["silhouette_of_classes_fuzzy"] <= 1 for each in found.values())
+    lines = paper_figures.convergence(results).axes[1].lines
+    assert [line.get_xdata()[-1] for line in lines] == [result["curve"][-1]["seconds"] for result in results]
+    (tmp_path / "checkpoints" / f"{run.file_name}.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="run the table polyps first"):
+        paper_figures.draw_figures(tmp_path, tmp_path / "checkpoints", results, tmp_path / "figures")

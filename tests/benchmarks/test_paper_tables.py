@@ -93,3 +93,26 @@ def test_a_table_of_several_networks_names_them():
     other = {**ORDINARY, "run": {**ORDINARY["run"], "network": "V"}}
     assert "| network" in tables.comparison([ORDINARY, other], [])
     assert "| network" not in tables.comparison([ORDINARY], [])
+
+
+def test_what_is_planned_and_not_stored_is_said():
+    assert (
+        tables.not_run({}).splitlines()[0].startswith("- `polyps` (Polyps, clean labels), 7 of 7 trainings: ordinary; ")
+    )
+    run = {
+        "data": "polyps",
+        "labels": "clean",
+        "network": "U-Net (BasicUNet)",
+        "arm": "ordinary",
+        "epochs": 3,
+        "seed": 1,
+    }
+    line = tables.not_run({"polyps": [{"run": run}]}).splitlines()[0]
+    assert "6 of 7 trainings: DALE as printed; " in line
+
+
+def test_features_are_shown_by_class(tmp_path: Path):
+    numbers = {"voxels": 9, "silhouette_of_classes_non_fuzzy": 0.5, "silhouette_of_classes_fuzzy": 0.25}
+    numbers |= {"wasserstein": {"0": 0.1, "1": 0.2}}
+    (tmp_path / "features.json").write_text(json.dumps({"features": {"U": numbers}}))
+    assert cells(tables.features_table(tmp_path / "features.json"), 0) == ["U", "9", "0.50", "0.25", "0.10", "0.20"]

@@ -114,14 +114,14 @@ class CaseDisplacement:
         Positive: the labels of the class are too large. Background of label maps has 0; so has a class that a case has
         not shown yet.
 
-        As of the last `look_for_groups`; None where it found none. A case first seen since then has 0.
+        As of the last `look_for_groups`; None where it found none. A case first seen since then, or never, has 0.
         """
         if self._doubted is None:
             return None
-        new = len(self._rows) - len(self._doubted)
-        if new > 0:
-            self._doubted = torch.cat([self._doubted, self._doubted.new_zeros(new, self._doubted.shape[1])])
-        return self._doubted[self._index(cases, self._doubted.device)]
+        last = len(self._doubted)
+        with_others = torch.cat([self._doubted, self._doubted.new_zeros(1, self._doubted.shape[1])])
+        rows = [min(self._rows.get(case, last), last) for case in cases]
+        return with_others[torch.tensor(rows).to(with_others.device, non_blocking=True)]
 
     @property
     def has_groups(self) -> bool:

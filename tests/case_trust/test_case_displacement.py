@@ -164,9 +164,9 @@ def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted()
     same = _square(8, 16, 24)
     for _ in range(20):
         memory.observe(["case 1", "new"], torch.stack([_certain(same)] * 2), torch.stack([same] * 2), None)
-    found = memory.smaller_group(["new", "case 1"])
+    found = memory.smaller_group(["new", "case 1", "never seen"])
     assert found is not None
-    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
     memory.look_for_groups(0.4, 0.8)
     assert memory.smaller_group(["new", "case 1"]) is None
 

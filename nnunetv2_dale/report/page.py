@@ -33,7 +33,7 @@ def render_report(report: Report, folder: Path) -> str:
         "kicker": f"{report.dataset} · cross-validation compared case by case",
         "labels": labels,
         "candidates": candidates,
-        "warnings": [*report.missing, *report.remarks],
+        "warnings": [*report.remarks, *report.missing],
         "difference_figures": list(_difference_figures(report)),
         "distribution_figures": list(_distribution_figures(report)),
         "fold_figure": _fold_figure(report),

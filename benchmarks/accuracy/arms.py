@@ -43,7 +43,9 @@ ARMS = {
     "DALE_asPrinted": Arm("dale", asdict(PRINTED)),
     # what the default was chosen from
     "phase-in 0.5": _adapted(phase_in=0.5),
-    "phase-in 0.5, every 3rd": _adapted(phase_in=0.5, every=3),
+    "phase-in 0.5, patch 8": _adapted(phase_in=0.5, patch_size=8),
+    "phase-in 0.5, half masks": _adapted(phase_in=0.5, mask_strength=0.5),
+    "phase-in 0.5, patch 8, half masks": _adapted(phase_in=0.5, patch_size=8, mask_strength=0.5),
     # each adaptation at its printed value, to see which holds the form together
     "equal bins": _adapted(intensity_bins="equal"),
     "no average of v": _adapted(confidence_memory=0.0),

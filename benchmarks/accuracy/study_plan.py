@@ -23,6 +23,12 @@ TABLES: dict[str, list[Run]] = {
             for arm in ("phase-in 0.5", *COMPARED)
         ),
         *(
+            Run("displaced", labels, "2d", 0, arm, BATCHES)
+            for labels in ("clean", "dilated")
+            for arm in ARMS
+            if arm.startswith("phase-in 0.5, ")
+        ),
+        *(
             Run("displaced", "dilated", "2d", 0, arm, BATCHES)
             for arm in ("DALE_maskedLoss", "no average of v", "L_W not bounded", "equal bins", "begins at the clock")
         ),

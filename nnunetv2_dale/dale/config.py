@@ -37,6 +37,9 @@ class DaleConfig(ValidatedSettings):
     fuzziness_source: FuzzinessSource = choice(
         "both", FuzzinessSource, "what m is made of: the larger of entropy and edge ratio, or one of them"
     )
+    mask_strength: float = number(
+        1.0, 0.0, 1.0, "s of M' = 1 - s (1 - M): how far the masks of Eq. 6 go down; 1 as printed"
+    )
     view: ViewKind = choice("masked_input", ViewKind, "what the masks multiply (Eq. 7): image and label, or the loss")
 
     # When Algorithm 1 runs; the other batches are plain updates on whole images

@@ -56,9 +56,9 @@ class Partition:
             images: (B, C, *S), finite.
             target: of the full resolution.
         """
-        m, tau = self.fuzziness(images, target), self._config.fuzzy_threshold
+        m, tau, strength = self.fuzziness(images, target), self._config.fuzzy_threshold, self._config.mask_strength
         fuzzy, non_fuzzy = (
-            view_of(images, mask, self._config.view, self._image_channels)
+            view_of(images, 1 - strength * (1 - mask), self._config.view, self._image_channels)
             for mask in (fuzzy_mask(m, tau), non_fuzzy_mask(m, tau))
         )
         return PartitionedBatch(m >= tau, self._loss.valid(target), fuzzy, non_fuzzy)

@@ -42,10 +42,11 @@ ARMS = {
     "DALE_head": _adapted(confidence_gradient="head", fuzzy_graph="keep"),
     "DALE_asPrinted": Arm("dale", asdict(PRINTED)),
     # what the default was chosen from
-    "phase-in 0.5": _adapted(phase_in=0.5),
-    "phase-in 0.5, patch 8": _adapted(phase_in=0.5, patch_size=8),
-    "phase-in 0.5, half masks": _adapted(phase_in=0.5, mask_strength=0.5),
-    "phase-in 0.5, patch 8, half masks": _adapted(phase_in=0.5, patch_size=8, mask_strength=0.5),
+    "no phase-out": _adapted(phase_in=0.3, phase_out=0.0, fewest_patches=1),
+    "phase-in 0.5": _adapted(phase_in=0.5, phase_out=0.0, fewest_patches=1),
+    "phase-in 0.5, patch 8": _adapted(phase_in=0.5, phase_out=0.0, patch_size=8),
+    "phases 0.3 to 0.7": _adapted(phase_in=0.3, phase_out=0.3, fewest_patches=5),
+    "phases 0.35 to 0.75": _adapted(phase_in=0.35, phase_out=0.25, fewest_patches=5),
     # each adaptation at its printed value, to see which holds the form together
     "equal bins": _adapted(intensity_bins="equal"),
     "no average of v": _adapted(confidence_memory=0.0),

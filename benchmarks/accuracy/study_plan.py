@@ -19,14 +19,13 @@ TABLES: dict[str, list[Run]] = {
     "dale_choose": [
         *(
             Run("displaced", labels, "2d", 0, arm, BATCHES)
-            for labels in ("dilated", "clean")
-            for arm in ("phase-in 0.5", *COMPARED)
+            for labels in ("clean", "dilated")
+            for arm in ("phases 0.3 to 0.7", "phases 0.35 to 0.75")
         ),
         *(
             Run("displaced", labels, "2d", 0, arm, BATCHES)
-            for labels in ("clean", "dilated")
-            for arm in ARMS
-            if arm.startswith("phase-in 0.5, ")
+            for labels in ("dilated", "clean")
+            for arm in ("no phase-out", "phase-in 0.5", "plain", "CaseTrust")
         ),
         *(
             Run("displaced", "dilated", "2d", 0, arm, BATCHES)

@@ -27,6 +27,9 @@ class DaleConfig(ValidatedSettings):
 
     # Fuzziness (Eqs. 3-7)
     patch_size: int = number(16, 1, 4096, "voxels along each in-plane axis of a fuzziness patch")
+    fewest_patches: int = number(
+        1, 1, 1000, "patches along the shortest in-plane axis at least: in small images they are smaller; 1 as printed"
+    )
     entropy_bins: int = number(32, 2, 65536, "intensity bins of a patch's histogram (Eq. 3)")
     intensity_bins: IntensityBins = choice(
         "equal",
@@ -37,14 +40,14 @@ class DaleConfig(ValidatedSettings):
     fuzziness_source: FuzzinessSource = choice(
         "both", FuzzinessSource, "what m is made of: the larger of entropy and edge ratio, or one of them"
     )
-    mask_strength: float = number(
-        1.0, 0.0, 1.0, "s of M' = 1 - s (1 - M): how far the masks of Eq. 6 go down; 1 as printed"
-    )
     view: ViewKind = choice("masked_input", ViewKind, "what the masks multiply (Eq. 7): image and label, or the loss")
 
     # When Algorithm 1 runs; the other batches are plain updates on whole images
     phase_in: float = number(0.0, 0.0, 1.0, "part of the training before Algorithm 1 begins; 0 as printed")
-    every: int = number(1, 1, 1000, "from then on every n-th batch is an iteration of Algorithm 1; 1 as printed")
+    phase_out: float = number(
+        0.0, 0.0, 1.0, "part of the training, at its end, after Algorithm 1 has ended; 0 as printed"
+    )
+    every: int = number(1, 1, 1000, "in between every n-th batch is an iteration of Algorithm 1; 1 as printed")
     learned: float = number(
         0.0, 0.0, 1.0, "mean probability that every class must have in its own voxels before it begins; 0 as printed"
     )
@@ -108,6 +111,11 @@ class DaleConfig(ValidatedSettings):
                 f"alignment_min_voxels ({self.alignment_min_voxels}) must not exceed alignment_max_voxels "
                 f"({self.alignment_max_voxels})"
             )
+        if self.phase_in + self.phase_out >= 1:
+            raise ValueError(
+                f"phase_in ({self.phase_in:g}) and phase_out ({self.phase_out:g}) must leave some of the training for "
+                "Algorithm 1: their sum must be below 1"
+            )
         if self.case_trust != "off" and self.phase_in == 0 and self.every == 1:
             raise ValueError(
                 'case_trust "groups" learns from whole batches, of which phase_in 0 and every 1 leave none; raise one'
@@ -144,8 +152,10 @@ PRINTED = DaleConfig()
 
 # What nnUNetTrainerDALE uses: all parts of DALE, in the form that holds inside nnU-Net (docs/paper_to_code.md).
 ADAPTED = DaleConfig(
+    fewest_patches=5,
     intensity_bins="near_labels",
     phase_in=0.3,
+    phase_out=0.3,
     every=2,
     learned=0.4,
     confidence_memory=0.9,

@@ -40,7 +40,10 @@ class View:
 
 
 def patch_shape(
-    spatial_shape: Sequence[int], patch_size: int = 16, spacing_mm: Sequence[float] | None = None
+    spatial_shape: Sequence[int],
+    patch_size: int = 16,
+    spacing_mm: Sequence[float] | None = None,
+    fewest_patches: int = 1,
 ) -> tuple[int, ...]:
     """The voxels a fuzziness patch spans along each axis.
 
@@ -48,9 +51,13 @@ def patch_shape(
     through-plane (the axis of the largest spacing, the first of equal ones) as many voxels as make the patch about as
     deep as it is wide in mm. Never less than 1 or more than the axis.
 
+    The paper's 16 voxels are a fourteenth of its images. A patch of a small image would hold a whole organ: there it is
+    narrower, so that `fewest_patches` fit along the shortest in-plane axis.
+
     Args:
         spatial_shape: 2 or 3 sizes in voxels.
         patch_size: voxels along an in-plane axis, at least 1.
+        fewest_patches: along the shortest in-plane axis; 1 leaves the patch size as it is.
         spacing_mm: one spacing per axis, in the order of the axes.
     Raises:
         ValueError: patch_size below 1; neither 2 nor 3 axes; a spacing of another length or not positive.
@@ -59,14 +66,18 @@ def patch_shape(
         raise ValueError(f"patch_size must be at least 1 voxel, got {patch_size}")
     if len(spatial_shape) not in (2, 3):
         raise ValueError(f"expected 2 or 3 spatial axes, got shape {tuple(spatial_shape)}")
-    sizes = [patch_size] * len(spatial_shape)
+    through_plane = None
     if spacing_mm is not None:
         if len(spacing_mm) != len(spatial_shape) or not all(spacing > 0 for spacing in spacing_mm):
             raise ValueError(f"expected {len(spatial_shape)} positive spacings in mm, got {tuple(spacing_mm)}")
         if len(spatial_shape) == 3:
             through_plane = max(range(3), key=lambda axis: spacing_mm[axis])
-            in_plane_mm = (sum(spacing_mm) - spacing_mm[through_plane]) / 2
-            sizes[through_plane] = max(1, round(patch_size * in_plane_mm / spacing_mm[through_plane]))
+    in_plane = [int(size) for axis, size in enumerate(spatial_shape) if axis != through_plane]
+    patch_size = min(patch_size, max(1, min(in_plane) // fewest_patches))
+    sizes = [patch_size] * len(spatial_shape)
+    if spacing_mm is not None and through_plane is not None:
+        in_plane_mm = (sum(spacing_mm) - spacing_mm[through_plane]) / 2
+        sizes[through_plane] = max(1, round(patch_size * in_plane_mm / spacing_mm[through_plane]))
     return tuple(min(size, int(axis)) for size, axis in zip(sizes, spatial_shape, strict=True))
 
 

@@ -56,9 +56,9 @@ class Partition:
             images: (B, C, *S), finite.
             target: of the full resolution.
         """
-        m, tau, strength = self.fuzziness(images, target), self._config.fuzzy_threshold, self._config.mask_strength
+        m, tau = self.fuzziness(images, target), self._config.fuzzy_threshold
         fuzzy, non_fuzzy = (
-            view_of(images, 1 - strength * (1 - mask), self._config.view, self._image_channels)
+            view_of(images, mask, self._config.view, self._image_channels)
             for mask in (fuzzy_mask(m, tau), non_fuzzy_mask(m, tau))
         )
         return PartitionedBatch(m >= tau, self._loss.valid(target), fuzzy, non_fuzzy)
@@ -71,7 +71,7 @@ class Partition:
         return fuzziness_map(
             images,
             labels,
-            patch_shape(images.shape[2:], config.patch_size, self._spacing_mm),
+            patch_shape(images.shape[2:], config.patch_size, self._spacing_mm, config.fewest_patches),
             config.entropy_bins,
             valid,
             config.fuzziness_source,

@@ -21,12 +21,12 @@ from nnunetv2_dale.dale.step_record import StepRecord, spread_of
 class Phases:
     """Which batches of a training are iterations of Algorithm 1.
 
-    It begins after `phase_in` of the training, when every class that was shown is learned; after twice `phase_in` a
-    class that was never learned is not waited for, if another than background is. It pauses when a class that was
-    learned falls below half of what that takes. From its beginning it takes every n-th batch.
+    Between `phase_in` and `phase_out` it takes every n-th batch. It waits until every class that was shown is learned;
+    half-way a class that was never learned is not waited for, if another than background is. It pauses when a class
+    that was learned falls below half of what that takes.
 
     Args:
-        config: its fields `phase_in`, `every` and `learned`.
+        config: its fields `phase_in`, `phase_out`, `every` and `learned`.
         batches: of the whole training.
         background: whether class 0 is background (label maps) or not (regions).
     Raises:
@@ -35,10 +35,11 @@ class Phases:
 
     def __init__(self, config: DaleConfig, batches: int, background: bool = True) -> None:
         self.first = math.ceil(round(config.phase_in * batches, 6))  # 0.07 · 100 is 7.000000000000001
-        if self.first >= batches:
+        self.end = batches - math.ceil(round(config.phase_out * batches, 6))
+        if self.first >= self.end:
             raise ValueError(
-                f'"phase_in" {config.phase_in:g} leaves none of the {batches} batches of this training for Algorithm '
-                "1; lower it or train longer"
+                f'"phase_in" {config.phase_in:g} and "phase_out" {config.phase_out:g} leave none of the {batches} '
+                "batches of this training for Algorithm 1; lower one or train longer"
             )
         self._every, self._background = config.every, background
         self.classes = LearnedClasses(config.learned)
@@ -53,7 +54,7 @@ class Phases:
 
     def takes(self, batch: int) -> bool:
         """Whether Algorithm 1 takes this batch, counted from 0; to be asked of every batch in its turn."""
-        if batch < self.first:
+        if not self.first <= batch < self.end:
             return False
         if self.watches and self.classes.probabilities:
             self._look(batch)
@@ -67,7 +68,7 @@ class Phases:
             self.running = False
             self.news.append(f"batch {batch}: whole batches only, for the network has lost {self._named(lost)}")
         elif not self.running and not self.ever_learned.intersection(missing):
-            late = batch >= 2 * self.first and bool(self.ever_learned - ({0} if self._background else set()))
+            late = 2 * batch >= self.first + self.end and bool(self.ever_learned - ({0} if self._background else set()))
             if late or not missing:
                 self.running = True
                 without = f"without waiting for {self._named(missing)}" if missing else "every class is learned"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from nnunetv2_dale.convert.array_files import ArrayFormat
@@ -39,6 +40,11 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
     train, test = (_listed(source / f"{name}.list", problems) for name in ("train", "test"))
     twice = sorted({*train} & {*test})
     problems.extend(Problem(source / "test.list", f"{name} is in train.list as well") for name in twice)
+    if root is not None:
+        unlisted = (
+            {path.name for path in root.iterdir() if path.is_dir()} - {*train, *test} if train and test else set()
+        )
+        problems.extend(Problem(root / name, "is in neither list") for name in sorted(unlisted))
     files = {name: root / name / "mri_norm2.h5" for name in [*train, *test]} if root is not None else {}
     problems.extend(Problem(path, "is listed but missing") for path in files.values() if not path.is_file())
     return DatasetPlan(
@@ -58,7 +64,9 @@ def _listed(path: Path, problems: list[Problem]) -> list[str]:
     if not path.is_file():
         problems.append(Problem(path, "is missing; it comes with UA-MT's data and names the cases of its set"))
         return []
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    problems.extend(Problem(path, f"lists {name} twice") for name, count in Counter(names).items() if count > 1)
+    return list(dict.fromkeys(names))
 
 
 RECIPE = Recipe("left_atrium", "LeftAtrium2018", FACTS, plan)

@@ -17,10 +17,11 @@ from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.convert.volume_files import write_volume
 from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 _KEYS = ("image", "label")
 Pair = tuple[NDArray[Any], NDArray[Any]]
-Volume = tuple[NDArray[Any], NDArray[np.uint8]]
+Volume = tuple[NDArray[Any], NDArray[np.unsignedinteger[Any]]]
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def read_arrays(path: Path) -> Pair:
     """`image` and `label` of an `.h5` or `.npz` file, of equal shape.
 
     Raises:
-        ValueError: unreadable, an array is missing, shapes differ, or an intensity is not finite.
+        ValueError: damaged or unreadable, an array is missing, shapes differ, or an intensity is not finite.
     """
+    require_whole(path)
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file, np.load(file) as archive:

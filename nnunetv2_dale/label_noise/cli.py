@@ -41,9 +41,11 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     )
     with case_runner(min(arguments.np, len(names))) as runner:
         rows, calibration = write_noisy_copy(plan, runner)
+    changed, unchanged = sum(row.is_changed for row in rows), sum(bool(row.kind) and not row.is_changed for row in rows)
     print(
-        f"{plan.target.folder}: {len(plan.corrupted)} of {len(rows)} cases corrupted, {len(clean)} kept clean for "
-        f"validation, mean Dice of the corrupted ones {mean_noisy_dice(rows):.4f}; see {TABLE_NAME}"
+        f"{plan.target.folder}: {changed} of {len(rows)} cases corrupted, {len(clean)} kept clean for validation"
+        + (f", {unchanged} drawn but left unchanged by the noise" if unchanged else "")
+        + f"; mean Dice of those drawn {mean_noisy_dice(rows):.4f}; see {TABLE_NAME}"
     )
     if calibration is not None and not calibration.reached:
         print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")

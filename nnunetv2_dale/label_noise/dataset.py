@@ -231,7 +231,8 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "wanted_dice": None if calibration is None else calibration.wanted,
         "mean_dice_of_corrupted_cases_with_foreground": round(mean_noisy_dice(rows), 6),
         "cases": len(rows),
-        "corrupted": sorted(plan.corrupted),
+        "corrupted": sorted(row.case for row in rows if row.is_changed),
+        "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
 
 

@@ -14,6 +14,7 @@ from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
 from nnunetv2_dale.label_noise.morphology import dilate, erode
 from nnunetv2_dale.label_noise.polygons import coarsen_contours
 from nnunetv2_dale.label_noise.random_streams import case_generator
+from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class NoiseModel:
         """The noisy label of a case.
 
         Args:
-            label: (Z, Y, X); Z = 1 is a 2D image. 0 is background.
+            label: (Z, Y, X); an axis of one voxel makes it a 2D image. 0 is background.
             spacing_mm: of the 3 axes.
             case: its name, which with the seed decides what is drawn.
             scale: factor of the amounts; 0 changes nothing.
@@ -111,8 +112,10 @@ class NoiseModel:
         classes = np.where(ignored, np.int16(0), label)
         if amount == 0 or not classes.any():
             return label.copy()
-        noisy = self._apply(kind, classes, spacing_mm, amount, case_generator(self.seed, case, kind))
-        return np.where(ignored, label, noisy)
+        rng = case_generator(self.seed, case, kind)
+        first = slice_axis(label.shape)  # a single sagittal slice gets the noise of an axial one
+        noisy = self._apply(kind, np.moveaxis(classes, first, 0), axis_first(spacing_mm, first), amount, rng)
+        return np.where(ignored, label, np.moveaxis(noisy, 0, first))
 
     def _apply(
         self,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, read_image, read_label
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
@@ -69,6 +70,11 @@ class CaseRow:
     changed_fuzzy: float  # fraction of the voxels in the fuzzy region, m >= tau; NaN without such a region
     changed_elsewhere: float
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the noise changed any voxel; some kinds leave small or absent structures as they are."""
+        return self.voxels_added + self.voxels_removed + self.voxels_reclassified > 0
+
 
 def check_label(job: CaseJob) -> bool | Problem:
     """Whether the clean label has foreground, or what is wrong with the file."""
@@ -111,6 +117,8 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
         job.reader.write_seg(noisy, str(noisy_path), properties)
     else:
         shutil.copy2(job.label_path, noisy_path)
+    if noisy.max() > np.iinfo(np.uint8).max and not np.array_equal(job.reader.read_seg(str(noisy_path))[0][0], noisy):
+        return Problem(job.label_path, "has labels above 255, which nnU-Net's writer for this dataset cannot write")
     job.reader.write_seg(change, str(job.target / "labelsTr_changed" / job.label_path.name), properties)
     return _row(job, image, clean, noisy, change, _spacing_mm(properties))
 
@@ -133,7 +141,10 @@ def _row(
     change: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
 ) -> CaseRow:
-    config = DaleConfig()
+    config, first = DaleConfig(), slice_axis(clean.shape)
+    image = np.moveaxis(image, 1 + first, 1)
+    clean, noisy, change = np.moveaxis(clean, first, 0), np.moveaxis(noisy, first, 0), np.moveaxis(change, first, 0)
+    spacing_mm = axis_first(spacing_mm, first)
     m = case_fuzziness(image, clean, spacing_mm, config.patch_size, config.entropy_bins, job.ignore_label).combined
     changed_fuzzy, changed_elsewhere = changed_fractions(change != Change.NONE, m >= config.fuzzy_threshold)
     kind, amount = ("", 0.0) if job.model is None else job.model.draw(job.case.name, job.scale)

@@ -35,11 +35,15 @@ class ArrayFormat:
         spacing_mm: of slices, rows and columns (z, y, x).
         axes: order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes
             of equal length are rows and columns and the remaining one counts the slices (zyx where all are equal).
+        ignore_label: what the labels of cases in `unlabelled` become, everywhere.
+        unlabelled: names of cases whose labels are not to be used.
     """
 
     label_map: Mapping[int, int]
     spacing_mm: tuple[float, float, float]
     axes: str = "zyx"
+    ignore_label: int = 0
+    unlabelled: frozenset[str] = frozenset()
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Always `.nii.gz`."""
@@ -73,6 +77,8 @@ class ArrayFormat:
             order = self._order(image.shape) if case.images[0].suffix == ".h5" else (0, 1, 2)
             self._write(image.astype(np.float32).transpose(order), targets.images[0])
             if targets.label is not None:
+                if case.name in self.unlabelled:
+                    labels = np.full_like(labels, self.ignore_label)
                 self._write(labels.transpose(order), targets.label)
         return problems
 

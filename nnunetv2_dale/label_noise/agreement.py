@@ -19,13 +19,16 @@ class Change(IntEnum):
     ADDED = 1  # background became foreground
     REMOVED = 2  # foreground became background
     RECLASSIFIED = 3  # one class became another
+    UNLABELLED = 4  # became the ignore label
 
 
-def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16]) -> NDArray[np.uint8]:
+def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: int | None = None) -> NDArray[np.uint8]:
     """The `Change` of every voxel; two label maps of one shape, 0 is background."""
     result = np.where(clean != noisy, np.uint8(Change.RECLASSIFIED), np.uint8(Change.NONE))
     result[(clean == 0) & (noisy != 0)] = Change.ADDED
     result[(clean != 0) & (noisy == 0)] = Change.REMOVED
+    if ignore_label is not None:
+        result[(clean != ignore_label) & (noisy == ignore_label)] = Change.UNLABELLED
     return result
 
 

@@ -69,11 +69,13 @@ class CaseRow:
     voxels_reclassified: int
     changed_fuzzy: float  # fraction of the voxels in the fuzzy region, m >= tau; NaN without such a region
     changed_elsewhere: float
+    voxels_unlabelled: int
 
     @property
     def is_changed(self) -> bool:
         """Whether the noise changed any voxel; some kinds leave small or absent structures as they are."""
-        return self.voxels_added + self.voxels_removed + self.voxels_reclassified > 0
+        changed = self.voxels_added + self.voxels_removed + self.voxels_reclassified + self.voxels_unlabelled
+        return changed > 0
 
 
 def check_label(job: CaseJob) -> bool | Problem:
@@ -108,7 +110,7 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
             f"has shape {clean.shape} and spacing {_numbers(properties['spacing'])}, its image {image.shape[1:]} and "
             f"{_numbers(image_properties['spacing'])}",
         )
-    change = changes(clean, noisy)
+    change = changes(clean, noisy, job.ignore_label)
     for path in job.case.images:
         place(path, job.target / "imagesTr" / path.name, job.placement)
     place(job.label_path, job.target / "labelsTr_clean" / job.label_path.name, job.placement)
@@ -162,6 +164,7 @@ def _row(
         voxels_reclassified=int((change == Change.RECLASSIFIED).sum()),
         changed_fuzzy=changed_fuzzy,
         changed_elsewhere=changed_elsewhere,
+        voxels_unlabelled=int((change == Change.UNLABELLED).sum()),
     )
 
 

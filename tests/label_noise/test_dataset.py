@@ -263,3 +263,59 @@ def test_labels_above_255_are_written_as_they_are_or_refused(raw: Path, capsys: 
     (folder / "dataset.json").write_text(json.dumps(description))
     assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
     assert "labels above 255" in capsys.readouterr().err
+
+
+def test_unlabelled_cases_hold_the_ignore_label_everywhere(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = raw / "Dataset004_Tiny"
+    description = json.loads((folder / "dataset.json").read_text())
+    splits = [{"train": [f"case {n}" for n in range(2, 8)], "val": ["case 0", "case 1"]}]
+    (raw / "splits.json").write_text(json.dumps(splits))
+    folds = ("--splits", str(raw / "splits.json"), "--fold", "0")
+    assert _run("--kind", "unlabelled", "--fraction", "0.5", *folds) == 0
+    assert "3 of 8 cases corrupted, 2 kept clean" in capsys.readouterr().out
+    copy = raw / "Dataset904_Tiny"
+    emptied = json.loads((copy / "label_noise.json").read_text())["corrupted"]
+    for number in range(8):
+        name = f"case {number}"
+        label, clean = (_array(place / f"labelsTr/{name}.nii.gz") for place in (copy, folder))
+        if name in emptied:
+            assert number >= 2
+            assert (label == 3).all()
+            changed = _array(copy / f"labelsTr_changed/{name}.nii.gz")
+            np.testing.assert_array_equal(changed, np.where(clean == 3, 0, 4))
+            assert int(_table(copy)[name]["voxels_unlabelled"]) == (clean != 3).sum()
+        else:
+            np.testing.assert_array_equal(label, clean)
+    assert json.loads((copy / "dataset.json").read_text()) == description
+
+
+def test_unlabelled_adds_an_ignore_label_where_there_is_none(raw: Path) -> None:
+    folder = raw / "Dataset004_Tiny"
+    for path in (folder / "labelsTr").iterdir():
+        _write(path, np.where(_array(path) == 3, 0, _array(path)).astype(np.uint8))
+    description = json.loads((folder / "dataset.json").read_text())
+    del description["labels"]["ignore"]
+    (folder / "dataset.json").write_text(json.dumps(description))
+    assert _run("--kind", "unlabelled", "--fraction", "0.9") == 0
+    copy = raw / "Dataset904_Tiny"
+    assert json.loads((copy / "dataset.json").read_text())["labels"] == {**description["labels"], "ignore": 3}
+    labels = [_array(path) for path in sorted((copy / "labelsTr").iterdir())]
+    assert sum((label == 3).all() for label in labels) == 7
+    assert sum(not (label == 3).any() for label in labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--amount", "1"), "takes neither --dice nor --amount"),
+        (("--dice", "0.5"), "takes neither --dice nor --amount"),
+        ((), "no training case would keep its label"),
+        (("--kind", "unlabelled", "dilate", "--fraction", "0.5"), "no part of a mixture"),
+    ],
+)
+def test_unlabelled_refusals(
+    raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("--kind", "unlabelled", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (raw / "Dataset904_Tiny").exists()

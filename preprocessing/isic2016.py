@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
-from nnunetv2_dale.convert.picture_files import PictureFormat
-from nnunetv2_dale.convert.picture_options import add_mask_options
+from nnunetv2_dale.convert.picture_options import add_mask_options, picture_format
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split
@@ -44,7 +43,7 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
         channel_names=("R", "G", "B"),
         labels={"background": 0, "lesion": 1},
         cases=[*train, *test, *external],
-        format=PictureFormat(colour=True, mask_threshold=options.mask_threshold, resize_masks=options.resize_masks),
+        format=picture_format(options, colour=True),
         splits=fixed_split((case.name for case in train), (case.name for case in test)),
         expected_counts={None: 900 + 379, **({} if options.without_ph2 else {"": 200})},
         problems=problems,

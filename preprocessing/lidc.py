@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.convert.layouts import PICTURE_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.picture_files import PictureFormat
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
@@ -77,16 +78,12 @@ def _patients(path: Path, problems: list[Problem]) -> dict[str, str]:
     if not path.is_file():
         problems.append(Problem(path, "is missing; it says which patient a case is of"))
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"case", "patient"} <= rows[0].keys():
-        problems.append(Problem(path, "has no rows with the columns case and patient"))
+    try:
+        patients = {case: row["patient"] for case, row in read_keyed_table(path, "case", ["patient"]).items()}
+    except UserError as error:
+        problems.append(Problem(path, str(error).removeprefix(f"{path} ")))
         return {}
-    patients: dict[str, str] = {}
-    for row in rows:
-        if row["case"] in patients:
-            problems.append(Problem(path, f"lists {row['case']} twice"))
-        patients[row["case"]] = row["patient"]
+    problems.extend(Problem(path, f"names no patient for {case}") for case, patient in patients.items() if not patient)
     return patients
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.convert.described_classes import read_classes_and_channels
 from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.volume_files import VolumeFormat
+from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 FACTS = Facts(
@@ -24,8 +27,8 @@ FACTS = Facts(
     split="none: nnU-Net's own five folds",
     layout="""\
   imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels)
-  imagesTs/*.nii.gz                       (used if present)
-  dataset.json                            (of the Decathlon or of nnU-Net; used if present)""",
+  imagesTs/*.nii.gz   labelsTs/*.nii.gz   (used if present)
+  dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
     caveats="Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first.",
 )
 
@@ -33,71 +36,112 @@ FACTS = Facts(
 def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
     """Every image with its label, and the test images if there are any."""
     problems: list[Problem] = []
-    labels, channels = _classes_and_channels(source, options, problems)
-    images = _by_case(first_folder([source / options.images], problems), problems)
-    label_folder = first_folder([source / options.labels], problems)
-    masks = files_by_stem(label_folder, VOLUME_SUFFIXES, problems) if label_folder else {}
-    for name in sorted(images.keys() - masks.keys()):
-        problems.append(Problem(images[name][0], f"has no label in {options.labels}"))
-    for name in sorted(masks.keys() - images.keys()):
-        problems.append(Problem(masks[name], f"has no image in {options.images}"))
-    cases = [SourceCase(case_name(name), images[name], masks[name]) for name in sorted(images.keys() & masks.keys())]
-    test = _by_case(source / "imagesTs", problems) if (source / "imagesTs").is_dir() else {}
-    cases += [SourceCase(case_name(name), files, None, "") for name, files in sorted(test.items())]
+    label_map, names, channels = _classes_and_channels(source, options, problems)
+    images = _files(first_folder([source / options.images], problems), problems)
+    masks = _files(first_folder([source / options.labels], problems), problems)
+    by_case, numbered = images_by_case(images, masks.keys(), problems)
+    test_images = _files(_folder_or_none(source / "imagesTs"), problems)
+    test_masks = _files(_folder_or_none(source / "labelsTs"), problems)
+    test, _ = images_by_case(test_images, test_masks.keys(), problems, numbered)
+    cases = [
+        *_cases(by_case, masks, None, options.images, problems),
+        *_cases(test, test_masks, "", "imagesTs", problems),
+    ]
+    for case in by_case.keys() - masks.keys():
+        problems.append(Problem(next(iter(by_case[case].values())), f"has no label in {options.labels}"))
+    everywhere = {**{f"{name} of imagesTs": each for name, each in test.items()}, **by_case}
+    odd = odd_channels({name: sorted(files) for name, files in sorted(everywhere.items())})
+    problems.extend(Problem(next(iter(everywhere[name].values())), what) for name, what in odd.items())
     problems.extend(
         Problem(case.images[0], f"{case.name} has {len(case.images)} channels instead of {len(channels)}")
         for case in cases
-        if len(case.images) != len(channels)
+        if not odd and channels and len(case.images) != len(channels)
     )
     return DatasetPlan(
         facts=FACTS,
-        channel_names=channels,
-        labels=labels,
+        channel_names=channels or ("unknown",),
+        labels=names,
         cases=cases,
-        format=VolumeFormat({value: value for value in labels.values()}),
+        format=VolumeFormat(label_map),
         problems=problems,
     )
 
 
 def _classes_and_channels(
     source: Path, options: argparse.Namespace, problems: list[Problem]
-) -> tuple[dict[str, int], tuple[str, ...]]:
-    """From the flags, else from dataset.json, in the Decathlon's or in nnU-Net's form."""
-    described: dict[str, dict[str, str]] = {}
+) -> tuple[dict[int, int], dict[str, int], tuple[str, ...]]:
+    """Value in the files -> label, class -> label, and the channels: from the flags, else from dataset.json."""
     path = source / "dataset.json"
-    try:
-        described = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        labels = dict(enumerate(["background", *options.classes])) if options.classes else _value_to_name(described)
-        channel_names = described.get("channel_names") or described.get("modality") or {}
-        named = tuple(channel_names[key] for key in sorted(channel_names, key=int))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        problems.append(Problem(path, f"has no plain labels and channels ({error!r}); give --classes and --channels"))
-        return {"background": 0}, ("unknown",)
-    if not labels:
+    described: tuple[dict[int, str], tuple[str, ...]] = ({}, ())
+    if not (options.classes and options.channels):
+        described = read_classes_and_channels(path, problems, not options.classes, not options.channels)
+    classes = dict(enumerate(["background", *options.classes])) if options.classes else described[0]
+    channels = tuple(options.channels or described[1])
+    if not problems and not classes:
         raise UserError(f"{source} has no dataset.json with labels; name the classes with --classes")
-    channels = tuple(options.channels or named)
-    if not channels:
+    if not problems and not channels:
         raise UserError(f"{source} has no dataset.json with channels; name them with --channels, for example CT")
-    return {name: value for value, name in sorted(labels.items())}, channels
+    classes = {**classes, 0: "background"}  # nnU-Net wants it under this name
+    values = sorted(classes)
+    if values != list(range(len(values))) and not options.consecutive_labels:
+        shown = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
+        what = f"has the labels {shown}, and nnU-Net needs consecutive ones; --consecutive-labels renumbers them"
+        problems.append(Problem(path, what))
+    label_map = {value: number for number, value in enumerate(values)}
+    names = {classes[value]: label for value, label in label_map.items()}
+    if len(names) < len(classes):
+        problems.append(Problem(path, "gives several labels the same name"))
+    return label_map, names, channels
 
 
-def _value_to_name(described: dict[str, dict[str, str]]) -> dict[int, str]:
-    """Label value -> class, from {"1": "liver"} (Decathlon) or {"liver": 1} (nnU-Net)."""
-    pairs = described.get("labels", {}).items()
-    return (
-        {int(key): str(value) for key, value in pairs}
-        if all(key.isdigit() for key, _ in pairs)
-        else {int(value): key for key, value in pairs}
-    )
+def _files(folder: Path | None, problems: list[Problem]) -> dict[str, Path]:
+    return files_by_stem(folder, VOLUME_SUFFIXES, problems) if folder else {}
 
 
-def _by_case(folder: Path | None, problems: list[Problem]) -> dict[str, tuple[Path, ...]]:
-    """Image files of each case, in the order of their channels."""
-    found: dict[str, tuple[Path, ...]] = {}
-    for stem, path in files_by_stem(folder, VOLUME_SUFFIXES, problems).items() if folder else ():
-        name = re.sub(r"_\d{4}$", "", stem)
-        found[name] = (*found.get(name, ()), path)
-    return found
+def _folder_or_none(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None
+
+
+def _cases(
+    images: Mapping[str, Mapping[int, Path]],
+    masks: Mapping[str, Path],
+    test_set: str | None,
+    folder: str,
+    problems: list[Problem],
+) -> list[SourceCase]:
+    """Cases with their labels; training cases without one are left to the caller."""
+    problems.extend(Problem(masks[name], f"has no image in {folder}") for name in sorted(masks.keys() - images.keys()))
+    return [
+        SourceCase(case_name(name), tuple(files[number] for number in sorted(files)), masks.get(name), test_set)
+        for name, files in sorted(images.items())
+        if name in masks or test_set is not None
+    ]
+
+
+def images_by_case(
+    images: Mapping[str, Path], labelled: Collection[str], problems: list[Problem], numbered: bool = True
+) -> tuple[dict[str, dict[int, Path]], bool]:
+    """Image files of each case by channel: the number at the end of CASE_0001 is a channel's, unless it is the case's.
+
+    A file with the whole name of a label is that case's only channel: patient_0001 beside a label patient_0001.
+
+    Args:
+        images: file name without ending -> file.
+        labelled: names of the labels.
+        problems: two files for one channel of a case are added here.
+        numbered: whether numbers of files without a label are those of channels.
+    Returns:
+        case -> channel -> file, and whether any file has a channel's number.
+    """
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    parts = {stem: re.fullmatch(r"(.+)_(\d{4})", stem) for stem in images}
+    for stem, part in parts.items():
+        belongs = part is not None and stem not in labelled and (part[1] in labelled or (numbered and not labelled))
+        case, channel = (part[1], int(part[2])) if belongs and part is not None else (stem, 0)
+        if channel in found[case]:
+            problems.append(Problem(images[stem], f"is channel {channel} of {case}, as is {found[case][channel].name}"))
+        found[case][channel] = images[stem]
+    return dict(found), any(part is not None and part[1] in found for part in parts.values())
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +150,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", default="labelsTr", metavar="NAME", help="folder of labels; default: labelsTr")
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="names of the label values 1, 2, ...")
     parser.add_argument("--channels", nargs="+", metavar="NAME", help="channel names, CT only for Hounsfield units")
+    parser.add_argument(
+        "--consecutive-labels",
+        action="store_true",
+        help="renumber label values with gaps, such as 0 1 2 4, to 0 1 2 3 in their order",
+    )
 
 
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options)

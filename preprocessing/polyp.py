@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
-from nnunetv2_dale.convert.picture_files import PictureFormat
-from nnunetv2_dale.convert.picture_options import add_mask_options
+from nnunetv2_dale.convert.picture_options import add_mask_options, picture_format
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.nnunet_files.problems import Problem
@@ -45,7 +44,7 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
         channel_names=("R", "G", "B"),
         labels={"background": 0, "polyp": 1},
         cases=cases,
-        format=PictureFormat(colour=True, mask_threshold=options.mask_threshold, resize_masks=options.resize_masks),
+        format=picture_format(options, colour=True),
         expected_counts=dict([(None, 1450), *TEST_SETS.items()]),
         problems=problems,
     )

@@ -68,6 +68,7 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     inputs.check_batch_sizes(folders, arguments.p, arguments.c, arguments.num_gpus)
     split_folds = splits.check_folds(folders, arguments.f)
     splits.check_split_cases(folders, arguments.p, arguments.c)
+    splits.check_split_patients(folders)
     inputs.check_pretrained_weights(arguments.pretrained_weights)
     inputs.check_trainers(arguments.tr)
     asked = (arguments.tr, arguments.p, arguments.c, arguments.f)

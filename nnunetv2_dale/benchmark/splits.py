@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
@@ -13,6 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_dale.benchmark.inputs import Folders, listed
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.split_patients import FILE, read_split_patients, shared_patient
 
 DEFAULT_NUMBER_OF_FOLDS = 5
 
@@ -59,6 +62,27 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
                     f"{split} names {len(absent)} cases that are not in {data}, such as {absent[0]}; correct the names "
                     "(no file ending, no channel number) or preprocess these cases"
                 )
+
+
+def check_split_patients(folders: Folders) -> None:
+    """Check that no fold has cases of one patient on both sides, where the patients are known (`split_patients`).
+
+    Raises:
+        UserError: one has, or the table of patients is damaged.
+    """
+    split = folders.preprocessed / folders.dataset / "splits_final.json"
+    raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (nnU-Net's name)
+    places = [split.parent, *([Path(raw) / folders.dataset] if raw else [])]
+    try:
+        patients = read_split_patients(places)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    shared = shared_patient(load_json(str(split)), patients) if patients and split.is_file() else None
+    if shared is not None:
+        raise UserError(
+            f"{split}: {shared}; make folds by patient with nnUNetv2_dale_convert splits --overwrite, "
+            f"or delete {FILE} if its patients are wrong"
+        )
 
 
 def make_split(folders: Folders, plans: str, configuration: str) -> None:

@@ -17,10 +17,11 @@ from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.convert.volume_files import write_volume
 from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 _KEYS = ("image", "label")
 Pair = tuple[NDArray[Any], NDArray[Any]]
-Volume = tuple[NDArray[Any], NDArray[np.uint8]]
+Volume = tuple[NDArray[Any], NDArray[np.unsignedinteger[Any]]]
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ class ArrayFormat:
         spacing_mm: of slices, rows and columns (z, y, x).
         axes: order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes
             of equal length are rows and columns and the remaining one counts the slices (zyx where all are equal).
+        ignore_label: what the labels of cases in `unlabelled` become, everywhere.
+        unlabelled: names of cases whose labels are not to be used.
     """
 
     label_map: Mapping[int, int]
     spacing_mm: tuple[float, float, float]
     axes: str = "zyx"
+    ignore_label: int = 0
+    unlabelled: frozenset[str] = frozenset()
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Always `.nii.gz`."""
@@ -72,6 +77,8 @@ class ArrayFormat:
             order = self._order(image.shape) if case.images[0].suffix == ".h5" else (0, 1, 2)
             self._write(image.astype(np.float32).transpose(order), targets.images[0])
             if targets.label is not None:
+                if case.name in self.unlabelled:
+                    labels = np.full_like(labels, self.ignore_label)
                 self._write(labels.transpose(order), targets.label)
         return problems
 
@@ -96,8 +103,9 @@ def read_arrays(path: Path) -> Pair:
     """`image` and `label` of an `.h5` or `.npz` file, of equal shape.
 
     Raises:
-        ValueError: unreadable, an array is missing, shapes differ, or an intensity is not finite.
+        ValueError: damaged or unreadable, an array is missing, shapes differ, or an intensity is not finite.
     """
+    require_whole(path)
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file, np.load(file) as archive:

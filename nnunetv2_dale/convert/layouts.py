@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -30,12 +31,15 @@ def first_folder(candidates: Sequence[Path], problems: list[Problem]) -> Path | 
 def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]) -> dict[str, Path]:
     """Files of a folder with one of `suffixes` by their name without it; hidden files are skipped.
 
-    Two files of one stem are a problem: which of them is meant cannot be known.
+    Two files of one stem are a problem: which of them is meant cannot be known. So are images of other formats.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
-        if suffix is None or path.name.startswith(".") or not path.is_file():
+        if path.name.startswith("."):
+            continue
+        if suffix is None or not path.is_file():
+            problems.extend(_passed_over(path, suffixes))
             continue
         stem = path.name[: -len(suffix)]
         if stem in found:
@@ -43,6 +47,17 @@ def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]
         else:
             found[stem] = path
     return found
+
+
+def _passed_over(path: Path, suffixes: Sequence[str]) -> list[Problem]:
+    """An image that would silently be left out: of a format that is not read, or a series of DICOM files."""
+    if path.is_file() and path.name.lower().endswith((*VOLUME_ENDINGS, *PICTURE_ENDINGS)):
+        return [Problem(path, f"is in a format that is not read here; expected {', '.join(suffixes)}")]
+    if path.is_dir() and any(inside.name.lower().endswith((".dcm", ".ima")) for inside in path.iterdir()):
+        return [
+            Problem(path, "is a folder of DICOM files; make a volume of the series first, for example with dcm2niix")
+        ]
+    return []
 
 
 def pair_files(

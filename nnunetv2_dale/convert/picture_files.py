@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,15 @@ from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import BINARY, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MAX_GREY_DIFFERENCE = 24  # between the channels of a grey picture that was saved as lossy colour
 _LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
+_ORIENTATION_TAG = 0x0112
+_TIFF_BITS_TAG = 258
 _DEEP_MODES = ("F", "I")  # do not fit into PNG
 
 
@@ -35,12 +38,14 @@ class PictureFormat:
         label_map: value in the mask -> label.
         mask_threshold: see `to_labels`.
         resize_masks: bring a mask of another size but the same aspect ratio to its picture's size (nearest neighbour).
+        has_mask_options: the recipe has flags for the last two, which a message may name.
     """
 
     colour: bool
     label_map: Mapping[int, int] = field(default_factory=lambda: dict(BINARY))
     mask_threshold: int | None = None
     resize_masks: bool = False
+    has_mask_options: bool = False
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """`.tif` if any picture holds floats or 32-bit integers, else `.png`."""
@@ -63,18 +68,24 @@ class PictureFormat:
                 _write_picture(targets.label, labels, None)
         return problems
 
-    def _read_labels(self, path: Path, picture: NDArray[np.generic] | None) -> NDArray[np.uint8]:
+    def _read_labels(self, path: Path, picture: NDArray[np.generic] | None) -> NDArray[np.unsignedinteger[Any]]:
         mask, lossy = read_mask(path)
         if picture is not None and mask.shape != picture.shape[:2]:
             mask = self._resized(mask, picture.shape[:2])
-        return to_labels(mask, self.label_map, lossy, self.mask_threshold)
+        try:
+            return to_labels(mask, self.label_map, lossy, self.mask_threshold)
+        except ValueError as error:
+            if not self.has_mask_options or self.mask_threshold is not None:
+                raise
+            raise ValueError(f"{error}; --mask-threshold says which grey values are foreground") from error
 
     def _resized(self, mask: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
         sizes = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its picture {shape[1]} x {shape[0]}"
         if abs(mask.shape[0] * shape[1] - mask.shape[1] * shape[0]) > max(*mask.shape, *shape):
             raise ValueError(f"{sizes}: not even the same aspect ratio")
         if not self.resize_masks:
-            raise ValueError(f"{sizes}; --resize-masks brings masks to their picture's size")
+            advice = "; --resize-masks brings masks to their picture's size" if self.has_mask_options else ""
+            raise ValueError(sizes + advice)
         rows = ((np.arange(shape[0]) + 0.5) * mask.shape[0] / shape[0]).astype(int)
         columns = ((np.arange(shape[1]) + 0.5) * mask.shape[1] / shape[1]).astype(int)
         resized: NDArray[np.generic] = mask[np.ix_(rows, columns)]
@@ -87,9 +98,13 @@ def read_picture(path: Path, colour: bool) -> NDArray[np.generic]:
     Returns:
         (H, W, 3) uint8 with `colour`; else (H, W) uint8, uint16 or float32.
     Raises:
-        ValueError: unreadable, several frames, not finite, or a colour picture where a grey one is expected.
+        ValueError: unreadable, several frames, not finite, a colour picture where a grey one is expected, or colours of
+            16 bits, of which every reader that nnU-Net uses drops the lower 8.
     """
     with _opened(path) as picture:
+        if _has_deep_colours(picture):
+            raise ValueError("is a colour picture of 16 bits per channel; save it with 8 bits, scaled as you want it")
+        picture = _upright(picture)
         if picture.mode in _DEEP_MODES:
             grey = np.asarray(picture, dtype=np.float32)
         elif picture.mode.startswith("I;16"):
@@ -121,8 +136,10 @@ def read_mask(path: Path) -> tuple[NDArray[np.generic], bool]:
     Raises:
         ValueError: unreadable, or colours without a palette.
     """
-    with _opened(path) as picture:
-        lossy = picture.format in _LOSSY_FORMATS
+    with _opened(path) as opened:
+        if _has_deep_colours(opened):
+            raise ValueError("is a mask in colours of 16 bits; expected one value per class")
+        lossy, picture = opened.format in _LOSSY_FORMATS, _upright(opened)
         if picture.mode == "1":
             return np.asarray(picture).astype(np.uint8), lossy
         if picture.mode == "P":
@@ -149,10 +166,30 @@ def _write_picture(target: Path, pixels: NDArray[np.generic], source: Path | Non
         tifffile.imwrite(target, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
         return
     wanted = "RGB" if pixels.ndim == 3 else "L"
-    if source is not None and source.suffix.lower() == ".png" and _mode_of(source) == wanted:
+    if source is not None and source.suffix.lower() == ".png" and _mode_of(source) == wanted and _is_upright(source):
         shutil.copyfile(source, target)
         return
     require("PIL.Image").fromarray(pixels).save(target)
+
+
+def _has_deep_colours(picture: Image) -> bool:
+    """Whether the file has several channels of 16 bits, which Pillow cuts to 8."""
+    if picture.mode.startswith("I") or picture.mode in _DEEP_MODES:
+        return False
+    raw_modes = [str(tile[3]) for tile in getattr(picture, "tile", [])]
+    tiff_bits = getattr(picture, "tag_v2", {}).get(_TIFF_BITS_TAG, ())
+    return any(";16" in mode for mode in raw_modes) or any(bits > 8 for bits in tiff_bits)
+
+
+def _upright(picture: Image) -> Image:
+    """The picture as viewers and annotation tools show it: turned as the camera's orientation tag says."""
+    turned: Image = require("PIL.ImageOps").exif_transpose(picture)
+    return turned
+
+
+def _is_upright(path: Path) -> bool:
+    with _opened(path) as picture:
+        return int(picture.getexif().get(_ORIENTATION_TAG, 1)) == 1
 
 
 def _mode_of(path: Path) -> str:
@@ -166,6 +203,7 @@ def _mode_of(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
+    require_whole(path)
     try:
         with require("PIL.Image").open(path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format not in _LOSSY_FORMATS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from nnunetv2_dale.convert.picture_files import PictureFormat
+
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:
     """`--mask-threshold` and `--resize-masks`; see `PictureFormat`."""
@@ -17,4 +19,14 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
         "--resize-masks",
         action="store_true",
         help="bring masks of another size but the same aspect ratio to their picture's size (nearest neighbour)",
+    )
+
+
+def picture_format(options: argparse.Namespace, colour: bool) -> PictureFormat:
+    """Pictures with one class, read as those flags say."""
+    return PictureFormat(
+        colour=colour,
+        mask_threshold=options.mask_threshold,
+        resize_masks=options.resize_masks,
+        has_mask_options=True,
     )

@@ -21,6 +21,7 @@ from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.split_patients import write_split_patients
 from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,10 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
     )
     if plan.splits is not None:
         _write_json(folder / "splits_final.json", plan.splits)
+    patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
+    known = {case: patient for case, patient in patients.items() if patient}
+    if plan.splits is not None and known:
+        write_split_patients(folder, known)
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_overwrite, add_processes
+from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
 from nnunetv2_dale.nnunet_files.target import Target, default_root
@@ -59,7 +60,7 @@ def convert(
 
 def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) -> int:
     """The command `nnUNetv2_dale_convert` over `recipes`; returns its exit code."""
-    return run_command(_parser(recipes), _command, argv)
+    return run_command(_parser(recipes), lambda arguments: arguments.run(arguments), argv)
 
 
 def _command(arguments: argparse.Namespace) -> None:
@@ -84,7 +85,7 @@ def _parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
             description=page,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(recipe=recipe)
+        command.set_defaults(run=_command, recipe=recipe)
         command.add_argument("-i", metavar="SOURCE", type=Path, required=True, help="folder of the downloaded dataset")
         add_new_dataset(command, "-d")
         command.add_argument("-o", metavar="FOLDER", type=Path, help="where to put it; default: nnUNet_raw")
@@ -92,4 +93,5 @@ def _parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
         command.add_argument("--name", help=f"name of the dataset after its id; default: {recipe.dataset_name}")
         add_overwrite(command, "the dataset of the same id and name")
         recipe.add_options(command)
+    add_splits_command(commands)
     return parser

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 _FILE_ENDING = ".nii.gz"
 _TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge
@@ -58,7 +59,7 @@ class VolumeFormat:
         return problems
 
     def _read_labels(self, path: Path, image: SimpleITK.Image | None) -> SimpleITK.Image:
-        """The labels on the image's grid, uint8."""
+        """The labels on the image's grid, uint8 or uint16."""
         raw = read_volume(path)
         difference = describe_difference(image, raw) if image is not None else None
         if difference:
@@ -72,8 +73,9 @@ def read_volume(path: Path) -> SimpleITK.Image:
     """A scalar volume of three axes.
 
     Raises:
-        ValueError: unreadable, another number of axes, or several values per voxel.
+        ValueError: damaged or unreadable, another number of axes, or several values per voxel.
     """
+    require_whole(path)
     try:
         volume = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
@@ -140,7 +142,7 @@ def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | N
             write_volume(SimpleITK.ReadImage(str(source)), target)
         return
     raw = SimpleITK.ReadImage(str(source))
-    is_right = raw.GetPixelID() == SimpleITK.sitkUInt8 and np.array_equal(
+    is_right = raw.GetPixelID() == labels.GetPixelID() and np.array_equal(
         SimpleITK.GetArrayViewFromImage(raw), SimpleITK.GetArrayViewFromImage(labels)
     )
     exact = all(getattr(raw, f"Get{n}")() == getattr(labels, f"Get{n}")() for n in ("Spacing", "Origin", "Direction"))

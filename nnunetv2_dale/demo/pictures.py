@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.judging import FOREGROUND
 from nnunetv2_dale.demo.telling_slice import telling_slice
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, CT_WINDOWS_HU, draw_slice
 
@@ -32,7 +33,12 @@ class Volume:
 
     @classmethod
     def read(cls, path: Path) -> Volume:
-        """Read a NIfTI file."""
+        """Read a NIfTI file.
+
+        Raises:
+            ValueError: it is missing or damaged.
+        """
+        require_whole(path)
         image = SimpleITK.ReadImage(str(path))
         x_mm, y_mm, z_mm = image.GetSpacing()
         return cls(SimpleITK.GetArrayFromImage(image), (z_mm, y_mm, x_mm))

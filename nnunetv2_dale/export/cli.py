@@ -17,6 +17,10 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refus
 from nnunetv2_dale.nnunet_files.raw_dataset import environment_folder
 from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
 
+NNUNET_FOLDS = ("0", "1", "2", "3", "4")
+NNUNET_CHECKPOINT = "checkpoint_final.pth"
+"""What nnU-Net's prediction takes unless it is told otherwise."""
+
 DESCRIPTION = """Turns a trained model into one that plain nnU-Net loads, on machines without this package. Give the
 model as its folder (-i) or as nnU-Net names it (-d, -c, -tr, -p). The result is laid out like nnUNet_results. Only what
 prediction (and -pretrained_weights) needs is in it: no validation results, no logs, no lists of cases. It cannot resume
@@ -41,9 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-chk",
         nargs="+",
-        default=["checkpoint_final.pth"],
+        default=[NNUNET_CHECKPOINT],
         metavar="CHECKPOINT",
-        help="names of the checkpoints. Default: checkpoint_final.pth",
+        help="names of the checkpoints. Default: %(default)s",
     )
     parser.add_argument("-o", type=Path, required=True, metavar="OUTPUT", help="folder or zip file to write")
     parser.add_argument(
@@ -72,7 +76,19 @@ def _export(arguments: argparse.Namespace) -> None:
         raise UserError(f"{output} could not be written, probably for lack of space or permission: {error}") from error
     for model, place in zip(models, places, strict=True):
         print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
-    _say_how_to_use(models, places, output, as_zip)
+    _say_how_to_use(models, places, output, as_zip, arguments.chk)
+
+
+def _what_differs(model: TrainedModel, checkpoints: Sequence[str]) -> list[str]:
+    """The flags by which nnU-Net finds the folds and the checkpoint, where they are not those it looks for itself."""
+    flags: list[str] = []
+    if model.folds != NNUNET_FOLDS:
+        flags += ["-f", *model.folds]
+    if NNUNET_CHECKPOINT not in checkpoints:
+        flags += ["-chk", checkpoints[0]]
+    if model.plans["configurations"][model.configuration].get("previous_stage"):
+        flags += ["-prev_stage_predictions", "PREVIOUS_STAGE_OUTPUT"]
+    return flags
 
 
 def _model_folders(arguments: argparse.Namespace) -> list[Path]:
@@ -140,12 +156,19 @@ def _write_models(models: Sequence[TrainedModel], results: Path) -> list[Path]:
     return places
 
 
-def _say_how_to_use(models: Sequence[TrainedModel], places: Sequence[Path], output: Path, as_zip: bool) -> None:
+def _say_how_to_use(
+    models: Sequence[TrainedModel], places: Sequence[Path], output: Path, as_zip: bool, checkpoints: Sequence[str]
+) -> None:
     if as_zip:
         print(f"install it with: nnUNetv2_install_pretrained_model_from_zip {shlex.quote(str(output))}")
-    else:
-        model_folder = shlex.quote(str(output / places[0]))
-        print(f"predict with: nnUNetv2_predict_from_modelfolder -i IMAGES -o OUTPUT -m {model_folder}")
+    for model, place in zip(models, places, strict=True):
+        trainer, plans, configuration = place.name.split("__")
+        if as_zip:
+            names = ["-d", model.dataset_name, "-tr", trainer, "-p", plans, "-c", configuration]
+            command = ["nnUNetv2_predict", "-i", "IMAGES", "-o", "OUTPUT", *names]
+        else:
+            command = ["nnUNetv2_predict_from_modelfolder", "-i", "IMAGES", "-o", "OUTPUT", "-m", str(output / place)]
+        print("predict with:", shlex.join([*command, *_what_differs(model, checkpoints)]))
     exported = {model.configuration for model in models}
     for model in models:
         stage_before = model.plans["configurations"][model.configuration].get("previous_stage")

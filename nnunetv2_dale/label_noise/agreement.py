@@ -19,13 +19,16 @@ class Change(IntEnum):
     ADDED = 1  # background became foreground
     REMOVED = 2  # foreground became background
     RECLASSIFIED = 3  # one class became another
+    UNLABELLED = 4  # became the ignore label
 
 
-def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16]) -> NDArray[np.uint8]:
+def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: int | None = None) -> NDArray[np.uint8]:
     """The `Change` of every voxel; two label maps of one shape, 0 is background."""
     result = np.where(clean != noisy, np.uint8(Change.RECLASSIFIED), np.uint8(Change.NONE))
     result[(clean == 0) & (noisy != 0)] = Change.ADDED
     result[(clean != 0) & (noisy == 0)] = Change.REMOVED
+    if ignore_label is not None:
+        result[(clean != ignore_label) & (noisy == ignore_label)] = Change.UNLABELLED
     return result
 
 
@@ -42,26 +45,25 @@ def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tupl
 
     Args:
         clean, noisy: (Z, Y, X).
-        spacing_mm: of the 3 axes; for a single slice the first one does not count.
+        spacing_mm: of the 3 axes; an axis of one voxel does not count.
     """
     window = bounding_window(clean | noisy, (0, 0, 0))
     if window is None:
         return 0.0
     if not clean.any() or not noisy.any():
         return math.nan
-    surfaces = [_surface(mask[window]) for mask in (clean, noisy)]
+    single = tuple(axis for axis, size in enumerate(clean.shape) if size == 1)
+    surfaces = [_surface(mask[window], single) for mask in (clean, noisy)]
     distances = [ndimage.distance_transform_edt(~surface, sampling=spacing_mm) for surface in surfaces]
     there = np.percentile(distances[1][surfaces[0]], 95)
     back = np.percentile(distances[0][surfaces[1]], 95)
     return float(max(there, back))
 
 
-def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if mask.shape[0] == 1:
-        inner = ndimage.binary_erosion(mask[0], border_value=0)[None]
-    else:
-        inner = ndimage.binary_erosion(mask, border_value=0)
-    surface: NDArray[np.bool_] = mask & ~inner
+def _surface(mask: NDArray[np.bool_], single: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Voxels with a background neighbour along the axes that are not `single`."""
+    inner = ndimage.binary_erosion(mask.squeeze(single), border_value=0)
+    surface: NDArray[np.bool_] = mask & ~np.expand_dims(inner, single)
     return surface
 
 

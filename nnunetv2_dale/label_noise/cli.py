@@ -10,7 +10,7 @@ from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
 from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
-from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.parallel_cases import case_runner
 from nnunetv2_dale.label_noise.splits import Splits, find_splits, read_splits, validation_cases
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
@@ -28,11 +28,18 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     names = [case.name for case in source.cases]
     splits = _splits(source, names, arguments.splits)
     clean = _clean_cases(splits, arguments)
+    model = _model(source, arguments)
+    corrupted = choose_cases(names, clean, arguments.fraction, arguments.seed)
+    if UNLABELLED in arguments.kind and len(corrupted) + len(clean) == len(names):
+        raise UserError(
+            f"no training case would keep its label: --fraction {arguments.fraction:g} of {len(corrupted)} cases; "
+            "give a smaller one, for example --fraction 0.9"
+        )
     plan = CopyPlan(
         source=source,
         target=Target(raw, arguments.o, source.folder.name.partition("_")[2]),
-        model=_model(source, arguments),
-        corrupted=choose_cases(names, clean, arguments.fraction, arguments.seed),
+        model=model,
+        corrupted=corrupted,
         splits=splits,
         wanted_dice=arguments.dice,
         keep_closest=arguments.keep_closest,
@@ -41,9 +48,12 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     )
     with case_runner(min(arguments.np, len(names))) as runner:
         rows, calibration = write_noisy_copy(plan, runner)
+    changed, unchanged = sum(row.is_changed for row in rows), sum(bool(row.kind) and not row.is_changed for row in rows)
     print(
-        f"{plan.target.folder}: {len(plan.corrupted)} of {len(rows)} cases corrupted, {len(clean)} kept clean for "
-        f"validation, mean Dice of the corrupted ones {mean_noisy_dice(rows):.4f}; see {TABLE_NAME}"
+        f"{plan.target.folder}: {changed} of {len(rows)} cases corrupted, {len(clean)} kept clean for validation"
+        + (f", {unchanged} drawn but left unchanged by the noise" if unchanged else "")
+        + ("" if UNLABELLED in plan.model.kinds else f"; mean Dice of those drawn {mean_noisy_dice(rows):.4f}")
+        + f"; see {TABLE_NAME}"
     )
     if calibration is not None and not calibration.reached:
         print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")
@@ -71,7 +81,9 @@ def _clean_cases(splits: Splits | None, arguments: argparse.Namespace) -> frozen
 
 def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
     kinds = tuple(arguments.kind)
-    if arguments.dice is None and arguments.amount is None:
+    if UNLABELLED in kinds and (arguments.dice is not None or arguments.amount is not None):
+        raise UserError("unlabelled takes neither --dice nor --amount; --fraction says how many cases lose their label")
+    if arguments.dice is None and arguments.amount is None and UNLABELLED not in kinds:
         raise UserError("say how much noise: --dice for a mean Dice, or --amount in the unit of the kind (see --help)")
     if arguments.dice is not None and arguments.amount is not None and len(kinds) == 1:
         raise UserError("give --dice or --amount; with a mixture and --dice, the amounts say how the kinds compare")
@@ -89,13 +101,20 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
             weights=tuple(arguments.weights or [1.0] * len(kinds)),
             seed=arguments.seed,
             classes=source.foreground_values,
-            ignore_label=source.ignore_label,
+            ignore_label=_ignore_label(source, kinds),
             bias=arguments.bias,
             variance=arguments.variance,
             smoothing=arguments.smoothing,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _ignore_label(source: RawDataset, kinds: Sequence[str]) -> int | None:
+    """The dataset's ignore label; for `unlabelled` a new one after the last label, if it has none."""
+    if source.ignore_label is None and UNLABELLED in kinds:
+        return max(source.label_values) + 1
+    return source.ignore_label
 
 
 def _parser() -> argparse.ArgumentParser:

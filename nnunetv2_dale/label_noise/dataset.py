@@ -108,6 +108,9 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
     scale = 1.0 if calibration is None else calibration.scale
     with new_folder(plan.target.folder, plan.overwrite) as folder:
         _prepare(plan, folder)
+        if plan.model.ignore_label != plan.source.ignore_label:
+            labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
+            _write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
         jobs = [dataclasses.replace(job, scale=scale if job.model else 0.0, target=folder) for job in jobs]
         results = runner.run(write_case, jobs, "writing cases")
         problems = [result for result in results if isinstance(result, Problem)]
@@ -187,7 +190,7 @@ def _job(plan: CopyPlan, case_number: int) -> CaseJob:
         case=case,
         reader=plan.source.reader(),
         allowed=plan.source.label_values,
-        ignore_label=plan.source.ignore_label,
+        ignore_label=plan.model.ignore_label,
         model=plan.model if case.name in plan.corrupted else None,
         placement=plan.placement,
     )
@@ -231,7 +234,8 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "wanted_dice": None if calibration is None else calibration.wanted,
         "mean_dice_of_corrupted_cases_with_foreground": round(mean_noisy_dice(rows), 6),
         "cases": len(rows),
-        "corrupted": sorted(plan.corrupted),
+        "corrupted": sorted(row.case for row in rows if row.is_changed),
+        "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
 
 

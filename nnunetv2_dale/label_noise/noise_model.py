@@ -14,6 +14,7 @@ from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
 from nnunetv2_dale.label_noise.morphology import dilate, erode
 from nnunetv2_dale.label_noise.polygons import coarsen_contours
 from nnunetv2_dale.label_noise.random_streams import case_generator
+from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class NoiseKind:
     meaning: str
 
 
+UNLABELLED = "unlabelled"
 KINDS = {
     "boundary": NoiseKind("steps", 40.0, 20_000.0, "Markov walk of the contour (see --bias and --variance)"),
     "dilate": NoiseKind("mm", 1.0, 500.0, "contour moved outwards"),
@@ -34,6 +36,7 @@ KINDS = {
     "smooth": NoiseKind("mm", 8.0, 500.0, "contours redrawn as polygons, a corner each so many mm"),
     "missing": NoiseKind("probability", 0.2, 1.0, "components of classes left out"),
     "swap": NoiseKind("probability", 0.2, 1.0, "components of classes given another class"),
+    UNLABELLED: NoiseKind("", 1.0, 1.0, "the whole label replaced by the ignore label; takes no amount"),
 }
 
 
@@ -83,6 +86,8 @@ class NoiseModel:
                 raise ValueError(f"{name} is a probability from 0 to 1, got {getattr(self, name):g}")
         if not 0 <= self.smoothing <= 100:
             raise ValueError(f"smoothing lies between 0 and 100 voxels, got {self.smoothing:g}")
+        if UNLABELLED in self.kinds and (len(self.kinds) > 1 or self.ignore_label is None):
+            raise ValueError("unlabelled needs an ignore label, and is no part of a mixture")
         if "swap" in self.kinds and len(self.classes) < 2:
             raise ValueError(f"swap needs at least two foreground classes, the dataset has {list(self.classes)}")
 
@@ -99,7 +104,7 @@ class NoiseModel:
         """The noisy label of a case.
 
         Args:
-            label: (Z, Y, X); Z = 1 is a 2D image. 0 is background.
+            label: (Z, Y, X); an axis of one voxel makes it a 2D image. 0 is background.
             spacing_mm: of the 3 axes.
             case: its name, which with the seed decides what is drawn.
             scale: factor of the amounts; 0 changes nothing.
@@ -107,12 +112,16 @@ class NoiseModel:
             (Z, Y, X), values of `label` and, with `swap`, of `classes`. A label without foreground comes back as it is.
         """
         kind, amount = self.draw(case, scale)
+        if kind == UNLABELLED and self.ignore_label is not None:
+            return np.full_like(label, self.ignore_label)
         ignored = np.zeros(label.shape, bool) if self.ignore_label is None else label == self.ignore_label
         classes = np.where(ignored, np.int16(0), label)
         if amount == 0 or not classes.any():
             return label.copy()
-        noisy = self._apply(kind, classes, spacing_mm, amount, case_generator(self.seed, case, kind))
-        return np.where(ignored, label, noisy)
+        rng = case_generator(self.seed, case, kind)
+        first = slice_axis(label.shape)  # a single sagittal slice gets the noise of an axial one
+        noisy = self._apply(kind, np.moveaxis(classes, first, 0), axis_first(spacing_mm, first), amount, rng)
+        return np.where(ignored, label, np.moveaxis(noisy, 0, first))
 
     def _apply(
         self,

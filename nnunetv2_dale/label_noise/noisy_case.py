@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, read_image, read_label
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
@@ -68,6 +69,13 @@ class CaseRow:
     voxels_reclassified: int
     changed_fuzzy: float  # fraction of the voxels in the fuzzy region, m >= tau; NaN without such a region
     changed_elsewhere: float
+    voxels_unlabelled: int
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the noise changed any voxel; some kinds leave small or absent structures as they are."""
+        changed = self.voxels_added + self.voxels_removed + self.voxels_reclassified + self.voxels_unlabelled
+        return changed > 0
 
 
 def check_label(job: CaseJob) -> bool | Problem:
@@ -102,7 +110,7 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
             f"has shape {clean.shape} and spacing {_numbers(properties['spacing'])}, its image {image.shape[1:]} and "
             f"{_numbers(image_properties['spacing'])}",
         )
-    change = changes(clean, noisy)
+    change = changes(clean, noisy, job.ignore_label)
     for path in job.case.images:
         place(path, job.target / "imagesTr" / path.name, job.placement)
     place(job.label_path, job.target / "labelsTr_clean" / job.label_path.name, job.placement)
@@ -111,6 +119,8 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
         job.reader.write_seg(noisy, str(noisy_path), properties)
     else:
         shutil.copy2(job.label_path, noisy_path)
+    if noisy.max() > np.iinfo(np.uint8).max and not np.array_equal(job.reader.read_seg(str(noisy_path))[0][0], noisy):
+        return Problem(job.label_path, "has labels above 255, which nnU-Net's writer for this dataset cannot write")
     job.reader.write_seg(change, str(job.target / "labelsTr_changed" / job.label_path.name), properties)
     return _row(job, image, clean, noisy, change, _spacing_mm(properties))
 
@@ -133,7 +143,10 @@ def _row(
     change: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
 ) -> CaseRow:
-    config = DaleConfig()
+    config, first = DaleConfig(), slice_axis(clean.shape)
+    image = np.moveaxis(image, 1 + first, 1)
+    clean, noisy, change = np.moveaxis(clean, first, 0), np.moveaxis(noisy, first, 0), np.moveaxis(change, first, 0)
+    spacing_mm = axis_first(spacing_mm, first)
     m = case_fuzziness(image, clean, spacing_mm, config.patch_size, config.entropy_bins, job.ignore_label).combined
     changed_fuzzy, changed_elsewhere = changed_fractions(change != Change.NONE, m >= config.fuzzy_threshold)
     kind, amount = ("", 0.0) if job.model is None else job.model.draw(job.case.name, job.scale)
@@ -151,6 +164,7 @@ def _row(
         voxels_reclassified=int((change == Change.RECLASSIFIED).sum()),
         changed_fuzzy=changed_fuzzy,
         changed_elsewhere=changed_elsewhere,
+        voxels_unlabelled=int((change == Change.UNLABELLED).sum()),
     )
 
 

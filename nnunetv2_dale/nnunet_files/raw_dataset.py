@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
+from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.volume_reading import require_all_whole, require_whole
+
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,11 @@ class RawDataset:
 
         example = str(self.cases[0].images[0]) if self.cases else None
         try:
+            if example is not None:  # nnU-Net prints a traceback for each of its readers that fails
+                require_whole(Path(example))
+        except ValueError as error:
+            raise UserError(f"{example}: {error}") from error
+        try:
             return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)()
         except RuntimeError as error:
             raise UserError(f"nnU-Net has no reader for files like {example or self.file_ending}: {error}") from error
@@ -121,7 +133,7 @@ def read_dataset(folder: Path) -> RawDataset:
         get_identifiers_from_splitted_dataset_folder,
     )
 
-    description = _read_description(folder / "dataset.json")
+    description = read_description(folder / "dataset.json")
     if "dataset" in description:
         listed = get_filenames_of_train_images_and_targets(str(folder), json.loads(json.dumps(description)))
         cases = [_case(name, files["images"], files["label"]) for name, files in sorted(listed.items())]
@@ -143,6 +155,9 @@ def read_dataset(folder: Path) -> RawDataset:
     problems += [
         Problem(folder / "imagesTr", f"case {case.name!r} has no _0000 image") for case in cases if not case.images
     ]
+    if "dataset" not in description:
+        problems += _left_out(folder, description["file_ending"], cases)
+    problems += _channel_problems(folder, cases, numbered="dataset" not in description)
     if problems:
         raise DatasetProblemsError(problems, folder)
     return RawDataset(folder, description, tuple(cases))
@@ -158,37 +173,52 @@ def require_labels(dataset: RawDataset) -> None:
         raise DatasetProblemsError(problems, dataset.folder)
 
 
+def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats that are whole numbers within rounding as exactly these numbers; anything else as it is.
+
+    Some tools store a 1 as 0.9999, or as the float before 1.
+    """
+    if values.dtype.kind != "f":
+        return values
+    rounded = np.rint(values)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        return rounded if np.all(np.abs(values - rounded) <= _ROUNDING) else values
+
+
 def read_label(reader: Any, path: Path, allowed: frozenset[int]) -> tuple[NDArray[np.int16], dict[str, Any]]:
     """Read a label file through nnU-Net's reader.
 
     Args:
         reader: from `RawDataset.reader`.
         path: the file.
-        allowed: the values it may hold.
+        allowed: the values it may hold, within rounding.
     Returns:
         the label (Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties, with `spacing` in mm in that order.
     Raises:
-        ValueError: unreadable, more than one channel, or values that are not allowed.
+        ValueError: damaged or unreadable, more than one channel, or values that are not allowed.
     """
+    require_whole(path)
     try:
         data, properties = reader.read_seg(str(path))
     except Exception as error:  # readers of several libraries, each with its own exceptions
         raise ValueError(f"unreadable: {error}".splitlines()[0]) from error
     if data.shape[0] != 1:
         raise ValueError(f"a label has 1 channel, this has {data.shape[0]}")
-    unknown = sorted(set(np.unique(data[0]).tolist()) - set(allowed))
+    label = whole_numbers(data[0])
+    unknown = sorted(set(np.unique(label).tolist()) - set(allowed))
     if unknown:
-        values = ", ".join(f"{value:g}" for value in unknown[:5])
+        values = ", ".join(f"{value:.10g}" for value in unknown[:5])
         raise ValueError(f"holds the label {values}, but dataset.json knows only {sorted(allowed)}")
-    return data[0].astype(np.int16), dict(properties)
+    return label.astype(np.int16), dict(properties)
 
 
 def read_image(reader: Any, paths: Sequence[Path]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Read the channels of a case: (C, Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties.
 
     Raises:
-        ValueError: unreadable, channels of different shapes, or values that are not finite.
+        ValueError: damaged or unreadable, channels of different shapes, or values that are not finite.
     """
+    require_all_whole(paths)
     try:
         data, properties = reader.read_images([str(path) for path in paths])
     except Exception as error:  # readers of several libraries, each with its own exceptions
@@ -199,21 +229,39 @@ def read_image(reader: Any, paths: Sequence[Path]) -> tuple[NDArray[np.float32],
     return data, dict(properties)
 
 
+def _channel_problems(folder: Path, cases: Sequence[RawCase], numbered: bool) -> list[Problem]:
+    """Cases that lack a channel; where files are numbered, their numbers count from 0 without a gap."""
+    channels: dict[str, list[int]] = {}
+    for case in cases:
+        ends = [re.search(r"_(\d{4})(?=\.[^/]*$)", path.name) for path in case.images]
+        known = [int(end[1]) for end in ends if end is not None]
+        channels[case.name] = known if numbered and len(known) == len(ends) else list(range(len(case.images)))
+    odd = odd_channels(channels)
+    if not odd:
+        name, numbers = next(iter(channels.items()))
+        if numbers != list(range(len(numbers))):
+            shown = ", ".join(f"{number:04d}" for number in numbers)
+            odd = {name: f"case {name} has the channels {shown}; nnU-Net counts from 0000 without a gap"}
+    return [Problem(folder / "imagesTr", what) for what in odd.values()]
+
+
+def _left_out(folder: Path, ending: str, cases: Sequence[RawCase]) -> list[Problem]:
+    """Images and labels that nnU-Net would pass over: named for another file format, or without a channel number."""
+    known = {
+        path.name for case in cases for path in case.images if re.fullmatch(r".*_\d{4}", path.name[: -len(ending)])
+    }
+    found = {path for path in (folder / "imagesTr").iterdir() if path.name not in known}
+    if (folder / "labelsTr").is_dir():
+        found |= {path for path in (folder / "labelsTr").iterdir() if not path.name.endswith(ending)}
+    endings = PICTURE_ENDINGS if ending in PICTURE_ENDINGS else VOLUME_ENDINGS
+    return [
+        Problem(path, f"would be left out: expected a name like {example}{ending}")
+        for path in sorted(found)
+        for example in ["CASE_0000" if path.parent.name == "imagesTr" else "CASE"]
+        if path.name.lower().endswith(endings) and not path.name.startswith(".")
+    ]
+
+
 def _case(name: str, images: list[str], label: Path | str) -> RawCase:
     label = Path(label)
     return RawCase(name, tuple(map(Path, images)), label if label.is_file() else None)
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(
-            f"expected nnU-Net's description of the dataset at {path}, but it cannot be read: {error}"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
-    lacking = [key for key in ("labels", "file_ending") if key not in description]
-    if lacking:
-        raise UserError(f"{path} lacks {' and '.join(lacking)}, which nnU-Net needs; see its dataset format")
-    return dict(description)

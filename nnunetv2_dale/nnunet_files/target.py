@@ -22,7 +22,7 @@ class Target:
     Attributes:
         root: the `nnUNet_raw` folder.
         dataset_id: 1 to 999.
-        name: the part after `Dataset501_`.
+        name: the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too.
     """
 
     root: Path
@@ -32,8 +32,10 @@ class Target:
     def __post_init__(self) -> None:
         if not 1 <= self.dataset_id <= 999:
             raise UserError(f"a dataset id lies between 1 and 999, got {self.dataset_id}")
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
-            raise UserError(f"a dataset name has only letters, digits, - and _, got {self.name!r}")
+        if not re.fullmatch(r'[^\x00-\x1f<>:"/\\|?*]*[^\x00-\x1f<>:"/\\|?*. ]', self.name):
+            raise UserError(
+                f'a dataset name has none of < > : " / \\ | ? * and does not end in a dot or space, got {self.name!r}'
+            )
 
     @property
     def folder(self) -> Path:

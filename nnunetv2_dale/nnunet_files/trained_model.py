@@ -97,6 +97,12 @@ def _folds(folder: Path, wanted: Sequence[str] | None, checkpoint_names: Sequenc
     ]
     chosen = list(wanted) if wanted else [fold for fold in complete if fold != "all"] or complete
     missing = [fold for fold in chosen if fold not in complete]
+    unfinished = [fold for fold in present if fold not in complete and fold != "all"]
+    if not wanted and chosen and chosen[0] != "all" and unfinished:
+        raise UserError(
+            f"{folder} has fold {', '.join(unfinished)} without {' and '.join(checkpoint_names)}, so it would be left "
+            f"out; train it to the end, or name the folds you want: -f {' '.join(chosen)}"
+        )
     if missing or not chosen:
         files = sorted({path.name for path in folder.glob("fold_*/checkpoint_*.pth")})
         raise UserError(

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.raw_dataset import (
     RawDataset,
     dataset_folder,
@@ -75,7 +77,10 @@ class RawSource:
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
         z, y, x = (float(value) for value in properties["spacing"])
-        return PreviewCase(name, image, label, (z, y, x), self._slicewise, self.dataset.is_ct)
+        first = slice_axis(image.shape[1:])  # a single slice is looked at from the front, whichever axis it is of
+        image = np.moveaxis(image, 1 + first, 1)
+        label = None if label is None else np.moveaxis(label, first, 0)
+        return PreviewCase(name, image, label, axis_first((z, y, x), first), self._slicewise, self.dataset.is_ct)
 
 
 class PreprocessedSource:
@@ -99,7 +104,7 @@ class PreprocessedSource:
             raise UserError(
                 f"expected preprocessed cases in {data}; run nnUNetv2_preprocess -d {name_or_id} -c {configuration}"
             )
-        self.dataset = RawDataset(folder, json.loads((folder / "dataset.json").read_text()), ())
+        self.dataset = RawDataset(folder, read_description(folder / "dataset.json"), ())
         self.title = folder.name
         self.description = f"preprocessed, {plans}, {configuration}"
         self._cases = infer_dataset_class(str(data))(str(data))

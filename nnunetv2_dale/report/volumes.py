@@ -16,6 +16,7 @@ from nnunetv2.imageio.reader_writer_registry import (
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.report.grid import Grid, grid_of
 
 Reader = type[BaseReaderWriter]
@@ -117,6 +118,11 @@ def _read(
     files: Sequence[Path], read: Callable[[], tuple[NDArray[Any], dict[str, Any]]]
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Every file that a report opens as an image is opened here."""
+    for file in files:
+        try:
+            require_whole(file)
+        except ValueError as error:
+            raise UserError(f"{file} {error}") from error
     try:
         return read()
     except Exception as error:  # each of nnU-Net's readers raises its own library's errors

@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said_for_every_file(tmp_path: Path) -> None:
     text = tmp_path / "text.h5"
     text.write_text("no arrays")
     problems, written = _convert(tmp_path, [good, cut])
-    assert "cannot be read" in problems[0]
+    assert "is damaged" in problems[0]
     assert written == []
     assert "cannot be read" in _convert(tmp_path, [text])[0][0]
     assert "no array named label" in _convert(tmp_path, [_h5(tmp_path / "b.h5", image=IMAGE)])[0][0]

@@ -56,7 +56,7 @@ def test_what_is_not_clearly_a_label_is_refused(mask: list[float]) -> None:
 
 
 def test_the_report_names_values_and_the_way_out() -> None:
-    with pytest.raises(ValueError, match=r"unknown label values 128 \(known are 0, 1\).*--mask-threshold"):
+    with pytest.raises(ValueError, match=r"unknown label values 128 \(known are 0, 1\)$"):
         to_labels(np.array([0, 128]), BINARY)
     with pytest.raises(ValueError, match=r"unknown label values 5, 9 \(known are 0, 1, 2\)$"):
         to_labels(np.array([0, 1, 5, 9]), {0: 0, 1: 1, 2: 2})
@@ -72,3 +72,21 @@ def test_a_threshold_decides_for_one_class_only() -> None:
 def test_equals_a_slow_loop(values: list[int], targets: list[int]) -> None:
     table = dict(enumerate(targets))
     assert to_labels(np.array(values), table).tolist() == [table[value] for value in values]
+
+
+def test_labels_above_255_get_a_type_that_holds_them() -> None:
+    labels = to_labels(np.array([0, 255, 256, 300], np.int32), {value: value for value in range(301)})
+    assert labels.dtype == np.uint16
+    assert labels.tolist() == [0, 255, 256, 300]
+    assert to_labels(np.array([205, 850]), {0: 0, 205: 1, 850: 2}).tolist() == [1, 2]
+    assert to_labels(np.array([0, 255]), {0: 0, 255: 255}).dtype == np.uint8
+
+
+def test_whole_numbers_within_rounding_are_labels() -> None:
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    for one in (np.float32(0.9999), below_one, np.float32(1.0004)):
+        assert to_labels(np.array([0, one], np.float32), {0: 0, 1: 1}).tolist() == [0, 1]
+    assert to_labels(np.array([0, 3 * below_one], np.float32), {0: 0, 3: 1}).tolist() == [0, 1]
+    assert to_labels(np.array([0, 127.99999]), {0: 0, 1: 1}, threshold=128).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"unknown label values 0\.99 \("):
+        to_labels(np.array([0, 0.99]), {0: 0, 1: 1})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 from skimage import io
@@ -119,6 +122,8 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
     picture = save(tmp_path / "a.png", GREY)
     double = save(tmp_path / "double.png", 255 * MASK.repeat(2, axis=0).repeat(2, axis=1))
     problems, *_ = _convert(tmp_path, picture, double, PictureFormat(colour=False))
+    assert problems == ["the mask is 96 x 80 pixels, its picture 48 x 40"]
+    problems, *_ = _convert(tmp_path, picture, double, PictureFormat(colour=False, has_mask_options=True))
     assert problems == [
         "the mask is 96 x 80 pixels, its picture 48 x 40; --resize-masks brings masks to their picture's size"
     ]
@@ -138,7 +143,7 @@ def test_unreadable_files_are_named_and_both_are_reported(tmp_path: Path) -> Non
         SourceCase("case", (tmp_path / "cut.png",), tmp_path / "text.png"), None
     )
     assert [problem.where.name for problem in problems] == ["cut.png", "text.png"]
-    assert all("cannot be read as a picture" in problem.what for problem in problems)
+    assert all("is damaged" in problem.what or "cannot be read as a picture" in problem.what for problem in problems)
 
 
 def test_several_pictures_in_a_file(tmp_path: Path) -> None:
@@ -152,3 +157,52 @@ def test_a_png_that_is_right_is_copied(tmp_path: Path) -> None:
     picture = save(tmp_path / "a.png", GREY, compress_level=0)
     _convert(tmp_path, picture, None, PictureFormat(colour=False))
     assert (tmp_path / "image.png").read_bytes() == picture.read_bytes()
+
+
+def test_colours_of_16_bits_are_refused_and_grey_ones_read_whole(tmp_path: Path) -> None:
+    deep = (colour_picture(1).astype(np.uint16) * 4)[..., :3]
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    tifffile.imwrite(tmp_path / "b.tif", np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate")
+    _save_16_bit_png(tmp_path / "c.png", deep)
+    for name in ("a.tif", "b.tif", "c.png"):
+        with pytest.raises(ValueError, match="colour picture of 16 bits per channel; save it with 8 bits"):
+            read_picture(tmp_path / name, colour=True)
+        with pytest.raises(ValueError, match="mask in colours of 16 bits"):
+            read_mask(tmp_path / name)
+    grey = save(tmp_path / "grey.png", deep[..., 0])
+    assert_array_equal(read_picture(grey, colour=False), deep[..., 0])
+
+
+def _save_16_bit_png(path: Path, pixels: np.ndarray) -> None:
+    """By hand: Pillow writes no colours of 16 bits."""
+
+    def part(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("tag", "turns"), [(3, 2), (6, 3), (8, 1)])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_a_picture_is_turned_as_its_orientation_tag_says(tmp_path: Path, name: str, tag: int, turns: int) -> None:
+    """As viewers and annotation tools do; 3 is half a turn, 6 a quarter clockwise, 8 a quarter the other way."""
+    pixels = np.repeat(disc(3)[..., None] * np.uint8(200), 3, axis=2)
+    shown = np.rot90(pixels, turns)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    if name.endswith(".tif"):
+        Image.fromarray(pixels).save(tmp_path / name, tiffinfo={0x0112: tag})
+    else:
+        Image.fromarray(pixels).save(
+            tmp_path / name, exif=exif.tobytes(), **({"quality": 100} if "jpg" in name else {})
+        )
+    mask = save(tmp_path / "mask.png", shown[..., 0] // 200)
+    assert np.abs(read_picture(tmp_path / name, colour=True).astype(int) - shown).max() <= 4
+    problems, image, label = _convert(tmp_path, tmp_path / name, mask, PictureFormat(colour=True))
+    assert problems == []
+    assert np.abs(image.astype(int) - shown).max() <= 4  # as nnU-Net reads it
+    assert_array_equal(label, shown[..., 0] // 200)
+    assert_array_equal(read_mask(tmp_path / name)[0] > 100, shown[..., 0] > 100)

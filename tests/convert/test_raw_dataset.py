@@ -126,7 +126,7 @@ def test_a_source_that_is_something_else(
     [
         (["-d", "0"], "between 1 and 999"),
         (["-d", "1000"], "between 1 and 999"),
-        (["-d", "5", "--name", "../up"], "only letters"),
+        (["-d", "5", "--name", "../up"], "a dataset name has none of"),
     ],
 )
 def test_flags_that_make_no_sense(

@@ -84,7 +84,7 @@ def test_sizes_unknown_labels_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "text.nii").write_text("no volume")
     broken = _convert(tmp_path, tmp_path / "cut.nii.gz", tmp_path / "text.nii")
     assert len(broken) == 2
-    assert all("cannot be read as a volume" in what for what in broken)
+    assert all("is damaged" in what for what in broken)
     hole = IMAGE.copy()
     hole[0, 0, 0] = np.nan
     label = save_volume(tmp_path / "label.nii.gz", LABEL)
@@ -111,3 +111,11 @@ def test_channels_have_to_share_a_grid(tmp_path: Path) -> None:
     problems = SAME.convert(SourceCase("a", (first, second), label), None)
     assert [problem.where for problem in problems] == [second]
     assert "first channel's grid" in problems[0].what
+
+
+def test_labels_above_255_are_written_as_they_are(tmp_path: Path) -> None:
+    image = save_volume(tmp_path / "image.nii.gz", IMAGE)
+    values = LABEL.astype(np.int16) * 150
+    label = save_volume(tmp_path / "label.nii.gz", values)
+    assert _convert(tmp_path, image, label, VolumeFormat({0: 0, 150: 150, 300: 300})) == []
+    assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out.nii.gz"))), values)

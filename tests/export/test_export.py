@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -85,6 +87,34 @@ def test_plain_nnunet_predicts_the_same_without_this_package(tmp_path, capsys):
         expected = predict(folder)
         assert len(np.unique(expected)) > 1
         np.testing.assert_array_equal(np.load(exports / f"{name}.npy"), expected)
+
+
+@pytest.mark.parametrize("checkpoint", ["checkpoint_best.pth"])
+def test_the_printed_command_runs_as_printed(tmp_path, capsys, checkpoint):
+    folder = make_model(tmp_path / "results of mine", folds=(1,))
+    (folder / "fold_1/checkpoint_final.pth").rename(folder / "fold_1" / checkpoint)
+    assert main(["-i", str(folder), "-o", str(tmp_path / "handed on"), "-chk", checkpoint]) == 0
+    (printed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("predict with: ")]
+    images, output = tmp_path / "images", tmp_path / "output"
+    images.mkdir()
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(IMAGE[0]), str(images / "a_0000.nii.gz"))
+    command = shlex.split(printed.removeprefix("predict with: "))
+    assert command[0] == "nnUNetv2_predict_from_modelfolder"
+    places = {"IMAGES": str(images), "OUTPUT": str(output)}
+    arguments = [places.get(part, part) for part in command[1:]] + ["-device", "cpu", "-npp", "1", "-nps", "1"]
+    run = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
+    done = subprocess.run([sys.executable, "-c", run, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (output / "a.nii.gz").is_file()
+
+
+def test_the_printed_command_names_only_what_nnunet_would_not_find_itself(tmp_path, capsys):
+    all_five = make_model(tmp_path / "five", folds=(0, 1, 2, 3, 4))
+    assert main(["-i", str(all_five), "-o", str(tmp_path / "a")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("nnUNetTrainer__nnUNetPlans__2d")
+    assert main(["-i", str(all_five), "-o", str(tmp_path / "b.zip"), "-f", "3"]) == 0
+    assert f"nnUNetv2_predict -i IMAGES -o OUTPUT -d {DATASET} -tr nnUNetTrainer" in (said := capsys.readouterr().out)
+    assert said.splitlines()[-1].endswith("-c 2d -f 3")
 
 
 # --- what is in an export ---------------------------------------------------------------------------------------------

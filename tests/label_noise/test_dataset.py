@@ -111,7 +111,8 @@ def test_same_seed_gives_the_same_bytes_with_two_processes(raw: Path) -> None:
     first = _files(raw / "Dataset904_Tiny")
     assert main(["-d", "Dataset004_Tiny", "-o", "904", "-np", "2", *noise, "--overwrite"]) == 0
     assert _files(raw / "Dataset904_Tiny") == first
-    assert len(json.loads(first["label_noise.json"])["corrupted"]) == 5
+    settings = json.loads(first["label_noise.json"])
+    assert len(settings["corrupted"]) + len(settings["drawn_but_unchanged"]) == 5
 
 
 def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_all_problems_are_listed_and_nothing_is_written(raw: Path, capsys: pytes
     _write(labels / "case 3.nii.gz", np.full((8, 20, 22), 7, np.uint8))
     assert _run("--kind", "dilate", "--amount", "1") == 2
     error = capsys.readouterr().err
-    assert "case 2.nii.gz: unreadable" in error
+    assert "case 2.nii.gz: is damaged" in error
     assert "case 3.nii.gz: holds the label 7" in error
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
@@ -205,3 +206,116 @@ def test_two_dimensional_png(raw: Path) -> None:
     assert moved.sum() == label.sum()
     centre = np.argwhere(moved).mean(0) - np.argwhere(label).mean(0)
     assert np.linalg.norm(centre) == pytest.approx(4, abs=1.2)
+
+
+def test_a_case_that_the_noise_left_unchanged_is_counted_so(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Case 0 has no foreground, so that no noise can change it."""
+    assert _run("--kind", "dilate", "--amount", "2") == 0
+    assert "7 of 8 cases corrupted" in (said := capsys.readouterr().out)
+    assert "1 drawn but left unchanged by the noise" in said
+    settings = json.loads((raw / "Dataset904_Tiny/label_noise.json").read_text())
+    assert settings["drawn_but_unchanged"] == ["case 0"]
+    assert settings["corrupted"] == [f"case {number}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize("kind", ["boundary 20", "dilate 2", "erode 2", "shift 3", "smooth 6"])
+def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: str) -> None:
+    noise = ("--kind", kind.split()[0], "--amount", kind.split()[1], "--seed", "2")
+    axial = np.zeros((1, 24, 28), np.uint8)
+    axial[0, 6:17, 7:19] = 1
+    image = np.random.default_rng(1).normal(100, 20, axial.shape).astype(np.float32)
+    rows, noisy = [], []
+    for axis in range(3):
+        folder = raw / f"Dataset01{axis}_Slice"
+        spacing = tuple(np.roll([4.0, 1.0, 1.0], axis).tolist()[::-1])
+        _write(folder / "imagesTr/a_0000.nii.gz", np.moveaxis(image, 0, axis), spacing)
+        _write(folder / "labelsTr/a.nii.gz", np.moveaxis(axial, 0, axis), spacing)
+        description = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
+        (folder / "dataset.json").write_text(json.dumps(description))
+        assert main(["-d", f"1{axis}", "-o", f"91{axis}", "-np", "1", *noise]) == 0
+        copy = raw / f"Dataset91{axis}_Slice"
+        noisy.append(np.moveaxis(_array(copy / "labelsTr/a.nii.gz"), axis, 0))
+        rows.append(_table(copy)["a"])
+    assert (noisy[0] != axial).any()
+    for axis in (1, 2):
+        np.testing.assert_array_equal(noisy[axis], noisy[0])
+        assert rows[axis] == rows[0]
+
+
+def test_a_dataset_name_with_a_space_and_a_dot_is_kept(raw: Path) -> None:
+    (raw / "Dataset004_Tiny").rename(raw / "Dataset004_My Data.v2")
+    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert (raw / "Dataset904_My Data.v2/label_noise.csv").is_file()
+
+
+def test_labels_above_255_are_written_as_they_are_or_refused(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = raw / "Dataset004_Tiny"
+    for path in (folder / "labelsTr").iterdir():
+        label = _array(path).astype(np.uint16)
+        label[label == 2] = 300
+        _write(path, label)
+    description = json.loads((folder / "dataset.json").read_text())
+    description["labels"] = {"background": 0, "a": 1, "b": 300, "ignore": 3}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert set(np.unique(_array(raw / "Dataset904_Tiny/labelsTr/case 1.nii.gz"))) == {0, 1, 3, 300}
+    description["overwrite_image_reader_writer"] = "SimpleITKIOWithReorient"  # it writes 8 bits
+    (folder / "dataset.json").write_text(json.dumps(description))
+    assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+    assert "labels above 255" in capsys.readouterr().err
+
+
+def test_unlabelled_cases_hold_the_ignore_label_everywhere(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = raw / "Dataset004_Tiny"
+    description = json.loads((folder / "dataset.json").read_text())
+    splits = [{"train": [f"case {n}" for n in range(2, 8)], "val": ["case 0", "case 1"]}]
+    (raw / "splits.json").write_text(json.dumps(splits))
+    folds = ("--splits", str(raw / "splits.json"), "--fold", "0")
+    assert _run("--kind", "unlabelled", "--fraction", "0.5", *folds) == 0
+    assert "3 of 8 cases corrupted, 2 kept clean" in capsys.readouterr().out
+    copy = raw / "Dataset904_Tiny"
+    emptied = json.loads((copy / "label_noise.json").read_text())["corrupted"]
+    for number in range(8):
+        name = f"case {number}"
+        label, clean = (_array(place / f"labelsTr/{name}.nii.gz") for place in (copy, folder))
+        if name in emptied:
+            assert number >= 2
+            assert (label == 3).all()
+            changed = _array(copy / f"labelsTr_changed/{name}.nii.gz")
+            np.testing.assert_array_equal(changed, np.where(clean == 3, 0, 4))
+            assert int(_table(copy)[name]["voxels_unlabelled"]) == (clean != 3).sum()
+        else:
+            np.testing.assert_array_equal(label, clean)
+    assert json.loads((copy / "dataset.json").read_text()) == description
+
+
+def test_unlabelled_adds_an_ignore_label_where_there_is_none(raw: Path) -> None:
+    folder = raw / "Dataset004_Tiny"
+    for path in (folder / "labelsTr").iterdir():
+        _write(path, np.where(_array(path) == 3, 0, _array(path)).astype(np.uint8))
+    description = json.loads((folder / "dataset.json").read_text())
+    del description["labels"]["ignore"]
+    (folder / "dataset.json").write_text(json.dumps(description))
+    assert _run("--kind", "unlabelled", "--fraction", "0.9") == 0
+    copy = raw / "Dataset904_Tiny"
+    assert json.loads((copy / "dataset.json").read_text())["labels"] == {**description["labels"], "ignore": 3}
+    labels = [_array(path) for path in sorted((copy / "labelsTr").iterdir())]
+    assert sum((label == 3).all() for label in labels) == 7
+    assert sum(not (label == 3).any() for label in labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--amount", "1"), "takes neither --dice nor --amount"),
+        (("--dice", "0.5"), "takes neither --dice nor --amount"),
+        ((), "no training case would keep its label"),
+        (("--kind", "unlabelled", "dilate", "--fraction", "0.5"), "no part of a mixture"),
+    ],
+)
+def test_unlabelled_refusals(
+    raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("--kind", "unlabelled", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (raw / "Dataset904_Tiny").exists()

@@ -55,3 +55,34 @@ def test_a_dataset_is_found_by_id_and_name(tmp_path: Path) -> None:
     for wanted, message in (("8", "several datasets"), ("9", "no dataset"), ("Two", "id from 1 to 999")):
         with pytest.raises(UserError, match=message):
             dataset_folder(tmp_path, wanted)
+
+
+def test_a_case_with_a_gap_between_its_channels_is_named(tmp_path: Path) -> None:
+    folder = _dataset(tmp_path / "Dataset007_Two")
+    for name in ("a_0000", "a_0001", "b_0000", "b_0002"):
+        (folder / f"imagesTr/{name}.nii.gz").touch()
+    with pytest.raises(UserError, match="case b has channels 0000, 0002, but case a has channels 0000, 0001"):
+        read_dataset(folder)
+    (folder / "imagesTr/b_0002.nii.gz").unlink()
+    with pytest.raises(UserError, match="case b has channel 0000, but case a has channels 0000, 0001"):
+        read_dataset(folder)
+    for name in ("a_0000", "b_0000"):
+        (folder / f"imagesTr/{name}.nii.gz").unlink()
+    (folder / "imagesTr/b_0001.nii.gz").touch()
+    with pytest.raises(UserError, match="case a has the channels 0001; nnU-Net counts from 0000"):
+        read_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    "stray", ["imagesTr/c_0000.nii", "imagesTr/c.nii.gz", "labelsTr/c.mha", "imagesTr/c_0000.NII.GZ"]
+)
+def test_an_image_that_would_be_left_out_is_named(tmp_path: Path, stray: str) -> None:
+    folder = _dataset(tmp_path / "Dataset007_Two")
+    (folder / "labelsTr").mkdir()
+    for name in ("imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "imagesTr/notes.txt", "imagesTr/._a_0000.nii.gz"):
+        (folder / name).touch()
+    (folder / "imagesTr/._a_0000.nii.gz").unlink()
+    assert len(read_dataset(folder).cases) == 1
+    (folder / stray).touch()
+    with pytest.raises(UserError, match="would be left out: expected a name like CASE"):
+        read_dataset(folder)

@@ -268,3 +268,36 @@ def test_every_page_is_complete(recipe, capsys: pytest.CaptureFixture[str]) -> N
     ):
         assert word in page
     assert all(len(line) <= 120 for line in page.splitlines())
+
+
+def test_the_first_cases_of_the_left_atrium_keep_their_labels(
+    tmp_path: Path, convert: Converted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_left_atrium(tmp_path / "source")
+    names = (source / "train.list").read_text().split()
+    tests = (source / "test.list").read_text().split()
+    (source / "train.list").write_text("\ufeff" + "\r\n".join(reversed(names)) + "\r\n", encoding="utf-8")
+    folder = convert("left_atrium", source, "--labelled", "1")
+    for name in [*names, *tests]:
+        label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(folder / f"labelsTr/{name}.nii.gz")))
+        assert set(np.unique(label)) == ({0, 1} if name in (names[-1], *tests) else {2})
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {
+        "background": 0,
+        "left atrium": 1,
+        "ignore": 2,
+    }
+    for labelled in ("0", str(len(names))):
+        assert main(["left_atrium", "-i", str(source), "-d", "7", "--labelled", labelled]) == 2
+        assert f"--labelled lies between 1 and {len(names) - 1}" in capsys.readouterr().err
+
+
+def test_a_left_atrium_case_in_neither_list_or_twice_is_named(
+    tmp_path: Path, convert: Converted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_left_atrium(tmp_path / "source")
+    first, second, *_ = (source / "train.list").read_text().split()
+    (source / "train.list").write_text(f"{second}\n{second}\n")
+    assert main(["left_atrium", "-i", str(source), "-d", "7"]) == 2
+    error = capsys.readouterr().err
+    assert f"{first}: is in neither list" in error
+    assert f"train.list: lists {second} twice" in error

@@ -183,4 +183,4 @@ def test_unreadable_and_mismatching_files_are_named(
     assert "one.nii.gz: has shape (6, 16, 21)" in capsys.readouterr().err
     label.write_bytes(b"")
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
-    assert "one.nii.gz: unreadable" in capsys.readouterr().err
+    assert "one.nii.gz: is damaged" in capsys.readouterr().err

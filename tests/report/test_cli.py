@@ -344,7 +344,7 @@ def other_labels(study: Study) -> None:
         (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but its reference"),
         (wrong_spacing, r"case_03\.nii\.gz has voxel spacing"),
         (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
-        (no_image, r"case_03\.nii\.gz cannot be read as an image"),
+        (no_image, r"case_03\.nii\.gz is damaged or of another format"),
         (missing_reference, r"labelsTr/case_03\.nii\.gz is missing"),
         (other_labels, r"dataset\.json has labels"),
     ],

@@ -1,0 +1,88 @@
+"""`nnUNetv2_dale_convert splits`: folds by patient for a dataset that is there already."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from nnunetv2.paths import nnUNet_preprocessed
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import read_keyed_table
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, at_least_one
+from nnunetv2_dale.convert.splits import Fold, folds_by_group
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
+from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_folder, read_dataset
+from nnunetv2_dale.nnunet_files.split_patients import FILE, write_split_patients
+
+SPLITS = "splits_final.json"
+DESCRIPTION = f"""Write {SPLITS} with folds in which no patient has cases on both sides. The patients are split with
+nnU-Net's own seed. The file goes to the raw dataset, from where nnU-Net takes it when it plans, and to
+nnUNet_preprocessed if the dataset is there already. {FILE} beside it keeps the patients, so that
+nnUNetv2_dale_benchmark can check the folds."""
+
+
+def add_splits_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The sub-command with its flags."""
+    command = commands.add_parser(
+        "splits", help="folds by patient for any dataset of nnUNet_raw", description=DESCRIPTION
+    )
+    add_dataset(command, "nnUNet_raw")
+    command.add_argument(
+        "--patients", type=Path, required=True, metavar="TABLE", help="table with the columns case and patient"
+    )
+    command.add_argument("--folds", type=at_least_one, default=5, metavar="N", help="how many (default: %(default)s)")
+    add_overwrite(command, f"{SPLITS} and {FILE}")
+    command.set_defaults(run=split_by_patient)
+
+
+def split_by_patient(arguments: argparse.Namespace) -> None:
+    """Write the folds and the patients.
+
+    Raises:
+        UserError: a case without a patient, fewer patients than folds, or files that exist; nothing is written.
+    """
+    raw = dataset_folder(environment_folder("nnUNet_raw"), arguments.d)
+    names = [case.name for case in read_dataset(raw).cases]
+    table = read_keyed_table(arguments.patients, "case", ["patient"])
+    without = [name for name in names if not table.get(name, {}).get("patient")]
+    if without:
+        raise UserError(
+            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}"
+        )
+    patients = {name: table[name]["patient"] for name in names}
+    if arguments.folds < 2:
+        raise UserError(f"--folds is at least 2, got {arguments.folds}")
+    try:
+        splits = folds_by_group(patients, arguments.folds)
+    except ValueError as error:
+        raise UserError(f"{raw.name} cannot be split: {error}") from error
+    places = [raw, *_preprocessed(raw.name)]
+    for place in places:
+        for name in (SPLITS, FILE):
+            refuse_existing(place / name, arguments.overwrite)
+    try:
+        for place in places:
+            _write_splits(place / SPLITS, splits, arguments.overwrite)
+            write_split_patients(place, patients, arguments.overwrite)
+    except OSError as error:
+        raise UserError(f"the folds could not be written: {error}") from error
+    unused = len(table.keys() - patients.keys())
+    print(
+        f"{len(splits)} folds of {len(set(patients.values()))} patients with {len(names)} cases in "
+        + " and ".join(str(place / SPLITS) for place in places)
+        + (f"; {unused} cases of the table are not in the dataset" if unused else "")
+    )
+
+
+def _preprocessed(name: str) -> list[Path]:
+    """The dataset's folder in nnUNet_preprocessed, if it is there: nnU-Net takes the raw one's folds only once."""
+    root = nnUNet_preprocessed.get()
+    folder = Path(root) / name if root else None
+    return [folder] if folder is not None and folder.is_dir() else []
+
+
+def _write_splits(target: Path, splits: list[Fold], overwrite: bool) -> None:
+    with new_file(target, overwrite) as unfinished:
+        unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

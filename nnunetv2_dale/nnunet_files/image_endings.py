@@ -1,0 +1,7 @@
+"""File name endings of images, in lower case, whether or not nnU-Net reads them: none must be passed over silently."""
+
+VOLUME_ENDINGS = (
+    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".hdr", ".img", ".img.gz"),
+    *(".dcm", ".dicom", ".ima", ".mgz", ".mgh", ".mnc", ".vtk", ".npy", ".npz", ".h5"),
+)
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")

@@ -1,0 +1,93 @@
+"""`nnUNetv2_dale_convert splits`: no patient on both sides, and nothing is written halfway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from nnunetv2_dale.preprocessing import main
+
+from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, shared_patient
+
+CASES = {f"c{number}": f"P{number // 2}" for number in range(12)}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("raw", "preprocessed", "results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    folder = tmp_path / "raw/Dataset004_Twelve"
+    (folder / "imagesTr").mkdir(parents=True)
+    for case in CASES:
+        (folder / f"imagesTr/{case}_0000.nii.gz").touch()
+    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder
+
+
+def _table(tmp_path: Path, patients: dict[str, str]) -> Path:
+    lines = ["case;patient", *(f"{case};{patient}" for case, patient in patients.items())]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "table.csv"
+
+
+def _split(table: Path, *flags: str) -> int:
+    return main(["splits", "-d", "4", "--patients", str(table), *flags])
+
+
+def test_no_patient_is_on_both_sides_of_a_fold(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _split(_table(tmp_path, {**CASES, "elsewhere": "P99"})) == 0
+    assert "5 folds of 6 patients with 12 cases" in (said := capsys.readouterr().out)
+    assert "1 cases of the table are not in the dataset" in said
+    splits = json.loads((dataset / "splits_final.json").read_text())
+    assert sorted(case for fold in splits for case in fold["val"]) == sorted(CASES)
+    for fold in splits:
+        assert sorted(fold["train"] + fold["val"]) == sorted(CASES)
+        assert not {CASES[case] for case in fold["train"]} & {CASES[case] for case in fold["val"]}
+    assert read_split_patients([tmp_path, dataset]) == CASES
+
+
+def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path) -> None:
+    used = tmp_path / "preprocessed/Dataset004_Twelve/splits_final.json"
+    used.parent.mkdir()
+    used.write_text("[]")
+    table = _table(tmp_path, CASES)
+    assert _split(table) == 2
+    assert used.read_text() == "[]"
+    assert not (dataset / "splits_final.json").exists()
+    assert _split(table, "--overwrite", "--folds", "3") == 0
+    assert used.read_text() == (dataset / "splits_final.json").read_text()
+    assert len(json.loads(used.read_text())) == 3
+    assert read_split_patients([used.parent]) == CASES
+
+
+@pytest.mark.parametrize(
+    ("patients", "flags", "message"),
+    [
+        ({"c0": "P0"}, (), "has no patient for 11 cases of Dataset004_Twelve, such as c1"),
+        ({**CASES, "c3": ""}, (), "has no patient for 1 cases of Dataset004_Twelve, such as c3"),
+        (dict.fromkeys(CASES, "P0"), (), "5 folds need at least 5 cases or patients, found 1"),
+        (CASES, ("--folds", "1"), "--folds is at least 2"),
+    ],
+)
+def test_refusals(
+    dataset: Path,
+    tmp_path: Path,
+    patients: dict[str, str],
+    flags: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _split(_table(tmp_path, patients), *flags) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "imagesTr"]
+
+
+def test_a_shared_patient_is_named() -> None:
+    fold = {"train": ["c0", "c2"], "val": ["c1", "c4"]}
+    assert shared_patient([fold], CASES) == "fold 0 trains on c0 and validates on c1, both of patient P0"
+    assert shared_patient([{"train": ["c0", "c1"], "val": ["c2", "new"]}], CASES) is None

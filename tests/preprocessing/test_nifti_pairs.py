@@ -1,0 +1,182 @@
+"""`nifti_pairs` on folders as people have them: what is read right, and what is refused with what sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from nnunetv2_dale.preprocessing import main
+from numpy.testing import assert_array_equal
+
+from tests.convert.fixtures import save_volume
+
+LABEL = np.zeros((3, 6, 6), np.uint8)
+LABEL[1, 2:4, 2:4] = 1
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    for name in ("nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "source"
+
+
+def _image(source: Path, name: str, value: int = 0, folder: str = "imagesTr") -> None:
+    save_volume(source / folder / name, np.full(LABEL.shape, value, np.int16))
+
+
+def _label(source: Path, name: str, label: np.ndarray = LABEL, folder: str = "labelsTr") -> None:
+    save_volume(source / folder / name, label)
+
+
+def _convert(source: Path, *flags: str) -> int:
+    return main(["nifti_pairs", "-i", str(source), "-d", "6", "-np", "1", *flags])
+
+
+CLASSES = ("--classes", "tumour", "--channels", "MRI")
+
+
+def _written(source: Path) -> Path:
+    return source.parent / "raw/Dataset006_Converted"
+
+
+def _array(path: Path) -> np.ndarray:
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+
+
+def test_a_missing_channel_is_not_filled_by_the_next(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for case, channels in {"a": (0, 1), "b": (0, 2)}.items():
+        _label(source, f"{case}.nii.gz")
+        for channel in channels:
+            _image(source, f"{case}_{channel:04d}.nii.gz")
+    assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 2
+    assert "case b has channels 0000, 0002, but case a has channels 0000, 0001" in capsys.readouterr().err
+    assert not _written(source).exists()
+
+
+def test_the_number_of_a_patient_is_not_a_channel(source: Path) -> None:
+    for number in (1, 2, 3):
+        _image(source, f"patient_{number:04d}.nii.gz", number)
+        _label(source, f"patient_{number:04d}.nii.gz")
+        _image(source, f"patient_1{number:03d}.nii.gz", folder="imagesTs")
+    assert _convert(source, *CLASSES) == 0
+    assert sorted(path.name for path in (_written(source) / "imagesTr").iterdir()) == [
+        f"patient_{number:04d}_0000.nii.gz" for number in (1, 2, 3)
+    ]
+    assert (_array(_written(source) / "imagesTr/patient_0002_0000.nii.gz") == 2).all()
+    assert len(list((_written(source) / "imagesTs").iterdir())) == 3
+
+
+def test_numbered_patients_with_numbered_channels(source: Path) -> None:
+    for number in (1, 2):
+        _label(source, f"patient_{number:04d}.nii.gz")
+        _image(source, f"patient_{number:04d}_0000.nii.gz", 10 * number)
+        _image(source, f"patient_{number:04d}_0001.nii.gz", 10 * number + 1)
+        _image(source, f"new_{number:04d}_0000.nii.gz", folder="imagesTs")
+        _image(source, f"new_{number:04d}_0001.nii.gz", folder="imagesTs")
+    assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 0
+    assert (_array(_written(source) / "imagesTr/patient_0002_0001.nii.gz") == 21).all()
+    assert sorted(path.name for path in (_written(source) / "imagesTs").iterdir())[0] == "new_0001_0000.nii.gz"
+
+
+def test_two_files_of_one_channel_are_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _label(source, "a.nii.gz")
+    _image(source, "a.nii.gz")
+    _image(source, "a_0000.nii.gz")
+    assert _convert(source, *CLASSES) == 2
+    assert "is channel 0 of a, as is a.nii.gz" in capsys.readouterr().err
+
+
+def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _image(source, "a.nii.gz")
+    label = np.array([0, 1, 2, 4], np.uint8)[np.arange(LABEL.size).reshape(LABEL.shape) % 4]
+    _label(source, "a.nii.gz", label)
+    described = {"labels": {"0": "background", "1": "ncr", "2": "ed", "4": "et"}, "modality": {"0": "MRI"}}
+    (source / "dataset.json").write_text(json.dumps(described))
+    assert _convert(source) == 2
+    message = "dataset.json: has the labels 0, 1, 2, 4, and nnU-Net needs consecutive ones; --consecutive-labels"
+    assert message in capsys.readouterr().err
+    assert _convert(source, "--consecutive-labels") == 0
+    written = json.loads((_written(source) / "dataset.json").read_text())
+    assert written["labels"] == {"background": 0, "ncr": 1, "ed": 2, "et": 3}
+    assert_array_equal(_array(_written(source) / "labelsTr/a.nii.gz"), np.where(label == 4, 3, label))
+
+
+@pytest.mark.parametrize(
+    ("labels", "channels"),
+    [
+        ({"0": "background", "1": "tumour"}, {"0": "MRI"}),
+        ({"background": 0, "tumour": 1}, {"MRI": 0}),
+        (["background", "tumour"], ["MRI"]),
+        ({"0": "Background", "1": "tumour"}, {"0": "MRI"}),
+        ({"1": "tumour"}, {"0": "MRI"}),
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_every_form_of_dataset_json_is_understood(source: Path, labels: object, channels: object, mark: str) -> None:
+    _image(source, "a.nii.gz")
+    _label(source, "a.nii.gz")
+    described = json.dumps({"labels": labels, "channel_names": channels})
+    (source / "dataset.json").write_text(mark + described, encoding="utf-8")
+    assert _convert(source) == 0
+    written = json.loads((_written(source) / "dataset.json").read_text())
+    assert written["labels"] == {"background": 0, "tumour": 1}
+    assert written["channel_names"] == {"0": "MRI"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"labels": { # v2\n "background": 0}}', "is not valid JSON (Expecting"),
+        ('{"labels": {"background": 0, "whole": [1, 2]}}', "has labels that are regions (whole)"),
+        ('{"labels": {"background": 0, "a": 1, "b": 1}}', "gives several labels the number 1"),
+        ('{"labels": {"background": 0, "a": "one"}}', "gives labels without a number (a)"),
+        ('{"labels": "tumour"}', "gives its labels as 'tumour'"),
+    ],
+)
+def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(
+    source: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _image(source, "a.nii.gz")
+    _label(source, "a.nii.gz")
+    (source / "dataset.json").write_text(text)
+    assert _convert(source) == 2
+    error = capsys.readouterr().err
+    assert f"dataset.json: {sentence}" in error
+    assert "give --classes and --channels" in error
+    assert _convert(source, *CLASSES) == 0
+
+
+def test_labels_of_test_images_come_along(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _image(source, "a.nii.gz")
+    _label(source, "a.nii.gz")
+    _image(source, "t_0000.nii.gz", folder="imagesTs")
+    _label(source, "t.nii.gz", folder="labelsTs")
+    assert _convert(source, *CLASSES) == 0
+    assert (_written(source) / "labelsTs/t.nii.gz").is_file()
+    assert (_written(source) / "imagesTs/t_0000.nii.gz").is_file()
+    _label(source, "u.nii.gz", folder="labelsTs")
+    assert _convert(source, *CLASSES, "--overwrite") == 2
+    assert "labelsTs/u.nii.gz: has no image in imagesTs" in capsys.readouterr().err
+
+
+def test_an_image_that_is_not_read_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _image(source, "a.nii.gz")
+    _label(source, "a.nii.gz")
+    (source / "imagesTr/notes.txt").touch()
+    (source / "imagesTr/b.mgz").touch()
+    (source / "labelsTr/b.mgz").touch()
+    (source / "imagesTr/c").mkdir()
+    (source / "imagesTr/c/0001.dcm").touch()
+    assert _convert(source, *CLASSES) == 2
+    error = capsys.readouterr().err
+    assert "3 problems" in error
+    assert "imagesTr/b.mgz: is in a format that is not read here" in error
+    assert "imagesTr/c: is a folder of DICOM files" in error

@@ -55,16 +55,20 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         self.unlabelled: frozenset[str] = frozenset()  # -> get_tr_and_val_datasets
         self.generator: torch.Generator | None = None  # -> on_train_start
 
-    @staticmethod
+    @classmethod
     def build_network_architecture(
+        cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """DK-UXNet with the strides that the plans give nnU-Net's network."""
-        config = nnUNetTrainerDKUXNet.dk_uxnet.updated(configuration_manager.configuration.get("dk_uxnet", {}))
+        """DK-UXNet with the strides that the plans give nnU-Net's network.
+
+        Static in nnU-Net, which calls it on the class when it predicts; of the class here, for its settings.
+        """
+        config = cls.dk_uxnet.updated(configuration_manager.configuration.get("dk_uxnet", {}))
         strides = configuration_manager.pool_op_kernel_sizes[1:]  # the first is of the input, 1 on every axis
         return DkUxnet(num_input_channels, num_output_channels, strides, config)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import warnings
+from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
@@ -285,6 +286,18 @@ def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(weak, batch["data"])
     assert torch.equal(strong[:, 1:], weak[:, 1:])
     assert not torch.isclose(strong[:, :1], weak[:, :1]).all()
+
+
+class FewQueries(nnUNetTrainerDKUXNet):
+    """An ablation, as users write them."""
+
+    dk_uxnet = replace(nnUNetTrainerDKUXNet.dk_uxnet, query_layers=1)
+
+
+def test_an_ablation_builds_the_network_of_its_own_settings() -> None:
+    trainer = make_trainer(FewQueries)
+    trainer.initialize()
+    assert len(trainer.network.query_layers) == 2
 
 
 def test_nnunet_finds_the_trainer() -> None:

@@ -1,0 +1,75 @@
+"""The benchmark of few labels: what it runs, that it goes on where it stopped, and its table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+import semi_supervised
+from semi_supervised import ARMS, Run, claimed, runs, stored, table
+
+
+def test_every_arm_at_both_label_counts_the_first_seed_first() -> None:
+    listed = runs(budget=100, seeds=2)
+    assert len({run.key for run in listed}) == len(listed) == 22
+    assert [run.seed for run in listed] == [0] * 11 + [1] * 11
+    assert {(run.arm, run.labelled) for run in listed} == {("plain", 64)} | {(arm, n) for arm in ARMS for n in (8, 16)}
+    assert not any(run.arm == "plain" and run.equal == "time" for run in listed)  # its time is its epochs
+
+
+def test_the_same_network_without_agreement_differs_in_nothing_else() -> None:
+    with_it, without = ARMS["dk_uxnet"], ARMS["dk_uxnet_labels_only"]
+    assert (with_it[0], with_it[2]) == (without[0], without[2])
+    assert with_it[1] == {}
+    assert set(without[1].values()) == {0.0}
+    assert all(name.startswith("agreement_") for name in without[1])
+
+
+def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Run] = []
+
+    def train(run: Run, workspace: Path) -> dict[str, Any]:
+        trained.append(run)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return {"run": vars(run), "iterations": 10, "dice": 0.5}
+
+    monkeypatch.setattr(semi_supervised, "train", train)
+    for name in ("raw", "preprocessed", "results", "compile", "n_proc_DA", "def_n_proc"):
+        monkeypatch.setenv(f"nnUNet_{name}", "")  # so that what the command sets ends with this test
+    results = tmp_path / "results.jsonl"
+    command = ["semi_supervised.py", "run", "--workspace", str(tmp_path), "--budget", "10", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--results", str(results)])
+    with pytest.raises(KeyboardInterrupt):
+        semi_supervised.main()
+    assert len(stored(results)) == 2
+    semi_supervised.main()
+    assert len(stored(results)) == 11
+    assert len(trained) == 12  # the interrupted one twice, the others once
+    assert "machine" in json.loads(results.read_text().splitlines()[0])
+
+
+def test_a_run_that_another_process_makes_is_left_to_it(tmp_path: Path) -> None:
+    with claimed(tmp_path / "claim") as first, claimed(tmp_path / "claim") as second:
+        assert (first, second) == (True, False)
+    with claimed(tmp_path / "claim") as again:
+        assert again
+
+
+def test_table_of_two_seeds(tmp_path: Path) -> None:
+    rows = [
+        {"run": vars(Run("plain", 8, 100, "epochs", seed)), "iterations": 100, "dice": dice}
+        for seed, dice in ((0, 0.5), (1, 0.75))
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert table(file).splitlines()[-1] == "| plain | 8 | epochs | 100 | 100 | 0.5000 0.7500 | 0.6250 |"
+    assert len(table(tmp_path / "none.jsonl").splitlines()) == 2

@@ -35,7 +35,7 @@ from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU, draw_slice
 PICTURE = Path(__file__).resolve().parent / "overview.png"
 ORGANS = {5: "liver", 7: "spleen", 8: "stomach"}  # of the label file
 CROP = (slice(70, 214), slice(32, 224))  # at half the resolution
-BATCHES, EPOCH, BATCH, WIDER_BY = 1200, 100, 4, 2  # the last in voxels
+BATCHES, EPOCH, BATCH, WIDER_BY = 600, 60, 3, 2  # the last in voxels
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def train(slices: Slices) -> tuple[AlternatingStep, CaseTrust]:
         record = step(images * contrast + 0.1 * torch.randn_like(images), targets, [str(each) for each in chosen])
         schedule.step()
         if number % EPOCH == EPOCH - 1:
-            print(f"batch {number + 1} of {BATCHES}: loss {float(record.loss):.3f}")
+            print(f"batch {number + 1} of {BATCHES}: loss {float(record.loss):.3f}", flush=True)
     return algorithm, trust
 
 

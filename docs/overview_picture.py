@@ -9,7 +9,6 @@ stomach are drawn too wide. It takes a few minutes on a CPU.
 from __future__ import annotations
 
 import argparse
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,7 @@ import numpy as np
 import SimpleITK
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -30,7 +27,7 @@ from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.partition import PartitionedBatch
 from nnunetv2_dale.dale.phased_step import PhasedStep
-from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU, draw_slice
+from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU
 
 PICTURE = Path(__file__).resolve().parent / "overview.png"
 ORGANS = {5: "liver", 7: "spleen", 8: "stomach"}  # of the label file
@@ -89,9 +86,7 @@ def train(slices: Slices) -> tuple[AlternatingStep, CaseTrust]:
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, BATCHES, 0.9)
     loss = MaskedLoss(batch_dice=True)
     trust = CaseTrust(loss, CaseTrustConfig(after=0), BATCHES)
-    algorithm = AlternatingStep(
-        network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust.weigh
-    )
+    algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust.weigh)
     step = PhasedStep(algorithm, BATCHES, trust.observe_and_weigh)
     random = np.random.default_rng(0)
     for number in range(BATCHES):

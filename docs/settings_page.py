@@ -12,6 +12,9 @@ from typing import Any
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED
+from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
+from nnunetv2_dale.rivals.config import AbstainingDiceConfig, CoTrainingConfig, MetaWeightConfig
+from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 
 PAGE = Path(__file__).resolve().parent / "settings.md"
 INTRODUCTION = """# Settings
@@ -57,6 +60,11 @@ def page() -> str:
     sections = (
         ("DALE", "dale", {"`nnUNetTrainerDALE`": ADAPTED, "`_asPrinted`": PRINTED}),
         ("The trust of cases", "case_trust", {"`nnUNetTrainerCaseTrust`, `nnUNetTrainerDALE`": CaseTrustConfig()}),
+        ("SVL-DRL", "svl_drl", {"`nnUNetTrainerSVLDRL`": SvlDrlConfig()}),
+        ("DK-UXNet", "dk_uxnet", {"`nnUNetTrainerDKUXNet`": DkUxnetConfig()}),
+        ("Meta-Weight-Net", "mwnet", {"`nnUNetTrainerMWNet`": MetaWeightConfig()}),
+        ("BECO", "beco", {"`nnUNetTrainerBECO`": CoTrainingConfig()}),
+        ("ADS", "ads", {"`nnUNetTrainerADS`": AbstainingDiceConfig()}),
     )
     tables = [f'## {title}: `"{key}"`\n\n{table(columns)}\n' for title, key, columns in sections]
     return "\n".join([INTRODUCTION, *tables])

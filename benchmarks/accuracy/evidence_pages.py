@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from study_chance import seeds_table
+from study_chance import all_seeds_tables, seeds_table
 from study_tables import Result, all_tables, comparison, confidence, read
 
 INTRODUCTION = """# Evidence: every table of the accuracy study
@@ -65,7 +65,7 @@ def _finding(folder: Path) -> str:
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "noise": _noise,
-    "chance": lambda folder: seeds_table(folder).partition("\n\n")[2],
+    "chance": lambda folder: seeds_table(folder, "seeds"),
     "parts": _parts,
     "elsewhere": _elsewhere,
     "finding": _finding,
@@ -75,7 +75,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
 
 def tables_page(folder: Path) -> str:
     """The whole of docs/evidence_tables.md."""
-    return "\n\n".join(filter(None, [INTRODUCTION.strip(), seeds_table(folder), all_tables(folder)]))
+    return "\n\n".join(filter(None, [INTRODUCTION.strip(), all_seeds_tables(folder), all_tables(folder)]))
 
 
 def write_pages(folder: Path, docs: Path) -> None:

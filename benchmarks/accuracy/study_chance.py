@@ -8,28 +8,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from study_plan import TABLES
 from study_tables import Result, case_values, markdown, read
 
-_BUDGET = 4000  # batches of plain nnU-Net, in all of these trainings
+SEEDED = {
+    "seeds": ("The first study: several seeds", ("confirm", "readers", "seeds")),
+    "dale": ("DALE and CaseTrust: several seeds", ("dale",)),
+}
+"""Tables with several seeds per fold: their title, and the tables that hold trainings of theirs."""
 
 
-def seeds_table(folder: Path) -> str:
-    """With its title. Per labels and arm: plain and the arm on the same batches from the same first weights.
+def all_seeds_tables(folder: Path) -> str:
+    """Those there are results for, each with its title."""
+    found = {title: seeds_table(folder, table) for table, (title, _) in SEEDED.items()}
+    return "\n\n".join(f"### {title}\n\n{table}" for title, table in found.items() if table)
 
-    Empty without results of the table "seeds"; its first seed is in "confirm" and "readers".
+
+def seeds_table(folder: Path, table: str) -> str:
+    """Per labels and arm: plain and the arm on the same batches from the same first weights.
+
+    Empty without a training that has its plain one beside it.
+
+    Args:
+        table: a key of `SEEDED`; its trainings say which data, labels and budgets are shown.
     """
-    planned = {(run.data, run.labels, run.configuration) for run in TABLES["seeds"]}
-    results = [
-        each
-        for table in ("confirm", "readers", "seeds")
-        for each in read(folder, table)
-        if each["run"]["budget"] == _BUDGET
-        and (each["run"]["data"], each["run"]["labels"], each["run"]["configuration"]) in planned
-    ]
+    asked = {_kind(each) for each in read(folder, table)}
+    results = [each for part in SEEDED[table][1] for each in read(folder, part) if _kind(each) in asked]
     rows = []
-    shown = [(each["run"]["labels"], each["run"]["arm"]) for each in read(folder, "seeds")]
-    for labels, arm in dict.fromkeys(shown):
+    for labels, arm in dict.fromkeys((each["run"]["labels"], each["run"]["arm"]) for each in read(folder, table)):
         plain, other = _dice(results, labels, "plain"), _dice(results, labels, arm)
         if arm != "plain" and plain.keys() & other.keys():  # of a study that is being made, plain may be missing
             rows.append(_row(labels, arm, plain, other))
@@ -37,7 +42,11 @@ def seeds_table(folder: Path) -> str:
         "labels | arm | folds × seeds | Dice, plain | Dice, arm | difference (95 % interval over trainings) "
         "| lowest to highest | SD between seeds, plain | SD between seeds, arm"
     )
-    return f"### Several seeds beside plain nnU-Net\n\n{markdown(header, rows)}" if rows else ""
+    return markdown(header, rows) if rows else ""
+
+
+def _kind(result: Result) -> tuple[str, ...]:
+    return tuple(str(result["run"][part]) for part in ("data", "labels", "configuration", "budget"))
 
 
 def paired(plain: dict[tuple[int, int], float], other: dict[tuple[int, int], float]) -> NDArray[np.float64]:

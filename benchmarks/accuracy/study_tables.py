@@ -15,26 +15,43 @@ from nnunetv2_dale.report.paired_statistics import paired_statistics
 Result = dict[str, Any]
 Floats = NDArray[np.float64]
 TITLES = {
-    "screen": "One fold, one seed, every arm (fold 0)",
-    "choose": "The candidates on fold 0",
-    "confirm": "Hippocampus, 2d, folds 2 to 4",
-    "converged": "Hippocampus, 2d, four times as long",
-    "volumes": "Hippocampus, 3d_fullres",
-    "readers": "LIDC: one random reader for training, judged on the consensus",
+    "dale": "DALE and CaseTrust beside plain nnU-Net, folds 2 to 4",
+    "dale_parts": "DALE without one part, and as printed (fold 2)",
+    "dale_collapse": "Other first weights, short trainings, clean labels (fold 0)",
+    "dale_volumes": "DALE in 3d_fullres",
+    "dale_readers": "DALE on LIDC: one random reader for training, judged on the consensus",
+    "dale_choose": "What the form of DALE was chosen on (fold 0)",
+    "screen": "The first study: one fold, one seed, every arm (fold 0)",
+    "choose": "The first study: the candidates on fold 0",
+    "confirm": "The first study: folds 2 to 4",
+    "converged": "The first study: four times as long",
+    "volumes": "The first study: 3d_fullres",
+    "readers": "The first study, LIDC: one random reader for training, judged on the consensus",
 }
 
 GONE = ("likelihood", "displacement", "gated", "views in turns", "L_W from half", "made cheaper")
 """Words in the names of arms whose settings are no longer in the code: their results are kept, not shown."""
-NAMES = {"default": "CaseTrust"}
+NAMES = {"default": "CaseTrust", "gce": "GCE"}
 """Arms by another name than the stored one: what was the default is `nnUNetTrainerCaseTrust`."""
+
+SCORES = {
+    "one_minus_p": "1 − p",
+    "one_minus_meta": "1 − ω, meta steps",
+    "one_minus_case": "1 − ω, case",
+    "one_minus_omega": "1 − ω",
+}
 
 
 def read(folder: Path, table: str) -> list[Result]:
-    """The runs of a table, in the order they were made, without arms that are gone; none without a file."""
+    """The runs of a table, in the order they were made, without arms that are gone; none without a file.
+
+    An arm that was trained for the time of plain nnU-Net, where others were for its batches, has that in its name.
+    """
     file = folder / f"{table}.jsonl"
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     for each in results:
-        each["run"]["arm"] = NAMES.get(each["run"]["arm"], each["run"]["arm"])
+        arm = NAMES.get(each["run"]["arm"], each["run"]["arm"])
+        each["run"]["arm"] = f"{arm}, equal time" if each["run"].get("equal") == "time" else arm
     return [each for each in results if not any(word in each["run"]["arm"] for word in GONE)]
 
 
@@ -72,7 +89,7 @@ def _row(labels: str, arm: str, runs: Sequence[Result], plain: Sequence[Result])
     return [
         labels,
         arm,
-        f"{runs[0]['cost']:.2f}",
+        "–" if runs[0]["cost"] is None else f"{runs[0]['cost']:.2f}",
         str(runs[0]["iterations"]),
         str(len(runs)),
         _percent(case_values(runs, "dice")),
@@ -155,7 +172,7 @@ def confidence(results: Sequence[Result]) -> str:
                 for each in results
                 if each["run"]["labels"] == labels and each["run"]["arm"] == arm and each["confidence"]
             ]
-            for score, name in (("one_minus_p", "1 − p"), ("one_minus_omega", "1 − ω")):
+            for score, name in SCORES.items():
                 points = [[point[score] for point in run["confidence"] if score in point] for run in runs]
                 if runs and points[0] and any(point["auroc_band"] != 0.5 for run in points for point in run):
                     cells = []

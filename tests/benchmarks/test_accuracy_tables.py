@@ -64,6 +64,20 @@ def test_results_of_arms_that_are_gone_are_not_read_and_the_old_default_has_its_
     assert [each["run"]["arm"] for each in tables.read(tmp_path, "screen")] == ["plain", "CaseTrust"]
 
 
+def test_a_training_of_equal_time_is_an_arm_of_its_own(tmp_path: Path):
+    runs = [result("plain", 2, {"a": {"1": judged(0.5)}}), result("DALE", 2, {"a": {"1": judged(0.7)}})]
+    runs += [{**result("DALE", 2, {"a": {"1": judged(0.6)}}), "cost": None}]
+    for run, equal in zip(runs, ("batches", "batches", "time"), strict=True):
+        run["run"]["equal"] = equal
+    (tmp_path / "dale.jsonl").write_text("\n".join(map(json.dumps, runs)))
+    rows = [row.split(" | ")[1:7] for row in tables.comparison(tables.read(tmp_path, "dale")).splitlines()[2:]]
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("plain", "1.00", "50.00"),
+        ("DALE", "1.00", "70.00"),
+        ("DALE, equal time", "–", "60.00"),
+    ]
+
+
 def test_every_stored_training_says_how_it_was_made():
     files = sorted(RESULTS.glob("*.jsonl"))
     assert files
@@ -131,7 +145,7 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
                 stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": seed}
                 lines.append(json.dumps(stored))
         (tmp_path / f"{table}.jsonl").write_text("\n".join(lines))
-    row = chance.seeds_table(tmp_path).splitlines()[-1].split("|")
+    row = chance.seeds_table(tmp_path, "seeds").splitlines()[-1].split("|")
     gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
     half = 2.5706 * gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
     mean = gains.mean()
@@ -147,8 +161,8 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
 
 
 def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
-    assert chance.seeds_table(tmp_path) == ""
+    assert chance.seeds_table(tmp_path, "seeds") == ""
     stored = result("plain", 2, {"a": {"1": judged(0.5)}})
     stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": 1}
     (tmp_path / "seeds.jsonl").write_text(json.dumps(stored))
-    assert chance.seeds_table(tmp_path) == ""
+    assert chance.seeds_table(tmp_path, "seeds") == ""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 import torch
+from nnunetv2_dale.trainers import nnunetv2_dale_trainers
 
 import nnunetv2_dale
-from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.trainer import variants as trainer_variants
-from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
 from tests.dale.networks import blob_batch, small_unet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,19 +57,29 @@ def test_flags_in_commands_of_ours_are_theirs(page):
             assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", known), f"{page.name}: {line}"
 
 
-def test_settings_table_is_that_of_the_code():
-    for spec in fields(DaleConfig):
-        row = re.search(rf"^\| `{spec.name}` \| `(.+?)` \| `(.+?)` \| (.+?) \| (.+) \|$", README, flags=re.M)
-        assert row, spec.name
-        assert ast.literal_eval(row[1]) == getattr(nnUNetTrainerDALE.dale, spec.name)
-        assert ast.literal_eval(row[2]) == getattr(nnUNetTrainerDALE_asPrinted.dale, spec.name)
-        assert row[4] == spec.metadata["meaning"]
+def test_every_trainer_has_a_page():
+    """Under its whole name, or, where a page says whose variants they are, under what comes after it."""
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name in nnunetv2_dale_trainers.__all__:
+        family, _, variant = name.partition("_")
+        assert f"`{name}`" in pages or (f"`{family}`" in pages and f"`_{variant}`" in pages), name
 
 
-def test_every_trainer_is_listed():
-    for name in vars(trainer_variants):
-        if name.startswith("nnUNetTrainerDALE_"):
-            assert name.removeprefix("nnUNetTrainerDALE") in README
+def test_every_page_is_in_the_index_and_the_readme_is_short():
+    index = (REPOSITORY / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in (REPOSITORY / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in index, page.name
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_sentence_needs_a_second_reading(page):
+    """Outside of tables, code and headings, no sentence has more than 40 words."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    prose = "\n".join(line for line in text.splitlines() if not line.startswith(("|", "    ", "#")))
+    blocks = re.split(r"\n\s*\n|\n(?=[-*\d])", prose)
+    sentences = [each for block in blocks for each in re.split(r"(?<=[.!?:;])\s+", " ".join(block.split()))]
+    assert [sentence for sentence in sentences if len(sentence.split()) > 40] == []
 
 
 def test_the_example_with_another_network_runs():

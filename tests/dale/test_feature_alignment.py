@@ -15,6 +15,7 @@ from nnunetv2_dale.dale.feature_alignment import (
     alignment_loss,
     class_gaussians,
     perturbed,
+    pooled,
     segmentation_head,
     squared_wasserstein,
 )
@@ -168,6 +169,62 @@ def test_epsilon_multiplies_ones_and_not_the_identity():
     assert added.min() >= 0
     assert added.max() <= 2
     assert added[:, 0, 0].unique().numel() == 50
+
+
+def test_pooled_gaussians_are_numpys_of_both_samples():
+    """Without forgetting they are those of the voxels of both batches."""
+    batches = [(torch.randn(1, 3, 8, 9) + shift, torch.randint(0, 2, (1, 1, 8, 9))) for shift in (0, 2)]
+    everywhere = torch.ones(1, 1, 8, 9, dtype=torch.bool)
+    sides = [class_gaussians(features, labels, everywhere, 3, 1000) for features, labels in batches]
+    found = pooled(*sides, memory=1.0)
+    for label in range(2):
+        inside = np.concatenate([f.movedim(1, -1)[(y == label)[:, 0]].numpy() for f, y in batches])
+        assert_close(found.mean[label], torch.tensor(inside.mean(axis=0)))
+        assert_close(found.covariance[label], torch.tensor(np.cov(inside.T)).float())
+        assert found.voxels[label] == len(inside)
+    assert found.voxels[2] == found.covariance[2].abs().sum() == 0
+
+
+def test_pooled_gaussians_forget():
+    """With memory 1/2 a batch of 6 voxels counts as 3: mean (3 · 0 + 1 · 4) / 4, between-scatter 3 · 1 / 4 · 4²."""
+    before = ClassGaussians(torch.tensor([[0.0]]), torch.tensor([[[2.0]]]), torch.tensor([6.0]))
+    now = ClassGaussians(torch.tensor([[4.0]]), torch.tensor([[[0.0]]]), torch.tensor([1.0]))
+    found = pooled(before, now, memory=0.5)
+    assert (found.mean.item(), found.voxels.item()) == (1.0, 4.0)
+    assert found.covariance.item() == pytest.approx((2 * (3 - 1) + 12) / 3)
+
+
+def test_a_class_without_voxels_keeps_its_gaussian_and_fades():
+    before = gaussians(torch.tensor([[3.0, 1.0]]), 2 * torch.eye(2)[None], voxels=100)
+    nothing = ClassGaussians(torch.zeros(1, 2), torch.zeros(1, 2, 2), torch.zeros(1))
+    found = pooled(before, nothing, memory=0.9)
+    assert_close((found.mean, found.covariance), (before.mean, before.covariance))
+    assert found.voxels.item() == pytest.approx(90)
+    assert_close(pooled(nothing, before, memory=0.9).covariance, before.covariance)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_relative_it_does_not_grow_with_the_features(scale):
+    a, b = random_gaussians(3, 4), random_gaussians(3, 4)
+    expected = (squared_wasserstein(a, b) / a.covariance.diagonal(dim1=1, dim2=2).sum(1)).sum()
+    scaled = [gaussians(scale * x.mean, scale**2 * x.covariance) for x in (a, b)]
+    found = alignment_loss(*scaled, min_voxels=2, covariance_noise=0.0, relative=True)
+    assert_close(found, expected, rtol=1e-3, atol=1e-6)  # the ridge is 1e-4 of the variance
+
+
+def test_dead_features_have_a_finite_relative_distance():
+    a, b = (gaussians(torch.full((1, 3), value), torch.zeros(1, 3, 3)) for value in (0.0, 1e-3))
+    assert alignment_loss(a, b, 2, 0.01, relative=True).item() == pytest.approx(3e-6 / 1e-6, rel=0.1)
+
+
+def test_noise_is_on_the_non_fuzzy_side_alone():
+    """ε is drawn for Σ_n′ (Eqs. 13 and 14): L_W of noise ε is L_W of a reference perturbed by hand."""
+    a, b = random_gaussians(2, 4), random_gaussians(2, 4)
+    epsilon = torch.rand(2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    epsilon = 0.5 * epsilon * a.covariance.diagonal(dim1=1, dim2=2).mean(1)
+    by_hand = gaussians(a.mean, a.covariance + epsilon.view(2, 1, 1))
+    found = alignment_loss(a, b, 2, 0.5, generator=torch.Generator().manual_seed(3))
+    assert_close(found, alignment_loss(by_hand, b, 2, 0.0))
 
 
 def test_classes_with_too_few_voxels_are_left_out():

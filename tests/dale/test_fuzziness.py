@@ -66,6 +66,32 @@ def test_entropy_is_that_of_numpy_histograms(shape, patch, channels):
     assert_close(patch_entropy(images, patch, entropy_bins=8), torch.tensor(np.array(expected))[:, None].float())
 
 
+def test_entropy_between_given_bounds_is_that_of_numpy_histograms():
+    """Two channels with bounds of their own, some of them equal; a value on a bound is above it."""
+    images = torch.randint(0, 20, (3, 2, 21, 37)).float()
+    bounds = torch.tensor([[2.0, 5.0, 5.0, 11.0, 18.0], [0.0, 0.5, 3.0, 3.0, 25.0]])
+    found = patch_entropy(images, (8, 16), entropy_bins=6, bin_bounds=bounds)
+    for sample, image in enumerate(images.numpy()):
+        for row, column in itertools.product(range(3), range(3)):
+            entropies = []
+            for channel, inner in zip(image, bounds.numpy(), strict=True):
+                inside = channel[8 * row : 8 * row + 8, 16 * column : 16 * column + 16]
+                counts, _ = np.histogram(inside, bins=[-np.inf, *inner, np.inf])
+                share = counts[counts > 0] / inside.size
+                entropies.append(-(share * np.log(share)).sum())
+            assert found[sample, 0, row, column] == pytest.approx(np.mean(entropies), abs=1e-5)
+
+
+def test_bounds_reach_the_map():
+    images, labels = torch.rand(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    images[..., :16] *= 0.5
+    bounds = torch.linspace(0.05, 0.45, 7)[None]  # the half with small values is told apart best
+    found = fuzziness_map(images, labels, (16, 16), 8, bin_bounds=bounds)
+    assert found.combined[..., :16].min() > found.combined[..., 16:].max()
+    printed = fuzziness_map(images, labels, (16, 16), 8)
+    assert printed.combined[..., :16].max() < printed.combined[..., 16:].min()
+
+
 def test_entropy_by_hand():
     """Half zeros, half ones: log 2. Constant beside it: 0. Four equal values: log 4."""
     images = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]]).view(1, 1, 1, 8)

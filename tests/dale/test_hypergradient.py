@@ -11,7 +11,15 @@ from torch.nn.functional import cosine_similarity
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.hypergradient import logits_tangent, look_ahead_gradient, loss_by_confidence
+from nnunetv2_dale.dale.hypergradient import (
+    FuzzyPass,
+    GradientAverage,
+    derivative_along,
+    head_tangents,
+    logits_tangent,
+    look_ahead_gradient,
+    loss_by_confidence,
+)
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.bilevel_problem import EXACT, STEP_SIZE, Problem
 
@@ -53,3 +61,62 @@ def test_a_layer_without_forward_mode_is_named():
     network = Detached()
     with pytest.raises(RuntimeError, match="Detached gave no forward-mode derivative"):
         logits_tangent(ShadowNetwork(network), [network.weight], torch.ones(1, 1, 2, 2), [torch.ones(1)])
+
+
+def head_pass(problem: Problem) -> tuple[torch.nn.Module, FuzzyPass]:
+    """The head of a problem's network, and its fuzzy pass with the features that enter it."""
+    head, kept = problem.network.decoder.seg_layers[-1], []
+    handle = head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+    outputs = problem.network(problem.fuzzy_images)
+    handle.remove()
+    return head, FuzzyPass(problem.fuzzy_images, outputs, problem.fuzzy_loss, features=kept[0])
+
+
+@pytest.mark.parametrize(("dimensions", "residual"), list(itertools.product((2, 3), (False, True))))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_heads_derivative_is_that_of_double_backward_through_its_weights(dimensions, residual, dtype):
+    """⟨∂L_f(ω)/∂θ_head, v⟩ differentiated with respect to ω, through the network: cosine 1, exact in float64."""
+    problem = Problem(dimensions, residual, dtype)
+    head, fuzzy = head_pass(problem)
+    weights, v = list(head.parameters()), [torch.randn_like(weight) for weight in head.parameters()]
+    for given in (problem.ones, torch.rand_like(problem.ones) + 0.5):
+        omega = given.clone().requires_grad_()
+        loss = problem.fuzzy_loss(problem.network(problem.fuzzy_images), omega)
+        gradients = torch.autograd.grad(loss, weights, create_graph=True)
+        product = sum((g * each).sum() for g, each in zip(gradients, v, strict=True))
+        (expected,) = torch.autograd.grad(product, omega)
+        found = derivative_along(fuzzy, given, head_tangents(head, fuzzy, v))
+        assert cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.999
+        if dtype == torch.float64:
+            assert_close(found, expected, rtol=1e-9, atol=1e-15)
+
+
+def test_a_head_that_is_no_convolution_is_named():
+    head = torch.nn.Linear(4, 3)
+    _, fuzzy = head_pass(Problem())
+    with pytest.raises(ValueError, match='expects a convolution as segmentation head, got Linear; use "reuse"'):
+        head_tangents(head, fuzzy, [torch.ones(3, 4), torch.ones(3)])
+
+
+def test_the_average_of_gradients_by_hand():
+    average = GradientAverage(0.75)
+    first = average([torch.tensor([4.0]), torch.tensor([[8.0]])])
+    assert [part.item() for part in first] == [1.0, 2.0]  # a quarter of each; its length does not matter
+    second = average([torch.tensor([0.0]), torch.tensor([[4.0]])])
+    assert [part.item() for part in second] == [0.75, 2.5]
+    average.forget()
+    assert average([torch.tensor([4.0])])[0].item() == 1.0
+
+
+def test_without_memory_each_gradient_stands_alone():
+    average, gradient = GradientAverage(0.0), [torch.tensor([4.0])]
+    assert average(gradient) is gradient
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_leaves_no_trace(bad):
+    average = GradientAverage(0.5)
+    average([torch.tensor([4.0, 4.0])])
+    given = average([torch.tensor([bad, 1.0])])[0]
+    assert not torch.isfinite(given).all()  # told on, so that the meta step knows
+    assert_close(average([torch.tensor([0.0, 0.0])])[0], torch.tensor([0.5, 0.5]))

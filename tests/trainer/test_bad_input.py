@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,9 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
-from nnunetv2_dale.trainer.variants import (
-    nnUNetTrainerDALE_asPrinted as Printed,
-)
-from nnunetv2_dale.trainer.variants import (
-    nnUNetTrainerDALE_edgesOnly,
-    nnUNetTrainerDALE_noAlignment,
-)
+from nnunetv2_dale.dale.config import PRINTED
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.tiny_plans import architecture
 from tests.trainer.fixtures import (
     make_trainer,
@@ -83,7 +80,25 @@ BATCHES = [
     pytest.param("RegionsIgnore", everywhere(-1), id="regions-only-ignored"),
     pytest.param("RegionsIgnore", torch.zeros_like, id="regions-ignore-background"),
 ]
-TRAINERS = [Printed, nnUNetTrainerDALE_edgesOnly]  # edges alone are a constant map here: nothing is fuzzy
+
+
+class EdgesOnly(Printed):
+    """Edges alone are a constant map here: nothing is fuzzy."""
+
+    dale = replace(PRINTED, fuzziness_source="edges")
+
+
+class NoAlignment(Printed):
+    dale = replace(PRINTED, alignment_weight=0.0)
+
+
+class AllAdaptations(nnUNetTrainerDALE):
+    """Of the method as adapted every batch that it leaves for Algorithm 1, from the first on."""
+
+    dale = replace(nnUNetTrainerDALE.dale, phase_in=0.0, learned=0.0)
+
+
+TRAINERS = [Printed, EdgesOnly, AllAdaptations]
 
 
 @pytest.mark.parametrize("trainer_class", TRAINERS)
@@ -98,7 +113,9 @@ def test_poor_batches_train_on(
         real, poor = next_batch(trainer, seed), next_batch(trainer, seed)
         poor["target"] = filled(poor["target"], value)
         outputs += [trainer.train_step(batch) for batch in (poor, real)]
-    assert all(torch.as_tensor(output["dale"]).isfinite().all() for output in outputs)
+    of_algorithm_1 = outputs[:: trainer.dale.every]  # whole batches have a loss alone
+    assert all(torch.as_tensor(output["dale"]).isfinite().all() for output in of_algorithm_1)
+    assert all(torch.as_tensor(output["loss"]).isfinite() for output in outputs)
     assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
 
 
@@ -114,7 +131,7 @@ def test_constant_images_train_on(intensity: float) -> None:
 
 def test_a_batch_of_nothing_but_ignored_voxels_teaches_nothing() -> None:
     """No gradient but that of weight decay, which nnU-Net applies to every weight that took part."""
-    trainer = started(make_trainer(nnUNetTrainerDALE_noAlignment, "Ignore"))
+    trainer = started(make_trainer(NoAlignment, "Ignore"))
     trainer.optimizer.param_groups[0]["weight_decay"] = 0
     before, batch = weights_of(trainer), next_batch(trainer)
     batch["target"] = filled(batch["target"], everywhere(5))
@@ -148,13 +165,13 @@ class Headless(Printed):
 
 
 class HeadlessWithoutAlignment(Headless):
-    dale = nnUNetTrainerDALE_noAlignment.dale
+    dale = NoAlignment.dale
 
 
 def test_a_network_without_a_head_is_named_at_start() -> None:
     trainer = make_trainer(Headless)
     with pytest.raises(
-        Exception, match=r"looked for as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; set"
+        Exception, match=r"looked for as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; name the head, or set"
     ):
         trainer.initialize()
 

@@ -107,8 +107,6 @@ class PlainIteration:
     def __call__(self, images: Tensor, targets: list[Tensor]) -> None:
         m = plain_fuzziness(images, targets[0])
         fuzzy, clear = torch.where(m > TAU, 1.0, m), torch.where(m < TAU, 1.0, TAU - m)
-        if self.config.mask_strength < 1:  # the part of the way from 1 to the mask
-            fuzzy, clear = (torch.lerp(torch.ones_like(m), each, self.config.mask_strength) for each in (fuzzy, clear))
         ones = torch.ones_like(m)
         trust = ones if self.trust is None else self.trust
         masked = self.config.view == "masked_input"
@@ -231,7 +229,6 @@ def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> Alternati
 ITERATIONS: dict[str, dict[str, Any]] = {
     "masked input": {},
     "masked loss": {"view": "masked_loss"},
-    "masks half as deep": {"mask_strength": 0.5},
     "K = 2": {"confidence_steps": 2},
     "v of line 5": {"confidence_gradient": "reuse"},
     "v of the head": {"confidence_gradient": "head"},

@@ -85,6 +85,11 @@ def test_the_graph_of_the_shifted_forward_needs_one() -> None:
         DaleConfig(fuzzy_graph="shifted", directional_derivative="forward_mode")
 
 
+def test_phases_must_leave_some_of_the_training() -> None:
+    with pytest.raises(ValueError, match="must leave some of the training for Algorithm 1: their sum must be below 1"):
+        DaleConfig(phase_in=0.6, phase_out=0.4)
+
+
 def test_the_trust_of_cases_needs_whole_batches() -> None:
     with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
         DaleConfig(case_trust="groups")

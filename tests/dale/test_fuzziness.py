@@ -218,6 +218,24 @@ def test_patches_are_as_deep_as_wide_in_mm(shape, spacing, expected):
 
 
 @pytest.mark.parametrize(
+    ("shape", "spacing", "expected"),
+    [
+        ((512, 512), (0.7, 0.7), (16, 16)),  # 32 patches fit
+        ((80, 90), (1.0, 1.0), (16, 16)),  # 80 / 5
+        ((79, 90), (1.0, 1.0), (15, 15)),
+        ((56, 40), None, (8, 8)),
+        ((4, 4), None, (1, 1)),
+        ((10, 40, 56), (4.0, 1.0, 1.0), (2, 8, 8)),  # the shortest in-plane axis; 8 mm deep
+        ((40, 56, 3), (1.0, 1.0, 5.0), (8, 8, 2)),
+        ((30, 40, 56), (1.0, 1.0, 1.0), (8, 8, 8)),  # of equal spacings the first axis is taken as through-plane
+        ((30, 40, 56), None, (6, 6, 6)),
+    ],
+)
+def test_patches_of_small_images_are_so_small_that_five_fit(shape, spacing, expected):
+    assert patch_shape(shape, 16, spacing, fewest_patches=5) == expected
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (((8, 8), 0), "at least 1 voxel, got 0"),

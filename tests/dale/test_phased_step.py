@@ -39,17 +39,28 @@ def taken(batches: int, **settings: Any) -> list[int]:
         (100, {"phase_in": 0.29, "every": 50}, [29, 79]),  # 0.29 · 100 is 28.999999999999996
         (10, {"phase_in": 0.9, "every": 7}, [9]),
         (1000, {"phase_in": 0.999}, [999]),
+        (10, {"phase_in": 0.3, "phase_out": 0.3}, [3, 4, 5, 6]),
+        (10, {"phase_in": 0.3, "phase_out": 0.3, "every": 2}, [3, 5]),
+        (10, {"phase_out": 0.25}, [0, 1, 2, 3, 4, 5, 6]),  # at least the part that was asked for
+        (100, {"phase_out": 0.93, "every": 5}, [0, 5]),
+        (100, {"phase_out": 0.07, "every": 92}, [0, 92]),  # 93 batches: 0.07 · 100 is 7.000000000000001
     ],
 )
 def test_which_batches(batches: int, settings: dict[str, Any], expected: list[int]) -> None:
     assert taken(batches, **settings) == expected
 
 
-@pytest.mark.parametrize(("batches", "phase_in"), [(1, 0.3), (10, 0.95), (10, 1.0), (3, 0.7), (0, 0.0)])
-def test_a_training_that_leaves_none_is_refused(batches: int, phase_in: float) -> None:
-    told = f'"phase_in" {phase_in:g} leaves none of the {batches} batches of this training for Algorithm 1; lower it'
+@pytest.mark.parametrize(
+    ("batches", "phase_in", "phase_out"),
+    [(1, 0.3, 0.0), (10, 0.95, 0.0), (3, 0.7, 0.0), (0, 0.0, 0.0), (1, 0.0, 0.3), (3, 0.3, 0.4), (10, 0.5, 0.45)],
+)
+def test_a_training_that_leaves_none_is_refused(batches: int, phase_in: float, phase_out: float) -> None:
+    told = (
+        rf'"phase_in" {phase_in:g} and "phase_out" {phase_out:g} leave none of the {batches} batches of this training '
+        "for Algorithm 1; lower one"
+    )
     with pytest.raises(ValueError, match=told):
-        Phases(DaleConfig(phase_in=phase_in), batches)
+        Phases(DaleConfig(phase_in=phase_in, phase_out=phase_out), batches)
 
 
 def run(phases: Phases, shown: list[list[float] | None]) -> list[int]:
@@ -100,12 +111,13 @@ def test_it_pauses_when_a_class_is_lost_and_goes_on_when_it_is_found_again() -> 
 
 
 def test_a_class_never_learned_is_not_waited_for_forever_where_another_is() -> None:
-    """After twice the phase-in; background alone does not count in label maps, a region does."""
-    shown: list[list[float] | None] = [[0.9, 0.1, 0.8]] * 12
-    assert run(Phases(DaleConfig(phase_in=0.2, learned=0.4), 20), shown) == [8, 9, 10, 11]
-    background_alone: list[list[float] | None] = [[0.9, 0.1]] * 12
-    assert run(Phases(DaleConfig(phase_in=0.2, learned=0.4), 20), background_alone) == []
-    assert run(Phases(DaleConfig(phase_in=0.2, learned=0.4), 20, background=False), background_alone) == [8, 9, 10, 11]
+    """Half-way through Algorithm 1's part; background alone does not count in label maps, a region does."""
+    config = DaleConfig(phase_in=0.2, phase_out=0.2, learned=0.4)  # of 20 batches 4 to 15: half-way is 10
+    shown: list[list[float] | None] = [[0.9, 0.1, 0.8]] * 20
+    assert run(Phases(config, 20), shown) == [10, 11, 12, 13, 14, 15]
+    background_alone: list[list[float] | None] = [[0.9, 0.1]] * 20
+    assert run(Phases(config, 20), background_alone) == []
+    assert run(Phases(config, 20, background=False), background_alone) == [10, 11, 12, 13, 14, 15]
 
 
 def test_it_says_what_it_waits_for() -> None:

@@ -19,7 +19,7 @@ class Paint(ValidatedSettings):
     plans_key: ClassVar[str] = "paint"
     layers: int = number(2, 1, 5, "how often")
     weight: float = number(0.5, 0.0, 1.0, "how heavy")
-    colour: Colour = choice("red", Colour, "which")
+    colour: Colour = choice("red", Colour, "which")  # noqa: RUF009 -- a field, as number() makes one
 
 
 def test_they_are_described_in_one_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +13,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_alternationOnly
+from nnunetv2_dale.dale.config import PRINTED
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.fixtures import log_of, make_trainer, weights_of
 
@@ -31,12 +33,24 @@ class DistributedDALE(OnCpu, Printed):
     pass
 
 
-class DistributedAlternation(OnCpu, nnUNetTrainerDALE_alternationOnly):
+class Alternation(Printed):
+    """The two masked updates alone, on every batch."""
+
+    dale = replace(PRINTED, confidence_steps=0, alignment_weight=0.0)
+
+
+class DistributedAlternation(OnCpu, Alternation):
     pass
 
 
+class DistributedPhases(OnCpu, nnUNetTrainerDALE):
+    """The first of three batches is whole, the second Algorithm 1, the third whole; classes are looked at."""
+
+    dale = replace(nnUNetTrainerDALE.dale, phase_in=0.3, phase_out=0.0, every=2, learned=1e-3, case_trust="off")
+
+
 def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Path) -> None:
-    """Train the whole method, again with the graph of the shifted forward, then one update on half of a batch.
+    """Train the whole method, with the graph of the shifted forward, and in phases; then one update on half of a batch.
 
     Weights and logs go into `folder`.
     """
@@ -57,6 +71,11 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
         shifted.disable_checkpointing = True  # the first training has its files in the same folder
         shifted.run_training()
         torch.save({"weights": weights_of(shifted), "log": log_of(shifted)}, folder / f"shifted_{rank}.pth")
+
+        phased = make_trainer(DistributedPhases, epochs=1, iterations=3)
+        phased.disable_checkpointing = True
+        phased.run_training()
+        torch.save({"weights": weights_of(phased), "log": log_of(phased)}, folder / f"phased_{rank}.pth")
 
         batch = torch.load(folder / "batch.pth", weights_only=False)
         one_sample = {

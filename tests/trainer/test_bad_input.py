@@ -95,7 +95,7 @@ class NoAlignment(Printed):
 class AllAdaptations(nnUNetTrainerDALE):
     """Of the method as adapted every batch that it leaves for Algorithm 1, from the first on."""
 
-    dale = replace(nnUNetTrainerDALE.dale, phase_in=0.0, learned=0.0)
+    dale = replace(nnUNetTrainerDALE.dale, phase_in=0.0, phase_out=0.0, learned=0.0)
 
 
 TRAINERS = [Printed, EdgesOnly, AllAdaptations]
@@ -171,7 +171,7 @@ class HeadlessWithoutAlignment(Headless):
 def test_a_network_without_a_head_is_named_at_start() -> None:
     trainer = make_trainer(Headless)
     with pytest.raises(
-        Exception, match=r"looked for as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; name the head, or set"
+        Exception, match=r"as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; name the head, or set"
     ):
         trainer.initialize()
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch import multiprocessing as torch_multiprocessing
 
-from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_alternationOnly
-from tests.trainer.distributed_training import RANKS, run_rank
+from tests.trainer.distributed_training import RANKS, Alternation, run_rank
 from tests.trainer.fixtures import (
     DALE_KEYS,
     PHASE_KEYS,
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("nnunet")
 
 def test_distributed_training(tmp_path: Path) -> None:
     """One test for one pair of processes, since starting them takes longer than the training."""
-    single = started(make_trainer(nnUNetTrainerDALE_alternationOnly))  # its plans say batch_dice, as all 2d plans
+    single = started(make_trainer(Alternation))  # its plans say batch_dice, as all 2d plans
     assert single.configuration_manager.batch_dice
     batch, before = next_batch(single), weights_of(single)
     torch.save({"data": batch["data"], "target": batch["target"], "weights": before}, tmp_path / "batch.pth")
@@ -39,6 +38,7 @@ def test_distributed_training(tmp_path: Path) -> None:
     for training, epochs in (("trained", 2), ("shifted", 1)):
         ranks = (torch.load(tmp_path / f"{training}_{rank}.pth", weights_only=False) for rank in range(RANKS))
         equal_and_trained(*ranks, epochs)
+    same_kind_of_step(*(torch.load(tmp_path / f"phased_{rank}.pth", weights_only=False) for rank in range(RANKS)))
     checkpoints = [path.name for path in tmp_path.glob("results/**/checkpoint*")]
     assert sorted(checkpoints) == ["checkpoint_best.pth", "checkpoint_final.pth"]
 
@@ -58,6 +58,17 @@ def equal_and_trained(first: dict[str, Any], second: dict[str, Any], epochs: int
     assert all(np.isfinite(dale[key]).all() for key in DALE_KEYS)
     assert all(values == second["log"][key] for key, values in dale.items())
     assert first["log"]["train_losses"] == second["log"]["train_losses"]
+
+
+def same_kind_of_step(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """What the phases go by is of all ranks, though each has its own batches."""
+    assert all(torch.equal(weight, second["weights"][name]) for name, weight in first["weights"].items())
+    for key in DALE_KEYS | PHASE_KEYS:
+        np.testing.assert_equal(first["log"][key], second["log"][key])
+    assert first["log"]["dale_share"] == [1 / 3]
+    assert first["log"]["dale_running"] == [1.0]
+    # two whole batches of both ranks, a sample of 32 x 32 each; the first of them counts 0.9 times by now
+    assert sum(first["log"]["dale_class_voxels"][0]) == pytest.approx(1.9 * RANKS * 32 * 32)
 
 
 def equal_updates(before: dict[str, Tensor], single: dict[str, Tensor], distributed: dict[str, Tensor]) -> None:

@@ -46,7 +46,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "head": {"confidence_gradient": "head", "fuzzy_graph": "keep"},
 }
 # so that the first batch is an iteration of Algorithm 1 in every variant
-FROM_THE_FIRST_BATCH = {"dale": {"phase_in": 0.0, "learned": 0.0}}
+FROM_THE_FIRST_BATCH = {"dale": {"phase_in": 0.0, "phase_out": 0.0, "learned": 0.0}}
 
 
 def variant(name: str) -> type[nnUNetTrainerDALE]:
@@ -96,7 +96,15 @@ def test_an_ablation_changes_exactly_its_fields(name: str, fields: dict[str, Any
 def test_as_printed_has_the_papers_settings() -> None:
     paper = {"fuzzy_threshold": 0.9, "patch_size": 16, "alignment_weight": 0.05, "confidence_steps": 1}
     paper |= {"confidence_lr": 0.1, "view": "masked_input", "fuzziness_source": "both", "intensity_bins": "equal"}
-    paper |= {"phase_in": 0.0, "every": 1, "learned": 0.0, "case_trust": "off", "confidence_gradient": "look_ahead"}
+    paper |= {
+        "phase_in": 0.0,
+        "phase_out": 0.0,
+        "fewest_patches": 1,
+        "every": 1,
+        "learned": 0.0,
+        "case_trust": "off",
+        "confidence_gradient": "look_ahead",
+    }
     settings = asdict(variant("asPrinted").dale)
     assert {name: settings[name] for name in paper} == paper
 

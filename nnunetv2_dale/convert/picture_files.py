@@ -209,5 +209,9 @@ def _opened(path: Path) -> Iterator[Image]:
             if getattr(picture, "n_frames", 1) > 1 and picture.format not in _LOSSY_FORMATS:
                 raise ValueError(f"holds {picture.n_frames} pictures; one is expected")
             yield picture
+    except require("PIL.Image").DecompressionBombError as error:
+        raise ValueError(
+            f"is too large to be read at once ({' '.join(str(error).split()[:4])}); cut it into tiles first"
+        ) from error
     except (OSError, SyntaxError) as error:
         raise ValueError(f"cannot be read as a picture ({' '.join(str(error).split())})") from error

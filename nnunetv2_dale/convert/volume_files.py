@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
-from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole
 
 _FILE_ENDING = ".nii.gz"
 _TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge
@@ -134,7 +134,7 @@ def write_volume(volume: SimpleITK.Image, target: Path) -> None:
 
 def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | None) -> None:
     """Copy `source` if its bytes are what is wanted, else write `labels`, or the source in the wanted file format."""
-    same_format = source.name.lower().endswith(_FILE_ENDING)
+    same_format = source.name.lower().endswith(_FILE_ENDING) and is_compressed_volume(source)
     if labels is None:
         if same_format:
             shutil.copyfile(source, target)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
@@ -48,11 +50,12 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     )
     with case_runner(min(arguments.np, len(names))) as runner:
         rows, calibration = write_noisy_copy(plan, runner)
+    mean = mean_noisy_dice(rows)
     changed, unchanged = sum(row.is_changed for row in rows), sum(bool(row.kind) and not row.is_changed for row in rows)
     print(
         f"{plan.target.folder}: {changed} of {len(rows)} cases corrupted, {len(clean)} kept clean for validation"
         + (f", {unchanged} drawn but left unchanged by the noise" if unchanged else "")
-        + ("" if UNLABELLED in plan.model.kinds else f"; mean Dice of those drawn {mean_noisy_dice(rows):.4f}")
+        + ("" if np.isnan(mean) or UNLABELLED in plan.model.kinds else f"; mean Dice of those drawn {mean:.4f}")
         + f"; see {TABLE_NAME}"
     )
     if calibration is not None and not calibration.reached:

@@ -96,6 +96,8 @@ def environment_folder(variable: str) -> Path:
     if not value:
         raise UserError(f"the environment variable {variable} is not set; set it to the folder nnU-Net uses")
     folder = Path(value)
+    if not folder.is_dir() and value[0] == value[-1] in "\"'":
+        raise UserError(f"{variable} is {value}, with quotation marks as part of the folder; set it without them")
     if not folder.is_dir():
         raise UserError(f"{variable} is {folder}, which is not a folder; create it or correct the variable")
     return folder
@@ -203,7 +205,7 @@ def read_label(reader: Any, path: Path, allowed: frozenset[int]) -> tuple[NDArra
     except Exception as error:  # readers of several libraries, each with its own exceptions
         raise ValueError(f"unreadable: {error}".splitlines()[0]) from error
     if data.shape[0] != 1:
-        raise ValueError(f"a label has 1 channel, this has {data.shape[0]}")
+        raise ValueError(f"a label has one value per voxel in three axes; this has the shape {data.shape}")
     label = whole_numbers(data[0])
     unknown = sorted(set(np.unique(label).tolist()) - set(allowed))
     if unknown:

@@ -18,6 +18,7 @@ from nnunetv2_dale.nnunet_files.voxel_headers import (
     StoredVoxels,
     gipl_voxels,
     meta_image_voxels,
+    nifti_axes,
     nifti_voxels,
     nrrd_voxels,
 )
@@ -57,6 +58,14 @@ def require_all_whole(paths: Iterable[Path]) -> None:
             require_whole(path)
         except ValueError as error:
             raise ValueError(f"{path.name} {error}" if len(paths) > 1 else str(error)) from error
+
+
+def is_compressed_volume(path: Path) -> bool:
+    """Whether a `.nii.gz` is compressed and has three axes; ITK reads others too, some of nnU-Net's readers do not."""
+    if not _starts_with(path, _GZIP):
+        return False
+    with gzip.open(path) as file:
+        return nifti_axes(file.read(_HEADER_BYTES)) == 3
 
 
 def _check_nifti(path: Path) -> None:

@@ -51,6 +51,16 @@ def nifti_voxels(start: bytes) -> StoredVoxels:
     return StoredVoxels(max(int(offset), size), math.prod(shape[1 : axes + 1]), bits / 8)
 
 
+def nifti_axes(start: bytes) -> int:
+    """How many axes a NIfTI header names, those of one voxel included."""
+    for order in "<>":
+        size = struct.unpack_from(f"{order}i", start)[0]
+        if size in (348, 540):
+            axes = struct.unpack_from(f"{order}{'h' if size == 348 else 'q'}", start, 40 if size == 348 else 16)
+            return int(axes[0])
+    raise ValueError("it is no NIfTI header")
+
+
 def gipl_voxels(start: bytes) -> StoredVoxels:
     """Of GIPL, whose 256 bytes of header are big-endian.
 

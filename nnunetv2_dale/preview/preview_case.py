@@ -68,6 +68,11 @@ class RawSource:
         path = case.images[0]
         try:
             image, properties = read_image(self._reader, case.images)
+            named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
+            if named and len(named) != len(image):
+                raise ValueError(
+                    f"has {len(image)} channels, but dataset.json names {len(named)}: {', '.join(named.values())}"
+                )
             label = None
             if case.label is not None:
                 path = case.label

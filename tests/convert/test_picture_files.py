@@ -206,3 +206,10 @@ def test_a_picture_is_turned_as_its_orientation_tag_says(tmp_path: Path, name: s
     assert np.abs(image.astype(int) - shown).max() <= 4  # as nnU-Net reads it
     assert_array_equal(label, shown[..., 0] // 200)
     assert_array_equal(read_mask(tmp_path / name)[0] > 100, shown[..., 0] > 100)
+
+
+def test_a_picture_too_large_for_pillow_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = save(tmp_path / "a.png", colour_picture(1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"is too large to be read at once \(Image size \(1920 pixels\)"):
+        read_picture(picture, colour=True)

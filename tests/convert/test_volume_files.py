@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -119,3 +120,15 @@ def test_labels_above_255_are_written_as_they_are(tmp_path: Path) -> None:
     label = save_volume(tmp_path / "label.nii.gz", values)
     assert _convert(tmp_path, image, label, VolumeFormat({0: 0, 150: 150, 300: 300})) == []
     assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out.nii.gz"))), values)
+
+
+def test_a_plain_file_under_a_compressed_name_and_a_fourth_axis_of_one_are_written_anew(tmp_path: Path) -> None:
+    """ITK reads both, and nibabel, another of nnU-Net's readers, neither."""
+    image = tmp_path / "image.nii.gz"
+    save_volume(tmp_path / "image.nii", IMAGE).rename(image)
+    label = tmp_path / "label.nii.gz"
+    geometry = nibabel.load(save_volume(tmp_path / "geometry.nii", LABEL)).affine
+    nibabel.save(nibabel.Nifti1Image(LABEL.T[..., None], geometry), label)
+    assert _convert(tmp_path, image, label) == []
+    for name, array in (("out_0000.nii.gz", IMAGE), ("out.nii.gz", LABEL)):
+        assert_array_equal(nibabel.load(tmp_path / name).get_fdata().T, array)

@@ -43,6 +43,9 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "Dataset001_Empty" / "dataset.json").write_text("{}")
     with pytest.raises(UserError, match="lacks labels and file_ending"):
         read_dataset(tmp_path / "Dataset001_Empty")
+    monkeypatch.setenv("nnUNet_raw", f'"{tmp_path}"')
+    with pytest.raises(UserError, match="quotation marks as part of the folder"):
+        environment_folder("nnUNet_raw")
     monkeypatch.delenv("nnUNet_raw", raising=False)
     with pytest.raises(UserError, match="nnUNet_raw is not set"):
         environment_folder("nnUNet_raw")

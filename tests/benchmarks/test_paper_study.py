@@ -217,9 +217,8 @@ def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPat
         paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
     )
     arm = ARMS["settings of nnUNetTrainerDALE"]
-    monkeypatch.setattr(paper_training, "ADAPTED", replace(ADAPTED, learned=0.0))
-    config = config_of(arm, SIZE)
-    assert (config.every, config.phase_in, config.case_trust, config.patch_size) == (2, 0.3, "off", 2)
+    assert config_of(arm, SIZE) == replace(ADAPTED, case_trust="off", patch_size=2)
+    monkeypatch.setattr(paper_training, "ADAPTED", DaleConfig(phase_in=0.3, every=2))
     run = PaperRun("polyps", "clean", UNET, "settings of nnUNetTrainerDALE", 10)
     curve = train(run, tmp_path, tmp_path / "checkpoint.pt")["curve"]
     # one batch an epoch: 3 whole ones, then Algorithm 1 (2 updates) in every second

@@ -35,7 +35,7 @@ from nnunetv2_dale.pages.slice_display import CT_WINDOWS_HU, draw_slice
 PICTURE = Path(__file__).resolve().parent / "overview.png"
 ORGANS = {5: "liver", 7: "spleen", 8: "stomach"}  # of the label file
 ROWS, COLUMNS = slice(70, 214), slice(32, 224)  # around the body, at half the resolution
-BATCHES, EPOCH, BATCH, WIDER_BY = 400, 40, 3, 2  # the last in pixels
+BATCHES, EPOCH, BATCH, WIDER_BY = 360, 36, 3, 2  # the last in pixels
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def train(slices: Slices) -> AlternatingStep:
         {"affine": True, "eps": 1e-5}, nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
     )  # fmt: skip
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.99, nesterov=True)
-    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, BATCHES, 0.9)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, BATCHES + 1, 0.9)  # above 0 at the end
     loss = MaskedLoss(batch_dice=True)
     trust = CaseTrust(loss, CaseTrustConfig(after=0), BATCHES)
     algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust.weigh)
@@ -106,7 +106,7 @@ def batch_of(slices: Slices, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor,
 
 def draw(slices: Slices, chosen: int, seen: Look, file: Path) -> None:
     """The first slice of `seen`, which is slice `chosen`, in five panels; a PNG of 256 colours."""
-    figure = Figure(figsize=(12.0, 2.25), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12.0, 2.0), dpi=100, layout="constrained")
     panels = figure.subplots(1, 5)
     ct, spacing_mm = slices.hounsfield[chosen], slices.spacing_mm
     given, truth = slices.given[chosen], slices.truth[chosen]
@@ -143,7 +143,6 @@ def main() -> None:
     wide = np.flatnonzero(slices.wide)
     chosen = np.array([wide[len(wide) // 2], *np.flatnonzero(~slices.wide)[: BATCH - 1]])
     seen = look_at(algorithm, *batch_of(slices, chosen))
-    torch.save((slices, chosen, seen), "/tmp/scratch/docs/seen.pt")
     draw(slices, int(chosen[0]), seen, arguments.o)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.feature_alignment import FeatureTap, alignment_loss, class_gaussians
 from nnunetv2_dale.dale.label_confidence import confidence_step
@@ -95,6 +96,4 @@ class TextbookIteration:
 
     def _gaussians(self, target: Tensor, selected: Tensor) -> Any:
         step = self.step
-        return class_gaussians(
-            self.tap.take(), target, selected, step.num_classes, step.config.alignment_max_voxels, False, step.generator
-        )
+        return class_gaussians(self.tap.take(), target, selected, step.num_classes, MOST_VOXELS, False, step.generator)

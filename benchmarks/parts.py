@@ -14,6 +14,7 @@ from timing import seconds_of
 from torch import Tensor
 
 from nnunetv2_dale.dale import label_confidence
+from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.fuzziness import View
 from nnunetv2_dale.dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence
@@ -106,7 +107,7 @@ class Parts:
                 self.targets[0],
                 selected,
                 step.num_classes,
-                config.alignment_max_voxels,
+                MOST_VOXELS,
                 False,
                 step.generator,
             )

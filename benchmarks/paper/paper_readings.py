@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from nnunetv2_dale import DaleConfig, MaskedLoss
+from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, FeatureTap, alignment_loss, class_gaussians
 from nnunetv2_dale.dale.fuzziness import fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape
 from nnunetv2_dale.dale.label_confidence import confidence_step
@@ -137,6 +138,6 @@ class ReadingStep:
             target,
             selected,
             self.num_classes,
-            self.config.alignment_max_voxels,
+            MOST_VOXELS,
             generator=self.generator,
         )

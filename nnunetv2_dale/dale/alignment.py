@@ -19,6 +19,8 @@ from nnunetv2_dale.dale.feature_alignment import (
 )
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
+MOST_VOXELS = 1024  # drawn per class and side: enough for a covariance of the features of a head, and next to no time
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -132,7 +134,7 @@ class FeatureAlignment:
             self._loss.labels(target),
             selected,
             self._num_classes,
-            self._config.alignment_max_voxels,
+            MOST_VOXELS,
             self._loss.regions,
             self._generator,
         )

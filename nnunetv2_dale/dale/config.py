@@ -90,8 +90,7 @@ class DaleConfig(ValidatedSettings):
     alignment_bound: float = number(
         1000.0, 0.0, 1000.0, "most that L_W's gradient at the features may have of the segmentation's, as a ratio"
     )
-    alignment_min_voxels: int = number(16, 2, 1_000_000, "a class with fewer voxels on either side is left out")
-    alignment_max_voxels: int = number(1024, 2, 1_000_000, "voxels drawn per class and side")
+    alignment_min_voxels: int = number(16, 2, 1024, "a class with fewer voxels on either side is left out")
     covariance_noise: float = number(0.01, 0.0, 10.0, "largest epsilon of Eq. 13, relative to the mean variance")
 
     def __post_init__(self) -> None:
@@ -105,11 +104,6 @@ class DaleConfig(ValidatedSettings):
             raise ValueError(
                 f'fuzzy_graph "shifted" is the forward of directional_derivative "one_sided"; '
                 f'"{self.directional_derivative}" makes none'
-            )
-        if self.alignment_min_voxels > self.alignment_max_voxels:
-            raise ValueError(
-                f"alignment_min_voxels ({self.alignment_min_voxels}) must not exceed alignment_max_voxels "
-                f"({self.alignment_max_voxels})"
             )
         if self.phase_in + self.phase_out >= 1:
             raise ValueError(

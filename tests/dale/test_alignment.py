@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
+from nnunetv2_dale.dale.alignment import MOST_VOXELS, Alignment, FeatureAlignment
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_alignment import class_gaussians, pooled
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
@@ -77,13 +77,13 @@ def test_half_precision_finds_the_share_of_single_precision() -> None:
 @pytest.mark.parametrize("memory", [0.0, 0.5])
 def test_what_is_remembered(memory: float) -> None:
     network = OneHead()
-    alignment = alignment_of(network, alignment_memory=memory, alignment_max_voxels=256)
+    alignment = alignment_of(network, alignment_memory=memory)
     batches = [torch.randn(1, 4, 16, 16) + shift for shift in range(3)]
     expected = None
     for features in batches:
         network(features)
         alignment.see_non_fuzzy(LABELS, EVERYWHERE)
-        now = class_gaussians(features, LABELS, EVERYWHERE, 2, 256)
+        now = class_gaussians(features, LABELS, EVERYWHERE, 2, MOST_VOXELS)
         expected = now if expected is None or memory == 0 else pooled(expected, now, memory)
     assert alignment.reference is not None
     assert_close(alignment.reference.mean, expected.mean)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale import alignment as alignment_module
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
@@ -26,10 +27,15 @@ CONFIG = DaleConfig(
     fuzzy_threshold=TAU,
     alignment_weight=ALPHA,
     alignment_min_voxels=4,
-    alignment_max_voxels=1_000_000,
     covariance_noise=0.0,
     directional_derivative="forward_mode",
 )
+
+
+@pytest.fixture(autouse=True)
+def _every_voxel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain iteration draws no voxels: it takes all of a class."""
+    monkeypatch.setattr(alignment_module, "MOST_VOXELS", 1_000_000)
 
 
 def sgd(network: nn.Module) -> torch.optim.Optimizer:
@@ -74,7 +80,7 @@ class PlainIteration:
     """Algorithm 1 for 2D label maps with deep supervision, with nothing shared with the library but the settings.
 
     Args:
-        trust: (B, 1, H, W), what multiplies ω in both updates.
+        trust: (B, 1, H, W), what multiplies ω in both updates, and the non-fuzzy loss at θ_p.
         seed: of the draws of Eq. 13.
     """
 
@@ -147,13 +153,13 @@ class PlainIteration:
             allow_unused=True,
             materialize_grads=True,
         )
-        ones = torch.ones_like(omega)
+        trust = torch.ones_like(omega) if self.trust is None else self.trust
         if self.config.confidence_gradient == "look_ahead":
             moved = {n: p - LR * g for n, p, g in zip(names, weights, pseudo, strict=True)}
             if self.config.confidence_memory > 0:
                 moved = {n: p.detach().requires_grad_() for n, p in moved.items()}
             outputs = torch.func.functional_call(shadow, moved, (clear_images,), tie_weights=False)
-            loss = self.loss(outputs, targets, clear, ones)
+            loss = self.loss(outputs, targets, clear, trust)
             if self.config.confidence_memory == 0:
                 return torch.autograd.grad(loss, w)[0]
             v = torch.autograd.grad(loss, list(moved.values()), allow_unused=True, materialize_grads=True)
@@ -385,12 +391,13 @@ def test_a_network_without_a_head_is_refused_at_once():
         AlternatingStep(network, network, sgd(network), MaskedLoss(), num_classes=3, config=CONFIG)
 
 
-def test_the_same_seed_gives_the_same_weights():
+def test_the_same_seed_gives_the_same_weights(monkeypatch):
+    monkeypatch.setattr(alignment_module, "MOST_VOXELS", 20)
     results = []
     for _ in range(2):
         torch.manual_seed(5)
         network = small_unet()
-        config = CONFIG.updated({"alignment_max_voxels": 20, "covariance_noise": 0.5})
+        config = CONFIG.updated({"covariance_noise": 0.5})
         step = our_step(network, config, generator=torch.Generator().manual_seed(9))
         images, targets = make_batch(6)
         for _ in range(3):

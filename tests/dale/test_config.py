@@ -51,7 +51,7 @@ def test_a_plans_object_replaces_fields():
         ({"fuzzy_threshold": "high"}, "fuzzy_threshold must be a number, got 'high'"),
         ({"fuzzy_threshold": float("nan")}, "fuzzy_threshold must be a number, got nan"),
         ({"view": "both"}, r"view must be one of masked_input \| masked_loss, got 'both'"),
-        ({"alignment_min_voxels": 50, "alignment_max_voxels": 20}, "must not exceed alignment_max_voxels"),
+        ({"phase_in": 0.6, "phase_out": 0.4}, "their sum must be below 1"),
         (["patch_size"], 'expected "dale" to be an object'),
     ],
 )

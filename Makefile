@@ -9,13 +9,14 @@ DEMO_ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-for
 
-.PHONY: help demo test check lint format types clean
+.PHONY: help demo test check lint format types pages clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make check   lint, format, types"
+	@echo "make pages   write the pages in docs/ that come from settings and stored results"
 	@echo "make clean   remove $(VENV) and what tools cached"
 
 demo: $(INSTALLED)-demo
@@ -37,6 +38,10 @@ format: $(INSTALLED)-development
 types: $(INSTALLED)-development
 	$(BIN)/mypy
 	$(BIN)/mypy trainers preprocessing
+
+pages: $(INSTALLED)-development
+	$(BIN)/python docs/settings_page.py
+	$(BIN)/python benchmarks/accuracy/study.py tables
 
 # What an environment was installed from: it is installed again when one of these changes, not when the code does.
 SOURCES := setup.cfg pyproject.toml nnunetv2_dale/discovery_build.py

@@ -10,9 +10,9 @@ from typing import Any
 from nnunetv2_dale.benchmark.settings import EXECUTORS, ExecutorSettings
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
 
-DESCRIPTION = """Train and validate every fold of every trainer, then compare them: runs nnU-Net's own commands for each
-trainer x plans x configuration x fold on this machine's GPUs or on a cluster, and ends with a report. What is done is
-read from nnU-Net's own files, so running the same command again continues where the last one stopped."""
+DESCRIPTION = """Train and validate every fold of every trainer with nnU-Net's own commands, on this machine's GPUs or
+on a cluster, and end with a report that compares them. The same command again continues where the last one stopped:
+what is done is read from nnU-Net's own files."""
 
 
 def benchmark_parser() -> argparse.ArgumentParser:
@@ -59,8 +59,10 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         metavar="TRAINER",
         help="trainers; the first one is the report's baseline. Default: nnUNetTrainer nnUNetTrainerDALE",
     )
-    group.add_argument("-p", nargs="+", default=["nnUNetPlans"], metavar="PLANS", help="default: nnUNetPlans")
-    group.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="default: cuda")
+    group.add_argument("-p", nargs="+", default=["nnUNetPlans"], metavar="PLANS", help="plans. Default: nnUNetPlans")
+    group.add_argument(
+        "-device", choices=("cuda", "cpu", "mps"), default="cuda", help="what to train on. Default: cuda"
+    )
     group.add_argument("-num_gpus", type=int, default=1, metavar="N", help="GPUs of one training; default: 1")
     group.add_argument("--npz", action="store_true", help="save the validation's probabilities (for ensembles)")
     group.add_argument(
@@ -70,7 +72,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
 
 def _add_where(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--executor", choices=EXECUTORS, help="default: local")
+    add("--executor", choices=EXECUTORS, help="where jobs run. Default: local, this machine")
     add("--settings", type=Path, metavar="FILE.toml", help="these flags' values in a file; flags win")
     add("--parsl-config", type=Path, metavar="FILE.py", help="a Parsl configuration of your own, named config")
     add("--workers", type=int, metavar="N", help="trainings at once here: default 1 on the CPU, one for each GPU")

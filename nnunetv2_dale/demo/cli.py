@@ -17,10 +17,11 @@ from nnunetv2_dale.demo.workspace import Workspace
 
 DEFAULT_FOLDER = "nnUNetv2_dale_demo"
 DESCRIPTION = """\
-Makes a small CT-like phantom dataset with noisy training labels and known clean ones, runs nnU-Net's own commands on it
-(fingerprint, plan, preprocess, train, predict) for plain nnU-Net and for DALE, compares both on the clean labels and
-writes one HTML page with a table and pictures. It takes a few minutes on a CPU and downloads nothing. Everything is
-kept in one folder; your own nnU-Net folders are not touched. So short a training shows the way, not what DALE can do.
+Makes a small CT-like dataset whose training labels are partly wrong and whose right labels are known. Then it runs
+nnU-Net's own commands on it, for plain nnU-Net and for DALE: fingerprint, plan, preprocess, train, predict. It compares
+both on the right labels and writes one HTML page with a table and pictures. It takes a few minutes on a CPU and
+downloads nothing. Everything is kept in one folder; your own nnU-Net folders are not touched. So short a training shows
+the way, not what DALE can do.
 """
 
 

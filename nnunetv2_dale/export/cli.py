@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-i", type=Path, metavar="FOLDER", help="trained model folder (TRAINER__PLANS__CONFIGURATION)")
     add_dataset(parser, "nnUNet_results", required=False)
     parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="configurations, with -d")
-    parser.add_argument("-tr", default="nnUNetTrainerDALE", metavar="TRAINER", help="with -d. Default: %(default)s")
+    parser.add_argument(
+        "-tr", default="nnUNetTrainerDALE", metavar="TRAINER", help="trainer, with -d. Default: %(default)s"
+    )
     parser.add_argument(
         "-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier, with -d. Default: %(default)s"
     )

@@ -143,8 +143,8 @@ def _add_noise(group: argparse._ArgumentGroup) -> None:
     kinds_help = "kind of noise, see below; of several, each case draws one"
     add("--kind", nargs="+", required=True, choices=list(KINDS), metavar="KIND", help=kinds_help)
     dice_help = (
-        "find the amount at which the Dice of all foreground together, noisy against clean, has this mean over the "
-        f"corrupted cases with foreground, within {TOLERANCE}; exit with an error if there is none"
+        "find the amount at which noisy and clean labels have this Dice, of all foreground together and in the mean "
+        f"over the corrupted cases with foreground, within {TOLERANCE}; exit with an error if there is none"
     )
     add("--dice", type=float, metavar="DICE", help=dice_help)
     add("--amount", type=float, nargs="+", metavar="A", help="instead of --dice: the amount of each kind, in its unit")
@@ -155,7 +155,9 @@ def _add_noise(group: argparse._ArgumentGroup) -> None:
         metavar="W",
         help="of a mixture: how often each kind is drawn (default: equally)",
     )
-    add("--seed", type=int, default=0, help="fixes every voxel, whatever -np is (default: %(default)s)")
+    add(
+        "--seed", type=int, default=0, help="the same seed makes the same noise, whatever -np is (default: %(default)s)"
+    )
     add("--bias", type=float, default=0.8, help="boundary: probability that a step grows (default: %(default)s)")
     variance_help = "boundary: probability that a voxel at the contour changes in a step (default: %(default)s)"
     add("--variance", type=float, default=0.05, help=variance_help)
@@ -167,7 +169,7 @@ def _add_noise(group: argparse._ArgumentGroup) -> None:
 
 def _add_cases(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    fraction_help = "fraction of the cases that may be corrupted which are (default: %(default)s)"
+    fraction_help = "part of the cases that gets noise, of those that --fold leaves (default: %(default)s)"
     add("--fraction", type=float, default=1.0, help=fraction_help)
     splits_help = (
         "splits_final.json to go with the copy (default: the dataset's, if it has one); given without --fold, the "

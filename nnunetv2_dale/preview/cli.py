@@ -148,8 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     defaults = DaleConfig()
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_dale_preview",
-        description="Draw what DALE sees in the training cases of a dataset: image, label, entropy, edges, fuzziness, "
-        "both masks and both views, at the slices with most foreground and most fuzziness. One PNG per case.",
+        description="Draw what DALE sees in the training cases of a dataset, one PNG per case: image, label, how fuzzy "
+        "each patch is, and the two views that DALE trains on. The slices are those with most foreground and most "
+        "fuzziness. Look at them before a training, to choose the patch size and tau. No dataset is changed.",
     )
     add = parser.add_argument
     add_dataset(parser, "nnUNet_raw, or with -c in nnUNet_preprocessed")
@@ -173,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tau",
         type=float,
         default=defaults.fuzzy_threshold,
-        help="fuzzy is where m reaches tau (default: %(default)s)",
+        help="a patch is fuzzy where its fuzziness m, from 0 to 1, reaches this (default: %(default)s)",
     )
     bins_help = "intensity bins of the entropy (default: %(default)s)"
     add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)

@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_dale_report",
-        description="Compare two or more result folders of nnU-Net, case by case, and write one self-contained HTML "
-        "page with report.json, CSV and a LaTeX table. Works for any trainer, and with folds missing.",
+        description="Compare two or more result folders of nnU-Net, case by case. Writes one HTML page that needs no "
+        "network, every number as JSON and CSV, and a LaTeX table. It works for any trainer, and with folds missing.",
     )
     add_result_folders(
         parser, "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline"
@@ -37,10 +37,17 @@ def _parser() -> argparse.ArgumentParser:
         "--patients", type=Path, metavar="CSV", help="table with columns case and patient: statistics by patient"
     )
     parser.add_argument(
-        "--tolerance-mm", type=_not_negative, default=2.0, help="tolerance of the surface Dice in mm. Default: 2"
+        "--tolerance-mm",
+        type=_not_negative,
+        default=2.0,
+        help="surfaces this close count as equal in the surface Dice, in mm. Default: 2",
     )
-    parser.add_argument("--tau", type=_share, default=0.9, help="patches with m >= TAU are fuzzy. Default: 0.9")
-    parser.add_argument("--patch-size", type=at_least_one, default=16, help="voxels of a fuzziness patch. Default: 16")
+    parser.add_argument(
+        "--tau", type=_share, default=0.9, help="a patch is fuzzy where its m, from 0 to 1, reaches this. Default: 0.9"
+    )
+    parser.add_argument(
+        "--patch-size", type=at_least_one, default=16, help="edge of a fuzziness patch in voxels. Default: 16"
+    )
     parser.add_argument(
         "--summary-only", action="store_true", help="use summary.json alone: no masks, no surface metrics, no pictures"
     )

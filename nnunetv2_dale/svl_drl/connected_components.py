@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _EXACT_INTEGERS = 2**24  # of float32
+_VOXELS_AT_ONCE = 2**24  # some 30 bytes each
 
 
 def count_components(masks: Tensor) -> Tensor:
@@ -17,10 +18,16 @@ def count_components(masks: Tensor) -> Tensor:
     reach of each round. A round reads one truth value back from the device.
 
     Args:
-        masks: (B, K, *S) bool, 2 or 3 spatial axes.
+        masks: (B, K, *S) bool, 2 or 3 spatial axes. Classes are counted a few at a time where they are many.
     Returns:
         (B, K) float32; 0 for an empty mask.
     """
+    voxels_per_class = masks[:, 0].numel()
+    at_once = max(1, _VOXELS_AT_ONCE // max(1, voxels_per_class))
+    return torch.cat([_counted(part) for part in torch.split(masks, at_once, dim=1)], dim=1)
+
+
+def _counted(masks: Tensor) -> Tensor:
     batch, classes, *spatial = masks.shape
     pool = functional.max_pool2d if len(spatial) == 2 else functional.max_pool3d
     flat = masks.flatten(2)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_loss, value_loss
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
@@ -62,7 +60,7 @@ class SvlDrlStep:
         labels: reads the targets; its loss is not used.
         classes: of the label map, with background, or the regions.
         config: the settings.
-        backward: adds a loss's gradient; None is `backward`.
+        backward: adds a loss's gradient.
         image_channels: leading channels of the input that are image; None is all.
         autocast: makes the context of the forward passes.
         generator: of the actions, on the network's device.
@@ -91,8 +89,7 @@ class SvlDrlStep:
             _, loss = self._seen(images, targets)
             self.backward(loss)
             return self._record(loss.detach())
-        target = targets if isinstance(targets, Tensor) else targets[0]
-        reference = self._reference(target)
+        reference = self._reference(full_resolution(targets))
         episode = self._played(images, reference)
         return self._learned(episode, targets, reference.valid)
 
@@ -100,11 +97,14 @@ class SvlDrlStep:
     def _played(self, images: Tensor, reference: Reference) -> Episode:
         """States, actions and returns of T steps."""
         scale = intensity_range(images)
-        states, actions, predictions = [images], [], []
+        states, actions, parts, before = [images], [], [], None
         for step in range(self.config.steps + 1):
             with self.autocast():
                 skips, outputs = self.network(states[step])
-            predictions.append(self._foreground(outputs))
+            after = self._foreground(outputs)
+            if before is not None:
+                parts.append(self._reward(before, after, reference))
+            before = after
             if step < self.config.steps:
                 with self.autocast():
                     logits = self.actor_critic.policy(skips)
@@ -114,7 +114,6 @@ class SvlDrlStep:
                 states.append(apply_actions(states[step], taken, amount, scale, self.image_channels))
         with self.autocast():
             last_value = self.actor_critic.value(skips).float()
-        parts = [self._reward(before, after, reference) for before, after in pairwise(predictions)]
         gains, costs = ([part[which] for part in parts] for which in (0, 1))
         rewards = [gain + cost for gain, cost in parts]
         returns = discounted_returns(rewards, last_value, self.config.discount)
@@ -148,15 +147,15 @@ class SvlDrlStep:
 
     def _foreground(self, outputs: Outputs) -> Tensor:
         """(B, K, *S) probabilities of the foreground classes, or of the regions."""
-        logits = (outputs if isinstance(outputs, Tensor) else outputs[0]).float()
+        logits = full_resolution(outputs).float()
         return logits.sigmoid() if self.labels.regions else logits.softmax(dim=1)[:, 1:]
 
     def _reference(self, target: Tensor) -> Reference:
         labels, valid = self.labels.labels(target), self.labels.valid(target)
         if self.labels.regions:
             return Reference.of(labels > 0.5, valid)
-        one_hot = functional.one_hot(labels[:, 0].long(), self.classes).movedim(-1, 1)
-        return Reference.of(one_hot[:, 1:].bool(), valid)
+        foreground = torch.arange(1, self.classes, device=target.device).view(1, -1, *(1,) * (target.ndim - 2))
+        return Reference.of(labels == foreground, valid)
 
     def _reward(self, before: Tensor, after: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
         """The two parts of r_t, each broadcastable to (B, 1, *S): what was gained, and −w C."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from nnunetv2_dale.svl_drl import connected_components
 from nnunetv2_dale.svl_drl.connected_components import count_components
 
 
@@ -18,8 +19,10 @@ def by_scipy(masks: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(3, 2, 23, 17), (2, 2, 9, 12, 7), (1, 1, 1, 8, 8)])
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.5])
-def test_counts_are_scipys(shape: tuple[int, ...], density: float) -> None:
+def test_counts_are_scipys(shape: tuple[int, ...], density: float, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = torch.rand(shape) < density
+    assert torch.equal(count_components(masks), by_scipy(masks))
+    monkeypatch.setattr(connected_components, "_VOXELS_AT_ONCE", 1)  # class by class
     assert torch.equal(count_components(masks), by_scipy(masks))
 
 

@@ -1,0 +1,68 @@
+"""The comparison of the methods: its tables and its plan, without training; and what is counted of their cost."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+from conftest import REPOSITORY
+
+from nnunetv2_dale.commands.command_line import UserError
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from argparse import Namespace
+
+from cases import Case
+from method_cost import measure, methods_table
+from method_iterations import PASSES
+from other_methods import RUNS, TRAINERS, cost_of, results_table, run
+from synthetic_training import synthetic_folders
+
+
+def row(method: str, equal: str, seed: int, dice: list[float], seconds: float = 10.0) -> dict[str, Any]:
+    return {"run": {"method": method, "equal": equal, "seed": seed}, "dice": dice, "seconds": seconds, "iterations": 5}
+
+
+def test_every_training_of_equal_time_comes_after_those_it_takes_its_cost_from() -> None:
+    for number, each in enumerate(RUNS):
+        if each.equal == "time":
+            before = [(other.method, other.equal, other.seed) for other in RUNS[:number]]
+            assert {(each.method, "epochs", each.seed), ("plain", "epochs", each.seed)} <= set(before)
+    assert len(RUNS) == len(set(RUNS)) == 2 * (2 * len(TRAINERS) - 1)
+
+
+def test_the_cost_is_the_ratio_of_the_mean_iterations_of_the_same_seed() -> None:
+    rows = [row("plain", "epochs", 0, [0.5], 10), row("BECO", "epochs", 0, [0.5], 21), row("BECO", "time", 0, [0.5], 9)]
+    assert cost_of("BECO", 0, rows) == pytest.approx(2.1)
+
+
+def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() -> None:
+    rows = [
+        row("plain", "epochs", 0, [0.8, 0.7]),
+        row("GCE", "epochs", 0, [0.9, 0.7]),
+        row("plain", "epochs", 1, [0.6, 0.6]),
+        row("GCE", "epochs", 1, [0.5, 0.5]),
+    ]
+    lines = {line.split("|")[1].strip(): line for line in results_table(rows).splitlines()[2:]}
+    assert set(lines) == set(TRAINERS)
+    assert "80.00, 50.00" in lines["GCE"]
+    assert "+5.00, -10.00" in lines["GCE"]
+    assert lines["ADS"].count(" - ") == 4
+
+
+def test_a_workspace_is_asked_for() -> None:
+    with pytest.raises(UserError, match="expected --workspace and --source, or --show; give both"):
+        run(Namespace(show=False, workspace=None, source=None))
+
+
+def test_every_method_is_measured_beside_its_passes() -> None:
+    """On a network so small that its times mean nothing."""
+    with synthetic_folders():
+        found = measure(Case("2d small", (32, 32), 2, features=4, stages=3), torch.device("cpu"), 1, with_memory=False)
+    assert set(found["variants"]) == set(PASSES)
+    assert all(each["ratio_median"] > 0 for each in found["variants"].values())
+    table = methods_table(found["variants"])
+    assert "4.33" in next(line for line in table.splitlines() if "svl_drl" in line)

@@ -15,10 +15,11 @@ from nnunetv2_dale.label_noise.calibrate import calibrate
 from nnunetv2_dale.label_noise.components import drop_components, swap_components
 from nnunetv2_dale.label_noise.displacement import shift
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
-from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.random_streams import case_generator, smooth_uniform
 
 IGNORE = 9
+WITH_AN_AMOUNT = sorted(set(KINDS) - {UNLABELLED})
 MM = (2.0, 1.0, 1.0)
 few = settings(max_examples=12, deadline=None)
 
@@ -42,14 +43,14 @@ def labels(draw: st.DrawFn) -> np.ndarray:
 
 
 @few
-@given(label=labels(), kind=st.sampled_from(sorted(KINDS)))
+@given(label=labels(), kind=st.sampled_from(WITH_AN_AMOUNT))
 def test_amount_0_is_the_identity(label: np.ndarray, kind: str) -> None:
     assert np.array_equal(_model(kind, 0.0).corrupt(label, MM, "a"), label)
     assert np.array_equal(_model(kind, 1.0).corrupt(label, MM, "a", scale=0.0), label)
 
 
 @settings(max_examples=40, deadline=None)
-@given(label=labels(), kind=st.sampled_from(sorted(KINDS)), part=st.floats(0.0, 1.0))
+@given(label=labels(), kind=st.sampled_from(WITH_AN_AMOUNT), part=st.floats(0.0, 1.0))
 def test_labels_stay_in_the_label_set_and_ignored_voxels_stay(label: np.ndarray, kind: str, part: float) -> None:
     amount = part * min(KINDS[kind].highest, 30.0)
     noisy = _model(kind, amount).corrupt(label, MM, "a")
@@ -244,3 +245,19 @@ def test_agreement_by_hand() -> None:
     assert np.isnan(hd95_mm(clean > 0, noisy < 0, MM))
     inside, outside = changed_fractions(np.array([True, False, True]), np.array([True, True, False]))
     assert (inside, outside) == (0.5, 1.0)
+
+
+@few
+@given(label=labels())
+def test_unlabelled_is_the_ignore_label_everywhere(label: np.ndarray) -> None:
+    assert (_model(UNLABELLED, 1.0).corrupt(label, MM, "a") == IGNORE).all()
+
+
+def test_the_surface_of_a_single_slice_is_its_contour_along_any_axis() -> None:
+    """A disc moved by two pixels: HD95 2, however the slice lies in its volume."""
+    rows, columns = np.indices((30, 30))
+    disc = (rows - 14) ** 2 + (columns - 12) ** 2 <= 64
+    for axis in range(3):
+        spacing = tuple(np.insert([1.0, 1.0], axis, 5.0))
+        clean, noisy = np.expand_dims(disc, axis), np.expand_dims(np.roll(disc, 2, 1), axis)
+        assert hd95_mm(clean, noisy, spacing) == 2.0

@@ -73,7 +73,8 @@ def patch_shape(
         if len(spatial_shape) == 3:
             through_plane = max(range(3), key=lambda axis: spacing_mm[axis])
     in_plane = [int(size) for axis, size in enumerate(spatial_shape) if axis != through_plane]
-    patch_size = min(patch_size, max(1, min(in_plane) // fewest_patches))
+    if fewest_patches > 1:
+        patch_size = min(patch_size, max(1, min(in_plane) // fewest_patches))
     sizes = [patch_size] * len(spatial_shape)
     if spacing_mm is not None and through_plane is not None:
         in_plane_mm = (sum(spacing_mm) - spacing_mm[through_plane]) / 2

@@ -118,7 +118,7 @@ def make_trainer(
     fold: int | str = 0,
     settings: dict[str, Any] | None = None,
     epochs: int | None = 1,
-    iterations: int = 2,
+    iterations: int = 3,
     resume: bool = False,
     device: str = "cpu",
 ) -> nnUNetTrainer:

@@ -54,7 +54,7 @@ class OneOutput(nnUNetTrainerDALE_noDeepSupervision):
     ],
 )
 def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")

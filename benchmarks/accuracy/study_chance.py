@@ -87,5 +87,5 @@ def _row(labels: str, arm: str, plain: dict[tuple[int, int], float], other: dict
         *(f"{np.mean([each[place] for place in both]):.2f}" for each in (plain, other)),
         f"{differences.mean():+.2f}{interval}",
         f"{differences.min():+.2f} to {differences.max():+.2f}",
-        *(f"{between_seeds(each):.2f}" for each in (plain, other)),
+        *("–" if np.isnan(spread) else f"{spread:.2f}" for spread in map(between_seeds, (plain, other))),
     ]

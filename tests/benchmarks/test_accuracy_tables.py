@@ -160,6 +160,13 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
     ]
 
 
+def test_one_seed_has_no_spread(tmp_path: Path):
+    runs = [result("plain", 2, {"a": {"1": judged(0.5)}}), result("DALE", 2, {"a": {"1": judged(0.75)}})]
+    (tmp_path / "dale.jsonl").write_text("\n".join(map(json.dumps, runs)))
+    row = chance.seeds_table(tmp_path, "dale").splitlines()[-1]
+    assert row == "| biased | DALE | 1 | 50.00 | 75.00 | +25.00 | +25.00 to +25.00 | – | – |"
+
+
 def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
     assert chance.seeds_table(tmp_path, "seeds") == ""
     stored = result("plain", 2, {"a": {"1": judged(0.5)}})

@@ -49,7 +49,7 @@ class FeatureAlignment:
         loss_scale: Callable[[], Tensor | None] = lambda: None,
     ) -> None:
         self._loss_scale = loss_scale
-        self._loss, self._num_classes, self._config, self._generator = loss, num_classes, config, generator
+        self._loss, self._num_classes, self._config, self.generator = loss, num_classes, config, generator
         self.on = config.alignment_weight > 0
         wanted = segmentation_head(module) if head is None and config.uses_features else head
         self.head = wanted if config.uses_features else None
@@ -106,7 +106,7 @@ class FeatureAlignment:
             config.alignment_min_voxels,
             config.covariance_noise,
             config.alignment_scale == "relative",
-            self._generator,
+            self.generator,
         )
         ratio = self._gradient_ratio(distance, features, fuzzy_loss, full_resolution(outputs))
         share, bound = config.alignment_weight * ratio, config.alignment_bound
@@ -136,7 +136,7 @@ class FeatureAlignment:
             self._num_classes,
             MOST_VOXELS,
             self._loss.regions,
-            self._generator,
+            self.generator,
         )
 
 

@@ -40,6 +40,8 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
         images, targets, cases: of `AlternatingStep`.
     """
     kept = copy.deepcopy((step.partition.intensities, step.confidence.average)), step.alignment.reference
+    generator = step.alignment.generator
+    random_state = None if generator is None else generator.get_state()
     was_training = step.network.training
     step.network.train()
     target = full_resolution(targets)
@@ -65,6 +67,8 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
 
     step.confidence.after_update()
     step.network.train(was_training)
+    if generator is not None and random_state is not None:
+        generator.set_state(random_state)
     step.optimizer.zero_grad(set_to_none=True)
     (step.partition.intensities, step.confidence.average), step.alignment.reference = kept
     kept_features = None if features is None else features.detach()

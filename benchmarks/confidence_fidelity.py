@@ -18,6 +18,7 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,21 @@ from torch import Tensor, nn
 from variants import trainer
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.dale.label_confidence import (
+from nnunetv2_dale.dale.config import PRINTED
+from nnunetv2_dale.dale.hypergradient import (
     SHIFT_FLOAT32,
     SHIFT_HALF,
     FuzzyPass,
     NonFuzzyPass,
-    ShadowNetwork,
-    confidence_step,
+    derivative_along,
+    head_tangents,
     look_ahead_gradient,
     loss_by_confidence,
     shift_length,
 )
+from nnunetv2_dale.dale.label_confidence import confidence_step
+from nnunetv2_dale.dale.masked_loss import weighted_loss
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 CASES = (Case("2d", (56, 40), 8, features=8), Case("3d", (24, 32, 24), 2, features=8))
@@ -89,12 +94,13 @@ class Comparison:
         self.step, self.targets = step, batch["target"]
         self.before = [weight.detach().clone() for weight in self.parameters]  # θ
         self.shadow = ShadowNetwork(self.network)
-        self.m, self.fuzzy, self.non_fuzzy = step._partition(batch["data"], self.targets[0])
+        views = step.partition(batch["data"], self.targets[0])
+        self.is_fuzzy, self.fuzzy, self.non_fuzzy = views.is_fuzzy, views.fuzzy, views.non_fuzzy
         self.rate = self.optimizer.param_groups[0]["lr"]
         self.line5 = self._non_fuzzy_update()
         self.pass_f = FuzzyPass(self.fuzzy.images, self.network(self.fuzzy.images), self._fuzzy_loss)
         self.pass_n = NonFuzzyPass(self.non_fuzzy.images, self._non_fuzzy_loss)
-        self.ones = torch.ones_like(self.m)
+        self.ones = torch.ones(self.is_fuzzy.shape)
         self.v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
 
     def gradients(self) -> dict[str, Tensor]:
@@ -113,6 +119,7 @@ class Comparison:
             "look-ahead, one-sided": self._one_sided(self.v, SHIFT_FLOAT32),
             "reuse, one-sided": self._one_sided(self.line5, SHIFT_FLOAT32),
             "reuse, one-sided, bfloat16": self._one_sided(self.line5, SHIFT_HALF, autocast=True),
+            "head": self._of_head(),
         }
         for shift in SHIFTS:
             found[f"look-ahead, shift {shift:g}"] = self._one_sided(self.v, shift)
@@ -123,7 +130,7 @@ class Comparison:
         """Cosine and share of equal signs with the exact gradient; signs in the fuzzy voxels alone as well."""
         found = self.gradients()
         exact = found.pop("exact")
-        fuzzy = self.m >= self.step.config.fuzzy_threshold
+        fuzzy = self.is_fuzzy
         return {
             name: {
                 "cosine": torch.cosine_similarity(gradient.flatten().double(), exact.flatten().double(), dim=0).item(),
@@ -162,6 +169,18 @@ class Comparison:
         gradient = torch.autograd.grad(loss, self.shadow.parameters, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in gradient]).double()
 
+    def _of_head(self) -> Tensor:
+        """From the gradient of line 5 restricted to the segmentation head."""
+        head = self.network.decoder.seg_layers[-1]
+        of_head = {id(weight) for weight in head.parameters()}
+        direction = [v for v, weight in zip(self.line5, self.parameters, strict=True) if id(weight) in of_head]
+        kept: list[Tensor] = []
+        handle = head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+        outputs = self.network(self.fuzzy.images)
+        handle.remove()
+        fuzzy = FuzzyPass(self.fuzzy.images, outputs, self._fuzzy_loss, features=kept[0])
+        return -self.rate * derivative_along(fuzzy, self.ones, head_tangents(head, fuzzy, direction))
+
     def _one_sided(self, direction: Sequence[Tensor], relative: float, autocast: bool = False) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.no_grad():
             here = self.network(self.fuzzy.images)
@@ -181,18 +200,16 @@ class Comparison:
         return gradient
 
     def _fuzzy_loss(self, outputs: Any, weights: Tensor) -> Tensor:
-        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, self.fuzzy, weights)
-        return loss
+        return weighted_loss(self.step.loss, outputs, self.targets, self.fuzzy, weights)
 
     def _non_fuzzy_loss(self, outputs: Any) -> Tensor:
-        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, self.non_fuzzy)
-        return loss
+        return weighted_loss(self.step.loss, outputs, self.targets, self.non_fuzzy)
 
 
 def measure(case: Case, folder: Path, checkpoints: Sequence[int], batches: int) -> dict[str, list[dict[str, Any]]]:
     """Medians over fresh batches after each number of training iterations: of ∂L_n/∂ω, and of the update's gradient."""
     plain = trainer(case, CPU)
-    step = trainer(case, CPU, {"alignment_weight": 0.0}).alternating_step
+    step = trainer(case, CPU, replace(PRINTED, alignment_weight=0.0)).dale_step.algorithm
     scales = plain._get_deep_supervision_scales()
     training, fresh = crops(folder, case, scales, seed=0), crops(folder, case, scales, seed=1)
     rows: dict[str, list[dict[str, Any]]] = {"agreement": [], "update_gradient": []}

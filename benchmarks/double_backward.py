@@ -16,7 +16,7 @@ from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.feature_alignment import FeatureTap, alignment_loss, class_gaussians
 from nnunetv2_dale.dale.label_confidence import confidence_step
-from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.masked_loss import Outputs, weighted_loss
 
 
 def exact_confidence_gradient(
@@ -63,13 +63,12 @@ class TextbookIteration:
         step, config = self.step, self.step.config
         images, targets = batch["data"], batch["target"]
         target = targets if isinstance(targets, Tensor) else targets[0]
-        m, fuzzy, non_fuzzy = step._partition(images, target)
-        is_fuzzy = m >= config.fuzzy_threshold
+        batch_of_views = step.partition(images, target)
+        fuzzy, non_fuzzy, is_fuzzy = batch_of_views.fuzzy, batch_of_views.non_fuzzy, batch_of_views.is_fuzzy
 
-        step.optimizer.zero_grad(set_to_none=True)
-        outputs = step._forward(step.module, non_fuzzy.images)
+        outputs = step.forward(non_fuzzy.images)
         reference = self._gaussians(target, ~is_fuzzy)
-        step._update(step._loss(step.loss, outputs, targets, non_fuzzy))
+        step.step(weighted_loss(step.loss, outputs, targets, non_fuzzy))
         del outputs
 
         weights = torch.ones(images.shape[0], 1, *images.shape[2:], device=images.device)
@@ -77,22 +76,21 @@ class TextbookIteration:
             gradient = exact_confidence_gradient(
                 copy.deepcopy(step.module),
                 fuzzy.images,
-                lambda z, w: step._loss(step.loss, z, targets, fuzzy, w),
+                lambda z, w: weighted_loss(step.loss, z, targets, fuzzy, w),
                 non_fuzzy.images,
-                lambda z: step._loss(step.loss, z, targets, non_fuzzy),
+                lambda z: weighted_loss(step.loss, z, targets, non_fuzzy),
                 weights,
                 step.optimizer.param_groups[0]["lr"],
             )
             weights = confidence_step(weights, gradient, config.confidence_lr)
 
-        step.optimizer.zero_grad(set_to_none=True)
-        outputs = step._forward(step.module, fuzzy.images)
+        outputs = step.forward(fuzzy.images)
         moving = self._gaussians(target, is_fuzzy & (weights >= 1))
         alignment = alignment_loss(
-            reference, moving, config.alignment_min_voxels, config.covariance_noise, step.generator
+            reference, moving, config.alignment_min_voxels, config.covariance_noise, generator=step.generator
         )
-        loss = step._loss(step.loss, outputs, targets, fuzzy, weights)
-        step._update(loss + config.alignment_weight * weights.mean() * alignment)
+        loss = weighted_loss(step.loss, outputs, targets, fuzzy, weights)
+        step.step(loss + config.alignment_weight * weights.mean() * alignment)
 
     def _gaussians(self, target: Tensor, selected: Tensor) -> Any:
         step = self.step

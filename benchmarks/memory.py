@@ -24,9 +24,14 @@ _LONGEST_FIRST = (
     "lookahead_recompute",
     "lookahead_shifted",
     "lookahead",
+    "dale",
     "reuse",
+    "dale_reuse",
+    "head",
+    "dale_head",
     "alternation",
-    "default",
+    "dale_whole",
+    "case_trust",
     "plain",
 )
 

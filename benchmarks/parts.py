@@ -13,11 +13,13 @@ from cases import Case, batch
 from timing import seconds_of
 from torch import Tensor
 
-from nnunetv2_dale.dale import label_confidence
+from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.fuzziness import View
-from nnunetv2_dale.dale.label_confidence import FuzzyPass, NonFuzzyPass, learn_confidence
+from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
+from nnunetv2_dale.dale.label_confidence import gradients_of, learn_confidence
+from nnunetv2_dale.dale.masked_loss import weighted_loss
 
 
 class Parts:
@@ -25,10 +27,11 @@ class Parts:
 
     def __init__(self, trainer: Any, case: Case, device: torch.device) -> None:
         data = batch(case, trainer._get_deep_supervision_scales(), device)
-        self.trainer, self.step, self.device = trainer, trainer.alternating_step, device
+        self.trainer, self.step, self.device = trainer, trainer.dale_step.algorithm, device
         self.images = data["data"]
         self.targets = [target.to(device) for target in data["target"]]
-        self.fuzziness, self.fuzzy, self.non_fuzzy = self.step._partition(self.images, self.targets[0])
+        self.batch = self.step.partition(self.images, self.targets[0])
+        self.fuzzy, self.non_fuzzy = self.batch.fuzzy, self.batch.non_fuzzy
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each part, run once each."""
@@ -36,18 +39,18 @@ class Parts:
         found: dict[str, float] = {}
 
         timed = functools.partial(self._timed, found)
-        timed("partition, masks and views", lambda: step._partition(self.images, self.targets[0]))
+        timed("partition, masks and views", lambda: step.partition(self.images, self.targets[0]))
         step.optimizer.zero_grad(set_to_none=True)
-        outputs = timed("forward, non-fuzzy", lambda: step._forward(step.network, self.non_fuzzy.images))
-        reference_features = step._tap.take()
+        outputs = timed("forward, non-fuzzy", lambda: step.forward(self.non_fuzzy.images))
+        reference_features = step.alignment.features()
         loss = timed("loss", lambda: self._loss(outputs, self.non_fuzzy))
         timed("backward, non-fuzzy", loss.backward)
         timed("optimizer update", self._optimizer_update)
-        outputs = timed("forward, fuzzy", lambda: step._forward(step.network, self.fuzzy.images))
-        features = step._tap.take()
+        outputs = timed("forward, fuzzy", lambda: step.forward(self.fuzzy.images))
+        features = step.alignment.features()
         with self._passes_timed(found):
             confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
-        direction = step._line5_gradient()
+        direction = gradients_of(step.confidence._parameters)
         timed("omega, reuse", lambda: self._omega(outputs, line5=direction))
         timed("L_W with its gradient", lambda: self._alignment(reference_features.detach(), features.detach()))
         loss = self._loss(outputs, self.fuzzy, confidence.weights)
@@ -69,16 +72,15 @@ class Parts:
         def timed(run: Callable[..., Any], names: Iterator[str]) -> Callable[..., Any]:
             return lambda *arguments: self._timed(found, next(names), lambda: run(*arguments))
 
-        shadow = self.step._shadow
+        shadow = self.step.confidence._shadow
         with (
             mock.patch.object(shadow, "forward", timed(shadow.forward, forwards)),
-            mock.patch.object(label_confidence, "_gradient", timed(label_confidence._gradient, backwards)),
+            mock.patch.object(hypergradient, "_gradient", timed(hypergradient._gradient, backwards)),
         ):
             yield
 
     def _loss(self, outputs: Any, view: View, weights: Tensor | None = None) -> Tensor:
-        loss: Tensor = self.step._loss(self.step.loss, outputs, self.targets, view, weights)
-        return loss
+        return weighted_loss(self.step.loss, outputs, self.targets, view, weights)
 
     def _optimizer_update(self) -> None:
         torch.nn.utils.clip_grad_norm_(self.trainer.network.parameters(), 12)
@@ -86,8 +88,8 @@ class Parts:
 
     def _meta_inputs(self, outputs: Any) -> tuple[Any, Any, FuzzyPass, NonFuzzyPass]:
         return (
-            self.step._shadow,
-            self.step._parameters,
+            self.step.confidence._shadow,
+            self.step.confidence._parameters,
             FuzzyPass(self.fuzzy.images, outputs, lambda z, w: self._loss(z, self.fuzzy, w)),
             NonFuzzyPass(self.non_fuzzy.images, lambda z: self._loss(z, self.non_fuzzy)),
         )
@@ -99,7 +101,7 @@ class Parts:
     def _alignment(self, non_fuzzy: Tensor, fuzzy: Tensor) -> None:
         """Gaussians of both sides, L_W, and its gradient in the features."""
         step, config = self.step, self.step.config
-        is_fuzzy = self.fuzziness >= config.fuzzy_threshold
+        is_fuzzy = self.batch.is_fuzzy
         leaf = fuzzy.requires_grad_()
         sides = [
             class_gaussians(
@@ -113,5 +115,11 @@ class Parts:
             )
             for features, selected in ((non_fuzzy, ~is_fuzzy), (leaf, is_fuzzy))
         ]
-        loss = alignment_loss(*sides, config.alignment_min_voxels, config.covariance_noise, step.generator)
+        loss = alignment_loss(
+            *sides,
+            config.alignment_min_voxels,
+            config.covariance_noise,
+            config.alignment_scale == "relative",
+            step.generator,
+        )
         torch.autograd.grad(loss, leaf)

@@ -3,6 +3,7 @@
     python benchmarks/step_cost.py --quick                 2D, tiny plans, the main variants, under a minute
     python benchmarks/step_cost.py --json FILE             2D and 3D, both encoders, 3 and 14 classes
     python benchmarks/step_cost.py --show FILE             the tables of FILE once more
+    python benchmarks/step_cost.py --training --only 2d    what whole trainings cost, their phases counted in
     python benchmarks/step_cost.py --growth --json FILE    how the cost grows with volume, classes, batch, channels
 
 FILE is written after every case; --resume goes on where an interrupted run stopped. Synthetic batches, no data loading,
@@ -30,11 +31,14 @@ from memory import counting_page_faults, measured_in_children, start_server
 from results_file import ResultsFile
 from synchronisations import synchronisations
 from synthetic_training import synthetic_folders
-from table import growth_table, parts_table, stored_tables, synchronisations_table, variants_table
+from table import growth_table, parts_table, stored_tables, synchronisations_table, trainings_table, variants_table
 from timing import interleaved, ratios
+from training_cost import VARIANTS as OF_TRAININGS
+from training_cost import training_costs
 from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, trainer
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.dale.config import PRINTED
 
 
 def measure(
@@ -69,13 +73,15 @@ def measure(
             found[name] |= used
             found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
             found[name]["step_memory_ratio"] = used["step_mib"] / memory["plain"]["step_mib"]
+    if trainings := training_costs(found):
+        result["trainings"] = trainings
     return result
 
 
 def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[str, Any]) -> dict[str, Any]:
     from parts import Parts
 
-    parts = Parts(trainer(case, device, {}), case, device)
+    parts = Parts(trainer(case, device, PRINTED), case, device)
     if device.type == "cuda":
         parts.seconds()  # compiles the network; on the CPU the iterations before have warmed everything up
     seconds = [parts.seconds() for _ in range(repetitions)]
@@ -110,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     results = ResultsFile(arguments.json, header, arguments.overwrite, arguments.resume)
     with_memory = not arguments.only_time
     once = ONCE_IF_QUICK if arguments.quick else ()
-    with_parts = with_memory and not arguments.growth
+    with_parts = with_memory and not (arguments.growth or arguments.training)
 
     def measured(case: Case) -> dict[str, Any]:
         return measure(case, device, repetitions, variants, with_parts, with_memory, once)
@@ -139,7 +145,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _chosen_variants(arguments: argparse.Namespace) -> list[str]:
     growing = ("plain", "lookahead", "reuse")
     default = growing if arguments.growth else QUICK_VARIANTS if arguments.quick else VARIANTS
-    chosen = list(arguments.variants or default)
+    chosen = list(arguments.variants or (OF_TRAININGS if arguments.training else default))
     if not {"plain", "lookahead"} <= set(chosen) or (arguments.growth and "reuse" not in chosen):
         needed = " and ".join(growing if arguments.growth else growing[:2])
         raise UserError(f"expected {needed} among --variants, got {' '.join(chosen)}; add them")
@@ -153,6 +159,9 @@ def _print_case(measured: dict[str, Any]) -> None:
     if "parts" in measured:
         print()
         print(parts_table(measured["parts"]), flush=True)
+    if "trainings" in measured:
+        print()
+        print(trainings_table(measured["trainings"]), flush=True)
     if measured["synchronisations"] is not None:
         print()
         print(synchronisations_table(measured["synchronisations"]), flush=True)
@@ -162,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2D with tiny plans only, few repetitions")
     parser.add_argument("--growth", action="store_true", help="rows of growing volume, classes, batch and channels")
+    parser.add_argument("--training", action="store_true", help="the iterations that whole trainings are made of")
     parser.add_argument("--only", metavar="TEXT", help="only the cases whose name contains this, e.g. 3d")
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the results and the machine's description here"

@@ -56,6 +56,22 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> str:
     return markdown(["part", "ms", "of plain", "of look-ahead"], rows)
 
 
+def trainings_table(trainings: Mapping[str, Mapping[str, float]]) -> str:
+    """The cost of whole trainings, divided by plain nnU-Net's."""
+    rows = [
+        [
+            name,
+            f"{100 * found['share']:.0f} %",
+            f"{found['by_count']:.2f}",
+            f"{found['by_measurement']:.2f}",
+            _ratio(found, "step_memory"),
+        ]
+        for name, found in trainings.items()
+    ]
+    header = ["whole training", "batches of Algorithm 1", "time by count", "time by measurement", "step memory"]
+    return markdown(header, rows)
+
+
 def synchronisations_table(waits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """One row per variant and place where the host waited for the GPU."""
     rows = [[name, wait["times"], wait["from"], wait["call"]] for name, found in waits.items() for wait in found]
@@ -101,7 +117,7 @@ def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
             [name, *(f"{100 * row['parts'][name]['of_lookahead']:.1f}" for row in cases)] for name in cases[0]["parts"]
         ]
         tables.append(markdown(["% of a look-ahead iteration", *names], parts))
-    return tables
+    return tables + [trainings_table(row["trainings"]) for row in cases if "trainings" in row]
 
 
 def _range(found: Mapping[str, float] | None) -> str:

@@ -5,14 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from cases import Case, batch, dataset_json, plans
 
-from nnunetv2_dale.dale.config import RECOMMENDED, DaleConfig
+from nnunetv2_dale.case_trust.case_trust import CaseTrust
+from nnunetv2_dale.dale.config import ADAPTED, PRINTED, DaleConfig
+
+# Iterations of Algorithm 1 as printed, and what each setting costs.
+_PRINTED = {
+    "lookahead": PRINTED,
+    "lookahead_shifted": replace(PRINTED, fuzzy_graph="shifted"),
+    "lookahead_recompute": replace(PRINTED, fuzzy_graph="recompute"),
+    "reuse": replace(PRINTED, confidence_gradient="reuse"),
+    "head": replace(PRINTED, confidence_gradient="head"),
+    "alternation": replace(PRINTED, confidence_steps=0, alignment_weight=0.0),
+    "double_backward": PRINTED,
+}
+# Iterations of nnUNetTrainerDALE and two variants of it, while cases are doubted: Algorithm 1, and its whole batches.
+_ADAPTED = {
+    "dale": ADAPTED,
+    "dale_reuse": replace(ADAPTED, confidence_gradient="reuse", fuzzy_graph="keep"),
+    "dale_head": replace(ADAPTED, confidence_gradient="head", fuzzy_graph="keep"),
+}
+SETTINGS: dict[str, DaleConfig] = _PRINTED | _ADAPTED | {"dale_whole": ADAPTED}
 
 VARIANTS = (
     "plain",
@@ -20,40 +39,42 @@ VARIANTS = (
     "lookahead_shifted",
     "lookahead_recompute",
     "reuse",
+    "head",
     "alternation",
-    "default",
+    "dale",
+    "dale_reuse",
+    "dale_head",
+    "dale_whole",
+    "case_trust",
     "double_backward",
 )
 QUICK_VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
 ONCE_IF_QUICK = ("double_backward",)  # no target is stated for it, and it takes longest
-SETTINGS: dict[str, dict[str, Any]] = {
-    "lookahead": {"confidence_gradient": "look_ahead"},
-    "lookahead_shifted": {"confidence_gradient": "look_ahead", "fuzzy_graph": "shifted"},
-    "lookahead_recompute": {"confidence_gradient": "look_ahead", "fuzzy_graph": "recompute"},
-    "reuse": {"confidence_gradient": "reuse"},
-    "alternation": {"confidence_steps": 0, "alignment_weight": 0.0},
-    "default": asdict(RECOMMENDED) | {"confidence_start": 0.0},  # with ω, from the first batch on
-    "double_backward": {"confidence_gradient": "look_ahead"},
-}
 
 
-def trainer(case: Case, device: torch.device, settings: dict[str, Any] | None = None) -> Any:
-    """A started trainer on the case: nnU-Net's own where there are no settings, else nnUNetTrainerDALE with them."""
+def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, base: type | None = None) -> Any:
+    """A started trainer on the case.
+
+    Args:
+        dale: makes it nnUNetTrainerDALE with these settings.
+        base: another trainer; None without settings is nnU-Net's own.
+    """
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
-    class WithoutDataLoading(nnUNetTrainer if settings is None else nnUNetTrainerDALE):  # type: ignore[misc]
-        if settings is not None:
-            dale = DaleConfig(**settings)
+    kind = base or (nnUNetTrainer if dale is None else nnUNetTrainerDALE)
 
+    class WithoutDataLoading(kind):  # type: ignore[misc, valid-type]
         def get_dataloaders(self) -> tuple[None, None]:
             return None, None
 
         def plot_network_architecture(self) -> None:
             pass
 
+    if dale is not None:
+        WithoutDataLoading.dale = dale
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         made = WithoutDataLoading(plans(case), case.configuration, 0, dataset_json(case), device)
@@ -68,12 +89,53 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., o
     Args:
         variant: one of VARIANTS; "plain" is nnU-Net's own train_step.
     """
+    if variant == "case_trust":
+        return _case_trust(case, device)
     made = trainer(case, device, SETTINGS.get(variant))
     data = batch(case, made._get_deep_supervision_scales(), device)
-    if variant != "double_backward":
-        return lambda other=None: made.train_step(other or data)
-    from double_backward import TextbookIteration
+    if variant == "double_backward":
+        from double_backward import TextbookIteration
 
-    made.alternating_step._tap.remove()
-    textbook = TextbookIteration(made.alternating_step)
-    return lambda other=None: textbook(other or data)
+        algorithm = made.dale_step.algorithm
+        algorithm.alignment._tap.remove()
+        textbook = TextbookIteration(algorithm)
+        return lambda other=None: textbook(other or data)
+    if variant in _ADAPTED or variant == "dale_whole":
+        return _dale(made, data, whole=variant == "dale_whole")
+    return lambda other=None: made.train_step(other or data)
+
+
+def _dale(made: Any, data: dict[str, Any], whole: bool) -> Callable[..., object]:
+    """One kind of iteration of nnUNetTrainerDALE, as its train_step makes it, while cases are doubted."""
+    from nnunetv2_dale.trainer.training_log import numbers_of
+
+    step = made.dale_step
+    kind = step.whole_batch if whole else step.algorithm
+
+    def train(other: dict[str, Any] | None = None) -> object:
+        given = other or data
+        step.catch_up()
+        return numbers_of(kind(*made._on_device(given), given["keys"])).cpu().numpy()
+
+    images, targets = made._on_device(data)
+    step.whole_batch(images, targets, data["keys"])
+    _doubt(made.trust)
+    return train
+
+
+def _case_trust(case: Case, device: torch.device) -> Callable[..., object]:
+    """An iteration of nnUNetTrainerCaseTrust while cases are doubted."""
+    from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+
+    made = trainer(case, device, base=nnUNetTrainerCaseTrust)
+    data = batch(case, made._get_deep_supervision_scales(), device)
+    made.train_step(data)
+    _doubt(made.weighted_step.trust)
+    return lambda other=None: made.train_step(other or data)
+
+
+def _doubt(trust: CaseTrust) -> None:
+    """Find two groups among any cases."""
+    trust.displacement.look_for_groups(tolerance=0.0, explained=0.0)
+    if not trust.displacement.has_groups:
+        raise RuntimeError("the cases of the batch fall into no two groups: the trust of cases would cost nothing")

@@ -102,7 +102,7 @@ class PhasedStep:
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
         """See `AlternatingStep`; on whole batches only the record's loss and the trust of the cases are set."""
         self.catch_up()
-        step: Callable[..., StepRecord] = self.algorithm if self.phases.takes(self.batch) else self._whole_batch
+        step: Callable[..., StepRecord] = self.algorithm if self.phases.takes(self.batch) else self.whole_batch
         self.batch += 1
         return step(images, targets, cases)
 
@@ -112,7 +112,7 @@ class PhasedStep:
             self.phases.classes.observe(self._seen.tolist())
             self._seen = None
 
-    def _whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> StepRecord:
+    def whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> StepRecord:
         """A plain update: whole images, L with the trust of each case as weight."""
         algorithm, target = self.algorithm, full_resolution(targets)
         outputs = algorithm.forward(images)

@@ -49,10 +49,10 @@ class nnUNetTrainerDALE(SafeTraining):
     def on_train_start(self) -> None:
         if self.device.type == "cpu" and self.dale.learns_confidence:
             keep_freed_memory()
+        super().on_train_start()
         compiled = isinstance(self._unwrapped_network(), OptimizedModule)
         if compiled:
             allow_two_backwards_through_compiled_networks()
-        super().on_train_start()
         loss, regions = self._masked_loss(), self.label_manager.has_regions
         if self.dale.case_trust != "off":
             self.trust = CaseTrust(loss, self.case_trust, self._batches)

@@ -45,19 +45,15 @@ def find_case_files(
         return [], [
             f"no predicted masks in {names}: no surface metrics and no fuzzy region, only what summary.json holds"
         ]
-    place = _reference_folder(folders[0], case_names[0], references)
+    place = folder_of_references(folders[0], case_names[0], references)
     if place is None:
         return [], [
             "reference masks were not found (give --references, or set nnUNet_preprocessed or nnUNet_raw): "
             "no surface metrics and no fuzzy region, only what summary.json holds"
         ]
     ending = folders[0].file_ending
-    image_folder, missing = _image_folder(folders[0], images)
-    channels = (
-        {name: tuple(image_folder.glob(_escaped(name) + "_[0-9][0-9][0-9][0-9]" + ending)) for name in case_names}
-        if image_folder
-        else {}
-    )
+    image_folder, missing = folder_of_images(folders[0], images)
+    channels = {name: channel_files(image_folder, name, ending) for name in case_names} if image_folder else {}
     absent = [name for name in case_names if image_folder and not channels[name]]
     if absent and images is not None:
         raise UserError(f"{images / (absent[0] + '_0000' + ending)} is missing; expected the images of every case")
@@ -68,23 +64,24 @@ def find_case_files(
             case=name,
             reference=_existing(place / (name + ending), "the reference"),
             predictions=tuple(_prediction(folder, name) for folder in folders),
-            images=tuple(sorted(channels.get(name, ()))),
+            images=channels.get(name, ()),
         )
         for name in case_names
     ]
     return files, missing
 
 
-def _prediction_place(folder: ResultFolder, name: str) -> Path:
+def prediction_file(folder: ResultFolder, name: str) -> Path:
+    """Where nnU-Net puts the prediction of a validated case: beside `summary.json`."""
     return folder.cases[name].summary_file.parent / (name + folder.file_ending)
 
 
 def _has_any_prediction(folder: ResultFolder, case_names: Sequence[str]) -> bool:
-    return any(_prediction_place(folder, name).is_file() for name in case_names)
+    return any(prediction_file(folder, name).is_file() for name in case_names)
 
 
 def _prediction(folder: ResultFolder, name: str) -> Path:
-    return _existing(_prediction_place(folder, name), "the prediction")
+    return _existing(prediction_file(folder, name), "the prediction")
 
 
 def _existing(file: Path, what: str) -> Path:
@@ -96,7 +93,13 @@ def _existing(file: Path, what: str) -> Path:
     return file
 
 
-def _reference_folder(folder: ResultFolder, example: str, named: Path | None) -> Path | None:
+def folder_of_references(folder: ResultFolder, example: str, named: Path | None) -> Path | None:
+    """The folder of the references, or None; see `find_case_files`.
+
+    Args:
+        example: a case that must be there.
+        named: the folder that the user named.
+    """
     file_name = example + folder.file_ending
     if named is not None:
         _existing(named / file_name, "the reference")
@@ -110,7 +113,8 @@ def _reference_folder(folder: ResultFolder, example: str, named: Path | None) ->
     return next((place for place in candidates if (place / file_name).is_file()), None)
 
 
-def _image_folder(folder: ResultFolder, named: Path | None) -> tuple[Path | None, list[str]]:
+def folder_of_images(folder: ResultFolder, named: Path | None) -> tuple[Path | None, list[str]]:
+    """The folder of the images, or None and a sentence that says so; see `find_case_files`."""
     if named is not None:
         if not named.is_dir():
             raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
@@ -124,5 +128,6 @@ def _image_folder(folder: ResultFolder, named: Path | None) -> tuple[Path | None
     ]
 
 
-def _escaped(name: str) -> str:
-    return glob.escape(name)
+def channel_files(folder: Path, name: str, ending: str) -> tuple[Path, ...]:
+    """The image files of a case, one per channel, in their order; none where there are none."""
+    return tuple(sorted(folder.glob(glob.escape(name) + "_[0-9][0-9][0-9][0-9]" + ending)))

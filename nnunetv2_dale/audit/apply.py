@@ -147,7 +147,7 @@ def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> None:
 
 
 def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Path) -> None:
-    """The consensus in the label's own format and geometry; what the label leaves out with the ignore label stays so."""
+    """The consensus in the label's own format and geometry; the ignore label stays where it was."""
     folder.mkdir(exist_ok=True)
     if case.label is None:
         raise UserError(f"case {case.name} of {source.folder} has no label to fix")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import class_probabilities
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import read_label
@@ -26,11 +26,10 @@ class CaseVolumes:
         label: the given label map.
         consensus: the class that most referees give; a tie goes to the first.
         support: class key → share of the referees that find the class in a voxel (with `.npz`: their mean
-            probability), in 1/255; only where some referee or the label has anything to say (`box`).
-        box: the part of the volume that holds all foreground, with a margin; `support` has its shape.
+            probability), in 1/255, in `box`; empty where a single referee says yes or no. See `support_of`.
+        box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
         spacing_mm: of the axes.
         properties: nnU-Net's, for writing.
-        soft: whether `support` says more than yes or no.
     """
 
     label: Labels
@@ -39,7 +38,12 @@ class CaseVolumes:
     box: tuple[slice, ...]
     spacing_mm: tuple[float, ...]
     properties: dict[str, Any]
-    soft: bool
+
+    def support_of(self, item: AuditedClass) -> NDArray[np.float32]:
+        """The referees' support of a class in `box`, in [0, 1]; that of a single one without `.npz` is 0 or 1."""
+        if item.key not in self.support:
+            return np.isin(self.consensus[self.box], item.values).astype(np.float32)
+        return self.support[item.key].astype(np.float32) / 255
 
 
 MARGIN_VOXELS = 3
@@ -66,13 +70,13 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
     if len(predictions) > 1:
         consensus = np.zeros_like(label)
         consensus[box] = _majority([each[box] for each in predictions])
-    support = {}
-    for item in task.classes:
-        votes = sum(np.isin(each[box], item.values).astype(np.float32) for each in predictions)
-        support[item.key] = _in_255ths(np.asarray(votes) / len(predictions))
-    with_probabilities = [file for file in inputs.probabilities if file is not None]
-    if with_probabilities and len(with_probabilities) == len(predictions):
-        support = _mean_probabilities(with_probabilities, task, label.shape, box)
+    files = [file for file in inputs.probabilities if file is not None]
+    if len(files) == len(predictions):
+        support = _mean_probabilities(files, task, label.shape, box)
+    elif len(predictions) > 1:
+        support = {item.key: _votes([each[box] for each in predictions], item) for item in task.classes}
+    else:
+        support = {}
     return CaseVolumes(
         label=label,
         consensus=consensus,
@@ -80,7 +84,6 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         box=box,
         spacing_mm=tuple(float(step) for step in properties["spacing"]),
         properties=properties,
-        soft=bool(with_probabilities) or len(predictions) > 1,
     )
 
 
@@ -120,12 +123,23 @@ def _majority(predictions: Sequence[Labels]) -> Labels:
 def _mean_probabilities(
     files: Sequence[Path], task: AuditTask, shape: Sequence[int], box: tuple[slice, ...]
 ) -> dict[str, NDArray[np.uint8]]:
-    sums: dict[str, NDArray[np.float32]] = {}
-    for file in files:
-        for key, channel in zip(_channel_keys(task), class_probabilities(file, shape), strict=False):
-            if key is not None:
-                sums[key] = sums.get(key, np.float32(0.0)) + channel[box]
-    return {key: _in_255ths(total / len(files)) for key, total in sums.items()}
+    """One channel of all files at a time."""
+    support = {}
+    channels = zip(*(class_probabilities(file, shape) for file in files), strict=True)
+    for key, each in zip(_channel_keys(task), channels, strict=False):
+        if key is not None:
+            total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
+            for channel in each:
+                total += channel[box]
+            support[key] = _in_255ths(total / len(files))
+    return support
+
+
+def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint8]:
+    total = np.zeros(predictions[0].shape, np.float32)
+    for each in predictions:
+        total += np.isin(each, item.values)
+    return _in_255ths(total / len(predictions))
 
 
 def _channel_keys(task: AuditTask) -> Iterator[str | None]:
@@ -146,7 +160,7 @@ def _foreground_box(maps: Sequence[Labels]) -> tuple[slice, ...]:
         others = tuple(each for each in range(maps[0].ndim) if each != axis)
         places = np.flatnonzero(np.any([(each > 0).any(axis=others) for each in maps], axis=0))
         if not places.size:
-            return (slice(None),) * maps[0].ndim
+            return tuple(slice(0, each) for each in maps[0].shape)
         box.append(slice(max(0, int(places[0]) - MARGIN_VOXELS), min(size, int(places[-1]) + 1 + MARGIN_VOXELS)))
     return tuple(box)
 

@@ -93,8 +93,10 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
 def _measure_class(
     item: AuditedClass, volumes: CaseVolumes, task: AuditTask, box: tuple[slice, ...] | None
 ) -> ClassEvidence:
-    support = volumes.support[item.key].astype(np.float32) / 255
-    soft = float((4 * support * (1 - support)).sum()) if volumes.soft else None
+    soft = None
+    if item.key in volumes.support:
+        support = volumes.support_of(item)
+        soft = float((4 * support * (1 - support)).sum(dtype=np.float64))
     if box is None:
         return ClassEvidence(0, 0, None, soft, None, (), (), (), 0)
     label, referees = volumes.label[box], volumes.consensus[box]

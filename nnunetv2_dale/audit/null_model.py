@@ -26,6 +26,7 @@ MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' exponential distribution
 PRIOR_WRONG, PRIOR_CASES = 0.05, 20.0  # what is known before: as if of 20 cases 5 % had been found wrong
 LARGEST_Z = 40.0
+LEAST_SPREAD = 0.1  # of what `two_groups` gets: cases as alike as that are all right
 
 
 def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
@@ -48,7 +49,7 @@ def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
     # The shortest of many halves is shorter than the true one, the more so the fewer values there are.
     spread = lengths[start] / NORMAL_HALF * (1 + 2.0 / len(known) ** (2 / 3))
     for _ in range(3):
-        bulk = known[np.abs(known - middle) <= BULK * max(spread, least_spread)]
+        bulk = known[np.abs(known - middle) <= BULK * max(spread, least_spread, 1e-9)]
         middle, spread = float(bulk.mean()), float(bulk.std(ddof=1)) / BULK_DEVIATION if len(bulk) > 2 else spread
     return middle, float(max(spread, least_spread, 1e-9))
 
@@ -82,7 +83,7 @@ def two_groups(values: Floats) -> TwoGroups:
         return TwoGroups(np.zeros(count), np.zeros(count))
     middle, _ = usual(values)
     below = np.minimum(values - middle, 0.0)
-    spread = max(float(np.sqrt((below**2).sum() / max(np.count_nonzero(below), 1))), 1e-9)
+    spread = max(float(np.sqrt((below**2).sum() / max(np.count_nonzero(below), 1))), LEAST_SPREAD)
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
     right = stats.t.pdf(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)))
     wrong = np.where(z > 0, stats.expon.pdf(z, scale=WRONG_MEAN_Z), 0.0)

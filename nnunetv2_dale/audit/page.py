@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,8 +73,8 @@ def viewer_commands(images: Sequence[Path], label: Path, case: str) -> dict[str,
     if not images:
         return {}
     consensus = map_file(Path("maps"), case, "consensus")
-    loads = [f"slicer.util.loadVolume({str(images[0])!r})"]
-    loads += [f"slicer.util.loadSegmentation({str(file)!r})" for file in (label, consensus)]
+    loads = [f"slicer.util.loadVolume({json.dumps(str(images[0]))})"]
+    loads += [f"slicer.util.loadSegmentation({json.dumps(str(file))})" for file in (label, consensus)]
     return {
         "3D Slicer": shlex.join(["Slicer", "--python-code", "; ".join(loads)]),
         "ITK-SNAP": shlex.join(["itksnap", "-g", str(images[0]), "-s", str(label)])

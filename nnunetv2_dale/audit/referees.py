@@ -41,7 +41,12 @@ def audit_task(
         raise UserError(f"{first.path / 'dataset.json'} is missing; the audit needs the names of the labels from it")
     names = sorted(set.union(*(set(folder.cases) for folder in folders)))
     audited = tuple(AuditedClass(item.key, item.name, class_labels(item.key)) for item in classes)
-    place = folder_of_references(first, next(iter(first.cases)), references)
+    example_case = next(iter(first.cases))
+    if references is not None and not (references / (example_case + first.file_ending)).is_file():
+        raise UserError(
+            f"{references / (example_case + first.file_ending)} is missing; expected the audited labels there"
+        )
+    place = folder_of_references(first, example_case, references)
     if place is None:
         raise UserError(
             f"the labels of {first.path} were not found: set nnUNet_preprocessed or nnUNet_raw, or name their folder "

@@ -53,6 +53,7 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
             f"{paths[0]} holds predictions of {len(task.cases)} cases; the audit compares cases with each other and "
             f"needs at least {SMALLEST_AUDIT}"
         )
+    output = output.resolve()
     work = output.with_name(".unfinished_" + output.name)
     goes_on = work.exists()
     try:

@@ -40,7 +40,8 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
     groups = two_groups(unusual_cases(unusual))
     class_chances = np.stack([two_groups(np.cbrt(each.squares)).chance for each in unusual])
-    agreement = float(np.nanmedian([_agreement(case) for case in evidence]))
+    known = [each for each in map(_agreement, evidence) if each is not None]
+    agreement = float(np.median(known)) if known else 0.0
     classes = {item.key: item for item in task.classes}
     ranked = []
     for number in np.argsort(-groups.z, kind="stable").tolist():
@@ -91,6 +92,7 @@ def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: di
     )
 
 
-def _agreement(case: CaseEvidence) -> float:
+def _agreement(case: CaseEvidence) -> float | None:
+    """Mean Dice over the classes; None where neither side has any."""
     dice = [row.dice for row in case.classes.values() if row.dice is not None]
-    return float(np.mean(dice)) if dice else float("nan")
+    return float(np.mean(dice)) if dice else None

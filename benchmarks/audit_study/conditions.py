@@ -32,12 +32,15 @@ class Condition:
         number: dataset id.
         kinds: of noise; none is the clean dataset.
         fraction: of the cases that get noise.
+        judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted there, so
+            that no judge was trained on the right label of one of them.
     """
 
     data: str
     number: int
     kinds: tuple[str, ...] = ()
     fraction: float = 0.0
+    judges: int | None = None
 
     @property
     def name(self) -> str:
@@ -51,7 +54,17 @@ class Condition:
         amounts = AMOUNTS if self.data == HIPPOCAMPUS else LIDC_AMOUNTS
         words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "-o", str(self.number)]
         words += ["--kind", *self.kinds, "--amount", *(f"{amounts[kind]:g}" for kind in self.kinds)]
-        return [*words, "--fraction", f"{self.fraction:g}", "--seed", str(self.number), "--link", "hard", "-np", "1"]
+        return [
+            *words,
+            "--fraction",
+            f"{self.fraction:g}",
+            "--seed",
+            str(self.judges or self.number),
+            "--link",
+            "hard",
+            "-np",
+            "1",
+        ]
 
 
 MIXED, LIDC_MIXED = tuple(AMOUNTS), tuple(LIDC_AMOUNTS)
@@ -64,6 +77,7 @@ CONDITIONS = (  # in the order in which they are trained
     Condition(HIPPOCAMPUS, 924, MIXED, 0.40),
     Condition(HIPPOCAMPUS, 922, MIXED, 0.05),
 )
+SINGLE_KINDS = tuple(Condition(HIPPOCAMPUS, 931 + place, (kind,), 0.10, judges=921) for place, kind in enumerate(MIXED))
 
 
 def prepare(condition: Condition, source: Path) -> None:
@@ -83,6 +97,8 @@ def prepare(condition: Condition, source: Path) -> None:
             shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
         else:
             convert_readers(source, "consensus", condition.number)
+    if condition.judges is not None:
+        return
     if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112
         environment = os.environ | {"nnUNet_n_proc_DA": "1"}
         plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]

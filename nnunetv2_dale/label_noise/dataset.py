@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.paths import nnUNet_preprocessed
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
@@ -31,10 +30,10 @@ from nnunetv2_dale.label_noise.noisy_case import (
 )
 from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
-from nnunetv2_dale.label_noise.splits import Splits
-from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.splits import Splits, offer_splits
 from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
         _write_json(folder / SETTINGS_NAME, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             _write_json(folder / "splits_final.json", plan.splits)
-    _offer_splits(plan)
+    offer_splits(plan.target.folder, plan.splits)
     return rows, calibration
 
 
@@ -254,14 +253,3 @@ def _number(value: float) -> str:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _offer_splits(plan: CopyPlan) -> None:
-    """Put splits_final.json where nnU-Net looks for it, unless the same split is there already."""
-    preprocessed = nnUNet_preprocessed.get()
-    if plan.splits is None or not preprocessed:
-        return
-    path = Path(preprocessed) / plan.target.folder.name / "splits_final.json"
-    if not path.exists():
-        with new_file(path) as unfinished:
-            _write_json(unfinished, plan.splits)

@@ -47,7 +47,7 @@ def find_case_files(
     if without:
         names = ", ".join(folder.name for folder in without)
         return [], [f"no predicted masks in {names}: {_SUMMARY_ALONE}"]
-    place = _reference_folder(folders[0], case_names, references)
+    place = folder_of_references(folders[0], case_names, references)
     if place is None:
         return [], [
             "reference masks were not found (give --references, or set nnUNet_preprocessed or nnUNet_raw): "
@@ -67,16 +67,17 @@ def find_case_files(
     return files, missing
 
 
-def _prediction_place(folder: ResultFolder, name: str) -> Path:
+def prediction_file(folder: ResultFolder, name: str) -> Path:
+    """Where nnU-Net puts the prediction of a validated case: beside `summary.json`."""
     return folder.cases[name].summary_file.parent / (name + folder.file_ending)
 
 
 def _has_any_prediction(folder: ResultFolder, case_names: Sequence[str]) -> bool:
-    return any(_prediction_place(folder, name).is_file() for name in case_names)
+    return any(prediction_file(folder, name).is_file() for name in case_names)
 
 
 def _prediction(folder: ResultFolder, name: str) -> Path:
-    return _existing(_prediction_place(folder, name), "the prediction")
+    return _existing(prediction_file(folder, name), "the prediction")
 
 
 def _existing(file: Path, what: str) -> Path:
@@ -88,7 +89,7 @@ def _existing(file: Path, what: str) -> Path:
     return file
 
 
-def _reference_folder(folder: ResultFolder, case_names: Sequence[str], named: Path | None) -> Path | None:
+def folder_of_references(folder: ResultFolder, case_names: Sequence[str], named: Path | None) -> Path | None:
     """The first place that holds the reference of any of the cases."""
     if named is not None:
         _existing(named / (case_names[0] + folder.file_ending), "the reference")
@@ -118,14 +119,11 @@ def _images(
     folder: ResultFolder, case_names: Sequence[str], references: Path, named: Path | None
 ) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
     """The channels of every case, or of none and why."""
-    if named is not None and not named.is_dir():
-        raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
-    place = named or next((place for place in _image_places(folder, references) if place.is_dir()), None)
+    place = folder_of_images(folder, references, named)
     without = "no pictures of cases, and the fuzzy region comes from the reference's edges alone"
     if place is None:
         return {}, [f"images that belong to {references} were not found (give --images, or set nnUNet_raw): {without}"]
-    pattern = "_[0-9][0-9][0-9][0-9]" + folder.file_ending
-    channels = {name: tuple(sorted(place.glob(glob.escape(name) + pattern))) for name in case_names}
+    channels = {name: channel_files(place, name, folder.file_ending) for name in case_names}
     absent = [name for name in case_names if not channels[name]]
     if absent and named is not None:
         raise UserError(
@@ -134,6 +132,18 @@ def _images(
     if absent:
         return {}, [f"images of {len(absent)} cases, such as {absent[0]}, are not in {place}: {without}"]
     return channels, []
+
+
+def folder_of_images(folder: ResultFolder, references: Path, named: Path | None) -> Path | None:
+    """The folder of the images that belong to the references, or None."""
+    if named is not None and not named.is_dir():
+        raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
+    return named or next((place for place in _image_places(folder, references) if place.is_dir()), None)
+
+
+def channel_files(folder: Path, name: str, ending: str) -> tuple[Path, ...]:
+    """The image files of a case, one per channel, in their order; none where there are none."""
+    return tuple(sorted(folder.glob(glob.escape(name) + "_[0-9][0-9][0-9][0-9]" + ending)))
 
 
 def _image_places(folder: ResultFolder, references: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from nnunetv2.paths import nnUNet_preprocessed
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 Splits = list[dict[str, list[str]]]
 
@@ -52,3 +53,14 @@ def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
         if not 0 <= fold < len(splits):
             raise UserError(f"there is no fold {fold}: the splits have folds 0 to {len(splits) - 1}")
     return frozenset(name for fold in folds for name in splits[fold]["val"])
+
+
+def offer_splits(dataset: Path, splits: Splits | None) -> None:
+    """Put splits_final.json where nnU-Net looks for it, unless there is one already."""
+    preprocessed = nnUNet_preprocessed.get()
+    if splits is None or not preprocessed:
+        return
+    path = Path(preprocessed) / dataset.name / "splits_final.json"
+    if not path.exists():
+        with new_file(path) as unfinished:
+            unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

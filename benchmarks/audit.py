@@ -1,0 +1,89 @@
+"""The audit's benchmark. See docs/audit.md for what came out.
+
+    python benchmarks/audit.py train --workspace W --source FOLDER      datasets, out-of-fold predictions
+    python benchmarks/audit.py measure --workspace W --source FOLDER    audit and rivals against the known errors
+
+The same command again continues: what is there is not made again. `--only NAME …` takes some conditions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / "audit_study"), str(HERE), str(HERE.parent)]  # a checkout works without installation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+RESULTS = HERE / "results" / "audit.json"
+
+from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["train", "measure"])
+    parser.add_argument("--workspace", type=Path, required=True, help="folder for datasets and results (some GB)")
+    parser.add_argument("--source", type=Path, required=True, help="holds Dataset004_Hippocampus and lidc_nodules")
+    parser.add_argument("--only", nargs="+", type=int, metavar="ID", help="dataset ids of the conditions to take")
+    arguments = parser.parse_args()
+    workspace = arguments.workspace.resolve()
+    os.environ.update(
+        nnUNet_raw=str(workspace / "raw"),
+        nnUNet_preprocessed=str(workspace / "preprocessed"),
+        nnUNet_results=str(workspace / "results"),
+        nnUNet_compile="f",
+        nnUNet_def_n_proc="1",
+    )
+    for name in ("raw", "preprocessed", "results"):
+        (workspace / name).mkdir(parents=True, exist_ok=True)
+    if arguments.what == "train":
+        _train(arguments.only, arguments.source.resolve())
+    else:
+        _measure(arguments.only, arguments.source.resolve(), workspace)
+
+
+def _train(only: list[int] | None, source: Path) -> None:
+    from conditions import CONDITIONS, prepare
+    from training import train_folds
+
+    for condition in CONDITIONS:
+        if only is None or condition.number in only:
+            prepare(condition, source)
+            train_folds(condition)
+
+
+def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
+    """Conditions whose networks are there; those in the file already are measured again only when named."""
+    import torch
+    from conditions import CONDITIONS, SINGLE_KINDS, prepare
+    from machine import command_line, describe
+    from measuring import measure
+
+    stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"conditions": {}}
+    trained = {each.number: each for each in CONDITIONS}
+    for condition in (*CONDITIONS, *SINGLE_KINDS):
+        results = _results_of(trained[condition.judges or condition.number], workspace)
+        known = condition.name in stored["conditions"]
+        if results is None or (known if only is None else condition.number not in only):
+            continue
+        prepare(condition, source)
+        row = measure(condition, results, workspace / "measured" / str(condition.number))
+        folds = sorted(each.parent.parent.name for each in results.glob("fold_*/validation/summary.json"))
+        stored["conditions"][condition.name] = row | {"folds": folds}
+        stored |= {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
+        with new_file(RESULTS, overwrite=True) as unfinished:
+            unfinished.write_text(json.dumps(stored, indent=1) + "\n")
+        print(condition.name, json.dumps(row.get("cases_ranked", row)), flush=True)
+
+
+def _results_of(condition: Any, workspace: Path) -> Path | None:
+    found = sorted((workspace / "results").glob(f"Dataset{condition.number:03d}_*/*/fold_*/validation/summary.json"))
+    return found[0].parents[2] if found else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The audit study's datasets: each condition is one dataset whose labels carry noise of a known kind, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HIPPOCAMPUS, LIDC = "hippocampus", "lidc"
+CLEAN_ID = {HIPPOCAMPUS: 4, LIDC: 907}
+FEATURES = [8, 16, 32, 64]  # of the small networks; the rest is nnU-Net's plan for a small memory
+BATCH_SIZE = {HIPPOCAMPUS: 8, LIDC: 3}
+FOLDS = 3
+
+# What each kind alone needs for a mean foreground Dice of 0.80 on Hippocampus (`--dice 0.80`, rounded up), in its unit.
+# A component is missing, or of another class, with the probability given.
+AMOUNTS = {"boundary": 32.0, "dilate": 0.8, "erode": 0.7, "shift": 1.4, "smooth": 11.0, "missing": 0.6, "swap": 0.6}
+LIDC_AMOUNTS = {"boundary": 40.0, "dilate": 1.2, "erode": 0.9, "shift": 1.8, "smooth": 8.5, "missing": 1.0}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One dataset to train on and to audit.
+
+    Attributes:
+        data: which images.
+        number: dataset id.
+        kinds: of noise; none is the clean dataset.
+        fraction: of the cases that get noise.
+        judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted there, so
+            that no judge was trained on the right label of one of them.
+    """
+
+    data: str
+    number: int
+    kinds: tuple[str, ...] = ()
+    fraction: float = 0.0
+    judges: int | None = None
+
+    @property
+    def name(self) -> str:
+        if not self.kinds:
+            return f"{self.data} clean"
+        kinds = self.kinds[0] if len(self.kinds) == 1 else "mixed"
+        return f"{self.data} {kinds} {self.fraction:.0%}"
+
+    def recipe(self) -> list[str]:
+        """The command that makes the dataset from the clean one."""
+        amounts = AMOUNTS if self.data == HIPPOCAMPUS else LIDC_AMOUNTS
+        words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "-o", str(self.number)]
+        words += ["--kind", *self.kinds, "--amount", *(f"{amounts[kind]:g}" for kind in self.kinds)]
+        return [
+            *words,
+            "--fraction",
+            f"{self.fraction:g}",
+            "--seed",
+            str(self.judges or self.number),
+            "--link",
+            "hard",
+            "-np",
+            "1",
+        ]
+
+
+MIXED, LIDC_MIXED = tuple(AMOUNTS), tuple(LIDC_AMOUNTS)
+CONDITIONS = (  # in the order in which they are trained
+    Condition(HIPPOCAMPUS, 921, MIXED, 0.10),
+    Condition(LIDC, 941, LIDC_MIXED, 0.10),
+    Condition(HIPPOCAMPUS, 4),
+    Condition(LIDC, 907),
+    Condition(HIPPOCAMPUS, 923, MIXED, 0.20),
+    Condition(HIPPOCAMPUS, 924, MIXED, 0.40),
+    Condition(HIPPOCAMPUS, 922, MIXED, 0.05),
+)
+SINGLE_KINDS = tuple(Condition(HIPPOCAMPUS, 931 + place, (kind,), 0.10, judges=921) for place, kind in enumerate(MIXED))
+
+
+def prepare(condition: Condition, source: Path) -> None:
+    """Make the dataset, its plans and its preprocessed files with the stock commands; what is there stays.
+
+    Args:
+        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    """
+    raw = Path(os.environ["nnUNet_raw"])  # noqa: SIM112 -- nnU-Net's name
+    clean = Condition(condition.data, CLEAN_ID[condition.data])
+    if condition.kinds:
+        prepare(clean, source)
+    if not list(raw.glob(f"Dataset{condition.number:03d}_*")):
+        if condition.kinds:
+            subprocess.run(condition.recipe(), check=True)
+        elif condition.data == HIPPOCAMPUS:
+            shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
+        else:
+            convert_readers(source, "consensus", condition.number)
+    if condition.judges is not None:
+        return
+    if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112
+        environment = os.environ | {"nnUNet_n_proc_DA": "1"}
+        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]
+        subprocess.run(
+            ["nnUNetv2_plan_and_preprocess", "-d", str(condition.number), *plan], check=True, env=environment
+        )
+    write_splits(preprocessed_folder(condition))
+
+
+def write_splits(folder: Path) -> None:
+    """Three folds instead of nnU-Net's five, the same for every condition; LIDC's are by patient."""
+    cases = sorted(file.name.split(".")[0] for file in (folder / "gt_segmentations").iterdir())
+    groups = sorted({_patient(case) for case in cases})
+    random.Random(12345).shuffle(groups)
+    held_out = [set(groups[fold::FOLDS]) for fold in range(FOLDS)]
+    splits = [
+        {
+            "train": [case for case in cases if _patient(case) not in each],
+            "val": [case for case in cases if _patient(case) in each],
+        }
+        for each in held_out
+    ]
+    (folder / "splits_final.json").write_text(json.dumps(splits, indent=1))
+
+
+def _patient(case: str) -> str:
+    return case.partition("_n")[0]  # LIDC's are PATIENT_nNODULE_sSLICE
+
+
+def convert_readers(source: Path, target: str, number: int) -> None:
+    """LIDC's nodules as a raw dataset with the consensus' or a reader's labels."""
+    words = ["nnUNetv2_dale_convert", "lidc", "-i", str(source / "lidc_nodules"), "-d", str(number)]
+    subprocess.run([*words, "--target", target, "--name", "LIDC" + target, "-np", "1"], check=True)
+
+
+def preprocessed_folder(condition: Condition) -> Path:
+    return next(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*"))  # noqa: SIM112
+
+
+def raw_folder(condition: Condition) -> Path:
+    return next(Path(os.environ["nnUNet_raw"]).glob(f"Dataset{condition.number:03d}_*"))  # noqa: SIM112
+
+
+def small_plans(condition: Condition) -> dict[str, Any]:
+    """nnU-Net's plans for a small memory, with a smaller network and batch, edited as a user edits plans."""
+    plans: dict[str, Any] = json.loads((preprocessed_folder(condition) / "tiny.json").read_text())
+    chosen = plans["configurations"]["2d"]
+    network = chosen["architecture"]["arch_kwargs"]
+    chosen["batch_size"] = BATCH_SIZE[condition.data]
+    network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
+    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
+        network[name] = network[name][: len(FEATURES)]
+    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(FEATURES) - 1]
+    plans["plans_name"], plans["continue_training"] = "small", False
+    return plans

@@ -1,0 +1,174 @@
+"""A new dataset from a person's decisions; the audited one stays as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
+from nnunetv2_dale.audit.findings import read_audit
+from nnunetv2_dale.audit.maps import map_file
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
+from nnunetv2_dale.nnunet_files.raw_dataset import (
+    RawCase,
+    RawDataset,
+    dataset_folder,
+    environment_folder,
+    read_dataset,
+    read_label,
+)
+from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offer_splits, read_splits
+from nnunetv2_dale.nnunet_files.target import Target
+
+DRAFTS = "drafts"
+
+
+@dataclass(frozen=True)
+class AppliedDecisions:
+    """What was made: the dataset's folder and how many cases it has, lacks, and has to mend."""
+
+    folder: Path
+    cases: int
+    excluded: int
+    to_fix: int
+
+
+def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrite: bool = False) -> AppliedDecisions:
+    """Copy a raw dataset without the excluded cases, with a draft for each label to fix, and its splits.
+
+    A label to fix stays as it was in `labelsTr`, until a person mends it; the networks' consensus lies beside it in
+    `drafts/CASE_draft_by_networks`, and `to_fix.csv` lists what was found.
+
+    Args:
+        file: decisions.csv.
+        audit: folder with the audit's `maps` and `audit.json`.
+        dataset: id or name of the audited dataset.
+        new_id: of the new one; it keeps the name.
+    Raises:
+        UserError: what does not fit together; nothing is written.
+    """
+    raw = environment_folder("nnUNet_raw")
+    source = read_dataset(dataset_folder(raw, dataset))
+    target = Target(raw, new_id, source.folder.name.partition("_")[2])
+    decisions = read_decisions(file)
+    if not decisions:
+        raise UserError(f"{file} holds no decision yet; fill in accept, fix or exclude")
+    excluded, to_fix = set(cases_to("exclude", decisions)), cases_to("fix", decisions)
+    names = [case.name for case in source.cases]
+    _refuse(source, target, {each.case for each in decisions} - set(names), file)
+    kept = [case for case in source.cases if case.name not in excluded]
+    if not kept:
+        raise UserError(f"{file} excludes every case of {source.folder}; a dataset needs some")
+    drafts = {name: _draft_source(audit, name) for name in to_fix}
+    splits = _splits(source, names, excluded, audit)
+    problems = target.problems(splits, overwrite)
+    if problems:
+        raise DatasetProblemsError(problems, source.folder)
+    with new_folder(target.folder, overwrite) as folder:
+        _copy(source, kept, folder)
+        for case in kept:
+            if case.name in drafts:
+                _write_draft(source, case, drafts[case.name], folder / DRAFTS)
+        _write_table(
+            folder / "to_fix.csv", [each for each in decisions if each.case in drafts and each.decision == "fix"]
+        )
+        shutil.copyfile(file, folder / "audit_decisions.csv")
+        description = source.dataset_json | {"numTraining": len(kept)}
+        _write_json(folder / "dataset.json", description)
+        if splits is not None:
+            _write_json(folder / "splits_final.json", splits)
+    offer_splits(target.folder, splits)
+    return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
+
+
+def _refuse(source: RawDataset, target: Target, unknown: Collection[str], file: Path) -> None:
+    if "dataset" in source.dataset_json:
+        raise UserError(
+            f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
+        )
+    if source.folder.resolve() == target.folder.resolve():
+        raise UserError(f"{source.folder} is the audited dataset itself; give another id with -o")
+    if unknown:
+        raise UserError(f"{file} decides on cases that {source.folder} does not have: {', '.join(sorted(unknown)[:5])}")
+
+
+def _draft_source(audit: Path, name: str) -> Path:
+    found = map_file(audit / "maps", name, "consensus")
+    if not found.is_file():
+        raise UserError(
+            f"{found} is missing, the draft of a label to fix; give the audit's folder before --apply, or audit again"
+        )
+    return found
+
+
+def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str], audit: Path) -> Splits | None:
+    """The folds without the excluded cases: of the dataset, else as the audit saw them."""
+    path = find_splits(source.folder, None)
+    if path is not None:
+        splits = read_splits(path, names)
+    else:
+        fold_of = {case.case: case.fold for case in read_audit(audit / "audit.json").cases}
+        folds = sorted(set(fold_of.values()))
+        if set(fold_of) != set(names) or len(folds) < 2:
+            return None
+        splits = [
+            {
+                "train": [name for name in names if fold_of[name] != fold],
+                "val": [name for name in names if fold_of[name] == fold],
+            }
+            for fold in folds
+        ]
+    return [
+        {part: [name for name in fold[part] if name not in excluded] for part in ("train", "val")} for fold in splits
+    ]
+
+
+def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> None:
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir()
+    for case in kept:
+        for image in case.images:
+            shutil.copy2(image, folder / "imagesTr" / image.name)
+        if case.label is not None:
+            shutil.copy2(case.label, folder / "labelsTr" / case.label.name)
+    for name in ("imagesTs", "labelsTs"):
+        if (source.folder / name).is_dir():
+            shutil.copytree(source.folder / name, folder / name)
+
+
+def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Path) -> None:
+    """The consensus in the label's own format and geometry; the ignore label stays where it was."""
+    folder.mkdir(exist_ok=True)
+    if case.label is None:
+        raise UserError(f"case {case.name} of {source.folder} has no label to fix")
+    reader = source.reader()
+    label, properties = read_label(reader, case.label, source.label_values)
+    draft = np.asarray(nibabel.load(consensus).dataobj).transpose(2, 1, 0)
+    if draft.shape != label.shape:
+        raise UserError(f"{consensus} has shape {draft.shape}, but {case.label} has {label.shape}; audit again")
+    if source.ignore_label is not None:
+        draft = np.where(label == source.ignore_label, source.ignore_label, draft)
+    reader.write_seg(
+        draft.astype(np.int16), str(folder / f"{case.name}_draft_by_networks{source.file_ending}"), properties
+    )
+
+
+def _write_table(file: Path, decisions: Sequence[Decision]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("case", "label", "kind", "sentence"))
+        writer.writerows((each.case, each.label, each.kind, each.sentence) for each in decisions)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

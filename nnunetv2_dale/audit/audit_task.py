@@ -1,0 +1,71 @@
+"""What is audited: the classes, the referees, and the files of every case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AuditedClass:
+    """One class or region: its key in nnU-Net's summaries ("2", "(1, 2)"), its name, and the label values it holds."""
+
+    key: str
+    name: str
+    values: tuple[int, ...]
+
+    @property
+    def in_words(self) -> str:
+        """As a finding names it: "label 2 (kidney)"."""
+        return f"label {self.key} ({self.name})" if len(self.values) == 1 else f"region {self.key} ({self.name})"
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """The files of one case.
+
+    Attributes:
+        case: its name.
+        fold: in which the first referee held it out.
+        label: the label that is audited.
+        predictions: one file per referee that predicted the case.
+        probabilities: its `.npz`, or None, for each of them.
+        images: one file per channel, or none.
+    """
+
+    case: str
+    fold: str
+    label: Path
+    predictions: tuple[Path, ...]
+    probabilities: tuple[Path | None, ...]
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class AuditTask:
+    """A dataset's cases and how they are read.
+
+    Attributes:
+        dataset: its name.
+        referees: names of the result folders.
+        classes: foreground classes or regions.
+        has_regions: whether classes overlap.
+        ignore_label: value of the label that does not count, or None.
+        label_values: every value a label may hold.
+        is_ct: whether the image's first channel is CT.
+        reader: nnU-Net's reader.
+        cases: in alphabetical order.
+        missing: a sentence for each thing that could not be used.
+    """
+
+    dataset: str
+    referees: tuple[str, ...]
+    classes: tuple[AuditedClass, ...]
+    has_regions: bool
+    ignore_label: int | None
+    label_values: frozenset[int]
+    is_ct: bool
+    reader: Any
+    cases: tuple[CaseInputs, ...]
+    missing: tuple[str, ...]

@@ -1,0 +1,169 @@
+"""One case in memory: its label, what the referees find together, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.probabilities import class_probabilities
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.raw_dataset import read_label
+
+Labels = NDArray[np.uint8] | NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class CaseVolumes:
+    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in both maps.
+
+    Attributes:
+        label: the given label map.
+        consensus: the class that most referees give; a tie goes to the first.
+        support: class key → share of the referees that find the class in a voxel (with `.npz`: their mean
+            probability), in 1/255, in `box`; empty where a single referee says yes or no. See `support_of`.
+        box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
+        spacing_mm: of the axes.
+        properties: nnU-Net's, for writing.
+    """
+
+    label: Labels
+    consensus: Labels
+    support: dict[str, NDArray[np.uint8]]
+    box: tuple[slice, ...]
+    spacing_mm: tuple[float, ...]
+    properties: dict[str, Any]
+
+    def support_of(self, item: AuditedClass) -> NDArray[np.float32]:
+        """The referees' support of a class in `box`, in [0, 1]; that of a single one without `.npz` is 0 or 1."""
+        if item.key not in self.support:
+            return np.isin(self.consensus[self.box], item.values).astype(np.float32)
+        return self.support[item.key].astype(np.float32) / 255
+
+
+MARGIN_VOXELS = 3
+
+
+def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
+    """Read the label and every referee's prediction.
+
+    Raises:
+        UserError: a file that cannot be read, values the dataset does not have, or shapes and spacings that differ.
+    """
+    label, properties = _labels(inputs.label, task)
+    predictions = []
+    for file in inputs.predictions:
+        prediction, others = _labels(file, task)
+        _same_grid(file, prediction, others, inputs.label, label, properties)
+        predictions.append(prediction)
+    if task.ignore_label is not None:
+        ignored = label == task.ignore_label
+        for each in (label, *predictions):
+            each[ignored] = 0
+    box = _foreground_box([label, *predictions])
+    consensus = predictions[0]
+    if len(predictions) > 1:
+        consensus = np.zeros_like(label)
+        consensus[box] = _majority([each[box] for each in predictions])
+    files = [file for file in inputs.probabilities if file is not None]
+    if len(files) == len(predictions):
+        support = _mean_probabilities(files, task, label.shape, box)
+    elif len(predictions) > 1:
+        support = {item.key: _votes([each[box] for each in predictions], item) for item in task.classes}
+    else:
+        support = {}
+    return CaseVolumes(
+        label=label,
+        consensus=consensus,
+        support=support,
+        box=box,
+        spacing_mm=tuple(float(step) for step in properties["spacing"]),
+        properties=properties,
+    )
+
+
+def _labels(file: Path, task: AuditTask) -> tuple[Labels, dict[str, Any]]:
+    try:
+        labels, properties = read_label(task.reader, file, task.label_values)
+    except ValueError as error:
+        raise UserError(f"{file} cannot be audited: it {error}") from error
+    return (labels.astype(np.uint8) if max(task.label_values) < 256 else labels), properties
+
+
+def _same_grid(
+    file: Path, prediction: Labels, others: dict[str, Any], label_file: Path, label: Labels, properties: dict[str, Any]
+) -> None:
+    for what, found, expected in (
+        ("shape", prediction.shape, label.shape),
+        ("spacing", tuple(others["spacing"]), tuple(properties["spacing"])),
+    ):
+        if len(found) != len(expected) or not np.allclose(found, expected, rtol=1e-3):
+            raise UserError(
+                f"{file} has {what} {_numbers(found)}, but the label {label_file} has {_numbers(expected)}; validate "
+                "again (nnUNetv2_train … --val), or give the labels it was trained with (--references)"
+            )
+
+
+def _majority(predictions: Sequence[Labels]) -> Labels:
+    """The most frequent value of each voxel; a tie goes to the first referee's."""
+    winner, most = predictions[0].copy(), sum((each == predictions[0]).astype(np.uint8) for each in predictions)
+    for number, candidate in enumerate(predictions[1:], start=1):
+        votes = sum((each == candidate).astype(np.uint8) for each in predictions)
+        better = votes > most
+        winner[better] = predictions[number][better]
+        most = np.maximum(most, votes)
+    return winner
+
+
+def _mean_probabilities(
+    files: Sequence[Path], task: AuditTask, shape: Sequence[int], box: tuple[slice, ...]
+) -> dict[str, NDArray[np.uint8]]:
+    """One channel of all files at a time."""
+    support = {}
+    channels = zip(*(class_probabilities(file, shape) for file in files), strict=True)
+    for key, each in zip(_channel_keys(task), channels, strict=False):
+        if key is not None:
+            total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
+            for channel in each:
+                total += channel[box]
+            support[key] = _in_255ths(total / len(files))
+    return support
+
+
+def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint8]:
+    total = np.zeros(predictions[0].shape, np.float32)
+    for each in predictions:
+        total += np.isin(each, item.values)
+    return _in_255ths(total / len(predictions))
+
+
+def _channel_keys(task: AuditTask) -> Iterator[str | None]:
+    """Class keys in the order of nnU-Net's output channels: label maps start with the background."""
+    if not task.has_regions:
+        yield None
+    yield from (item.key for item in task.classes)
+
+
+def _in_255ths(share: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+
+
+def _foreground_box(maps: Sequence[Labels]) -> tuple[slice, ...]:
+    """The box around the foreground of all maps with a margin; the whole volume without any foreground."""
+    box = []
+    for axis, size in enumerate(maps[0].shape):
+        others = tuple(each for each in range(maps[0].ndim) if each != axis)
+        places = np.flatnonzero(np.any([(each > 0).any(axis=others) for each in maps], axis=0))
+        if not places.size:
+            return tuple(slice(0, each) for each in maps[0].shape)
+        box.append(slice(max(0, int(places[0]) - MARGIN_VOXELS), min(size, int(places[-1]) + 1 + MARGIN_VOXELS)))
+    return tuple(box)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -1,0 +1,119 @@
+"""`nnUNetv2_dale_audit`: which labels are wrong, where and how, and a new dataset from what a person decides."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_dale.commands.command_line import UserError, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `run_command` for how it ends."""
+    return run_command(_parser(), _run, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_dale_audit",
+        description="Find wrong labels with the cross-validation that is already there: each case was predicted by a "
+        "network that never saw its label. Writes a ranked list (JSON, CSV), maps, and a page to decide on each "
+        "finding with the keyboard. With --apply, makes a new dataset from the decisions.",
+    )
+    add = parser.add_argument
+    add(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder "
+        "of the audit, unless the decisions lie in it",
+    )
+    add("-o", dest="output", required=True, help="[REQUIRED] folder for the audit; with --apply the new dataset's id")
+    add("-f", dest="folds", nargs="+", metavar="FOLD", help="use only these folds. Default: all")
+    add("--references", type=Path, help="folder with the labels to audit. Default: nnU-Net's own folders")
+    add("--images", type=Path, help="folder with the images (imagesTr). Default: in nnUNet_raw")
+    add("--decisions", type=Path, metavar="CSV", help="decisions of an earlier audit: accepted findings stay away")
+    add("-np", dest="processes", type=int, help="cases at once. Default: cores, at most 8")
+    add("--apply", type=Path, metavar="CSV", help="make a new dataset from these decisions; needs -d")
+    add("-d", dest="dataset", help="with --apply: id or name of the audited dataset in nnUNet_raw; it is not changed")
+    add("--overwrite", action="store_true", help="replace the audit that is in the output folder, or the new dataset")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.apply is not None:
+        _apply(arguments)
+        return
+    if arguments.dataset is not None:
+        raise UserError("-d belongs to --apply; to audit, give result folders")
+    if not arguments.folders:
+        raise UserError("give one or more result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG)")
+    from nnunetv2_dale.audit.run import AuditSettings, run_audit
+
+    output = Path(arguments.output)
+    check_output(output, arguments.overwrite, arguments.decisions)
+    processes = min(8, _cores()) if arguments.processes is None else arguments.processes
+    if processes < 1:
+        raise UserError(f"-np is at least 1, got {processes}")
+    settings = AuditSettings(
+        folds=None if arguments.folds is None else tuple(arguments.folds),
+        references=arguments.references,
+        images=arguments.images,
+        decisions=arguments.decisions,
+        processes=processes,
+    )
+    audit = run_audit(arguments.folders, output, settings)
+    expected = audit.expected
+    for sentence in audit.missing:
+        print(sentence)
+    print(
+        f"{len(audit.cases)} cases, about {expected['wrong_cases']:g} wrong labels expected; "
+        f"open {output / 'audit.html'}"
+    )
+
+
+def _apply(arguments: argparse.Namespace) -> None:
+    from nnunetv2_dale.audit.apply import apply_decisions
+
+    if arguments.dataset is None:
+        raise UserError("--apply needs the audited dataset: give its id or name with -d")
+    if not arguments.output.isdecimal():
+        raise UserError(f"with --apply, -o is the id of the new dataset, a number; got {arguments.output!r}")
+    if len(arguments.folders) > 1:
+        raise UserError("with --apply, give one folder: the audit's")
+    folder = arguments.folders[0] if arguments.folders else arguments.apply.parent
+    done = apply_decisions(arguments.apply, folder, arguments.dataset, int(arguments.output), arguments.overwrite)
+    print(
+        f"{done.folder}: {done.cases} cases, {done.excluded} excluded, {done.to_fix} to fix (see to_fix.csv and "
+        "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
+    )
+
+
+def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
+    """Only an audit may be replaced, only when asked, and no decisions are lost with it.
+
+    Raises:
+        UserError: the folder must stay as it is.
+    """
+    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
+        return
+    from nnunetv2_dale.audit.decisions import read_decisions
+    from nnunetv2_dale.audit.findings import read_audit
+
+    read_audit(output / "audit.json")
+    if not overwrite:
+        raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
+    mine = output / "decisions.csv"
+    if mine.is_file() and read_decisions(mine) and (decisions is None or decisions.resolve() != mine.resolve()):
+        raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

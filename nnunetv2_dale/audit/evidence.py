@@ -1,0 +1,151 @@
+"""What one case shows when its label is held against its referees: the numbers, before any judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.components import Component, compare_objects
+from nnunetv2_dale.audit.displacement import Displacement, dice_of, displacement
+from nnunetv2_dale.audit.geometry import affine_of
+from nnunetv2_dale.audit.orientation import Orientation, best_orientation
+
+MOST_PARTS = 20  # of a kind that a case keeps; the largest
+TURNED_BELOW = 0.8  # agreement above which no one would suspect the orientation
+
+
+@dataclass(frozen=True)
+class ClassEvidence:
+    """One class of one case. Sizes are in voxels; voxel indices count from the volume's corner.
+
+    Attributes:
+        label_voxels, referees_voxels: size of the mask in the label and by the referees.
+        dice: of the two whole masks; None where both are empty.
+        soft_voxels: volume in which the referees are unsure, Σ 4 s (1 − s) over their support s; None where a single
+            referee says only yes or no.
+        displacement: of the parts that both have, or None.
+        extra, missed, exchanged: whole parts, largest first.
+        typical_voxels: median size of the referees' parts.
+    """
+
+    label_voxels: int
+    referees_voxels: int
+    dice: float | None
+    soft_voxels: float | None
+    displacement: Displacement | None
+    extra: tuple[Component, ...]
+    missed: tuple[Component, ...]
+    exchanged: tuple[Component, ...]
+    typical_voxels: int
+
+
+@dataclass(frozen=True)
+class CaseEvidence:
+    """One case: what all its classes show, and whether turning the label would help."""
+
+    case: str
+    fold: str
+    referees: int
+    spacing_mm: tuple[float, ...]
+    affine: tuple[tuple[float, ...], ...]
+    planar: bool
+    classes: dict[str, ClassEvidence]
+    orientation: Orientation | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
+    """Read and measure one case.
+
+    Raises:
+        UserError: a file that cannot be used; the sentence names it.
+    """
+    volumes = read_case(inputs, task)
+    values = [value for item in task.classes for value in item.values]
+    label_boxes, consensus_boxes = _boxes(volumes.label, values), _boxes(volumes.consensus, values)
+    classes = {}
+    for item in task.classes:
+        found = [boxes[value] for boxes in (label_boxes, consensus_boxes) for value in item.values if value in boxes]
+        classes[item.key] = _measure_class(item, volumes, task, _around(found, volumes.label.shape))
+    dices = [each.dice for each in classes.values() if each.dice is not None]
+    suspicious = dices and np.mean(dices) < TURNED_BELOW
+    return CaseEvidence(
+        case=inputs.case,
+        fold=inputs.fold,
+        referees=len(inputs.predictions),
+        spacing_mm=volumes.spacing_mm,
+        affine=tuple(tuple(row) for row in affine_of(volumes.properties).tolist()),
+        planar=volumes.label.shape[0] == 1,
+        classes=classes,
+        orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
+    )
+
+
+def _measure_class(
+    item: AuditedClass, volumes: CaseVolumes, task: AuditTask, box: tuple[slice, ...] | None
+) -> ClassEvidence:
+    soft = None
+    if item.key in volumes.support:
+        support = volumes.support_of(item)
+        soft = float((4 * support * (1 - support)).sum(dtype=np.float64))
+    if box is None:
+        return ClassEvidence(0, 0, None, soft, None, (), (), (), 0)
+    label, referees = volumes.label[box], volumes.consensus[box]
+    key_of_value = {} if task.has_regions else {value: other.key for other in task.classes for value in other.values}
+    objects = compare_objects(label, referees, item.values, key_of_value)
+    of_label, of_referees = (np.isin(each, item.values) for each in (label, referees))
+    corner = tuple(axis.start for axis in box)
+    return ClassEvidence(
+        label_voxels=int(np.count_nonzero(of_label)),
+        referees_voxels=int(np.count_nonzero(of_referees)),
+        dice=dice_of(of_label, of_referees),
+        soft_voxels=soft,
+        displacement=_placed(displacement(objects.label_common, objects.referees_common, volumes.spacing_mm), corner),
+        extra=_moved(objects.extra, corner),
+        missed=_moved(objects.missed, corner),
+        exchanged=_moved(objects.exchanged, corner),
+        typical_voxels=objects.typical_voxels,
+    )
+
+
+def _boxes(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
+    """Value → its bounding box, of those that occur."""
+    found = dict(enumerate(ndimage.find_objects(labels, max(values)), start=1))
+    return {value: box for value in values if (box := found.get(value)) is not None}
+
+
+def _around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
+    """One box around several, with a margin in which a surface has its outer voxels; None around nothing."""
+    if not boxes:
+        return None
+    return tuple(
+        slice(max(0, min(box[axis].start for box in boxes) - 2), min(size, max(box[axis].stop for box in boxes) + 2))
+        for axis, size in enumerate(shape)
+    )
+
+
+def _moved(parts: Sequence[Component], corner: tuple[int, ...]) -> tuple[Component, ...]:
+    return tuple(replace(part, voxel=_from_corner(part.voxel, corner)) for part in parts[:MOST_PARTS])
+
+
+def _placed(found: Displacement | None, corner: tuple[int, ...]) -> Displacement | None:
+    if found is None:
+        return None
+    places = {
+        name: None if (voxel := getattr(found, name)) is None else _from_corner(voxel, corner)
+        for name in ("widest", "narrowest")
+    }
+    return replace(found, **places)
+
+
+def _from_corner(voxel: Sequence[int], corner: Sequence[int]) -> tuple[int, ...]:
+    return tuple(index + start for index, start in zip(voxel, corner, strict=True))

@@ -1,0 +1,40 @@
+"""Evidence as it is kept between two runs of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nnunetv2_dale.audit.components import Component
+from nnunetv2_dale.audit.displacement import Displacement
+from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
+from nnunetv2_dale.audit.orientation import Orientation
+
+
+def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
+    """What `CaseEvidence.to_json` gave, read back from JSON: lists become tuples again."""
+    turned = content["orientation"]
+    return CaseEvidence(
+        case=content["case"],
+        fold=content["fold"],
+        referees=content["referees"],
+        spacing_mm=tuple(content["spacing_mm"]),
+        affine=tuple(tuple(row) for row in content["affine"]),
+        planar=content["planar"],
+        classes={key: _class(each) for key, each in content["classes"].items()},
+        orientation=None if turned is None else Orientation(**turned),
+    )
+
+
+def _class(content: Mapping[str, Any]) -> ClassEvidence:
+    parts = {name: tuple(_component(each) for each in content[name]) for name in ("extra", "missed", "exchanged")}
+    found = content["displacement"]
+    return ClassEvidence(**{**content, **parts, "displacement": None if found is None else _displacement(found)})
+
+
+def _component(content: Mapping[str, Any]) -> Component:
+    return Component(**{**content, "voxel": tuple(content["voxel"])})
+
+
+def _displacement(content: Mapping[str, Any]) -> Displacement:
+    return Displacement(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})

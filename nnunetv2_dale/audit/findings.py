@@ -1,0 +1,170 @@
+"""The result of an audit: findings, ranked cases, and how they are written as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.commands.command_line import UserError
+
+VERSION = 1
+KINDS = (
+    "wider",
+    "narrower",
+    "shifted",
+    "missed_object",
+    "extra_object",
+    "exchanged",
+    "empty",
+    "other_case",
+    "flipped",
+    "unclear",
+)
+COLUMNS = ("case", "class", "kind", "score", "size", "unit", "sentence")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that may be wrong with a label.
+
+    Attributes:
+        class_name: name of the class; "all classes" where it concerns the whole label.
+        label: its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label.
+        kind: of `KINDS`.
+        score: estimated chance that the label is wrong there, in [0, 1].
+        size: in `unit`.
+        voxel: (z, y, x) of the label file.
+        world_mm: (x, y, z), RAS+.
+        sentence: in words.
+    """
+
+    class_name: str
+    label: str
+    kind: str
+    score: float
+    size: float
+    unit: str
+    voxel: tuple[int, int, int]
+    world_mm: tuple[float, float, float]
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "class": self.class_name,
+            "label": self.label,
+            "kind": self.kind,
+            "score": round(self.score, 4),
+            "size": self.size,
+            "unit": self.unit,
+            "voxel": list(self.voxel),
+            "world_mm": list(self.world_mm),
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True)
+class AuditedCase:
+    """One case: the chance that its label is wrong somewhere, and what was found, most likely first."""
+
+    case: str
+    fold: str
+    score: float
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "case": self.case,
+            "fold": self.fold,
+            "score": round(self.score, 4),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that `audit.json` holds. `cases` are ranked, the most suspicious first."""
+
+    dataset: str
+    referees: tuple[str, ...]
+    cases: tuple[AuditedCase, ...]
+    expected: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    missing: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> str:
+        content = {
+            "version": VERSION,
+            "dataset": self.dataset,
+            "referees": list(self.referees),
+            "cases": [case.to_json() for case in self.cases],
+            "expected": dict(self.expected),
+            "settings": dict(self.settings),
+            "missing": list(self.missing),
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_csv(audit: Audit, file: Path) -> None:
+    """One line per finding, in the order of the cases; a case without findings has one line with its score."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for case in audit.cases:
+            for found in case.findings:
+                size = f"{found.size:g}"
+                writer.writerow(
+                    [case.case, found.class_name, found.kind, f"{found.score:.4f}", size, found.unit, found.sentence]
+                )
+            if not case.findings:
+                writer.writerow([case.case, "", "", f"{case.score:.4f}", "", "", ""])
+
+
+def read_audit(file: Path) -> Audit:
+    """Read an `audit.json`.
+
+    Raises:
+        UserError: no such file, or not one of this version.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']}, expected {VERSION}")
+        cases = tuple(_case(each) for each in content["cases"])
+        return Audit(
+            dataset=content["dataset"],
+            referees=tuple(content["referees"]),
+            cases=cases,
+            expected=content["expected"],
+            settings=content["settings"],
+            missing=tuple(content["missing"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is no result of this audit ({error!r}); run the audit again") from error
+
+
+def _case(content: Mapping[str, Any]) -> AuditedCase:
+    return AuditedCase(
+        case=content["case"],
+        fold=content["fold"],
+        score=content["score"],
+        findings=tuple(_finding(each) for each in content["findings"]),
+    )
+
+
+def _finding(content: Mapping[str, Any]) -> Finding:
+    voxel: Sequence[int] = content["voxel"]
+    return Finding(
+        class_name=content["class"],
+        label=content["label"],
+        kind=content["kind"],
+        score=content["score"],
+        size=content["size"],
+        unit=content["unit"],
+        voxel=(voxel[0], voxel[1], voxel[2]),
+        world_mm=tuple(content["world_mm"]),
+        sentence=content["sentence"],
+    )

@@ -1,0 +1,148 @@
+"""What is wrong with a class of a case, from what is unusual about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnunetv2_dale.audit.displacement import QUANTILES
+from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
+from nnunetv2_dale.audit.orientation import Orientation
+from nnunetv2_dale.audit.unusual import UnusualClass
+
+CLEAR_DEVIATION = 3.0  # spreads from which a kind of evidence is worth a sentence of its own
+LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
+COHERENT = 0.4  # share of the displacement that must point one way to be called wider or narrower
+LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
+TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned label must reach
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """One kind of error at one place.
+
+    Attributes:
+        key: class key; "" for the whole label.
+        kind: of `findings.KINDS`.
+        strength: how unusual, to put several in order.
+        voxel: (z, y, x).
+        size_mm: of displacements: how far; of a shift its length.
+        share: of displacements: of the surface that is displaced that way.
+        vector_mm: of a shift, (z, y, x).
+        voxels: of objects: their size.
+        other: of exchanged objects: key of the class that the referees find.
+        words: of turned labels: what would make them agree.
+    """
+
+    key: str
+    kind: str
+    strength: float
+    voxel: tuple[int, ...]
+    size_mm: float = 0.0
+    share: float = 0.0
+    vector_mm: tuple[float, ...] = ()
+    voxels: int = 0
+    other: str = ""
+    words: str = ""
+
+
+def suspicions(
+    case: CaseEvidence, number: int, classes: Sequence[UnusualClass], usual_agreement: float
+) -> list[Suspicion]:
+    """All that may be wrong with a case, whole-label errors alone, else class by class.
+
+    Args:
+        number: the case's place in `classes`' arrays.
+        usual_agreement: median over the cases of the mean Dice over classes.
+    """
+    whole = _whole_label(case, usual_agreement)
+    if whole is not None:
+        return [whole]
+    found = [each for unusual in classes for each in _of_class(case.classes[unusual.key], unusual, number)]
+    involved = {key for each in found if each.kind == "exchanged" for key in (each.key, each.other)}
+    explained = ("wider", "narrower", "shifted", "unclear")
+    return [each for each in found if each.kind not in explained or each.key not in involved]
+
+
+def _whole_label(case: CaseEvidence, usual_agreement: float) -> Suspicion | None:
+    rows = list(case.classes.values())
+    labelled, found = sum(row.label_voxels for row in rows), sum(row.referees_voxels for row in rows)
+    place = _any_place(rows)
+    if place is None:
+        return None
+    if not labelled:
+        return Suspicion("", "empty", np.inf, place, voxels=found)
+    turned = case.orientation
+    if turned and turned.agreement_turned >= TURNED_AGREEMENT * usual_agreement and _much_better(turned):
+        return Suspicion("", "flipped", np.inf, place, share=turned.agreement_turned, words=turned.words)
+    exchanged = any(row.exchanged for row in rows)
+    if found and not exchanged and all((row.dice or 0.0) < LITTLE_IN_COMMON for row in rows):
+        return Suspicion("", "other_case", np.inf, place, voxels=labelled)
+    return None
+
+
+def _much_better(turned: Orientation) -> bool:
+    return turned.agreement_turned - turned.agreement >= 0.5 * (1 - turned.agreement)
+
+
+def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
+    if unusual.objects[number] >= CLEAR_DEVIATION:
+        yield from _objects(row, unusual, number)
+    found = row.displacement
+    if found is None:
+        return
+    wider, shifted, restless = (float(each[number]) for each in (unusual.wider, unusual.shifted, unusual.restless))
+    sign = 1 if unusual.excess_mm[number] >= 0 else -1
+    coherent = abs(unusual.excess_mm[number]) >= COHERENT * found.absolute_mm
+    vector = unusual.shift_mm[number]
+    place = found.widest if sign > 0 else found.narrowest
+    place = place or found.widest or found.narrowest
+    if place is None:
+        return
+    if shifted > abs(wider) and _move_helps(row):
+        yield Suspicion(
+            unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
+        )
+    elif coherent:
+        size, share = _beyond(found.quantiles_mm, unusual.habit_mm, sign)
+        kind = "wider" if sign > 0 else "narrower"
+        yield Suspicion(unusual.key, kind, max(abs(wider), restless), place, size, share)
+    else:
+        yield Suspicion(unusual.key, "unclear", max(abs(wider), shifted, restless), place, found.absolute_mm)
+
+
+def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
+    """The largest part of each kind; the rest shows on the maps."""
+    for kind, parts in (("missed_object", row.missed), ("extra_object", row.extra), ("exchanged", row.exchanged)):
+        if parts and parts[0].voxels >= LEAST_OBJECT * unusual.typical_voxels:
+            largest = parts[0]
+            strength = float(unusual.objects[number])
+            yield Suspicion(
+                unusual.key, kind, strength, largest.voxel, voxels=largest.voxels, other=largest.other or ""
+            )
+
+
+def _move_helps(row: ClassEvidence) -> bool:
+    """Whether moving the label back removes a good part of the disagreement."""
+    found = row.displacement
+    return found is not None and found.dice_moved - found.dice >= 0.25 * (1 - found.dice)
+
+
+def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int) -> tuple[float, float]:
+    """(mean excess in mm, share of the surface) where a displacement points one way beyond the habit."""
+    middles = (np.asarray(quantiles_mm[:-1]) + np.asarray(quantiles_mm[1:])) / 2
+    excess = sign * (middles - habit_mm)
+    beyond = excess > 0
+    return float(excess[beyond].mean()) if beyond.any() else 0.0, float(beyond.sum() / (len(QUANTILES) - 1))
+
+
+def _any_place(rows: Sequence[ClassEvidence]) -> tuple[int, ...] | None:
+    parts = [part for row in rows for part in (*row.missed, *row.extra, *row.exchanged)]
+    if parts:
+        return max(parts, key=lambda part: part.voxels).voxel
+    for row in rows:
+        if row.displacement is not None and (row.displacement.widest or row.displacement.narrowest):
+            return row.displacement.widest or row.displacement.narrowest
+    return None

@@ -1,0 +1,98 @@
+"""Maps of a case in the image's geometry: where its label is suspect, how far displaced, what the referees say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.components import compare_objects
+from nnunetv2_dale.audit.displacement import surface_pair
+from nnunetv2_dale.audit.geometry import affine_of, write_volume
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
+
+NAMES = ("suspicion", "displacement", "consensus")
+
+
+def map_file(folder: Path, case: str, name: str) -> Path:
+    """Where a map lies: CASE_suspicion.nii.gz, and the others of `NAMES`."""
+    return folder / f"{case}_{name}.nii.gz"
+
+
+def write_maps(
+    inputs: CaseInputs,
+    task: AuditTask,
+    chances: Mapping[str, float],
+    kinds: Mapping[str, Collection[str]],
+    folder: Path,
+) -> None:
+    """Write the three maps of a case; those that are there stay.
+
+    Args:
+        chances: class key → chance that the label is wrong there.
+        kinds: class key → kinds of error that were found.
+    """
+    if all(map_file(folder, inputs.case, name).is_file() for name in NAMES):
+        return
+    volumes = read_case(inputs, task)
+    affine = affine_of(volumes.properties)
+    for name, array in (
+        ("suspicion", suspicion_map(volumes, task, chances, kinds)),
+        ("displacement", displacement_map(volumes, task)),
+        ("consensus", volumes.consensus),
+    ):
+        with new_file(map_file(folder, inputs.case, name), overwrite=True) as unfinished:
+            write_volume(array, affine, unfinished)
+
+
+def suspicion_map(
+    volumes: CaseVolumes, task: AuditTask, chances: Mapping[str, float], kinds: Mapping[str, Collection[str]]
+) -> NDArray[np.float32]:
+    """The chance that the label of each voxel is wrong, (Z, Y, X) in [0, 1].
+
+    Of each class |y − s|, y the label and s the referees' support, times the chance that the label of this class is
+    wrong in this case; the highest of all classes. Within one voxel of the border a difference counts only where the
+    whole border lies that way: on the outside of a label that is too wide, the inside of one too narrow, both of one
+    that is shifted.
+    """
+    box = volumes.box
+    result = np.zeros(volumes.label.shape, np.float32)
+    inside = result[box]
+    for item in task.classes:
+        label, referees = (np.isin(each[box], item.values) for each in (volumes.label, volumes.consensus))
+        wrong = np.abs(label - volumes.support_of(item))
+        found = kinds.get(item.key, ()) or kinds.get("", ())
+        if not {"wider", "shifted", "other_case", "flipped"} & set(found):
+            wrong[label & ~referees & _dilated(referees)] = 0
+        if not {"narrower", "shifted", "other_case", "flipped"} & set(found):
+            wrong[referees & ~label & _dilated(label)] = 0
+        wrong[label == referees] = 0
+        np.maximum(inside, wrong * np.float32(chances.get(item.key, 0.0)), out=inside)
+    return result
+
+
+def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float32]:
+    """How far, in mm, the label's border lies outside (+) or inside (−) of the referees'; (Z, Y, X), 0 off the border.
+
+    At the outermost voxels of each class that both have. A voxel with several faces shows the farthest.
+    """
+    box = volumes.box
+    result = np.zeros(volumes.label.shape, np.float32)
+    inside = result[box]
+    for item in task.classes:
+        objects = compare_objects(volumes.label[box], volumes.consensus[box], item.values, {})
+        pair = surface_pair(objects.label_common, objects.referees_common, volumes.spacing_mm)
+        if pair is None:
+            continue
+        order = np.argsort(np.abs(pair.label_mm), kind="stable")  # of equal places the last one written counts
+        inside[tuple(pair.label.inside[order].T)] = pair.label_mm[order]
+    return result
+
+
+def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.binary_dilation(mask))

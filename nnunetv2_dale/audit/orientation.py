@@ -1,0 +1,81 @@
+"""The flip, exchange of axes or move of slices that would make a label agree with the referees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.integer]
+LARGEST_SIDE = 64  # voxels that are looked at along an axis
+MOST_SLICES = 5
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """What a label would have to be turned by.
+
+    Attributes:
+        words: what to do with the label, such as "flipped along x".
+        agreement, agreement_turned: mean Dice over the classes before and after, on a coarse grid.
+    """
+
+    words: str
+    agreement: float
+    agreement_turned: float
+
+
+def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
+    """The change of the whole label map that agrees best with the referees, or None where nothing is to gain.
+
+    Args:
+        label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.
+    """
+    before = _agreement(*(_coarse(each, label.shape) for each in (label, referees)))
+    best = Orientation("", before, before)
+    coarse = _coarse(referees, label.shape)
+    for words, turned in _changes(label):
+        after = _agreement(_coarse(turned, label.shape), coarse)
+        if after > best.agreement_turned:
+            best = Orientation(words, before, after)
+    return best if best.words else None
+
+
+def _changes(label: Labels) -> Iterator[tuple[str, Labels]]:
+    names = dict(enumerate("zyx"))
+    there = [axis for axis in names if label.shape[axis] > 1]
+    for count in range(1, len(there) + 1):
+        for axes in itertools.combinations(there, count):
+            yield f"flipped along {_and(names[axis] for axis in axes)}", np.flip(label, axes)
+    for first, second in itertools.combinations(there, 2):
+        if label.shape[first] == label.shape[second]:
+            swapped = np.swapaxes(label, first, second)
+            words = f"with axes {names[first]} and {names[second]} exchanged"
+            yield words, swapped
+            for axis in (first, second):
+                yield f"{words}, then flipped along {names[axis]}", np.flip(swapped, axis)
+    for slices in range(-MOST_SLICES, MOST_SLICES + 1) if label.shape[0] > 2 * MOST_SLICES else ():
+        if slices:
+            words = f"moved by {abs(slices)} slice{'s' if abs(slices) > 1 else ''} {'up' if slices > 0 else 'down'}"
+            yield words, np.roll(label, slices, axis=0)
+
+
+def _and(words: Iterator[str]) -> str:
+    return " and ".join(words)
+
+
+def _coarse(labels: Labels, shape: Sequence[int]) -> Labels:
+    return labels[tuple(slice(None, None, max(1, -(-size // LARGEST_SIDE))) for size in shape)]
+
+
+def _agreement(first: Labels, second: Labels) -> float:
+    """Mean Dice over the classes that one of them holds; 1 where both are empty."""
+    values = np.union1d(np.unique(first), np.unique(second))
+    dice = []
+    for value in values[values > 0]:
+        one, other = first == value, second == value
+        dice.append(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
+    return float(np.mean(dice)) if dice else 1.0

@@ -1,0 +1,50 @@
+"""nnU-Net's `.npz` probabilities, one class at a time: a CT's with fifteen classes would not fit into memory."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.commands.command_line import UserError
+
+MEMBER = "probabilities.npy"
+
+
+def class_probabilities(file: Path, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    """The probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
+
+    Args:
+        file: CASE.npz beside a prediction, as `--npz` writes it.
+        shape: (Z, Y, X) of the prediction.
+    Yields:
+        (Z, Y, X).
+    Raises:
+        UserError: no such file of nnU-Net, or maps of another shape.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            full_shape, fortran, kind = read_header(stream)
+            if tuple(full_shape[1:]) != tuple(shape) or fortran:
+                raise UserError(
+                    f"{file} holds probabilities of shape {tuple(full_shape)}, but the prediction beside it has shape "
+                    f"{tuple(shape)}; validate again with --npz, or delete it"
+                )
+            size = int(np.prod(shape)) * kind.itemsize
+            for _ in range(full_shape[0]):
+                channel = np.frombuffer(stream.read(size), kind).reshape(shape)
+                yield channel.astype(np.float32, copy=False)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{file} holds no probabilities of nnU-Net ({error}); validate again with --npz, or delete it"
+        ) from error

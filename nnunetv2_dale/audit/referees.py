@@ -1,0 +1,128 @@
+"""From result folders of nnU-Net to what is audited: every case, its label, and the networks that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
+from nnunetv2_dale.report.case_files import channel_files, folder_of_images, folder_of_references, prediction_file
+from nnunetv2_dale.report.class_keys import class_labels
+from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
+from nnunetv2_dale.report.same_task import shared_task
+
+
+def audit_task(
+    paths: Sequence[Path],
+    folds: Sequence[str] | None = None,
+    references: Path | None = None,
+    images: Path | None = None,
+) -> AuditTask:
+    """Find everything that is audited; no image is opened.
+
+    Args:
+        paths: result folders, each a referee.
+        folds: only these.
+        references: folder of the labels; None looks in nnU-Net's own folders.
+        images: folder of the images; None looks in `nnUNet_raw`; without any, there are no pictures.
+    Raises:
+        UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
+    """
+    folders = [read_result_folder(path, folds) for path in paths]
+    for folder in folders:
+        _refuse_training_cases(folder)
+    if len({folder.path for folder in folders}) < len(folders):
+        raise UserError("a result folder was given twice; give different ones, each is a referee of its own")
+    classes = shared_task(folders).classes
+    first = folders[0]
+    description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
+    if description is None:
+        raise UserError(f"{first.path / 'dataset.json'} is missing; the audit needs the names of the labels from it")
+    names = sorted(set.union(*(set(folder.cases) for folder in folders)))
+    audited = tuple(AuditedClass(item.key, item.name, class_labels(item.key)) for item in classes)
+    example_case = next(iter(first.cases))
+    if references is not None and not (references / (example_case + first.file_ending)).is_file():
+        raise UserError(
+            f"{references / (example_case + first.file_ending)} is missing; expected the audited labels there"
+        )
+    place = folder_of_references(first, sorted(first.cases), references)
+    if place is None:
+        raise UserError(
+            f"the labels of {first.path} were not found: set nnUNet_preprocessed or nnUNet_raw, or name their folder "
+            "with --references"
+        )
+    pictures = folder_of_images(first, place, images)
+    cases = tuple(_case(name, folders, place, pictures) for name in names)
+    example = RawCase(names[0], (cases[0].label,), cases[0].label)
+    dataset = RawDataset(place, dict(description), (example,))
+    return AuditTask(
+        dataset=first.dataset or "unnamed dataset",
+        referees=_distinct_names(folders),
+        classes=audited,
+        has_regions=any(len(item.values) > 1 for item in audited),
+        ignore_label=dataset.ignore_label,
+        label_values=dataset.label_values,
+        is_ct=dataset.is_ct,
+        reader=dataset.reader(),
+        cases=cases,
+        missing=tuple(_missing(folders, place, cases)),
+    )
+
+
+def _refuse_training_cases(folder: ResultFolder) -> None:
+    if folder.folds == ("all",):
+        raise UserError(
+            f"{folder.path} has fold all alone, whose network has seen every label; train folds 0 to 4 for the audit"
+        )
+
+
+def _case(name: str, folders: Sequence[ResultFolder], place: Path, pictures: Path | None) -> CaseInputs:
+    judges = [folder for folder in folders if name in folder.cases]
+    ending = judges[0].file_ending
+    predictions = [prediction_file(folder, name) for folder in judges]
+    label = place / (name + ending)
+    for file, what, remedy in (
+        *((file, "the prediction", "validate the fold again (nnUNetv2_train … --val)") for file in predictions),
+        (label, "the label", "put it there, or name another folder with --references"),
+    ):
+        if not file.is_file():
+            raise UserError(f"{file} is missing: {what} of a case that summary.json lists; {remedy}")
+    probabilities = [file.parent / (name + ".npz") for file in predictions]
+    return CaseInputs(
+        case=name,
+        fold=judges[0].cases[name].fold,
+        label=label,
+        predictions=tuple(predictions),
+        probabilities=tuple(file if file.is_file() else None for file in probabilities),
+        images=channel_files(pictures, name, ending) if pictures else (),
+    )
+
+
+def _distinct_names(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
+    """Folders of one name (two result roots) carry as much of their path as tells them apart."""
+    depth = 1
+    while len({folder.path.parts[-depth:] for folder in folders}) < len(folders):
+        depth += 1
+    return tuple("/".join(folder.path.parts[-depth:]) for folder in folders)
+
+
+def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs]) -> Iterator[str]:
+    ending = folders[0].file_ending
+    labelled = {file.name.removesuffix(ending) for file in place.iterdir() if file.name.endswith(ending)}
+    unseen = sorted(labelled - {each.case for each in cases})
+    if unseen:
+        folds = ", ".join(sorted({fold for folder in folders for fold in folder.folds}))
+        yield (
+            f"{len(unseen)} labelled cases were predicted in no fold that is at hand ({folds}) and are not audited: "
+            f"{', '.join(unseen)}"
+        )
+    fewer = [each.case for each in cases if len(each.predictions) < len(folders)]
+    if fewer:
+        yield f"{len(fewer)} cases were predicted in some of the result folders only: {', '.join(fewer)}"
+    without = [each.case for each in cases if not each.images]
+    if without:
+        yield f"no images of {len(without)} cases (set nnUNet_raw, or give --images): their findings have no pictures"
+    for folder in folders:
+        yield from (f"{folder.name}: {remark}" for remark in folder.remarks)

@@ -1,0 +1,147 @@
+"""One audit from result folders to its output folder; cut off, it goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nnunetv2_dale
+from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.decisions import accepted_findings, read_decisions, write_template
+from nnunetv2_dale.audit.findings import Audit, write_csv
+from nnunetv2_dale.audit.maps import write_maps
+from nnunetv2_dale.audit.measure_cases import measure_cases, run_jobs
+from nnunetv2_dale.audit.page import PictureFiles, render_audit
+from nnunetv2_dale.audit.pictures import write_pictures
+from nnunetv2_dale.audit.referees import audit_task
+from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
+from nnunetv2_dale.audit.witnesses import training_memory
+from nnunetv2_dale.commands.command_line import UserError
+
+MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
+SMALLEST_AUDIT = 5
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What is audited and how; see the command's help."""
+
+    folds: tuple[str, ...] | None = None
+    references: Path | None = None
+    images: Path | None = None
+    decisions: Path | None = None
+    processes: int = 1
+
+
+def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
+    """Audit and write the output folder.
+
+    Work in progress lies beside it under `.unfinished_NAME` until all is done; an audit that is cut off uses it again.
+
+    Args:
+        output: does not exist, or may be replaced.
+    Raises:
+        UserError: input that cannot be audited; nothing is left behind.
+    """
+    decisions = [] if settings.decisions is None else read_decisions(settings.decisions)
+    task = audit_task(paths, settings.folds, settings.references, settings.images)
+    if len(task.cases) < SMALLEST_AUDIT:
+        raise UserError(
+            f"{paths[0]} holds predictions of {len(task.cases)} cases; the audit compares cases with each other and "
+            f"needs at least {SMALLEST_AUDIT}"
+        )
+    output = output.resolve()
+    work = output.with_name(".unfinished_" + output.name)
+    goes_on = work.exists()
+    try:
+        return _audit(task, [Path(path) for path in paths], work, output, settings, accepted_findings(decisions))
+    except UserError:
+        if not goes_on:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _audit(
+    task: AuditTask,
+    paths: Sequence[Path],
+    work: Path,
+    output: Path,
+    settings: AuditSettings,
+    accepted: frozenset[tuple[str, str, str]],
+) -> Audit:
+    work.mkdir(parents=True, exist_ok=True)
+    for leftover in work.rglob(".unfinished_*"):
+        leftover.unlink()
+    evidence = measure_cases(task, work / "measured", settings.processes)
+    judged = rank_cases(evidence, task, accepted)
+    audit = Audit(
+        dataset=task.dataset,
+        referees=task.referees,
+        cases=tuple(each.audited for each in judged),
+        expected=expected_effort([each.audited for each in judged]),
+        settings={
+            "nnunetv2_dale": nnunetv2_dale.__version__,
+            "listed_from_score": LISTED_FROM,
+            "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
+            "accepted_before": len(accepted),
+        },
+        missing=task.missing,
+    )
+    _forget_other_audits(work, audit.to_json())
+    inputs = {each.case: each for each in task.cases}
+    listed = [each for each in judged if each.audited.findings]
+    jobs = [(inputs[each.audited.case], task, each.class_chances, each.class_kinds, work / "maps") for each in listed]
+    run_jobs(write_maps, jobs, settings.processes, "writing maps")
+    pictures = _pictures(task, judged, work / "pictures", settings.processes)
+    witnesses = training_memory(paths, task)
+    page = render_audit(audit, task, evidence, pictures, witnesses)
+    _finish(audit, page, work, output)
+    return audit
+
+
+def _forget_other_audits(work: Path, content: str) -> None:
+    """Maps and pictures of an audit that was cut off count only for the same findings."""
+    state = work / "measured" / "state"
+    now = hashlib.sha256(content.encode()).hexdigest()
+    if not state.is_file() or state.read_text() != now:
+        for name in ("maps", "pictures"):
+            shutil.rmtree(work / name, ignore_errors=True)
+        state.write_text(now)
+    for name in ("maps", "pictures"):
+        (work / name).mkdir(exist_ok=True)
+
+
+def _pictures(task: AuditTask, judged: Sequence[Judgement], folder: Path, processes: int) -> PictureFiles:
+    """Draw the most suspicious findings; (case, class key, kind) → PNG file."""
+    inputs = {each.case: each for each in task.cases}
+    found = [(each.audited.case, finding) for each in judged for finding in each.audited.findings][:MOST_PICTURES]
+    files = {
+        (case, finding.label, finding.kind): folder / f"{number:03d}.png"
+        for number, (case, finding) in enumerate(found)
+    }
+    jobs = []
+    for case in dict.fromkeys(case for case, _ in found):
+        mine = [finding for other, finding in found if other == case]
+        if inputs[case].images:
+            jobs.append((inputs[case], task, mine, [files[case, each.label, each.kind] for each in mine]))
+    run_jobs(write_pictures, jobs, processes, "drawing findings")
+    return {key: file for key, file in files.items() if file.is_file()}
+
+
+def _finish(audit: Audit, page: str, work: Path, output: Path) -> None:
+    (work / "audit.json").write_text(audit.to_json(), encoding="utf-8")
+    (work / "audit.html").write_text(page, encoding="utf-8")
+    write_csv(audit, work / "audit.csv")
+    write_template(audit, work / "decisions.csv")
+    for name in ("measured", "pictures"):
+        shutil.rmtree(work / name)
+    if output.exists():
+        replaced = work.with_name(work.name + "_replaced")
+        output.replace(replaced)
+        work.replace(output)
+        shutil.rmtree(replaced)
+    else:
+        work.replace(output)

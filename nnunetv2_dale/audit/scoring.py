@@ -1,0 +1,98 @@
+"""From the evidence of all cases to ranked cases with findings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.evidence import CaseEvidence
+from nnunetv2_dale.audit.findings import AuditedCase, Finding
+from nnunetv2_dale.audit.geometry import world_mm
+from nnunetv2_dale.audit.kinds import Suspicion, suspicions
+from nnunetv2_dale.audit.null_model import Floats, two_groups
+from nnunetv2_dale.audit.sentences import in_words
+from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
+
+LISTED_FROM = 0.2  # score from which a finding is listed
+Accepted = Collection[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A ranked case and what the maps need: the chance of each class, and the kinds that are listed for it."""
+
+    audited: AuditedCase
+    class_chances: dict[str, float]
+    class_kinds: dict[str, frozenset[str]]
+
+
+def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Accepted = ()) -> list[Judgement]:
+    """All cases, the most suspicious first.
+
+    Args:
+        accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again. A case whose
+            findings were all accepted goes to the end of the list, with a score of 0.
+    """
+    unusual = [unusual_class(evidence, item.key) for item in task.classes]
+    groups = two_groups(unusual_cases(unusual))
+    class_chances = np.stack([two_groups(np.cbrt(each.squares)).chance for each in unusual])
+    known = [each for each in map(_agreement, evidence) if each is not None]
+    agreement = float(np.median(known)) if known else 0.0
+    classes = {item.key: item for item in task.classes}
+    ranked = []
+    for number in np.argsort(-groups.z, kind="stable").tolist():
+        case, chance = evidence[number], float(groups.chance[number])
+        highest = float(class_chances[:, number].max()) or 1.0
+        chances = {
+            item.key: chance * float(class_chances[row, number]) / highest for row, item in enumerate(task.classes)
+        }
+        found = suspicions(case, number, unusual, agreement)
+        listed = [
+            _finding(score, each, case, classes)
+            for each in found
+            if (score := chances.get(each.key, chance)) >= LISTED_FROM
+        ]
+        asked = [each for each in listed if (case.case, each.label, each.kind) not in accepted]
+        asked.sort(key=lambda each: -each.score)
+        score = 0.0 if listed and not asked else chance
+        ranked.append(Judgement(AuditedCase(case.case, case.fold, score, tuple(asked)), chances, _kinds(found)))
+    return sorted(ranked, key=lambda each: each.audited.score == 0.0)
+
+
+def _kinds(found: Sequence[Suspicion]) -> dict[str, frozenset[str]]:
+    return {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
+
+
+def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
+    """How many labels are expected to be wrong, and how many cases to look at, from the top, to find 80 % of them."""
+    found: Floats = np.cumsum([case.score for case in cases])
+    total = float(found[-1]) if len(cases) else 0.0
+    needed = int(np.searchsorted(found, 0.8 * total - 1e-9)) + 1 if total > 0 else 0
+    return {"wrong_cases": round(total, 1), "cases_for_80_percent": needed, "of_cases": len(cases)}
+
+
+def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Finding:
+    words = in_words(suspicion, case, classes)
+    z, y, x = suspicion.voxel
+    place = world_mm(case.affine, (z, y, x))
+    return Finding(
+        class_name=classes[suspicion.key].name if suspicion.key else "all classes",
+        label=suspicion.key,
+        kind=suspicion.kind,
+        score=score,
+        size=words.size,
+        unit=words.unit,
+        voxel=(z, y, x),
+        world_mm=(place[0], place[1], place[2]),
+        sentence=words.sentence,
+    )
+
+
+def _agreement(case: CaseEvidence) -> float | None:
+    """Mean Dice over the classes; None where neither side has any."""
+    dice = [row.dice for row in case.classes.values() if row.dice is not None]
+    return float(np.mean(dice)) if dice else None

@@ -1,0 +1,224 @@
+"""The command from result folders to findings, files and a mended dataset."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.findings import KINDS
+from tests.audit.fixtures import make_study, save_probabilities
+from tests.report.fixtures import DATASET, write_volume
+
+ERRORS = {2: "wider", 5: "missed_object", 7: "exchanged", 9: "empty", 11: "flipped"}
+CASES = 20
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    return make_study(tmp_path_factory.mktemp("study"), ERRORS, CASES)
+
+
+@pytest.fixture(autouse=True)
+def _raw(study: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_raw", str(study[0]))
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+
+
+@pytest.fixture(scope="module")
+def audited(study: tuple[Path, list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("audited") / "audit"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(study[0]))
+        assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
+    return output
+
+
+def read(output: Path) -> dict[str, Any]:
+    return dict(json.loads((output / "audit.json").read_text()))
+
+
+def test_every_error_is_found_and_named(audited: Path) -> None:
+    audit = read(audited)
+    first = {case["case"]: case for case in audit["cases"][: len(ERRORS)]}
+    assert set(first) == {f"case_{number:02d}" for number in ERRORS}
+    for number, kind in ERRORS.items():
+        case = first[f"case_{number:02d}"]
+        assert case["findings"][0]["kind"] == kind, case
+        assert case["score"] >= 0.5
+    assert all(case["score"] < 0.5 for case in audit["cases"][len(ERRORS) :])
+
+
+def test_the_json_keeps_to_its_schema(audited: Path) -> None:
+    audit = read(audited)
+    assert list(audit) == ["version", "dataset", "referees", "cases", "expected", "settings", "missing"]
+    assert (audit["version"], audit["dataset"]) == (1, DATASET)
+    assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases"}
+    scores = [case["score"] for case in audit["cases"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == CASES
+    for case in audit["cases"]:
+        assert set(case) == {"case", "fold", "score", "findings"}
+        for found in case["findings"]:
+            types = {
+                "class": str,
+                "label": str,
+                "kind": str,
+                "score": float,
+                "size": float,
+                "unit": str,
+                "voxel": list,
+                "world_mm": list,
+                "sentence": str,
+            }
+            assert {key: type(value) for key, value in found.items()} | {"size": float} == types
+            assert found["kind"] in KINDS
+            assert 0 <= found["score"] <= 1
+            assert len(found["voxel"]) == len(found["world_mm"]) == 3
+
+
+def test_sentences_have_size_unit_and_class(audited: Path) -> None:
+    found = {case["case"]: case["findings"][0] for case in read(audited)["cases"][: len(ERRORS)]}
+    wider = found["case_02"]
+    assert wider["unit"] == "mm"
+    assert 1.5 < wider["size"] < 3.5
+    assert wider["sentence"].startswith("label 1 (large) is drawn ")
+    assert "mm wider than the network expects" in wider["sentence"]
+    assert found["case_05"]["unit"] == "ml"
+    assert "flipped along y" in found["case_11"]["sentence"]
+
+
+def test_the_table_says_the_same(audited: Path) -> None:
+    with (audited / "audit.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["case", "class", "kind", "score", "size", "unit", "sentence"]
+    assert {row["case"] for row in rows} == {case["case"] for case in read(audited)["cases"]}
+    assert sum(bool(row["kind"]) for row in rows) == sum(len(case["findings"]) for case in read(audited)["cases"])
+
+
+def test_maps_lie_on_the_image(audited: Path, study: tuple[Path, list[Path]]) -> None:
+    image_file = study[0] / DATASET / "imagesTr" / "case_02_0000.nii.gz"
+    image, world = SimpleITK.ReadImage(str(image_file)), nibabel.load(image_file)
+    for name in ("suspicion", "displacement", "consensus"):
+        file = audited / "maps" / f"case_02_{name}.nii.gz"
+        volume = SimpleITK.ReadImage(str(file))
+        for geometry in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+            assert getattr(volume, geometry)() == pytest.approx(getattr(image, geometry)())
+        assert np.allclose(nibabel.load(file).affine, world.affine)
+    displacement = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(audited / "maps/case_02_displacement.nii.gz")))
+    suspicion = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(audited / "maps/case_02_suspicion.nii.gz")))
+    assert displacement[displacement != 0].mean() > 1.5
+    assert 0.5 < suspicion.max() <= 1
+    truth = SimpleITK.GetArrayFromImage(image) > 20  # the image shows the true objects
+    assert suspicion[truth].mean() < 0.05 * suspicion.max()
+
+
+def test_several_referees_and_probabilities(study: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    raw, folders = make_study(tmp_path / "more", ERRORS, CASES, referees=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(raw))
+        for folder in folders:
+            save_probabilities(folder)
+        assert main([*map(str, folders), "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
+    audit = read(tmp_path / "audit")
+    assert len(audit["referees"]) == 2
+    assert audit["settings"]["probabilities"] is True
+    assert {case["case"] for case in audit["cases"][:5]} == {f"case_{number:02d}" for number in ERRORS}
+    assert "two networks expect," in next(
+        f["sentence"] for c in audit["cases"] for f in c["findings"] if f["kind"] == "wider"
+    )
+
+
+def test_one_fold_only_is_told(
+    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study[1][0]), "-f", "1", "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
+    missing = read(tmp_path / "audit")["missing"]
+    assert any("case_00, case_02, case_04" in sentence and "10 labelled cases" in sentence for sentence in missing)
+    assert "case_00, case_02" in capsys.readouterr().out
+
+
+def test_a_killed_audit_goes_on(
+    study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nnunetv2_dale.audit import measure_cases, run
+
+    real, measured = measure_cases.measure_case, []
+
+    def until_the_eighth(inputs: Any, task: Any) -> Any:
+        if len(measured) == 8:
+            raise KeyboardInterrupt
+        measured.append(inputs.case)
+        return real(inputs, task)
+
+    output = tmp_path / "audit"
+    monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)
+    assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
+    assert not output.exists()
+    monkeypatch.setattr(
+        measure_cases, "measure_case", lambda inputs, task: measured.append(inputs.case) or real(inputs, task)
+    )
+    monkeypatch.setattr(run, "write_pictures", lambda *_: None)
+    assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
+    assert len(measured) == len(set(measured)) == CASES
+    assert read(output) == read(audited)
+    assert [path.name for path in tmp_path.iterdir()] == ["audit"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "is no folder"),
+        ([], "give one or more result folders"),
+        (["FOLDER", "-d", "4"], "-d belongs to --apply"),
+        (["FOLDER", "--references", "empty"], "is missing"),
+        (["FOLDER", "-f", "7"], "for folds 7"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str],
+    sentence: str,
+    study: tuple[Path, list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [str(study[1][0]) if word == "FOLDER" else word for word in arguments]
+    assert main([*words, "-o", "audit"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_do_not_fit(
+    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, (folder,) = make_study(tmp_path / "broken", {}, 6)
+    prediction = folder / "fold_0" / "validation" / "case_02.nii.gz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(raw))
+        for content, sentence in (
+            (np.zeros((14, 48, 40), np.uint8), "has shape (14, 48, 40)"),
+            (np.full((14, 48, 48), 5, np.uint8), "holds the label 5"),
+        ):
+            write_volume(content, prediction)
+            assert main([str(folder), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
+            assert sentence in capsys.readouterr().err
+        prediction.unlink()
+        assert main([str(folder), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
+        assert "is missing: the prediction" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_an_audit_is_not_overwritten(
+    audited: Path, study: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study[1][0]), "-o", str(audited)]) == 2
+    assert "already holds an audit" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""What a person decides, and the dataset that comes of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import SimpleITK
+
+from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
+from nnunetv2_dale.commands.command_line import UserError
+from tests.audit.fixtures import make_study
+from tests.report.fixtures import DATASET
+
+ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
+NEW = "Dataset104_Ellipsoids"
+
+
+@pytest.fixture
+def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
+    """(nnUNet_raw, result folder, audit)."""
+    raw, (folder,) = make_study(tmp_path / "study", ERRORS, 16)
+    monkeypatch.setenv("nnUNet_raw", str(raw))
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+    assert main([str(folder), "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
+    return raw, folder, tmp_path / "audit"
+
+
+def fill_in(audit: Path, decisions: dict[str, str]) -> Path:
+    """The audit's own template with decisions by case."""
+    file = audit / "decisions.csv"
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(row | {"decision": decisions.get(row["case"], "")})
+    return file
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_new_dataset_and_a_second_audit(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    raw, folder, audit = audited
+    before = checksums(raw / DATASET)
+    table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
+    assert main(["--apply", str(table), "-d", "777", "-o", "104"]) == 0
+    assert checksums(raw / DATASET) == before
+
+    new = raw / NEW
+    names = {f"case_{number:02d}" for number in range(16)} - {"case_06"}
+    assert {path.name.removesuffix(".nii.gz") for path in (new / "labelsTr").iterdir()} == names
+    assert {path.name.removesuffix("_0000.nii.gz") for path in (new / "imagesTr").iterdir()} == names
+    assert json.loads((new / "dataset.json").read_text())["numTraining"] == 15
+    splits = json.loads((new / "splits_final.json").read_text())
+    assert len(splits) == 2
+    assert all(set(fold["train"]) | set(fold["val"]) == names for fold in splits)
+    assert "case_01" in splits[1]["val"]
+
+    assert [path.name for path in (new / "drafts").iterdir()] == ["case_04_draft_by_networks.nii.gz"]
+    draft = SimpleITK.ReadImage(str(new / "drafts" / "case_04_draft_by_networks.nii.gz"))
+    prediction = SimpleITK.ReadImage(str(folder / "fold_0/validation/case_04.nii.gz"))
+    assert (SimpleITK.GetArrayFromImage(draft) == SimpleITK.GetArrayFromImage(prediction)).all()
+    assert draft.GetSpacing() == pytest.approx(prediction.GetSpacing())
+    assert (new / "to_fix.csv").read_text().count("case_04") >= 1
+
+    assert main([str(folder), "-o", str(tmp_path / "second"), "--decisions", str(table), "-np", "1"]) == 0
+    second = json.loads((tmp_path / "second" / "audit.json").read_text())
+    asked = {case["case"] for case in second["cases"] if case["findings"]}
+    assert "case_01" not in asked
+    assert {"case_04", "case_06"} <= asked
+
+
+def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    assert main(words) == 0
+    first = checksums(raw / NEW)
+    assert main(words) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert checksums(raw / NEW) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-o", "104"], "needs the audited dataset"),
+        (["-d", "777", "-o", "audit2"], "a number"),
+        (["-d", "777", "-o", "777"], "is the audited dataset itself"),
+        (["-d", "778", "-o", "104"], "no dataset"),
+    ],
+)
+def test_bad_calls(
+    words: list[str], sentence: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    assert main(["--apply", str(table), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == [DATASET]
+
+
+def test_decisions_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder, audit = audited
+    fill_in(audit, {"case_04": "fix"})
+    assert main([str(folder), "-o", str(audit), "--overwrite"]) == 2
+    assert "would be lost" in capsys.readouterr().err
+
+
+def write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def test_reading(tmp_path: Path) -> None:
+    text = "case;label;kind;decision\na;1;wider;Accept\na;2;wider;exclude\nb;1;wider;fix\nb;2;wider;\na;3;wider;fix\n"
+    decisions = read_decisions(write(tmp_path / "d.csv", text))
+    assert len(decisions) == 4
+    assert accepted_findings(decisions) == {("a", "1", "wider")}
+    assert cases_to("exclude", decisions) == ["a"]
+    assert cases_to("fix", decisions) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("case,kind\na,wider\n", "needs the columns"),
+        ("", "needs the columns"),
+        ("case,label,kind,decision\na,1,wider,maybe\n", "line 2: expected accept, fix, exclude"),
+        ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
+    ],
+)
+def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=sentence):
+        read_decisions(write(tmp_path / "d.csv", text))

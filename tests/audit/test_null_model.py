@@ -1,0 +1,74 @@
+"""What is usual, and the chance that a case is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnunetv2_dale.audit.null_model import WRONG_MEAN_Z, deviations, two_groups, usual
+
+
+def normal(count: int, seed: int = 0) -> np.ndarray:
+    """Quantiles of a normal distribution, shuffled: a sample without luck."""
+    from scipy.stats import norm
+
+    return np.random.default_rng(seed).permutation(norm.ppf((np.arange(count) + 0.5) / count))
+
+
+def test_middle_and_spread_of_a_normal_sample() -> None:
+    middle, spread = usual(5 + 2 * normal(400))
+    assert middle == pytest.approx(5, abs=0.1)
+    assert spread == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_wrong_labels_hardly_move_the_middle(share: float) -> None:
+    values = normal(200)
+    values[: int(200 * share)] = 8
+    middle, spread = usual(values)
+    assert abs(middle) < 0.35
+    assert spread == pytest.approx(1, rel=0.3)
+
+
+def test_too_few_say_nothing() -> None:
+    assert usual(np.array([1.0, np.nan, 2.0])) == (0.0, float("inf"))
+    assert two_groups(np.array([1.0, 2.0])).chance.tolist() == [0, 0]
+    assert two_groups(np.zeros(0)).chance.shape == (0,)
+
+
+def test_equal_values_have_a_least_spread() -> None:
+    assert deviations(np.array([1.0, 1, 1, 1, 2]), least_spread=0.5)[4] == pytest.approx(2.0)
+    assert np.isnan(deviations(np.array([1.0, 1, 1, np.nan]), 1.0)[3])
+
+
+def test_right_labels_alone_are_not_accused() -> None:
+    for seed in range(20):
+        chance = two_groups(np.random.default_rng(seed).standard_normal(100)).chance
+        assert chance.sum() < 6
+        assert (chance > 0.5).sum() <= 1
+
+
+def test_the_expected_number_is_near_the_true_one() -> None:
+    values = normal(200)
+    values[:20] += 6
+    found = two_groups(values)
+    assert found.chance[:20].min() > 0.5
+    assert found.chance[20:].max() < 0.5
+    assert 17 < found.chance.sum() < 27
+
+
+def test_the_chance_is_bayes_rule_by_hand() -> None:
+    from scipy.stats import expon, t
+
+    values = normal(101)
+    found = two_groups(values)
+    share = found.chance.sum() + 1.0  # 5 % of 20 cases known before
+    share /= 101 + 20
+    place = int(np.argmax(values))
+    wrong, right = share * expon.pdf(found.z[place], scale=WRONG_MEAN_Z), (1 - share) * t.pdf(found.z[place], 12)
+    assert found.chance[place] == pytest.approx(wrong / (wrong + right), rel=1e-3)
+
+
+def test_rises_with_the_value_even_from_three_cases() -> None:
+    chance = two_groups(np.array([0.0, 1.0, 1.1, 30.0, 60.0])).chance
+    assert (np.diff(chance) >= 0).all()

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
+    "audit": SHARED | {"report"},  # its referees are result folders, found and compared as the report does
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
     "trainers": {"trainer"},

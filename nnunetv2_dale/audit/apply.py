@@ -153,7 +153,7 @@ def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Pat
         raise UserError(f"case {case.name} of {source.folder} has no label to fix")
     reader = source.reader()
     label, properties = read_label(reader, case.label, source.label_values)
-    draft = np.asarray(nibabel.load(consensus).dataobj).transpose(2, 1, 0)
+    draft = np.asarray(nibabel.Nifti1Image.from_filename(consensus).dataobj).transpose(2, 1, 0)
     if draft.shape != label.shape:
         raise UserError(f"{consensus} has shape {draft.shape}, but {case.label} has {label.shape}; audit again")
     if source.ignore_label is not None:

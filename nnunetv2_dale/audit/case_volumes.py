@@ -43,7 +43,7 @@ class CaseVolumes:
         """The referees' support of a class in `box`, in [0, 1]; that of a single one without `.npz` is 0 or 1."""
         if item.key not in self.support:
             return np.isin(self.consensus[self.box], item.values).astype(np.float32)
-        return self.support[item.key].astype(np.float32) / 255
+        return self.support[item.key].astype(np.float32) / np.float32(255)
 
 
 MARGIN_VOXELS = 3
@@ -131,7 +131,7 @@ def _mean_probabilities(
             total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
             for channel in each:
                 total += channel[box]
-            support[key] = _in_255ths(total / len(files))
+            support[key] = _in_255ths(total / np.float32(len(files)))
     return support
 
 
@@ -139,7 +139,7 @@ def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint
     total = np.zeros(predictions[0].shape, np.float32)
     for each in predictions:
         total += np.isin(each, item.values)
-    return _in_255ths(total / len(predictions))
+    return _in_255ths(total / np.float32(len(predictions)))
 
 
 def _channel_keys(task: AuditTask) -> Iterator[str | None]:

@@ -140,11 +140,10 @@ def _moved(parts: Sequence[Component], corner: tuple[int, ...]) -> tuple[Compone
 def _placed(found: Displacement | None, corner: tuple[int, ...]) -> Displacement | None:
     if found is None:
         return None
-    places = {
-        name: None if (voxel := getattr(found, name)) is None else _from_corner(voxel, corner)
-        for name in ("widest", "narrowest")
-    }
-    return replace(found, **places)
+    widest, narrowest = (
+        None if voxel is None else _from_corner(voxel, corner) for voxel in (found.widest, found.narrowest)
+    )
+    return replace(found, widest=widest, narrowest=narrowest)
 
 
 def _from_corner(voxel: Sequence[int], corner: Sequence[int]) -> tuple[int, ...]:

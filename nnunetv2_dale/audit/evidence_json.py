@@ -37,4 +37,5 @@ def _component(content: Mapping[str, Any]) -> Component:
 
 
 def _displacement(content: Mapping[str, Any]) -> Displacement:
-    return Displacement(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    return Displacement(**read)

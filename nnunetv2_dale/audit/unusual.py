@@ -58,7 +58,8 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     least_mm = 0.05 * _smallest_step(cases)
     habit_mm, spread_mm = usual(mean_mm, least_mm)
     excess_mm = mean_mm - habit_mm
-    shift_mm = np.stack([_of_displacements(rows, lambda each, a=axis: each.shift_mm[a]) for axis in range(3)], axis=1)
+    by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
+    shift_mm = np.stack([_of_displacements(rows, along) for along in by_axis], axis=1)
     middles, spreads = np.array([usual(shift_mm[:, axis], least_mm) for axis in range(3)]).T
     steps = (shift_mm - middles) / spreads / difficulty[:, None]
     wider = excess_mm / spread_mm / difficulty
@@ -88,7 +89,8 @@ def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
 
     The cube root of a sum of squares is nearly normal (Wilson and Hilferty), as `two_groups` needs it.
     """
-    return np.cbrt(np.sqrt(np.sum([each.squares**2 for each in classes], axis=0)))
+    together: Floats = np.cbrt(np.sqrt(np.sum([each.squares**2 for each in classes], axis=0)))
+    return together
 
 
 def _of_displacements(rows: Sequence[ClassEvidence], value: Callable[[Displacement], float]) -> Floats:

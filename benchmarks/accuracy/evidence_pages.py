@@ -63,12 +63,28 @@ def _finding(folder: Path) -> str:
     return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
 
 
+def _dale(folder: Path) -> str:
+    return columns(comparison(read(folder, "dale")), SHORT)
+
+
+def _chosen(folder: Path) -> str:
+    return columns(comparison(read(folder, "dale_choose")), ("labels", "arm", "batches", "Dice"))
+
+
+def _dale_finding(folder: Path) -> str:
+    results = [each for each in read(folder, "dale") if each["run"]["arm"] == "DALE"]
+    return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
+
+
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "noise": _noise,
     "chance": lambda folder: seeds_table(folder, "seeds"),
     "parts": _parts,
     "elsewhere": _elsewhere,
     "finding": _finding,
+    "dale": _dale,
+    "chosen": _chosen,
+    "dale_finding": _dale_finding,
 }
 """The short tables, by the name in their marks: `<!-- table: noise -->` … `<!-- end -->`."""
 

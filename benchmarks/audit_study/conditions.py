@@ -32,8 +32,8 @@ class Condition:
         number: dataset id.
         kinds: of noise; none is the clean dataset.
         fraction: of the cases that get noise.
-        judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted there, so
-            that no judge was trained on the right label of one of them.
+        judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted
+            there, so that no judge was trained on the right label of one of them.
     """
 
     data: str

@@ -63,8 +63,8 @@ def test_a_longer_training_starts_again_at_the_first_batch(two_versions: Batches
 def test_looking_at_a_confidence_leaves_the_training_as_it_was(
     two_versions: Batches, kind: type[nnUNetTrainerDALE], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = started(make_trainer(kind))
-    assert trainer.alternating_step is not None
+    trainer = started(make_trainer(kind, iterations=8))
+    assert trainer.dale_step is not None
     version = two_versions.versions[0]
     trainer.train_step(two_versions.batch(0, version))
     before, memory = weights_of(trainer), _memory(trainer)
@@ -78,9 +78,7 @@ def test_looking_at_a_confidence_leaves_the_training_as_it_was(
 
 
 def _memory(trainer: nnUNetTrainerDALE) -> object:
-    assert trainer.alternating_step is not None
-    likelihood = trainer.alternating_step.likelihood
-    return None if likelihood is None else likelihood.displacement.state()
+    return None if trainer.trust is None else trainer.trust.displacement.state()
 
 
 def _first_half(batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import REPOSITORY
 
 from nnunetv2_dale.commands.command_line import UserError
+from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 

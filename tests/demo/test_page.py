@@ -20,7 +20,7 @@ def picture() -> Figure:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return demo_page(OUTCOME, {"case_a": picture(), "case_b": picture()}, picture())
+    return demo_page(OUTCOME, {"case_a": picture(), "case_b": picture()}, picture(), picture(), picture())
 
 
 def cells(page: str, first: str) -> list[list[str]]:
@@ -52,7 +52,7 @@ def test_it_says_that_the_training_is_too_short_and_what_was_equal(page):
 
 def test_pictures_are_inside_with_words_for_who_cannot_see_them(page):
     images = re.findall(r'<img src="(.{20}).*?" alt="(.*?)">', page)
-    assert len(images) == 3
+    assert len(images) == 5
     assert all(source.startswith("data:image/png") and len(alt) > 30 for source, alt in images)
     assert "http://" not in page
     assert "https://" not in page
@@ -64,7 +64,7 @@ def test_commands_are_shown_escaped(page):
 
 def test_one_test_case_is_singular():
     outcome = replace(OUTCOME, scale=QUICK)
-    page = demo_page(outcome, {"case_a": picture()}, picture())
+    page = demo_page(outcome, {"case_a": picture()}, picture(), picture(), picture())
     assert "1 test case that" in " ".join(page.split())
     assert "1 test cases" not in page
 
@@ -72,7 +72,7 @@ def test_one_test_case_is_singular():
 def test_classes_that_were_not_learnt_are_named(page):
     assert "have not begun to find" not in page
     lost = Judgement({"plain nnU-Net": PREDICTIONS.dice["plain nnU-Net"], "DALE": {"case_a": LOST, "case_b": LOST}})
-    html = demo_page(replace(OUTCOME, predictions=lost), {"case_a": picture()}, picture())
+    html = demo_page(replace(OUTCOME, predictions=lost), {"case_a": picture()}, picture(), picture(), picture())
     assert "Classes that so few batches have not begun to find: DALE: spleen, lesion." in html
 
 

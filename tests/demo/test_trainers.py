@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
+from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.demo import trainers
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.demo.workspace import Workspace
@@ -31,7 +32,9 @@ def test_both_methods_train_equally_long(scale):
         assert (trainer.demo_epochs, trainer.demo_batches_per_epoch) == (scale.epochs, scale.batches_per_epoch)
     assert issubclass(dale, nnUNetTrainerDALE)
     assert not issubclass(plain, nnUNetTrainerDALE)
-    assert dale.dale == replace(nnUNetTrainerDALE.dale, confidence_after=0)
+    assert dale.dale == replace(nnUNetTrainerDALE.dale, learned=dale.dale.learned)
+    assert (dale.dale.learned == 0) == (scale is QUICK)
+    assert dale.case_trust == CaseTrustConfig(after=0, fewest=2)
 
 
 def test_the_module_nnunet_scans_holds_nothing_but_the_four(tmp_path):

@@ -107,7 +107,7 @@ def test_poor_batches_train_on(
     kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainer]
 ) -> None:
     """Finite numbers and weights, before and after real batches."""
-    trainer = started(make_trainer(trainer_class, kind))
+    trainer = started(make_trainer(trainer_class, kind, iterations=6))
     outputs = []
     for seed in range(3):
         real, poor = next_batch(trainer, seed), next_batch(trainer, seed)

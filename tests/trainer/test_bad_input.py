@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
@@ -107,7 +108,7 @@ def test_poor_batches_train_on(
     kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainer]
 ) -> None:
     """Finite numbers and weights, before and after real batches."""
-    trainer = started(make_trainer(trainer_class, kind))
+    trainer = started(make_trainer(trainer_class, kind, iterations=6))
     outputs = []
     for seed in range(3):
         real, poor = next_batch(trainer, seed), next_batch(trainer, seed)
@@ -115,7 +116,7 @@ def test_poor_batches_train_on(
         outputs += [trainer.train_step(batch) for batch in (poor, real)]
     of_algorithm_1 = outputs[:: trainer.dale.every]  # whole batches have a loss alone
     assert all(torch.as_tensor(output["dale"]).isfinite().all() for output in of_algorithm_1)
-    assert all(torch.as_tensor(output["loss"]).isfinite() for output in outputs)
+    assert np.isfinite([output["loss"] for output in outputs]).all()
     assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
@@ -115,7 +116,7 @@ def test_poor_batches_train_on(
         outputs += [trainer.train_step(batch) for batch in (poor, real)]
     of_algorithm_1 = outputs[:: trainer.dale.every]  # whole batches have a loss alone
     assert all(torch.as_tensor(output["dale"]).isfinite().all() for output in of_algorithm_1)
-    assert all(torch.as_tensor(output["loss"]).isfinite() for output in outputs)
+    assert np.isfinite([output["loss"] for output in outputs]).all()
     assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
 
 

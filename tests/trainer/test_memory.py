@@ -30,11 +30,20 @@ class Saved:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"confidence_gradient": "reuse"}, {"directional_derivative": "forward_mode"}], ids=str
+    "settings",
+    [
+        {},
+        {"confidence_gradient": "reuse"},
+        {"directional_derivative": "forward_mode"},
+        {"confidence_gradient": "head", "confidence_memory": 0.9},
+        {"fuzzy_graph": "shifted", "confidence_memory": 0.9, "alignment_memory": 0.9, "intensity_bins": "near_labels"},
+        {"every": 2, "learned": 1e-3},
+    ],
+    ids=str,
 )
 def test_nothing_grows_over_iterations(settings: dict[str, Any]) -> None:
     """No graph outlives its iteration, and the tensors alive between iterations stay as many."""
-    trainer = started(make_trainer(Printed, settings={"dale": settings}))
+    trainer = started(make_trainer(Printed, settings={"dale": settings}, iterations=20))
     batch = next_batch(trainer)
     kept: weakref.WeakSet[Saved] = weakref.WeakSet()
 

@@ -26,6 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a check
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
+from paper_run import PaperRun  # noqa: E402
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
 
@@ -67,7 +68,7 @@ def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     for run in planned(table, epochs):
         with _claimed(workspace / "claims" / run.file_name) as mine:
-            if not mine or run.key in _done(file):
+            if not mine or _done(run, file):
                 continue
             result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
             result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
@@ -113,10 +114,11 @@ def described_machine() -> dict[str, object]:
     return describe(torch.device("cpu"), 1) | {name: version(name) for name in ("monai", "nnunetv2-dale")}
 
 
-def _done(file: Path) -> set[str]:
-    if not file.exists():
-        return set()
-    return {"/".join(map(str, json.loads(line)["run"].values())) for line in file.read_text().splitlines()}
+def _done(run: PaperRun, file: Path) -> bool:
+    """Whether this training is stored, as long or longer: a longer one holds the shorter."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    stored = [PaperRun(**json.loads(line)["run"]) for line in lines]
+    return any(other.file_name == run.file_name and other.epochs >= run.epochs for other in stored)
 
 
 @contextmanager

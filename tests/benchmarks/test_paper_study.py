@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/paper")
 
 import paper_data
 import paper_figures
+import paper_study
 import paper_training
 from paper_arms import ARMS, RELEASED, scaled_patch
 from paper_augmentation import augmented
@@ -260,3 +262,12 @@ def test_figures_are_drawn_from_checkpoints_and_curves(monkeypatch: pytest.Monke
     (tmp_path / "checkpoints" / f"{run.file_name}.pt").unlink()
     with pytest.raises(FileNotFoundError, match="run the table polyps first"):
         paper_figures.draw_figures(tmp_path, tmp_path / "checkpoints", results, tmp_path / "figures")
+
+
+def test_a_stored_training_holds_the_shorter_ones(tmp_path: Path):
+    file = tmp_path / "polyps.jsonl"
+    run = PaperRun("polyps", "clean", UNET, "ordinary", 4)
+    assert not paper_study._done(run, file)
+    file.write_text(json.dumps({"run": vars(run)}))
+    assert [paper_study._done(replace(run, epochs=epochs), file) for epochs in (3, 4, 5)] == [True, True, False]
+    assert not paper_study._done(replace(run, seed=2), file)

@@ -32,6 +32,13 @@ class LabelIntensities:
         self._bounds: Tensor | None = None
         self._voxels: Tensor | None = None
 
+    def near(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The voxels whose intensities count, (B, 1, *S) bool: within 3 voxels of a label edge."""
+        near = label_edges(labels, valid)
+        for _ in range(NEAR):
+            near = neighbours_of(near)
+        return near
+
     @torch.no_grad()
     def bounds(self, images: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
         """The inner bounds of the bins after this batch, (C, bins - 1) ascending, float32; nothing is read back.
@@ -40,9 +47,7 @@ class LabelIntensities:
             images: (B, C, *S), finite, image channels only.
             labels, valid: see `fuzziness.label_edges`.
         """
-        near = label_edges(labels, valid)
-        for _ in range(NEAR):
-            near = neighbours_of(near)
+        near = self.near(labels, valid)
         every = -(-near.numel() // _MOST_VOXELS)
         chosen = near.flatten()[::every]
         values = images.detach().float().movedim(1, 0).flatten(1)[:, ::every]

@@ -1,7 +1,7 @@
 """Where the fuzziness m lies: near label edges or elsewhere, with printed bins of the histogram and with others.
 
-    python benchmarks/fuzziness.py FOLDER ...                          slices of preprocessed cases (…/Dataset004_X/plans_2d)
-    python benchmarks/fuzziness.py --pictures IMAGES LABELS SIZE       PNG of the same names, grey, SIZE pixels square
+    python benchmarks/fuzziness.py FOLDER ...                       slices of preprocessed cases (…/DatasetXXX/plans_2d)
+    python benchmarks/fuzziness.py --pictures IMAGES LABELS SIZE    PNG of the same names, grey, SIZE pixels square
     python benchmarks/fuzziness.py FOLDER ... --json FILE
 
 Every slice with a label is an image of its own, as in a 2D training. Near is within 3 voxels of a label edge. Bins:
@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def preprocessed_slices(folder: Path, most: int) -> Iterator[tuple[Tensor, Tenso
 
 
 def pictures(images: Path, labels: Path, size: int, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of PNG of the same names, grey and `size` pixels square; foreground is above half of a mask's largest value."""
+    """Batches of PNG of the same names, grey and `size` pixels square; a mask is above half its largest value."""
     from PIL import Image
 
     files = sorted(images.glob("*.png"))
@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [
         [
             name,
-            *(" → ".join(f"{getattr(kinds[kind], part):.2f}" for kind in BINS) for part in Placement.__annotations__),
+            *(" → ".join(f"{part:.2f}" for part in parts) for parts in zip(*map(astuple, kinds.values()), strict=True)),
         ]
         for name, kinds in found.items()
     ]

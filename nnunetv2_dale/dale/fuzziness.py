@@ -110,7 +110,7 @@ def patch_entropy(
         bins = (relative * entropy_bins).clamp_max(entropy_bins - 1).long()
     else:
         bounds = bin_bounds.to(values.dtype).expand(batch, channels, entropy_bins - 1).contiguous()
-        bins = torch.searchsorted(bounds, values, right=True)
+        bins = torch.searchsorted(bounds, values.contiguous(), right=True)
 
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())

@@ -65,6 +65,17 @@ class LabelIntensities:
         return self._bounds
 
 
+def bounds_of_case(images: Tensor, labels: Tensor, valid: Tensor | None, bins: int) -> Tensor | None:
+    """As `LabelIntensities.bounds` from one case alone; None where its labels have no edge.
+
+    Args:
+        images, labels, valid: see there; a case as one volume, or its slices as a batch.
+        bins: of the histogram, at least 2.
+    """
+    intensities = LabelIntensities(bins)
+    return intensities.bounds(images, labels, valid) if intensities.near(labels, valid).any() else None
+
+
 def _quantiles(values: Tensor, chosen: Tensor, bins: int) -> Tensor:
     """The (bins − 1) inner quantiles of each row's chosen values, without an index whose size the host must know."""
     ordered = torch.where(chosen, values, torch.inf).sort(dim=1).values

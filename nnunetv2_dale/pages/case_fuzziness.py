@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.dale.fuzziness import FuzzinessSource, IntensityBins
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class CaseFuzziness:
     edges: NDArray[np.float32]
     combined: NDArray[np.float32]
     patch: tuple[int, ...]  # voxels along each axis that the maps are constant in: 2 for slices, else 3
+    intensity_bins: IntensityBins  # those of the entropy
 
 
 def case_fuzziness(
@@ -28,10 +32,13 @@ def case_fuzziness(
     entropy_bins: int = 32,
     ignore_label: int | None = None,
     slicewise: bool = False,
+    intensity_bins: IntensityBins = "near_labels",
+    fewest_patches: int = 1,
 ) -> CaseFuzziness:
     """Entropy, edge ratio and m of a case (Eqs. 3–5), with min–max over the case, or over each slice.
 
-    Training sees crops and takes the min–max over each crop, so its maps differ a little from the whole case's.
+    Training sees crops and takes the min–max over each crop, and bins from the labels of many cases, so its maps differ
+    a little from the whole case's.
 
     Args:
         image: (C, Z, Y, X), finite. Z = 1 is treated as 2D.
@@ -41,10 +48,14 @@ def case_fuzziness(
         entropy_bins: intensity bins.
         ignore_label: value of a label map that does not count.
         slicewise: treat each slice along axis 0 as an image of its own, as a 2D configuration does.
+        intensity_bins: of the entropy: equal ones, or at quantiles of the case's intensities near its labels; without
+            any label edge they are equal.
+        fewest_patches: see `patch_shape`.
     """
     import torch  # here, so that reading labels and drawing noise start without it
 
     from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+    from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
     planar = slicewise or image.shape[1] == 1
     images = torch.from_numpy(np.ascontiguousarray(image))
@@ -53,7 +64,9 @@ def case_fuzziness(
         labels = torch.from_numpy(np.ascontiguousarray(label)).reshape(-1, *image.shape[1:])
     images, labels = (part.transpose(0, 1) if planar else part[None] for part in (images, labels))
     valid = None if ignore_label is None or label is None else labels != ignore_label
-    patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm)
-    maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source="both" if label is not None else "entropy")
+    patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm, fewest_patches)
+    bounds = bounds_of_case(images, labels, valid, entropy_bins) if intensity_bins == "near_labels" else None
+    source: FuzzinessSource = "entropy" if label is None else "both"
+    maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source, bounds)
     arrays = [part.reshape(image.shape[1:]).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
-    return CaseFuzziness(arrays[0], arrays[1], arrays[2], patch)
+    return CaseFuzziness(arrays[0], arrays[1], arrays[2], patch, "equal" if bounds is None else "near_labels")

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite
-from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.preview.picture import CasePicture, PictureSettings, draw_case
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, PictureSettings, draw_case
 from nnunetv2_dale.preview.preview_case import (
     PreprocessedSource,
     RawSource,
@@ -69,15 +69,17 @@ def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictur
         preview = ModelPreview(arguments, source)
         return preview.description, preview.pictures
     settings = PictureSettings(
-        patch_sizes=tuple(dict.fromkeys(arguments.patch_size)),
+        patch_sizes=_patch_sizes(arguments),
         tau=arguments.tau,
         entropy_bins=arguments.entropy_bins,
+        intensity_bins=arguments.intensity_bins,
+        fewest_patches=ADAPTED.fewest_patches if arguments.patch_size is None else 1,
         channel=arguments.channel,
         colour=is_colour(source.dataset.dataset_json),
         ignore_label=source.dataset.ignore_label,
         class_names=class_names(source.dataset.dataset_json),
     )
-    heading = f"{source.title} · {source.description} · τ = {settings.tau:g} · {settings.entropy_bins} entropy bins"
+    heading = f"{source.title} · {source.description} · τ = {settings.tau:g}"
     return source.description, lambda name: iter([("", draw_case(source.load(name), settings, heading))])
 
 
@@ -108,9 +110,9 @@ def _write_page(
         "title": f"DALE preview of {source.title}",
         "settings": [
             ("Data" if arguments.model is None else "Model", description),
-            ("Patch sizes", ", ".join(map(str, dict.fromkeys(arguments.patch_size)))),
+            ("Patch sizes", ", ".join(map(str, _patch_sizes(arguments)))),
             ("τ", f"{arguments.tau:g}"),
-            ("Entropy bins", str(arguments.entropy_bins)),
+            ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
             ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
         ],
         "cases": [{"name": name, "summary": summary, "uri": png_data_uri(png)} for name, summary, png in shown],
@@ -128,7 +130,7 @@ def _source(arguments: argparse.Namespace) -> Source:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if min(arguments.patch_size) < 1:
+    if min(_patch_sizes(arguments)) < 1:
         raise UserError(f"--patch_size is at least 1 voxel, got {min(arguments.patch_size)}")
     if not 0 <= arguments.tau <= 1:
         raise UserError(f"--tau lies between 0 and 1, got {arguments.tau:g}")
@@ -140,12 +142,16 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("-f chooses a fold of the model; give the model's folder with --model")
     if arguments.model is not None and (arguments.c is not None or arguments.slicewise):
         raise UserError("with --model, plans and configuration are the model's; leave out -c and --slicewise")
-    if arguments.model is not None and len(set(arguments.patch_size)) > 1:
+    if arguments.model is not None and len(_patch_sizes(arguments)) > 1:
         raise UserError(f"with --model, give one --patch_size, got {' '.join(map(str, arguments.patch_size))}")
 
 
+def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(arguments.patch_size or [ADAPTED.patch_size]))
+
+
 def _parser() -> argparse.ArgumentParser:
-    defaults = DaleConfig()
+    defaults = ADAPTED
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_dale_preview",
         description="Draw what DALE sees in the training cases of a dataset, one PNG per case: image, label, how fuzzy "
@@ -168,8 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     add("-chk", default="checkpoint_final.pth", metavar="CHECKPOINT", help="of --model (default: %(default)s)")
     add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
     add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
-    size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: %(default)s)"
-    add("--patch_size", type=int, nargs="+", default=[defaults.patch_size], metavar="N", help=size_help)
+    size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: "
+    size_help += f"{defaults.patch_size}, less in small images as in training)"
+    add("--patch_size", type=int, nargs="+", metavar="N", help=size_help)
     add(
         "--tau",
         type=float,
@@ -178,6 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     bins_help = "intensity bins of the entropy (default: %(default)s)"
     add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
+    where_help = "where they lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
+    where_help += "width between an image's extremes, as the paper (default: %(default)s)"
+    add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=defaults.intensity_bins, help=where_help)
     add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")
     add("--channel", type=int, default=0, help="channel that is shown, unless the image is RGB (default: %(default)s)")
     add("--html", action="store_true", help=f"also write {PAGE_NAME}, one self-contained page with all pictures")

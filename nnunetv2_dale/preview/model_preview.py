@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.pages.slice_display import slices_that_matter
 from nnunetv2_dale.preview.model_case import CasePatch, LoadedModel, case_patch, load_model
 from nnunetv2_dale.preview.model_picture import ShownSlice, confidence_picture, features_picture, numbers_of
@@ -28,9 +28,11 @@ class ModelPreview:
         self._channel = arguments.channel
         self._source = source
         self._config = DaleConfig(
-            patch_size=arguments.patch_size[0],
+            patch_size=ADAPTED.patch_size if arguments.patch_size is None else arguments.patch_size[0],
+            fewest_patches=ADAPTED.fewest_patches if arguments.patch_size is None else 1,
             fuzzy_threshold=arguments.tau,
             entropy_bins=arguments.entropy_bins,
+            intensity_bins=arguments.intensity_bins,
         )
 
     def pictures(self, name: str) -> Iterator[tuple[str, CasePicture]]:

@@ -16,10 +16,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from nnunetv2_dale.dale.fuzziness import IntensityBins
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice, slices_that_matter
 from nnunetv2_dale.preview.preview_case import PreviewCase
 
+BINS_IN_WORDS: dict[IntensityBins, str] = {
+    "equal": "equal entropy bins between the image's extremes",
+    "near_labels": "entropy bins at quantiles of the intensities near labels",
+}
 MAP_COLOURS = "cividis"  # made for colour-blind readers; even in lightness
 TITLES = (
     "Image",
@@ -45,6 +50,8 @@ class PictureSettings:
         patch_sizes: in-plane voxels of a fuzziness patch; each gets its rows.
         tau: threshold of Eq. 6.
         entropy_bins: intensity bins of Eq. 3.
+        intensity_bins: where they lie; in a case without label edges they are equal.
+        fewest_patches: that fit along the shortest in-plane axis; patches of small images are smaller.
         channel: the channel shown where the image is not in colour.
         colour: the first three channels are red, green and blue.
         ignore_label: value that does not count.
@@ -54,6 +61,8 @@ class PictureSettings:
     patch_sizes: tuple[int, ...]
     tau: float
     entropy_bins: int
+    intensity_bins: IntensityBins
+    fewest_patches: int
     channel: int
     colour: bool
     ignore_label: int | None
@@ -65,6 +74,7 @@ class PatchMaps:
     """Fuzziness for one patch size, at the chosen slices: arrays (N, Y, X); and how much of the case is fuzzy."""
 
     patch: tuple[int, ...]
+    intensity_bins: IntensityBins
     entropy: NDArray[np.float32]
     edges: NDArray[np.float32]
     m: NDArray[np.float32]
@@ -121,7 +131,8 @@ def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> Cas
         _name_row(grid[row][0], case, classes, slices[number], maps[which].patch)
     for axes, title in zip(grid[0], TITLES, strict=True):
         axes.set_title(title, fontsize=10.5, pad=6)
-    _decorate(figure, case, settings, heading, classes)
+    bins = f"{settings.entropy_bins} {BINS_IN_WORDS[maps[0].intensity_bins]}"
+    _decorate(figure, case, settings, f"{heading} · {bins}", classes)
     return CasePicture(figure, tuple(_summary(part, settings.tau) for part in maps))
 
 
@@ -146,6 +157,8 @@ def _chosen_maps(
             settings.entropy_bins,
             settings.ignore_label,
             case.slicewise,
+            settings.intensity_bins,
+            settings.fewest_patches,
         )
         m = fuzziness.combined
         fuzzy = m >= settings.tau
@@ -156,6 +169,7 @@ def _chosen_maps(
         maps.append(
             PatchMaps(
                 fuzziness.patch,
+                fuzziness.intensity_bins,
                 fuzziness.entropy[slices],
                 fuzziness.edges[slices],
                 m[slices],

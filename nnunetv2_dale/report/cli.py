@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         "--tau", type=_share, default=0.9, help="a patch is fuzzy where its m, from 0 to 1, reaches this. Default: 0.9"
     )
     parser.add_argument(
-        "--patch-size", type=at_least_one, default=16, help="edge of a fuzziness patch in voxels. Default: 16"
+        "--patch-size",
+        type=at_least_one,
+        default=16,
+        help="edge of a fuzziness patch in voxels, less in small images as in training. Default: 16",
     )
     parser.add_argument(
         "--summary-only", action="store_true", help="use summary.json alone: no masks, no surface metrics, no pictures"

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.dale.fuzziness import FuzzinessSource, fuzziness_map, patch_shape
+from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
 
 def fuzzy_region(
@@ -20,7 +22,7 @@ def fuzzy_region(
     patch_size: int = 16,
     ignore_label: int | None = None,
 ) -> NDArray[np.bool_]:
-    """Voxels in patches with m >= tau, over the whole image.
+    """Voxels in patches with m >= tau, over the whole image, with the bins and the patches of nnUNetTrainerDALE.
 
     Args:
         image: (C, *S), finite; None takes m from the reference's edges alone.
@@ -33,11 +35,13 @@ def fuzzy_region(
     """
     labels = torch.from_numpy(np.ascontiguousarray(reference, dtype=np.int16))[None, None]
     valid = None if ignore_label is None else labels != ignore_label
-    patch = patch_shape(reference.shape, patch_size, spacing_mm)
+    patch = patch_shape(reference.shape, patch_size, spacing_mm, ADAPTED.fewest_patches)
+    source: FuzzinessSource = "edges" if image is None else "both"
     if image is None:
         # The shape is all that is used of it.
-        images, source = torch.zeros(1, 1, 1).expand(1, 1, reference.size).view(1, 1, *reference.shape), "edges"
+        images, bounds = torch.zeros(1, 1, 1).expand(1, 1, reference.size).view(1, 1, *reference.shape), None
     else:
-        images, source = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None], "both"
-    m = fuzziness_map(images, labels, patch, valid=valid, source=source)  # type: ignore[arg-type]
+        images = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
+        bounds = bounds_of_case(images, labels, valid, ADAPTED.entropy_bins)
+    m = fuzziness_map(images, labels, patch, ADAPTED.entropy_bins, valid, source, bounds)
     return np.asarray((m.combined[0, 0] >= tau).numpy())

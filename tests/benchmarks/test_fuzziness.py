@@ -27,7 +27,7 @@ from tests.dale.networks import blob_batch
 def test_the_numbers_are_those_of_a_count_of_all_voxels() -> None:
     """Share and coverage by masks of NumPy, the AUROC by ranks."""
     torch.manual_seed(0)
-    images, labels = blob_batch(2, 40, batch=3, seed=5)
+    _, labels = blob_batch(2, 40, batch=3, seed=5)
     m = torch.rand(3, 1, 40, 40)
     sums = PlacementSums()
     for sample in range(3):

@@ -82,6 +82,17 @@ def test_entropy_between_given_bounds_is_that_of_numpy_histograms():
             assert found[sample, 0, row, column] == pytest.approx(np.mean(entropies), abs=1e-5)
 
 
+def test_channels_of_a_wider_input_are_taken_as_they_lie():
+    """As the image channels of a cascade, or slices that were a volume: no warning about how they lie in memory."""
+    images, bounds = torch.rand(3, 2, 16, 16), torch.tensor([[0.2, 0.4, 0.6]])
+    expected = patch_entropy(images[:, :1].contiguous(), (4, 4), 4, bounds)
+    assert_close(patch_entropy(images[:, :1], (4, 4), 4, bounds), expected)
+    assert_close(
+        patch_entropy(images.transpose(0, 1)[1:, :1], (4, 4), 4, bounds),
+        patch_entropy(images[:1, 1:], (4, 4), 4, bounds),
+    )
+
+
 def test_bounds_reach_the_map():
     images, labels = torch.rand(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     images[..., :16] *= 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,21 @@ import pytest
 import SimpleITK
 from skimage import io
 
+from nnunetv2_dale.dale.fuzziness import IntensityBins
 from nnunetv2_dale.preview.cli import main
-from nnunetv2_dale.preview.picture import TITLES, PictureSettings, draw_case
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, TITLES, PictureSettings, draw_case
 from nnunetv2_dale.preview.preview_case import PreviewCase, class_names, is_colour
 
 SETTINGS = PictureSettings(
-    patch_sizes=(4,), tau=0.9, entropy_bins=8, channel=0, colour=False, ignore_label=None, class_names={1: "organ"}
+    patch_sizes=(4,),
+    tau=0.9,
+    entropy_bins=8,
+    intensity_bins="near_labels",
+    fewest_patches=1,
+    channel=0,
+    colour=False,
+    ignore_label=None,
+    class_names={1: "organ"},
 )
 
 
@@ -69,13 +79,34 @@ def test_panels_hold_the_masks_and_views_of_the_equations() -> None:
 
 
 def test_rows_are_the_slices_that_matter_times_patch_sizes() -> None:
-    settings = PictureSettings((4, 8), 0.9, 8, 0, False, None, {1: "organ"})
+    settings = replace(SETTINGS, patch_sizes=(4, 8))
     picture = draw_case(_case(), settings, "heading")
     rows = [axes.get_ylabel() for axes in picture.figure.axes[: -1 : len(TITLES)]]
     assert any("slice 4 of 6\nmost foreground" in row for row in rows)
     assert sum("patch 1×4×4" in row or "patch 2×4×4" in row for row in rows) == len(rows) / 2
     assert len(picture.summary) == 2
     assert "of the foreground" in picture.summary[0]
+
+
+@pytest.mark.parametrize(
+    ("bins", "label", "told"),
+    [
+        ("near_labels", True, "8 entropy bins at quantiles of the intensities near labels"),
+        ("equal", True, "8 equal entropy bins between the image's extremes"),
+        ("near_labels", False, "8 equal entropy bins between the image's extremes"),  # there are none to be near to
+    ],
+)
+def test_the_bins_are_named(bins: IntensityBins, label: bool, told: str) -> None:
+    figure = draw_case(_case(label=label), replace(SETTINGS, intensity_bins=bins), "heading").figure
+    assert f"heading · {told}" in [text.get_text() for text in figure.texts]
+
+
+def test_bins_near_labels_show_another_entropy_than_printed_ones() -> None:
+    shown = [
+        np.asarray(draw_case(_case(), replace(SETTINGS, intensity_bins=bins), "").figure.axes[2].images[0].get_array())
+        for bins in BINS_IN_WORDS
+    ]
+    assert not np.allclose(*shown)
 
 
 def test_without_a_label_m_is_the_entropy() -> None:
@@ -86,7 +117,7 @@ def test_without_a_label_m_is_the_entropy() -> None:
 
 def test_colour_is_shown_in_colour_and_masked_to_black() -> None:
     case = _case(channels=3)
-    settings = PictureSettings((4,), 0.9, 8, 0, True, None, {1: "organ"})
+    settings = replace(SETTINGS, colour=True)
     panels = draw_case(case, settings, "heading").figure.axes
     shown = np.asarray(panels[0].images[0].get_array())
     assert shown.shape == (16, 20, 3)
@@ -96,7 +127,7 @@ def test_colour_is_shown_in_colour_and_masked_to_black() -> None:
 
 def test_the_ignore_label_is_no_foreground() -> None:
     case = _case()
-    settings = PictureSettings((4,), 0.9, 8, 0, False, 1, {})
+    settings = replace(SETTINGS, ignore_label=1, class_names={})
     panels = draw_case(case, settings, "heading").figure.axes
     assert not panels[3].collections[0].get_segments()
 

@@ -119,7 +119,7 @@ class Comparison:
             "look-ahead, one-sided": self._one_sided(self.v, SHIFT_FLOAT32),
             "reuse, one-sided": self._one_sided(self.line5, SHIFT_FLOAT32),
             "reuse, one-sided, bfloat16": self._one_sided(self.line5, SHIFT_HALF, autocast=True),
-            "head": self._of_head(),
+            "head": self._of_head()[0],
         }
         for shift in SHIFTS:
             found[f"look-ahead, shift {shift:g}"] = self._one_sided(self.v, shift)
@@ -127,17 +127,21 @@ class Comparison:
         return found
 
     def agreement(self) -> dict[str, dict[str, float]]:
-        """Cosine and share of equal signs with the exact gradient; signs in the fuzzy voxels alone as well."""
+        """Cosine and share of equal signs with the exact gradient; signs in the fuzzy voxels alone as well.
+
+        The last row is against the exact derivative along line 5's gradient of the head alone.
+        """
         found = self.gradients()
         exact = found.pop("exact")
-        fuzzy = self.is_fuzzy
+        rows = {name: self._compared(gradient, exact) for name, gradient in found.items()}
+        return rows | {"head, to the exact one of the head": self._compared(*self._of_head())}
+
+    def _compared(self, gradient: Tensor, exact: Tensor) -> dict[str, float]:
+        same_sign = (gradient.sign() == exact.sign()).double()
         return {
-            name: {
-                "cosine": torch.cosine_similarity(gradient.flatten().double(), exact.flatten().double(), dim=0).item(),
-                "sign": (gradient.sign() == exact.sign()).double().mean().item(),
-                "sign_fuzzy": (gradient.sign() == exact.sign())[fuzzy].double().mean().item(),
-            }
-            for name, gradient in found.items()
+            "cosine": torch.cosine_similarity(gradient.flatten().double(), exact.flatten().double(), dim=0).item(),
+            "sign": same_sign.mean().item(),
+            "sign_fuzzy": same_sign[self.is_fuzzy].mean().item(),
         }
 
     def update_agreement(self) -> dict[str, dict[str, float]]:
@@ -169,8 +173,8 @@ class Comparison:
         gradient = torch.autograd.grad(loss, self.shadow.parameters, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in gradient]).double()
 
-    def _of_head(self) -> Tensor:
-        """From the gradient of line 5 restricted to the segmentation head."""
+    def _of_head(self) -> tuple[Tensor, Tensor]:
+        """From the gradient of line 5 restricted to the segmentation head: as the library does, by double backward."""
         head = self.network.decoder.seg_layers[-1]
         of_head = {id(weight) for weight in head.parameters()}
         direction = [v for v, weight in zip(self.line5, self.parameters, strict=True) if id(weight) in of_head]
@@ -179,7 +183,14 @@ class Comparison:
         outputs = self.network(self.fuzzy.images)
         handle.remove()
         fuzzy = FuzzyPass(self.fuzzy.images, outputs, self._fuzzy_loss, features=kept[0])
-        return -self.rate * derivative_along(fuzzy, self.ones, head_tangents(head, fuzzy, direction))
+        found = derivative_along(fuzzy, self.ones, head_tangents(head, fuzzy, direction))
+
+        leaf = self.ones.clone().requires_grad_()
+        loss = self._fuzzy_loss(self.network(self.fuzzy.images), leaf)
+        gradients = torch.autograd.grad(loss, list(head.parameters()), create_graph=True)
+        along = torch.stack([(g * v).sum() for g, v in zip(gradients, direction, strict=True)]).sum()
+        (exact,) = torch.autograd.grad(along, leaf)
+        return -self.rate * found, -self.rate * exact
 
     def _one_sided(self, direction: Sequence[Tensor], relative: float, autocast: bool = False) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.no_grad():

@@ -1,0 +1,31 @@
+"""What docs/other_methods.md says of the cost is what was measured, and within its limits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from tests.conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from method_cost import methods_table
+from method_iterations import STEPS
+
+MEASURED: dict[str, Any] = json.loads((REPOSITORY / "benchmarks" / "results" / "method_cost_2d.json").read_text())
+
+
+def test_the_table_of_the_page_is_that_of_the_stored_result() -> None:
+    page = (REPOSITORY / "docs" / "other_methods.md").read_text()
+    assert methods_table(MEASURED["variants"]) in page
+
+
+def test_the_last_stage_of_svl_drl_costs_at_most_what_is_promised() -> None:
+    assert MEASURED["variants"]["svl_drl"]["ratio_median"] <= (STEPS + 1) * 2.2
+
+
+def test_the_others_cost_their_passes() -> None:
+    for name in ("mwnet", "beco", "ads", "gce"):
+        found = MEASURED["variants"][name]
+        assert abs(found["ratio_median"] / found["passes"] - 1) <= 0.1, (name, found["ratio_median"])

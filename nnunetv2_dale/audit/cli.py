@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,24 +23,18 @@ def _parser() -> argparse.ArgumentParser:
         "network that never saw its label. Writes a ranked list (JSON, CSV), maps, and a page to decide on each "
         "finding with the keyboard. With --apply, makes a new dataset from the decisions.",
     )
-    add = parser.add_argument
-    add(
-        "folders",
-        nargs="*",
-        type=Path,
-        metavar="FOLDER",
-        help="result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder "
-        "of the audit, unless the decisions lie in it",
+    add_result_folders(
+        parser,
+        "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder of the "
+        "audit, unless the decisions lie in it",
     )
+    add = parser.add_argument
     add("-o", dest="output", required=True, help="[REQUIRED] folder for the audit; with --apply the new dataset's id")
-    add("-f", dest="folds", nargs="+", metavar="FOLD", help="use only these folds. Default: all")
-    add("--references", type=Path, help="folder with the labels to audit. Default: nnU-Net's own folders")
-    add("--images", type=Path, help="folder with the images (imagesTr). Default: in nnUNet_raw")
     add("--decisions", type=Path, metavar="CSV", help="decisions of an earlier audit: accepted findings stay away")
-    add("-np", dest="processes", type=int, help="cases at once. Default: cores, at most 8")
+    add_processes(parser)
     add("--apply", type=Path, metavar="CSV", help="make a new dataset from these decisions; needs -d")
     add("-d", dest="dataset", help="with --apply: id or name of the audited dataset in nnUNet_raw; it is not changed")
-    add("--overwrite", action="store_true", help="replace the audit that is in the output folder, or the new dataset")
+    add_overwrite(parser, "the audit that is in the output folder, or the new dataset,")
     return parser
 
 
@@ -55,15 +50,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
     output = Path(arguments.output)
     check_output(output, arguments.overwrite, arguments.decisions)
-    processes = min(8, _cores()) if arguments.processes is None else arguments.processes
-    if processes < 1:
-        raise UserError(f"-np is at least 1, got {processes}")
     settings = AuditSettings(
-        folds=None if arguments.folds is None else tuple(arguments.folds),
+        folds=None if arguments.f is None else tuple(arguments.f),
         references=arguments.references,
         images=arguments.images,
         decisions=arguments.decisions,
-        processes=processes,
+        processes=arguments.np,
     )
     audit = run_audit(arguments.folders, output, settings)
     expected = audit.expected
@@ -109,10 +101,6 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     mine = output / "decisions.csv"
     if mine.is_file() and read_decisions(mine) and (decisions is None or decisions.resolve() != mine.resolve()):
         raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_result_folders(
         parser,
-        "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder of the "
-        "audit, unless the decisions lie in it",
+        "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder of "
+        "the audit, unless the decisions lie in it",
     )
     add = parser.add_argument
     add("-o", dest="output", required=True, help="[REQUIRED] folder for the audit; with --apply the new dataset's id")

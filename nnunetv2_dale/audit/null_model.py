@@ -2,8 +2,8 @@
 
 Most labels are right, so the bulk of the cases shows how right labels lie. Its middle and spread come from the values
 around the densest half, which wrong labels do not reach. A case that lies z spreads above the middle is then judged by
-a mixture of two groups (Efron 2001, the local false discovery rate): right labels follow a Student t distribution with
-tails a little heavier than a normal one's, wrong ones lie anywhere above (exponential), and the share of wrong ones is
+a mixture of two groups (Efron 2001, the local false discovery rate). Right labels follow a Student t distribution, with
+tails a little heavier than a normal one's, wrong ones a broad gamma distribution above it. The share of wrong ones is
 estimated from all cases together by expectation maximisation:
 
     chance = π f1(z) / (π f1(z) + (1 − π) f0(z)).
@@ -23,10 +23,10 @@ NORMAL_HALF = 1.349  # length of the shortest half of a normal distribution, in 
 BULK = 2.5  # spreads around the middle within which values count as the bulk
 BULK_DEVIATION = 0.953  # standard deviation of a normal distribution cut at ± 2.5
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
-WRONG_MEAN_Z = 5.0  # of the wrong labels' exponential distribution
+WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
 PRIOR_WRONG, PRIOR_CASES = 0.05, 20.0  # what is known before: as if of 20 cases 5 % had been found wrong
 LARGEST_Z = 40.0
-LEAST_SPREAD = 0.1  # of what `two_groups` gets: cases as alike as that are all right
+USUAL_SPREAD, USUAL_CASES = 0.5, 10.0  # of the cube root of a sum of a few squared deviations, where all is right
 
 
 def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
@@ -72,8 +72,9 @@ def two_groups(values: Floats) -> TwoGroups:
     """The chance that each case is of the wrong ones (see the top of this module).
 
     Args:
-        values: (N,) finite; large is suspicious, and right cases are nearly normal. Their spread is that of the values
-            below the middle, where no wrong label is expected.
+        values: (N,) cube roots of sums of squared deviations; large is suspicious, and right cases are nearly normal.
+            Their spread is that of the values below the middle, where no wrong label is expected; with few cases it
+            stays near `USUAL_SPREAD`.
     Returns:
         (N,) each; the chance rises with the value and is 0 below the middle. Few cases make far values less
         surprising: the t distribution has half as many degrees of freedom as there are cases.
@@ -83,10 +84,11 @@ def two_groups(values: Floats) -> TwoGroups:
         return TwoGroups(np.zeros(count), np.zeros(count))
     middle, _ = usual(values)
     below = np.minimum(values - middle, 0.0)
-    spread = max(float(np.sqrt((below**2).sum() / max(np.count_nonzero(below), 1))), LEAST_SPREAD)
+    known = USUAL_CASES * USUAL_SPREAD**2  # what is known before, as if of some cases more
+    spread = float(np.sqrt(((below**2).sum() + known) / (np.count_nonzero(below) + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
     right = stats.t.pdf(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)))
-    wrong = np.where(z > 0, stats.expon.pdf(z, scale=WRONG_MEAN_Z), 0.0)
+    wrong = stats.gamma.pdf(z, 2, scale=WRONG_MEAN_Z / 2)
     share = PRIOR_WRONG
     for _ in range(100):
         chance = share * wrong / (share * wrong + (1 - share) * right)

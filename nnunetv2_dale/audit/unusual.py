@@ -12,6 +12,7 @@ from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.null_model import Floats, deviations, usual
 
+LEAST_STEP = 0.1  # of a voxel: mean displacements that differ by less are alike
 LEAST_SHARE = 3e-3  # of a typical object: smaller ones count as none
 OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e are alike
 LEAST_FOR_A_LINE = 20  # cases
@@ -55,7 +56,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     difficulty = _difficulty(cases, rows)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
     absolute = _of_displacements(rows, lambda each: each.absolute_mm)
-    least_mm = 0.05 * _smallest_step(cases)
+    least_mm = LEAST_STEP * _voxel_step(cases)
     habit_mm, spread_mm = usual(mean_mm, least_mm)
     excess_mm = mean_mm - habit_mm
     by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
@@ -63,7 +64,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     middles, spreads = np.array([usual(shift_mm[:, axis], least_mm) for axis in range(3)]).T
     steps = (shift_mm - middles) / spreads / difficulty[:, None]
     wider = excess_mm / spread_mm / difficulty
-    restless = deviations(np.log(np.maximum(absolute, least_mm)) - np.log(difficulty), 0.05)
+    restless = deviations(np.log(absolute + least_mm) - np.log(difficulty), LEAST_STEP)
     apart = deviations(np.array([np.nan if row.dice is None else 1 - row.dice for row in rows]), 0.02)
     restless = np.where(np.isnan(restless), apart, restless)  # nothing in common: no surface to measure to
     shifted = _normal_of_chi2((steps**2).sum(axis=1), int((np.ptp(np.nan_to_num(shift_mm), axis=0) > 0).sum()))
@@ -97,8 +98,10 @@ def _of_displacements(rows: Sequence[ClassEvidence], value: Callable[[Displaceme
     return np.array([np.nan if row.displacement is None else value(row.displacement) for row in rows])
 
 
-def _smallest_step(cases: Sequence[CaseEvidence]) -> float:
-    return float(np.median([min(case.spacing_mm) for case in cases]))
+def _voxel_step(cases: Sequence[CaseEvidence]) -> float:
+    """Edge of a cube of a voxel's volume, mm; in a slice of a square of its area."""
+    axes = [case.spacing_mm[1:] if case.planar else case.spacing_mm for case in cases]
+    return float(np.median([np.prod(each) ** (1 / len(each)) for each in axes]))
 
 
 def _objects(rows: Sequence[ClassEvidence]) -> tuple[Floats, float]:

@@ -47,7 +47,7 @@ def with_box(labels: Labels, value: int) -> Labels:
     return result
 
 
-def wobbly(labels: Labels, seed: int, amount: float = 0.6) -> Labels:
+def wobbly(labels: Labels, seed: int, amount: float = 1.0) -> Labels:
     """As a network would draw it: the border moves a little in and out, smoothly, without a side."""
     rng = np.random.default_rng(seed)
     result = np.zeros_like(labels)

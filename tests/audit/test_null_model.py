@@ -37,13 +37,13 @@ def test_too_few_say_nothing() -> None:
 
 
 def test_equal_values_have_a_least_spread() -> None:
-    assert deviations(np.array([1.0, 1, 1, 1, 2]), least_spread=0.5)[4] == pytest.approx(2.0)
+    assert deviations(np.array([1.0, 1, 1, 1, 3]), least_spread=0.5)[4] == pytest.approx(4.0)
     assert np.isnan(deviations(np.array([1.0, 1, 1, np.nan]), 1.0)[3])
 
 
 def test_right_labels_alone_are_not_accused() -> None:
     for seed in range(20):
-        chance = two_groups(np.random.default_rng(seed).standard_normal(100)).chance
+        chance = two_groups(0.5 * np.random.default_rng(seed).standard_normal(100)).chance
         assert chance.sum() < 6
         assert (chance > 0.5).sum() <= 1
 
@@ -51,21 +51,21 @@ def test_right_labels_alone_are_not_accused() -> None:
 def test_the_expected_number_is_near_the_true_one() -> None:
     values = normal(200)
     values[:20] += 6
-    found = two_groups(values)
+    found = two_groups(0.5 * values)
     assert found.chance[:20].min() > 0.5
-    assert found.chance[20:].max() < 0.5
+    assert (found.chance[20:] > 0.5).sum() <= 1
     assert 17 < found.chance.sum() < 27
 
 
 def test_the_chance_is_bayes_rule_by_hand() -> None:
-    from scipy.stats import expon, t
+    from scipy.stats import gamma, t
 
-    values = normal(101)
+    values = 0.5 * normal(101)
     found = two_groups(values)
     share = found.chance.sum() + 1.0  # 5 % of 20 cases known before
     share /= 101 + 20
     place = int(np.argmax(values))
-    wrong, right = share * expon.pdf(found.z[place], scale=WRONG_MEAN_Z), (1 - share) * t.pdf(found.z[place], 12)
+    wrong, right = share * gamma.pdf(found.z[place], 2, scale=WRONG_MEAN_Z / 2), (1 - share) * t.pdf(found.z[place], 12)
     assert found.chance[place] == pytest.approx(wrong / (wrong + right), rel=1e-3)
 
 

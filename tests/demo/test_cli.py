@@ -110,7 +110,7 @@ def test_the_whole_way_with_nnunets_real_commands(tmp_path):
         assert prediction.GetSize() == (64, 48, 10)
     assert 0.9 < numbers["training_labels"]["phantom_000"]["liver"] < 1
     page = (demo / "demo.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 2  # one test case, one training case
+    assert page.count('src="data:image/png;base64,') == 4  # one test case, one training case, what DALE did, L_W
     assert "This proves the way, not the method." in page
     trained = [path.name for path in (demo / "nnUNet_results" / "Dataset998_DalePhantom").iterdir()]
     assert sorted(trained) == [

@@ -146,7 +146,7 @@ def test_the_installed_trainer_is_found_beside_the_users_folder(preprocessed: Wo
     folder = preprocessed.fold("nnUNetTrainerDALE", 2)
     kill_after(preprocessed.start(*train(2, "nnUNetTrainerDALE")), folder / "debug.json")
     (log,) = folder.glob("training_log_*.txt")
-    assert "DALE settings" in log.read_text()
+    assert "dale settings" in log.read_text()
 
     preprocessed.run(train(0, DALE, configuration="3d_fullres"))
     folder = preprocessed.fold(DALE, 0, "3d_fullres")

@@ -25,9 +25,9 @@ from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 class nnUNetTrainerDALE_converted(nnUNetTrainerDALE):
     def __init__(self, plans, configuration, fold, dataset_json, device):
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 4, 1
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 6, 1
 """
-"""DALE as it is, for four iterations. Written into a folder that nnU-Net scans."""
+"""DALE as it is, for six iterations. Written into a folder that nnU-Net scans."""
 
 
 @pytest.fixture

@@ -118,4 +118,4 @@ def test_the_whole_way_with_nnunets_real_commands(tmp_path):
         "nnUNetTrainer_demoQuick__nnUNetDemoPlans__2d",
     ]
     log = next((demo / "logs").glob("*train_DALE.txt")).read_text()
-    assert "DALE settings:" in log
+    assert "dale settings:" in log

@@ -170,7 +170,7 @@ def test_settings_in_debug_json_or_the_log(tmp_path: Path) -> None:
     (fold / "validation" / "summary.json").write_text(json.dumps({"metric_per_case": [row]}))
     folder = read_result_folder(fold.parent)
     assert dale_settings(folder) is None
-    (fold / "training_log_1.txt").write_text('2025-01-01 00:00:00.1: DALE settings: {"tau": 0.8, "seed": 5} \n')
+    (fold / "training_log_1.txt").write_text('2025-01-01 00:00:00.1: dale settings: {"tau": 0.8, "seed": 5} \n')
     assert dale_settings(folder) == {"tau": 0.8, "seed": 5}
     assert seed_of(folder, dale_settings(folder)) == "5"
     (fold / "debug.json").write_text(json.dumps({"dale": "DaleConfig(tau=0.7, view='masked_loss')"}))

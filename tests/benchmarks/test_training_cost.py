@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 
@@ -55,3 +56,16 @@ def test_every_iteration_of_a_training_is_one_that_is_measured() -> None:
     needed = {name for training in TRAININGS for name in (training.algorithm_1, training.whole)}
     assert needed <= set(VARIANTS) <= set(ALL_VARIANTS)
     assert SETTINGS["dale"] == ADAPTED
+
+
+def test_the_stored_costs_are_those_of_the_default_as_it_is_and_within_their_targets() -> None:
+    (row,) = json.loads((REPOSITORY / "benchmarks" / "results" / "training_cost_2d.json").read_text())["cases"]
+    assert row["trainings"] == training_costs(row["variants"])  # the phases of today
+    default, reuse = (row["trainings"][f"nnUNetTrainerDALE{name}"] for name in ("", "_reuse"))
+    assert max(default["by_count"], default["by_measurement"]) <= 2.1
+    assert max(reuse["by_count"], reuse["by_measurement"]) <= 1.6
+    assert max(default["step_memory"], reuse["step_memory"]) <= 1.3
+    ratios = {name: found["ratio_median"] for name, found in row["variants"].items()}
+    assert ratios["dale"] <= 4.1
+    assert ratios["dale_reuse"] <= 2.45
+    assert ratios["dale_head"] <= 2.15

@@ -194,10 +194,11 @@ def run(arguments: argparse.Namespace) -> None:
         nnUNet_preprocessed=str(workspace / "preprocessed"),
         nnUNet_results=str(workspace / "results"),
         nnUNet_compile="f",
-        nnUNet_n_proc_DA="0",
+        nnUNet_n_proc_DA="1",  # planning needs one
         nnUNet_def_n_proc="1",
     )
     prepare(workspace, arguments.source.resolve())
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- nnU-Net's name; batches are made in this process
     import torch
     from machine import describe
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunetv2_dale.report.result_folder import ResultFolder
 
-_SETTINGS_LINE = "DALE settings:"
+_SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
 _PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")
 
 
@@ -125,11 +125,11 @@ def _settings_of_text(text: Any) -> dict[str, Any]:
 
 
 def _settings_of_line(line: str | None) -> dict[str, Any]:
-    """What the trainer writes into its log at the start: `DALE settings: {…}`."""
+    """What the trainer writes into its log at the start: `dale settings: {…}`."""
     if line is None:
         return {}
     try:
-        settings = json.loads(line.split(_SETTINGS_LINE, 1)[1])
+        settings = json.loads(_SETTINGS_LINE.split(line, 1)[1])
     except ValueError:
         return {}
     return settings if isinstance(settings, dict) else {}

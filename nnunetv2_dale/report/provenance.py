@@ -61,9 +61,7 @@ def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
     None for a trainer without any.
     """
     in_plans = resolved_configuration(folder.plans, folder.configuration).get("dale")
-    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_line(
-        _log_line(folder, _SETTINGS_LINE)
-    )
+    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_line(_settings_line(folder))
     if in_plans is None and not in_training:
         return None
     return {**in_training, **(in_plans if isinstance(in_plans, dict) else {})}
@@ -102,11 +100,11 @@ def _debug_of(folder: ResultFolder) -> dict[str, Any]:
     return {}
 
 
-def _log_line(folder: ResultFolder, text: str) -> str | None:
+def _settings_line(folder: ResultFolder) -> str | None:
     for fold in folder.folds:
         for file in sorted(folder.fold_folder(fold).glob("training_log*.txt")):
             for line in _first_lines(file):
-                if text in line:
+                if _SETTINGS_LINE.search(line):
                     return line
     return None
 

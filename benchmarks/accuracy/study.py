@@ -168,7 +168,7 @@ def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator
 
     version = folder_of(workspace, DISPLACED, "dilated").name
     for name in arms:
-        run = Run(DISPLACED.name, "dilated", configuration, 0, name, 1)
+        run = Run(DISPLACED.name, "dilated", configuration, 2, name, 1)
         trainer = make_trainer(run, workspace, ARMS[name])
         trainer.initialize()
         trainer.on_train_start()

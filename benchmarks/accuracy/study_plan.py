@@ -32,27 +32,14 @@ TABLES: dict[str, list[Run]] = {
             for arm in ("DALE_maskedLoss", "no average of v", "L_W not bounded", "equal bins", "begins at the clock")
         ),
     ],
-    # the comparison: equal batches, then equal time
+    # the comparison, one seed after the other: equal batches, then equal time
     "dale": [
-        *(
-            Run("displaced", labels, "2d", fold, arm, BATCHES, seed)
-            for seed in (0, 1)
-            for fold in REPORTED
-            for labels in LABELS[:2]
-            for arm in COMPARED
-        ),
-        *(
-            Run("displaced", labels, "2d", fold, "DALE", BATCHES, seed, "time")
-            for seed in (0, 1)
-            for fold in REPORTED
-            for labels in LABELS[:2]
-        ),
-        *(
-            Run("displaced", "eroded", "2d", fold, arm, BATCHES, seed)
-            for seed in (0, 1)
-            for fold in REPORTED
-            for arm in COMPARED
-        ),
+        Run("displaced", labels, "2d", fold, arm, BATCHES, seed, equal)
+        for seed in (0, 1)
+        for versions, arms, equal in ((LABELS, COMPARED, "batches"), (LABELS[:2], ("DALE",), "time"))
+        for fold in REPORTED
+        for labels in versions
+        for arm in arms
     ],
     # one part off, and the printed method
     "dale_parts": [

@@ -144,7 +144,7 @@ def _add_costs(file: Path, workspace: Path) -> None:
         for name, (trainer, _, _) in ready.items():
             cost = {kind: statistics.median(seconds[name, kind]) / plain for kind in _kinds(trainer)}
             config = getattr(trainer, "dale", None)
-            share = 0.0 if config is None else (1 - config.phase_in) / config.every
+            share = 0.0 if config is None else (1 - config.phase_in - config.phase_out) / config.every
             cost["training"] = cost["whole"] + share * (cost.get("Algorithm 1", cost["whole"]) - cost["whole"])
             known[name] = {kind: round(value, 3) for kind, value in cost.items()}
         _write(file, stored)

@@ -104,6 +104,7 @@ def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
     folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
     environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
     environment["nnUNet_results"] = str(workspace / "results")
+    environment["nnUNet_n_proc_DA"] = "1"  # nnU-Net's planner refuses 0, which trainings of the study have
     for path in folders.values():
         path.mkdir(parents=True, exist_ok=True)
     raw = folders["nnUNet_raw"]

@@ -221,7 +221,7 @@ class GradientAverage:
     Not in the paper. The meta step does not depend on v's length, so the sum needs no correction for its start.
 
     Args:
-        memory: in [0, 1), what an iteration leaves of the ones before; 0: each gradient alone.
+        memory: in [0, 1), what a gradient leaves of the ones before; 0: each gradient alone.
     """
 
     def __init__(self, memory: float) -> None:

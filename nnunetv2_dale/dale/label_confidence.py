@@ -62,7 +62,9 @@ class ConfidenceLearner:
         self._loss = replace(loss, distributed=False)  # ω and θ_p are local to a rank
         self._autocast, self._loss_scale, self._head = autocast, loss_scale, head
         self._parameters = [weight for weight in module.parameters() if weight.requires_grad]
-        self.average = GradientAverage(config.confidence_memory)
+        # the look-ahead has a gradient per meta step, the others one per iteration
+        gradients = config.confidence_steps if config.confidence_gradient == "look_ahead" else 1
+        self.average = GradientAverage(config.confidence_memory ** (1 / max(gradients, 1)))
         uses_copy = config.learns_confidence and config.confidence_gradient != "head"
         self._shadow = ShadowNetwork(module, compiled, autocast) if uses_copy else None
         self._shifted: ShiftedForward | None = None

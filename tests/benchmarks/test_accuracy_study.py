@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
 from tests.trainer.fixtures import (
@@ -23,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/accurac
 
 from batches import Batches, make_batches, read_batches
 from confidence_quality import confidence_quality
+from study_data import DISPLACED, folder_of, small_plans
 from study_plan import TABLES
+
+STUDY = Path(__file__).resolve().parents[2] / "benchmarks/accuracy/study.py"
 
 
 @pytest.fixture
@@ -91,3 +98,34 @@ def test_no_training_is_planned_twice_in_a_table() -> None:
     for runs in TABLES.values():
         keys = [run.key for run in runs]
         assert len(set(keys)) == len(keys)
+
+
+def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path) -> None:
+    """The command itself, on a few phantoms in the place of the hippocampi: about a minute of nnU-Net's planner."""
+    source, workspace = tmp_path / "source", tmp_path / "new workspace"
+    write_phantom_dataset(
+        source,
+        dataset_id=4,
+        name="Hippocampus",
+        training_cases=5,
+        test_cases=0,
+        shape=(20, 40, 48),
+        spacing_mm=(2.0, 2.0, 2.0),
+    )
+    shutil.rmtree(source / "Dataset004_Hippocampus" / "labelsTr_clean")  # the phantoms' labels are the truth here
+    command = [sys.executable, str(STUDY), "prepare", "--data", "displaced"]
+    subprocess.run(
+        [*command, "--workspace", str(workspace), "--source", str(source)],
+        env={**os.environ, "nnUNet_n_proc_DA": "0"},  # as a training of the study leaves it
+        check=True,
+    )
+    for version in DISPLACED.versions:
+        folder = folder_of(workspace, DISPLACED, version)
+        for configuration in DISPLACED.configurations:
+            assert len(list((folder / f"tiny_{configuration}").glob("*.pkl"))) == 5
+            assert small_plans(folder, DISPLACED, configuration)["plans_name"] == "tiny"
+    labels = [
+        workspace / "raw" / f"{folder_of(workspace, DISPLACED, each).name}/labelsTr" for each in ("clean", "eroded")
+    ]
+    changed = [file.name for file in labels[0].iterdir() if file.read_bytes() != (labels[1] / file.name).read_bytes()]
+    assert len(changed) == 3  # 60 % of five cases

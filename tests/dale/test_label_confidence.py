@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import confidence_step, learn_confidence
+from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, confidence_step, learn_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.bilevel_problem import EXACT, STEP_SIZE, Problem
@@ -147,3 +148,24 @@ def test_zero_gradient_is_finite_and_changes_nothing():
     )
     assert not found.non_finite
     assert_close(found.weights, problem.ones)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gradients"),
+    [
+        ({"confidence_steps": 1}, 1),
+        ({"confidence_steps": 3}, 3),
+        ({"confidence_steps": 3, "confidence_gradient": "reuse"}, 1),
+    ],
+)
+def test_an_iteration_leaves_the_same_of_the_average_however_many_meta_steps_it_makes(settings, gradients):
+    problem = Problem()
+    optimizer = torch.optim.SGD(problem.network.parameters(), lr=0.1)
+    config = DaleConfig(confidence_memory=0.9).updated(settings)
+    learner = ConfidenceLearner(
+        problem.network, problem.network, optimizer, problem.loss, config, nullcontext, lambda: None
+    )
+    before = learner.average([torch.tensor([4.0])])[0].item()
+    for _ in range(gradients):
+        after = learner.average([torch.tensor([0.0])])[0].item()
+    assert after == pytest.approx(0.9 * before)

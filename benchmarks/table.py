@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+# Variants of stored files under the name they have now: case trust was the default of nnUNetTrainerDALE for a while.
+TODAYS_NAMES = {"default": "case_trust"}
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table whose columns line up in a terminal too; the first column is text, the others are numbers."""
     cells = [[str(value) for value in row] for row in [header, *rows]]
@@ -107,10 +111,10 @@ def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
     cases = [row for row in report["cases"] if only in row["case"]["name"]]
     names = [row["case"]["name"] for row in cases]
     variants = list(dict.fromkeys(name for row in cases for name in row["variants"]))
-    time = [[name, *(_range(row["variants"].get(name)) for row in cases)] for name in variants]
+    time = [[TODAYS_NAMES.get(name, name), *(_range(row["variants"].get(name)) for row in cases)] for name in variants]
     tables = [markdown(["time / plain: median (min to max)", *names], time)]
     if all("peak_mib" in found for row in cases for found in row["variants"].values()):
-        memory = [[name, *(_memory(row["variants"].get(name)) for row in cases)] for name in variants]
+        memory = [[TODAYS_NAMES.get(name, name), *(_memory(row["variants"].get(name)) for row in cases)] for name in variants]
         tables.append(markdown(["memory / plain: peak of the process, of the step", *names], memory))
     if all("parts" in row for row in cases):
         parts = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
 # Variants of stored files under the name they have now: case trust was the default of nnUNetTrainerDALE for a while.
 TODAYS_NAMES = {"default": "case_trust"}
 
@@ -114,7 +113,9 @@ def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
     time = [[TODAYS_NAMES.get(name, name), *(_range(row["variants"].get(name)) for row in cases)] for name in variants]
     tables = [markdown(["time / plain: median (min to max)", *names], time)]
     if all("peak_mib" in found for row in cases for found in row["variants"].values()):
-        memory = [[TODAYS_NAMES.get(name, name), *(_memory(row["variants"].get(name)) for row in cases)] for name in variants]
+        memory = [
+            [TODAYS_NAMES.get(name, name), *(_memory(row["variants"].get(name)) for row in cases)] for name in variants
+        ]
         tables.append(markdown(["memory / plain: peak of the process, of the step", *names], memory))
     if all("parts" in row for row in cases):
         parts = [

@@ -50,12 +50,14 @@ TABLES: dict[str, list[Run]] = {
     ],
     # does a training ever collapse? Other first weights, and trainings so short that classes are found late or never
     "dale_collapse": [
-        *(
-            Run("displaced", "clean", "2d", 0, arm, budget, seed)
-            for seed in range(1, 7)
-            for budget in (1000, 2000)
-            for arm in ("DALE", "plain")
-        ),
+        Run("displaced", "clean", configuration, fold, arm, budget, seed)
+        for configuration, fold, budget, seeds in (
+            ("2d", 0, 1000, range(1, 7)),
+            ("2d", 0, 2000, range(1, 5)),
+            ("3d_fullres", 2, 600, range(1, 3)),
+        )
+        for seed in seeds
+        for arm in ("DALE", "plain")
     ],
     "dale_volumes": [
         Run("displaced", labels, "3d_fullres", 2, arm, 1200)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,12 @@ from tests.trainer.fixtures import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/accuracy"))
 
+import study
+import study_data
 from batches import Batches, make_batches, read_batches
 from confidence_quality import confidence_quality
 from study_data import DISPLACED, folder_of, small_plans
 from study_plan import TABLES
-
-STUDY = Path(__file__).resolve().parents[2] / "benchmarks/accuracy/study.py"
 
 
 @pytest.fixture
@@ -100,8 +99,8 @@ def test_no_training_is_planned_twice_in_a_table() -> None:
         assert len(set(keys)) == len(keys)
 
 
-def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path) -> None:
-    """The command itself, on a few phantoms in the place of the hippocampi: about a minute of nnU-Net's planner."""
+def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command itself, on a few phantoms in the place of the hippocampi; half a minute of nnU-Net's planner."""
     source, workspace = tmp_path / "source", tmp_path / "new workspace"
     write_phantom_dataset(
         source,
@@ -113,19 +112,18 @@ def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path) ->
         spacing_mm=(2.0, 2.0, 2.0),
     )
     shutil.rmtree(source / "Dataset004_Hippocampus" / "labelsTr_clean")  # the phantoms' labels are the truth here
-    command = [sys.executable, str(STUDY), "prepare", "--data", "displaced"]
-    subprocess.run(
-        [*command, "--workspace", str(workspace), "--source", str(source)],
-        env={**os.environ, "nnUNet_n_proc_DA": "0"},  # as a training of the study leaves it
-        check=True,
-    )
-    for version in DISPLACED.versions:
-        folder = folder_of(workspace, DISPLACED, version)
-        for configuration in DISPLACED.configurations:
-            assert len(list((folder / f"tiny_{configuration}").glob("*.pkl"))) == 5
-            assert small_plans(folder, DISPLACED, configuration)["plans_name"] == "tiny"
-    labels = [
-        workspace / "raw" / f"{folder_of(workspace, DISPLACED, each).name}/labelsTr" for each in ("clean", "eroded")
-    ]
-    changed = [file.name for file in labels[0].iterdir() if file.read_bytes() != (labels[1] / file.name).read_bytes()]
+    small = replace(DISPLACED, versions={"clean": 4, "eroded": 909}, configurations=("2d",))
+    monkeypatch.setitem(study_data.ALL, "displaced", small)
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # as a training of the study leaves it
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_compile"):
+        monkeypatch.setenv(name, "")  # the command sets them; the old ones come back after the test
+    given = ["prepare", "--data", "displaced", "--workspace", str(workspace), "--source", str(source)]
+    monkeypatch.setattr(sys, "argv", ["study.py", *given])
+    study.main()
+    for version in small.versions:
+        folder = folder_of(workspace, small, version)
+        assert len(list((folder / "tiny_2d").glob("*.pkl"))) == 5
+        assert small_plans(folder, small, "2d")["plans_name"] == "tiny"
+    clean, eroded = (workspace / "raw" / folder_of(workspace, small, each).name / "labelsTr" for each in small.versions)
+    changed = [file.name for file in clean.iterdir() if file.read_bytes() != (eroded / file.name).read_bytes()]
     assert len(changed) == 3  # 60 % of five cases

@@ -22,7 +22,7 @@ import torch
 from cases import TINY_2D, TINY_3D, Case
 from machine import command_line, describe
 from memory import measured_in_children, start_server
-from method_iterations import PASSES, iteration
+from method_iterations import BESIDE, PASSES, PASSES_3D, iteration
 from results_file import ResultsFile
 from synthetic_training import synthetic_folders
 from table import markdown
@@ -32,18 +32,23 @@ from nnunetv2_dale.commands.command_line import run_command
 
 
 def measure(case: Case, device: torch.device, repetitions: int, with_memory: bool = True) -> dict[str, Any]:
-    """Time ratios to plain nnU-Net, what the count of passes lets expect, and memory ratios."""
-    seconds = interleaved({name: iteration(name, case, device) for name in PASSES}, repetitions, device)
-    found: dict[str, dict[str, Any]] = {
-        name: {"passes": passes, **ratios(seconds[name], seconds["plain"]), "seconds": seconds[name]}
-        for name, passes in PASSES.items()
-    }
+    """Time ratios to plain nnU-Net, what the count of passes lets expect, and memory ratios.
+
+    What trains another network than nnU-Net's has its ratios to a plain update of that network.
+    """
+    methods = PASSES | (PASSES_3D if len(case.patch) == 3 else {})
+    seconds = interleaved({name: iteration(name, case, device) for name in methods}, repetitions, device)
+    found: dict[str, dict[str, Any]] = {}
+    for name, passes in methods.items():
+        reference = seconds[BESIDE.get(name, "plain")]
+        found[name] = {"passes": passes, **ratios(seconds[name], reference), "seconds": seconds[name]}
     if with_memory:
-        memory = measured_in_children(tuple(PASSES), case, device, iteration)
+        memory = measured_in_children(tuple(methods), case, device, iteration)
         for name, used in memory.items():
+            beside = memory[BESIDE.get(name, "plain")]
             found[name] |= used
-            found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
-            found[name]["step_memory_ratio"] = used["step_mib"] / memory["plain"]["step_mib"]
+            found[name]["peak_memory_ratio"] = used["peak_mib"] / beside["peak_mib"]
+            found[name]["step_memory_ratio"] = used["step_mib"] / beside["step_mib"]
     return {"case": case.describe(), "repetitions": repetitions, "variants": found}
 
 

@@ -21,6 +21,9 @@ PASSES = {
     "beco": 6 / 3,
     "ads": 1.0,
 }
+# 3D alone; beside a plain update of its own network, which it runs on two views of the batch.
+PASSES_3D = {"dk_uxnet_network": 1.0, "dk_uxnet": 2.0}
+BESIDE = {"dk_uxnet": "dk_uxnet_network"}
 # Everything of a method at work from the first epoch on.
 SETTINGS: dict[str, dict[str, Any]] = {
     "svl_drl": {"warm_up_share": 0.0, "transition_share": 0.0, "full_share": 1.0, "steps": STEPS},
@@ -33,11 +36,24 @@ def iteration(method: str, case: Case, device: torch.device) -> Callable[..., ob
     """One training iteration of a method, to be called again and again; on a batch of the case, or on the one given.
 
     Args:
-        method: one of PASSES; "plain" is nnU-Net's own train_step.
+        method: one of PASSES or PASSES_3D; "plain" is nnU-Net's own train_step.
     """
     made = _trainer(method, case, device)
     data = batch(case, made._get_deep_supervision_scales(), device)
+    if method.startswith("dk_uxnet"):
+        return _semi_supervised(method, made, data, case.classes)
     return lambda other=None: made.train_step(other or data)
+
+
+def _semi_supervised(method: str, made: Any, data: dict[str, Any], ignore_label: int) -> Callable[..., object]:
+    """An iteration of DK-UXNet whose second sample has no labels, or nnU-Net's own with its network on all labels."""
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    if method == "dk_uxnet_network":
+        return lambda: nnUNetTrainer.train_step(made, data)
+    made.unlabelled = frozenset({data["keys"][1]})
+    data["target"][1] = ignore_label
+    return lambda: made.train_step(data)
 
 
 def _trainer(method: str, case: Case, device: torch.device) -> Any:
@@ -49,10 +65,14 @@ def _trainer(method: str, case: Case, device: torch.device) -> Any:
             pass
 
     own_plans = plans(case)
-    own_plans["configurations"][case.configuration][method] = SETTINGS.get(method, {})
+    settings_of = method.removesuffix("_network")
+    own_plans["configurations"][case.configuration][settings_of] = SETTINGS.get(settings_of, {})
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
-        made = WithoutDataLoading(own_plans, case.configuration, 0, dataset_json(case), device)
+        description = dataset_json(case)
+        if method.startswith("dk_uxnet"):
+            description["labels"]["ignore"] = case.classes
+        made = WithoutDataLoading(own_plans, case.configuration, 0, description, device)
         made.on_train_start()
         made.on_train_epoch_start()
     return made
@@ -64,6 +84,7 @@ def _trainer_class(method: str) -> Any:
 
     from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
     from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
+    from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
     from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
     from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
     from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
@@ -75,4 +96,6 @@ def _trainer_class(method: str) -> Any:
         "mwnet": nnUNetTrainerMWNet,
         "beco": nnUNetTrainerBECO,
         "ads": nnUNetTrainerADS,
+        "dk_uxnet": nnUNetTrainerDKUXNet,
+        "dk_uxnet_network": nnUNetTrainerDKUXNet,
     }[method]

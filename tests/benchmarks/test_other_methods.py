@@ -15,11 +15,16 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 from argparse import Namespace
 
+import method_cost
+import method_iterations
 from cases import Case
 from method_cost import measure, methods_table
 from method_iterations import PASSES
 from other_methods import RUNS, TRAINERS, cost_of, results_table, run
+from semi_supervised import SMALL_DK_UXNET
 from synthetic_training import synthetic_folders
+
+from nnunetv2_dale.trainer.dk_uxnet import NUMBERS
 
 
 def row(method: str, equal: str, seed: int, dice: list[float], seconds: float = 10.0) -> dict[str, Any]:
@@ -66,3 +71,17 @@ def test_every_method_is_measured_beside_its_passes() -> None:
     assert all(each["ratio_median"] > 0 for each in found["variants"].values())
     table = methods_table(found["variants"])
     assert "4.33" in next(line for line in table.splitlines() if "svl_drl" in line)
+
+
+def test_in_3d_dk_uxnet_is_measured_beside_its_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(method_cost, "PASSES", {"plain": 1.0})
+    monkeypatch.setitem(method_iterations.SETTINGS, "dk_uxnet", SMALL_DK_UXNET)
+    case = Case("3d small", (16, 16, 16), 2, features=4, stages=3)
+    with synthetic_folders():
+        found = measure(case, torch.device("cpu"), 1, with_memory=False)["variants"]
+        numbers = method_iterations.iteration("dk_uxnet", case, torch.device("cpu"))()["dk_uxnet"]
+    assert list(found) == ["plain", "dk_uxnet_network", "dk_uxnet"]
+    assert found["dk_uxnet"]["ratio_median"] == pytest.approx(
+        found["dk_uxnet"]["seconds_median"] / found["dk_uxnet_network"]["seconds_median"]
+    )
+    assert numbers[NUMBERS.index("labelled")] == 0.5  # the second of two samples has no labels

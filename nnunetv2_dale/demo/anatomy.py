@@ -184,7 +184,7 @@ def _paint_lesions(
     edge = np.zeros(image.shape, dtype=np.float32)
     around = grid.bent(rng, amplitude=0.03, waves=8)
     for _ in range(int(rng.integers(2, 5))):
-        radius, width = rng.uniform(0.13, 0.21), rng.uniform(0.010, 0.032)
+        radius, width = rng.uniform(0.09, 0.16), rng.uniform(0.010, 0.032)
         room = np.flatnonzero(liver < min(-0.6 * radius, float(np.quantile(liver[liver < 0], 0.2))))
         centre = np.unravel_index(int(rng.choice(room)), image.shape)
         place = [float(axis[centre]) for axis in (around.x, around.y, around.z)]

@@ -23,7 +23,7 @@ FULL = Scale(
     test_cases=4,
     shape=(24, 96, 128),
     spacing_mm=(5.0, 2.8, 2.8),
-    epochs=10,
+    epochs=8,
     batches_per_epoch=30,
     trainers={"plain nnU-Net": "nnUNetTrainer_demo", "DALE": "nnUNetTrainerDALE_demo"},
 )

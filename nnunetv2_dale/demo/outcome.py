@@ -99,7 +99,7 @@ def _model(workspace: Workspace, scale: Scale) -> Path:
 def _groups(model: Path) -> list[str]:
     """What the last epoch of the log says of groups of cases."""
     log = max(model.glob("training_log_*.txt"))
-    of_epochs = log.read_text(encoding="utf-8").split("Epoch ")
+    of_epochs = re.split(r"Epoch \d", log.read_text(encoding="utf-8"))  # not at "Epoch time"
     return re.findall(r"DALE groups: (.+?) *$", of_epochs[-1], flags=re.MULTILINE)
 
 

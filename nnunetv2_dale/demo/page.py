@@ -185,7 +185,7 @@ def _noise_text(outcome: Outcome) -> str:
 def _dale_text(outcome: Outcome) -> str:
     told = f"Algorithm 1 had {outcome.algorithm_batches} of the {_batches(outcome.scale)} batches. "
     return told + (
-        f"Two groups of cases were found: {'; '.join(outcome.groups)}."
+        f"It found groups of cases: {'; '.join(outcome.groups)}. With so few cases some of that is chance."
         if outcome.groups
         else "No two groups of cases were found in so short a training: the trust of the cases stayed 1."
     )

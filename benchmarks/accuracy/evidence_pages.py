@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from study_chance import all_seeds_tables, seeds_table
-from study_tables import Result, all_tables, comparison, confidence, read
+from study_tables import Result, all_tables, comparison, confidence, range_of_trainings, read
 
 INTRODUCTION = """# Evidence: every table of the accuracy study
 
@@ -71,6 +71,22 @@ def _chosen(folder: Path) -> str:
     return columns(comparison(read(folder, "dale_choose")), ("labels", "arm", "batches", "Dice"))
 
 
+def _collapse(folder: Path) -> str:
+    return range_of_trainings(read(folder, "dale_collapse"))
+
+
+def _dale_parts(folder: Path) -> str:
+    """Beside plain nnU-Net and DALE of the same fold and seed, which the table "dale" has."""
+    compared = [
+        each
+        for each in read(folder, "dale")
+        if each["run"]["arm"] in ("plain", "DALE", "CaseTrust")
+        and (each["run"]["labels"], each["run"]["fold"], each["run"]["seed"]) == ("dilated", 2, 0)
+    ]
+    table = comparison([*compared, *read(folder, "dale_parts")])
+    return columns(table, ("arm", "batches", "Dice", "difference (95 % interval)"))
+
+
 def _dale_finding(folder: Path) -> str:
     results = [each for each in read(folder, "dale") if each["run"]["arm"] == "DALE"]
     return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
@@ -83,6 +99,8 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "elsewhere": _elsewhere,
     "finding": _finding,
     "dale": _dale,
+    "collapse": _collapse,
+    "dale_parts": _dale_parts,
     "chosen": _chosen,
     "dale_finding": _dale_finding,
 }

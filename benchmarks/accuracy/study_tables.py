@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 TITLES = {
     "dale": "DALE and CaseTrust beside plain nnU-Net, folds 2 to 4",
     "dale_parts": "DALE without one part, and as printed (fold 2)",
-    "dale_collapse": "Other first weights, short trainings, clean labels (fold 0)",
+    "dale_collapse": "Other first weights and short trainings, clean labels (2D: fold 0, 3D: fold 2)",
     "dale_volumes": "DALE in 3d_fullres",
     "dale_readers": "DALE on LIDC: one random reader for training, judged on the consensus",
     "dale_choose": "What the form of DALE was chosen on (fold 0)",
@@ -60,7 +60,9 @@ def all_tables(folder: Path) -> str:
     parts = []
     for table, title in TITLES.items():
         results = read(folder, table)
-        if results:
+        if results and table == "dale_collapse":
+            parts += [f"### {title}", "", range_of_trainings(results), ""]
+        elif results:
             parts += [f"### {title}", "", comparison(results), "", progress(results), ""]
             found = confidence(results)
             parts += [found, ""] if found else []
@@ -123,6 +125,18 @@ def paired_dice(plain: Sequence[Result], runs: Sequence[Result]) -> dict[str, tu
                     found.setdefault(case, []).append(dice)
     before, after = values
     return {case: (float(np.mean(before[case])), float(np.mean(after[case]))) for case in before if case in after}
+
+
+def range_of_trainings(results: Sequence[Result]) -> str:
+    """Per configuration, number of batches and arm: the lowest, mean and highest final Dice of its trainings."""
+    rows = []
+    for place in dict.fromkeys((each["run"]["configuration"], each["run"]["budget"]) for each in results):
+        runs = [each for each in results if (each["run"]["configuration"], each["run"]["budget"]) == place]
+        for arm in _arms(runs):
+            ends = np.array([100 * each["curve"][-1]["dice"] for each in runs if each["run"]["arm"] == arm])
+            found = [f"{value:.1f}" for value in (ends.min(), ends.mean(), ends.max())]
+            rows.append([place[0], str(place[1]), arm, str(len(ends)), *found])
+    return markdown("training | batches | arm | seeds | lowest Dice | mean | highest", rows)
 
 
 def progress(results: Sequence[Result]) -> str:
@@ -215,6 +229,6 @@ def _number(values: Floats) -> str:
 def markdown(header: str, rows: Sequence[Sequence[str]]) -> str:
     """A table; `header` has its titles between bars."""
     titles = [title.strip() for title in header.split("|")]
-    rule = ["---" if title in ("labels", "arm", "score") else "---:" for title in titles]
+    rule = ["---" if title in ("training", "labels", "arm", "score") else "---:" for title in titles]
     lines = [titles, rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -173,3 +173,23 @@ def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
     stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": 1}
     (tmp_path / "seeds.jsonl").write_text(json.dumps(stored))
     assert chance.seeds_table(tmp_path, "seeds") == ""
+
+
+def test_the_range_of_trainings_is_of_their_last_judgement():
+    def ended(arm: str, configuration: str, dice: float) -> dict[str, Any]:
+        found = result(arm, 0, {})
+        found["run"]["configuration"] = configuration
+        return {**found, "curve": [{"dice": 0.9}, {"dice": dice}]}
+
+    trainings = [
+        ended("DALE", "2d", 0.3),
+        ended("plain", "2d", 0.5),
+        ended("DALE", "2d", 0.6),
+        ended("DALE", "3d", 0.7),
+    ]
+    rows = tables.range_of_trainings(trainings).splitlines()[2:]
+    assert rows == [
+        "| 2d | 20 | DALE | 2 | 30.0 | 45.0 | 60.0 |",
+        "| 2d | 20 | plain | 1 | 50.0 | 50.0 | 50.0 |",
+        "| 3d | 20 | DALE | 1 | 70.0 | 70.0 | 70.0 |",
+    ]

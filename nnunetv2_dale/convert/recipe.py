@@ -52,10 +52,7 @@ def convert(
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; give the folder that holds the dataset with -i")
     source = source.resolve()
-    try:
-        return write_raw_dataset(recipe.plan(source, options), source, target, processes, recipe.command, overwrite)
-    except OSError as error:
-        raise UserError(f"stopped, and nothing was written: {error}") from error
+    return write_raw_dataset(recipe.plan(source, options), source, target, processes, recipe.command, overwrite)
 
 
 def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) -> int:

@@ -17,16 +17,33 @@ from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_f
 from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
 
 SPLITS = "splits_final.json"
-DESCRIPTION = f"""Write {SPLITS} with folds in which no patient has cases on both sides. The patients are split with
-nnU-Net's own seed. The file goes to the raw dataset, from where nnU-Net takes it when it plans, and to
-nnUNet_preprocessed if the dataset is there already. {FILE} beside it keeps the patients, so that
-nnUNetv2_dale_benchmark can check the folds."""
+DESCRIPTION = f"""\
+Divides a dataset into folds by patient: all cases of a patient are in the same fold. So no network is
+validated on a patient that it was trained on.
+
+You give a table with one line for each case, and the columns case and patient:
+  case,patient
+  liver_001,P17
+  liver_002,P17
+
+It writes two files into the dataset's folder in nnUNet_raw, and into that in nnUNet_preprocessed if it is there:
+  {SPLITS}     the folds, for nnU-Net
+  {FILE}  the patients; nnUNetv2_dale_benchmark checks the folds with them before it trains
+"""
+EXAMPLE = """\
+example:
+  nnUNetv2_dale_convert splits -d 510 --patients patients.csv
+"""
 
 
 def add_splits_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The sub-command with its flags."""
     command = commands.add_parser(
-        "splits", help="folds by patient for any dataset of nnUNet_raw", description=DESCRIPTION
+        "splits",
+        help="folds by patient, for a dataset that is in nnUNet_raw already",
+        description=DESCRIPTION,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_dataset(command, "nnUNet_raw")
     command.add_argument(

@@ -98,24 +98,30 @@ def put_in_place(complete: Path, target: Path) -> None:
 
 
 @contextmanager
-def _tidy(target: Path) -> Iterator[None]:
-    """Make the folders above `target`; if the block fails, remove them, and let a full disk's error name `target`."""
-    absent = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
+def naming(target: Path) -> Iterator[None]:
+    """A full disk's error in the block names `target`, if it names nothing or what has no final name yet."""
     try:
         yield
-    except BaseException as error:
-        with suppress(OSError):  # another run has put something there meanwhile
-            for folder in absent:
-                folder.rmdir()
-        if isinstance(error, OSError) and error.errno in PLACE_ERRORS and _has_no_lasting_name(error):
+    except OSError as error:
+        place = error.filename2 or error.filename
+        if error.errno in PLACE_ERRORS and (place is None or ".unfinished_" in str(place)):
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
 
 
-def _has_no_lasting_name(error: OSError) -> bool:
-    place = error.filename2 or error.filename
-    return place is None or ".unfinished_" in str(place)
+@contextmanager
+def _tidy(target: Path) -> Iterator[None]:
+    """Make the folders above `target`, and remove them again if the block fails; see `naming` too."""
+    absent = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with naming(target):
+            yield
+    except BaseException:
+        with suppress(OSError):  # another run has put something there meanwhile
+            for folder in absent:
+                folder.rmdir()
+        raise
 
 
 def _umask() -> int:

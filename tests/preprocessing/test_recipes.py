@@ -251,6 +251,21 @@ def test_hippocampus_comes_out_as_it_went_in(tmp_path: Path, convert: Converted,
     assert all(before[key] == after[key] for key in ("channel_names", "labels", "numTraining", "file_ending"))
 
 
+@pytest.mark.parametrize("command", ["", "splits", *(recipe.command for recipe in RECIPES)])
+def test_every_example_of_the_help_is_a_call_that_is_taken(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*([command] if command else []), "--help"])
+    page = capsys.readouterr().out
+    program = "nnUNetv2_dale_convert "
+    examples = [line.strip().removeprefix(program) for line in page.splitlines() if line.strip().startswith(program)]
+    assert examples
+    parser = recipe_parser(RECIPES)
+    for words in examples:
+        if not words.endswith("--help"):
+            parser.parse_args(shlex.split(words))
+    assert command or {"nifti_pairs", "splits"} <= {words.split()[0] for words in examples}
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.command)
 def test_every_page_is_complete(recipe, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):

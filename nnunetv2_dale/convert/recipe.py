@@ -96,6 +96,7 @@ def _command(arguments: argparse.Namespace) -> None:
 
 
 def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
+    """The command's arguments: one sub-command for each recipe, and `splits`."""
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
         description=DESCRIPTION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -16,6 +17,7 @@ from nnunetv2_dale.preprocessing import RECIPES, main
 from numpy.testing import assert_array_equal
 from skimage import io
 
+from nnunetv2_dale.convert.recipe import recipe_parser
 from tests.convert.fixtures import (
     BTCV_NUMBERS,
     SYNAPSE_TEST,

@@ -146,8 +146,9 @@ def images_by_case(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Folder names, classes and channels."""
-    parser.add_argument("--images", default="imagesTr", metavar="NAME", help="folder of images in SOURCE (default: imagesTr)")
-    parser.add_argument("--labels", default="labelsTr", metavar="NAME", help="folder of labels in SOURCE (default: labelsTr)")
+    folder = "folder of %s in SOURCE (default: %%(default)s)"
+    parser.add_argument("--images", default="imagesTr", metavar="NAME", help=folder % "images")
+    parser.add_argument("--labels", default="labelsTr", metavar="NAME", help=folder % "labels")
     classes = "name of each label: the first has the value 1, the next 2, ... (default: what dataset.json says)"
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help=classes)
     channels = "what each image shows, such as CT or T2; CT only for Hounsfield units (default: what dataset.json says)"

@@ -46,8 +46,11 @@ def test_whole_cases(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("b2nd", "a.b2nd"), ("b2nd", "a_seg.b2nd"), ("b2nd", "a.pkl"), ("npz", "a.npz"), ("npz", "a.pkl")]
-    + [("npy", "a.npy"), ("npy", "a_seg.npy")],
+    [
+        *(("b2nd", name) for name in ("a.b2nd", "a_seg.b2nd", "a.pkl")),
+        *(("npz", name) for name in ("a.npz", "a.pkl")),
+        *(("npy", name) for name in ("a.npy", "a_seg.npy")),
+    ],
 )
 @pytest.mark.parametrize("left", [0.0, 0.6, 0.99])
 def test_cut_files_are_named(tmp_path: Path, kind: str, name: str, left: float) -> None:

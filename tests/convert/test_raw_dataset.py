@@ -99,7 +99,7 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
         "TestDataset/Kvasir/images: holds no file",
         "TestDataset/Kvasir/masks/0.png: has no image in images",
         "nnUNet_results/Dataset501_Other: has the id 501 already",
-        "nnUNet_raw/Dataset501_Polyp: already exists; give another -d, or --overwrite to replace it",
+        "nnUNet_raw/Dataset501_Polyp: already exists; give another id, or --overwrite to replace it",
     ]
     assert [line for line in expected if line not in report] == []
     assert f"nothing was written, because of {len(expected)} problems:" in report

@@ -37,13 +37,14 @@ def test_a_full_disk_leaves_nothing_and_a_second_model_not_half(
 ) -> None:
     target = tmp_path / "out"
     words = ["-i", str(model), "-o", str(target)]
-    with full_after(50_000):
-        assert main(words) == 2
-    assert f"{target} could not be written" in capsys.readouterr().err
-    assert not target.exists()
+    for limit, told in ((3_000, f"stopped: {target}: File too large"), (20_000, f"{target} could not be written")):
+        with full_after(limit):  # in the plans, and in a checkpoint, where torch has an error of its own
+            assert main(words) == 2
+        assert told in capsys.readouterr().err
+        assert not target.exists()
     assert main(words) == 0
     before = files(target)
-    with full_after(50_000):
+    with full_after(20_000):
         assert main([*words, "--overwrite"]) == 2
     assert files(target) == before
     assert any(STOCK in name for name in before)

@@ -146,10 +146,13 @@ def images_by_case(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Folder names, classes and channels."""
-    parser.add_argument("--images", default="imagesTr", metavar="NAME", help="folder of images; default: imagesTr")
-    parser.add_argument("--labels", default="labelsTr", metavar="NAME", help="folder of labels; default: labelsTr")
-    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="names of the label values 1, 2, ...")
-    parser.add_argument("--channels", nargs="+", metavar="NAME", help="channel names, CT only for Hounsfield units")
+    folder = "folder of %s in SOURCE (default: %%(default)s)"
+    parser.add_argument("--images", default="imagesTr", metavar="NAME", help=folder % "images")
+    parser.add_argument("--labels", default="labelsTr", metavar="NAME", help=folder % "labels")
+    classes = "name of each label: the first has the value 1, the next 2, ... (default: what dataset.json says)"
+    parser.add_argument("--classes", nargs="+", metavar="CLASS", help=classes)
+    channels = "what each image shows, such as CT or T2; CT only for Hounsfield units (default: what dataset.json says)"
+    parser.add_argument("--channels", nargs="+", metavar="NAME", help=channels)
     parser.add_argument(
         "--consecutive-labels",
         action="store_true",
@@ -157,4 +160,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options)
+EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver tumour --channels CT")
+RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

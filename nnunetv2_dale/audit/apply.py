@@ -18,7 +18,8 @@ from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.maps import map_file
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
+from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import (
     RawCase,
     RawDataset,
@@ -27,8 +28,10 @@ from nnunetv2_dale.nnunet_files.raw_dataset import (
     read_dataset,
     read_label,
 )
-from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offer_splits, read_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
 from nnunetv2_dale.nnunet_files.target import Target
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.volume_writing import write_label
 
 DRAFTS = "drafts"
 
@@ -74,8 +77,10 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
     problems = target.problems(splits, overwrite)
     if problems:
         raise DatasetProblemsError(problems, source.folder)
-    with new_folder(target.folder, overwrite) as folder:
-        _copy(source, kept, folder)
+    with offered_splits(target.folder, splits), new_folder(target.folder, overwrite) as folder:
+        problems = _copy(source, kept, folder)
+        if problems:
+            raise DatasetProblemsError(problems, source.folder)
         for case in kept:
             if case.name in drafts:
                 _write_draft(source, case, drafts[case.name], folder / DRAFTS)
@@ -87,7 +92,6 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         _write_json(folder / "dataset.json", description)
         if splits is not None:
             _write_json(folder / "splits_final.json", splits)
-    offer_splits(target.folder, splits)
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
 
 
@@ -133,17 +137,20 @@ def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str],
     ]
 
 
-def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> None:
+def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
+    """Copy the cases and the test set; the files that are damaged."""
+    problems: list[Problem] = []
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir()
     for case in kept:
         for image in case.images:
-            shutil.copy2(image, folder / "imagesTr" / image.name)
+            problems += place_whole(image, folder / "imagesTr" / image.name)
         if case.label is not None:
-            shutil.copy2(case.label, folder / "labelsTr" / case.label.name)
+            problems += place_whole(case.label, folder / "labelsTr" / case.label.name)
     for name in ("imagesTs", "labelsTs"):
         if (source.folder / name).is_dir():
-            shutil.copytree(source.folder / name, folder / name)
+            problems += place_folder(source.folder / name, folder / name)
+    return problems
 
 
 def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Path) -> None:
@@ -152,15 +159,21 @@ def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Pat
     if case.label is None:
         raise UserError(f"case {case.name} of {source.folder} has no label to fix")
     reader = source.reader()
-    label, properties = read_label(reader, case.label, source.label_values)
+    try:
+        label, properties = read_label(reader, case.label, source.label_values)
+    except ValueError as error:
+        raise UserError(f"{case.label} {error}") from error
+    try:
+        require_whole(consensus)
+    except ValueError as error:
+        raise UserError(f"{consensus} {error}; audit again") from error
     draft = np.asarray(nibabel.Nifti1Image.from_filename(consensus).dataobj).transpose(2, 1, 0)
     if draft.shape != label.shape:
         raise UserError(f"{consensus} has shape {draft.shape}, but {case.label} has {label.shape}; audit again")
     if source.ignore_label is not None:
         draft = np.where(label == source.ignore_label, source.ignore_label, draft)
-    reader.write_seg(
-        draft.astype(np.int16), str(folder / f"{case.name}_draft_by_networks{source.file_ending}"), properties
-    )
+    target = folder / f"{case.name}_draft_by_networks{source.file_ending}"
+    write_label(reader, draft.astype(np.int16), target, properties)
 
 
 def _write_table(file: Path, decisions: Sequence[Decision]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.audit.findings import KINDS, Audit
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import read_table
 
 CHOICES = ("accept", "fix", "exclude")
 COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence")
@@ -40,30 +41,23 @@ def read_decisions(file: Path) -> list[Decision]:
     """Read a table; lines without a decision are left out.
 
     Raises:
-        UserError: no such file, other columns, or a decision that there is not.
+        UserError: no such file, other columns, a decision that there is not, or two for one finding.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            text = stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as a table of decisions: {error}") from error
-    first = text.partition("\n")[0]
-    rows = list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in first and "," not in first else ","))
-    needed = {"case", "label", "kind", "decision"}
-    if not needed <= set(rows[0] if rows else first.strip().split(",")):
-        raise UserError(f"{file} needs the columns {', '.join(sorted(needed))}, as in the decisions.csv of an audit")
-    decisions = []
-    for number, row in enumerate(rows, start=2):
-        decision = (row["decision"] or "").strip().lower()
+    decided: dict[tuple[str, str, str], Decision] = {}
+    for row in read_table(file, ["case", "label", "kind", "decision"]):
+        finding, decision = (row["case"], row["label"], row["kind"]), row["decision"].lower()
+        shown = f"{file}, case {row['case']}, label {row['label']}, {row['kind']}"
         if decision and decision not in CHOICES:
-            raise UserError(f"{file}, line {number}: expected {', '.join(CHOICES)} or nothing, got {decision!r}")
+            raise UserError(f"{shown}: expected the decision {', '.join(CHOICES)} or nothing, got {decision!r}")
         if row["kind"] not in KINDS:
-            raise UserError(f"{file}, line {number}: {row['kind']!r} is no kind of finding ({', '.join(KINDS)})")
-        if decision:
-            decisions.append(
-                Decision(row["case"], row["label"] or "", row["kind"], decision, row.get("sentence") or "")
-            )
-    return decisions
+            raise UserError(f"{shown}: {row['kind']!r} is no kind of finding ({', '.join(KINDS)})")
+        if decision and decided.setdefault(finding, _decision(row)).decision != decision:
+            raise UserError(f"{shown}: decided twice, {decided[finding].decision} and {decision}; keep one of them")
+    return list(decided.values())
+
+
+def _decision(row: Mapping[str, str]) -> Decision:
+    return Decision(row["case"], row["label"], row["kind"], row["decision"].lower(), row.get("sentence", ""))
 
 
 def accepted_findings(decisions: Sequence[Decision]) -> frozenset[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def class_probabilities(file: Path, shape: Sequence[int]) -> Iterator[NDArray[np
             for _ in range(full_shape[0]):
                 channel = np.frombuffer(stream.read(size), kind).reshape(shape)
                 yield channel.astype(np.float32, copy=False)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            stream.read(1)  # at its end the checksum is compared
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(

@@ -20,6 +20,7 @@ from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 
 MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 SMALLEST_AUDIT = 5
@@ -57,7 +58,8 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     work = output.with_name(".unfinished_" + output.name)
     goes_on = work.exists()
     try:
-        return _audit(task, [Path(path) for path in paths], work, output, settings, accepted_findings(decisions))
+        with naming(output):
+            return _audit(task, [Path(path) for path in paths], work, output, settings, accepted_findings(decisions))
     except UserError:
         if not goes_on:
             shutil.rmtree(work, ignore_errors=True)
@@ -138,10 +140,4 @@ def _finish(audit: Audit, page: str, work: Path, output: Path) -> None:
     write_template(audit, work / "decisions.csv")
     for name in ("measured", "pictures"):
         shutil.rmtree(work / name)
-    if output.exists():
-        replaced = work.with_name(work.name + "_replaced")
-        output.replace(replaced)
-        work.replace(output)
-        shutil.rmtree(replaced)
-    else:
-        work.replace(output)
+    put_in_place(work, output)

@@ -15,6 +15,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def find_dataset(name_or_id: str) -> Folders:
     """The dataset's full name and nnU-Net's folders.
 
     Raises:
-        UserError: a variable is not set, or there is no such preprocessed dataset.
+        UserError: a variable is not set, there is no such preprocessed dataset, or its dataset.json is damaged.
     """
     preprocessed, results = _folder_variable("nnUNet_preprocessed"), _folder_variable("nnUNet_results")
     try:
@@ -47,6 +48,7 @@ def find_dataset(name_or_id: str) -> Folders:
             f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
             "run nnUNetv2_plan_and_preprocess first"
         )
+    _require_json(preprocessed / dataset / "dataset.json")
     return Folders(dataset, preprocessed, results)
 
 
@@ -56,7 +58,7 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
     Returns:
         for each (plans, configuration) that is a cascade's second stage, its first stage.
     Raises:
-        UserError: no such plans, no such configuration, or its preprocessed data are missing.
+        UserError: no such plans, or damaged ones, no such configuration, or its preprocessed data are missing.
     """
     previous: dict[tuple[str, str], str] = {}
     folder = folders.preprocessed / folders.dataset
@@ -66,6 +68,7 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
             not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
             known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
             raise UserError(f"{folders.dataset} has no plans {name}; it has {listed(known)}")
+        _require_json(file)
         manager = PlansManager(str(file))
         wanted = list(configurations)
         for configuration in wanted:
@@ -150,6 +153,14 @@ def visible_gpus(device: str, num_gpus: int) -> list[str]:
         )
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return chosen.split(",")[:number] if chosen else [str(index) for index in range(number)]
+
+
+def _require_json(file: Path) -> None:
+    """Raise a `UserError` where a file of nnU-Net cannot be read: its own commands end in a traceback there."""
+    try:
+        read_json_object(file)
+    except ValueError as error:
+        raise UserError(f"{file} {error}; plan and preprocess again") from error
 
 
 def _folder_variable(name: str) -> Path:

@@ -26,10 +26,10 @@ def check_folds(folders: Folders, folds: Sequence[str]) -> list[str]:
     Returns:
         every fold of the split.
     Raises:
-        UserError: an unknown fold; nnU-Net itself would train on a random split instead.
+        UserError: the split is none, or has no such fold; nnU-Net itself would train on a random split instead.
     """
-    split = folders.preprocessed / folders.dataset / "splits_final.json"
-    number = len(load_json(str(split))) if split.is_file() else DEFAULT_NUMBER_OF_FOLDS
+    split = _read_split(folders)
+    number = DEFAULT_NUMBER_OF_FOLDS if split is None else len(split)
     known = [str(fold) for fold in range(number)]
     for fold in folds:
         if fold not in known and fold != "all":
@@ -43,13 +43,10 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
     Raises:
         UserError: the split is none, or names a case that the preprocessed data lack; nnU-Net would fail on it late.
     """
-    split = folders.preprocessed / folders.dataset / "splits_final.json"
-    if not split.is_file():
+    folds = _read_split(folders)
+    if folds is None:
         return
-    try:
-        named = {str(case) for fold in load_json(str(split)) for part in ("train", "val") for case in fold[part]}
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{split} is no split of nnU-Net: expected a list of folds, each with train and val") from error
+    named = {case for fold in folds for part in ("train", "val") for case in fold[part]}
     for name in plans:
         manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{name}.json"))
         for configuration in configurations:
@@ -59,8 +56,8 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
             absent = sorted(named - set(map(str, infer_dataset_class(data).get_identifiers(data))))
             if absent:
                 raise UserError(
-                    f"{split} names {len(absent)} cases that are not in {data}, such as {absent[0]}; correct the names "
-                    "(no file ending, no channel number) or preprocess these cases"
+                    f"{_split_file(folders)} names {len(absent)} cases that are not in {data}, such as {absent[0]}; "
+                    "correct the names (no file ending, no channel number) or preprocess these cases"
                 )
 
 
@@ -70,14 +67,15 @@ def check_split_patients(folders: Folders) -> None:
     Raises:
         UserError: one has, or the table of patients is damaged.
     """
-    split = folders.preprocessed / folders.dataset / "splits_final.json"
+    split = _split_file(folders)
     raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (nnU-Net's name)
     places = [split.parent, *([Path(raw) / folders.dataset] if raw else [])]
     try:
         patients = read_split_patients(places)
     except ValueError as error:
         raise UserError(str(error)) from error
-    shared = shared_patient(load_json(str(split)), patients) if patients and split.is_file() else None
+    folds = _read_split(folders)
+    shared = shared_patient(folds, patients) if patients and folds is not None else None
     if shared is not None:
         raise UserError(
             f"{split}: {shared}; make folds by patient with nnUNetv2_dale_convert splits --overwrite, "
@@ -91,7 +89,7 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
     Raises:
         UserError: fewer cases than folds.
     """
-    target = folders.preprocessed / folders.dataset / "splits_final.json"
+    target = _split_file(folders)
     if target.exists():
         return
     manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
@@ -100,6 +98,26 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
         raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
     with new_file(target) as unfinished:
         save_json(generate_crossval_split(cases, seed=12345, n_splits=DEFAULT_NUMBER_OF_FOLDS), str(unfinished))
+
+
+def _split_file(folders: Folders) -> Path:
+    return folders.preprocessed / folders.dataset / "splits_final.json"
+
+
+def _read_split(folders: Folders) -> list[dict[str, list[str]]] | None:
+    """The dataset's folds; None where there is no file.
+
+    Raises:
+        UserError: it is damaged or no list of folds.
+    """
+    file = _split_file(folders)
+    if not file.is_file():
+        return None
+    try:
+        folds = load_json(str(file))
+        return [{part: [str(case) for case in fold[part]] for part in ("train", "val")} for fold in folds]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{file} is no split of nnU-Net: expected a list of folds, each with train and val") from error
 
 
 def _data_folder(folders: Folders, manager: PlansManager, configuration: str) -> str:

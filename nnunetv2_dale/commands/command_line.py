@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
+
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+_OF_A_DISK_FAR_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+PLACE_ERRORS = frozenset((*_OF_THE_PLACE, *_OF_A_DISK_FAR_AWAY))
+"""What a disk says that is full, broken or closed to this user: for the user to put right, no defect of the program."""
+
+_KEPT = "nothing half-written was left under a final name"
+_NEXT = "put that right, then run the same command again"
 
 
 class UserError(ValueError):
@@ -24,7 +33,8 @@ def run_command(
         command: the work; its integer is the exit code, None means 0.
         argv: arguments without the program's name; None reads `sys.argv`.
     Returns:
-        0 when all was done, 2 after a `UserError` (its sentence goes to stderr), 130 after Ctrl-C.
+        0 when all was done, 2 after a `UserError` (its sentence goes to stderr) or one of the `PLACE_ERRORS`, 130 after
+        Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = parser.parse_args(argv)
@@ -33,6 +43,17 @@ def run_command(
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in PLACE_ERRORS:
+            raise
+        print(f"{parser.prog}: stopped: {_place_and_reason(error)}; {_KEPT}; {_NEXT}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; nothing half-written was left under a final name", file=sys.stderr)
+        print(f"{parser.prog}: interrupted; {_KEPT}", file=sys.stderr)
         return 130
+
+
+def _place_and_reason(error: OSError) -> str:
+    place = error.filename2 or error.filename
+    reason = error.strerror or str(error)
+    return reason if place is None else f"{place}: {reason}"

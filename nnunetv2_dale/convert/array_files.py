@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.volume_files import write_volume
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 _KEYS = ("image", "label")
 Pair = tuple[NDArray[Any], NDArray[Any]]

@@ -11,22 +11,39 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, at_least_one
-from nnunetv2_dale.convert.splits import Fold, folds_by_group
-from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
+from nnunetv2_dale.convert.splits import folds_by_group
+from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
 from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_folder, read_dataset
-from nnunetv2_dale.nnunet_files.split_patients import FILE, write_split_patients
+from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
 
 SPLITS = "splits_final.json"
-DESCRIPTION = f"""Write {SPLITS} with folds in which no patient has cases on both sides. The patients are split with
-nnU-Net's own seed. The file goes to the raw dataset, from where nnU-Net takes it when it plans, and to
-nnUNet_preprocessed if the dataset is there already. {FILE} beside it keeps the patients, so that
-nnUNetv2_dale_benchmark can check the folds."""
+DESCRIPTION = f"""\
+Divides a dataset into folds by patient: all cases of a patient are in the same fold. So no network is
+validated on a patient that it was trained on.
+
+You give a table with one line for each case, and the columns case and patient:
+  case,patient
+  liver_001,P17
+  liver_002,P17
+
+It writes two files into the dataset's folder in nnUNet_raw, and into that in nnUNet_preprocessed if it is there:
+  {SPLITS}     the folds, for nnU-Net
+  {FILE}  the patients; nnUNetv2_dale_benchmark checks the folds with them before it trains
+"""
+EXAMPLE = """\
+example:
+  nnUNetv2_dale_convert splits -d 510 --patients patients.csv
+"""
 
 
 def add_splits_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The sub-command with its flags."""
     command = commands.add_parser(
-        "splits", help="folds by patient for any dataset of nnUNet_raw", description=DESCRIPTION
+        "splits",
+        help="folds by patient, for a dataset that is in nnUNet_raw already",
+        description=DESCRIPTION,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_dataset(command, "nnUNet_raw")
     command.add_argument(
@@ -62,12 +79,11 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     for place in places:
         for name in (SPLITS, FILE):
             refuse_existing(place / name, arguments.overwrite)
-    try:
-        for place in places:
-            _write_splits(place / SPLITS, splits, arguments.overwrite)
-            write_split_patients(place, patients, arguments.overwrite)
-    except OSError as error:
-        raise UserError(f"the folds could not be written: {error}") from error
+    texts = {
+        SPLITS: json.dumps(splits, indent=2, ensure_ascii=False) + "\n",
+        FILE: split_patients_text(patients),
+    }
+    write_texts({place / name: text for place in places for name, text in texts.items()}, arguments.overwrite)
     unused = len(table.keys() - patients.keys())
     print(
         f"{len(splits)} folds of {len(set(patients.values()))} patients with {len(names)} cases in "
@@ -81,8 +97,3 @@ def _preprocessed(name: str) -> list[Path]:
     root = nnUNet_preprocessed.get()
     folder = Path(root) / name if root else None
     return [folder] if folder is not None and folder.is_dir() else []
-
-
-def _write_splits(target: Path, splits: list[Fold], overwrite: bool) -> None:
-    with new_file(target, overwrite) as unfinished:
-        unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from nnunetv2_dale.convert.label_values import BINARY, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.volume_writing import written_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -163,13 +164,15 @@ def _write_picture(target: Path, pixels: NDArray[np.generic], source: Path | Non
     if target.suffix == ".tif":
         import tifffile
 
-        tifffile.imwrite(target, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+        with written_whole(target):
+            tifffile.imwrite(target, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
         return
     wanted = "RGB" if pixels.ndim == 3 else "L"
     if source is not None and source.suffix.lower() == ".png" and _mode_of(source) == wanted and _is_upright(source):
         shutil.copyfile(source, target)
         return
-    require("PIL.Image").fromarray(pixels).save(target)
+    with written_whole(target):
+        require("PIL.Image").fromarray(pixels).save(target)
 
 
 def _has_deep_colours(picture: Image) -> bool:

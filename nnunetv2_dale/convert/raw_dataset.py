@@ -21,7 +21,7 @@ from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.split_patients import write_split_patients
+from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
 from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
     patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
     known = {case: patient for case, patient in patients.items() if patient}
     if plan.splits is not None and known:
-        write_split_patients(folder, known)
+        (folder / FILE).write_text(split_patients_text(known), encoding="utf-8")
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:

@@ -15,6 +15,32 @@ from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
 from nnunetv2_dale.nnunet_files.target import Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
+DESCRIPTION = """\
+Makes a dataset for nnU-Net out of files that you have. Nothing is downloaded. Your files stay as they are.
+
+Choose a RECIPE below: a public dataset by its name, or nifti_pairs for your own volumes.
+-i is the folder that holds your files. -d is the number of the new dataset, from 1 to 999.
+The new dataset is put into the folder nnUNet_raw. If a file is damaged or a label is missing,
+all such problems are listed and nothing is written.
+"""
+EXAMPLES = """\
+examples:
+  your own volumes (NIfTI, NRRD or MHA): images in OURS/scans, labels of the same names in OURS/masks
+    nnUNetv2_dale_convert nifti_pairs -i OURS -d 510 --images scans --labels masks --classes liver --channels CT
+  a task of the Medical Segmentation Decathlon, as it was downloaded
+    nnUNetv2_dale_convert nifti_pairs -i Task09_Spleen -d 509 --name Spleen
+  a public dataset of volumes
+    nnUNetv2_dale_convert btcv -i RawData -d 502
+  a public dataset of pictures (PNG, JPEG or BMP)
+    nnUNetv2_dale_convert mosmed_plus -i MosMedDataPlus -d 503
+  a public dataset of arrays (.h5 or .npz)
+    nnUNetv2_dale_convert left_atrium -i LeftAtrium -d 504
+  folds by patient, for a dataset that is in nnUNet_raw already
+    nnUNetv2_dale_convert splits -d 510 --patients patients.csv
+
+Each recipe has a page. It shows which files are expected, the classes, the split and the licence:
+    nnUNetv2_dale_convert btcv --help
+"""
 
 
 def no_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +57,7 @@ class Recipe:
         facts: the dataset's page.
         plan: finds the cases below a source folder, with the recipe's own flags.
         add_options: adds those flags.
+        examples: what follows `-d`, a line each; more than the plain call where a recipe needs it.
     """
 
     command: str
@@ -38,6 +65,7 @@ class Recipe:
     facts: Facts
     plan: Callable[[Path, argparse.Namespace], DatasetPlan]
     add_options: Callable[[argparse.ArgumentParser], None] = no_options
+    examples: tuple[str, ...] = ("",)
 
 
 def convert(
@@ -52,15 +80,12 @@ def convert(
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; give the folder that holds the dataset with -i")
     source = source.resolve()
-    try:
-        return write_raw_dataset(recipe.plan(source, options), source, target, processes, recipe.command, overwrite)
-    except OSError as error:
-        raise UserError(f"stopped, and nothing was written: {error}") from error
+    return write_raw_dataset(recipe.plan(source, options), source, target, processes, recipe.command, overwrite)
 
 
 def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) -> int:
     """The command `nnUNetv2_dale_convert` over `recipes`; returns its exit code."""
-    return run_command(_parser(recipes), lambda arguments: arguments.run(arguments), argv)
+    return run_command(recipe_parser(recipes), lambda arguments: arguments.run(arguments), argv)
 
 
 def _command(arguments: argparse.Namespace) -> None:
@@ -70,28 +95,37 @@ def _command(arguments: argparse.Namespace) -> None:
     print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.d} --verify_dataset_integrity")
 
 
-def _parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
+def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
+    """The command's arguments: one sub-command for each recipe, and `splits`."""
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Convert a public dataset, as it was downloaded, to an nnU-Net raw dataset. "
-        "'RECIPE --help' shows a dataset's page: source, licence, classes, split, expected files.",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="RECIPE", required=True, dest="recipe_name")
+    commands = parser.add_subparsers(title="recipes", metavar="RECIPE", required=True, dest="recipe_name")
     for recipe in recipes:
         page = recipe.facts.page()
         command = commands.add_parser(
             recipe.command,
             help=recipe.facts.title,
             description=page,
+            epilog=_examples_of(recipe),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=_command, recipe=recipe)
-        command.add_argument("-i", metavar="SOURCE", type=Path, required=True, help="folder of the downloaded dataset")
+        command.add_argument("-i", metavar="SOURCE", type=Path, required=True, help="folder that holds the files")
         add_new_dataset(command, "-d")
-        command.add_argument("-o", metavar="FOLDER", type=Path, help="where to put it; default: nnUNet_raw")
+        where = "folder to put the new dataset into (default: what the variable nnUNet_raw names)"
+        command.add_argument("-o", metavar="FOLDER", type=Path, help=where)
         add_processes(command)
-        command.add_argument("--name", help=f"name of the dataset after its id; default: {recipe.dataset_name}")
+        command.add_argument("--name", help=f"name of the new dataset (default: {recipe.dataset_name})")
         add_overwrite(command, "the dataset of the same id and name")
         recipe.add_options(command)
     add_splits_command(commands)
     return parser
+
+
+def _examples_of(recipe: Recipe) -> str:
+    lines = [f"{_PROGRAM} {recipe.command} -i FOLDER -d 501 {words}".rstrip() for words in recipe.examples]
+    return "\n  ".join([f"example{'s' * (len(lines) > 1)}:", *lines])

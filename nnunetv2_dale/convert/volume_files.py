@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
-from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole, require_written
+from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole
+from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 _FILE_ENDING = ".nii.gz"
 _TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge
@@ -118,19 +119,6 @@ def describe_difference(image: SimpleITK.Image, other: SimpleITK.Image) -> str |
 def _corners_mm(volume: SimpleITK.Image) -> NDArray[np.float64]:
     ends = [(0, size - 1) for size in volume.GetSize()]
     return np.array([volume.TransformIndexToPhysicalPoint(corner) for corner in itertools.product(*ends)])
-
-
-def write_volume(volume: SimpleITK.Image, target: Path) -> None:
-    """Write a volume, compressed.
-
-    Raises:
-        OSError: it could not be written, for example because the disk is full.
-    """
-    try:
-        SimpleITK.WriteImage(volume, str(target), useCompression=True)
-    except RuntimeError as error:
-        raise OSError(f"{target} could not be written ({' '.join(str(error).split())})") from error
-    require_written(target)
 
 
 def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | None) -> None:

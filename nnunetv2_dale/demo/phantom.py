@@ -22,7 +22,7 @@ from nnunetv2_dale.demo.anatomy import LABELS, draw_patient
 from nnunetv2_dale.demo.boundary_noise import move_boundaries
 from nnunetv2_dale.demo.implicit_shapes import FloatArray
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
-from nnunetv2_dale.nnunet_files.volume_reading import require_written
+from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
@@ -192,5 +192,4 @@ def _write_nifti(path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8
     path.parent.mkdir(exist_ok=True)
     image = SimpleITK.GetImageFromArray(array)
     image.SetSpacing([float(value) for value in reversed(spacing_mm)])
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
-    require_written(path)
+    write_volume(image, path)

@@ -7,6 +7,7 @@ import shlex
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -74,8 +75,9 @@ def _export(arguments: argparse.Namespace) -> None:
     models = [read_trained_model(folder, arguments.f, arguments.chk) for folder in _model_folders(arguments)]
     try:
         places = _write(models, output, as_zip, arguments.overwrite)
-    except (OSError, RuntimeError) as error:  # torch.save raises the latter when the disk is full
-        raise UserError(f"{output} could not be written, probably for lack of space or permission: {error}") from error
+    except RuntimeError as error:  # torch.save's, when the disk is full
+        reason = " ".join(str(error).split())
+        raise UserError(f"{output} could not be written, probably for lack of space: {reason}") from error
     for model, place in zip(models, places, strict=True):
         print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
     _say_how_to_use(models, places, output, as_zip, arguments.chk)
@@ -150,10 +152,11 @@ def _write_models(models: Sequence[TrainedModel], results: Path) -> list[Path]:
         if (results / place).exists() and not (results / place / ORIGIN_FILE).is_file():
             raise UserError(f"{results / place} is no export, so it is not replaced by one; give another -o")
         check_weights(model, trainer)
-    for model, trainer, place in tqdm(
-        list(zip(models, trainers, places, strict=True)), desc="exporting", unit="model", disable=None
-    ):
-        with new_folder(results / place, overwrite=True) as unfinished:
+    with ExitStack() as all_or_none:
+        for model, trainer, place in tqdm(
+            list(zip(models, trainers, places, strict=True)), desc="exporting", unit="model", disable=None
+        ):
+            unfinished = all_or_none.enter_context(new_folder(results / place, overwrite=True))
             write_stock_model(model, trainer, unfinished)
     return places
 

@@ -48,11 +48,8 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         placement=arguments.link or "copy",
         overwrite=arguments.overwrite,
     )
-    try:
-        with case_runner(min(arguments.np, len(names))) as runner:
-            rows, calibration = write_noisy_copy(plan, runner)
-    except OSError as error:
-        raise UserError(f"stopped, and nothing was written: {error}") from error
+    with case_runner(min(arguments.np, len(names))) as runner:
+        rows, calibration = write_noisy_copy(plan, runner)
     mean = mean_noisy_dice(rows)
     changed, unchanged = sum(row.is_changed for row in rows), sum(bool(row.kind) and not row.is_changed for row in rows)
     print(

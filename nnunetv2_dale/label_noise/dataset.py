@@ -6,8 +6,6 @@ import csv
 import dataclasses
 import json
 import logging
-import os
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +20,17 @@ from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noisy_case import (
     CaseJob,
     CaseRow,
-    Placement,
     check_label,
     dice_of_case,
-    place,
     write_case,
 )
 from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.placing import Placement, place_folder, place_whole
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
-from nnunetv2_dale.nnunet_files.splits import Splits, offer_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
 from nnunetv2_dale.nnunet_files.target import Target
 
 logger = logging.getLogger(__name__)
@@ -105,8 +102,10 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
     measured = [job for job, has_foreground in zip(jobs, checked, strict=True) if job.model and has_foreground]
     calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, runner)
     scale = 1.0 if calibration is None else calibration.scale
-    with new_folder(plan.target.folder, plan.overwrite) as folder:
-        _prepare(plan, folder)
+    with offered_splits(plan.target.folder, plan.splits), new_folder(plan.target.folder, plan.overwrite) as folder:
+        problems = _prepare(plan, folder)
+        if problems:
+            raise DatasetProblemsError(problems, plan.source.folder)
         if plan.model.ignore_label != plan.source.ignore_label:
             labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
             _write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
@@ -120,7 +119,6 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
         _write_json(folder / SETTINGS_NAME, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             _write_json(folder / "splits_final.json", plan.splits)
-    offer_splits(plan.target.folder, plan.splits)
     return rows, calibration
 
 
@@ -195,21 +193,19 @@ def _job(plan: CopyPlan, case_number: int) -> CaseJob:
     )
 
 
-def _prepare(plan: CopyPlan, folder: Path) -> None:
+def _prepare(plan: CopyPlan, folder: Path) -> list[Problem]:
     """Make the folders and place all that is not a training case: test images, descriptions, what else lies there."""
+    problems: list[Problem] = []
     for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
         (folder / name).mkdir()
     for path in sorted(plan.source.folder.iterdir()):
         if path.name in _WRITTEN_HERE:
             continue
-        if not path.is_dir():
-            shutil.copy2(path, folder / path.name)
-            continue
-        for place_of_files, _, names in os.walk(path):
-            below = folder / Path(place_of_files).relative_to(plan.source.folder)
-            below.mkdir(parents=True, exist_ok=True)
-            for name in names:
-                place(Path(place_of_files) / name, below / name, plan.placement)
+        if path.is_dir():
+            problems += place_folder(path, folder / path.name, plan.placement)
+        else:
+            problems += place_whole(path, folder / path.name)
+    return problems
 
 
 def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:

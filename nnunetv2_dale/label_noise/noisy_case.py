@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,11 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.nnunet_files.placing import Placement, place
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, read_image, read_label
-from nnunetv2_dale.nnunet_files.volume_reading import require_written
+from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
-
-Placement = Literal["copy", "hard", "symbolic"]
 
 
 @dataclass(frozen=True)
@@ -117,36 +115,13 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
     place(job.label_path, job.target / "labelsTr_clean" / job.label_path.name, job.placement)
     noisy_path = job.target / "labelsTr" / job.label_path.name
     if change.any():
-        _write_label(job.reader, noisy, noisy_path, properties)
+        write_label(job.reader, noisy, noisy_path, properties)
     else:
         shutil.copy2(job.label_path, noisy_path)
     if noisy.max() > np.iinfo(np.uint8).max and not np.array_equal(job.reader.read_seg(str(noisy_path))[0][0], noisy):
         return Problem(job.label_path, "has labels above 255, which nnU-Net's writer for this dataset cannot write")
-    _write_label(job.reader, change, job.target / "labelsTr_changed" / job.label_path.name, properties)
+    write_label(job.reader, change, job.target / "labelsTr_changed" / job.label_path.name, properties)
     return _row(job, image, clean, noisy, change, _spacing_mm(properties))
-
-
-def _write_label(reader: Any, label: NDArray[Any], target: Path, properties: dict[str, Any]) -> None:
-    """Write through nnU-Net's writer.
-
-    Raises:
-        OSError: it could not be written whole, for example because the disk is full.
-    """
-    try:
-        reader.write_seg(label, str(target), properties)
-    except RuntimeError as error:  # ITK's
-        raise OSError(f"{target} could not be written ({' '.join(str(error).split())})") from error
-    require_written(target)
-
-
-def place(source: Path, target: Path, placement: Placement) -> None:
-    """Copy or link one file."""
-    if placement == "hard":
-        os.link(source.resolve(), target)
-    elif placement == "symbolic":
-        target.symlink_to(source.resolve())
-    else:
-        shutil.copy2(source, target)
 
 
 def _row(

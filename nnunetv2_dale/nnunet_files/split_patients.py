@@ -6,16 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
 
 FILE = "splits_patients.json"
 
 
-def write_split_patients(folder: Path, patients: Mapping[str, str], overwrite: bool = False) -> None:
-    """Write the table into `folder`, complete or not at all."""
-    with new_file(folder / FILE, overwrite) as unfinished:
-        unfinished.write_text(json.dumps(dict(patients), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def split_patients_text(patients: Mapping[str, str]) -> str:
+    """The content of the table, a JSON object."""
+    return json.dumps(dict(patients), indent=2, ensure_ascii=False) + "\n"
 
 
 def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed
@@ -55,12 +56,17 @@ def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
     return frozenset(name for fold in folds for name in splits[fold]["val"])
 
 
-def offer_splits(dataset: Path, splits: Splits | None) -> None:
-    """Put splits_final.json where nnU-Net looks for it, unless there is one already."""
+@contextmanager
+def offered_splits(dataset: Path, splits: Splits | None) -> Iterator[None]:
+    """Put splits_final.json where nnU-Net looks for it when the block has ended, unless there is one already.
+
+    It is written before the block: a dataset that is made there appears with its folds or not at all.
+    """
     preprocessed = nnUNet_preprocessed.get()
-    if splits is None or not preprocessed:
+    path = Path(preprocessed or "") / dataset.name / "splits_final.json"
+    if splits is None or not preprocessed or path.exists():
+        yield
         return
-    path = Path(preprocessed) / dataset.name / "splits_final.json"
-    if not path.exists():
-        with new_file(path) as unfinished:
-            unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with new_file(path) as unfinished:
+        unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        yield

@@ -49,15 +49,15 @@ class Target:
         """
         found: list[Problem] = []
         if os.path.lexists(self.folder) and not overwrite:
-            found.append(Problem(self.folder, "already exists; give another -d, or --overwrite to replace it"))
+            found.append(Problem(self.folder, "already exists; give another id, or --overwrite to replace it"))
         for place in self._places():
             for other in sorted(place.glob(f"Dataset{self.dataset_id:03d}*")):
                 if other.name != self.folder.name and other.is_dir():
-                    found.append(Problem(other, f"has the id {self.dataset_id} already; give another -d"))
+                    found.append(Problem(other, f"has the id {self.dataset_id} already; give another id"))
         preprocessed = nnUNet_preprocessed.get()
         used = Path(preprocessed) / self.folder.name / "splits_final.json" if preprocessed else None
         if used is not None and splits is not None and used.is_file() and _differs(used, splits):
-            found.append(Problem(used, "holds another split; remove that preprocessed dataset or give another -d"))
+            found.append(Problem(used, "holds another split; remove that preprocessed dataset or give another id"))
         return found
 
     def _places(self) -> list[Path]:

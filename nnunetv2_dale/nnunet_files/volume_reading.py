@@ -60,14 +60,6 @@ def require_all_whole(paths: Iterable[Path]) -> None:
             raise ValueError(f"{path.name} {error}" if len(paths) > 1 else str(error)) from error
 
 
-def require_written(path: Path) -> None:
-    """Raise an `OSError` if a file that was just written is not whole: ITK fills a disk with NIfTI and says nothing."""
-    try:
-        require_whole(path)
-    except ValueError as error:
-        raise OSError(f"{path} could not be written whole; the disk is probably full ({error})") from error
-
-
 def is_compressed_volume(path: Path) -> bool:
     """Whether a `.nii.gz` is compressed and has three axes; ITK reads others too, some of nnU-Net's readers do not."""
     if not _starts_with(path, _GZIP):

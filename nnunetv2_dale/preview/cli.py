@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -44,14 +45,15 @@ def _preview(arguments: argparse.Namespace) -> None:
         refuse_existing(target, arguments.overwrite)
     description, pictures = _drawing(arguments, source)
     shown = []
-    for name in tqdm(names, desc="drawing", unit="case", disable=None):
-        for kind, picture in _pictures_of(name, pictures):
-            png = _png(picture)
-            with new_file(arguments.o / output_name(name, kind), arguments.overwrite) as unfinished:
-                unfinished.write_bytes(png)
-            shown.append((f"{name}, {kind}" if kind else name, picture.summary, png if arguments.html else b""))
-    if arguments.html:
-        _write_page(arguments, source, description, shown)
+    with ExitStack() as all_or_none:
+        for name in tqdm(names, desc="drawing", unit="case", disable=None):
+            for kind, picture in _pictures_of(name, pictures):
+                png = _png(picture)
+                target = arguments.o / output_name(name, kind)
+                all_or_none.enter_context(new_file(target, arguments.overwrite)).write_bytes(png)
+                shown.append((f"{name}, {kind}" if kind else name, picture.summary, png if arguments.html else b""))
+        if arguments.html:
+            _write_page(arguments, source, description, shown)
     print(
         f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
     )

@@ -19,6 +19,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.trained_model import read_trained_model
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 from nnunetv2_dale.pages.slice_display import slices_that_matter
 
@@ -114,10 +115,15 @@ def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
     """Preprocess a case as for training and cut the patch around its foreground; two slices of it in 2D.
 
     Raises:
-        UserError: no label, no foreground, or other channels than the network has.
+        UserError: a damaged file, no label, no foreground, or other channels than the network has.
     """
     if case.label is None:
         raise UserError(f"{case.name} has no label; the pictures of features and confidence need one")
+    for path in (*case.images, case.label):  # nnU-Net's preprocessing reads a cut file as far as it goes
+        try:
+            require_whole(path)
+        except ValueError as error:
+            raise UserError(f"{path} {error}") from error
     preprocessor = model.configuration.preprocessor_class(verbose=False)
     images = [str(path) for path in case.images]
     data, segmentation, _ = preprocessor.run_case(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.dataset_description import read_description, read_json_object
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
 from nnunetv2_dale.nnunet_files.raw_dataset import (
     RawDataset,
     dataset_folder,
@@ -100,9 +100,8 @@ class PreprocessedSource:
         try:
             manager = PlansManager(str(plans_file))
             settings = manager.get_configuration(configuration)
-        except (OSError, ValueError, RuntimeError) as error:
-            valid = ", ".join(json.loads(plans_file.read_text())["configurations"]) if plans_file.is_file() else ""
-            found = f"it has {valid}" if valid else "there is no such file"
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            found = _configurations_in(plans_file)
             raise UserError(f"expected configuration {configuration} in {plans_file}, but {found}") from error
         data = folder / settings.data_identifier
         if not data.is_dir() or not any(data.iterdir()):
@@ -112,19 +111,38 @@ class PreprocessedSource:
         self.dataset = RawDataset(folder, read_description(folder / "dataset.json"), ())
         self.title = folder.name
         self.description = f"preprocessed, {plans}, {configuration}"
-        self._cases = infer_dataset_class(str(data))(str(data))
-        self.names = sorted(self._cases.identifiers)
+        self._folder = data
+        try:
+            self.names = sorted(infer_dataset_class(str(data)).get_identifiers(str(data)))
+        except (AssertionError, KeyError) as error:
+            raise UserError(f"{data} holds other files than nnU-Net writes there; preprocess into it again") from error
         self._spacing = [float(value) for value in settings.spacing]
         self._slicewise = len(settings.patch_size) == 2
 
     def load(self, name: str) -> PreviewCase:
-        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background."""
-        data, segmentation, _, _ = self._cases.load_case(name)
-        image = np.asarray(data[:], dtype=np.float32)
-        label = np.maximum(np.asarray(segmentation[:])[0], 0).astype(np.int16)
+        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background.
+
+        Raises:
+            UserError: a file that is missing or damaged.
+        """
+        try:
+            image, label = read_preprocessed_case(self._folder, name, self.dataset.label_values)
+        except ValueError as error:
+            raise UserError(f"{error}; preprocess again") from error
+        image, label = image.astype(np.float32, copy=False), np.maximum(label, 0).astype(np.int16)
         y, x = self._spacing[-2:]
         z = self._spacing[0] if len(self._spacing) == 3 else max(y, x)
         return PreviewCase(name, image, label, (z, y, x), self._slicewise, is_ct=False)
+
+
+def _configurations_in(plans_file: Path) -> str:
+    """What is there instead of the configuration that is looked for, in words."""
+    if not plans_file.is_file():
+        return "there is no such file"
+    try:
+        return f"it has {', '.join(read_json_object(plans_file)['configurations'])}"
+    except (ValueError, KeyError) as error:
+        return f"the file cannot be read as plans ({error})"
 
 
 Source = RawSource | PreprocessedSource

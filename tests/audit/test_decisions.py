@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import make_study
+from tests.nnunet_files.fixtures import full_after, kill_at
 from tests.report.fixtures import DATASET
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
@@ -91,6 +93,72 @@ def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.C
     assert checksums(raw / NEW) == first
 
 
+def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    with full_after(100):
+        assert main(words) == 2
+    assert f"stopped: {raw / NEW}: File too large; nothing half-written" in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == [DATASET]
+    assert main(words) == 0
+
+
+def test_a_full_disk_leaves_no_audit_and_it_goes_on(
+    audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder, audit = audited
+    words = [str(folder), "-o", str(tmp_path / "second"), "-np", "1"]
+    with full_after(20_000):
+        assert main(words) == 2
+    assert f"stopped: {tmp_path / 'second'}: File too large; nothing half-written" in capsys.readouterr().err
+    assert not (tmp_path / "second").exists()
+    assert main(words) == 0
+    assert checksums(tmp_path / "second") == checksums(audit)
+    assert not list(tmp_path.glob(".unfinished_*"))
+
+
+def test_a_killed_apply_leaves_no_dataset(
+    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    kill_at("nnunetv2_dale.audit.cli", "shutil.copy2", 9, words)
+    assert {path.name for path in raw.iterdir() if not path.name.startswith(".unfinished_")} == {DATASET}
+    assert main(words) == 0
+    assert "is left of a run that was cut off; remove it" in caplog.text
+    assert len(list((raw / NEW / "imagesTr").iterdir())) == 16
+
+
+def test_damaged_files_are_named_and_not_copied(
+    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    (raw / DATASET / "imagesTs").mkdir()
+    shutil.copy(raw / DATASET / "imagesTr/case_00_0000.nii.gz", raw / DATASET / "imagesTs/test_0000.nii.gz")
+    damaged = ("imagesTs/test_0000", "imagesTr/case_03_0000", "labelsTr/case_05")
+    for name in damaged:
+        file = raw / DATASET / f"{name}.nii.gz"
+        file.write_bytes(file.read_bytes()[:-9])
+    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert all(f"{name}.nii.gz: is damaged" in told for name in damaged)
+    assert not (raw / NEW).exists()
+
+
+def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    raw, _, audit = audited
+    table = fill_in(audit, {"case_04": "fix"})
+    draft = audit / "maps/case_04_consensus.nii.gz"
+    draft.write_bytes(draft.read_bytes()[:-9])
+    assert main(["--apply", str(table), "-d", "777", "-o", "104"]) == 2
+    assert "case_04_consensus.nii.gz is damaged" in capsys.readouterr().err
+    assert not (raw / NEW).exists()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -129,15 +197,19 @@ def test_reading(tmp_path: Path) -> None:
     assert accepted_findings(decisions) == {("a", "1", "wider")}
     assert cases_to("exclude", decisions) == ["a"]
     assert cases_to("fix", decisions) == ["b"]
+    excel = tmp_path / "excel.txt"
+    excel.write_text(text.replace(";", "\t"), encoding="utf-16")
+    assert read_decisions(excel) == decisions
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("case,kind\na,wider\n", "needs the columns"),
-        ("", "needs the columns"),
-        ("case,label,kind,decision\na,1,wider,maybe\n", "line 2: expected accept, fix, exclude"),
+        ("case,kind\na,wider\n", "needs a first line with the columns case and label and kind and decision"),
+        ("", "needs a first line with the columns"),
+        ("case,label,kind,decision\na,1,wider,maybe\n", "case a, label 1, wider: expected the decision accept, fix"),
         ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
+        ("case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n", "decided twice, fix and accept"),
     ],
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -52,23 +51,38 @@ def test_bad_input_is_one_sentence_before_anything_starts(
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ([{"train": ["case_000"], "val": ["case_001.nii.gz"]}], "that are not in"),
-        ({"train": []}, "is no split of nnU-Net"),
-        ([{"train": []}], "is no split of nnU-Net"),
+        ('[{"train": ["case_000"], "val": ["case_001.nii.gz"]}]', "that are not in"),
+        ('{"train": []}', "is no split of nnU-Net"),
+        ('[{"train": []}]', "is no split of nnU-Net"),
+        ('[{"train": ["case_0', "is no split of nnU-Net"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(
-    split: object, message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+    split: str, message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = Path(variables["nnUNet_preprocessed"]) / DATASET / "splits_final.json"
     before = file.read_text() if file.exists() else None
-    file.write_text(json.dumps(split))
+    file.write_text(split)
     try:
         flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu", "--dry-run"]
         assert cli.main(flags) == 2
     finally:
         file.unlink() if before is None else file.write_text(before)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nnUNetPlans.json", "dataset.json"])
+def test_damaged_descriptions_are_named(
+    name: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(variables["nnUNet_preprocessed"]) / DATASET / name
+    before = file.read_text()
+    file.write_text(before[:-20])
+    try:
+        assert cli.main(["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "--dry-run"]) == 2
+    finally:
+        file.write_text(before)
+    assert f"{file} is not valid JSON" in capsys.readouterr().err
 
 
 def test_without_parsl_one_sentence_says_how_to_get_it(

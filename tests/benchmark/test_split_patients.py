@@ -10,7 +10,7 @@ import pytest
 from nnunetv2_dale.benchmark.inputs import Folders
 from nnunetv2_dale.benchmark.splits import check_split_patients
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.split_patients import write_split_patients
+from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
 
 
 def test_folds_that_share_a_patient_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,9 +20,11 @@ def test_folds_that_share_a_patient_are_refused(tmp_path: Path, monkeypatch: pyt
     data.mkdir(parents=True)
     (data / "splits_final.json").write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}]))
     check_split_patients(folders)  # patients are not known
-    write_split_patients(tmp_path / "raw/Dataset004_A", {"a": "1", "b": "1", "c": "2"})
+    raw = tmp_path / "raw/Dataset004_A"
+    raw.mkdir(parents=True)
+    (raw / FILE).write_text(split_patients_text({"a": "1", "b": "1", "c": "2"}))
     check_split_patients(folders)
-    write_split_patients(data, {"a": "1", "b": "2", "c": "2"})
+    (data / FILE).write_text(split_patients_text({"a": "1", "b": "2", "c": "2"}))
     with pytest.raises(UserError, match="trains on b and validates on c, both of patient 2; make folds by patient"):
         check_split_patients(folders)
     (data / "splits_patients.json").write_text("[")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 
 import pytest
 
@@ -32,6 +33,21 @@ def test_its_integer_is_the_exit_code():
 def test_a_users_mistake_is_one_sentence(capsys):
     assert run(UserError("expected a folder, found none; give one")) == 2
     assert capsys.readouterr().err == "nnUNetv2_dale_something: expected a folder, found none; give one\n"
+
+
+def test_a_full_disk_is_one_sentence(capsys):
+    assert run(OSError(errno.ENOSPC, "No space left on device", "/here")) == 2
+    assert capsys.readouterr().err == (
+        "nnUNetv2_dale_something: stopped: /here: No space left on device; nothing half-written was left under a final "
+        "name; put that right, then run the same command again\n"
+    )
+    assert run(OSError(errno.EROFS, "Read-only file system")) == 2
+    assert "stopped: Read-only file system; nothing" in capsys.readouterr().err
+
+
+def test_another_error_of_the_system_is_not_hidden():
+    with pytest.raises(FileNotFoundError):
+        run(FileNotFoundError(errno.ENOENT, "No such file", "/here"))
 
 
 def test_ctrl_c_is_130(capsys):

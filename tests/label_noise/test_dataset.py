@@ -130,6 +130,29 @@ def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path
     assert [name for name in names if _table(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
 
 
+@pytest.mark.parametrize("flags", [(), ("--link", "symbolic")])
+def test_a_damaged_test_image_is_named_and_not_copied(
+    raw: Path, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = raw / "Dataset004_Tiny" / "imagesTs" / "new_0000.nii.gz"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert _run("--kind", "dilate", "--amount", "1", *flags) == 2
+    assert "imagesTs/new_0000.nii.gz: is damaged" in capsys.readouterr().err
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+
+
+def test_files_behind_a_link_to_a_folder_are_copied(raw: Path, tmp_path: Path) -> None:
+    folder = raw / "Dataset004_Tiny"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "notes.txt").write_text("read by nobody")
+    (folder / "documents").mkdir()
+    (folder / "documents" / "more").symlink_to(tmp_path / "elsewhere")
+    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert (raw / "Dataset904_Tiny/documents/more/notes.txt").read_text() == "read by nobody"
+
+
 def test_links(raw: Path) -> None:
     assert _run("--kind", "dilate", "--amount", "1", "--link", "hard") == 0
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 from pathlib import Path
 
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, put_in_place, write_texts
 
 
 def write_half(unfinished: Path) -> None:
@@ -73,6 +74,50 @@ def test_an_old_folder_is_replaced_whole_or_not_at_all(tmp_path):
         (unfinished / "new").write_text("new")
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_folders_that_were_made_for_it_go_with_what_failed(tmp_path):
+    (tmp_path / "old").mkdir()
+    for target in (tmp_path / "old" / "new" / "newer" / "x", tmp_path / "new" / "x"):
+        for new in (new_file, new_folder):
+            with pytest.raises(OSError, match=f"No space left on device: '{target}'"), new(target) as unfinished:
+                write_half(unfinished)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(OSError, match="Permission denied: '/elsewhere'"), new_file(tmp_path / "x"):
+        raise OSError(errno.EACCES, "Permission denied", "/elsewhere")
+
+
+def test_files_that_belong_together_appear_together(tmp_path):
+    old = tmp_path / "b.json"
+    old.write_text("old")
+    with pytest.raises(UserError, match="already exists"):
+        write_texts({tmp_path / "a.json": "new", old: "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+    write_texts({tmp_path / "a.json": "new", old: "new"}, overwrite=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "new", "b.json": "new"}
+
+
+def test_what_a_killed_run_left_is_named(tmp_path, caplog):
+    (tmp_path / ".unfinished_abc_Dataset001_A").mkdir()
+    (tmp_path / ".unfinished_abc_Dataset002_A").mkdir()
+    with caplog.at_level(logging.WARNING), new_folder(tmp_path / "Dataset001_A"):
+        pass
+    assert [record.getMessage().partition(" is left of a run")[0] for record in caplog.records] == [
+        str(tmp_path / ".unfinished_abc_Dataset001_A")
+    ]
+    assert (tmp_path / ".unfinished_abc_Dataset001_A").is_dir()
+
+
+def test_a_folder_is_put_in_place_of_another(tmp_path):
+    for name in ("new", "target", ".unfinished_target_replaced"):  # the last one of a run that was cut off
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    put_in_place(tmp_path / "new", tmp_path / "target")
+    assert (tmp_path / "target/file").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"target", ".unfinished_target_replaced"}
 
 
 def test_permissions_are_the_users(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -16,6 +17,7 @@ from nnunetv2_dale.preprocessing import RECIPES, main
 from numpy.testing import assert_array_equal
 from skimage import io
 
+from nnunetv2_dale.convert.recipe import recipe_parser
 from tests.convert.fixtures import (
     BTCV_NUMBERS,
     SYNAPSE_TEST,
@@ -249,6 +251,21 @@ def test_hippocampus_comes_out_as_it_went_in(tmp_path: Path, convert: Converted,
             assert_array_equal(_voxels(folder / kind / path.name), _voxels(path))
     before, after = (_json(place / "dataset.json") for place in (source, folder))
     assert all(before[key] == after[key] for key in ("channel_names", "labels", "numTraining", "file_ending"))
+
+
+@pytest.mark.parametrize("command", ["", "splits", *(recipe.command for recipe in RECIPES)])
+def test_every_example_of_the_help_is_a_call_that_is_taken(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*([command] if command else []), "--help"])
+    page = capsys.readouterr().out
+    program = "nnUNetv2_dale_convert "
+    examples = [line.strip().removeprefix(program) for line in page.splitlines() if line.strip().startswith(program)]
+    assert examples
+    parser = recipe_parser(RECIPES)
+    for words in examples:
+        if not words.endswith("--help"):
+            parser.parse_args(shlex.split(words))
+    assert command or {"nifti_pairs", "splits"} <= {words.split()[0] for words in examples}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.command)

@@ -1,0 +1,58 @@
+"""Writing images so that a full disk is an error: libraries report it each in its own way, and ITK not always."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import SimpleITK
+from numpy.typing import NDArray
+
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[None]:
+    """The block writes `target` with some library.
+
+    Raises:
+        OSError: the library failed, or what it wrote is not whole: ITK fills a disk with NIfTI and says nothing.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:  # ITK raises the first, Pillow an OSError without a number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise OSError(errno.EIO, f"could not be written ({' '.join(str(error).split())})", str(target)) from error
+    try:
+        require_whole(target)
+    except ValueError as error:
+        reason = f"could not be written whole; the disk is probably full ({error})"
+        raise OSError(errno.ENOSPC, reason, str(target)) from error
+
+
+def write_volume(volume: SimpleITK.Image, target: Path) -> None:
+    """Write a volume, compressed.
+
+    Raises:
+        OSError: it could not be written, for example because the disk is full.
+    """
+    with written_whole(target):
+        SimpleITK.WriteImage(volume, str(target), useCompression=True)
+
+
+def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict[str, Any]) -> None:
+    """Write a label through nnU-Net's reader/writer.
+
+    Args:
+        writer: from `RawDataset.reader`.
+        label: (Z, Y, X).
+        properties: of the label or image whose geometry it gets, as nnU-Net reads them.
+    Raises:
+        OSError: it could not be written, for example because the disk is full.
+    """
+    with written_whole(target):
+        writer.write_seg(label, str(target), properties)

@@ -125,13 +125,17 @@ def test_a_trainer_with_a_network_of_its_own_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), RuntimeError("[enforce fail] unexpected pos")]
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device; nothing half-written"),
+        (RuntimeError("[enforce fail] unexpected pos"), "could not be written"),
+    ],
 )
-def test_an_export_that_cannot_be_written_leaves_nothing(model, tmp_path, monkeypatch, capsys, error):
+def test_an_export_that_cannot_be_written_leaves_nothing(model, tmp_path, monkeypatch, capsys, error, sentence):
     def full_disk(*arguments: object) -> None:
         raise error
 
     monkeypatch.setattr(torch, "save", full_disk)
     for output in ("out", "out.zip"):
-        assert "could not be written" in refused(capsys, "-i", model, "-o", tmp_path / output)
+        assert sentence in refused(capsys, "-i", model, "-o", tmp_path / output)
     assert {path.name for path in tmp_path.iterdir()} == {"results"}

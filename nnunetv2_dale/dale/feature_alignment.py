@@ -125,7 +125,8 @@ def class_gaussians(
             to every region that covers it or, where none does, to class R.
         generator: for the choice of voxels; on the features' device.
     Returns:
-        Gaussians differentiable in `features`; classes without voxels have mean and covariance 0.
+        Gaussians differentiable in `features`. Classes without voxels have mean and covariance 0; so has, without a
+        voxel, one whose features are not finite (half precision), which `eigh` would refuse.
     Raises:
         ValueError: features on another grid than the labels.
     """
@@ -149,7 +150,12 @@ def class_gaussians(
     mean = (weight @ sample).squeeze(1) / voxels.clamp_min(1)
     centred = (sample - mean.unsqueeze(1)).mul_(weight.mT)
     covariance = centred.mT @ centred / (voxels - 1).clamp_min(1).unsqueeze(2)
-    return ClassGaussians(mean, covariance, voxels.squeeze(1))
+    finite = mean.isfinite().all(dim=1) & covariance.isfinite().flatten(1).all(dim=1)
+    return ClassGaussians(
+        torch.where(finite[:, None], mean, 0.0),
+        torch.where(finite[:, None, None], covariance, 0.0),
+        voxels.squeeze(1) * finite,
+    )
 
 
 def perturbed(

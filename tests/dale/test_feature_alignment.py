@@ -247,6 +247,20 @@ def test_no_class_at_all_is_zero_with_a_finite_gradient():
     assert features.grad.abs().sum() == 0
 
 
+@pytest.mark.parametrize("overflow", [float("nan"), float("inf")])
+def test_a_class_with_features_that_are_not_finite_is_left_out_and_not_remembered(overflow: float):
+    """Half precision overflows now and then; `eigh` raises an error at it, and a moving average would keep it."""
+    labels, everywhere = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    labels[..., 4:] = 1
+    before, features = torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8)
+    features[0, 1, 2, 2] = overflow  # of class 0
+    clear, fuzzy = (class_gaussians(each, labels, everywhere, 2, 64) for each in (before, features))
+    assert fuzzy.voxels.tolist() == [0, 32]
+    sides = (ClassGaussians(each.mean[1:], each.covariance[1:], each.voxels[1:]) for each in (clear, fuzzy))
+    assert_close(alignment_loss(clear, fuzzy, 2, 0.0), squared_wasserstein(*sides).squeeze(), rtol=1e-2, atol=0)
+    assert_close(pooled(clear, fuzzy, 0.9).mean[0], clear.mean[0])
+
+
 def test_half_precision_features_give_float32_statistics():
     features = torch.randn(1, 3, 8, 8).half()
     found = class_gaussians(features, torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.bool), 1, 64)

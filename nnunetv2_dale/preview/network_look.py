@@ -60,7 +60,8 @@ def look(
         network, network, optimizer, loss, num_classes, config, spacing_mm, head=head, generator=_seeded(images.device)
     )
     seen = look_at(step, images, targets)
-    return NetworkLook(seen.fuzziness, logits, features, seen.meta)
+    step.alignment.stop_listening()  # the network is shown further cases, with an iteration of their own
+    return NetworkLook(seen.batch.fuzziness, logits, features, seen.meta)
 
 
 def _seeded(device: torch.device) -> torch.Generator:

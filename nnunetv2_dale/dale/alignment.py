@@ -9,13 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_alignment import (
-    ClassGaussians,
-    FeatureTap,
-    alignment_loss,
-    class_gaussians,
-    pooled,
-)
+from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians, pooled
+from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 MOST_VOXELS = 1024  # drawn per class and side: enough for a covariance of the features of a head, and next to no time

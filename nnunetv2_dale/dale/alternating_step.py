@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_alignment import segmentation_head
+from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, LabelConfidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch

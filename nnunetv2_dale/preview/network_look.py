@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_alignment import FeatureTap
+from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 

@@ -97,7 +97,7 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., o
         from double_backward import TextbookIteration
 
         algorithm = made.dale_step.algorithm
-        algorithm.alignment._tap.remove()
+        algorithm.alignment.stop_listening()
         textbook = TextbookIteration(algorithm)
         return lambda other=None: textbook(other or data)
     if variant in _ADAPTED or variant == "dale_whole":

@@ -111,7 +111,7 @@ def draw(slices: Slices, chosen: int, seen: Look, file: Path) -> None:
     ct, spacing_mm = slices.hounsfield[chosen], slices.spacing_mm
     given, truth = slices.given[chosen], slices.truth[chosen]
     outlines = {"true labels": _outline(truth), "given labels": _outline(given)}
-    m, omega = (each[0, 0].numpy() for each in (seen.fuzziness, seen.omega))
+    m, omega = (each[0, 0].numpy() for each in (seen.batch.fuzziness, seen.omega))
     clear, fuzzy = (view.images[0, 0].numpy() for view in (seen.batch.non_fuzzy, seen.batch.fuzzy))
     draw_slice(panels[0], ct, spacing_mm, outlines, CT_WINDOWS_HU["soft tissue"])
     titles = ["given and true labels", "fuzziness", "clear view", "fuzzy view", "trust in each label"]

@@ -43,6 +43,8 @@ class CaseDisplacement:
     ) -> None:
         """Remember what one batch shows. A case that is in the batch more than once counts as one visit.
 
+        A sample shows nothing of a class whose probabilities are not finite (half precision): it would stay for good.
+
         Args:
             cases: the name of each sample's case, (B,).
             probabilities: (B, K, *S).
@@ -59,11 +61,13 @@ class CaseDisplacement:
             given, contour = (
                 torch.zeros_like(predicted).scatter_add(1, index, each.flatten(1)) for each in (counts, at_edge)
             )
+        finite = predicted.isfinite()
+        excess, contour = (torch.where(finite, each, 0.0) for each in (given - predicted, contour))
         rows = self._rows_of(cases, predicted)
         assert self._excess is not None
         assert self._contour is not None
         visited = self._index(list(dict.fromkeys(cases)), predicted.device)
-        for moving, shown in ((self._excess, given - predicted), (self._contour, contour)):
+        for moving, shown in ((self._excess, excess), (self._contour, contour)):
             moving[visited] *= self.memory
             moving.index_add_(0, rows, shown)
 

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_alignment import (
-    ClassGaussians,
-    FeatureTap,
-    alignment_loss,
-    class_gaussians,
-    pooled,
-    segmentation_head,
-)
+from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians, pooled
+from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 MOST_VOXELS = 1024  # drawn per class and side: enough for a covariance of the features of a head, and next to no time
@@ -35,7 +29,8 @@ class FeatureAlignment:
     """Compares the features of the two views, class by class.
 
     Args:
-        module, loss, num_classes, config, head, generator, loss_scale: of `AlternatingStep`.
+        module, loss, num_classes, config, generator, loss_scale: of `AlternatingStep`.
+        head: the segmentation head inside `module`; needed where features are used.
     """
 
     def __init__(
@@ -51,14 +46,18 @@ class FeatureAlignment:
         self._loss_scale = loss_scale
         self._loss, self._num_classes, self._config, self.generator = loss, num_classes, config, generator
         self.on = config.alignment_weight > 0
-        wanted = segmentation_head(module) if head is None and config.uses_features else head
-        self.head = wanted if config.uses_features else None
+        self.head = head if config.uses_features else None
         self._tap = FeatureTap(module, self.head) if config.uses_features else None
         self.forget()
 
     def forget(self) -> None:
         """Start the average of the non-fuzzy Gaussians anew with the next batch."""
         self.reference: ClassGaussians | None = None
+
+    def stop_listening(self) -> None:
+        """Keep no features from here on, for a network that serves something else afterwards."""
+        if self._tap is not None:
+            self._tap.remove()
 
     def features(self) -> Tensor | None:
         """The input of the head at the last forward, which is then forgotten; None where nothing needs it."""

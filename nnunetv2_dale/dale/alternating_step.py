@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, LabelConfidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
@@ -61,9 +62,8 @@ class AlternatingStep:
 
     def __post_init__(self) -> None:
         self.partition = Partition(self.config, self.loss, self.spacing_mm, self.image_channels)
-        self.alignment = FeatureAlignment(
-            self.module, self.loss, self.num_classes, self.config, self.head, self.generator, self.loss_scale
-        )
+        head = segmentation_head(self.module) if self.head is None and self.config.uses_features else self.head
+        # before the alignment listens to the head: the shadow network is a copy, and would keep features as well
         self.confidence = ConfidenceLearner(
             self.network,
             self.module,
@@ -73,7 +73,10 @@ class AlternatingStep:
             self.autocast,
             self.loss_scale,
             self.compiled,
-            self.alignment.head,
+            head,
+        )
+        self.alignment = FeatureAlignment(
+            self.module, self.loss, self.num_classes, self.config, head, self.generator, self.loss_scale
         )
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:

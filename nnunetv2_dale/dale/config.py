@@ -98,12 +98,12 @@ class DaleConfig(ValidatedSettings):
         if self.fuzzy_graph != "keep" and self.confidence_gradient != "look_ahead":
             raise ValueError(
                 f'fuzzy_graph "{self.fuzzy_graph}" is for confidence_gradient "look_ahead"; '
-                f'"{self.confidence_gradient}" holds one graph anyway'
+                f'with "{self.confidence_gradient}", which holds one graph anyway, set fuzzy_graph to "keep"'
             )
         if self.fuzzy_graph == "shifted" and self.directional_derivative != "one_sided":
             raise ValueError(
                 f'fuzzy_graph "shifted" is the forward of directional_derivative "one_sided"; '
-                f'"{self.directional_derivative}" makes none'
+                f'with "{self.directional_derivative}", which makes none, set fuzzy_graph to "keep"'
             )
         if self.phase_in + self.phase_out >= 1:
             raise ValueError(

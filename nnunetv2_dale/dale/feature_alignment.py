@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # Added to the diagonal relative to the mean variance, for numerics only: keeps eigenvalues off 0, where the gradient
 # of a square root is infinite. Not Eq. 13's ε, which multiplies a matrix of ones.
 _RIDGE = 1e-4
 # What L_W is divided by at least when it is taken relative to the variance: features that are dead have none.
 _SMALLEST_VARIANCE = 1e-6
-
-_HEADS_LISTED = 5  # modules that an error proposes as the head
 
 
 @dataclass(frozen=True)
@@ -26,84 +24,6 @@ class ClassGaussians:
 
     def detach(self) -> ClassGaussians:
         return ClassGaussians(self.mean.detach(), self.covariance.detach(), self.voxels)
-
-
-class FeatureTap:
-    """Keeps the input of the segmentation head at each training forward: the features F of Eq. 12.
-
-    Args:
-        network: the plain module (found through `torch.compile` and DDP by the caller). The head is
-            `network.decoder.seg_layers[-1]`, nnU-Net's full-resolution one.
-        head: the module to listen to instead, for other networks.
-    Raises:
-        ValueError: the network has no such head, or the head gets something else than features of 4 or 5 axes; the
-            message lists the modules that could be meant.
-    """
-
-    def __init__(self, network: nn.Module, head: nn.Module | None = None) -> None:
-        self.features: Tensor | None = None
-        self._network = network
-        self._head = segmentation_head(network) if head is None else head
-        if all(module is not self._head for module in network.modules()):
-            raise ValueError(
-                f"DALE's alignment needs a head that is a module of the network, but {type(network).__name__} does not "
-                f"hold the {type(self._head).__name__} given; {modules_that_could_be_meant(network)}"
-            )
-        self._handle = self._head.register_forward_pre_hook(self._keep)
-
-    def take(self) -> Tensor:
-        """The features of the last forward, (B, C, *S); forgotten here, so that their memory can go."""
-        if self.features is None:
-            raise RuntimeError(
-                "no features: the segmentation head has not run since the last take; "
-                + modules_that_could_be_meant(self._network)
-            )
-        features, self.features = self.features, None
-        return features
-
-    def take_if_any(self) -> Tensor | None:
-        """As `take`; None where the head has not run since the last."""
-        features, self.features = self.features, None
-        return features
-
-    def remove(self) -> None:
-        self._handle.remove()
-
-    def _keep(self, module: nn.Module, inputs: tuple[object, ...]) -> None:
-        if not module.training:
-            return
-        features = inputs[0] if inputs else None
-        if not isinstance(features, Tensor) or features.ndim not in (4, 5):
-            found = f"of shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(
-                f"DALE's alignment needs a head that gets features of 4 or 5 axes (batch, channels, space), but the "
-                f"input of the {type(module).__name__} given is {found}; {modules_that_could_be_meant(self._network)}"
-            )
-        self.features = features
-
-
-def segmentation_head(network: nn.Module) -> nn.Module:
-    """`network.decoder.seg_layers[-1]`; a ValueError that says what was looked for where there is none."""
-    heads = getattr(getattr(network, "decoder", None), "seg_layers", None)
-    if not isinstance(heads, nn.ModuleList) or len(heads) == 0:
-        raise ValueError(
-            f"DALE's alignment needs the segmentation head of the network, looked for as decoder.seg_layers[-1] in "
-            f'{type(network).__name__}, which has none; name the head, or set "alignment_weight" to 0 to train without '
-            f"the alignment; {modules_that_could_be_meant(network)}"
-        )
-    return heads[-1]
-
-
-def modules_that_could_be_meant(network: nn.Module) -> str:
-    """The last convolutions of a network with their channels: a head is mostly the last one that was defined."""
-    found = [
-        f"{name or 'the network itself'} ({module.in_channels} to {module.out_channels} channels)"
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Conv3d)
-    ]
-    if not found:
-        return "it has no 2D or 3D convolution that could be meant"
-    return f"modules that could be meant: {', '.join(found[-_HEADS_LISTED:])}"
 
 
 def class_gaussians(
@@ -125,7 +45,8 @@ def class_gaussians(
             to every region that covers it or, where none does, to class R.
         generator: for the choice of voxels; on the features' device.
     Returns:
-        Gaussians differentiable in `features`; classes without voxels have mean and covariance 0.
+        Gaussians differentiable in `features`. Classes without voxels have mean and covariance 0; so has, without a
+        voxel, one whose features are not finite (half precision), which `eigh` would refuse.
     Raises:
         ValueError: features on another grid than the labels.
     """
@@ -149,7 +70,12 @@ def class_gaussians(
     mean = (weight @ sample).squeeze(1) / voxels.clamp_min(1)
     centred = (sample - mean.unsqueeze(1)).mul_(weight.mT)
     covariance = centred.mT @ centred / (voxels - 1).clamp_min(1).unsqueeze(2)
-    return ClassGaussians(mean, covariance, voxels.squeeze(1))
+    finite = mean.isfinite().all(dim=1) & covariance.isfinite().flatten(1).all(dim=1)
+    return ClassGaussians(
+        torch.where(finite[:, None], mean, 0.0),
+        torch.where(finite[:, None, None], covariance, 0.0),
+        voxels.squeeze(1) * finite,
+    )
 
 
 def perturbed(

@@ -32,11 +32,6 @@ class LabelConfidence:
     weights: Tensor  # (B, 1, *S) float32, >= 0
     non_finite: Tensor  # bool scalar: a gradient was not finite, and the weights are all 1
 
-    @property
-    def clean(self) -> Tensor:
-        """(B, 1, *S) bool: voxels whose confidence did not fall, ∂L_n/∂ω <= 0 (the condition of Eq. 12)."""
-        return self.weights >= 1
-
 
 class ConfidenceLearner:
     """What the meta step needs, made once for a training.
@@ -105,12 +100,7 @@ class ConfidenceLearner:
             features,
         )
         if self._shadow is None:
-            assert self._head is not None
-            tangents = head_tangents(self._head, fuzzy_pass, self.average(gradients_of(self._head.parameters())))
-            learned = stepped_confidence(
-                outputs, lambda weights, _: derivative_along(fuzzy_pass, weights, tangents), self._step_size, config
-            )
-            return learned, outputs
+            return self._of_the_head(fuzzy_pass), outputs
         reuse = config.confidence_gradient == "reuse"
         learned = learn_confidence(
             self._shadow,
@@ -126,6 +116,17 @@ class ConfidenceLearner:
         if config.fuzzy_graph == "recompute":
             return learned, self._forward(fuzzy.images)
         return learned, ended_with[0] if ended_with else outputs
+
+    def _of_the_head(self, fuzzy: FuzzyPass) -> LabelConfidence:
+        """ω* from the gradient of the segmentation head alone, which needs no copy of the network."""
+        assert self._head is not None
+        tangents = head_tangents(self._head, fuzzy, self.average(gradients_of(self._head.parameters())))
+        return stepped_confidence(
+            fuzzy.outputs,
+            lambda weights, _: derivative_along(fuzzy, weights, tangents),
+            self._step_size,
+            self._config,
+        )
 
     def after_update(self) -> None:
         """Undo the shift of the weights where the optimizer made no step (AMP, a gradient that is not finite)."""

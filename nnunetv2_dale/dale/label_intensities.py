@@ -6,6 +6,9 @@ most entropic patches are then skin, bowel gas and the table, not the borders of
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -48,7 +51,7 @@ class LabelIntensities:
             labels, valid: see `fuzziness.label_edges`.
         """
         near = self.near(labels, valid)
-        every = -(-near.numel() // _MOST_VOXELS)
+        every = _stride(near.numel(), near.shape[2:])
         chosen = near.flatten()[::every]
         values = images.detach().float().movedim(1, 0).flatten(1)[:, ::every]
         found = chosen.sum()
@@ -74,6 +77,18 @@ def bounds_of_case(images: Tensor, labels: Tensor, valid: Tensor | None, bins: i
     """
     intensities = LabelIntensities(bins)
     return intensities.bounds(images, labels, valid) if intensities.near(labels, valid).any() else None
+
+
+def _stride(voxels: int, spatial: Sequence[int]) -> int:
+    """Every how many voxels one is looked at, so that they are few and lie in all rows, columns and slices alike.
+
+    A stride that shares a factor with the size of an axis meets some of its places alone: of a batch of two patches of
+    128 voxels along each axis every 64th voxel lies in one of two columns.
+    """
+    every = -(-voxels // _MOST_VOXELS)
+    while math.gcd(every, math.prod(spatial)) > 1:
+        every += 1
+    return every
 
 
 def _quantiles(values: Tensor, chosen: Tensor, bins: int) -> Tensor:

@@ -55,7 +55,9 @@ class LearnedClasses:
         self._sums: list[list[float]] = []
 
     def observe(self, sums: Sequence[Sequence[float]]) -> None:
-        """Remember one batch's `class_sums`."""
+        """Remember one batch's `class_sums`; one that is not finite (half precision) would never be forgotten."""
+        if not all(math.isfinite(value) for part in sums for value in part):
+            return
         before = self._sums or [[0.0] * len(part) for part in sums]
         self._sums = [
             [MEMORY * old + new for old, new in zip(*parts, strict=True)] for parts in zip(before, sums, strict=True)

@@ -18,8 +18,7 @@ from nnunetv2_dale.dale.partition import PartitionedBatch
 class Look:
     """One batch as an iteration of Algorithm 1 sees it at the present weights."""
 
-    batch: PartitionedBatch  # the views and their voxels
-    fuzziness: Tensor  # m, (B, 1, *S)
+    batch: PartitionedBatch  # the fuzziness, the views and their voxels
     meta: Tensor  # ω by meta steps (Eqs. 8-11), (B, 1, *S)
     case: Tensor  # the trust of the cases, (B, 1, *S); 1 without one
     alignment: Tensor  # L_W, scalar
@@ -45,7 +44,6 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
     was_training = step.network.training
     step.network.train()
     target = full_resolution(targets)
-    fuzziness = step.partition.fuzziness(images, target)
     batch = step.partition(images, target)
 
     step.optimizer.zero_grad(set_to_none=True)
@@ -72,4 +70,4 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
     step.optimizer.zero_grad(set_to_none=True)
     (step.partition.intensities, step.confidence.average), step.alignment.reference = kept
     kept_features = None if features is None else features.detach()
-    return Look(batch, fuzziness, meta.weights, case, alignment.distance.detach(), kept_features)
+    return Look(batch, meta.weights, case, alignment.distance.detach(), kept_features)

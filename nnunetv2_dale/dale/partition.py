@@ -17,6 +17,7 @@ from nnunetv2_dale.dale.masked_loss import MaskedLoss
 class PartitionedBatch:
     """A batch seen twice. Masks are (B, 1, *S) bool."""
 
+    fuzziness: Tensor  # m, (B, 1, *S) in [0, 1]
     is_fuzzy: Tensor  # m >= τ
     valid: Tensor | None  # False where the label is to be ignored; None: nowhere
     fuzzy: View
@@ -56,15 +57,15 @@ class Partition:
             images: (B, C, *S), finite.
             target: of the full resolution.
         """
-        m, tau = self.fuzziness(images, target), self._config.fuzzy_threshold
+        m, tau = self._fuzziness(images, target), self._config.fuzzy_threshold
         fuzzy, non_fuzzy = (
             view_of(images, mask, self._config.view, self._image_channels)
             for mask in (fuzzy_mask(m, tau), non_fuzzy_mask(m, tau))
         )
-        return PartitionedBatch(m >= tau, self._loss.valid(target), fuzzy, non_fuzzy)
+        return PartitionedBatch(m, m >= tau, self._loss.valid(target), fuzzy, non_fuzzy)
 
-    def fuzziness(self, images: Tensor, target: Tensor) -> Tensor:
-        """m (Eqs. 3–5), (B, 1, *S)."""
+    def _fuzziness(self, images: Tensor, target: Tensor) -> Tensor:
+        """m (Eqs. 3–5), (B, 1, *S); the quantiles of the intensities move on."""
         config, images = self._config, images[:, : self._image_channels]
         labels, valid = self._loss.labels(target), self._loss.valid(target)
         near_labels = config.intensity_bins == "near_labels"

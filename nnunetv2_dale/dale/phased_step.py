@@ -23,7 +23,7 @@ class Phases:
 
     Between `phase_in` and `phase_out` it takes every n-th batch. It waits until every class that was shown is learned;
     half-way a class that was never learned is not waited for, if another than background is. It pauses when a class
-    that was learned falls below half of what that takes.
+    that was learned falls below half of what that takes; whole batches show that, of which `every` 1 leaves none.
 
     Args:
         config: its fields `phase_in`, `phase_out`, `every` and `learned`.

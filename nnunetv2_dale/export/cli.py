@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[NNUNET_CHECKPOINT],
         metavar="CHECKPOINT",
-        help="names of the checkpoints. Default: %(default)s",
+        help=f"names of the checkpoints. Default: {NNUNET_CHECKPOINT}",
     )
     parser.add_argument("-o", type=Path, required=True, metavar="OUTPUT", help="folder or zip file to write")
     parser.add_argument(

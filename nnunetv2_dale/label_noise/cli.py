@@ -121,7 +121,7 @@ def _ignore_label(source: RawDataset, kinds: Sequence[str]) -> int | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    kinds = "\n".join(f"  {name:9} {kind.meaning}; amount in {_unit(name)}" for name, kind in KINDS.items())
+    kinds = "\n".join(f"  {name:10} {kind.meaning}; {_amount(name)}" for name, kind in KINDS.items())
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_dale_corrupt_labels",
         description="Copy a raw dataset under a new id, with noise of a known kind and amount in its training labels.\n"
@@ -187,6 +187,9 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add_processes(group, most=4)
 
 
-def _unit(kind: str) -> str:
+def _amount(kind: str) -> str:
+    """What the amount of a kind is, for the help."""
+    if kind == UNLABELLED:
+        return "takes no amount"
     highest = f" from 0 to {KINDS[kind].highest:g}" if KINDS[kind].highest <= 1 else ""
-    return KINDS[kind].unit + highest
+    return f"amount: {KINDS[kind].unit}{highest}"

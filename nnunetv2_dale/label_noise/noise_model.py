@@ -36,7 +36,7 @@ KINDS = {
     "smooth": NoiseKind("mm", 8.0, 500.0, "contours redrawn as polygons, a corner each so many mm"),
     "missing": NoiseKind("probability", 0.2, 1.0, "components of classes left out"),
     "swap": NoiseKind("probability", 0.2, 1.0, "components of classes given another class"),
-    UNLABELLED: NoiseKind("", 1.0, 1.0, "the whole label replaced by the ignore label; takes no amount"),
+    UNLABELLED: NoiseKind("", 1.0, 1.0, "the whole label replaced by the ignore label"),
 }
 
 

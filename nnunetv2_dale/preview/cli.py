@@ -172,8 +172,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence omega "
         "instead, two PNGs per case",
     )
-    add("-f", metavar="FOLD", help="of --model (default: the first that is there)")
-    add("-chk", default="checkpoint_final.pth", metavar="CHECKPOINT", help="of --model (default: %(default)s)")
+    add("-f", metavar="FOLD", help="fold of the model (default: the first that is there)")
+    add(
+        "-chk",
+        default="checkpoint_final.pth",
+        metavar="CHECKPOINT",
+        help="the model's checkpoint (default: %(default)s)",
+    )
     add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
     add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
     size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: "
@@ -187,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     bins_help = "intensity bins of the entropy (default: %(default)s)"
     add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
-    where_help = "where they lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
+    where_help = (
+        "where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
+    )
     where_help += "width between an image's extremes, as the paper (default: %(default)s)"
     add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=defaults.intensity_bins, help=where_help)
     add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_alignment import FeatureTap
+from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
@@ -60,7 +60,8 @@ def look(
         network, network, optimizer, loss, num_classes, config, spacing_mm, head=head, generator=_seeded(images.device)
     )
     seen = look_at(step, images, targets)
-    return NetworkLook(seen.fuzziness, logits, features, seen.meta)
+    step.alignment.stop_listening()  # the network is shown further cases, with an iteration of their own
+    return NetworkLook(seen.batch.fuzziness, logits, features, seen.meta)
 
 
 def _seeded(device: torch.device) -> torch.Generator:

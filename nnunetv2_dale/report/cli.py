@@ -43,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
         help="surfaces this close count as equal in the surface Dice, in mm. Default: 2",
     )
     parser.add_argument(
-        "--tau", type=_share, default=0.9, help="a patch is fuzzy where its m, from 0 to 1, reaches this. Default: 0.9"
+        "--tau",
+        type=_share,
+        default=0.9,
+        help="a patch is fuzzy where its fuzziness m, from 0 to 1, reaches this. Default: 0.9",
     )
     parser.add_argument(
         "--patch-size",
@@ -156,13 +159,17 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """The call as it can be typed again; the place of the output is left out."""
+    """The call as it can be typed again, but for the place of the output and the number of processes."""
     words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:
             words += [f"--{name}", str(getattr(arguments, name))]
     if arguments.f:
         words += ["-f", *arguments.f]
+    for name in ("tolerance_mm", "tau", "patch_size", "resamples", "seed"):
+        value = getattr(arguments, name)
+        if value != getattr(ReportSettings, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--summary-only"] if arguments.summary_only else []
     return shlex.join(words)
 

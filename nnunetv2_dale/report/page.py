@@ -66,7 +66,7 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
     if row.ci95 is None:
-        return f"{candidate} and {baseline} share {row.n} case: too few for a statement."
+        return f"{candidate} and {baseline} share {row.n} case{'s' * (row.n != 1)}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)
     points = 100 * abs(row.difference)
     interval = f"95 % interval of the difference {with_minus(f'{low:+.2f} to {high:+.2f} points')}"

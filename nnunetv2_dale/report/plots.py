@@ -46,6 +46,16 @@ def _style() -> Iterator[None]:
         yield
 
 
+def _colour(number: int) -> str:
+    """Of a run: there are eight, and more runs begin again."""
+    return OKABE_ITO[number % len(OKABE_ITO)]
+
+
+def _line_style(number: int) -> str:
+    """Of a run: runs of one colour have different ones."""
+    return _LINE_STYLES[(number + number // len(OKABE_ITO)) % len(_LINE_STYLES)]
+
+
 def difference_plot(report: Report, metric: Metric) -> Figure:
     """Candidate − baseline with its 95 % interval for each class, and the mean over classes at the top."""
     rows = [row for row in report.comparisons if row.metric == metric.name and row.difference is not None]
@@ -61,7 +71,7 @@ def difference_plot(report: Report, metric: Metric) -> Figure:
             mine = {row.class_key: row for row in rows if row.candidate == candidate}
             offset = (number - (len(candidates) - 1) / 2) * 0.7 / max(2, len(candidates))
             _draw_intervals(
-                axes, [mine.get(key) for key in keys], offset, scale, OKABE_ITO[number + 1], labels[candidate]
+                axes, [mine.get(key) for key in keys], offset, scale, _colour(number + 1), labels[candidate]
             )
         axes.set_yticks(range(len(keys)), [report.class_title(key) for key in keys])
         axes.set_ylim(len(keys) - 0.4, -0.6)
@@ -102,8 +112,8 @@ def distribution_plot(report: Report, metric: Metric) -> Figure:
         for number, run in enumerate(runs):
             offset = (number - (len(runs) - 1) / 2) * 0.8 / len(runs)
             groups = [_there(run.values[metric.name][key]) * scale for key in keys]
-            _boxes(axes, groups, [place + offset for place in range(len(keys))], 0.62 / len(runs), OKABE_ITO[number])
-            axes.plot([], [], color=OKABE_ITO[number], linewidth=6, label=labels[run.name])
+            _boxes(axes, groups, [place + offset for place in range(len(keys))], 0.62 / len(runs), _colour(number))
+            axes.plot([], [], color=_colour(number), linewidth=6, label=labels[run.name])
         axes.set_xticks(range(len(keys)), [report.class_title(key) for key in keys])
         _slant_long_labels(axes, [report.class_title(key) for key in keys])
         axes.grid(axis="x", visible=False)
@@ -129,8 +139,8 @@ def fold_plot(report: Report, metric: Metric) -> Figure:
                 for fold in folds
             ]
             places = [place + offset for place in range(len(folds))]
-            _boxes(axes, groups, places, 0.62 / len(report.runs), OKABE_ITO[number])
-            axes.plot([], [], color=OKABE_ITO[number], linewidth=6, label=labels[run.name])
+            _boxes(axes, groups, places, 0.62 / len(report.runs), _colour(number))
+            axes.plot([], [], color=_colour(number), linewidth=6, label=labels[run.name])
         axes.set_xticks(range(len(folds)), [f"fold {fold}" if fold.isdigit() else "all cases" for fold in folds])
         axes.grid(axis="x", visible=False)
         axes.set_xlim(-0.6, len(folds) - 0.4)
@@ -211,13 +221,13 @@ def learning_plot(report: Report) -> Figure:
         over_epochs, over_hours = figure.subplots(1, 2, sharey=True)
         figure.subplots_adjust(wspace=0.08)
         for number, run in enumerate(report.runs):
-            style = {"color": OKABE_ITO[number], "linestyle": _LINE_STYLES[number % len(_LINE_STYLES)]}
+            style = {"color": _colour(number), "linestyle": _line_style(number)}
             _draw_curves(over_epochs, run.curves, lambda curve: curve.epochs, style, labels[run.name])
             _draw_curves(over_hours, run.curves, lambda curve: curve.hours, style, labels[run.name])
             for cost in run.costs:
                 if cost.hours is not None and cost.mean_validation_dice is not None:
                     over_hours.plot(
-                        cost.hours, cost.mean_validation_dice * 100, "D", color=OKABE_ITO[number], markersize=6
+                        cost.hours, cost.mean_validation_dice * 100, "D", color=_colour(number), markersize=6
                     )
         over_epochs.set_xlabel("epoch")
         over_epochs.set_ylabel("pseudo Dice in training, mean over classes (%)")

@@ -52,8 +52,11 @@ class AbstentionHead(nn.Module):
 
 
 def penalty_of(epoch: int, epochs: int, config: AbstainingDiceConfig) -> float | None:
-    """α(epoch) = α_end · ((epoch − warm-up + 1) / (epochs − warm-up))^γ; None in the warm-up."""
-    warm_up = round(config.warm_up_share * epochs)
+    """α(epoch) = α_end · ((epoch − warm-up + 1) / (epochs − warm-up))^γ; None in the warm-up.
+
+    A warm-up has at least one epoch, however short the training: η is estimated in it.
+    """
+    warm_up = max(round(config.warm_up_share * epochs), int(config.warm_up_share > 0))
     if epoch < warm_up:
         return None
     passed: float = (epoch - warm_up + 1) / (epochs - warm_up)

@@ -42,7 +42,11 @@ class CoTrainingConfig(FuzzySettings):
 
 @dataclass(frozen=True)
 class AbstainingDiceConfig(ValidatedSettings):
-    """The authors' settings; the noise rate, which they know, is estimated unless it is given."""
+    """The authors' settings; the noise rate, which they know, is estimated unless it is given.
+
+    Raises:
+        ValueError: also a noise rate that is to be estimated without a warm-up to do it in.
+    """
 
     plans_key: ClassVar[str] = "ads"
 
@@ -53,3 +57,11 @@ class AbstainingDiceConfig(ValidatedSettings):
     penalty: float = number(4.0, 0.0, 1000.0, "alpha at the end of the training")
     penalty_exponent: float = number(1.5, 0.0, 100.0, "how alpha grows: a power of the training since the warm-up")
     warm_up_share: float = number(0.2, 0.0, 1.0, "part of the epochs without abstention")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_rate_is == "estimated" and self.warm_up_share == 0:
+            raise ValueError(
+                'noise_rate_is "estimated" needs a warm-up to estimate it in, got warm_up_share 0; raise it, or set '
+                'noise_rate_is to "given"'
+            )

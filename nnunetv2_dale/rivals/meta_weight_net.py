@@ -120,7 +120,8 @@ class MetaWeightStep:
         )
         gradient = self.by_weights(virtual)
         finite = torch.isfinite(gradient).all()
-        self.weight_net.add_gradient(losses, torch.where(finite, gradient, 0.0))
+        # the losses too: where they are not finite, a gradient of 0 times them is not either
+        self.weight_net.add_gradient(torch.where(finite, losses, 0.0), torch.where(finite, gradient, 0.0))
         self.meta_step()
 
         weights = self.weight_net.weigh(losses)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
     nnUNetTrainer_5epochs,
     nnUNetTrainer_50epochs,
     nnUNetTrainer_250epochs,
 )
-from torch import distributed
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.weighted_step import WeightedStep
 from nnunetv2_dale.trainer.case_memory import restore_cases, save_cases
 from nnunetv2_dale.trainer.safe_training import SafeTraining
+from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks
 
 NUMBERS = ("trust_mean", "trust_std")
 
@@ -60,11 +59,7 @@ class nnUNetTrainerCaseTrust(SafeTraining):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        means = np.mean([output["case_trust"] for output in train_outputs], axis=0)
-        if self.is_ddp:
-            gathered: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(gathered, means)
-            means = np.mean(gathered, axis=0)
+        means = means_of_what_is_there(of_all_ranks([output["case_trust"] for output in train_outputs], self.is_ddp))
         self.log_numbers("trust of the cases", dict(zip(NUMBERS, means.tolist(), strict=True)), "case_")
 
     def save_checkpoint(self, filename: str) -> None:

@@ -37,14 +37,13 @@ class nnUNetTrainerBECO(TrainsBeside):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         self.step = CoTrainingStep(
             first=self._unwrapped_network(),
             second=torch.compile(self.beside) if self._do_i_compile() else self.beside,
             loss=self._masked_loss(),
             config=self.beco,
             spacing_mm=self.configuration_manager.spacing,
-            image_channels=self.num_input_channels - extra_channels,
+            image_channels=self._image_channels,
             backward=self._backward,
             autocast=self._autocast,
         )

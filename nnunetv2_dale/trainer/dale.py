@@ -13,7 +13,7 @@ from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
-from nnunetv2_dale.dale.feature_alignment import segmentation_head
+from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
 from nnunetv2_dale.dale.shadow_network import allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.trainer.case_memory import restore_cases, save_cases
@@ -59,7 +59,6 @@ class nnUNetTrainerDALE(SafeTraining):
             if self.current_epoch > 0:
                 heads = self.label_manager.num_segmentation_heads
                 restore_cases(self.trust, Path(self.output_folder), self.training_cases, heads, self.device)
-        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         algorithm = AlternatingStep(
             network=self.network,
             module=self._plain_network(),
@@ -68,7 +67,7 @@ class nnUNetTrainerDALE(SafeTraining):
             num_classes=self.label_manager.num_segmentation_heads + (1 if regions else 0),
             config=self.dale,
             spacing_mm=self.configuration_manager.spacing,
-            image_channels=self.num_input_channels - extra_channels,
+            image_channels=self._image_channels,
             update=self._update,
             autocast=self._autocast,
             loss_scale=self._loss_scale,
@@ -99,7 +98,7 @@ class nnUNetTrainerDALE(SafeTraining):
         assert self.dale_step is not None
         images, targets = self._on_device(batch)
         record = self.dale_step(images, targets, batch.get("keys"))
-        values = numbers_of(record).cpu().numpy()  # the one wait for the device
+        values = numbers_of(record).cpu().numpy()  # one wait for all of them
         return {"loss": values[0], "dale": values}
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:

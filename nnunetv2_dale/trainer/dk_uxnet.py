@@ -15,13 +15,14 @@ from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepo
     nnUNetTrainer_250epochs,
 )
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, loss_terms
 from nnunetv2_dale.dk_uxnet.network import DkUxnet
 from nnunetv2_dale.dk_uxnet.views import strong_view
 from nnunetv2_dale.trainer.safe_training import SafeTraining
+from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks
 from nnunetv2_dale.trainer.unlabelled_cases import drawn_equally, first_few, unlabelled_cases
 
 NUMBERS = tuple(spec.name for spec in fields(LossTerms))
@@ -139,9 +140,7 @@ class nnUNetTrainerDKUXNet(SafeTraining):
         # by name: a crop of a labelled case can be all ignore label, and one of an unlabelled case can have background
         labelled = torch.tensor([case not in self.unlabelled for case in batch["keys"]], device=self.device)
         config = self.dk_uxnet
-        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
-        image_channels = self.num_input_channels - extra_channels
-        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, image_channels)
+        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, self._image_channels)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             terms = loss_terms(
@@ -179,25 +178,8 @@ class nnUNetTrainerDKUXNet(SafeTraining):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        values = np.stack([output["dk_uxnet"] for output in train_outputs])
-        if self.is_ddp:
-            gathered: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(gathered, values)
-            values = np.concatenate(gathered)
-        self.log_numbers("DK-UXNet", dict(zip(NUMBERS, means_of_what_is_there(values), strict=True)), "dk_uxnet_")
-
-
-def means_of_what_is_there(values: np.ndarray) -> list[float]:
-    """The mean of each column without its NaN; NaN for a column of nothing else.
-
-    Args:
-        values: (iterations, numbers); a supervised loss is NaN in an iteration without a labelled sample.
-    """
-    there = ~np.isnan(values)
-    count = there.sum(axis=0)
-    sums = np.where(there, values, 0).sum(axis=0)
-    means: list[float] = np.where(count > 0, sums / np.maximum(count, 1), np.nan).tolist()
-    return means
+        means = means_of_what_is_there(of_all_ranks([output["dk_uxnet"] for output in train_outputs], self.is_ddp))
+        self.log_numbers("DK-UXNet", dict(zip(NUMBERS, means.tolist(), strict=True)), "dk_uxnet_")
 
 
 def _refuse_unfit(plans: PlansManager, configuration: str, dataset_json: dict[str, Any]) -> None:

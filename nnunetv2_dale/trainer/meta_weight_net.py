@@ -107,14 +107,13 @@ class nnUNetTrainerMWNet(TrainsBeside):
         if self.meta_cases:
             clean_images, clean_targets = self._on_device(next(self.dataloader_meta))
             return MetaBatch(clean_images, lambda outputs: loss(outputs, clean_targets))
-        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         certain = non_fuzzy(
             images,
             full_resolution(targets),
             loss,
             self.mwnet,
             self.configuration_manager.spacing,
-            self.num_input_channels - extra_channels,
+            self._image_channels,
         )
         return MetaBatch(images, lambda outputs: loss(outputs, targets, None, certain))
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.trainer.distributed_gradients import average_gradients, start_equal
 from nnunetv2_dale.trainer.safe_training import SafeTraining
+from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks
 
 
 class TrainsBeside(SafeTraining):
@@ -58,7 +58,7 @@ class TrainsBeside(SafeTraining):
         record = self._learn(images, targets)
         self._step()
         scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
-        values = scalars.cpu().numpy()  # the one wait for the device
+        values = scalars.cpu().numpy()  # one wait for all of them
         return {"loss": values[self.numbers.index("loss")], self.key: values}
 
     def _learn(self, images: Tensor, targets: Outputs) -> Any:
@@ -67,12 +67,8 @@ class TrainsBeside(SafeTraining):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        values = np.mean([output[self.key] for output in train_outputs], axis=0)
-        if self.is_ddp:
-            gathered: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(gathered, values)
-            values = np.mean(gathered, axis=0)
-        self.log_numbers(self.method, dict(zip(self.numbers, values.tolist(), strict=True)), f"{self.key}_")
+        means = means_of_what_is_there(of_all_ranks([output[self.key] for output in train_outputs], self.is_ddp))
+        self.log_numbers(self.method, dict(zip(self.numbers, means.tolist(), strict=True)), f"{self.key}_")
 
     def _added_to_checkpoint(self) -> dict[str, Any]:
         return {**super()._added_to_checkpoint(), self.key: self._own_state()}

@@ -128,6 +128,11 @@ class SafeTraining(nnUNetTrainer):
         """Of the whole training."""
         return int(self.num_epochs * self.num_iterations_per_epoch)
 
+    @property
+    def _image_channels(self) -> int:
+        """Leading channels of the input that are image; a cascade's others are the segmentation of the stage before."""
+        return int(self.num_input_channels) - (len(self.label_manager.foreground_labels) if self.is_cascaded else 0)
+
     def _unwrapped_network(self) -> nn.Module:
         """The network without DDP; still compiled where it is."""
         # not is_ddp: while the network is made it has no wrapper yet

@@ -36,7 +36,6 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        extra_channels = len(self.label_manager.foreground_labels) if self.is_cascaded else 0
         assert isinstance(self.beside, ActorCritic)
         self.step = SvlDrlStep(
             network=self._network_with_skips(),
@@ -46,7 +45,7 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
             classes=self.label_manager.num_segmentation_heads,
             config=self.svl_drl,
             backward=self._backward,
-            image_channels=self.num_input_channels - extra_channels,
+            image_channels=self._image_channels,
             autocast=self._autocast,
             generator=torch.Generator(self.device),
         )

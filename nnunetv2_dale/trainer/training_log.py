@@ -43,12 +43,8 @@ def numbers_of_epoch(
     Returns:
         the numbers named in `NUMBERS`, NaN where no iteration has them; and the mean histogram of ω.
     """
-    values = np.stack([output["dale"] for output in outputs])
-    if over_ranks:
-        gathered: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(gathered, values)
-        values = np.concatenate(gathered)
-    means = _means(values)
+    values = of_all_ranks([output["dale"] for output in outputs], over_ranks)
+    means = means_of_what_is_there(values)
     numbers = dict(zip(SCALARS, means[: len(SCALARS)].tolist(), strict=True))
     split = ~np.isnan(values[:, SCALARS.index("non_fuzzy_loss")])
     numbers["non_finite"] = float(np.nansum(values[:, SCALARS.index("non_finite")])) * len(outputs) / len(values)
@@ -57,8 +53,22 @@ def numbers_of_epoch(
     return {name: numbers[name] for name in NUMBERS}, [round(part, 3) for part in means[len(SCALARS) :].tolist()]
 
 
-def _means(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each column, over the rows that have it; NaN where none does."""
+def of_all_ranks(rows: Sequence[NDArray[np.float32]], over_ranks: bool) -> NDArray[np.float32]:
+    """(iterations, numbers): an epoch's iterations, with those of the other ranks of the default process group."""
+    values = np.stack(rows)
+    if not over_ranks:
+        return values
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, values)
+    return np.concatenate(gathered)
+
+
+def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each column, over the rows that have it; NaN where none does.
+
+    Args:
+        values: (iterations, numbers), NaN where an iteration does not have the number.
+    """
     known = ~np.isnan(values)
     sums = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
     return np.where(known.any(axis=0), sums / known.sum(axis=0).clip(min=1), np.nan)

@@ -35,8 +35,11 @@ def drawn_equally(labelled: Sequence[str], unlabelled: Sequence[str], labelled_s
         a list that holds every case at least once. Its labelled part is within 3 % of the share for up to 20 times as
         many cases of one kind as of the other.
     """
-    odds = Fraction(labelled_share / (1 - labelled_share) * len(unlabelled) / len(labelled)).limit_denominator(20)
-    return [*labelled] * max(1, odds.numerator) + [*unlabelled] * odds.denominator
+    odds = labelled_share / (1 - labelled_share) * len(unlabelled) / len(labelled)
+    # of the number above 1: the nearest fraction of a small one is 0
+    ratio = Fraction(max(odds, 1 / odds)).limit_denominator(20)
+    more, fewer = ratio.numerator, ratio.denominator
+    return [*labelled] * (more if odds > 1 else fewer) + [*unlabelled] * (fewer if odds > 1 else more)
 
 
 def first_few(cases: Iterable[str], most: int = 3) -> str:

@@ -64,6 +64,16 @@ def test_against_a_loop_over_visits():
         np.testing.assert_allclose(state[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
+def test_a_batch_that_overflowed_shows_nothing():
+    """Of its case alone: the other sample of the batch counts."""
+    memory = _observed([_square(3, 9)] * 2, [_square(4, 8)] * 2)
+    before = memory.state()
+    overflowed, fine = torch.full((2, 12, 12), float("nan")), _certain(_square(4, 8))
+    memory.observe(["case 0", "case 1"], torch.stack([overflowed, fine]), torch.stack([_square(3, 9)] * 2), None)
+    for name, factor in (("case 0", 0.5), ("case 1", 1.5)):
+        np.testing.assert_allclose(memory.state()[name], factor * np.array(before[name]))
+
+
 def test_a_class_that_a_case_never_shows_is_not_judged():
     """Its δ is not known: it is in neither group, and counts in none."""
     nothing, same, wide = torch.zeros(1, 24, 24, dtype=torch.int16), _square(8, 16, 24), _square(6, 18, 24)

@@ -35,7 +35,8 @@ def alignment_of(
     network: nn.Module, loss_scale: Callable[[], Tensor | None] = lambda: None, **settings: float
 ) -> FeatureAlignment:
     config = DaleConfig(covariance_noise=0.0, **settings)
-    return FeatureAlignment(network, MaskedLoss(), 2, config, loss_scale=loss_scale)
+    head = network.decoder.seg_layers[-1] if config.uses_features else None
+    return FeatureAlignment(network, MaskedLoss(), 2, config, head, loss_scale=loss_scale)
 
 
 def aligned(

@@ -404,3 +404,12 @@ def test_the_same_seed_gives_the_same_weights(monkeypatch):
             step(images.float(), targets)
         results.append([p.detach() for p in network.parameters()])
     assert_close(*results, rtol=0, atol=0)
+
+
+def test_the_shadow_network_keeps_no_features() -> None:
+    """A copy of the tap would hold the features of a pass, and their graph, from one iteration to the next."""
+    network = small_unet()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    step = AlternatingStep(network, network, optimizer, MaskedLoss(), 3, DaleConfig())
+    assert step.confidence._shadow is not None
+    assert not any(module._forward_pre_hooks for module in step.confidence._shadow.module.modules())

@@ -9,6 +9,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale import label_intensities
 from nnunetv2_dale.dale.label_intensities import LabelIntensities
 from tests.dale.networks import blob_batch
 
@@ -40,6 +41,17 @@ def test_they_are_numpys_quantiles_of_the_voxels_near_an_edge(dimensions: int, b
     found = LabelIntensities(bins).bounds(images, labels, valid if ignored else None)
     assert found.shape == (2, bins - 1)
     assert_close(found, expected_bounds(images, labels, valid, bins))
+
+
+def test_of_large_patches_every_column_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every 4th voxel of rows of 8 would lie in one of two columns; the label is in none of those."""
+    monkeypatch.setattr(label_intensities, "_MOST_VOXELS", 128)
+    images, labels = torch.arange(8.0).expand(2, 1, 4, 8, 8), torch.zeros(2, 1, 4, 8, 8, dtype=torch.int16)
+    labels[..., 5:7] = 1
+    monkeypatch.setattr(label_intensities, "NEAR", 0)
+    found = LabelIntensities(5).bounds(images, labels)  # near its edges: columns 4 to 7
+    assert_close(found, torch.tensor([[4.0, 5.0, 6.0, 7.0]]), atol=1.0, rtol=0)
+    assert len(found.unique()) > 2
 
 
 def test_regions_have_edges_too() -> None:

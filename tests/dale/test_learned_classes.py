@@ -67,6 +67,16 @@ def test_the_moving_means_by_hand() -> None:
     assert classes.voxels == pytest.approx([9.0, 7.6, 0.0])
 
 
+@pytest.mark.parametrize("overflow", [math.nan, math.inf])
+def test_a_batch_that_overflowed_is_not_remembered(overflow: float) -> None:
+    classes = LearnedClasses(0.5)
+    classes.observe([[8.0, 1.0], [10.0, 4.0]])
+    before = classes.probabilities
+    classes.observe([[overflow, 1.0], [10.0, 4.0]])
+    assert classes.probabilities == before
+    assert (classes.below(0.5), classes.at_least(0.5)) == ([1], [0])
+
+
 def test_a_class_without_probability_at_all_counts_as_shown() -> None:
     classes = LearnedClasses(0.5)
     classes.observe([[0.0], [3.0]])

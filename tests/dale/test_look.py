@@ -48,8 +48,10 @@ def test_the_iterations_after_a_look_are_those_without_it(settings: dict[str, An
         assert_close(ours, theirs, rtol=0, atol=0)
 
 
-def test_omega_is_meta_times_case_and_the_views_are_those_of_the_iteration() -> None:
-    step = step_of()
+@pytest.mark.parametrize("settings", [{}, REMEMBERING], ids=["printed", "with memories"])
+def test_omega_is_meta_times_case_and_the_views_are_those_of_the_iteration(settings: dict[str, Any]) -> None:
+    step = step_of(**settings)
+    step(*blob_batch(seed=1))
     images, labels = blob_batch()
     half = torch.full_like(images, 0.5)
     step.label_trust = lambda outputs, target, cases: half
@@ -59,7 +61,7 @@ def test_omega_is_meta_times_case_and_the_views_are_those_of_the_iteration() -> 
     assert not torch.equal(seen.meta, torch.ones_like(seen.meta))
     batch = copy.deepcopy(step.partition)(images, labels)
     assert_close(seen.batch.fuzzy.images, batch.fuzzy.images)
-    assert_close(seen.batch.is_fuzzy, seen.fuzziness >= PRINTED.fuzzy_threshold)
+    assert_close(seen.batch.fuzziness, batch.fuzziness)
 
 
 def test_without_trust_every_case_counts_as_right() -> None:

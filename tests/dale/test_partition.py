@@ -19,6 +19,7 @@ def test_the_views_are_image_times_mask() -> None:
     images, labels = blob_batch()
     batch = Partition(CONFIG, MaskedLoss(), None, None)(images, labels)
     m = fuzziness_map(images, labels, (8, 8), CONFIG.entropy_bins, None, "both", None).combined
+    assert_close(batch.fuzziness, m)
     assert_close(batch.is_fuzzy, m >= CONFIG.fuzzy_threshold)
     assert_close(batch.fuzzy.images, images * fuzzy_mask(m, CONFIG.fuzzy_threshold))
     assert_close(batch.non_fuzzy.images, images * non_fuzzy_mask(m, CONFIG.fuzzy_threshold))
@@ -47,7 +48,7 @@ def test_bins_near_labels_make_another_map() -> None:
     images, labels = blob_batch()
     images[:, :, :2] = 50.0  # far above all that is near a label
     equal, near = (
-        Partition(DaleConfig(patch_size=8, intensity_bins=kind), MaskedLoss(), None, None).fuzziness(images, labels)
+        Partition(DaleConfig(patch_size=8, intensity_bins=kind), MaskedLoss(), None, None)(images, labels).fuzziness
         for kind in ("equal", "near_labels")
     )
     assert near[:, :, 8:].mean() > equal[:, :, 8:].mean()  # equal bins have one for all but the bright rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from nnunetv2_dale.report.cli import main
+from nnunetv2_dale.report.cli import _command, _parser, main
 from tests.report.fixtures import (
     DATASET,
     Study,
@@ -61,6 +62,22 @@ def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[
     rows = [row for row in report["comparisons"] if (row["metric"], row["class"]) == (metric, of_class)]
     assert len(rows) == 1
     return dict(rows[0])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-f", "0", "1", "--patients", "table of patients.csv"],
+        ["--tolerance-mm", "1", "--tau", "0.5", "--patch-size", "8", "--resamples", "99", "--seed", "3"],
+        ["--references", "labels", "--images", "images", "--summary-only"],
+        [],
+    ],
+    ids=str,
+)
+def test_the_command_that_a_report_names_asks_for_the_same(flags: list[str]) -> None:
+    asked = vars(_parser().parse_args(["a folder", "b", *flags, "-o", "report", "-np", "1"]))
+    named = shlex.split(_command(_parser().parse_args(["a folder", "b", *flags, "-o", "report"])))
+    assert vars(_parser().parse_args([*named[1:], "-o", "report", "-np", "1"])) == asked
 
 
 def test_everything_is_written(made: tuple[Study, Path]) -> None:

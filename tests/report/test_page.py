@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from nnunetv2_dale.report import plots
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
 from nnunetv2_dale.report.page import render_report, verdict
@@ -26,7 +28,7 @@ from nnunetv2_dale.report.report_data import (
 
 CASES = [f"case_{number}" for number in (10, 9, 2, 1, 30)]
 CLASSES = [ClassName("1", "<liver> & spleen"), ClassName("2", "tumour")]
-DICE = {"A": [0.5, 0.9, 0.7, None, 0.8], "B": [0.6, 0.9, 0.75, None, 0.85]}
+DICE: dict[str, list[float | None]] = {"A": [0.5, 0.9, 0.7, None, 0.8], "B": [0.6, 0.9, 0.75, None, 0.85]}
 
 
 def run_of(name: str, values: Values) -> Run:
@@ -38,18 +40,18 @@ def run_of(name: str, values: Values) -> Run:
     )
 
 
-def small_report() -> Report:
+def small_report(dice_of_runs: Mapping[str, list[float | None]] = DICE) -> Report:
     metrics = summary_metrics()
     values: dict[str, Values] = {
         name: {metric.name: {item.key: list(dice) for item in CLASSES} for metric in metrics}
-        for name, dice in DICE.items()
+        for name, dice in dice_of_runs.items()
     }
     add_case_means(list(values.values()), metrics, [item.key for item in CLASSES])
     return Report(
         dataset="Dataset001_<b>Organs</b>",
         created="2025-01-01T00:00:00+00:00",
         command="nnUNetv2_dale_report A B",
-        baseline="A",
+        baseline=next(iter(dice_of_runs)),
         classes=CLASSES,
         metrics=metrics,
         case_names=CASES,
@@ -62,6 +64,15 @@ def small_report() -> Report:
         missing=["no masks"],
         remarks=[],
     )
+
+
+def test_more_runs_than_colours_can_be_told_apart() -> None:
+    """Ten runs are compared; in the learning curves those of one colour have different lines."""
+    report = small_report({f"run {number}": DICE["AB"[number % 2]] for number in range(10)})
+    for plot in (plots.difference_plot, plots.distribution_plot, plots.fold_plot):
+        plot(report, report.metrics[0])
+    curves = plots.learning_plot(report).axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 10
 
 
 def browser() -> str:

@@ -70,6 +70,15 @@ def test_alpha_by_hand() -> None:
     assert values[19] == pytest.approx(4.0)
 
 
+def test_the_noise_rate_is_estimated_in_an_epoch_at_least() -> None:
+    """A fifth of two epochs rounds to none; then η would be 0 as if it had been found so."""
+    assert [penalty_of(epoch, 2, AbstainingDiceConfig()) for epoch in range(2)] == [None, pytest.approx(4.0)]
+    without = replace(GIVEN, warm_up_share=0.0)
+    assert [penalty_of(epoch, 2, without) for epoch in range(2)] == [pytest.approx(4 * 0.5**1.5), pytest.approx(4.0)]
+    with pytest.raises(ValueError, match="needs a warm-up to estimate it in, got warm_up_share 0"):
+        replace(AbstainingDiceConfig(), warm_up_share=0.0)
+
+
 def test_the_warm_up_is_dice_alone_and_estimates_the_noise_rate() -> None:
     config = AbstainingDiceConfig()
     step, network, head = made_step(config, MaskedLoss())

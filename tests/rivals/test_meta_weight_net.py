@@ -109,9 +109,12 @@ def test_the_real_step_uses_the_new_weights() -> None:
         assert_close(gradient, weight.grad)
 
 
-def test_a_gradient_that_is_not_finite_teaches_nothing_and_is_counted() -> None:
+@pytest.mark.parametrize("also_the_losses", [False, True])
+def test_a_gradient_that_is_not_finite_teaches_nothing_and_is_counted(also_the_losses: bool) -> None:
     network, weight_net, loss = tiny_network().float(), WeightNet(8), MaskedLoss()
     images, target = torch.randn(1, 1, 4, 4), torch.randint(3, (1, 1, 4, 4))
+    if also_the_losses:
+        network[2].bias.data[0] = float("inf")
     step = MetaWeightStep(
         network, weight_net, loss, lambda virtual: torch.full_like(virtual.weights, float("inf")), lambda: None
     )

@@ -24,7 +24,6 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer.dk_uxnet import (
     NUMBERS,
-    means_of_what_is_there,
     nnUNetTrainerDKUXNet,
     nnUNetTrainerDKUXNet_5epochs,
     nnUNetTrainerDKUXNet_50epochs,
@@ -199,13 +198,6 @@ def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
         trainer.initialize()
         expected = trainer.loss(logits[labelled], labels[labelled])
         torch.testing.assert_close(trainer._supervised(logits, hidden, labelled), expected)
-
-
-def test_the_mean_of_an_epoch_is_of_the_iterations_that_had_labels() -> None:
-    values = np.array([[1.0, 5.0, np.nan], [np.nan, 7.0, np.nan], [3.0, 9.0, np.nan]])
-    means = means_of_what_is_there(values)
-    assert means[:2] == [2.0, 7.0]
-    assert np.isnan(means[2])
 
 
 def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:

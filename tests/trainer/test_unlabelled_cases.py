@@ -45,7 +45,10 @@ def test_of_a_labelled_case_only_the_first_slices_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("labelled", "unlabelled", "share"),
-    [(8, 56, 0.5), (16, 48, 0.5), (1, 1, 0.5), (1, 400, 0.5), (50, 10, 0.5), (8, 56, 0.25), (7, 61, 0.8), (13, 5, 0.1)],
+    [
+        *[(8, 56, 0.5), (16, 48, 0.5), (1, 1, 0.5), (1, 400, 0.5), (50, 10, 0.5), (8, 56, 0.25), (7, 61, 0.8)],
+        *[(13, 5, 0.1), (50, 50, 0.02), (64, 16, 0.05), (16, 64, 0.95)],
+    ],
 )
 def test_the_share_of_labelled_draws(labelled: int, unlabelled: int, share: float) -> None:
     first, second = [f"l{number}" for number in range(labelled)], [f"u{number}" for number in range(unlabelled)]

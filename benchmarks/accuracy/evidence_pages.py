@@ -24,25 +24,11 @@ measured. The page is written from `benchmarks/results/accuracy/` by `python ben
 
 Settings that are no longer in the code have no row here. Their results stay in the JSON.
 """
-PARTS = (
-    "plain",
-    "printed",
-    "printed, no L_W",
-    "printed, no omega",
-    "printed, neither",
-    "masked loss",
-    "masked loss, neither",
-)
 SHORT = ("labels", "arm", "batches", "folds × seeds", "Dice", "difference (95 % interval)", "HD95")
 
 
 def _noise(folder: Path) -> str:
     return columns(comparison(_longest(read(folder, "confirm"))), SHORT)
-
-
-def _parts(folder: Path) -> str:
-    results = [each for each in read(folder, "screen") if each["run"]["arm"] in PARTS]
-    return columns(comparison(results), ("arm", "cost", "batches", "Dice", "difference (95 % interval)"))
 
 
 def _elsewhere(folder: Path) -> str:
@@ -54,21 +40,8 @@ def _elsewhere(folder: Path) -> str:
     return stacked("training", {name: columns(comparison(results), SHORT) for name, results in tables.items()})
 
 
-def _finding(folder: Path) -> str:
-    results = [
-        each
-        for each in [*read(folder, "screen"), *read(folder, "confirm")]
-        if each["run"]["labels"] in ("biased", "dilated") and each["run"]["arm"] in ("printed", "CaseTrust", "plain")
-    ]
-    return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
-
-
 def _dale(folder: Path) -> str:
     return columns(comparison(read(folder, "dale")), SHORT)
-
-
-def _chosen(folder: Path) -> str:
-    return columns(comparison(read(folder, "dale_choose")), ("labels", "arm", "batches", "Dice"))
 
 
 def _collapse(folder: Path) -> str:
@@ -95,13 +68,10 @@ def _dale_finding(folder: Path) -> str:
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "noise": _noise,
     "chance": lambda folder: seeds_table(folder, "seeds"),
-    "parts": _parts,
     "elsewhere": _elsewhere,
-    "finding": _finding,
     "dale": _dale,
     "collapse": _collapse,
     "dale_parts": _dale_parts,
-    "chosen": _chosen,
     "dale_finding": _dale_finding,
 }
 """The short tables, by the name in their marks: `<!-- table: noise -->` … `<!-- end -->`."""

@@ -51,3 +51,13 @@ def test_the_figures_in_words() -> None:
     names = ("lookahead", "lookahead_shifted", "reuse", "alternation", "default", "double_backward")
     assert re.findall(r"\b\d\.\d\b", short)[: len(names)] == [ratios[name] for name in names]
     assert f"{ratios['lookahead']} times the time per iteration" in (REPOSITORY / "README.md").read_text()
+
+
+def test_the_costs_of_the_study() -> None:
+    costs = stored("accuracy/dale_costs.json")["costs"]
+    two, three = costs["2d"], costs["3d"]
+    for arm, said in (("DALE", "is {:.2f} in 2D and {:.2f} in 3D"), ("DALE_reuse", "`_reuse` {:.2f} and {:.2f}")):
+        assert said.format(two[arm]["training"], three[arm]["training"]) in PAGE
+    bins = [costs[dimension][arm]["Algorithm 1"] for arm in ("DALE", "equal bins") for dimension in ("2d", "3d")]
+    said = "costs {:.2f} in 2D and {:.2f} in 3D. With equal bins instead of bins near labels it costs {:.2f} and {:.2f}"
+    assert said.format(*bins) in PAGE.replace("\n", " ")

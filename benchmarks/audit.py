@@ -59,7 +59,7 @@ def _train(only: list[int] | None, source: Path) -> None:
 def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
     """Conditions whose networks are there; those in the file already are measured again only when named."""
     import torch
-    from conditions import CONDITIONS, SINGLE_KINDS, prepare
+    from conditions import CONDITIONS, SINGLE_KINDS, make_dataset
     from machine import command_line, describe
     from measuring import measure
 
@@ -70,7 +70,7 @@ def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
         known = condition.name in stored["conditions"]
         if results is None or (known if only is None else condition.number not in only):
             continue
-        prepare(condition, source)
+        make_dataset(condition, source)
         row = measure(condition, results, workspace / "measured" / str(condition.number))
         folds = sorted(each.parent.parent.name for each in results.glob("fold_*/validation/summary.json"))
         stored["conditions"][condition.name] = row | {"folds": folds}

@@ -65,7 +65,7 @@ def suspicion_map(
     inside = result[box]
     for item in task.classes:
         label, referees = (np.isin(each[box], item.values) for each in (volumes.label, volumes.consensus))
-        wrong = np.abs(label - volumes.support_of(item))
+        wrong = np.abs(label - volumes.support_of(item, box))
         found = kinds.get(item.key, ()) or kinds.get("", ())
         if not {"wider", "shifted", "other_case", "flipped"} & set(found):
             wrong[label & ~referees & _dilated(referees)] = 0

@@ -87,7 +87,7 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
     """
     volumes = read_case(inputs, task)
     values = [value for item in task.classes for value in item.values]
-    boxes = _boxes(volumes.label, values), _boxes(volumes.consensus, values)
+    boxes = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
     classes = {item.key: _measure_class(item, volumes, task, boxes) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
@@ -107,7 +107,7 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
 def _measure_class(
     item: AuditedClass, volumes: CaseVolumes, task: AuditTask, boxes: Sequence[Mapping[int, tuple[slice, ...]]]
 ) -> ClassEvidence:
-    box = _around([each[value] for each in boxes for value in item.values if value in each], volumes.label.shape)
+    box = box_around([each[value] for each in boxes for value in item.values if value in each], volumes.label.shape)
     if box is None:
         return ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
     label, referees = volumes.label[box], volumes.consensus[box]
@@ -140,13 +140,13 @@ def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> 
     return size - total, size + total - 2 * shared, 2 * (total - squares)
 
 
-def _boxes(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
+def boxes_of_values(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
     """Value → its bounding box, of those that occur."""
     found = dict(enumerate(ndimage.find_objects(labels, max(values)), start=1))
     return {value: box for value in values if (box := found.get(value)) is not None}
 
 
-def _around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
+def box_around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
     """One box around several, with a margin in which a surface has its outer voxels; None around nothing."""
     if not boxes:
         return None

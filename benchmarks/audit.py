@@ -2,6 +2,8 @@
 
     python benchmarks/audit.py train --workspace W --source FOLDER      datasets, out-of-fold predictions
     python benchmarks/audit.py measure --workspace W --source FOLDER    audit and rivals against the known errors
+    python benchmarks/audit.py readers --workspace W --source FOLDER    LIDC's four readers, judged by the consensus'
+    python benchmarks/audit.py tables                                   write the tables of docs/audit.md
 
 The same command again continues: what is there is not made again. `--only NAME …` takes some conditions.
 """
@@ -25,11 +27,16 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "measure"])
-    parser.add_argument("--workspace", type=Path, required=True, help="folder for datasets and results (some GB)")
-    parser.add_argument("--source", type=Path, required=True, help="holds Dataset004_Hippocampus and lidc_nodules")
+    parser.add_argument("what", choices=["train", "measure", "readers", "tables"])
+    parser.add_argument("--workspace", type=Path, help="folder for datasets and results (some GB)")
+    parser.add_argument("--source", type=Path, help="holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--only", nargs="+", type=int, metavar="ID", help="dataset ids of the conditions to take")
     arguments = parser.parse_args()
+    if arguments.what == "tables":
+        _tables()
+        return
+    if arguments.workspace is None or arguments.source is None:
+        parser.error(f"{arguments.what} needs --workspace and --source")
     workspace = arguments.workspace.resolve()
     os.environ.update(
         nnUNet_raw=str(workspace / "raw"),
@@ -42,8 +49,10 @@ def main() -> None:
         (workspace / name).mkdir(parents=True, exist_ok=True)
     if arguments.what == "train":
         _train(arguments.only, arguments.source.resolve())
-    else:
+    elif arguments.what == "measure":
         _measure(arguments.only, arguments.source.resolve(), workspace)
+    else:
+        _readers(arguments.source.resolve(), workspace)
 
 
 def _train(only: list[int] | None, source: Path) -> None:
@@ -58,26 +67,56 @@ def _train(only: list[int] | None, source: Path) -> None:
 
 def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
     """Conditions whose networks are there; those in the file already are measured again only when named."""
-    import torch
-    from conditions import CONDITIONS, SINGLE_KINDS, prepare
-    from machine import command_line, describe
+    from conditions import CONDITIONS, LIDC, SINGLE_KINDS, make_dataset
     from measuring import measure
+    from readers import hard_cases
 
-    stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"conditions": {}}
+    known = _stored()["conditions"]
     trained = {each.number: each for each in CONDITIONS}
     for condition in (*CONDITIONS, *SINGLE_KINDS):
         results = _results_of(trained[condition.judges or condition.number], workspace)
-        known = condition.name in stored["conditions"]
-        if results is None or (known if only is None else condition.number not in only):
+        if results is None or (condition.name in known if only is None else condition.number not in only):
             continue
-        prepare(condition, source)
-        row = measure(condition, results, workspace / "measured" / str(condition.number))
+        make_dataset(condition, source)
+        hard = hard_cases(source) if condition.data == LIDC else frozenset()
+        row = measure(condition, results, workspace / "measured" / str(condition.number), hard)
         folds = sorted(each.parent.parent.name for each in results.glob("fold_*/validation/summary.json"))
-        stored["conditions"][condition.name] = row | {"folds": folds}
-        stored |= {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-        with new_file(RESULTS, overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps(stored, indent=1) + "\n")
+        _store({"conditions": _stored()["conditions"] | {condition.name: row | {"folds": folds}}})
         print(condition.name, json.dumps(row.get("cases_ranked", row)), flush=True)
+
+
+def _readers(source: Path, workspace: Path) -> None:
+    from conditions import CLEAN_ID, LIDC, Condition
+    from readers import measure_readers
+
+    results = _results_of(Condition(LIDC, CLEAN_ID[LIDC]), workspace)
+    if results is None:
+        raise SystemExit(
+            f"the networks of dataset {CLEAN_ID[LIDC]} are missing; train it first (--only {CLEAN_ID[LIDC]})"
+        )
+    row = measure_readers(source, results, workspace / "measured" / "readers")
+    _store({"readers": row})
+    print(json.dumps(row, indent=1))
+
+
+def _tables() -> None:
+    from audit_tables import with_tables
+
+    page = HERE.parent / "docs" / "audit.md"
+    page.write_text(with_tables(page.read_text(encoding="utf-8"), _stored()), encoding="utf-8")
+
+
+def _stored() -> dict[str, Any]:
+    return dict(json.loads(RESULTS.read_text())) if RESULTS.exists() else {"conditions": {}}
+
+
+def _store(new: dict[str, Any]) -> None:
+    import torch
+    from machine import command_line, describe
+
+    content = _stored() | new | {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
+    with new_file(RESULTS, overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _results_of(condition: Any, workspace: Path) -> Path | None:

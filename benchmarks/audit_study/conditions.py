@@ -86,26 +86,28 @@ def prepare(condition: Condition, source: Path) -> None:
     Args:
         source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
-    raw = Path(os.environ["nnUNet_raw"])  # noqa: SIM112 -- nnU-Net's name
-    clean = Condition(condition.data, CLEAN_ID[condition.data])
-    if condition.kinds:
-        prepare(clean, source)
-    if not list(raw.glob(f"Dataset{condition.number:03d}_*")):
-        if condition.kinds:
-            subprocess.run(condition.recipe(), check=True)
-        elif condition.data == HIPPOCAMPUS:
-            shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
-        else:
-            convert_readers(source, "consensus", condition.number)
-    if condition.judges is not None:
-        return
+    make_dataset(condition, source)
     if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112
         environment = os.environ | {"nnUNet_n_proc_DA": "1"}
-        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]
+        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-npfp", "1", "-np", "1", "-c", "2d"]
         subprocess.run(
             ["nnUNetv2_plan_and_preprocess", "-d", str(condition.number), *plan], check=True, env=environment
         )
     write_splits(preprocessed_folder(condition))
+
+
+def make_dataset(condition: Condition, source: Path) -> None:
+    """Make the raw dataset, and before it the clean one that it comes from."""
+    if list(Path(os.environ["nnUNet_raw"]).glob(f"Dataset{condition.number:03d}_*")):  # noqa: SIM112
+        return
+    if condition.kinds:
+        make_dataset(Condition(condition.data, CLEAN_ID[condition.data]), source)
+        subprocess.run(condition.recipe(), check=True)
+    elif condition.data == HIPPOCAMPUS:
+        raw = Path(os.environ["nnUNet_raw"])  # noqa: SIM112 -- nnU-Net's name
+        shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
+    else:
+        convert_readers(source, "consensus", condition.number)
 
 
 def write_splits(folder: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from conditions import Condition, raw_folder
+from numpy.typing import NDArray
 from quality import ranking_quality
 from rivals import rival_scores
 
@@ -35,8 +36,13 @@ RIGHT_NAMES = {
 VOXELS_OF_A_CASE = 20_000  # at most, drawn for the ranking of voxels
 
 
-def measure(condition: Condition, results: Path, kept: Path) -> dict[str, Any]:
-    """Everything the tables need of a condition."""
+def measure(condition: Condition, results: Path, kept: Path, hard: Collection[str] = frozenset()) -> dict[str, Any]:
+    """Everything the tables need of a condition.
+
+    Args:
+        kept: folder of evidence that was measured before.
+        hard: cases with soft borders; the wrong labels are ranked against the right ones of these alone, too.
+    """
     task = audit_task([results], references=raw_folder(condition) / "labelsTr" if condition.kinds else None)
     evidence = measure_cases(task, kept, 1)
     judged = rank_cases(evidence, task)
@@ -51,6 +57,10 @@ def measure(condition: Condition, results: Path, kept: Path) -> dict[str, Any]:
         "expected": expected_effort([each.audited for each in judged]),
         "false_findings_per_100_right": _false(judged, noise),
     }
+    if hard:
+        row["false_findings_per_100_hard_and_right"] = _false(
+            [each for each in judged if each.audited.case in hard], noise
+        )
     if not condition.kinds:
         return row
     scores: dict[str, list[float]] = {"audit": [rank[name] for name in names]}
@@ -73,6 +83,7 @@ def measure(condition: Condition, results: Path, kept: Path) -> dict[str, Any]:
         "cases_ranked_dice_at_most_0.8": {
             name: ranking_quality(wrong[bad_enough], np.array(each)[bad_enough]) for name, each in scores.items()
         },
+        **({"against_hard_and_right": _against(hard, names, wrong, scores)} if hard else {}),
         "wrong_dice_at_most_0.8": int((wrong & bad_enough).sum()),
         "voxels_ranked": {name: ranking_quality(truth, np.concatenate(each)) for name, each in voxels.items()},
         "named": _named(judged, noise),
@@ -82,6 +93,15 @@ def measure(condition: Condition, results: Path, kept: Path) -> dict[str, Any]:
             if each.audited.case in noise and each.audited.score < SURE
         ],
     }
+
+
+def _against(
+    hard: Collection[str], names: Sequence[str], wrong: NDArray[np.bool_], scores: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """The wrong labels among the right ones of hard cases."""
+    mine = wrong | np.array([name in hard for name in names])
+    ranked = {name: ranking_quality(wrong[mine], np.array(each)[mine]) for name, each in scores.items()}
+    return {"right_and_hard": int((mine & ~wrong).sum()), **ranked}
 
 
 def _noise(condition: Condition) -> dict[str, dict[str, Any]]:
@@ -104,8 +124,8 @@ def _case(
     probabilities = np.stack(list(class_probabilities(file, volumes.label.shape))).astype(np.float64)
     rivals = rival_scores(volumes.label.astype(np.uint8), probabilities)
     suspicion = suspicion_map(volumes, task, judged.class_chances, judged.class_kinds)
-    changed = nibabel.load(raw_folder(condition) / "labelsTr_changed" / inputs.label.name)
-    truth = np.asarray(changed.dataobj).transpose(2, 1, 0) > 0
+    changed, _ = task.reader.read_seg(str(raw_folder(condition) / "labelsTr_changed" / inputs.label.name))
+    truth = changed[0] > 0
     drawn = np.random.default_rng(len(voxels["truth"])).permutation(truth.size)[:VOXELS_OF_A_CASE]
     for name, array in (("truth", truth), ("audit", suspicion), ("1 - p of the label (cleanlab)", rivals.voxels)):
         voxels.setdefault(name, []).append(array.reshape(-1)[drawn])

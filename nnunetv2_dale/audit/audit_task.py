@@ -18,6 +18,8 @@ class AuditedClass:
     @property
     def in_words(self) -> str:
         """As a finding names it: "label 2 (kidney)"."""
+        if not self.key:
+            return "the whole label"
         return f"label {self.key} ({self.name})" if len(self.values) == 1 else f"region {self.key} ({self.name})"
 
 
@@ -69,3 +71,10 @@ class AuditTask:
     reader: Any
     cases: tuple[CaseInputs, ...]
     missing: tuple[str, ...]
+
+    @property
+    def whole(self) -> AuditedClass | None:
+        """All classes together, under the key ""; None where one class is everything."""
+        values = tuple(sorted({value for item in self.classes for value in item.values}))
+        alone = any(set(item.values) == set(values) for item in self.classes)
+        return None if alone else AuditedClass("", "all classes", values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ class CaseVolumes:
         label: the given label map.
         consensus: the class that most referees give; a tie goes to the first.
         support: class key → share of the referees that find the class in a voxel (with `.npz`: their mean
-            probability), in 1/255, in `box`; empty where a single referee says yes or no. See `support_of`.
+            probability), in 1/255, in `box`; empty where a single referee says yes or no. "" is any class. See
+            `support_of`.
         box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
         spacing_mm: of the axes.
         properties: nnU-Net's, for writing.
@@ -39,11 +40,15 @@ class CaseVolumes:
     spacing_mm: tuple[float, ...]
     properties: dict[str, Any]
 
-    def support_of(self, item: AuditedClass) -> NDArray[np.float32]:
-        """The referees' support of a class in `box`, in [0, 1]; that of a single one without `.npz` is 0 or 1."""
+    def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
+        """The referees' support of a class in [0, 1], in a part of the foreground's box.
+
+        That of a single referee without `.npz` is 0 or 1.
+        """
         if item.key not in self.support:
-            return np.isin(self.consensus[self.box], item.values).astype(np.float32)
-        return self.support[item.key].astype(np.float32) / np.float32(255)
+            return np.isin(self.consensus[box], item.values).astype(np.float32)
+        inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self.box, strict=True))
+        return self.support[item.key][inner].astype(np.float32) / np.float32(255)
 
 
 MARGIN_VOXELS = 3
@@ -74,7 +79,8 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
     if len(files) == len(predictions):
         support = _mean_probabilities(files, task, label.shape, box)
     elif len(predictions) > 1:
-        support = {item.key: _votes([each[box] for each in predictions], item) for item in task.classes}
+        voted = (*task.classes, task.whole) if task.whole else task.classes
+        support = {item.key: _votes([each[box] for each in predictions], item) for item in voted}
     else:
         support = {}
     return CaseVolumes(
@@ -123,15 +129,19 @@ def _majority(predictions: Sequence[Labels]) -> Labels:
 def _mean_probabilities(
     files: Sequence[Path], task: AuditTask, shape: Sequence[int], box: tuple[slice, ...]
 ) -> dict[str, NDArray[np.uint8]]:
-    """One channel of all files at a time."""
+    """One channel of all files at a time; of label maps the first is the background."""
     support = {}
     channels = zip(*(class_probabilities(file, shape) for file in files), strict=True)
-    for key, each in zip(_channel_keys(task), channels, strict=False):
-        if key is not None:
+    keys = (*([] if task.has_regions else [""]), *(item.key for item in task.classes))
+    for key, each in zip(keys, channels, strict=False):
+        if key or task.whole:
             total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
             for channel in each:
                 total += channel[box]
-            support[key] = _in_255ths(total / np.float32(len(files)))
+            mean = total / np.float32(len(files))
+            support[key] = _in_255ths(mean if key else 1 - mean)
+    if task.has_regions and task.whole:
+        support[""] = np.maximum.reduce(list(support.values()))
     return support
 
 
@@ -140,13 +150,6 @@ def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint
     for each in predictions:
         total += np.isin(each, item.values)
     return _in_255ths(total / np.float32(len(predictions)))
-
-
-def _channel_keys(task: AuditTask) -> Iterator[str | None]:
-    """Class keys in the order of nnU-Net's output channels: label maps start with the background."""
-    if not task.has_regions:
-        yield None
-    yield from (item.key for item in task.classes)
 
 
 def _in_255ths(share: NDArray[np.float32]) -> NDArray[np.uint8]:

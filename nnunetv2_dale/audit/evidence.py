@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from nnunetv2_dale.audit.components import Component, compare_objects
 from nnunetv2_dale.audit.displacement import Displacement, dice_of, displacement
 from nnunetv2_dale.audit.geometry import affine_of
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
+from nnunetv2_dale.audit.surfaces import surface_area
 
 MOST_PARTS = 20  # of a kind that a case keeps; the largest
 TURNED_BELOW = 0.8  # agreement above which no one would suspect the orientation
@@ -28,8 +29,12 @@ class ClassEvidence:
     Attributes:
         label_voxels, referees_voxels: size of the mask in the label and by the referees.
         dice: of the two whole masks; None where both are empty.
-        soft_voxels: volume in which the referees are unsure, Σ 4 s (1 − s) over their support s; None where a single
-            referee says only yes or no.
+        excess_voxels: Σ (y − s) over the label y and the referees' support s: how much larger the label is than the
+            referees expect.
+        apart_voxels: Σ |y − s|: how far both are apart.
+        unsure_voxels: Σ 2 s (1 − s): what `apart_voxels` is expected to be for a label that is right, if the referees
+            are as unsure as they say; 0 for a single one that says only yes or no.
+        area_mm2: mean of the areas of both masks' surfaces.
         displacement: of the parts that both have, or None.
         extra, missed, exchanged: whole parts, largest first.
         typical_voxels: median size of the referees' parts.
@@ -38,7 +43,10 @@ class ClassEvidence:
     label_voxels: int
     referees_voxels: int
     dice: float | None
-    soft_voxels: float | None
+    excess_voxels: float
+    apart_voxels: float
+    unsure_voxels: float
+    area_mm2: float
     displacement: Displacement | None
     extra: tuple[Component, ...]
     missed: tuple[Component, ...]
@@ -48,7 +56,10 @@ class ClassEvidence:
 
 @dataclass(frozen=True)
 class CaseEvidence:
-    """One case: what all its classes show, and whether turning the label would help."""
+    """One case: what all its classes show, and whether turning the label would help.
+
+    `whole` is of all classes together; None where one class is everything.
+    """
 
     case: str
     fold: str
@@ -57,7 +68,12 @@ class CaseEvidence:
     affine: tuple[tuple[float, ...], ...]
     planar: bool
     classes: dict[str, ClassEvidence]
+    whole: ClassEvidence | None
     orientation: Orientation | None
+
+    def of(self, key: str) -> ClassEvidence:
+        """A class, or with the key "" the whole label."""
+        return self.whole if not key and self.whole else self.classes[key]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -71,11 +87,8 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
     """
     volumes = read_case(inputs, task)
     values = [value for item in task.classes for value in item.values]
-    label_boxes, consensus_boxes = _boxes(volumes.label, values), _boxes(volumes.consensus, values)
-    classes = {}
-    for item in task.classes:
-        found = [boxes[value] for boxes in (label_boxes, consensus_boxes) for value in item.values if value in boxes]
-        classes[item.key] = _measure_class(item, volumes, task, _around(found, volumes.label.shape))
+    boxes = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
+    classes = {item.key: _measure_class(item, volumes, task, boxes) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
     return CaseEvidence(
@@ -86,29 +99,31 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
         affine=tuple(tuple(row) for row in affine_of(volumes.properties).tolist()),
         planar=volumes.label.shape[0] == 1,
         classes=classes,
+        whole=_measure_class(task.whole, volumes, task, boxes) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
     )
 
 
 def _measure_class(
-    item: AuditedClass, volumes: CaseVolumes, task: AuditTask, box: tuple[slice, ...] | None
+    item: AuditedClass, volumes: CaseVolumes, task: AuditTask, boxes: Sequence[Mapping[int, tuple[slice, ...]]]
 ) -> ClassEvidence:
-    soft = None
-    if item.key in volumes.support:
-        support = volumes.support_of(item)
-        soft = float((4 * support * (1 - support)).sum(dtype=np.float64))
+    box = box_around([each[value] for each in boxes for value in item.values if value in each], volumes.label.shape)
     if box is None:
-        return ClassEvidence(0, 0, None, soft, None, (), (), (), 0)
+        return ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
     label, referees = volumes.label[box], volumes.consensus[box]
     key_of_value = {} if task.has_regions else {value: other.key for other in task.classes for value in other.values}
     objects = compare_objects(label, referees, item.values, key_of_value)
     of_label, of_referees = (np.isin(each, item.values) for each in (label, referees))
+    excess, apart, unsure = _against_support(of_label, volumes.support_of(item, box))
     corner = tuple(axis.start for axis in box)
     return ClassEvidence(
         label_voxels=int(np.count_nonzero(of_label)),
         referees_voxels=int(np.count_nonzero(of_referees)),
         dice=dice_of(of_label, of_referees),
-        soft_voxels=soft,
+        excess_voxels=excess,
+        apart_voxels=apart,
+        unsure_voxels=unsure,
+        area_mm2=sum(surface_area(each, volumes.spacing_mm) for each in (of_label, of_referees)) / 2,
         displacement=_placed(displacement(objects.label_common, objects.referees_common, volumes.spacing_mm), corner),
         extra=_moved(objects.extra, corner),
         missed=_moved(objects.missed, corner),
@@ -117,13 +132,21 @@ def _measure_class(
     )
 
 
-def _boxes(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
+def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> tuple[float, float, float]:
+    """(Σ (y − s), Σ |y − s|, Σ 2 s (1 − s)); see `ClassEvidence`."""
+    size, total = float(np.count_nonzero(label)), float(support.sum(dtype=np.float64))
+    shared = float(support[label].sum(dtype=np.float64))
+    squares = float(np.square(support).sum(dtype=np.float64))
+    return size - total, size + total - 2 * shared, 2 * (total - squares)
+
+
+def boxes_of_values(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
     """Value → its bounding box, of those that occur."""
     found = dict(enumerate(ndimage.find_objects(labels, max(values)), start=1))
     return {value: box for value in values if (box := found.get(value)) is not None}
 
 
-def _around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
+def box_around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
     """One box around several, with a margin in which a surface has its outer voxels; None around nothing."""
     if not boxes:
         return None

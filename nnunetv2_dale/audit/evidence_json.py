@@ -13,7 +13,7 @@ from nnunetv2_dale.audit.orientation import Orientation
 
 def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
     """What `CaseEvidence.to_json` gave, read back from JSON: lists become tuples again."""
-    turned = content["orientation"]
+    turned, whole = content["orientation"], content["whole"]
     return CaseEvidence(
         case=content["case"],
         fold=content["fold"],
@@ -22,6 +22,7 @@ def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
         affine=tuple(tuple(row) for row in content["affine"]),
         planar=content["planar"],
         classes={key: _class(each) for key, each in content["classes"].items()},
+        whole=None if whole is None else _class(whole),
         orientation=None if turned is None else Orientation(**turned),
     )
 

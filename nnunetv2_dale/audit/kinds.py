@@ -16,6 +16,7 @@ CLEAR_DEVIATION = 3.0  # spreads from which a kind of evidence is worth a senten
 LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
 COHERENT = 0.4  # share of the displacement that must point one way to be called wider or narrower
 LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
+BORDER_KINDS = ("wider", "narrower", "shifted", "unclear")
 TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned label must reach
 
 
@@ -49,21 +50,28 @@ class Suspicion:
 
 
 def suspicions(
-    case: CaseEvidence, number: int, classes: Sequence[UnusualClass], usual_agreement: float
+    case: CaseEvidence,
+    number: int,
+    whole: UnusualClass | None,
+    classes: Sequence[UnusualClass],
+    usual_agreement: float,
 ) -> list[Suspicion]:
-    """All that may be wrong with a case, whole-label errors alone, else class by class.
+    """All that may be wrong with a case: whole-label errors alone, else class by class.
 
     Args:
-        number: the case's place in `classes`' arrays.
+        number: the case's place in the arrays of `whole` and `classes`.
         usual_agreement: median over the cases of the mean Dice over classes.
     """
-    whole = _whole_label(case, usual_agreement)
-    if whole is not None:
-        return [whole]
-    found = [each for unusual in classes for each in _of_class(case.classes[unusual.key], unusual, number)]
+    of_all = _whole_label(case, usual_agreement)
+    if of_all is not None:
+        return [of_all]
+    found = [each for unusual in classes for each in _of_class(case.of(unusual.key), unusual, number)]
     involved = {key for each in found if each.kind == "exchanged" for key in (each.key, each.other)}
-    explained = ("wider", "narrower", "shifted", "unclear")
-    return [each for each in found if each.kind not in explained or each.key not in involved]
+    found = [each for each in found if each.kind not in BORDER_KINDS or each.key not in involved]
+    together = [] if whole is None else list(_of_class(case.of(""), whole, number))
+    if whole is not None and together and together[0].kind == "shifted" and whole.shifted[number] >= CLEAR_DEVIATION:
+        return [*together, *(each for each in found if each.kind not in BORDER_KINDS)]
+    return found
 
 
 def _whole_label(case: CaseEvidence, usual_agreement: float) -> Suspicion | None:
@@ -106,7 +114,7 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterato
             unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
         )
     elif coherent:
-        size, share = _beyond(found.quantiles_mm, unusual.habit_mm, sign)
+        size, share = _beyond(found.quantiles_mm, float(unusual.habit_mm[number]), sign)
         kind = "wider" if sign > 0 else "narrower"
         yield Suspicion(unusual.key, kind, max(abs(wider), restless), place, size, share)
     else:

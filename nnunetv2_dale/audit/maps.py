@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.displacement import surface_pair
+from nnunetv2_dale.audit.evidence import box_around, boxes_of_values
 from nnunetv2_dale.audit.geometry import affine_of, write_volume
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
@@ -60,18 +61,17 @@ def suspicion_map(
     whole border lies that way: on the outside of a label that is too wide, the inside of one too narrow, both of one
     that is shifted.
     """
-    box = volumes.box
     result = np.zeros(volumes.label.shape, np.float32)
-    inside = result[box]
-    for item in task.classes:
+    for item, box in _class_boxes(volumes, task):
         label, referees = (np.isin(each[box], item.values) for each in (volumes.label, volumes.consensus))
-        wrong = np.abs(label - volumes.support_of(item))
+        wrong = np.abs(label - volumes.support_of(item, box))
         found = kinds.get(item.key, ()) or kinds.get("", ())
         if not {"wider", "shifted", "other_case", "flipped"} & set(found):
             wrong[label & ~referees & _dilated(referees)] = 0
         if not {"narrower", "shifted", "other_case", "flipped"} & set(found):
             wrong[referees & ~label & _dilated(label)] = 0
         wrong[label == referees] = 0
+        inside = result[box]
         np.maximum(inside, wrong * np.float32(chances.get(item.key, 0.0)), out=inside)
     return result
 
@@ -81,17 +81,25 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
 
     At the outermost voxels of each class that both have. A voxel with several faces shows the farthest.
     """
-    box = volumes.box
     result = np.zeros(volumes.label.shape, np.float32)
-    inside = result[box]
-    for item in task.classes:
+    for item, box in _class_boxes(volumes, task):
         objects = compare_objects(volumes.label[box], volumes.consensus[box], item.values, {})
         pair = surface_pair(objects.label_common, objects.referees_common, volumes.spacing_mm)
         if pair is None:
             continue
         order = np.argsort(np.abs(pair.label_mm), kind="stable")  # of equal places the last one written counts
-        inside[tuple(pair.label.inside[order].T)] = pair.label_mm[order]
+        result[box][tuple(pair.label.inside[order].T)] = pair.label_mm[order]
     return result
+
+
+def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, tuple[slice, ...]]]:
+    """The part of the volume in which each class lies, on either side; label and referees differ nowhere else."""
+    values = [value for item in task.classes for value in item.values]
+    sides = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
+    for item in task.classes:
+        box = box_around([each[value] for each in sides for value in item.values if value in each], volumes.label.shape)
+        if box is not None:
+            yield item, box
 
 
 def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

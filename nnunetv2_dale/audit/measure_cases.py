@@ -19,6 +19,8 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
+EVIDENCE_VERSION = 2  # of what is kept: counts up when `CaseEvidence` changes
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -88,4 +90,4 @@ def _state_of(inputs: CaseInputs) -> str:
     """Names a case's files with their sizes and times: another prediction or label is measured again."""
     files = [inputs.label, *inputs.predictions, *(file for file in inputs.probabilities if file is not None)]
     described = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps([inputs.case, described]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([EVIDENCE_VERSION, inputs.case, described]).encode()).hexdigest()[:32]

@@ -11,6 +11,7 @@ estimated from all cases together by expectation maximisation:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 NORMAL_HALF = 1.349  # length of the shortest half of a normal distribution, in standard deviations
 BULK = 2.5  # spreads around the middle within which values count as the bulk
 BULK_DEVIATION = 0.953  # standard deviation of a normal distribution cut at ± 2.5
+FOLD_CASES = 10  # of a fold, from which it counts as much as all folds together
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
 PRIOR_WRONG, PRIOR_CASES = 0.05, 20.0  # what is known before: as if of 20 cases 5 % had been found wrong
@@ -54,10 +56,40 @@ def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
     return middle, float(max(spread, least_spread, 1e-9))
 
 
-def deviations(values: Floats, least_spread: float = 0.0) -> Floats:
-    """(N,) values in units of the bulk's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
+@dataclass(frozen=True)
+class UsualByFold:
+    """(N,) each: middle and spread of the bulk of every case's fold."""
+
+    middle: Floats
+    spread: Floats
+
+
+def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> UsualByFold:
+    """What is usual among the cases that one network predicted: each fold's has its own habits and its own quality.
+
+    The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way.
+
+    Args:
+        values: (N,), NaN is left out.
+        folds: (N,) of the cases.
+    """
     middle, spread = usual(values, least_spread)
-    return np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
+    middles, spreads = np.full(len(values), middle), np.full(len(values), spread)
+    for fold in set(folds):
+        mine = np.array([each == fold for each in folds])
+        known = int(np.isfinite(values[mine]).sum())
+        if known >= 3:
+            own_middle, own_spread = usual(values[mine], least_spread)
+            weight = known / (known + FOLD_CASES)
+            middles[mine] += weight * (own_middle - middle)
+            spreads[mine] *= (own_spread / spread) ** weight
+    return UsualByFold(middles, spreads)
+
+
+def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> Floats:
+    """(N,) values in units of their fold's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
+    known = usual_by_fold(values, folds, least_spread)
+    return np.clip((values - known.middle) / known.spread, -LARGEST_Z, LARGEST_Z)
 
 
 @dataclass(frozen=True)
@@ -73,8 +105,7 @@ def two_groups(values: Floats) -> TwoGroups:
 
     Args:
         values: (N,) cube roots of sums of squared deviations; large is suspicious, and right cases are nearly normal.
-            Their spread is that of the values below the middle, where no wrong label is expected; with few cases it
-            stays near `USUAL_SPREAD`.
+            With few cases their spread stays near `USUAL_SPREAD`.
     Returns:
         (N,) each; the chance rises with the value and is 0 below the middle. Few cases make far values less
         surprising: the t distribution has half as many degrees of freedom as there are cases.
@@ -82,10 +113,10 @@ def two_groups(values: Floats) -> TwoGroups:
     count = len(values)
     if count < 3:
         return TwoGroups(np.zeros(count), np.zeros(count))
-    middle, _ = usual(values)
-    below = np.minimum(values - middle, 0.0)
-    known = USUAL_CASES * USUAL_SPREAD**2  # what is known before, as if of some cases more
-    spread = float(np.sqrt(((below**2).sum() + known) / (np.count_nonzero(below) + USUAL_CASES)))
+    middle, own_spread = usual(values)
+    # What is known before counts as if of some cases more.
+    known = USUAL_CASES * USUAL_SPREAD**2
+    spread = float(np.sqrt((count * own_spread**2 + known) / (count + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
     right = stats.t.pdf(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)))
     wrong = stats.gamma.pdf(z, 2, scale=WRONG_MEAN_Z / 2)

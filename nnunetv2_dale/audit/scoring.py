@@ -38,7 +38,8 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
             findings were all accepted goes to the end of the list, with a score of 0.
     """
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
-    groups = two_groups(unusual_cases(unusual))
+    whole = unusual_class(evidence, "") if task.whole else None
+    groups = two_groups(unusual_cases([*unusual, whole] if whole else unusual))
     class_chances = np.stack([two_groups(np.cbrt(each.squares)).chance for each in unusual])
     known = [each for each in map(_agreement, evidence) if each is not None]
     agreement = float(np.median(known)) if known else 0.0
@@ -50,7 +51,7 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
         chances = {
             item.key: chance * float(class_chances[row, number]) / highest for row, item in enumerate(task.classes)
         }
-        found = suspicions(case, number, unusual, agreement)
+        found = suspicions(case, number, whole, unusual, agreement)
         listed = [
             _finding(score, each, case, classes)
             for each in found

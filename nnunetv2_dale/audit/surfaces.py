@@ -47,6 +47,13 @@ def surface_of(mask: Mask, spacing_mm: Sequence[float]) -> Surface:
     return Surface((here + there) / 2 * np.asarray(spacing_mm, dtype=np.float64), np.concatenate(areas), here, there)
 
 
+def surface_area(mask: Mask, spacing_mm: Sequence[float]) -> float:
+    """The area of all faces of a mask, mm²; of one slice their length in mm."""
+    whole = float(np.prod([step for step, size in zip(spacing_mm, mask.shape, strict=True) if size > 1]))
+    faces = (np.count_nonzero(np.diff(mask, axis=axis)) * whole / step for axis, step in enumerate(spacing_mm))
+    return float(sum(faces))
+
+
 def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
     """How far each face of `surface` lies from the surface of another mask.
 

@@ -1,4 +1,10 @@
-"""How unusual each case is in each class: the evidence of all cases, in units of what is usual for the class."""
+"""How unusual each case is in each class: the evidence of all cases, in units of what is usual for the class.
+
+Hard is not wrong. If networks are as unsure as their support s says, a right label y is drawn from it. Then it is
+expected to differ from them by Σ |y − s| = Σ 2 s (1 − s) voxels. A soft border has much of both. So every difference is
+counted in units of the expected one. To it a tenth of a voxel along the border is added, within which nobody can draw.
+It is all that is expected of referees that do not say how sure they are.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +12,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
-from nnunetv2_dale.audit.null_model import Floats, deviations, usual
+from nnunetv2_dale.audit.null_model import Floats, deviations, usual_by_fold
 
-LEAST_STEP = 0.1  # of a voxel: mean displacements that differ by less are alike
+LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
+LEAST_RATIO = 0.1  # differences whose sizes differ by less than 10 % are alike
+LEAST_GAIN = 0.05  # Dice, by which moving a right label to where networks find it may better it
 LEAST_SHARE = 3e-3  # of a typical object: smaller ones count as none
 OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e are alike
-LEAST_FOR_A_LINE = 20  # cases
-DIFFICULTY_LIMITS = (0.5, 2.0)  # between which a case's spread may differ from the class's
 
 
 @dataclass(frozen=True)
 class UnusualClass:
-    """One class over N cases. NaN: the case has nothing to compare.
+    """One class over N cases, or the whole label (key ""). NaN: the case has nothing to compare.
 
     Attributes:
         key: of the class.
-        habit_mm: mean displacement that is usual here: what the referees always draw wider (−) or narrower (+).
-        excess_mm: (N,) displacement beyond the habit.
-        wider: (N,) the same in spreads, less for a hard case.
-        restless: (N,) displacement without its sign, in spreads; of masks with nothing in common, 1 − Dice in spreads.
+        habit_mm: (N,) mean displacement that is usual in the case's fold: what the referees always draw wider (−) or
+            narrower (+).
+        excess_mm: (N,) mean displacement of the border beyond the habit.
+        wider: (N,) excess volume against the expected difference, in spreads.
+        restless: (N,) difference without its sign against the expected one, in spreads.
         shift_mm: (N, 3) beyond what is usual.
-        shifted: (N,) how unusual the shift is, in normal deviations.
-        objects: (N,) objects that one side lacks, in spreads.
+        shifted: (N,) what moving the label back would gain, in spreads.
+        objects: (N,) objects that one side lacks, in spreads; 0 for the whole label.
         typical_voxels: median size of the referees' objects.
         squares: (N,) the sum of the squares of these four deviations, of those that are suspicious.
-        difficulty: (N,) how much larger displacements are to be expected than in the middle case.
     """
 
     key: str
-    habit_mm: float
+    habit_mm: Floats
     excess_mm: Floats
     wider: Floats
     restless: Floats
@@ -47,41 +52,40 @@ class UnusualClass:
     objects: Floats
     typical_voxels: float
     squares: Floats
-    difficulty: Floats
 
 
 def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     """Compare all cases in one class."""
-    rows = [case.classes[key] for case in cases]
-    difficulty = _difficulty(cases, rows)
+    rows, folds = [case.of(key) for case in cases], [case.fold for case in cases]
+    sizes = np.array([_voxel_size(case) for case in cases])
+    undrawable = LEAST_STEP * _voxel_step(cases) * _of_rows(rows, lambda each: each.area_mm2)
+    excess, apart, unsure = (
+        sizes * _of_rows(rows, value)
+        for value in (lambda each: each.excess_voxels, lambda each: each.apart_voxels, lambda each: each.unsure_voxels)
+    )
+    expected = unsure + undrawable
+    least = float(np.nanmedian(undrawable / expected)) if np.isfinite(expected).any() else 1.0
+    wider = deviations(excess / expected, folds, least)
+    restless = deviations(np.log((apart + undrawable) / expected), folds, LEAST_RATIO)
+    gain = _of_displacements(rows, lambda each: each.dice_moved - each.dice)
+    shifted = deviations(gain, folds, LEAST_GAIN)
+    objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
-    absolute = _of_displacements(rows, lambda each: each.absolute_mm)
-    least_mm = LEAST_STEP * _voxel_step(cases)
-    habit_mm, spread_mm = usual(mean_mm, least_mm)
-    excess_mm = mean_mm - habit_mm
+    habit_mm = usual_by_fold(mean_mm, folds).middle
     by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
-    shift_mm = np.stack([_of_displacements(rows, along) for along in by_axis], axis=1)
-    middles, spreads = np.array([usual(shift_mm[:, axis], least_mm) for axis in range(3)]).T
-    steps = (shift_mm - middles) / spreads / difficulty[:, None]
-    wider = excess_mm / spread_mm / difficulty
-    restless = deviations(np.log(absolute + least_mm) - np.log(difficulty), LEAST_STEP)
-    apart = deviations(np.array([np.nan if row.dice is None else 1 - row.dice for row in rows]), 0.02)
-    restless = np.where(np.isnan(restless), apart, restless)  # nothing in common: no surface to measure to
-    shifted = _normal_of_chi2((steps**2).sum(axis=1), int((np.ptp(np.nan_to_num(shift_mm), axis=0) > 0).sum()))
-    objects, object_voxels = _objects(rows)
-    squares = np.nansum([np.maximum(each, 0) ** 2 for each in (np.abs(wider), restless, shifted, objects)], axis=0)
+    moves = [_of_displacements(rows, along) for along in by_axis]
+    suspicious = (np.abs(wider), restless, shifted, objects)
     return UnusualClass(
         key=key,
         habit_mm=habit_mm,
-        excess_mm=excess_mm,
+        excess_mm=mean_mm - habit_mm,
         wider=wider,
         restless=restless,
-        shift_mm=shift_mm - middles,
+        shift_mm=np.stack([each - usual_by_fold(each, folds).middle for each in moves], axis=1),
         shifted=shifted,
         objects=objects,
         typical_voxels=object_voxels,
-        squares=squares,
-        difficulty=difficulty,
+        squares=np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0),
     )
 
 
@@ -94,6 +98,11 @@ def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
     return together
 
 
+def _of_rows(rows: Sequence[ClassEvidence], value: Callable[[ClassEvidence], float]) -> Floats:
+    """NaN where neither side has the class."""
+    return np.array([np.nan if row.dice is None else value(row) for row in rows])
+
+
 def _of_displacements(rows: Sequence[ClassEvidence], value: Callable[[Displacement], float]) -> Floats:
     return np.array([np.nan if row.displacement is None else value(row.displacement) for row in rows])
 
@@ -104,47 +113,14 @@ def _voxel_step(cases: Sequence[CaseEvidence]) -> float:
     return float(np.median([np.prod(each) ** (1 / len(each)) for each in axes]))
 
 
-def _objects(rows: Sequence[ClassEvidence]) -> tuple[Floats, float]:
-    """The largest part that one side lacks, against the class's typical object, on a logarithmic scale; and that."""
-    largest = [max((part.voxels for part in (*row.extra, *row.missed, *row.exchanged)), default=0) for row in rows]
-    sizes = [row.typical_voxels for row in rows if row.typical_voxels]
-    typical = float(np.median(sizes)) if sizes else 1.0
-    return deviations(np.log(np.array(largest) / typical + LEAST_SHARE), OBJECT_SPREAD), typical
-
-
-def _difficulty(cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence]) -> Floats:
-    """How displaced a right label of each case is expected to be, against the middle case.
-
-    The referees' unsure rim, in mm, against the displacement without sign: a line through the logarithms (Theil–Sen,
-    which wrong labels hardly move), its slope between 0 and 1. Where the referees do not say how sure they are, or
-    there are too few cases for a line, all are as hard as each other.
-    """
-    ones = np.ones(len(rows))
-    rim = np.array(
-        [
-            np.nan
-            if row.displacement is None or not row.soft_voxels
-            else row.soft_voxels * _voxel_size(case) / row.displacement.area_mm2
-            for case, row in zip(cases, rows, strict=True)
-        ]
-    )
-    moved = _of_displacements(rows, lambda each: each.absolute_mm)
-    known = np.isfinite(rim) & (moved > 0)
-    if known.sum() < LEAST_FOR_A_LINE or np.ptp(np.log(rim[known])) == 0:
-        return ones
-    slope = float(np.clip(stats.theilslopes(np.log(moved[known]), np.log(rim[known])).slope, 0.0, 1.0))
-    relative = (rim / np.median(rim[known])) ** slope
-    return np.where(np.isfinite(relative), np.clip(relative, *DIFFICULTY_LIMITS), ones)
-
-
 def _voxel_size(case: CaseEvidence) -> float:
     """mm³; of a picture mm²."""
     return float(np.prod(case.spacing_mm[1:] if case.planar else case.spacing_mm))
 
 
-def _normal_of_chi2(squares: Floats, degrees: int) -> Floats:
-    """Wilson and Hilferty's normal deviation of a chi-squared value."""
-    if degrees == 0:
-        return np.zeros(len(squares))
-    variance = 2 / (9 * degrees)
-    return np.asarray((np.cbrt(squares / degrees) - (1 - variance)) / np.sqrt(variance))
+def _objects(rows: Sequence[ClassEvidence], folds: Sequence[str]) -> tuple[Floats, float]:
+    """The largest part that one side lacks, against the class's typical object, on a logarithmic scale; and that."""
+    largest = [max((part.voxels for part in (*row.extra, *row.missed, *row.exchanged)), default=0) for row in rows]
+    sizes = [row.typical_voxels for row in rows if row.typical_voxels]
+    typical = float(np.median(sizes)) if sizes else 1.0
+    return deviations(np.log(np.array(largest) / typical + LEAST_SHARE), folds, OBJECT_SPREAD), typical

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.null_model import WRONG_MEAN_Z, deviations, two_groups, usual
+from nnunetv2_dale.audit.null_model import WRONG_MEAN_Z, deviations, two_groups, usual, usual_by_fold
 
 
 def normal(count: int, seed: int = 0) -> np.ndarray:
@@ -37,8 +37,29 @@ def test_too_few_say_nothing() -> None:
 
 
 def test_equal_values_have_a_least_spread() -> None:
-    assert deviations(np.array([1.0, 1, 1, 1, 3]), least_spread=0.5)[4] == pytest.approx(4.0)
-    assert np.isnan(deviations(np.array([1.0, 1, 1, np.nan]), 1.0)[3])
+    assert deviations(np.array([1.0, 1, 1, 1, 3]), ["0"] * 5, least_spread=0.5)[4] == pytest.approx(4.0)
+    assert np.isnan(deviations(np.array([1.0, 1, 1, np.nan]), ["0"] * 4, 1.0)[3])
+
+
+def test_a_fold_is_drawn_to_all_by_hand() -> None:
+    """10 cases: half of the way from what is usual among all to what is usual in the fold."""
+    values, folds = np.concatenate([normal(90), 4 + 3 * normal(10)]), ["0"] * 90 + ["1"] * 10
+    found = usual_by_fold(values, folds)
+    (middle, spread), (own_middle, own_spread) = usual(values), usual(values[90:])
+    assert found.middle[95] == pytest.approx((middle + own_middle) / 2)
+    assert found.spread[95] == pytest.approx(np.sqrt(spread * own_spread))
+    assert found.middle[5] == pytest.approx(0.1 * middle + 0.9 * usual(values[:90])[0])
+
+
+def test_one_fold_is_what_is_usual_among_all() -> None:
+    found = usual_by_fold(normal(30), ["2"] * 30)
+    assert (found.middle[0], found.spread[0]) == pytest.approx(usual(normal(30)))
+
+
+def test_of_a_fold_of_two_cases_nothing_is_known() -> None:
+    values = np.concatenate([normal(30), [50.0, 60.0]])
+    found = usual_by_fold(values, ["0"] * 30 + ["1"] * 2)
+    assert found.middle[31] == pytest.approx(usual(values)[0])
 
 
 def test_right_labels_alone_are_not_accused() -> None:

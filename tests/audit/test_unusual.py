@@ -16,14 +16,22 @@ from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
 
 
+AREA = 1000.0
+
+
 def displaced(mean: float, absolute: float, shift: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Displacement:
-    return Displacement(mean, absolute, (mean,) * 21, shift, 0.9, 0.9, (1, 1, 1), (2, 2, 2), 1000.0)
+    moved = 0.9 + 0.09 * min(1.0, float(np.linalg.norm(shift)) / 4)  # a shift of 4 mm explains nearly all
+    return Displacement(mean, absolute, (mean,) * 21, shift, 0.9, moved, (1, 1, 1), (2, 2, 2), AREA)
 
 
-def evidence(case: str, found: Displacement | None, soft: float | None = None, missed: int = 0) -> CaseEvidence:
+def evidence(
+    case: str, found: Displacement | None, unsure: float = 0.0, missed: int = 0, fold: str = "0"
+) -> CaseEvidence:
+    """A case of one class whose volumes are its displacements times its area."""
     parts = (Component(missed, (3, 3, 3), None),) if missed else ()
-    row = ClassEvidence(1000, 1000, 0.9 if found else 0.0, soft, found, (), parts, (), 1000)
-    return CaseEvidence(case, "0", 1, (1.0, 1.0, 1.0), AFFINE, False, {"1": row}, None)
+    excess, apart = (found.mean_mm * AREA, found.absolute_mm * AREA) if found else (-1000.0, 1000.0)
+    row = ClassEvidence(1000, 1000, 0.9 if found else 0.0, excess, apart, unsure, AREA, found, (), parts, (), 1000)
+    return CaseEvidence(case, fold, 1, (1.0, 1.0, 1.0), AFFINE, False, {"1": row}, None, None)
 
 
 def study(count: int = 40, habit: float = 0.0, seed: int = 0) -> list[CaseEvidence]:
@@ -43,7 +51,7 @@ def chances(cases: list[CaseEvidence]) -> np.ndarray:
 def test_a_habit_of_the_networks_is_no_finding() -> None:
     with_habit, without = study(habit=1.0), study(habit=0.0)
     assert chances(with_habit) == pytest.approx(chances(without), abs=1e-6)
-    assert unusual_class(with_habit, "1").habit_mm == pytest.approx(1.0, abs=0.1)
+    assert unusual_class(with_habit, "1").habit_mm[0] == pytest.approx(1.0, abs=0.1)
     assert chances(with_habit).max() < 0.5
 
 
@@ -72,21 +80,51 @@ def test_a_missed_object_stands_out_and_a_speck_does_not() -> None:
 def test_a_hard_case_is_allowed_more() -> None:
     rng = np.random.default_rng(1)
     cases = []
-    for number in range(60):  # twice the unsure rim, twice the displacement
-        rim = float(np.exp(rng.uniform(-0.7, 0.7)))
-        found = displaced(rim * rng.normal(0, 0.1), rim * 0.5, tuple((rim * rng.normal(0, 0.3, 3)).tolist()))
-        cases.append(evidence(f"case_{number:02d}", found, soft=1000 * rim))
-    hard, easy = displaced(0.5, 1.0), displaced(0.5, 1.0)
-    cases[0], cases[1] = evidence("hard", hard, soft=2000.0), evidence("easy", easy, soft=500.0)
-    unusual = unusual_class(cases, "1")
-    assert unusual.difficulty[0] == pytest.approx(4 * unusual.difficulty[1], rel=0.2)
-    assert chances(cases)[1] > chances(cases)[0]
+    for number in range(60):  # twice as unsure, twice as far apart
+        hard = float(np.exp(rng.uniform(-0.7, 0.7)))
+        found = displaced(hard * rng.normal(0, 0.1), hard * 0.5 * np.exp(rng.normal(0, 0.1)))
+        cases.append(evidence(f"case_{number:02d}", found, unsure=500 * hard))
+    cases[0] = evidence("hard", displaced(0.3, 1.0), unsure=1000.0)
+    cases[1] = evidence("easy", displaced(0.3, 1.0), unsure=250.0)
+    assert chances(cases)[0] < 0.2 < 0.8 < chances(cases)[1]
 
 
-def test_no_difficulty_without_support() -> None:
-    assert unusual_class(study(), "1").difficulty.tolist() == [1.0] * 40
+def test_a_difference_as_large_as_expected_is_by_hand() -> None:
+    """apart = unsure: their ratio is 1 whatever the size; its logarithm is 0, as is the middle of such cases."""
+    cases = [
+        evidence(f"case_{number:02d}", displaced(0.0, size), unsure=size * AREA)
+        for number, size in enumerate(np.linspace(0.2, 2.0, 20))
+    ]
+    assert unusual_class(cases, "1").restless == pytest.approx(np.zeros(20), abs=1e-9)
+    cases[4] = evidence("twice", displaced(0.0, 0.8), unsure=400.0)  # log((800 + 100) / (400 + 100)) / 0.1
+    assert unusual_class(cases, "1").restless[4] == pytest.approx(np.log(900 / 500) / 0.1, rel=0.2)
+
+
+def test_a_label_that_has_nothing_in_common_is_the_most_unusual() -> None:
+    cases = study()
+    cases[3] = evidence("apart", None, missed=1000)
+    cases[5] = evidence("wider", displaced(1.0, 1.0))
+    chance = unusual_cases([unusual_class(cases, "1")])
+    assert np.argsort(-chance)[:2].tolist() == [3, 5]
+
+
+def test_every_fold_has_its_own_habit_and_quality() -> None:
+    """A network that draws 1 mm narrower than the other, and wavers three times as much."""
+    good, bad = study(seed=1), study(seed=2)
+    waver = [
+        evidence(each.case, displaced(1.0 + 3 * found.mean_mm, 3 * found.absolute_mm), fold="1")
+        for each in bad
+        if (found := each.classes["1"].displacement) is not None
+    ]
+    cases = [*good, *waver]
+    assert chances(cases).max() < 0.5
+    cases[0] = evidence("wrong of the good fold", displaced(1.0, 1.0))
+    chance = chances(cases)
+    assert int(np.argmax(chance)) == 0
+    assert chance[0] > 0.5 > np.sort(chance)[-2]
 
 
 def test_a_class_that_no_case_has() -> None:
-    cases = [replace(case, classes={"1": ClassEvidence(0, 0, None, None, None, (), (), (), 0)}) for case in study(10)]
+    nothing = ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
+    cases = [replace(case, classes={"1": nothing}) for case in study(10)]
     assert chances(cases).max() == 0.0

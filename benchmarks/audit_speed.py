@@ -1,0 +1,129 @@
+"""How fast the audit is: 200 cases of hippocampus size as a user runs it, and one large CT with 14 classes.
+
+    python benchmarks/audit_speed.py [--only cases large] [--output benchmarks/results/audit_speed.json]
+
+Makes its own data in a temporary folder and prints JSON: seconds, processor seconds, peak memory, load, machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import SimpleITK
+from report_speed import make_study
+from scipy import ndimage
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGETS = {"cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
+CASES, WRONG_EACH = 200, 10  # every tenth label is drawn too wide, so that there are findings, maps and pictures
+LARGE, CLASSES = (300, 512, 512), 14
+
+
+def make_results(root: Path, cases: int, shape: tuple[int, int, int], classes: int) -> Path:
+    """A raw dataset in root/raw and one result folder of five folds."""
+    folder = make_study(root, cases, shape, classes, with_masks=True)[0]
+    names = {f"organ {number}": number for number in range(1, classes + 1)}
+    channels: dict[str, Any] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, **names}}
+    raw = root / "raw" / "Dataset900_Speed"
+    for place in (folder, raw):
+        (place / "dataset.json").write_text(json.dumps(channels | {"numTraining": cases, "file_ending": ".nii.gz"}))
+    (folder / "plans.json").write_text(json.dumps({"dataset_name": raw.name, "plans_name": "nnUNetPlans"}))
+    for file in sorted((raw / "labelsTr").iterdir())[::WRONG_EACH] if cases > 1 else ():
+        image = SimpleITK.ReadImage(str(file))
+        wider = SimpleITK.GetImageFromArray(ndimage.grey_dilation(SimpleITK.GetArrayFromImage(image), 3))
+        wider.CopyInformation(image)
+        SimpleITK.WriteImage(wider, str(file), useCompression=True)
+    return folder
+
+
+def cases(root: Path) -> dict[str, float]:
+    """200 cases of 36 × 50 × 35 voxels and two classes, one result folder, the whole command in one process."""
+    folder = make_results(root, CASES, (36, 50, 35), 2)
+    command = [sys.executable, "-m", "nnunetv2_dale.audit.cli", str(folder), "-o", str(root / "audit"), "-np", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "nnUNet_raw": str(root / "raw"), "PYTHONPATH": str(ROOT)}
+    before, start = os.times(), time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    found = [case for case in json.loads((root / "audit" / "audit.json").read_text())["cases"] if case["findings"]]
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(used, 1),
+        "cases_with_findings": len(found),
+        "page_MB": round((root / "audit" / "audit.html").stat().st_size / 1e6, 1),
+    }
+
+
+def large(root: Path) -> dict[str, float]:
+    """One CT of 300 × 512 × 512 voxels with 14 classes on one core: measured, and its three maps written."""
+    child = f"from audit_speed import *; make_results(Path({str(root)!r}), 1, LARGE, CLASSES)"
+    subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent)
+    child = f"from audit_speed import *; print(json.dumps(one_case(Path({str(root)!r}))))"
+    done = subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent, stdout=subprocess.PIPE)
+    return dict(json.loads(done.stdout))
+
+
+def one_case(root: Path) -> dict[str, float]:
+    """Measure the case in `root` in this process."""
+    sys.path.insert(0, str(ROOT))
+    from nnunetv2_dale.audit.evidence import measure_case
+    from nnunetv2_dale.audit.maps import write_maps
+    from nnunetv2_dale.audit.referees import audit_task
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    raw = root / "raw" / "Dataset900_Speed"
+    task = audit_task([root / "results" / "A__nnUNetPlans__3d_fullres"], references=raw / "labelsTr")
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    wall, cpu = time.perf_counter(), time.process_time()
+    measure_case(task.cases[0], task)
+    measured = time.process_time() - cpu
+    (root / "maps").mkdir()
+    chances = {item.key: 1.0 for item in task.classes}
+    write_maps(task.cases[0], task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
+    return {
+        "seconds": round(time.perf_counter() - wall, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "cpu_seconds_of_measuring": round(measured, 1),
+        "peak_GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_GiB_before": round(idle, 2),
+    }
+
+
+def main() -> None:
+    """Run the parts that were asked for; parts of the file that were not stay."""
+    parts: dict[str, Callable[[Path], dict[str, float]]] = {"cases": cases, "large": large}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
+    parser.add_argument("--output", type=Path, help="also write the JSON here")
+    arguments = parser.parse_args()
+    import torch
+    from machine import command_line, describe
+
+    results: dict[str, object] = {}
+    if arguments.output and arguments.output.is_file():
+        results = dict(json.loads(arguments.output.read_text()))
+    results |= {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
+    for name in arguments.only:
+        load = round(os.getloadavg()[0], 1)
+        with tempfile.TemporaryDirectory() as folder:
+            row = parts[name](Path(folder))
+        what = (parts[name].__doc__ or "").strip()
+        results[name] = {"what": what, "target": TARGETS[name], "load_before": load, **row}
+    text = json.dumps(results, indent=1)
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

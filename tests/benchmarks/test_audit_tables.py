@@ -1,0 +1,69 @@
+"""docs/audit.md shows what the stored results give, and the tables give it by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "benchmarks/results/audit.json"
+sys.path.insert(0, str(REPOSITORY / "benchmarks/audit_study"))
+
+import audit_tables as tables  # noqa: E402 -- from the folder above
+
+
+def quality(auroc: float) -> dict[str, float]:
+    return {"auroc": auroc, "average_precision": auroc / 2, "precision_at_true_number": 0.5, "effort_80": auroc / 4}
+
+
+RANKED = {name: quality(0.8) for name in tables.RIVALS} | {"audit": quality(0.9)}
+STORED = {
+    "conditions": {
+        "with errors": {
+            "cases": 100,
+            "wrong": 10,
+            "wrong_dice_at_most_0.8": 6,
+            "expected": {"wrong_cases": 9.5},
+            "false_findings_per_100_right": {"score >= 0.2": 3.33, "score >= 0.5": 1.1},
+            "cases_ranked": RANKED,
+            tables.BAD: RANKED,
+            "named": {"right": 7, "of": 8},
+            "missed": [{"case": "a"}, {"case": "b"}],
+        },
+        "clean": {
+            "cases": 50,
+            "wrong": 0,
+            "expected": {"wrong_cases": 1.0},
+            "false_findings_per_100_right": {"score >= 0.2": 2.0, "score >= 0.5": 0.0},
+        },
+    }
+}
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_the_page_has_the_tables_of_the_stored_results() -> None:
+    page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8")
+    assert tables.with_tables(page, json.loads(RESULTS.read_text())) == page, "run: python benchmarks/audit.py tables"
+
+
+def test_cases_by_hand() -> None:
+    others = ["0.800 / 0.400"] * 3
+    assert cells(tables.cases_table(STORED))[2:] == [["with errors", "100", "10", "0.900 / 0.450", *others]]
+    assert cells(tables.cases_table(STORED, tables.BAD))[2:] == [["with errors", "96", "6", "0.900 / 0.450", *others]]
+
+
+def test_effort_by_hand() -> None:
+    wrong, clean = cells(tables.effort_table(STORED))[2:]
+    assert wrong == ["with errors", "10 / 9.5", "3.3", "1.1", "2", "7 of 8", "22% (20%)"]
+    assert clean == ["clean", "0 / 1", "2.0", "0.0", "", "", ""]
+
+
+def test_a_page_without_a_table_is_told() -> None:
+    with pytest.raises(ValueError, match="expected one block for the table 'cases' in the page, found 0"):
+        tables.with_tables("nothing", STORED)

@@ -12,6 +12,12 @@ from typing import Any
 import torch
 
 
+def command_environment() -> dict[str, str]:
+    """This environment, with the commands beside this Python first: nobody has to activate it."""
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return {**os.environ, "PATH": os.pathsep.join(paths)}
+
+
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "processor": _processor(),

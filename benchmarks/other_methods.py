@@ -28,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from machine import command_environment, describe
 from table import markdown
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -81,10 +82,14 @@ def prepare(workspace: Path, source: Path) -> None:
     if not (raw / NOISY).exists():
         noise = ["--kind", "dilate", "erode", "shift", "--amount", "1", "1", "2", "--dice", "0.75", "--fraction", "0.5"]
         kept = ["--seed", "1", "--splits", str(splits), "--fold", "0", "-np", "1"]
-        subprocess.run(["nnUNetv2_dale_corrupt_labels", "-d", "15", "-o", "915", *noise, *kept], check=True)
+        subprocess.run(
+            ["nnUNetv2_dale_corrupt_labels", "-d", "15", "-o", "915", *noise, *kept],
+            check=True,
+            env=command_environment(),
+        )
     if not (preprocessed / NOISY / "tiny.json").exists():
         plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "3d_fullres"]
-        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "915", *plan], check=True)
+        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "915", *plan], check=True, env=command_environment())
     shutil.copy(splits, preprocessed / NOISY / "splits_final.json")
 
 
@@ -200,7 +205,6 @@ def run(arguments: argparse.Namespace) -> None:
     prepare(workspace, arguments.source.resolve())
     os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- nnU-Net's name; batches are made in this process
     import torch
-    from machine import describe
 
     torch.set_num_threads(1)
     for each in RUNS:

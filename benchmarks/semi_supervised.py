@@ -135,8 +135,10 @@ def prepare(workspace: Path, source: Path, labelled: int) -> None:
     if len(list((preprocessed / "tiny_3d_fullres").glob("*.pkl"))) < CASES:
         command = ["nnUNetv2_plan_and_preprocess", "-d", name[7:10], "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
         command += ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny"]
+        from machine import command_environment
+
         # nnU-Net's planner takes this number for that of its threads, of which it needs one
-        subprocess.run(command, check=True, env={**os.environ, "nnUNet_n_proc_DA": "1"})
+        subprocess.run(command, check=True, env={**command_environment(), "nnUNet_n_proc_DA": "1"})
 
 
 def small_plans(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from machine import command_environment
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
         source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
     folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
-    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
+    environment = {**command_environment(), **{name: str(path) for name, path in folders.items()}}
     environment["nnUNet_results"] = str(workspace / "results")
     environment["nnUNet_n_proc_DA"] = "1"  # nnU-Net's planner refuses 0, which trainings of the study have
     for path in folders.values():

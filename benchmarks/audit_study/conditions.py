@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machine import command_environment
+
 HIPPOCAMPUS, LIDC = "hippocampus", "lidc"
 CLEAN_ID = {HIPPOCAMPUS: 4, LIDC: 907}
 FEATURES = [8, 16, 32, 64]  # of the small networks; the rest is nnU-Net's plan for a small memory
@@ -88,7 +90,7 @@ def prepare(condition: Condition, source: Path) -> None:
     """
     make_dataset(condition, source)
     if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112
-        environment = os.environ | {"nnUNet_n_proc_DA": "1"}
+        environment = command_environment() | {"nnUNet_n_proc_DA": "1"}
         plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-npfp", "1", "-np", "1", "-c", "2d"]
         subprocess.run(
             ["nnUNetv2_plan_and_preprocess", "-d", str(condition.number), *plan], check=True, env=environment
@@ -102,7 +104,7 @@ def make_dataset(condition: Condition, source: Path) -> None:
         return
     if condition.kinds:
         make_dataset(Condition(condition.data, CLEAN_ID[condition.data]), source)
-        subprocess.run(condition.recipe(), check=True)
+        subprocess.run(condition.recipe(), check=True, env=command_environment())
     elif condition.data == HIPPOCAMPUS:
         raw = Path(os.environ["nnUNet_raw"])  # noqa: SIM112 -- nnU-Net's name
         shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
@@ -133,7 +135,9 @@ def _patient(case: str) -> str:
 def convert_readers(source: Path, target: str, number: int) -> None:
     """LIDC's nodules as a raw dataset with the consensus' or a reader's labels."""
     words = ["nnUNetv2_dale_convert", "lidc", "-i", str(source / "lidc_nodules"), "-d", str(number)]
-    subprocess.run([*words, "--target", target, "--name", "LIDC" + target, "-np", "1"], check=True)
+    subprocess.run(
+        [*words, "--target", target, "--name", "LIDC" + target, "-np", "1"], check=True, env=command_environment()
+    )
 
 
 def preprocessed_folder(condition: Condition) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -115,6 +116,7 @@ def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path, mo
     small = replace(DISPLACED, versions={"clean": 4, "eroded": 909}, configurations=("2d",))
     monkeypatch.setitem(study_data.ALL, "displaced", small)
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # as a training of the study leaves it
+    monkeypatch.setenv("PATH", os.defpath)  # as where the environment is not activated
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_compile"):
         monkeypatch.setenv(name, "")  # the command sets them; the old ones come back after the test
     given = ["prepare", "--data", "displaced", "--workspace", str(workspace), "--source", str(source)]

@@ -67,3 +67,11 @@ def test_effort_by_hand() -> None:
 def test_a_page_without_a_table_is_told() -> None:
     with pytest.raises(ValueError, match="expected one block for the table 'cases' in the page, found 0"):
         tables.with_tables("nothing", STORED)
+
+
+def test_the_page_has_the_measured_speed() -> None:
+    page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8").replace("\n", " ")
+    found = json.loads((REPOSITORY / "benchmarks/results/audit_speed.json").read_text())
+    large = found["large"]
+    assert f"take {found['cases']['seconds']} s" in page
+    assert f"takes {large['seconds']} s and {large['peak_GiB']} GiB: {large['cpu_seconds_of_measuring']} s" in page

@@ -47,7 +47,7 @@ def world_mm(affine: NDArray[np.float64] | Sequence[Sequence[float]], voxel: Seq
 
 def write_volume(array: NDArray[Any], affine: NDArray[np.float64], file: Path) -> None:
     """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image."""
-    image = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), affine)
+    image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine)  # x first in memory, as in the file
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
     image.header.set_xyzt_units("mm")

@@ -27,7 +27,7 @@ def training_memory(paths: Sequence[Path], task: AuditTask) -> dict[str, list[st
             state = read_displacements(folder) or {}
         except RuntimeError as error:
             raise UserError(str(error)) from error
-        for case, (excess, contour) in state.items():
+        for case, (excess, contour, *_) in state.items():
             for number, (e, c) in enumerate(zip(excess, contour, strict=True)):
                 if c > 0:
                     seen[case][number].append(e / c)

@@ -7,8 +7,8 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
 negative where it is smaller; a moving average over the visits of the case. Where readers agree, δ is about the same for
-all cases. Where cases fall into two clear groups, those of the smaller one are doubted, in the class and on the side
-where they differ.
+all cases. Where cases fall into two clear groups, one of them is doubted, in the class and on the side where it
+differs: the one whose borders the image shows less; where that is not certain, the smaller one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.case_trust.case_groups import two_groups
+from nnunetv2_dale.case_trust.border_contrast import border_contrast
+from nnunetv2_dale.case_trust.case_groups import doubted_group, two_groups
 from nnunetv2_dale.dale.fuzziness import label_edges
+
+OF_ONE_GROUP = 2 / math.pi  # Otsu's η of a normal distribution
+SUMS = 4  # of each case: Σ (y − p), edge voxels, Σ of the contrasts of faces, faces
 
 
 class CaseDisplacement:
-    """The memory of all cases' displacements, per class (for label maps without background) or region.
+    """The memory of all cases' displacements and border contrasts, per class (label maps: with background) or region.
 
     Args:
         memory: in [0, 1): what a visit leaves of the visits before it.
@@ -33,13 +37,18 @@ class CaseDisplacement:
     def __init__(self, memory: float) -> None:
         self.memory = memory
         self._rows: dict[str, int] = {}
-        self._excess: Tensor | None = None  # (cases, K) moving sums of Σ (y − p)
-        self._contour: Tensor | None = None  # (cases, K) moving sums of edge voxels
-        self._doubted: Tensor | None = None  # (cases, K) distrust of the smaller of two groups
+        self._sums: Tensor | None = None  # (cases, SUMS, K), moving
+        self._doubted: Tensor | None = None  # (cases, K) distrust of one of two groups
 
     @torch.no_grad()
     def observe(
-        self, cases: Sequence[str], probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool = False
+        self,
+        cases: Sequence[str],
+        images: Tensor,
+        probabilities: Tensor,
+        labels: Tensor,
+        valid: Tensor | None,
+        regions: bool = False,
     ) -> None:
         """Remember what one batch shows. A case that is in the batch more than once counts as one visit.
 
@@ -47,6 +56,7 @@ class CaseDisplacement:
 
         Args:
             cases: the name of each sample's case, (B,).
+            images: (B, C, *S), what the network was shown.
             probabilities: (B, K, *S).
             labels: (B, 1, *S) label map with values below K, or (B, K, *S) regions.
             valid: (B, 1, *S) bool, False where the label is to be ignored; None: everywhere.
@@ -61,23 +71,22 @@ class CaseDisplacement:
             given, contour = (
                 torch.zeros_like(predicted).scatter_add(1, index, each.flatten(1)) for each in (counts, at_edge)
             )
-        finite = predicted.isfinite()
-        excess, contour = (torch.where(finite, each, 0.0) for each in (given - predicted, contour))
+        contrast, faces = border_contrast(images, labels, valid, probabilities.shape[1], regions)
+        shown = torch.stack([given - predicted, contour, contrast, faces], dim=1)
+        shown = torch.where(predicted.isfinite()[:, None], shown, 0.0)
         rows = self._rows_of(cases, predicted)
-        assert self._excess is not None
-        assert self._contour is not None
-        visited = self._index(list(dict.fromkeys(cases)), predicted.device)
-        for moving, shown in ((self._excess, excess), (self._contour, contour)):
-            moving[visited] *= self.memory
-            moving.index_add_(0, rows, shown)
+        assert self._sums is not None
+        self._sums[self._index(list(dict.fromkeys(cases)), predicted.device)] *= self.memory
+        self._sums.index_add_(0, rows, shown.to(self._sums.dtype))
 
     @torch.no_grad()
     def look_for_groups(self, tolerance: float, explained: float, regions: bool = False, fewest: int = 1) -> list[str]:
-        """Find the classes whose cases fall into two groups of δ, for `smaller_group`; reads from the device.
+        """Find the classes whose cases fall into two groups of δ, for `doubt_of`; reads from the device.
 
-        How far the smaller one is doubted grows with the part of the variance of δ that lies between the groups
-        (Otsu's η), from 0 at `explained` to 1 a quarter of the way from there to 1; and with their distance, from 0 at
-        twice `tolerance` to 1 at four times.
+        How far one of them is doubted grows with the part of the variance of δ that lies between the groups, Otsu's η:
+        from 0 at `explained` to 1 a quarter of the way from there to 1; where the image has told which group is right,
+        from 0 at that of a single normal distribution to 1 at `explained`. And with their distance, from 0 at twice
+        `tolerance` to 1 at four times.
 
         Args:
             tolerance: in voxels of contour.
@@ -87,13 +96,17 @@ class CaseDisplacement:
             a sentence for each class that has groups.
         """
         self._doubted = None
-        if self._excess is None:
+        if self._sums is None or explained >= 1:
             return []
-        found = two_groups(self._displacement())
+        found = two_groups(self._ratio(0, 1))
+        doubted_side, by_contrast = doubted_group(found.side, contrast := self._ratio(2, 3))
+        side = doubted_side * (found.side == doubted_side)
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
-        clear = (4 * (found.explained - explained) / max(1 - explained, 1e-6)).clamp(0, 1)
-        enough = (found.side != 0).sum(dim=0) >= fewest
-        distrust = found.side * apart * clear * enough
+        clear = (4 * (found.explained - explained) / (1 - explained)).clamp(0, 1)
+        clear_in_image = ((found.explained - OF_ONE_GROUP) / max(explained - OF_ONE_GROUP, 1e-6)).clamp(0, 1)
+        clear = torch.where(by_contrast, clear_in_image, clear)
+        enough = torch.minimum((found.side > 0).sum(dim=0), (found.side < 0).sum(dim=0)) >= fewest
+        distrust = side * apart * clear * enough
         if not regions:
             distrust[:, 0] = 0
         classes = distrust.any(dim=0).nonzero().flatten().tolist()
@@ -102,18 +115,21 @@ class CaseDisplacement:
         sentences = []
         for index in classes:
             doubted = distrust[:, index]
-            smaller = int((doubted != 0).sum())
             wider = "wider" if doubted.sum() > 0 else "narrower"
+            why = ""
+            if by_contrast[index]:
+                theirs, others = (float(contrast[:, index][each].nanmean()) for each in (doubted != 0, doubted == 0))
+                why = f": their borders have a contrast of {theirs:.2f} in the image, the others' {others:.2f}"
             sentences.append(
-                f"{'region' if regions else 'label'} {index}: {smaller} of {len(self._rows)} cases are drawn "
-                f"{float(found.distance[index]):.1f} voxels {wider} than the others, and are doubted "
-                f"({float(doubted.abs().amax()):.0%})"
+                f"{'region' if regions else 'label'} {index}: {int((doubted != 0).sum())} of {len(self._rows)} cases "
+                f"are drawn {float(found.distance[index]):.1f} voxels {wider} than the others, and are doubted "
+                f"({float(doubted.abs().amax()):.0%}){why}"
             )
         return sentences
 
     @torch.no_grad()
-    def smaller_group(self, cases: Sequence[str]) -> Tensor | None:
-        """(B, K) in [−1, 1]: how far cases of the smaller of two groups are doubted, 0 in the larger one.
+    def doubt_of(self, cases: Sequence[str]) -> Tensor | None:
+        """(B, K) in [−1, 1]: how far cases of one of two groups are doubted, 0 in the other.
 
         Positive: the labels of the class are too large. Background of label maps has 0; so has a class that a case has
         not shown yet.
@@ -132,17 +148,17 @@ class CaseDisplacement:
         """Whether the last `look_for_groups` found any."""
         return self._doubted is not None
 
-    def _displacement(self) -> Tensor:
-        """δ, (cases, K); NaN where a case has not shown the class."""
-        assert self._excess is not None, "asked before observe"
-        assert self._contour is not None
-        return torch.where(self._contour > 0, self._excess / self._contour.clamp_min(1), math.nan)
+    def _ratio(self, above: int, below: int) -> Tensor:
+        """Of two of the sums, (cases, K); NaN where a case has not shown the class."""
+        assert self._sums is not None, "asked before observe"
+        numerator, denominator = self._sums[:, above], self._sums[:, below]
+        return torch.where(denominator > 0, numerator / denominator.clamp_min(1), math.nan)
 
     def state(self) -> dict[str, list[list[float]]]:
-        """What a checkpoint keeps: for each case its moving sums."""
-        if self._excess is None or self._contour is None:
+        """What a checkpoint keeps: for each case each of its moving sums (see `SUMS`), of each class."""
+        if self._sums is None:
             return {}
-        sums = torch.stack([self._excess, self._contour], dim=1).cpu()
+        sums = self._sums.cpu()
         return {case: sums[row].tolist() for case, row in self._rows.items()}
 
     def restore(self, state: Mapping[str, Sequence[Sequence[float]]], device: torch.device) -> None:
@@ -150,19 +166,17 @@ class CaseDisplacement:
         if not state:
             return
         self._rows = {case: row for row, case in enumerate(state)}
-        sums = torch.tensor(list(state.values()), device=device)
-        self._excess, self._contour = sums[:, 0].clone(), sums[:, 1].clone()
+        self._sums = torch.tensor(list(state.values()), device=device)
 
     def _rows_of(self, cases: Sequence[str], like: Tensor) -> Tensor:
         """The row of each case, with new rows for new cases."""
         for case in cases:
             self._rows.setdefault(case, len(self._rows))
-        if self._excess is None or self._contour is None:
-            self._excess, self._contour = like.new_zeros(0, like.shape[1]), like.new_zeros(0, like.shape[1])
-        new = len(self._rows) - len(self._excess)
+        if self._sums is None:
+            self._sums = like.new_zeros(0, SUMS, like.shape[1])
+        new = len(self._rows) - len(self._sums)
         if new > 0:
-            rows = like.new_zeros(new, like.shape[1])
-            self._excess, self._contour = torch.cat([self._excess, rows]), torch.cat([self._contour, rows])
+            self._sums = torch.cat([self._sums, like.new_zeros(new, *self._sums.shape[1:])])
         return self._index(cases, like.device)
 
     def _index(self, cases: Sequence[str], device: torch.device) -> Tensor:
@@ -187,7 +201,7 @@ def displacement_weights(probabilities: Tensor, labels: Tensor, distrust: Tensor
     Args:
         probabilities: (B, K, *S).
         labels: (B, 1, *S) label map with values below K, or (B, K, *S) regions.
-        distrust: (B, K) in [−1, 1], from `CaseDisplacement.smaller_group`.
+        distrust: (B, K) in [−1, 1], from `CaseDisplacement.doubt_of`.
     """
     gates = distrust.reshape(*distrust.shape, *[1] * (probabilities.ndim - 2)).to(probabilities.dtype)
     if regions:

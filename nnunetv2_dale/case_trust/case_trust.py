@@ -40,11 +40,13 @@ class CaseTrust:
         return self.displacement.look_for_groups(config.tolerance, config.explained, self._loss.regions, config.fewest)
 
     @torch.no_grad()
-    def observe_and_weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
+    def observe_and_weigh(
+        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
+    ) -> Tensor | None:
         """As `weigh`, after remembering what the batch shows of its cases: for forwards of whole images."""
         probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
         labels, valid = self._loss.labels(target), self._loss.valid(target)
-        self.displacement.observe(_named(cases), probabilities, labels, valid, self._loss.regions)
+        self.displacement.observe(_named(cases), images, probabilities, labels, valid, self._loss.regions)
         return self._weights(probabilities, labels, _named(cases))
 
     @torch.no_grad()
@@ -64,7 +66,7 @@ class CaseTrust:
         return self._weights(probabilities, self._loss.labels(target), _named(cases))
 
     def _weights(self, probabilities: Tensor, labels: Tensor, cases: Sequence[str]) -> Tensor | None:
-        doubted = self.displacement.smaller_group(cases)
+        doubted = self.displacement.doubt_of(cases)
         if doubted is None:
             return None
         return displacement_weights(probabilities, labels, doubted, self._loss.regions)

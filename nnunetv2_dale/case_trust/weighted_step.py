@@ -53,7 +53,7 @@ class WeightedStep:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             outputs = self.network(images)
-        weights = self.trust.observe_and_weigh(outputs, full_resolution(targets), cases)
+        weights = self.trust.observe_and_weigh(images, outputs, full_resolution(targets), cases)
         loss = self.loss(outputs, targets, None, weights)
         self.update(loss)
         if weights is None:

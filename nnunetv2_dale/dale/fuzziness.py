@@ -139,7 +139,7 @@ def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
         info = torch.iinfo(torch.int16)
         highest = torch.where(valid, values, info.min)
         lowest = torch.where(valid, values, info.max)
-    edges = (_maximum_of_neighbours(highest) > -_maximum_of_neighbours(-lowest)).any(dim=1, keepdim=True)
+    edges = (maximum_of_neighbours(highest) > -maximum_of_neighbours(-lowest)).any(dim=1, keepdim=True)
     return edges if valid is None else edges & valid
 
 
@@ -260,10 +260,10 @@ def _min_max(grid: Tensor) -> Tensor:
 
 def neighbours_of(mask: Tensor) -> Tensor:
     """(B, 1, *S) bool: the voxels of a mask and those of their 3^d neighbourhoods."""
-    return _maximum_of_neighbours(mask.to(torch.uint8)).bool()
+    return maximum_of_neighbours(mask.to(torch.uint8)).bool()
 
 
-def _maximum_of_neighbours(values: Tensor) -> Tensor:
+def maximum_of_neighbours(values: Tensor) -> Tensor:
     """Maximum over each voxel's 3^d neighbourhood, axis by axis."""
     for axis in range(2, values.ndim):
         inner = values.shape[axis] - 1

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
-from nnunetv2_dale.dale.alternating_step import AlternatingStep, LabelTrust
+from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.learned_classes import LearnedClasses, class_sums
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
 from nnunetv2_dale.dale.step_record import StepRecord, spread_of
+
+# (images, outputs, target of the full resolution, names of the cases) → (B, 1, *S) weights of the labels, or None
+BatchTrust = Callable[[Tensor, Outputs, Tensor, Sequence[str] | None], Tensor | None]
 
 
 class Phases:
@@ -93,7 +96,7 @@ class PhasedStep:
         whole_batch_trust: what multiplies the weight of a whole batch's labels, and may learn from it; None: nothing.
     """
 
-    def __init__(self, algorithm: AlternatingStep, batches: int, whole_batch_trust: LabelTrust | None = None) -> None:
+    def __init__(self, algorithm: AlternatingStep, batches: int, whole_batch_trust: BatchTrust | None = None) -> None:
         self.algorithm, self._whole_batch_trust = algorithm, whole_batch_trust
         self.phases = Phases(algorithm.config, batches, background=not algorithm.loss.regions)
         self.batch = 0  # the number of the next batch
@@ -117,7 +120,7 @@ class PhasedStep:
         algorithm, target = self.algorithm, full_resolution(targets)
         outputs = algorithm.forward(images)
         algorithm.alignment.features()  # nothing is aligned; let their memory go
-        trust = None if self._whole_batch_trust is None else self._whole_batch_trust(outputs, target, cases)
+        trust = None if self._whole_batch_trust is None else self._whole_batch_trust(images, outputs, target, cases)
         if self.phases.watches:
             self._seen = class_sums(outputs, target, algorithm.loss)
         loss = algorithm.loss(outputs, targets, None, trust)

@@ -1,4 +1,6 @@
-"""The displacement of every case, in a file beside the checkpoints: a training resumes with it, and a reader can look.
+"""The displacement and border contrast of every case, in a file beside the checkpoints.
+
+A training resumes with it, and a reader can look.
 
 It names cases, so it stays with the training; `nnUNetv2_dale_export` leaves it out.
 """
@@ -14,10 +16,12 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file
 FILE = "case_displacement.json"
 MEANING = (
     "displacement: voxels of contour by which a case's label lies outside (+) or inside (-) of the network's, per "
-    "class (label maps: with background) or region; null where a case has not shown it. excess and contour: the moving "
-    "sums it is the ratio of."
+    "class (label maps: with background) or region; null where a case has not shown it. border_contrast: how much the "
+    "image changes across the label's border, against what is around. excess, contour, contrast and faces: the moving "
+    "sums they are the ratios of."
 )
-State = dict[str, list[list[float]]]
+SUMS = ("excess", "contour", "contrast", "faces")
+State = dict[str, list[list[float]]]  # case → each of the sums, of each class
 
 
 def write_displacements(folder: Path, state: State) -> None:
@@ -26,14 +30,11 @@ def write_displacements(folder: Path, state: State) -> None:
     Args:
         state: of `CaseDisplacement.state`.
     """
-    cases = {
-        case: {
-            "displacement": [round(e / c, 4) if c > 0 else None for e, c in zip(excess, contour, strict=True)],
-            "excess": excess,
-            "contour": contour,
-        }
-        for case, (excess, contour) in sorted(state.items())
-    }
+    cases = {}
+    for case, sums in sorted(state.items()):
+        named = dict(zip(SUMS, sums, strict=True))
+        displacement, contrast = _ratio(named["excess"], named["contour"]), _ratio(named["contrast"], named["faces"])
+        cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
     with new_file(folder / FILE, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps({"meaning": MEANING, "cases": cases}, indent=1) + "\n")
 
@@ -49,7 +50,10 @@ def read_displacements(folder: Path) -> State | None:
         return None
     try:
         cases = json.loads(file.read_text())["cases"]
-        state = {str(case): [list(each["excess"]), list(each["contour"])] for case, each in cases.items()}
+        state = {}
+        for case, each in cases.items():
+            of_contrast = [list(each.get(name, [0.0] * len(each["excess"]))) for name in SUMS[2:]]  # not in older files
+            state[str(case)] = [list(each["excess"]), list(each["contour"]), *of_contrast]
         if not all(math.isfinite(value) for sums in state.values() for part in sums for value in part):
             raise ValueError("a sum that is not finite")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -57,3 +61,7 @@ def read_displacements(folder: Path) -> State | None:
             f"{file} is damaged ({type(error).__name__}: {error}); delete it to let the training learn it again"
         ) from error
     return state
+
+
+def _ratio(above: list[float], below: list[float]) -> list[float | None]:
+    return [round(a / b, 4) if b > 0 else None for a, b in zip(above, below, strict=True)]

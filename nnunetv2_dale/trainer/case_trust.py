@@ -1,4 +1,4 @@
-"""nnU-Net's trainer that doubts the smaller of two groups of differently drawn cases. Not in the paper."""
+"""nnU-Net's trainer that doubts one of two groups of differently drawn cases. Not in the paper."""
 
 from __future__ import annotations
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
+from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement, displacement_weights
 
 
@@ -23,7 +26,10 @@ def _certain(labels: torch.Tensor) -> torch.Tensor:
 def _observed(given: list[torch.Tensor], drawn_by_network: list[torch.Tensor], memory: float = 0.5) -> CaseDisplacement:
     found = CaseDisplacement(memory)
     names = [f"case {number}" for number in range(len(given))]
-    found.observe(names, torch.stack([_certain(each) for each in drawn_by_network]), torch.stack(given), None)
+    nothing_to_see = torch.zeros(len(given), 1, *given[0].shape[1:])
+    found.observe(
+        names, nothing_to_see, torch.stack([_certain(each) for each in drawn_by_network]), torch.stack(given), None
+    )
     return found
 
 
@@ -36,15 +42,19 @@ def test_a_label_drawn_one_voxel_wider_by_hand():
 def test_against_a_loop_over_visits():
     """Sums of each case, decayed once per batch in which it occurs; regions and an ignored voxel included."""
     random = torch.Generator().manual_seed(0)
-    memory, expected = CaseDisplacement(0.8), {name: np.zeros((2, 3)) for name in "abc"}
+    memory, expected = CaseDisplacement(0.8), {name: np.zeros((4, 3)) for name in "abc"}
     for cases in ("ab", "cc", "ba", "aa"):
         probabilities = torch.rand(2, 3, 6, 5, generator=random)
         regions = (torch.rand(2, 3, 6, 5, generator=random) > 0.5).float()
         valid = torch.rand(2, 1, 6, 5, generator=random) > 0.1
-        memory.observe(list(cases), probabilities, regions, valid, regions=True)
+        images = torch.rand(2, 1, 6, 5, generator=random)
+        memory.observe(list(cases), images, probabilities, regions, valid, regions=True)
+        contrast, faces = border_contrast(images, regions, valid, 3, regions=True)
         for name in set(cases):
             expected[name] *= 0.8
         for sample, name in enumerate(cases):
+            expected[name][2] += contrast[sample].numpy()
+            expected[name][3] += faces[sample].numpy()
             for y in range(6):
                 for x in range(5):
                     if not valid[sample, 0, y, x]:
@@ -69,7 +79,10 @@ def test_a_batch_that_overflowed_shows_nothing():
     memory = _observed([_square(3, 9)] * 2, [_square(4, 8)] * 2)
     before = memory.state()
     overflowed, fine = torch.full((2, 12, 12), float("nan")), _certain(_square(4, 8))
-    memory.observe(["case 0", "case 1"], torch.stack([overflowed, fine]), torch.stack([_square(3, 9)] * 2), None)
+    images = torch.zeros(2, 1, 12, 12)
+    memory.observe(
+        ["case 0", "case 1"], images, torch.stack([overflowed, fine]), torch.stack([_square(3, 9)] * 2), None
+    )
     for name, factor in (("case 0", 0.5), ("case 1", 1.5)):
         np.testing.assert_allclose(memory.state()[name], factor * np.array(before[name]))
 
@@ -86,9 +99,9 @@ def test_it_continues_from_its_state():
     second = CaseDisplacement(0.5)
     second.restore(first.state(), torch.device("cpu"))
     for memory in (first, second):
-        memory.observe(
-            ["case 1", "new"], torch.stack([_certain(_square(4, 8))] * 2), torch.stack([_square(4, 8)] * 2), None
-        )
+        labels = torch.stack([_square(4, 8)] * 2)
+        images = torch.zeros(labels.shape)
+        memory.observe(["case 1", "new"], images, torch.stack([_certain(_square(4, 8))] * 2), labels, None)
     assert first.state() == second.state()
     empty = CaseDisplacement(0.5)
     empty.restore({}, torch.device("cpu"))
@@ -129,21 +142,52 @@ def _doubted(memory: CaseDisplacement, tolerance: float, explained: float, regio
     """Of all cases, (N, K); 0 where there are no groups."""
     cases = list(memory.state())
     memory.look_for_groups(tolerance, explained, regions)
-    found = memory.smaller_group(cases)
+    found = memory.doubt_of(cases)
     return torch.zeros(len(cases), 2) if found is None else found
 
 
-def test_the_smaller_of_two_clear_groups_is_distrusted():
+def test_where_the_image_shows_nothing_the_smaller_of_two_clear_groups_is_distrusted():
     found = _doubted(_displaced(0, 2, 0, 0, 2), tolerance=0.4, explained=0.8)
     assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
     found = _doubted(_displaced(2, 2, 0), 0.4, 0.8)
     assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, -1.0]]))
 
 
+@pytest.mark.parametrize("border_of_the_image", [0, 2])
+def test_the_group_whose_borders_the_image_does_not_show_is_distrusted(border_of_the_image):
+    """Also where it is the larger one, and where both are of one size."""
+    image = torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(0)) * 0.1
+    image += _square(8 - border_of_the_image, 16 + border_of_the_image, 24)
+    for wider in ((0, 2, 0, 0, 2), (2, 0, 2, 2, 0), (0, 0, 2, 2)):
+        memory, labels = CaseDisplacement(0.5), torch.stack([_square(8 - each, 16 + each, 24) for each in wider])
+        probabilities = torch.stack([_certain(_square(8, 16, 24))] * len(wider))
+        memory.observe([str(each) for each in range(len(wider))], image.expand(len(wider), 1, 24, 24), probabilities,
+                       labels, None)  # fmt: skip
+        wrong = torch.tensor([each != border_of_the_image for each in wider])
+        sign = 1.0 if border_of_the_image == 0 else -1.0
+        assert_close(_doubted(memory, 0.4, 0.8)[:, 1], sign * wrong)
+        assert "borders have a contrast of" in memory.look_for_groups(0.4, 0.8)[0]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_groups_that_the_image_tells_apart_may_be_less_clear(told):
+    """η of cases spread evenly is 0.75: too little by itself; with the image's word all is clear at `explained`."""
+    displacements = np.linspace(-3, 3, 20)
+    contrasts = np.where(displacements > 0, 0.8, 1.2) if told else np.ones(20)
+    each = zip(displacements.tolist(), contrasts.tolist(), strict=True)
+    state = {str(d): [[0, d], [1, 1], [0, c], [1, 1]] for d, c in each}
+    memory = CaseDisplacement(0.5)
+    memory.restore(state, torch.device("cpu"))
+    eta = 1 - (displacements[:10].var() + displacements[10:].var()) / 2 / displacements.var()
+    expected = (eta - 2 / math.pi) / (0.9 - 2 / math.pi) if told else 0
+    assert_close(_doubted(memory, 0.1, 0.9)[:, 1], torch.tensor(expected * (displacements > 0)).float())
+    assert memory.look_for_groups(0.1, 1.0) == []
+
+
 def test_groups_closer_than_twice_the_tolerance_are_one():
     memory = _displaced(0, 2, 0, 0, 2)  # 2 voxels wider: (12² − 8²) / 44 = 1.82 of contour
     assert memory.look_for_groups(tolerance=0.92, explained=0.8) == []
-    assert memory.smaller_group(["case 1"]) is None
+    assert memory.doubt_of(["case 1"]) is None
     assert_close(_doubted(memory, tolerance=0.8, explained=0.8)[1], torch.tensor([0.0, 80 / 44 / 1.6 - 1]))
 
 
@@ -164,7 +208,8 @@ def test_a_class_that_no_case_shows_has_no_groups():
     inside = _certain(_square(8, 16, 24))
     predicted = torch.cat([inside, torch.zeros_like(inside[:1])])
     memory = CaseDisplacement(0.5)
-    memory.observe(["a", "b", "c"], torch.stack([predicted] * 3), torch.stack(labels), None)
+    given = torch.stack(labels)
+    memory.observe(["a", "b", "c"], torch.zeros(given.shape), torch.stack([predicted] * 3), given, None)
     assert_close(_doubted(memory, 0.4, 0.8), torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
 
 
@@ -173,12 +218,13 @@ def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted()
     memory.look_for_groups(0.4, 0.8)
     same = _square(8, 16, 24)
     for _ in range(20):
-        memory.observe(["case 1", "new"], torch.stack([_certain(same)] * 2), torch.stack([same] * 2), None)
-    found = memory.smaller_group(["new", "case 1", "never seen"])
+        given = torch.stack([same] * 2)
+        memory.observe(["case 1", "new"], torch.zeros(given.shape), torch.stack([_certain(same)] * 2), given, None)
+    found = memory.doubt_of(["new", "case 1", "never seen"])
     assert found is not None
     assert_close(found, torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
     memory.look_for_groups(0.4, 0.8)
-    assert memory.smaller_group(["new", "case 1"]) is None
+    assert memory.doubt_of(["new", "case 1"]) is None
 
 
 def test_groups_are_told_in_a_sentence():

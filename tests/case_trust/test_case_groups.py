@@ -1,4 +1,4 @@
-"""Otsu's split of cases into two groups: by hand, and against trying every threshold."""
+"""Otsu's split of cases into two groups, and which is doubted: by hand, by trying every threshold, and by SciPy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.testing import assert_close
 
-from nnunetv2_dale.case_trust.case_groups import two_groups
+from nnunetv2_dale.case_trust.case_groups import CERTAIN, doubted_group, two_groups
 
 
 def _column(*values: float) -> torch.Tensor:
@@ -17,21 +18,42 @@ def _column(*values: float) -> torch.Tensor:
 
 
 def test_two_values_by_hand():
-    """Three cases at 0 and two at 1: the two are the smaller group, and all variance lies between them."""
+    """Three cases at 0 and two at 1: all variance lies between them."""
     found = two_groups(_column(1.0, 0.0, 0.0, 1.0, 0.0))
-    assert_close(found.side, _column(1.0, 0.0, 0.0, 1.0, 0.0))
+    assert_close(found.side, _column(1.0, -1.0, -1.0, 1.0, -1.0))
     assert_close(found.explained, torch.tensor([1.0]))
     assert_close(found.distance, torch.tensor([1.0]))
 
 
-def test_a_smaller_group_of_lower_values_has_the_other_sign():
-    assert_close(two_groups(_column(1.0, -3.0, 1.0, 1.5)).side, _column(0.0, -1.0, 0.0, 0.0))
+@pytest.mark.parametrize(
+    ("values", "doubted"), [((0.0, 1.0, 0.0), 1), ((1.0, -3.0, 1.0, 1.5), -1), ((0.0, 1.0, 0.0, 1.0), 0)]
+)
+@pytest.mark.parametrize("contrast", [math.nan, 1.2], ids=["unknown", "equal"])
+def test_without_a_difference_in_contrast_the_smaller_group_is_doubted(values, doubted, contrast):
+    side = two_groups(_column(*values)).side
+    found, certain = doubted_group(side, torch.full_like(side, contrast))
+    assert (int(found), bool(certain)) == (doubted, False)
 
 
-def test_groups_of_one_size_have_no_smaller_one():
-    found = two_groups(_column(0.0, 1.0, 0.0, 1.0))
-    assert_close(found.side, torch.zeros(4, 1))
-    assert_close(found.explained, torch.tensor([1.0]))
+@pytest.mark.parametrize("factor", [0.98, 1.02])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_group_of_less_contrast_is_doubted_once_welchs_t_is_certain(factor, sign):
+    """Thirty cases against ten; their means are moved until t is just below, or just above, what counts as certain."""
+    random = np.random.default_rng(0)
+    many, few = random.normal(1, 0.1, 30), random.normal(1, 0.2, 10)
+    error = math.sqrt(many.var(ddof=1) / 30 + few.var(ddof=1) / 10)
+    few += many.mean() - few.mean() + sign * factor * CERTAIN * error
+    t = stats.ttest_ind(few, many, equal_var=False).statistic
+    assert abs(t) == pytest.approx(factor * CERTAIN)
+    side = _column(*[-1.0] * 30, *[1.0] * 10, 0.0, 1.0)
+    found, certain = doubted_group(side, _column(*many, *few, 9.0, math.nan))
+    assert bool(certain) == (factor > 1)
+    assert int(found) == (-sign if factor > 1 else 1)
+
+
+def test_a_single_case_of_a_group_decides_nothing_by_its_contrast():
+    found, certain = doubted_group(_column(1.0, -1.0, -1.0), _column(2.0, 1.0, 1.0))
+    assert (int(found), bool(certain)) == (1, False)
 
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [math.nan, math.nan], [math.nan, 5.0]], ids=len)
@@ -59,7 +81,7 @@ def test_against_trying_every_threshold(seed):
         explained, threshold, distance = best
         upper = values[:, column] > threshold
         lower = values[:, column] <= threshold
-        side = upper * 1.0 if upper.sum() < lower.sum() else -1.0 * lower
+        side = upper * 1.0 - lower
         np.testing.assert_allclose(found.side[:, column], side)
         np.testing.assert_allclose(found.explained[column], explained)
         np.testing.assert_allclose(found.distance[column], distance)

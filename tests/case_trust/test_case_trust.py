@@ -13,12 +13,15 @@ from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.case_trust.fixtures import CASES, logits_of_squares, squares
 
 CONFIG = CaseTrustConfig(fewest=2)
+NOTHING_TO_SEE = torch.zeros(5, 1, 24, 24)
 
 
 def trust_after(given: Tensor, inside: float = 0.9, **settings: float) -> tuple[CaseTrust, Tensor | None]:
     """One look at the five cases, then the groups, then the weights."""
     trust = CaseTrust(MaskedLoss(), CONFIG.updated(settings), batches=100)
-    assert trust.observe_and_weigh(logits_of_squares(inside), given, CASES) is None  # groups are not known yet
+    assert (
+        trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(inside), given, CASES) is None
+    )  # groups are not known yet
     trust.look_for_groups()
     return trust, trust.weigh(logits_of_squares(inside), given, CASES)
 
@@ -48,7 +51,7 @@ def test_a_group_of_fewer_cases_is_none() -> None:
 def test_groups_are_told_in_a_sentence() -> None:
     trust = CaseTrust(MaskedLoss(), CONFIG, batches=100)
     assert trust.look_for_groups() == []
-    trust.observe_and_weigh(logits_of_squares(), squares(0, 2, 0, 0, 2), CASES)
+    trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(), squares(0, 2, 0, 0, 2), CASES)
     # Σp = 64 · 0.9 + 512 · 0.1 = 108.8 in all cases: (144 − 108.8) / 44 edge voxels against (64 − 108.8) / 28
     assert trust.look_for_groups() == [
         "label 1: 2 of 5 cases are drawn 2.4 voxels wider than the others, and are doubted (100%)"
@@ -60,7 +63,7 @@ def test_weighing_alone_remembers_nothing() -> None:
     before = trust.displacement.state()
     trust.weigh(logits_of_squares(), squares(2, 0, 0, 0, 2), CASES)
     assert trust.displacement.state() == before
-    trust.observe_and_weigh(logits_of_squares(), squares(2, 0, 0, 0, 2), CASES)
+    trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(), squares(2, 0, 0, 0, 2), CASES)
     assert trust.displacement.state() != before
 
 
@@ -75,4 +78,4 @@ def test_cases_may_be_doubted_after_a_part_of_the_training_and_so_many_batches(
 def test_without_names_it_says_what_it_expects() -> None:
     trust = CaseTrust(MaskedLoss(), CONFIG, batches=100)
     with pytest.raises(ValueError, match="expects the name of each sample's case"):
-        trust.observe_and_weigh(logits_of_squares(), squares(0, 2, 0, 0, 2), None)
+        trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(), squares(0, 2, 0, 0, 2), None)

@@ -187,8 +187,8 @@ def test_the_trust_of_cases_weights_a_whole_batch() -> None:
     theirs = copy.deepcopy(ours)
     asked: list[Any] = []
 
-    def trust(outputs: Any, target: Tensor, cases: Any) -> Tensor:
-        asked.append((outputs[0].shape, target.shape, cases))
+    def trust(images: Tensor, outputs: Any, target: Tensor, cases: Any) -> Tensor:
+        asked.append((images.shape, outputs[0].shape, target.shape, cases))
         return weight
 
     step, optimizer = phased(ours, 10, trust, phase_in=0.5), sgd(theirs)
@@ -199,7 +199,7 @@ def test_the_trust_of_cases_weights_a_whole_batch() -> None:
     assert_close(weights_of(ours), weights_of(theirs))
     assert_close(record.case_mean, weight.mean())
     assert_close(record.case_std, weight.std(correction=0))
-    assert asked == [((2, 3, 32, 32), (2, 1, 32, 32), ["a", "b"])]
+    assert asked == [(images.shape, (2, 3, 32, 32), (2, 1, 32, 32), ["a", "b"])]
 
 
 def test_every_other_batch_is_algorithm_1() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacements, write_displacements
 
-STATE = {"case b": [[0.5, -1.0], [0.0, 4.0]], "case a": [[0.0, 2.0], [1.0, 8.0]]}
+STATE = {
+    "case b": [[0.5, -1.0], [0.0, 4.0], [0.0, 9.0], [0.0, 6.0]],
+    "case a": [[0.0, 2.0], [1.0, 8.0], [5.0, 3.0], [4.0, 0.0]],
+}
 
 
 def test_it_comes_back(tmp_path: Path) -> None:
@@ -26,6 +29,15 @@ def test_it_says_how_far_each_case_is_off(tmp_path: Path) -> None:
         "case a": [0.0, 0.25],
         "case b": [None, -0.25],
     }
+    assert {case: each["border_contrast"] for case, each in cases.items()} == {
+        "case a": [1.25, None],
+        "case b": [None, 1.5],
+    }
+
+
+def test_a_file_from_before_there_were_contrasts_knows_none(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"cases": {"a": {"displacement": [0.5], "excess": [1], "contour": [2]}}}')
+    assert read_displacements(tmp_path) == {"a": [[1], [2], [0.0], [0.0]]}
 
 
 def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:

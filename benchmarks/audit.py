@@ -22,6 +22,8 @@ sys.path[:0] = [str(HERE / "audit_study"), str(HERE), str(HERE.parent)]  # a che
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE / "results" / "audit.json"
 
+from trainings import use_workspace  # noqa: E402 -- from this folder
+
 from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402
 
 
@@ -38,15 +40,7 @@ def main() -> None:
     if arguments.workspace is None or arguments.source is None:
         parser.error(f"{arguments.what} needs --workspace and --source")
     workspace = arguments.workspace.resolve()
-    os.environ.update(
-        nnUNet_raw=str(workspace / "raw"),
-        nnUNet_preprocessed=str(workspace / "preprocessed"),
-        nnUNet_results=str(workspace / "results"),
-        nnUNet_compile="f",
-        nnUNet_def_n_proc="1",
-    )
-    for name in ("raw", "preprocessed", "results"):
-        (workspace / name).mkdir(parents=True, exist_ok=True)
+    use_workspace(workspace)
     if arguments.what == "train":
         _train(arguments.only, arguments.source.resolve())
     elif arguments.what == "measure":

@@ -5,8 +5,8 @@
 
 FOLDER holds Dataset015_LeftAtrium. Cases 1 to 64 train, 65 to 80 validate with their own labels. Half of the training
 labels are dilated, eroded or displaced, to a mean Dice of 0.75. Small 3D plans, one thread. Every training adds a line
-to results/other_methods.jsonl, and the same command again goes on. Trainings of equal time use the cost measured in
-those of equal epochs.
+to results/other_methods.jsonl. The same command again goes on, and several may work at once. Trainings of equal time
+use the cost measured in those of equal epochs.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from machine import command_environment, describe
 from table import markdown
+from trainings import add_row, claimed, rows_of, use_workspace
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 
@@ -150,18 +151,17 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     }
 
 
-def stored() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+def cost_of(method: str, seed: int, rows: Sequence[dict[str, Any]]) -> float | None:
+    """Processor time of a method's mean iteration over plain nnU-Net's, from the trainings of equal epochs.
 
-
-def cost_of(method: str, seed: int, rows: Sequence[dict[str, Any]]) -> float:
-    """Processor time of a method's mean iteration over plain nnU-Net's, from the trainings of equal epochs."""
+    None where one of the two is not stored yet.
+    """
     each = {
         row["run"]["method"]: row["seconds"] / row["iterations"]
         for row in rows
         if row["run"]["equal"] == "epochs" and row["run"]["seed"] == seed
     }
-    return each[method] / each["plain"]
+    return each[method] / each["plain"] if {method, "plain"} <= each.keys() else None
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -189,36 +189,32 @@ def results_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.show:
-        print(results_table(stored()))
+        print(results_table(rows_of(RESULTS)))
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or --show; give both")
     workspace = arguments.workspace.resolve()
-    os.environ.update(
-        nnUNet_raw=str(workspace / "raw"),
-        nnUNet_preprocessed=str(workspace / "preprocessed"),
-        nnUNet_results=str(workspace / "results"),
-        nnUNet_compile="f",
-        nnUNet_n_proc_DA="1",  # planning needs one
-        nnUNet_def_n_proc="1",
-    )
+    use_workspace(workspace)
+    os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112 -- nnU-Net's name; planning needs one
     prepare(workspace, arguments.source.resolve())
-    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- nnU-Net's name; batches are made in this process
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- batches are made in this process
     import torch
 
     torch.set_num_threads(1)
     for each in RUNS:
-        rows = stored()
-        if asdict(each) in [row["run"] for row in rows]:
-            continue
-        cost = 1.0 if each.equal == "epochs" else cost_of(each.method, each.seed, rows)
-        result = train(each, workspace, cost)
-        result |= {"command": "python benchmarks/other_methods.py", "machine": describe(torch.device("cpu"), 1)}
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as lines:
-            lines.write(json.dumps(result) + "\n")
-        print(each, f"{100 * statistics.mean(result['dice']):.2f}", flush=True)
-    print(results_table(stored()))
+        with claimed(workspace, "_".join(map(str, asdict(each).values()))) as mine:
+            rows = rows_of(RESULTS)
+            if not mine or asdict(each) in [row["run"] for row in rows]:
+                continue
+            cost = 1.0 if each.equal == "epochs" else cost_of(each.method, each.seed, rows)
+            if cost is None:
+                print(f"{each}: its cost is being measured by another process; give the command again")
+                continue
+            result = train(each, workspace, cost)
+            result |= {"command": "python benchmarks/other_methods.py", "machine": describe(torch.device("cpu"), 1)}
+            add_row(RESULTS, result)
+            print(each, f"{100 * statistics.mean(result['dice']):.2f}", flush=True)
+    print(results_table(rows_of(RESULTS)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,6 @@ judge. The same command again continues: what is stored is not run again, and se
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shutil
@@ -20,8 +19,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE / "results" / "semi_supervised.jsonl"
+
+from trainings import add_row, claimed, rows_of, use_workspace  # noqa: E402 -- from this folder
+
 TRAINING, CASES, IGNORE = 64, 80, 2
 EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, whatever the number of iterations
 
@@ -99,14 +99,14 @@ def main() -> None:
     if arguments.workspace is None or (arguments.what == "prepare" and arguments.source is None):
         parser.error("--workspace is needed, and --source to prepare")
     workspace: Path = arguments.workspace.resolve()
-    folders = {f"nnUNet_{name}": str(workspace / name) for name in ("raw", "preprocessed", "results")}
-    os.environ.update(**folders, nnUNet_compile="f", nnUNet_n_proc_DA="0", nnUNet_def_n_proc="1")
+    use_workspace(workspace)
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 -- nnU-Net's name; batches are made in this process
     if arguments.what == "prepare":
         for labelled in (TRAINING, 16, 8):
             prepare(workspace, arguments.source.resolve(), labelled)
         return
     for run in runs(arguments.budget, arguments.seeds):
-        with claimed(workspace / "claims" / run.key) as mine:
+        with claimed(workspace, run.key) as mine:
             if mine and run.key not in stored(arguments.results):
                 add(arguments.results, run, workspace)
 
@@ -255,33 +255,13 @@ def add(results: Path, run: Run, workspace: Path) -> None:
     row = train(run, workspace)
     row["command"] = f"python benchmarks/semi_supervised.py run --budget {run.budget} --seeds {run.seed + 1}"
     row["machine"] = describe(torch.device("cpu"), 1)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a") as lines:
-        fcntl.flock(lines, fcntl.LOCK_EX)
-        lines.write(json.dumps(row) + "\n")
+    add_row(results, row)
     print(run.key, row["iterations"], row["dice"], flush=True)
 
 
 def stored(results: Path) -> set[str]:
     """The keys of the runs whose rows the file has."""
     return {Run(**row["run"]).key for row in rows_of(results)}
-
-
-def rows_of(results: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-
-
-@contextmanager
-def claimed(file: Path) -> Iterator[bool]:
-    """Whether this process is the one that makes a run; another's claim ends with that process."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def table(results: Path) -> str:

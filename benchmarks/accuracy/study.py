@@ -12,7 +12,6 @@ several commands may work on one table at once.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import math
 import os
@@ -28,6 +27,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a check
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE.parent / "results" / "accuracy"
 COSTS = RESULTS / "dale_costs.json"
+
+from trainings import add_row, claimed, rows_of, use_workspace  # noqa: E402 -- from the folder above
 
 
 def main() -> None:
@@ -46,12 +47,7 @@ def main() -> None:
     if arguments.workspace is None:
         parser.error("--workspace is needed")
     workspace = arguments.workspace.resolve()
-    os.environ.update(
-        nnUNet_raw=str(workspace / "raw"),
-        nnUNet_preprocessed=str(workspace / "preprocessed"),
-        nnUNet_results=str(workspace / "results"),
-        nnUNet_compile="f",
-    )
+    use_workspace(workspace)
     if arguments.what == "prepare":
         from study_data import prepare
 
@@ -75,9 +71,9 @@ def _run_table(table: str, workspace: Path) -> None:
         raise SystemExit(f"expected a table of {', '.join(TABLES)}, got {table}")
     costs = json.loads(COSTS.read_text())["costs"] if COSTS.exists() else {"2d": {}, "3d": {}}
     for run in TABLES[table]:
-        with _claimed(workspace / "claims" / run.key.replace("/", "_").replace(" ", "_")) as mine:
+        with claimed(workspace, run.key) as mine:
             file = RESULTS / f"{table}.jsonl"
-            if not mine or run.key in _done(file):
+            if not mine or run.key in {"/".join(map(str, row["run"].values())) for row in rows_of(file)}:
                 continue
             dimension = "3d" if run.configuration.startswith("3d") else "2d"
             if run.equal == "time" and run.arm not in costs[dimension]:
@@ -85,34 +81,8 @@ def _run_table(table: str, workspace: Path) -> None:
             result = train(run, workspace, costs[dimension].get(run.arm, {}).get("training", math.nan))
             result["command"] = f"python benchmarks/accuracy/study.py run {table}"
             result["machine"] = describe(torch.device("cpu"), 1)
-            with file.open("a") as lines:
-                fcntl.flock(lines, fcntl.LOCK_EX)
-                lines.write(json.dumps(result) + "\n")
+            add_row(file, result)
             print(table, run.key, result["iterations"], result["curve"][-1], flush=True)
-
-
-def _done(file: Path) -> set[str]:
-    if not file.exists():
-        return set()
-    return {"/".join(map(str, json.loads(line)["run"].values())) for line in file.read_text().splitlines()}
-
-
-class _claimed:
-    """Whether this process is the one that makes a run; another's lock ends with that process."""
-
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = file.open("w")
-
-    def __enter__(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.close()
 
 
 def _add_costs(file: Path, workspace: Path) -> None:

@@ -12,12 +12,9 @@ training that was interrupted, or of fewer epochs, goes on from its last epoch. 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
 from paper_run import PaperRun  # noqa: E402
+from trainings import add_row, claimed, rows_of  # noqa: E402
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
 
@@ -65,17 +63,14 @@ def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
 
     torch.set_num_threads(1)
     file = RESULTS / f"{table}.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
     for run in planned(table, epochs):
-        with _claimed(workspace / "claims" / run.file_name) as mine:
+        with claimed(workspace, run.file_name) as mine:
             if not mine or _done(run, file):
                 continue
             result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
             result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
             result["machine"] = described_machine()
-            with file.open("a") as lines:
-                fcntl.flock(lines, fcntl.LOCK_EX)
-                lines.write(json.dumps(result) + "\n")
+            add_row(file, result)
             print(table, run.key, result["curve"][-1], flush=True)
 
 
@@ -116,22 +111,8 @@ def described_machine() -> dict[str, object]:
 
 def _done(run: PaperRun, file: Path) -> bool:
     """Whether this training is stored, as long or longer: a longer one holds the shorter."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    stored = [PaperRun(**json.loads(line)["run"]) for line in lines]
+    stored = [PaperRun(**row["run"]) for row in rows_of(file)]
     return any(other.file_name == run.file_name and other.epochs >= run.epochs for other in stored)
-
-
-@contextmanager
-def _claimed(file: Path) -> Iterator[bool]:
-    """Whether this process is the one that makes a run; another's lock ends with that process."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = True
-        except BlockingIOError:
-            mine = False
-        yield mine
 
 
 if __name__ == "__main__":

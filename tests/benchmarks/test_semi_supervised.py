@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import semi_supervised
-from semi_supervised import ARMS, Run, claimed, runs, stored, table
+from semi_supervised import ARMS, Run, runs, stored, table
 
 
 def test_every_arm_at_both_label_counts_the_first_seed_first() -> None:
@@ -55,13 +55,6 @@ def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(stored(results)) == 11
     assert len(trained) == 12  # the interrupted one twice, the others once
     assert "machine" in json.loads(results.read_text().splitlines()[0])
-
-
-def test_a_run_that_another_process_makes_is_left_to_it(tmp_path: Path) -> None:
-    with claimed(tmp_path / "claim") as first, claimed(tmp_path / "claim") as second:
-        assert (first, second) == (True, False)
-    with claimed(tmp_path / "claim") as again:
-        assert again
 
 
 def test_table_of_two_seeds(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes the study's tables into docs/: all of them as evidence_tables.md, and the short ones of evidence.md."""
+"""Writes the study's tables into docs/: all of them as evidence_tables.md, and the short ones of `PAGES`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ measured. The page is written from `benchmarks/results/accuracy/` by `python ben
 
 Settings that are no longer in the code have no row here. Their results stay in the JSON.
 """
+PAGES = ("evidence.md", "case_trust_evidence.md")
 SHORT = ("labels", "arm", "batches", "folds × seeds", "Dice", "difference (95 % interval)", "HD95")
 
 
@@ -42,6 +43,11 @@ def _elsewhere(folder: Path) -> str:
 
 def _dale(folder: Path) -> str:
     return columns(comparison(read(folder, "dale")), SHORT)
+
+
+def _dale_elsewhere(folder: Path) -> str:
+    tables = {"3d_fullres": read(folder, "dale_volumes"), "LIDC": read(folder, "dale_readers")}
+    return stacked("training", {name: columns(comparison(results), SHORT) for name, results in tables.items()})
 
 
 def _collapse(folder: Path) -> str:
@@ -70,6 +76,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "chance": lambda folder: seeds_table(folder, "seeds"),
     "elsewhere": _elsewhere,
     "dale": _dale,
+    "dale_elsewhere": _dale_elsewhere,
     "collapse": _collapse,
     "dale_parts": _dale_parts,
     "dale_finding": _dale_finding,
@@ -83,10 +90,10 @@ def tables_page(folder: Path) -> str:
 
 
 def write_pages(folder: Path, docs: Path) -> None:
-    """Write evidence_tables.md and the short tables of evidence.md into `docs`."""
+    """Write evidence_tables.md and the short tables of `PAGES` into `docs`."""
     (docs / "evidence_tables.md").write_text(tables_page(folder), encoding="utf-8")
-    page = docs / "evidence.md"
-    page.write_text(filled(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
+    for page in (docs / name for name in PAGES):
+        page.write_text(filled(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
 
 
 def filled(page: str, folder: Path) -> str:

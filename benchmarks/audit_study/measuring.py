@@ -65,10 +65,10 @@ def measure(condition: Condition, results: Path, kept: Path, hard: Collection[st
         return row
     scores: dict[str, list[float]] = {"audit": [rank[name] for name in names]}
     voxels: dict[str, list[np.ndarray]] = {"truth": []}
-    dice = {
-        each.case: 1 - float(np.mean([c.dice for c in each.classes.values() if c.dice is not None]))
-        for each in evidence
-    }
+    dice = {}
+    for each in evidence:
+        known = [c.dice for c in each.classes.values() if c.dice is not None]
+        dice[each.case] = 1 - float(np.mean(known)) if known else 0.0  # neither side has anything: they agree
     inputs = {each.case: each for each in task.cases}
     for each in judged:
         found = _case(condition, inputs[each.audited.case], task, each, voxels)

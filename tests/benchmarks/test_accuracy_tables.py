@@ -31,14 +31,15 @@ def judged(dice: float | None, voxels: int = 10) -> dict[str, Any]:
 
 def test_the_pages_show_what_the_results_give():
     assert (REPOSITORY / "docs/evidence_tables.md").read_text(encoding="utf-8") == pages.tables_page(RESULTS)
-    page = (REPOSITORY / "docs/evidence.md").read_text(encoding="utf-8")
-    assert page == pages.filled(page, RESULTS)
+    written = [(REPOSITORY / "docs" / name).read_text(encoding="utf-8") for name in pages.PAGES]
+    for page in written:
+        assert page == pages.filled(page, RESULTS)
     for name in pages.BLOCKS:
-        assert f"<!-- table: {name} -->" in page
+        assert sum(f"<!-- table: {name} -->" in page for page in written) == 1
 
 
 def test_no_page_shows_an_arm_that_is_gone():
-    for name in ("evidence.md", "evidence_tables.md"):
+    for name in (*pages.PAGES, "evidence_tables.md"):
         for row in re.findall(r"^\|.*$", (REPOSITORY / "docs" / name).read_text(encoding="utf-8"), flags=re.MULTILINE):
             assert not any(word in row for word in tables.GONE), row
 

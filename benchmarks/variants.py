@@ -133,9 +133,10 @@ def _case_trust(case: Case, device: torch.device) -> Callable[..., object]:
 
 def _doubt(trust: CaseTrust, case: Case, device: torch.device) -> None:
     """As if every third case were drawn two voxels wider than the others, of the batch's and others."""
-    contour = [100.0] * case.classes
+    contour, no_contrast = [100.0] * case.classes, [0.0] * case.classes
     drawn = {
-        f"case {sample}": [[200.0 * (sample % 3 == 0)] * case.classes, contour] for sample in range(case.batch + 9)
+        f"case {sample}": [[200.0 * (sample % 3 == 0)] * case.classes, contour, no_contrast, no_contrast]
+        for sample in range(case.batch + 9)
     }
     trust.displacement.restore(drawn, device)
     trust.displacement.look_for_groups(tolerance=0.4, explained=0.75)

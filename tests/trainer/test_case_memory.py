@@ -26,7 +26,10 @@ from tests.trainer.fixtures import (
 )
 
 CPU = torch.device("cpu")
-STATE = {"a": [[1.0, 2.0], [3.0, 4.0]], "b": [[0.5, 0.25], [8.0, 16.0]]}
+STATE = {
+    "a": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]],
+    "b": [[0.5, 0.25], [8.0, 16.0], [2.0, 1.0], [4.0, 0.0]],
+}
 
 
 def trust_with(state: dict[str, list[list[float]]]) -> CaseTrust:
@@ -52,7 +55,7 @@ def test_nothing_remembered_is_not_written_and_a_lost_file_is_learned_again(tmp_
 
 def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Path) -> None:
     """A better checkpoint of a later epoch changes nothing; the next latest one does, and the final one."""
-    other = {"a": [[9.0, 9.0], [9.0, 9.0]]}
+    other = {"a": [[9.0, 9.0]] * 4}
     save_cases(trust_with(other), tmp_path / "checkpoint_best.pth")  # before there is a latest one: it is the one
     assert read_displacements(tmp_path) == other
     (tmp_path / "checkpoint_best.pth").touch()
@@ -91,7 +94,7 @@ class TestTrainings:
     def test_a_training_that_goes_on_refuses_other_cases(self, trainer_class: type[SafeTraining], case: str) -> None:
         stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
         resumed = make_trainer(trainer_class, epochs=2, resume=True)
-        write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5, [1.0] * 5]})
+        write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 4})
         maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
         with pytest.raises(RuntimeError, match=f"1 of its 1 cases, first {case}, are no training cases of this fold"):
             resumed.run_training()
@@ -100,14 +103,14 @@ class TestTrainings:
     def test_a_training_that_goes_on_refuses_other_classes(self, trainer_class: type[SafeTraining]) -> None:
         stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
         resumed = make_trainer(trainer_class, epochs=2, resume=True)
-        write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3, [1.0] * 3]})
+        write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 4})
         maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
         with pytest.raises(RuntimeError, match="expected 5 sums per case, one for each output of the network, found 3"):
             resumed.run_training()
 
     def test_a_training_that_starts_anew_does_not_look(self) -> None:
         trainer = make_trainer(nnUNetTrainerCaseTrust)
-        write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3, [1.0] * 3]})
+        write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 4})
         started(trainer)
 
     def test_a_lost_file_is_learned_again(self) -> None:

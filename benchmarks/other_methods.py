@@ -5,8 +5,8 @@
 
 FOLDER holds Dataset015_LeftAtrium. Cases 1 to 64 train, 65 to 80 validate with their own labels. Half of the training
 labels are dilated, eroded or displaced, to a mean Dice of 0.75. Small 3D plans, one thread, validation without
-mirroring. Every training adds a line to results/other_methods.jsonl. The same command again goes on, and several may work at once. Trainings of equal time
-use the cost measured in those of equal epochs.
+mirroring. Every training adds a line to results/other_methods.jsonl. The same command again goes on, and several may
+work at once. Trainings of equal time use the cost measured in those of equal epochs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"
 SOURCE, NOISY = "Dataset015_LeftAtrium", "Dataset915_LeftAtrium"
 TRAINING_CASES = 64
 EPOCHS, ITERATIONS = 20, 25  # of plain nnU-Net; the learning rate's schedule has 20 steps in every training
-FEATURES, BATCH = [8, 16, 32, 64], 2  # of the network and of the plans: minutes on a CPU
+# of the network and of the plans: minutes on a CPU. At full resolution one convolution, which is most of the time
+FEATURES, ENCODER, DECODER, BATCH = [8, 16, 32, 64], [1, 2, 2, 2], [2, 2, 1], 2
 TRAINERS = {
     "plain": "nnUNetTrainer",
     "DALE": "nnUNetTrainerDALE",
@@ -101,9 +102,9 @@ def small_plans(folder: Path) -> dict[str, Any]:
     network = chosen["architecture"]["arch_kwargs"]
     chosen["batch_size"] = BATCH
     network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
-    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
+    network["n_conv_per_stage"], network["n_conv_per_stage_decoder"] = ENCODER, DECODER
+    for name in ("kernel_sizes", "strides"):
         network[name] = network[name][: len(FEATURES)]
-    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(FEATURES) - 1]
     plans["continue_training"] = False
     return plans
 

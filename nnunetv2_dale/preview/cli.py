@@ -14,7 +14,8 @@ from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, PictureSettings, draw_case
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
+from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import (
     PreprocessedSource,
     RawSource,

@@ -13,7 +13,8 @@ from skimage import io
 
 from nnunetv2_dale.dale.fuzziness import IntensityBins
 from nnunetv2_dale.preview.cli import main
-from nnunetv2_dale.preview.picture import BINS_IN_WORDS, TITLES, PictureSettings, draw_case
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, TITLES, draw_case
+from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import PreviewCase, class_names, is_colour
 
 SETTINGS = PictureSettings(

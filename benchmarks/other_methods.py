@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from machine import command_environment, describe
 from table import markdown
-from trainings import add_row, claimed, rows_of, use_workspace
+from trainings import add_row, claimed, rows_of, small_plans, use_workspace
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 
@@ -38,8 +38,6 @@ RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"
 SOURCE, NOISY = "Dataset015_LeftAtrium", "Dataset915_LeftAtrium"
 TRAINING_CASES = 64
 EPOCHS, ITERATIONS = 20, 25  # of plain nnU-Net; the learning rate's schedule has 20 steps in every training
-# of the network and of the plans: minutes on a CPU. At full resolution one convolution, which is most of the time
-FEATURES, ENCODER, DECODER, BATCH = [8, 16, 32, 64], [1, 2, 2, 2], [2, 2, 1], 2
 TRAINERS = {
     "plain": "nnUNetTrainer",
     "DALE": "nnUNetTrainerDALE",
@@ -93,20 +91,6 @@ def prepare(workspace: Path, source: Path) -> None:
         plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "3d_fullres"]
         subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "915", *plan], check=True, env=command_environment())
     shutil.copy(splits, preprocessed / NOISY / "splits_final.json")
-
-
-def small_plans(folder: Path) -> dict[str, Any]:
-    """nnU-Net's tiny plans with a smaller network and batch, edited as a user edits plans."""
-    plans: dict[str, Any] = json.loads((folder / "tiny.json").read_text())
-    chosen = plans["configurations"]["3d_fullres"]
-    network = chosen["architecture"]["arch_kwargs"]
-    chosen["batch_size"] = BATCH
-    network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
-    network["n_conv_per_stage"], network["n_conv_per_stage_decoder"] = ENCODER, DECODER
-    for name in ("kernel_sizes", "strides"):
-        network[name] = network[name][: len(FEATURES)]
-    plans["continue_training"] = False
-    return plans
 
 
 def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:

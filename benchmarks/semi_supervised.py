@@ -28,13 +28,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]  # a checkout works without install
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE / "results" / "semi_supervised.jsonl"
 
-from trainings import add_row, claimed, rows_of, use_workspace  # noqa: E402 -- from this folder
+from trainings import add_row, claimed, rows_of, small_plans, use_workspace  # noqa: E402 -- from this folder
 
 TRAINING, CASES, IGNORE = 64, 80, 2
 EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, whatever the number of iterations
 
-# Networks that make a training minutes to hours on a processor, in place of the planned and the published ones
-SMALL_FEATURES = [8, 16, 32, 64]
+# A network that makes a training minutes on a processor, in place of the published one
 SMALL_DK_UXNET = {
     "width": 8,
     "stages": 3,
@@ -141,16 +140,6 @@ def prepare(workspace: Path, source: Path, labelled: int) -> None:
         subprocess.run(command, check=True, env={**command_environment(), "nnUNet_n_proc_DA": "1"})
 
 
-def small_plans(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """nnU-Net's tiny plans with smaller networks, edited as a user edits plans."""
-    plans: dict[str, Any] = json.loads((folder / "tiny.json").read_text())
-    chosen = plans["configurations"]["3d_fullres"]
-    network = chosen["architecture"]["arch_kwargs"]
-    network["features_per_stage"] = SMALL_FEATURES[: network["n_stages"]]
-    chosen["dk_uxnet"] = {**SMALL_DK_UXNET, **settings}
-    return {**plans, "continue_training": False}
-
-
 def make_trainer(run: Run, workspace: Path) -> Any:
     """The arm's trainer on its cases; it writes no files but nnU-Net's log."""
     import torch
@@ -165,7 +154,9 @@ def make_trainer(run: Run, workspace: Path) -> Any:
     kind = type("SemiSupervisedTrainer", (base,), {"do_split": lambda self: (training, judging)})
     folder = workspace / "preprocessed" / dataset_of(run.labelled)
     description = json.loads((folder / "dataset.json").read_text())
-    trainer = kind(small_plans(folder, settings), "3d_fullres", 0, description, torch.device("cpu"))
+    plans = small_plans(folder)
+    plans["configurations"]["3d_fullres"]["dk_uxnet"] = {**SMALL_DK_UXNET, **settings}
+    trainer = kind(plans, "3d_fullres", 0, description, torch.device("cpu"))
     trainer.num_epochs, trainer.disable_checkpointing = EPOCHS, True
     return trainer
 

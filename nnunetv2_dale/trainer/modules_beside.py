@@ -67,7 +67,10 @@ class TrainsBeside(SafeTraining):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        means = means_of_what_is_there(of_all_ranks([output[self.key] for output in train_outputs], self.is_ddp))
+        values = of_all_ranks([output[self.key] for output in train_outputs], self.is_ddp)
+        means = means_of_what_is_there(values)
+        loss = self.numbers.index("loss")
+        means[loss] = values[:, loss].mean()  # every iteration has one: NaN is shown, as in nnU-Net's log
         self.log_numbers(self.method, dict(zip(self.numbers, means.tolist(), strict=True)), f"{self.key}_")
 
     def _added_to_checkpoint(self) -> dict[str, Any]:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
 import torch
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
 from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.modules_beside import TrainsBeside
 from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
-from tests.trainer.distributed_training import OnCpu
+from tests.trainer.distributed import OnCpu, this_rank
 from tests.trainer.fixtures import log_of, make_trainer, weights_of
 
-RANKS = 2
 # one epoch of these in which the whole method is at work, and one in which two halves of a batch make the whole of it
 AT_WORK: dict[type[TrainsBeside], dict[str, Any]] = {
     nnUNetTrainerSVLDRL: {"warm_up_share": 0.0, "transition_share": 0.0, "full_share": 1.0},
@@ -44,15 +37,7 @@ def everything_of(trainer: TrainsBeside) -> dict[str, torch.Tensor]:
 
 def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Path) -> None:
     """Train each method for an epoch, then two steps on half of a stored batch; what came out goes into `folder`."""
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
-    trainer_module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
-    trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
-    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
-    np.random.seed(rank)
-    torch.manual_seed(rank)
-    try:
+    with this_rank(rank, environment, rendezvous):
         for method, settings in AT_WORK.items():
             trainer = make_trainer(on_cpu(method), settings={method.key: settings}, iterations=2)
             trainer.disable_checkpointing = True
@@ -70,8 +55,6 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
             for _ in range(2):
                 trainer.train_step({"data": batch["data"][mine], "target": [each[mine] for each in batch["target"]]})
             torch.save(everything_of(trainer), folder / f"{method.key}_joined_{rank}.pth")
-    finally:
-        distributed.destroy_process_group()
 
 
 def on_cpu(method: type[TrainsBeside]) -> type[TrainsBeside]:

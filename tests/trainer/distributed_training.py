@@ -1,32 +1,17 @@
-"""What each rank of `test_trainer_distributed.py` runs, in a process of its own."""
+"""What each rank of `test_distributed.py` runs, in a process of its own."""
 
 from __future__ import annotations
 
-import importlib
-import os
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 import torch
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
+from tests.trainer.distributed import OnCpu, this_rank
 from tests.trainer.fixtures import log_of, make_trainer, weights_of
-
-RANKS = 2
-
-
-class OnCpu:
-    """Lifts nnU-Net's assumption that distributed training runs on GPUs."""
-
-    def initialize(self) -> None:
-        self.device, self.grad_scaler = torch.device("cpu"), None
-        super().initialize()
 
 
 class DistributedDALE(OnCpu, Printed):
@@ -54,15 +39,7 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
 
     Weights and logs go into `folder`.
     """
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
-    trainer_module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
-    trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
-    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
-    np.random.seed(rank)
-    torch.manual_seed(rank)
-    try:
+    with this_rank(rank, environment, rendezvous):
         trained = make_trainer(DistributedDALE, epochs=2, iterations=3)
         trained.run_training()
         torch.save({"weights": weights_of(trained), "log": log_of(trained)}, folder / f"trained_{rank}.pth")
@@ -89,5 +66,3 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
         for _ in range(2):
             alternation.train_step(one_sample)
         torch.save(weights_of(alternation), folder / f"joined_{rank}.pth")
-    finally:
-        distributed.destroy_process_group()

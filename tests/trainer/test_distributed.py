@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch import multiprocessing as torch_multiprocessing
 
-from tests.trainer.distributed_training import RANKS, Alternation, run_rank
+from tests.trainer.distributed import RANKS
+from tests.trainer.distributed_training import Alternation, run_rank
 from tests.trainer.fixtures import (
     DALE_KEYS,
     PHASE_KEYS,

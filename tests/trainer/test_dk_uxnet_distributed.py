@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import multiprocessing as torch_multiprocessing
 
-from tests.trainer.distributed_dk_uxnet import RANKS, run_rank
+from tests.trainer.distributed import RANKS
+from tests.trainer.distributed_dk_uxnet import run_rank
 from tests.trainer.fixtures import nnunet  # noqa: F401 -- a fixture
 from tests.trainer.unlabelled_dataset import unlabelled  # noqa: F401 -- a fixture
 

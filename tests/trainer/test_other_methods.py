@@ -169,6 +169,19 @@ def at_work(trainer: TrainsBeside) -> TrainsBeside:
 
 
 @EVERY_METHOD
+def test_a_loss_that_is_not_finite_is_shown(trainer_class: type[TrainsBeside]) -> None:
+    """Numbers that only some iterations have are means over those; the loss is of all."""
+    trainer = make_trainer(trainer_class, settings=settings_of(trainer_class))
+    trainer.initialize()
+    rows = [np.full(len(trainer.numbers), value, np.float32) for value in (1.0, np.nan)]
+    trainer.on_train_epoch_end([{"loss": row[0], trainer.key: row} for row in rows])
+    log = trainer.logger.local_logger.my_fantastic_logging
+    shown = {name: log[f"{trainer.key}_{name}"][-1] for name in trainer.numbers}
+    assert np.isnan(shown.pop("loss"))
+    assert set(shown.values()) <= {1.0}
+
+
+@EVERY_METHOD
 def test_the_network_is_stock_nnunets(trainer_class: type[TrainsBeside]) -> None:
     """So that `nnUNetv2_dale_export` makes a model of it that stock nnU-Net predicts with."""
     assert stock_trainer(trainer_class.__name__) is nnUNetTrainer

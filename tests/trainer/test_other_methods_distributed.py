@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import multiprocessing as torch_multiprocessing
 
-from tests.trainer.distributed_methods import AT_WORK, JOINED, RANKS, everything_of, run_rank
+from tests.trainer.distributed import RANKS
+from tests.trainer.distributed_methods import AT_WORK, JOINED, everything_of, run_rank
 from tests.trainer.fixtures import (
     make_trainer,
     next_batch,

@@ -151,26 +151,27 @@ def cost_of(method: str, seed: int, rows: Sequence[dict[str, Any]]) -> float | N
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Mean Dice over the validation cases, of every seed, and how it differs from plain nnU-Net's of the same seed."""
-    dice = {(row["run"]["method"], row["run"]["equal"], row["run"]["seed"]): row for row in rows}
+    """Cost, mean Dice over the cases for every seed, and the difference to plain nnU-Net's of the same seed."""
+    dice = {(row["run"]["method"], row["run"]["equal"], row["run"]["seed"]): row["dice"] for row in rows}
     lines = []
     for method in TRAINERS:
-        line = [method]
+        costs = [cost for seed in SEEDS if (cost := cost_of(method, seed, rows)) is not None]
+        line = [method, f"{statistics.mean(costs):.2f}" if costs else "-"]
         for equal in ("epochs", "time"):
             found, differences = [], []
             for seed in SEEDS:
-                row = dice.get((method, "epochs" if method == "plain" else equal, seed))
+                cases = dice.get((method, "epochs" if method == "plain" else equal, seed))
                 plain = dice.get(("plain", "epochs", seed))
-                if row is not None and plain is not None:
-                    found.append(100 * statistics.mean(row["dice"]))
-                    differences.append(found[-1] - 100 * statistics.mean(plain["dice"]))
+                if cases is not None and plain is not None:
+                    found.append(100 * statistics.mean(cases))
+                    differences.append(found[-1] - 100 * statistics.mean(plain))
             line += [
                 ", ".join(f"{value:.2f}" for value in found) or "-",
                 ", ".join(f"{value:+.2f}" for value in differences) or "-",
             ]
         lines.append(line)
-    header = ["method", "equal epochs: Dice of each seed", "beside plain", "equal time: Dice", "beside plain"]
-    return markdown(header, lines)
+    header = ["method", "time / plain", "equal epochs: Dice of each seed", "beside plain"]
+    return markdown([*header, "equal time: Dice of each seed", "beside plain"], lines)
 
 
 def run(arguments: argparse.Namespace) -> None:

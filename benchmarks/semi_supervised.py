@@ -1,7 +1,7 @@
 """Few labels: the left atrium with 8 or 16 of 64 training cases labelled, plain nnU-Net and DK-UXNet.
 
     python benchmarks/semi_supervised.py prepare --workspace W --source FOLDER     datasets and plans
-    python benchmarks/semi_supervised.py run --workspace W           the trainings, one after the other
+    python benchmarks/semi_supervised.py run --workspace W                         the trainings, one after the other
     python benchmarks/semi_supervised.py table                                     what the stored results say
 
 FOLDER is the raw dataset of 80 cases, la_001 … la_080, in the order of the field's list. The first 64 train, the rest
@@ -28,7 +28,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]  # a checkout works without install
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE / "results" / "semi_supervised.jsonl"
 
-from trainings import add_row, claimed, rows_of, small_plans, use_workspace  # noqa: E402 -- from this folder
+from table import markdown  # noqa: E402 -- from this folder
+from trainings import add_row, claimed, rows_of, small_plans, use_workspace  # noqa: E402
 
 TRAINING, CASES, IGNORE = 64, 80, 2
 EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, whatever the number of iterations
@@ -254,20 +255,19 @@ def stored(results: Path) -> set[str]:
 
 
 def table(results: Path) -> str:
-    """Mean Dice over the cases of each arm, with the seeds side by side."""
-    seeds: dict[tuple[str, int, str, int], list[tuple[float, int]]] = defaultdict(list)
+    """Dice of each arm, in points: mean over the judging cases for every seed, and the mean of the seeds."""
+    seeds: dict[tuple[int, int, str], list[dict[str, Any]]] = defaultdict(list)
+    arms = list(ARMS)
     for row in rows_of(results):
         run = Run(**row["run"])
-        seeds[run.arm, run.labelled, run.equal, run.budget].append((row["dice"], row["iterations"]))
-    lines = [
-        "| arm | labelled | equal | budget | iterations | Dice of each seed | mean |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (arm, labelled, equal, budget), found in sorted(seeds.items()):
-        each = " ".join(f"{dice:.4f}" for dice, _ in found)
-        mean = statistics.mean(dice for dice, _ in found)
-        lines.append(f"| {arm} | {labelled} | {equal} | {budget} | {found[0][1]} | {each} | {mean:.4f} |")
-    return "\n".join(lines)
+        seeds[run.labelled, arms.index(run.arm), run.equal].append(row)
+    lines = []
+    for (labelled, arm, equal), rows in sorted(seeds.items()):
+        dice = [100 * row["dice"] for row in sorted(rows, key=lambda row: int(row["run"]["seed"]))]
+        iterations = "–".join(str(count) for count in sorted({row["iterations"] for row in rows}))
+        each = ", ".join(f"{value:.2f}" for value in dice)
+        lines.append([str(labelled), arms[arm], equal, iterations, each, f"{statistics.mean(dice):.2f}"])
+    return markdown(["labelled", "arm", "equal", "iterations", "Dice of each seed", "mean"], lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the study's tables into docs/: all of them as evidence_tables.md, and the short ones of `PAGES`."""
+"""Writes tables into docs/: all of the accuracy study as evidence_tables.md, and the short ones of `PAGES`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import other_methods
+import semi_supervised
 from study_chance import all_seeds_tables, seeds_table
 from study_tables import Result, all_tables, comparison, confidence, range_of_trainings, read
+from trainings import rows_of
 
 INTRODUCTION = """# Evidence: every table of the accuracy study
 
@@ -71,6 +74,14 @@ def _dale_finding(folder: Path) -> str:
     return columns(confidence(results), ("labels", "arm", "score", "AUROC over time"))
 
 
+def _few_labels(folder: Path) -> str:
+    return semi_supervised.table(folder.parent / semi_supervised.RESULTS.name)
+
+
+def _other_methods(folder: Path) -> str:
+    return other_methods.results_table(rows_of(folder.parent / other_methods.RESULTS.name))
+
+
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "noise": _noise,
     "chance": lambda folder: seeds_table(folder, "seeds"),
@@ -80,6 +91,8 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "collapse": _collapse,
     "dale_parts": _dale_parts,
     "dale_finding": _dale_finding,
+    "other_methods": _other_methods,
+    "few_labels": _few_labels,
 }
 """The short tables, by the name in their marks: `<!-- table: noise -->` … `<!-- end -->`."""
 

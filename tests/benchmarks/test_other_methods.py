@@ -47,7 +47,7 @@ def test_the_cost_is_the_ratio_of_the_mean_iterations_of_the_same_seed() -> None
 def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() -> None:
     rows = [
         row("plain", "epochs", 0, [0.8, 0.7]),
-        row("GCE", "epochs", 0, [0.9, 0.7]),
+        row("GCE", "epochs", 0, [0.9, 0.7], seconds=12.5),
         row("plain", "epochs", 1, [0.6, 0.6]),
         row("GCE", "epochs", 1, [0.5, 0.5]),
     ]
@@ -55,7 +55,8 @@ def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() 
     assert set(lines) == set(TRAINERS)
     assert "80.00, 50.00" in lines["GCE"]
     assert "+5.00, -10.00" in lines["GCE"]
-    assert lines["ADS"].count(" - ") == 4
+    assert lines["GCE"].split("|")[2].strip() == "1.12"  # of the seeds' 1.25 and 1
+    assert lines["ADS"].count(" - ") == 5
 
 
 def test_a_workspace_is_asked_for() -> None:

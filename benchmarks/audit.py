@@ -22,7 +22,8 @@ sys.path[:0] = [str(HERE / "audit_study"), str(HERE), str(HERE.parent)]  # a che
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 RESULTS = HERE / "results" / "audit.json"
 
-from trainings import use_workspace  # noqa: E402 -- from this folder
+from machine import command_line, describe  # noqa: E402 -- from this folder
+from trainings import use_workspace  # noqa: E402
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402
 
@@ -75,7 +76,8 @@ def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
         hard = hard_cases(source) if condition.data == LIDC else frozenset()
         row = measure(condition, results, workspace / "measured" / str(condition.number), hard)
         folds = sorted(each.parent.parent.name for each in results.glob("fold_*/validation/summary.json"))
-        _store({"conditions": _stored()["conditions"] | {condition.name: row | {"folds": folds}}})
+        row |= {"folds": folds, "command": command_line()}
+        _store({"conditions": _stored()["conditions"] | {condition.name: row}})
         print(condition.name, json.dumps(row.get("cases_ranked", row)), flush=True)
 
 
@@ -89,7 +91,7 @@ def _readers(source: Path, workspace: Path) -> None:
             f"the networks of dataset {CLEAN_ID[LIDC]} are missing; train it first (--only {CLEAN_ID[LIDC]})"
         )
     row = measure_readers(source, results, workspace / "measured" / "readers")
-    _store({"readers": row})
+    _store({"readers": row | {"command": command_line()}})
     print(json.dumps(row, indent=1))
 
 
@@ -106,9 +108,8 @@ def _stored() -> dict[str, Any]:
 
 def _store(new: dict[str, Any]) -> None:
     import torch
-    from machine import command_line, describe
 
-    content = _stored() | new | {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
+    content = _stored() | new | {"machine": describe(torch.device("cpu"), 1)}
     with new_file(RESULTS, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n")
 

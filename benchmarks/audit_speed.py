@@ -7,21 +7,19 @@ Makes its own data in a temporary folder and prints JSON: seconds, processor sec
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import SimpleITK
 from report_speed import make_study
 from scipy import ndimage
+from speed_parts import measure_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {"cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
@@ -99,31 +97,5 @@ def one_case(root: Path) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Run the parts that were asked for; parts of the file that were not stay."""
-    parts: dict[str, Callable[[Path], dict[str, float]]] = {"cases": cases, "large": large}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
-    parser.add_argument("--output", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    import torch
-    from machine import command_line, describe
-
-    results: dict[str, object] = {}
-    if arguments.output and arguments.output.is_file():
-        results = dict(json.loads(arguments.output.read_text()))
-    results |= {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-    for name in arguments.only:
-        load = round(os.getloadavg()[0], 1)
-        with tempfile.TemporaryDirectory() as folder:
-            row = parts[name](Path(folder))
-        what = (parts[name].__doc__ or "").strip()
-        results[name] = {"what": what, "target": TARGETS[name], "load_before": load, **row}
-    text = json.dumps(results, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    measure_parts(__doc__, {"cases": cases, "large": large}, TARGETS)

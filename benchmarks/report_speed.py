@@ -7,23 +7,20 @@ Makes its own data in a temporary folder and prints JSON: seconds, peak memory, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
+from speed_parts import measure_parts
 
-TARGETS = {"summaries": 10.0, "masks": 90.0, "large": 20.0}
+TARGETS = {"summaries": {"seconds": 10.0}, "masks": {"seconds": 90.0}, "large": {"seconds": 20.0}}
 CASES = 260
 
 
@@ -145,28 +142,5 @@ def large(root: Path) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Run the parts that were asked for and write the JSON."""
-    parts: dict[str, Callable[[Path], dict[str, float]]] = {"summaries": summaries, "masks": masks, "large": large}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
-    parser.add_argument("--output", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    results: dict[str, object] = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        }
-    }
-    for name in arguments.only:
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = {"what": parts[name].__doc__, "target_seconds": TARGETS[name], **parts[name](Path(folder))}
-    text = json.dumps(results, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    measure_parts(__doc__, {"summaries": summaries, "masks": masks, "large": large}, TARGETS)

@@ -46,14 +46,17 @@ def iteration(method: str, case: Case, device: torch.device) -> Callable[..., ob
 
 
 def _semi_supervised(method: str, made: Any, data: dict[str, Any], ignore_label: int) -> Callable[..., object]:
-    """An iteration of DK-UXNet whose second sample has no labels, or nnU-Net's own with its network on all labels."""
+    """An iteration of DK-UXNet whose second sample has no labels, or nnU-Net's own with its network on all labels.
+
+    Always on the whole batch: the method compares samples, so there is no iteration of one.
+    """
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     if method == "dk_uxnet_network":
-        return lambda: nnUNetTrainer.train_step(made, data)
+        return lambda _=None: nnUNetTrainer.train_step(made, data)
     made.unlabelled = frozenset({data["keys"][1]})
     data["target"][1] = ignore_label
-    return lambda: made.train_step(data)
+    return lambda _=None: made.train_step(data)
 
 
 def _trainer(method: str, case: Case, device: torch.device) -> Any:

@@ -57,12 +57,17 @@ ARMS: dict[str, tuple[str, dict[str, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training. A budget is counted in iterations, of this arm or in the time of plain nnU-Net's."""
+    """One training.
+
+    Attributes:
+        budget: iterations of DK-UXNet.
+        equal: "epochs": as many iterations; "time": as many as fit into DK-UXNet's processor time.
+    """
 
     arm: str
     labelled: int
     budget: int
-    equal: str  # "epochs" or "time"
+    equal: str
     seed: int
 
     @property
@@ -71,13 +76,12 @@ class Run:
 
 
 def runs(budget: int, seeds: int) -> list[Run]:
-    """All trainings, the first seed of everything first. Plain nnU-Net's time is its epochs."""
+    """All trainings, the first seed of everything first. The time of DK-UXNet is its epochs."""
     listed = []
     for seed in range(seeds):
         listed += [Run("plain", labelled, budget, "epochs", seed) for labelled in (8, 16, TRAINING)]
-        listed += [
-            Run("dk_uxnet", labelled, budget, equal, seed) for equal in ("epochs", "time") for labelled in (8, 16)
-        ]
+        listed += [Run("dk_uxnet", labelled, budget, "epochs", seed) for labelled in (8, 16)]
+        listed += [Run("plain", labelled, budget, "time", seed) for labelled in (8, 16, TRAINING)]
         listed.append(Run("dk_uxnet_labels_only", 8, budget, "epochs", seed))
     return listed
 
@@ -185,8 +189,10 @@ def train(run: Run, workspace: Path) -> dict[str, Any]:
 
     iterations = run.budget
     if run.equal == "time":
-        plain = Run("plain", run.labelled, run.budget, "epochs", run.seed)
-        iterations = round(run.budget * seconds_per_iteration(plain, workspace) / seconds_per_iteration(run, workspace))
+        # of 16 labelled cases for any number: the same network sees crops of the same size
+        dk_uxnet = Run("dk_uxnet", 16, run.budget, "epochs", run.seed)
+        ratio = seconds_per_iteration(dk_uxnet, workspace) / seconds_per_iteration(run, workspace)
+        iterations = round(run.budget * ratio)
     torch.manual_seed(run.seed)
     np.random.seed(run.seed)
     trainer = make_trainer(run, workspace)

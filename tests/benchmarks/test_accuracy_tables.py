@@ -13,7 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "benchmarks/results/accuracy"
-sys.path.insert(0, str(REPOSITORY / "benchmarks/accuracy"))
+sys.path[:0] = [str(REPOSITORY / "benchmarks/accuracy"), str(REPOSITORY / "benchmarks")]
 
 import evidence_pages as pages  # noqa: E402 -- from the folder above
 import study_chance as chance  # noqa: E402

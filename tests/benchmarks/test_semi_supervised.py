@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import semi_supervised
-from semi_supervised import ARMS, Run, runs, stored, table
+from semi_supervised import ARMS, Run, cost_of, runs, stored, table
 
 
 def test_the_arms_of_every_seed_the_first_seed_first() -> None:
@@ -37,11 +37,13 @@ def test_the_same_network_without_agreement_differs_in_nothing_else() -> None:
 def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[Run] = []
 
-    def train(run: Run, workspace: Path) -> dict[str, Any]:
+    def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
         trained.append(run)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return {"run": vars(run), "iterations": 10, "dice": 0.5}
+        assert cost == (3.0 if run.equal == "time" else 1.0)
+        seconds = 10.0 if run.arm == "plain" else 30.0
+        return {"run": vars(run), "iterations": 10, "seconds": seconds, "dice": 0.5}
 
     monkeypatch.setattr(semi_supervised, "train", train)
     for name in ("raw", "preprocessed", "results", "compile", "n_proc_DA", "def_n_proc"):
@@ -56,6 +58,17 @@ def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(stored(results)) == 9
     assert len(trained) == 10  # the interrupted one twice, the others once
     assert "machine" in json.loads(results.read_text().splitlines()[0])
+
+
+def test_equal_time_is_that_of_the_same_seed_and_waits_for_it() -> None:
+    def row(run: Run, iterations: int, seconds: float) -> dict[str, Any]:
+        return {"run": vars(run), "iterations": iterations, "seconds": seconds}
+
+    timed = Run("plain", 8, 500, "time", 1)
+    plain = row(Run("plain", 8, 500, "epochs", 1), 500, 50.0)
+    other_seed = row(Run("dk_uxnet", 16, 500, "epochs", 0), 500, 4000.0)
+    assert cost_of(timed, [plain, other_seed]) is None
+    assert cost_of(timed, [plain, other_seed, row(Run("dk_uxnet", 16, 500, "epochs", 1), 250, 250.0)]) == 10.0
 
 
 def test_table_of_two_seeds(tmp_path: Path) -> None:

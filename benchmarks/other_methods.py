@@ -1,12 +1,13 @@
 """Left atrium with half of the labels changed: plain nnU-Net, DALE and the other methods, by equal epochs and time.
 
     python benchmarks/other_methods.py --workspace W --source FOLDER     data, then every training that is not stored
-    python benchmarks/other_methods.py --show                            the tables of what is stored
+    python benchmarks/other_methods.py --show                            the table of what is stored
 
 FOLDER holds Dataset015_LeftAtrium. Cases 1 to 64 train, 65 to 80 validate with their own labels. Half of the training
 labels are dilated, eroded or displaced, to a mean Dice of 0.75. Small 3D plans, one thread, validation without
 mirroring. Every training adds a line to results/other_methods.jsonl. The same command again goes on, and several may
-work at once. Trainings of equal time use the cost measured in those of equal epochs.
+work at once. Trainings of equal time use the cost measured in those of equal epochs. `--iterations 2000` makes, or
+shows, longer trainings, `--methods plain DALE` fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ from nnunetv2_dale.commands.command_line import UserError, run_command
 RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"
 SOURCE, NOISY = "Dataset015_LeftAtrium", "Dataset915_LeftAtrium"
 TRAINING_CASES = 64
-EPOCHS, ITERATIONS = 20, 25  # of plain nnU-Net; the learning rate's schedule has 20 steps in every training
+EPOCHS = 20  # the learning rate's schedule has 20 steps in every training, however long
+ITERATIONS = 500  # of plain nnU-Net, where nothing else is asked for
 TRAINERS = {
     "plain": "nnUNetTrainer",
     "DALE": "nnUNetTrainerDALE",
@@ -58,15 +60,18 @@ class Run:
     method: str
     equal: str  # "epochs": as many batches as plain nnU-Net; "time": as many as fit into its processor time
     seed: int
+    iterations: int = ITERATIONS  # of plain nnU-Net
 
 
-RUNS = [
-    Run(method, equal, seed)
-    for seed in SEEDS
-    for equal in ("epochs", "time")
-    for method in TRAINERS
-    if not (equal == "time" and method == "plain")
-]
+def runs(methods: Sequence[str] = tuple(TRAINERS), iterations: int = ITERATIONS) -> list[Run]:
+    """The trainings of a comparison, those of equal time after those that tell their cost."""
+    return [
+        Run(method, equal, seed, iterations)
+        for equal in ("epochs", "time")
+        for seed in SEEDS
+        for method in methods
+        if not (equal == "time" and method == "plain")
+    ]
 
 
 def prepare(workspace: Path, source: Path) -> None:
@@ -97,7 +102,8 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     """Train and validate; the Dice of every validation case.
 
     Args:
-        cost: processor time of the method's mean iteration, in plain nnU-Net's; used for equal time.
+        cost: by how much fewer iterations than plain nnU-Net are made: for equal time the processor time of the
+            method's mean iteration in plain nnU-Net's, else 1.
     """
     import numpy as np
     import torch
@@ -111,7 +117,7 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     trainer: Any = recursive_find_trainer_class_by_name(TRAINERS[run.method])(
         small_plans(folder), "3d_fullres", 0, json.loads((folder / "dataset.json").read_text()), torch.device("cpu")
     )
-    iterations = ITERATIONS if run.equal == "epochs" else max(1, round(ITERATIONS / cost))
+    iterations = max(1, round(run.iterations / EPOCHS / cost))
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = EPOCHS, iterations, 1
     seconds: list[float] = []
     step = trainer.train_step
@@ -137,31 +143,28 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     }
 
 
-def cost_of(method: str, seed: int, rows: Sequence[dict[str, Any]]) -> float | None:
+def cost_of(run: Run, rows: Sequence[dict[str, Any]]) -> float | None:
     """Processor time of a method's mean iteration over plain nnU-Net's, from the trainings of equal epochs.
 
     None where one of the two is not stored yet.
     """
-    each = {
-        row["run"]["method"]: row["seconds"] / row["iterations"]
-        for row in rows
-        if row["run"]["equal"] == "epochs" and row["run"]["seed"] == seed
-    }
-    return each[method] / each["plain"] if {method, "plain"} <= each.keys() else None
+    each = {Run(**row["run"]): row["seconds"] / row["iterations"] for row in rows}
+    own, plain = (replace(run, method=method, equal="epochs") for method in (run.method, "plain"))
+    return each[own] / each[plain] if {own, plain} <= each.keys() else None
 
 
-def results_table(rows: Sequence[dict[str, Any]]) -> str:
+def results_table(rows: Sequence[dict[str, Any]], iterations: int = ITERATIONS) -> str:
     """Cost, mean Dice over the cases for every seed, and the difference to plain nnU-Net's of the same seed."""
-    dice = {(row["run"]["method"], row["run"]["equal"], row["run"]["seed"]): row["dice"] for row in rows}
+    dice = {Run(**row["run"]): row["dice"] for row in rows}
     lines = []
     for method in TRAINERS:
-        costs = [cost for seed in SEEDS if (cost := cost_of(method, seed, rows)) is not None]
+        costs = [cost for seed in SEEDS if (cost := cost_of(Run(method, "epochs", seed, iterations), rows)) is not None]
         line = [method, f"{statistics.mean(costs):.2f}" if costs else "-"]
         for equal in ("epochs", "time"):
             found, differences = [], []
             for seed in SEEDS:
-                cases = dice.get((method, "epochs" if method == "plain" else equal, seed))
-                plain = dice.get(("plain", "epochs", seed))
+                cases = dice.get(Run(method, "epochs" if method == "plain" else equal, seed, iterations))
+                plain = dice.get(Run("plain", "epochs", seed, iterations))
                 if cases is not None and plain is not None:
                     found.append(100 * statistics.mean(cases))
                     differences.append(found[-1] - 100 * statistics.mean(plain))
@@ -176,7 +179,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.show:
-        print(results_table(rows_of(RESULTS)))
+        print(results_table(rows_of(RESULTS), arguments.iterations))
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or --show; give both")
@@ -188,26 +191,29 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(1)
-    for each in RUNS:
+    for each in runs(arguments.methods, arguments.iterations):
         with claimed(workspace, "_".join(map(str, asdict(each).values()))) as mine:
             rows = rows_of(RESULTS)
-            if not mine or asdict(each) in [row["run"] for row in rows]:
+            if not mine or each in [Run(**row["run"]) for row in rows]:
                 continue
-            cost = 1.0 if each.equal == "epochs" else cost_of(each.method, each.seed, rows)
+            cost = 1.0 if each.equal == "epochs" else cost_of(each, rows)
             if cost is None:
                 print(f"{each}: its cost is being measured by another process; give the command again")
                 continue
             result = train(each, workspace, cost)
-            result |= {"command": "python benchmarks/other_methods.py", "machine": describe(torch.device("cpu"), 1)}
+            command = f"python benchmarks/other_methods.py --iterations {each.iterations} --methods {each.method}"
+            result |= {"command": command, "machine": describe(torch.device("cpu"), 1)}
             add_row(RESULTS, result)
             print(each, f"{100 * statistics.mean(result['dice']):.2f}", flush=True)
-    print(results_table(rows_of(RESULTS)))
+    print(results_table(rows_of(RESULTS), arguments.iterations))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, metavar="W", help="folder for datasets and trainings (some GB)")
     parser.add_argument("--source", type=Path, metavar="FOLDER", help="holds Dataset015_LeftAtrium")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="of plain nnU-Net. Default: %(default)s")
+    parser.add_argument("--methods", nargs="+", choices=list(TRAINERS), default=list(TRAINERS), help="Default: all")
     parser.add_argument("--show", action="store_true", help="train nothing: the table of what is stored")
     return run_command(parser, run, argv)
 

@@ -79,7 +79,9 @@ def _few_labels(folder: Path) -> str:
 
 
 def _other_methods(folder: Path) -> str:
-    return other_methods.results_table(rows_of(folder.parent / other_methods.RESULTS.name))
+    rows = rows_of(folder.parent / other_methods.RESULTS.name)
+    lengths = sorted({other_methods.Run(**row["run"]).iterations for row in rows})
+    return stacked("iterations", {str(length): other_methods.results_table(rows, length) for length in lengths})
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {

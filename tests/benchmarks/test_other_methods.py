@@ -20,7 +20,7 @@ import method_iterations
 from cases import Case
 from method_cost import measure, methods_table
 from method_iterations import PASSES
-from other_methods import RUNS, TRAINERS, cost_of, results_table, run
+from other_methods import TRAINERS, Run, cost_of, results_table, run, runs
 from semi_supervised import SMALL_DK_UXNET
 from synthetic_training import first_sample, synthetic_folders
 
@@ -32,16 +32,28 @@ def row(method: str, equal: str, seed: int, dice: list[float], seconds: float = 
 
 
 def test_every_training_of_equal_time_comes_after_those_it_takes_its_cost_from() -> None:
-    for number, each in enumerate(RUNS):
+    listed = runs()
+    for number, each in enumerate(listed):
         if each.equal == "time":
-            before = [(other.method, other.equal, other.seed) for other in RUNS[:number]]
+            before = [(other.method, other.equal, other.seed) for other in listed[:number]]
             assert {(each.method, "epochs", each.seed), ("plain", "epochs", each.seed)} <= set(before)
-    assert len(RUNS) == len(set(RUNS)) == 2 * (2 * len(TRAINERS) - 1)
+    assert len(listed) == len(set(listed)) == 2 * (2 * len(TRAINERS) - 1)
 
 
 def test_the_cost_is_the_ratio_of_the_mean_iterations_of_the_same_seed() -> None:
     rows = [row("plain", "epochs", 0, [0.5], 10), row("BECO", "epochs", 0, [0.5], 21), row("BECO", "time", 0, [0.5], 9)]
-    assert cost_of("BECO", 0, rows) == pytest.approx(2.1)
+    assert cost_of(Run("BECO", "time", 0), rows) == pytest.approx(2.1)
+    assert cost_of(Run("BECO", "time", 1), rows) is None
+    assert cost_of(Run("BECO", "time", 0, iterations=2000), rows) is None
+
+
+def test_a_table_is_of_one_length() -> None:
+    longer = row("plain", "epochs", 0, [0.9])
+    longer["run"]["iterations"] = 2000
+    rows = [row("plain", "epochs", 0, [0.5]), longer]
+    assert "50.00" in results_table(rows)
+    assert "90.00" not in results_table(rows)
+    assert "90.00" in results_table(rows, iterations=2000)
 
 
 def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() -> None:

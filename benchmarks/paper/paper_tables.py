@@ -49,7 +49,10 @@ def all_tables(folder: Path) -> str:
     """Every table there are results for, the networks' heads and what has not been run."""
     results = read(folder)
     ordinary = [each for runs in results.values() for each in runs if each["run"]["arm"] == "ordinary"]
+    every = [each for runs in results.values() for each in runs]
     parts = [f"### {TITLES[table]}\n\n{comparison(runs, ordinary)}" for table, runs in results.items()]
+    if any(each["run"]["seed"] > 1 for each in every):
+        parts.insert(0, f"### All seeds\n\n{over_seeds(every, ordinary)}")
     if ordinary:
         parts.append(f"### Has ordinary training stopped improving?\n\n{stopped(ordinary)}")
     heads = folder / "heads.json"
@@ -98,20 +101,52 @@ def comparison(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
     return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
 
 
-def _above(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> str:
-    """Dice points above ordinary training of the same seed that is as long by `measure`."""
-    run = result["run"]
-    twins = [
-        each
-        for each in ordinary
-        if all(each["run"][name] == run[name] for name in ("data", "labels", "network", "seed"))
-    ]
-    if not twins or run["arm"] == "ordinary":
-        return ""
-    part = within(twins[0]["curve"], measure, measure(result["curve"][-1]))
-    if part is None:
+def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
+    """One row per arm with several seeds: mean and range of its Dice points above ordinary training."""
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for result in results:
+        place = tuple(result["run"][name] for name in ("arm", "network", "labels", "data"))
+        groups.setdefault(place, []).append(result)
+    rows = []
+    for place, group in groups.items():
+        if len(group) < 2:
+            continue
+        dice = [f"{100 * chosen(each['curve'])['test']:.1f}" for each in group]
+        above = [
+            "" if place[0] == "ordinary" else _mean_and_range([_difference(each, ordinary, measure) for each in group])
+            for measure in _LIKE.values()
+        ]
+        epochs = "–".join(map(str, sorted({len(each["curve"]) for each in group})))
+        rows.append([*place, epochs, ", ".join(dice), *above])
+    header = ["arm", "network", "labels", "data", "epochs", "test Dice of each seed"]
+    header += [f"above ordinary, {name}" for name in _LIKE]
+    shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
+    return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
+
+
+def _mean_and_range(differences: Sequence[float | None]) -> str:
+    known = [each for each in differences if each is not None]
+    if len(known) < len(differences):
         return "–"
-    return f"{100 * (chosen(result['curve'])['test'] - chosen(part)['test']):+.1f}"
+    return f"{np.mean(known):+.1f} ({min(known):+.1f} to {max(known):+.1f})"
+
+
+def _above(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> str:
+    """The difference as it is shown: nothing for ordinary training itself, "–" without a twin that is long enough."""
+    if result["run"]["arm"] == "ordinary":
+        return ""
+    difference = _difference(result, ordinary, measure)
+    return "–" if difference is None else f"{difference:+.1f}"
+
+
+def _difference(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> float | None:
+    """Dice points above ordinary training of the same seed that is as long by `measure`; None without one."""
+    run = result["run"]
+    for twin in ordinary:
+        if all(twin["run"][name] == run[name] for name in ("data", "labels", "network", "seed")):
+            part = within(twin["curve"], measure, measure(result["curve"][-1]))
+            return None if part is None else float(100 * (chosen(result["curve"])["test"] - chosen(part)["test"]))
+    return None
 
 
 def stopped(ordinary: Sequence[Result]) -> str:

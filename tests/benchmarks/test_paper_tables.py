@@ -75,13 +75,27 @@ def test_there_is_no_comparison_with_ordinary_training_that_is_too_short():
     arm = result("arm", [(0.2, 0.5)] * 3, cost=2.0, updates=2)
     assert cells(tables.comparison([arm], [ORDINARY]), 0)[-3:] == ["+30.0", "–", "–"]
     other = {**ORDINARY, "run": {**ORDINARY["run"], "seed": 2}}
-    assert cells(tables.comparison([arm], [other]), 0)[-3:] == ["", "", ""]
+    assert cells(tables.comparison([arm], [other]), 0)[-3:] == ["–", "–", "–"]
+    assert cells(tables.comparison([ORDINARY], [ORDINARY]), 0)[-3:] == ["", "", ""]
 
 
 def test_the_longest_training_of_an_arm_counts(tmp_path: Path):
     runs = [result("a", [(0.1, 0.1)]), result("a", [(0.1, 0.1), (0.2, 0.3)]), result("b", [(0.1, 0.2)])]
     (tmp_path / "polyps.jsonl").write_text("\n".join(map(json.dumps, runs)))
     assert [each["curve"][-1]["test"] for each in tables.read(tmp_path)["polyps"]] == [0.3, 0.2]
+
+
+def test_the_seeds_of_an_arm_are_compared_each_with_its_own_twin():
+    def seeded(training: dict[str, Any], seed: int) -> dict[str, Any]:
+        return {**training, "run": {**training["run"], "seed": seed}}
+
+    twins = [ORDINARY, seeded(result("ordinary", [(0.1, 0.4)] * 4), 2)]
+    arms = [result("arm", [(0.2, 0.5)]), seeded(result("arm", [(0.2, 0.6)]), 2), result("once", [(0.2, 0.6)])]
+    table = tables.over_seeds([*twins, *arms], twins)
+    assert len(table.splitlines()) == 4
+    assert cells(table, 0) == ["ordinary", "4", "35.0, 40.0", "", "", ""]
+    assert cells(table, 1) == ["arm", "1", "50.0, 60.0", *["+30.0 (+20.0 to +40.0)"] * 3]
+    assert cells(tables.over_seeds(arms, [ORDINARY]), 0)[-1] == "–"  # a seed without its twin is no mean
 
 
 def test_what_ordinary_training_still_gains():

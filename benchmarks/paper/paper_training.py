@@ -39,6 +39,7 @@ class PreparedArm:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator  # of the alignment's random choices
     config: DaleConfig | None = None
+    start_epoch: Callable[[], None] = lambda: None
 
 
 def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[s
 def _train_epoch(network: nn.Module, arm: PreparedArm, data: PaperData, order: torch.Generator) -> tuple[float, int]:
     """One pass over the images; processor seconds of the steps alone, and the number of optimizer updates."""
     network.train()
+    arm.start_epoch()
     seconds, updates = 0.0, 0
 
     def count(*_: object) -> None:
@@ -125,13 +127,17 @@ def _write_checkpoint(
 def _read_checkpoint(
     file: Path | None, epochs: int, network: nn.Module, arm: PreparedArm, order: torch.Generator
 ) -> list[dict[str, Any]]:
-    """The curve so far, everything else put back; a training that has gone on for longer is not one to go on from."""
+    """The curve so far, everything else put back.
+
+    Raises:
+        SystemExit: the checkpoint is of a longer training, which would be lost.
+    """
     if file is None or not file.exists():
         return []
     state = torch.load(file)
     curve: list[dict[str, Any]] = state["curve"]
     if len(curve) > epochs:
-        return []
+        raise SystemExit(f"{file} holds {len(curve)} epochs, more than the {epochs} asked for; give --epochs as before")
     network.load_state_dict(state["network"])
     arm.optimizer.load_state_dict(state["optimizer"])
     for generator, kept in zip((arm.generator, order), state["generators"], strict=True):
@@ -169,8 +175,12 @@ def prepare_arm(
     alternating = AlternatingStep(
         network, network, optimizer, loss, num_classes=CLASSES, config=config, head=head, generator=generator
     )
-    step = PhasedStep(alternating, batches) if arm.kind == "trainer" else alternating
-    return PreparedArm(lambda images, labels: step(images, targets(labels)), optimizer, generator, config)
+    if arm.kind == "trainer":  # its moving averages start anew with every epoch
+        phased = PhasedStep(alternating, batches)
+        return PreparedArm(
+            lambda images, labels: phased(images, targets(labels)), optimizer, generator, config, alternating.forget
+        )
+    return PreparedArm(lambda images, labels: alternating(images, targets(labels)), optimizer, generator, config)
 
 
 def config_of(arm: PaperArm, size: int) -> DaleConfig:

@@ -6,7 +6,8 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
     δ_k = Σ (y_k − p_k) / (edge voxels of class k),
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
-negative where it is smaller; a moving average over the visits of the case. Where readers agree, δ is about the same for
+negative where it is smaller; a moving average over the visits of the case. The sum is over voxels near a border: far
+from any, the traces of a class that a network leaves everywhere would add up to a displacement. Where readers agree, δ is about the same for
 all cases. Where cases fall into two clear groups, one of them is doubted, in the class and on the side where it
 differs: the one whose borders the image shows less; where that is not certain, the smaller one.
 """
@@ -21,9 +22,10 @@ from torch import Tensor
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.case_trust.case_groups import doubted_group, two_groups
-from nnunetv2_dale.dale.fuzziness import label_edges
+from nnunetv2_dale.dale.fuzziness import label_edges, maximum_of_neighbours
 
 OF_ONE_GROUP = 2 / math.pi  # Otsu's η of a normal distribution
+NEAR = 4  # voxels from a label edge that count in δ
 SUMS = 4  # of each case: Σ (y − p), edge voxels, Σ of the contrasts of faces, faces
 
 
@@ -61,8 +63,11 @@ class CaseDisplacement:
             labels: (B, 1, *S) label map with values below K, or (B, K, *S) regions.
             valid: (B, 1, *S) bool, False where the label is to be ignored; None: everywhere.
         """
-        counts = torch.ones_like(probabilities[:, :1]) if valid is None else valid.to(probabilities.dtype)
-        at_edge = counts * label_edges(labels, valid)
+        edges = label_edges(labels, valid)
+        near = edges
+        for _ in range(NEAR):
+            near = maximum_of_neighbours(near)
+        counts, at_edge = ((each if valid is None else each & valid).to(probabilities.dtype) for each in (near, edges))
         predicted = (probabilities * counts).flatten(2).sum(2)
         if regions:
             given, contour = ((labels * each).flatten(2).sum(2) for each in (counts, at_edge))

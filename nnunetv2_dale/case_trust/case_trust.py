@@ -19,11 +19,14 @@ class CaseTrust:
         loss: says what the targets are: label map or regions, and what is ignored.
         config: see there.
         batches: of the whole training.
+        image_channels: leading channels of the input that are image; None is all.
     """
 
-    def __init__(self, loss: MaskedLoss, config: CaseTrustConfig, batches: int) -> None:
+    def __init__(
+        self, loss: MaskedLoss, config: CaseTrustConfig, batches: int, image_channels: int | None = None
+    ) -> None:
         self.displacement = CaseDisplacement(config.memory)
-        self._loss, self._config = loss, config
+        self._loss, self._config, self._image_channels = loss, config, image_channels
         self._first = max(config.start * batches, config.after)
 
     def may_doubt(self, batch: int) -> bool:
@@ -46,7 +49,8 @@ class CaseTrust:
         """As `weigh`, after remembering what the batch shows of its cases: for forwards of whole images."""
         probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
         labels, valid = self._loss.labels(target), self._loss.valid(target)
-        self.displacement.observe(_named(cases), images, probabilities, labels, valid, self._loss.regions)
+        own = images[:, : self._image_channels]  # what the stage before has learned would confirm itself
+        self.displacement.observe(_named(cases), own, probabilities, labels, valid, self._loss.regions)
         return self._weights(probabilities, labels, _named(cases))
 
     @torch.no_grad()

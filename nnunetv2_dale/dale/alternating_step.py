@@ -101,7 +101,7 @@ class AlternatingStep:
         del outputs
 
         # lines 6-10: learn the confidence ω of the fuzzy view's labels on a copy of the network
-        outputs = self.forward(batch.fuzzy.images)
+        outputs = self.confidence.forward(batch.fuzzy.images)
         features = self.alignment.features()
         trust = self._trust(outputs, target, cases)
         meta, outputs = self.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, clear_trust, features)

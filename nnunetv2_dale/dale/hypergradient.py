@@ -11,6 +11,7 @@ away: plain forwards and one derivative of the loss, no double backward through 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.random_draws import SameDraws
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 
 # Length of the one-sided step along v, relative to the weights' norm: small enough for the difference to be a
@@ -39,6 +41,7 @@ class FuzzyPass:
     # (v, t) to the logits at θ_n + t·v, made by the network itself for the update; None is left to the shadow network
     shifted: Callable[[Sequence[Tensor], Tensor], Outputs] | None = None
     features: Tensor | None = None  # (B, C, *S), what the head made the full-resolution logits of
+    same_draws: SameDraws = nullcontext  # in its contexts a forward drops out what the one of `outputs` did
 
 
 @dataclass(frozen=True)
@@ -88,15 +91,17 @@ def confidence_derivative(
         shifted_forward: (v, t) to the logits at θ_n + t·v for the one-sided difference; None asks the shadow network.
     """
     if config.directional_derivative == "forward_mode":
-        tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
+        with fuzzy.same_draws():
+            tangents = logits_tangent(shadow, parameters, fuzzy.images, direction)
         return lambda weights, _: derivative_along(fuzzy, weights, tangents)
     distance = shift_length(parameters, direction, _relative_shift(fuzzy.outputs))
-    if shifted_forward is not None:
-        shifted = shifted_forward(direction, distance)
-    else:
-        shadow.place(parameters, direction, distance)
-        with torch.no_grad():
-            shifted = shadow.forward(fuzzy.images)
+    with fuzzy.same_draws():
+        if shifted_forward is not None:
+            shifted = shifted_forward(direction, distance)
+        else:
+            shadow.place(parameters, direction, distance)
+            with torch.no_grad():
+                shifted = shadow.forward(fuzzy.images)
 
     def difference(weights: Tensor, by_confidence: Tensor | None) -> Tensor:
         if by_confidence is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,7 @@ from nnunetv2_dale.dale.hypergradient import (
     look_ahead_gradient,
 )
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, weighted_loss
+from nnunetv2_dale.dale.random_draws import SameDraws, draws_from_here
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.dale.shifted_forward import ShiftedForward
 
@@ -62,9 +63,19 @@ class ConfidenceLearner:
         self.average = GradientAverage(config.confidence_memory ** (1 / max(gradients, 1)))
         uses_copy = config.learns_confidence and config.confidence_gradient != "head"
         self._shadow = ShadowNetwork(module, compiled, autocast) if uses_copy else None
+        self._same_draws: SameDraws = nullcontext
         self._shifted: ShiftedForward | None = None
         if self._shadow is not None and config.fuzzy_graph == "shifted":
             self._shifted = ShiftedForward(self._forward, self._parameters, self._shadow.parameters, optimizer)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Logits of the fuzzy view at θ_n; what is dropped out here is dropped out by all forwards it is compared with.
+
+        Args:
+            images: (B, C, *S).
+        """
+        self._same_draws = draws_from_here(images.device)
+        return self._forward(images)
 
     def __call__(
         self,
@@ -78,7 +89,7 @@ class ConfidenceLearner:
         """ω* of the fuzzy view, from ω = 1; and the logits, with their graph, for the update on it.
 
         Args:
-            outputs: logits of the fuzzy view at θ_n, with their graph.
+            outputs: logits of the last `forward`, with their graph.
             trust: what each label of the non-fuzzy view is worth, as in the update on it.
             features: the input of the head at that forward.
         """
@@ -98,6 +109,7 @@ class ConfidenceLearner:
             lambda z, w: weighted_loss(self._loss, z, targets, fuzzy, w),
             None if self._shifted is None else shifted,
             features,
+            self._same_draws,
         )
         if self._shadow is None:
             return self._of_the_head(fuzzy_pass), outputs
@@ -114,7 +126,8 @@ class ConfidenceLearner:
             average=self.average,
         )
         if config.fuzzy_graph == "recompute":
-            return learned, self._forward(fuzzy.images)
+            with self._same_draws():
+                return learned, self._forward(fuzzy.images)
         return learned, ended_with[0] if ended_with else outputs
 
     def _of_the_head(self, fuzzy: FuzzyPass) -> LabelConfidence:

@@ -64,4 +64,5 @@ def read_displacements(folder: Path) -> State | None:
 
 
 def _ratio(above: list[float], below: list[float]) -> list[float | None]:
-    return [round(a / b, 4) if b > 0 else None for a, b in zip(above, below, strict=True)]
+    # as in CaseDisplacement: a class that was seen long ago has next to nothing left of its contour
+    return [round(a / max(b, 1), 4) if b > 0 else None for a, b in zip(above, below, strict=True)]

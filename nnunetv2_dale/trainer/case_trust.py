@@ -36,7 +36,7 @@ class nnUNetTrainerCaseTrust(SafeTraining):
     def on_train_start(self) -> None:
         super().on_train_start()
         loss = self._masked_loss()
-        trust = CaseTrust(loss, self.case_trust, self._batches)
+        trust = CaseTrust(loss, self.case_trust, self._batches, self._image_channels)
         if self.current_epoch > 0:
             heads = self.label_manager.num_segmentation_heads
             restore_cases(trust, Path(self.output_folder), self.training_cases, heads, self.device)

@@ -55,7 +55,7 @@ class nnUNetTrainerDALE(SafeTraining):
             allow_two_backwards_through_compiled_networks()
         loss, regions = self._masked_loss(), self.label_manager.has_regions
         if self.dale.case_trust != "off":
-            self.trust = CaseTrust(loss, self.case_trust, self._batches)
+            self.trust = CaseTrust(loss, self.case_trust, self._batches, self._image_channels)
             if self.current_epoch > 0:
                 heads = self.label_manager.num_segmentation_heads
                 restore_cases(self.trust, Path(self.output_folder), self.training_cases, heads, self.device)

@@ -121,7 +121,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
         """∂L_meta(θ̂)/∂w = −η · d/dt ∂L/∂w along the meta gradient at θ̂, as Eq. 10 of DALE."""
         parameters = [weight for weight in self._plain_network().parameters() if weight.requires_grad]
         step_size: float = self.optimizer.param_groups[0]["lr"]
-        step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss)
+        step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss, same_draws=virtual.same_draws)
         judge = NonFuzzyPass(virtual.meta.images, virtual.meta.loss)
         direction, at_start = look_ahead_gradient(
             self._shadow, parameters, step, judge, virtual.weights, step_size, self._loss_scale()

@@ -7,9 +7,11 @@ case: a reader who draws too wide does so all around the lesion, and at every vi
 
 in voxels of contour: positive where the label of class k is larger than what the network has learned from all cases,
 negative where it is smaller; a moving average over the visits of the case. The sum is over voxels near a border: far
-from any, the traces of a class that a network leaves everywhere would add up to a displacement. Where readers agree, δ is about the same for
-all cases. Where cases fall into two clear groups, one of them is doubted, in the class and on the side where it
-differs: the one whose borders the image shows less; where that is not certain, the smaller one.
+from any, the traces of a class that a network leaves everywhere would add up to a displacement.
+
+Where readers agree, δ is about the same for all cases. Where cases fall into two clear groups, one of them is doubted,
+in the class and on the side where it differs: the one whose borders the image shows less; where that is not certain,
+the smaller one.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def read_dataset(folder: Path) -> RawDataset:
     ]
     if "dataset" not in description:
         problems += _left_out(folder, description["file_ending"], cases)
-    problems += _channel_problems(folder, cases, numbered="dataset" not in description)
+    problems += _channel_problems(folder, cases, str(description["file_ending"]), numbered="dataset" not in description)
     if problems:
         raise DatasetProblemsError(problems, folder)
     return RawDataset(folder, description, tuple(cases))
@@ -238,11 +238,11 @@ def read_image(reader: Any, paths: Sequence[Path]) -> tuple[NDArray[np.float32],
     return data, dict(properties)
 
 
-def _channel_problems(folder: Path, cases: Sequence[RawCase], numbered: bool) -> list[Problem]:
+def _channel_problems(folder: Path, cases: Sequence[RawCase], ending: str, numbered: bool) -> list[Problem]:
     """Cases that lack a channel; where files are numbered, their numbers count from 0 without a gap."""
     channels: dict[str, list[int]] = {}
     for case in cases:
-        ends = [re.search(r"_(\d{4})(?=\.[^/]*$)", path.name) for path in case.images]
+        ends = [re.search(r"_(\d{4})$", path.name.removesuffix(ending)) for path in case.images]
         known = [int(end[1]) for end in ends if end is not None]
         channels[case.name] = known if numbered and len(known) == len(ends) else list(range(len(case.images)))
     odd = odd_channels(channels)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
-from nnunetv2_dale.dale.random_draws import SameDraws, draws_from_here
 from nnunetv2_dale.rivals.voxel_losses import voxel_cross_entropy
 
 _VOXELS_AT_ONCE = 2**18  # the hidden layer is 100 numbers per voxel
@@ -68,7 +67,6 @@ class VirtualStep:
     loss: Callable[[Outputs, Tensor], Tensor]  # (outputs, w) to L
     weights: Tensor  # w, (B, 1, *S)
     meta: MetaBatch
-    same_draws: SameDraws = nullcontext  # in its contexts a forward drops out what the one of `outputs` did
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,13 @@ class MetaWeightStep:
             targets: the target of each output, full resolution first.
         """
         local = replace(self.loss, distributed=False)
-        same_draws = draws_from_here(images.device)
         with self.autocast():
             outputs = self.network(images)
         losses = voxel_cross_entropy(full_resolution(outputs).detach(), full_resolution(targets), self.loss)
 
-        weights = self.weight_net.weigh(losses)
-        virtual = VirtualStep(images, outputs, lambda z, w: local(z, targets, None, w), weights, meta, same_draws)
+        virtual = VirtualStep(
+            images, outputs, lambda z, w: local(z, targets, None, w), self.weight_net.weigh(losses), meta
+        )
         gradient = self.by_weights(virtual)
         finite = torch.isfinite(gradient).all()
         # the losses too: where they are not finite, a gradient of 0 times them is not either

@@ -14,6 +14,7 @@ from torch._dynamo import OptimizedModule
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
+from nnunetv2_dale.dale.random_draws import draws_from_here
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork, allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.rivals.config import MetaWeightConfig
 from nnunetv2_dale.rivals.meta_weight_net import MetaBatch, MetaRecord, MetaWeightStep, VirtualStep, WeightNet
@@ -39,6 +40,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
     _serves_meta_cases = False  # while their batches' loader is made
 
     shares_optimizer: ClassVar[bool] = False
+    plans_keys: ClassVar[tuple[str, ...]] = ("meta_cases",)
 
     @property
     def meta_cases(self) -> list[str]:
@@ -82,7 +84,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
         self._shadow = ShadowNetwork(self._plain_network(), compiled, self._autocast)
         assert isinstance(self.beside, WeightNet)
         self.step = MetaWeightStep(
-            network=self._unwrapped_network(),
+            network=self._forward,
             weight_net=self.beside,
             loss=self._masked_loss(),
             by_weights=self._by_weights,
@@ -117,11 +119,17 @@ class nnUNetTrainerMWNet(TrainsBeside):
         )
         return MetaBatch(images, lambda outputs: loss(outputs, targets, None, certain))
 
+    def _forward(self, images: Tensor) -> Outputs:
+        """Logits, and a note of what the network drops out here: the virtual step is to drop the same."""
+        self._same_draws = draws_from_here(images.device)
+        outputs: Outputs = self._unwrapped_network()(images)
+        return outputs
+
     def _by_weights(self, virtual: VirtualStep) -> Tensor:
         """∂L_meta(θ̂)/∂w = −η · d/dt ∂L/∂w along the meta gradient at θ̂, as Eq. 10 of DALE."""
         parameters = [weight for weight in self._plain_network().parameters() if weight.requires_grad]
         step_size: float = self.optimizer.param_groups[0]["lr"]
-        step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss, same_draws=virtual.same_draws)
+        step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss, same_draws=self._same_draws)
         judge = NonFuzzyPass(virtual.meta.images, virtual.meta.loss)
         direction, at_start = look_ahead_gradient(
             self._shadow, parameters, step, judge, virtual.weights, step_size, self._loss_scale()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from nnunetv2_dale.rivals.generalised_cross_entropy import (
     SigmoidGeneralisedCrossEntropy,
     SoftmaxGeneralisedCrossEntropy,
 )
+from nnunetv2_dale.trainer.safe_training import SafeTraining
+from nnunetv2_dale.trainer.training_data import refuse_non_finite
 
 
-class nnUNetTrainerGCE(nnUNetTrainer):
+class nnUNetTrainerGCE(SafeTraining):
     """Plain nnU-Net with generalised cross-entropy (q = 0.7) in place of cross-entropy, beside its Dice loss."""
 
     def _build_loss(self) -> nn.Module:
@@ -24,3 +27,8 @@ class nnUNetTrainerGCE(nnUNetTrainer):
         else:
             compound.ce = SoftmaxGeneralisedCrossEntropy(self.label_manager.ignore_label)
         return loss
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        refuse_non_finite(batch["data"], batch.get("keys"))
+        outputs: dict[str, Any] = super().train_step(batch)
+        return outputs

@@ -24,11 +24,12 @@ class SafeTraining(nnUNetTrainer):
     """Refuses what cannot work before training time is spent; a full disk costs no checkpoint.
 
     A subclass names in `settings_of` its attributes that hold `ValidatedSettings`: the objects of the same keys in the
-    plans' configuration change them, and they are written to the log. In `log_keys` it names the numbers that it logs
-    per epoch.
+    plans' configuration change them, and they are written to the log. In `plans_keys` it names what else it reads
+    there, in `log_keys` the numbers that it logs per epoch.
     """
 
     settings_of: ClassVar[tuple[str, ...]] = ()
+    plans_keys: ClassVar[tuple[str, ...]] = ()
     log_keys: ClassVar[tuple[str, ...]] = ()
     training_cases: tuple[str, ...] = ()  # -> on_train_start
 
@@ -46,11 +47,10 @@ class SafeTraining(nnUNetTrainer):
                 f"{', '.join(plans['configurations'])}"
             )
         defaults: dict[str, ValidatedSettings] = {name: getattr(self, name) for name in self.settings_of}
-        for settings in defaults.values():
-            if settings.plans_key in plans:
+        for key in (*(settings.plans_key for settings in defaults.values()), *self.plans_keys):
+            if key in plans:
                 raise ValueError(
-                    f'"{settings.plans_key}" is at the top of the plans, where it has no effect; move it into a '
-                    "configuration"
+                    f'"{key}" is at the top of the plans, where it has no effect; move it into a configuration'
                 )
         super().__init__(plans, configuration, fold, dataset_json, device)
         for name, settings in defaults.items():

@@ -39,6 +39,18 @@ def test_a_label_drawn_one_voxel_wider_by_hand():
     assert sums[0][1] / sums[1][1] == 1.0
 
 
+def test_traces_of_a_class_far_from_any_border_are_no_displacement():
+    """Nor is a sample that does not show the class; both leave what is near its border."""
+    right, memory = _square(20, 24, 48), CaseDisplacement(0.5)
+    traces = torch.full((2, 48, 48), 0.02)
+    traces[1, 14:30, 14:30] = right[0, 14:30, 14:30]  # near the border, voxels 15 to 28, the network is right
+    traces[0] = 1 - traces[1]
+    for labels in (right, torch.zeros_like(right)):
+        memory.observe(["a"], torch.zeros(1, 1, 48, 48), traces[None], labels[None], None)
+    assert memory.state()["a"][0][1] == 0.0
+    assert memory.state()["a"][1][1] == 0.5 * 12  # the square's own edge voxels, one visit ago
+
+
 def test_against_a_loop_over_visits():
     """Sums of each case, decayed once per batch in which it occurs; regions and an ignored voxel included."""
     random = torch.Generator().manual_seed(0)

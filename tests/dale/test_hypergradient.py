@@ -14,12 +14,15 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.hypergradient import (
     FuzzyPass,
     GradientAverage,
+    confidence_derivative,
     derivative_along,
     head_tangents,
     logits_tangent,
     look_ahead_gradient,
     loss_by_confidence,
 )
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.random_draws import draws_from_here
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.bilevel_problem import EXACT, STEP_SIZE, Problem
 
@@ -38,6 +41,37 @@ def test_one_sided_difference_points_where_forward_mode_does():
     problem = Problem(dtype=torch.float32)
     exact, approximate = (problem.gradient(problem.ones, config) for config in (EXACT, DaleConfig()))
     assert cosine_similarity(exact.flatten(), approximate.flatten(), dim=0) > 0.999
+
+
+@pytest.mark.parametrize("config", [EXACT, DaleConfig()], ids=["forward_mode", "one_sided"])
+def test_dropout_is_the_same_in_the_forwards_that_are_compared(config):
+    """Against a network in which the same draws are written into the weights' place: fixed factors, no dropout."""
+
+    class Dropping(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.Conv2d(6, 2, 1)
+            self.factors: Tensor | None = None
+
+        def forward(self, images: Tensor) -> Tensor:
+            features = self.first(images).tanh()
+            factors = torch.nn.functional.dropout2d(torch.ones_like(features)) if self.factors is None else self.factors
+            return self.last(features * factors)
+
+    torch.manual_seed(0)
+    network, images = Dropping().double(), torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    labels, loss = (images > 0.5).short(), MaskedLoss(batch_dice=True)
+    parameters, direction = list(network.parameters()), [torch.rand_like(w) for w in network.parameters()]
+    same_draws = draws_from_here(images.device)
+    outputs = network(images)
+    fuzzy = FuzzyPass(images, outputs, lambda z, w: loss(z, labels, None, w), same_draws=same_draws)
+    ones = torch.ones(2, 1, 8, 8, dtype=torch.float64)
+    found = confidence_derivative(ShadowNetwork(network), parameters, fuzzy, direction, config)(ones, None)
+    with same_draws():
+        network.factors = torch.nn.functional.dropout2d(torch.ones(2, 6, 8, 8, dtype=torch.float64))
+    assert 0 < (network.factors == 0).double().mean() < 1
+    expected = confidence_derivative(ShadowNetwork(network), parameters, fuzzy, direction, config)(ones, None)
+    assert_close(found, expected)
 
 
 @pytest.mark.parametrize("loss_scale", [None, torch.tensor(65536.0)])

@@ -60,6 +60,13 @@ def test_a_dataset_is_found_by_id_and_name(tmp_path: Path) -> None:
             dataset_folder(tmp_path, wanted)
 
 
+def test_a_case_named_for_a_date_has_the_channel_at_its_end(tmp_path: Path) -> None:
+    folder = _dataset(tmp_path / "Dataset001_Dates", channel_names={"0": "CT"})
+    for name in ("scan_2019.05_0000", "scan_2020.11_0000"):
+        (folder / "imagesTr" / f"{name}.nii.gz").touch()
+    assert [case.name for case in read_dataset(folder).cases] == ["scan_2019.05", "scan_2020.11"]
+
+
 def test_a_case_with_a_gap_between_its_channels_is_named(tmp_path: Path) -> None:
     folder = _dataset(tmp_path / "Dataset007_Two")
     for name in ("a_0000", "a_0001", "b_0000", "b_0002"):

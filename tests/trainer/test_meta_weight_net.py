@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
+from tests.tiny_plans import tiny_plans
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
@@ -35,6 +37,12 @@ def test_meta_cases_teach_the_weights_alone() -> None:
     log = train(make_trainer(nnUNetTrainerMWNet, settings={"meta_cases": clean}))
     assert np.isfinite(log["mwnet_weight_mean"]).all()
     assert "MWNet's clean labels: 2 cases" in Path(trainer.log_file).read_text()
+
+
+def test_meta_cases_outside_a_configuration_are_refused() -> None:
+    plans = {**tiny_plans("Dataset901_Labels"), "meta_cases": ["phantom_002"], "continue_training": False}
+    with pytest.raises(ValueError, match='"meta_cases" is at the top of the plans, where it has no effect; move it'):
+        nnUNetTrainerMWNet(plans, "2d", 0, {"labels": {"background": 0, "organ": 1}}, torch.device("cpu"))
 
 
 def test_without_meta_cases_the_log_says_what_takes_their_place() -> None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +24,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from paper_plan import EPOCHS  # noqa: E402 -- from the folder above
+from paper_arms import ARMS  # noqa: E402 -- from the folder above
+from paper_plan import EPOCHS, planned  # noqa: E402
 from paper_run import PaperRun  # noqa: E402
 from trainings import add_row, claimed, rows_of  # noqa: E402
 
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="holds kvasir_seg and lidc_nodules")
     parser.add_argument("--workspace", type=Path, help="folder for checkpoints")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="of run: these alone")
     arguments = parser.parse_args()
     if arguments.what == "tables":
         from paper_tables import all_tables
@@ -53,25 +57,26 @@ def main() -> None:
     if arguments.what == "figures":
         _draw_figures(arguments.source.resolve(), arguments.workspace.resolve())
         return
-    _run_table(arguments.table, arguments.epochs, arguments.source.resolve(), arguments.workspace.resolve())
+    runs = [run for run in planned(arguments.table, arguments.epochs) if run.arm in (arguments.arms or ARMS)]
+    command = f"python benchmarks/paper/paper_study.py run {arguments.table} --epochs {arguments.epochs}"
+    if arguments.arms:
+        command += f" --arms {shlex.join(arguments.arms)}"
+    _train_all(runs, command, RESULTS / f"{arguments.table}.jsonl", arguments.source, arguments.workspace)
 
 
-def _run_table(table: str, epochs: int, source: Path, workspace: Path) -> None:
+def _train_all(runs: Sequence[PaperRun], command: str, file: Path, source: Path, workspace: Path) -> None:
     import torch
-    from paper_plan import planned
     from paper_training import train
 
     torch.set_num_threads(1)
-    file = RESULTS / f"{table}.jsonl"
-    for run in planned(table, epochs):
-        with claimed(workspace, run.file_name) as mine:
+    for run in runs:
+        with claimed(workspace.resolve(), run.file_name) as mine:
             if not mine or _done(run, file):
                 continue
-            result = train(run, source, workspace / "checkpoints" / f"{run.file_name}.pt")
-            result["command"] = f"python benchmarks/paper/paper_study.py run {table} --epochs {epochs}"
-            result["machine"] = described_machine()
+            result = train(run, source.resolve(), workspace.resolve() / "checkpoints" / f"{run.file_name}.pt")
+            result |= {"command": command, "machine": described_machine()}
             add_row(file, result)
-            print(table, run.key, result["curve"][-1], flush=True)
+            print(file.stem, run.key, result["curve"][-1], flush=True)
 
 
 def _draw_figures(source: Path, workspace: Path) -> None:

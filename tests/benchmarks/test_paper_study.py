@@ -228,6 +228,30 @@ def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_the_trainers_moving_averages_start_anew_with_every_epoch(monkeypatch: pytest.MonkeyPatch):
+    forgotten = []
+    monkeypatch.setattr(AlternatingStep, "forget", lambda self: forgotten.append(self))
+    images, labels = batch()
+    network, head = NETWORKS[UNET].make(3, 2, SIZE, seed=1)
+    data, order = PaperData(images.float(), labels), torch.Generator().manual_seed(0)
+    for arm, times in (("DALE as printed", 0), ("settings of nnUNetTrainerDALE", 2)):
+        prepared = prepare_arm(ARMS[arm], network, head, SIZE, seed=1, batches=10)
+        for _ in range(2):
+            paper_training._train_epoch(network, prepared, data, order)
+        assert len(forgotten) == times
+
+
+def test_a_shorter_training_does_not_overwrite_a_longer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    images, labels = batch()
+    parts = dict.fromkeys(paper_data.PARTS, PaperData(images.float(), labels))
+    monkeypatch.setattr(paper_training, "read_data", lambda *_: (parts, {"noisy_images": 0}))
+    run = PaperRun("polyps", "clean", UNET, "ordinary", 2)
+    train(run, tmp_path, tmp_path / "checkpoint.pt")
+    with pytest.raises(SystemExit, match="holds 2 epochs, more than the 1 asked for; give --epochs as before"):
+        train(replace(run, epochs=1), tmp_path, tmp_path / "checkpoint.pt")
+    assert len(torch.load(tmp_path / "checkpoint.pt")["curve"]) == 2
+
+
 def test_patches_are_scaled_with_the_image():
     assert [scaled_patch(size) for size in (224, 128, 64, 8)] == [16, 9, 5, 1]
 
@@ -262,6 +286,23 @@ def test_figures_are_drawn_from_checkpoints_and_curves(monkeypatch: pytest.Monke
     (tmp_path / "checkpoints" / f"{run.file_name}.pt").unlink()
     with pytest.raises(FileNotFoundError, match="run the table polyps first"):
         paper_figures.draw_figures(tmp_path, tmp_path / "checkpoints", results, tmp_path / "figures")
+
+
+def test_only_the_arms_one_asks_for_are_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    trained = []
+
+    def note(run: PaperRun, *_: Path) -> dict[str, Any]:
+        trained.append((run.arm, run.epochs))
+        return {"run": vars(run), "curve": [{}]}
+
+    monkeypatch.setattr(paper_training, "train", note)
+    monkeypatch.setattr(paper_study, "RESULTS", tmp_path)
+    asked = ["--arms", "ordinary", "printed, no omega", "--epochs", "2", "--source", ".", "--workspace", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["paper_study.py", "run", "polyps", *asked])
+    paper_study.main()
+    assert trained == [("ordinary", 8), ("printed, no omega", 2)]
+    stored = json.loads((tmp_path / "polyps.jsonl").read_text().splitlines()[1])
+    assert stored["command"].endswith("run polyps --epochs 2 --arms ordinary 'printed, no omega'")
 
 
 def test_a_stored_training_holds_the_shorter_ones(tmp_path: Path):

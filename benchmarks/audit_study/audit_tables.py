@@ -48,7 +48,7 @@ def effort_table(stored: Stored) -> str:
             ranked = row["cases_ranked"]
             efforts = (ranked[rival]["effort_80"] for rival in ("audit", "cleanlab softmin"))
             line += [str(len(row["missed"])), f"{row['named']['right']} of {row['named']['of']}"]
-            line.append("{:.0%} ({:.0%})".format(*efforts))
+            line.append("{:.1%} ({:.1%})".format(*efforts))
         rows.append([*line, *[""] * (7 - len(line))])
     return _table(rows)
 

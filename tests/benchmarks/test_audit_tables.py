@@ -60,7 +60,7 @@ def test_cases_by_hand() -> None:
 
 def test_effort_by_hand() -> None:
     wrong, clean = cells(tables.effort_table(STORED))[2:]
-    assert wrong == ["with errors", "10 / 9.5", "3.3", "1.1", "2", "7 of 8", "22% (20%)"]
+    assert wrong == ["with errors", "10 / 9.5", "3.3", "1.1", "2", "7 of 8", "22.5% (20.0%)"]
     assert clean == ["clean", "0 / 1", "2.0", "0.0", "", "", ""]
 
 

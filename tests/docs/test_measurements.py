@@ -44,3 +44,24 @@ def test_the_head_is_exact_for_the_head() -> None:
     of_head = [row["worst_cosine"] for row in rows if row["way"] == "head, to the exact one of the head"]
     assert len(of_head) == 6
     assert min(of_head) > 0.99995  # the page's 1.0000
+
+
+def test_where_the_fuzzy_region_lies() -> None:
+    data = json.loads((ROOT / "benchmarks/results/fuzziness.json").read_text())["data"]
+    page = (ROOT / "docs/measurements.md").read_text()
+    for name, found in data.items():
+        cells = [
+            f"{found['printed'][number]:.{digits}f} → {found['near edges'][number]:.{digits}f}"
+            for number, digits in (("fuzzy_near_edges", 2), ("edges_fuzzy", 2), ("auroc", 3))
+        ]
+        assert f"| {' | '.join(cells)} |" in page, name
+
+
+def test_no_row_has_a_case_that_is_left_out() -> None:
+    page = (ROOT / "docs/measurements.md").read_text()
+    lines = page[page.index("Cases of the hippocampus that are left out:") :].split("\n\n")[1]
+    left_out = {f"hippocampus_{int(number):03d}" for number in lines.split()}
+    assert len(left_out) == 60
+    for file in (ROOT / "benchmarks/results/accuracy").glob("*.jsonl"):
+        for line in file.read_text().splitlines():
+            assert not left_out & json.loads(line)["cases"].keys(), file

@@ -1,0 +1,199 @@
+"""The figures that the README and the pages of evidence say in words are those of the stored rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from tests.conftest import REPOSITORY
+
+RESULTS = REPOSITORY / "benchmarks/results"
+sys.path[:0] = [str(REPOSITORY / "benchmarks/accuracy"), str(REPOSITORY / "benchmarks")]
+
+from study_chance import paired  # noqa: E402 -- from the folder above
+from study_tables import case_values, read  # noqa: E402
+
+Trainings = dict[tuple[int, int], float]
+SIX = [(labels, arm) for labels in ("dilated", "eroded", "clean") for arm in ("DALE", "CaseTrust")]
+THREE = [("dilated", "DALE, equal time"), ("clean", "DALE, equal time")]
+
+
+def page(name: str) -> str:
+    """Without marks of weight, on one line."""
+    return " ".join((REPOSITORY / name).read_text(encoding="utf-8").replace("**", "").split())
+
+
+def row_of(trainer: str) -> str:
+    lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").replace("**", "").splitlines()
+    (found,) = (line for line in lines if line.startswith("|") and f"`{trainer}`" in line.split("|")[2])
+    return found
+
+
+def trainings(table: str, labels: str, arm: str, **run: object) -> Trainings:
+    """(fold, seed) → mean Dice in points."""
+    return {
+        (each["run"]["fold"], each["run"]["seed"]): 100 * float(case_values([each], "dice").mean())
+        for each in read(RESULTS / "accuracy", table)
+        if run.items() | {"labels": labels, "arm": arm}.items() <= each["run"].items()
+    }
+
+
+def differences(table: str, labels: str, arm: str, **run: object) -> NDArray[np.float64]:
+    found = paired(trainings(table, labels, "plain", **run), trainings(table, labels, arm, **run))
+    assert len(found)
+    return found
+
+
+def signed(value: float) -> str:
+    text = f"{value:+.1f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.0" else text
+
+
+def between(low: float, high: float) -> str:
+    if low > 0:
+        return f"{low:.1f} to {high:.1f}"
+    return f"{signed(low)} to {signed(high)}"
+
+
+def over_trainings(found: NDArray[np.float64]) -> str:
+    """The 95 % interval."""
+    return "(" + between(*stats.ttest_1samp(found, 0).confidence_interval()) + ")"
+
+
+@pytest.mark.parametrize(("labels", "arm"), SIX + THREE)
+def test_differences_and_their_intervals_are_over_trainings(labels: str, arm: str) -> None:
+    found = differences("dale", labels, arm)
+    assert len(found) == (3 if arm.endswith("time") else 6)
+    interval = over_trainings(found)
+    row = row_of("nnUNetTrainerDALE" if arm.startswith("DALE") else "nnUNetTrainerCaseTrust")
+    assert f"{labels} {signed(found.mean())} {interval}" in row
+    assert interval.strip("()") in page("docs/evidence.md")
+    if arm == "CaseTrust":
+        assert f"{signed(found.mean())} {interval}" in page("docs/case_trust.md")
+
+
+def test_what_the_wrong_labels_cost() -> None:
+    clean = np.mean(list(trainings("dale", "clean", "plain").values()))
+    cost = {each: clean - np.mean(list(trainings("dale", each, "plain").values())) for each in ("dilated", "eroded")}
+    row, words = row_of("nnUNetTrainerCaseTrust"), page("docs/case_trust.md")
+    beyond = differences("dale", "dilated", "CaseTrust").mean() - cost["dilated"]
+    assert f"all of the {cost['dilated']:.1f} that the wrong labels cost, the {beyond:.1f} beyond" in row
+    assert f"of {cost['eroded']:.1f};" in row
+    assert f"cost plain nnU-Net {cost['dilated']:.1f} points" in words
+    assert f"eroded by one cost {cost['eroded']:.1f}:" in words
+
+
+@pytest.mark.parametrize(("table", "arm", "budget"), [("dale_readers", "DALE", 2000), ("readers", "CaseTrust", 4000)])
+def test_real_readers(table: str, arm: str, budget: int) -> None:
+    found = differences(table, "random_reader", arm, budget=budget)
+    assert len(found) == 3
+    assert f"(single trainings {between(found.min(), found.max())})" in row_of(f"nnUNetTrainer{arm}")
+
+
+@pytest.mark.parametrize("arm", ["DALE", "CaseTrust"])
+def test_volumes(arm: str) -> None:
+    dilated, clean = (signed(differences("dale_volumes", each, arm).item()) for each in ("dilated", "clean"))
+    assert f"3D, one training each: dilated {dilated}, clean {clean}" in row_of(f"nnUNetTrainer{arm}")
+
+
+def test_as_printed() -> None:
+    in_time = trainings("dale_parts", "dilated", "DALE_asPrinted, equal time")[2, 0]
+    in_epochs = trainings("dale_parts", "dilated", "DALE_asPrinted")[2, 0]
+    plain = trainings("dale", "dilated", "plain")[2, 0]
+    said = f"{in_time:.0f} points of Dice in equal time and {in_epochs:.0f} in equal epochs, plain nnU-Net {plain:.0f};"
+    assert said in row_of("nnUNetTrainerDALE_asPrinted")
+
+
+def test_clean_and_biased_labels() -> None:
+    """Of the first study: three folds, three seeds."""
+    row = row_of("nnUNetTrainer")
+    for labels in ("clean", "biased"):
+        runs = [
+            {
+                place: dice
+                for table in ("confirm", "seeds")
+                for place, dice in trainings(table, labels, arm, budget=4000).items()
+            }
+            for arm in ("plain", "CaseTrust")
+        ]
+        found = paired(*runs)
+        assert len(found) == 9
+        assert f"{signed(found.mean())} {over_trainings(found)} on {labels}" in row
+
+
+def test_generalised_cross_entropy() -> None:
+    with_more_batches = trainings("dale_parts", "dilated", "GCE")[2, 0] - trainings("dale", "dilated", "plain")[2, 0]
+    found = [*differences("confirm", "dilated", "GCE"), *differences("choose", "dilated", "GCE"), with_more_batches]
+    assert len(found) == 4
+    said = f"etween {signed(min(found))} and {signed(max(found))}"
+    assert said in row_of("nnUNetTrainerGCE")
+    assert said in page("docs/case_trust_evidence.md")
+
+
+def test_longer_trainings_and_single_ones() -> None:
+    words = page("docs/case_trust_evidence.md")
+    short = trainings("confirm", "dilated", "CaseTrust")[2, 0] - trainings("confirm", "dilated", "plain")[2, 0]
+    (long,) = differences("converged", "dilated", "CaseTrust")
+    assert f"On fold 2 it is {short:.1f} points after 4000 batches and {long:.1f} after 16 000" in words
+    consensus = trainings("readers", "consensus", "plain")[2, 0]
+    reader = trainings("readers", "random_reader", "plain", budget=4000)[2, 0]
+    assert f"is {consensus - reader:.1f} points: trained on the consensus, fold 2 has {consensus:.1f}" in words
+    assert over_trainings(differences("confirm", "dilated", "CaseTrust"))[1:-1] in words
+
+    to_the_end = ("no phase-out", "phase-in 0.5", "phase-in 0.5, patch 8")
+    lost = [-differences("dale_choose", "clean", arm).item() for arm in to_the_end]
+    for name in ("docs/evidence.md", "docs/paper_to_code.md"):
+        assert f"lost {min(lost):.1f} to {max(lost):.1f} points" in page(name)
+    printed, plain = (
+        trainings(*run)[2, 0] for run in (("converged", "dilated", "printed"), ("confirm", "dilated", "plain"))
+    )
+    assert f"has {printed:.0f} after 3740 batches. Plain nnU-Net has {plain:.0f} there" in page("docs/evidence.md")
+
+
+def test_what_chance_does() -> None:
+    """Where nobody is doubted, CaseTrust is plain nnU-Net up to rounding."""
+    flat, deep = (np.abs(differences(table, "clean", "CaseTrust")).max() for table in ("dale", "dale_volumes"))
+    assert f"up to {flat:.1f} point apart here in 2D and {deep:.1f} in 3D" in page("docs/evidence.md")
+
+
+def test_the_audit() -> None:
+    stored = json.loads((RESULTS / "audit.json").read_text())["conditions"]
+    row = row_of("nnUNetv2_dale_audit")
+
+    def first(condition: str, ranking: str) -> int:
+        found = stored[condition]
+        return round(found["wrong"] * found["cases_ranked"][ranking]["precision_at_true_number"])
+
+    assert f"(cleanlab {first('hippocampus mixed 5%', 'cleanlab softmin')})" in row
+    assert first("hippocampus mixed 5%", "audit") == 10
+    of_20 = [first("hippocampus mixed 20%", ranking) for ranking in ("audit", "cleanlab softmin", "1 - Dice")]
+    assert "{} of the first 40 (cleanlab {}, the worst Dice {})".format(*of_20) in row
+    named = [each["named"] for each in stored.values() if each["wrong"]]
+    wrong, listed, right = (
+        sum(each["wrong"] for each in stored.values()),
+        sum(each["of"] for each in named),
+        sum(each["right"] for each in named),
+    )
+    assert f"Of {wrong} wrong labels {listed} were listed, {right} with the right kind" in row
+
+
+def test_memory() -> None:
+    cases = json.loads((RESULTS / "step_cost.json").read_text())["cases"]
+
+    def ratios(variant: str, which: str) -> list[float]:
+        return [case["variants"][variant][f"{which}_memory_ratio"] for case in cases]
+
+    step, peak, kept = (
+        ratios("lookahead_shifted", "step"),
+        ratios("lookahead_shifted", "peak"),
+        ratios("lookahead", "step"),
+    )
+    said = f"needs {min(step):.2f} to {max(step):.2f} times the memory of plain nnU-Net's step, and {min(peak):.2f} to"
+    assert f"{said} {max(peak):.2f} times the peak" in page("docs/performance.md")
+    said = f"{min(step):.1f} to {max(step):.1f} times plain nnU-Net's memory of a step"
+    assert f"{said}, where keeping it costs {min(kept):.1f} to {max(kept):.1f}" in page("docs/paper_to_code.md")

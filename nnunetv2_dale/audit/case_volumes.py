@@ -76,13 +76,12 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         consensus = np.zeros_like(label)
         consensus[box] = _majority([each[box] for each in predictions])
     files = [file for file in inputs.probabilities if file is not None]
-    if len(files) == len(predictions):
-        support = _mean_probabilities(files, task, label.shape, box)
-    elif len(predictions) > 1:
+    support = _mean_probabilities(files, task, label.shape, box) if len(files) == len(predictions) else {}
+    if len(predictions) > 1:
         voted = (*task.classes, task.whole) if task.whole else task.classes
-        support = {item.key: _votes([each[box] for each in predictions], item) for item in voted}
-    else:
-        support = {}
+        support |= {
+            item.key: _votes([each[box] for each in predictions], item) for item in voted if item.key not in support
+        }
     return CaseVolumes(
         label=label,
         consensus=consensus,
@@ -129,19 +128,24 @@ def _majority(predictions: Sequence[Labels]) -> Labels:
 def _mean_probabilities(
     files: Sequence[Path], task: AuditTask, shape: Sequence[int], box: tuple[slice, ...]
 ) -> dict[str, NDArray[np.uint8]]:
-    """One channel of all files at a time; of label maps the first is the background."""
+    """Class key → mean of all files, one channel of them at a time; any class is what is not background."""
     support = {}
-    channels = zip(*(class_probabilities(file, shape) for file in files), strict=True)
-    keys = (*([] if task.has_regions else [""]), *(item.key for item in task.classes))
-    for key, each in zip(keys, channels, strict=False):
-        if key or task.whole:
-            total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
-            for channel in each:
-                total += channel[box]
-            mean = total / np.float32(len(files))
-            support[key] = _in_255ths(mean if key else 1 - mean)
-    if task.has_regions and task.whole:
-        support[""] = np.maximum.reduce(list(support.values()))
+    audited = {item.key for item in task.classes}
+    channels = zip(*(class_probabilities(file, shape, len(task.channels)) for file in files), strict=True)
+    for key, each in zip(task.channels, channels, strict=True):
+        if key not in audited and not task.whole:
+            continue
+        total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
+        for channel in each:
+            total += channel[box]
+        mean = total / np.float32(len(files))
+        share = _in_255ths(1 - mean if key == "0" else mean)
+        if key in audited:
+            support[key] = share
+        if task.whole and "0" not in task.channels:
+            support[""] = np.maximum(share, support.get("", share))
+        elif key == "0":
+            support[""] = share
     return support
 
 

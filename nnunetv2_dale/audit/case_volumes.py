@@ -20,7 +20,7 @@ Labels = NDArray[np.uint8] | NDArray[np.int16]
 
 @dataclass(frozen=True)
 class CaseVolumes:
-    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in both maps.
+    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all of them.
 
     Attributes:
         label: the given label map.
@@ -66,8 +66,8 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         prediction, others = _labels(file, task)
         _same_grid(file, prediction, others, inputs.label, label, properties)
         predictions.append(prediction)
-    if task.ignore_label is not None:
-        ignored = label == task.ignore_label
+    ignored = None if task.ignore_label is None else label == task.ignore_label
+    if ignored is not None:
         for each in (label, *predictions):
             each[ignored] = 0
     box = _foreground_box([label, *predictions])
@@ -82,6 +82,9 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         support |= {
             item.key: _votes([each[box] for each in predictions], item) for item in voted if item.key not in support
         }
+    if ignored is not None:
+        for share in support.values():
+            share[ignored[box]] = 0
     return CaseVolumes(
         label=label,
         consensus=consensus,

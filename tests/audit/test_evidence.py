@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
+from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.evidence import ClassEvidence, measure_case
 from nnunetv2_dale.audit.probabilities import class_probabilities
@@ -16,7 +18,8 @@ from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.audit.surfaces import surface_area, surface_of
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
-from tests.audit.fixtures import describe_as, make_study, save_probabilities
+from tests.audit.fixtures import describe_as, finish_results, make_study, save_probabilities
+from tests.report.fixtures import write_volume
 
 
 @pytest.fixture
@@ -100,6 +103,24 @@ def test_probabilities_of_other_classes_are_refused(
     save_probabilities(study, [[0], [1]])
     assert main([str(study), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
     assert "holds 2 maps of probabilities, but the networks of this dataset.json have 3" in capsys.readouterr().err
+
+
+def test_what_is_ignored_has_no_support(study: Path) -> None:
+    """A label of which a half was never drawn is as right as the rest; what networks find there says nothing."""
+    describe_as(study, {"background": 0, "large": 1, "small": 2, "ignore": 3})
+    save_probabilities(study)
+    inputs = audit_task([study]).cases[0]
+    image = SimpleITK.ReadImage(str(inputs.label))
+    label = SimpleITK.GetArrayFromImage(image)
+    label[:, :, 24:] = 3
+    write_volume(label, inputs.label)
+    finish_results(study, inputs.label.parents[1], (study / "dataset.json").read_text())
+    task = audit_task([study])
+    volumes = read_case(inputs, task)
+    for key in ("1", "2", ""):
+        assert not volumes.support[key][label[volumes.box] == 3].any()
+    evidence = measure_case(inputs, task)
+    assert abs(evidence.classes["1"].excess_voxels) < 0.1 * evidence.classes["1"].label_voxels
 
 
 def test_a_single_network_without_probabilities_is_never_unsure(study: Path) -> None:

@@ -185,6 +185,69 @@ def test_decisions_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest
     assert "would be lost" in capsys.readouterr().err
 
 
+def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]) -> None:
+    """Also those on what is no longer listed, and what else a person wrote; as often as one audits again."""
+    _, folder, audit = audited
+    table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
+    text = table.read_text().splitlines()
+    text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
+    for _ in range(2):
+        assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
+        assert {(each.case, each.label, each.kind): each for each in read_decisions(table)} == before
+        with table.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert {row["note"] for row in rows if row["case"] == "case_04"} == {"ask, please"}
+        assert [row["note"] for row in rows if row["case"] == "case_03"] == ["see the report"]
+        assert [row["case"] for row in rows if row["decision"] == "accept"] == [
+            case for case, _, _ in before if case == "case_01"
+        ]
+        assert [row["case"] for row in rows[-2:]] == ["case_02", "case_03"]  # behind what is listed
+
+
+def test_a_draft_for_what_is_no_longer_listed(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    raw, folder, _ = audited
+    table = write(tmp_path / "earlier.csv", "case,label,kind,decision\ncase_02,1,wider,fix\n")
+    assert main([str(folder), "-o", str(tmp_path / "second"), "--decisions", str(table), "-np", "1"]) == 0
+    assert main(["--apply", str(tmp_path / "second" / "decisions.csv"), "-d", "777", "-o", "104"]) == 0
+    assert [path.name for path in (raw / NEW / "drafts").iterdir()] == ["case_02_draft_by_networks.nii.gz"]
+
+
+def test_notes_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder, audit = audited
+    text = (audit / "decisions.csv").read_text().splitlines()
+    write(audit / "decisions.csv", "\n".join([text[0] + ",note", text[1] + ",ask", *text[2:], ""]))
+    assert main([str(folder), "-o", str(audit), "--overwrite"]) == 2
+    assert "would be lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["decisions (1).csv", "maps/case_04_mended.nii.gz"])
+def test_what_a_person_put_into_the_audit_is_not_lost(
+    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder, audit = audited
+    (audit / name).write_text("by hand")
+    (audit / ".DS_Store").touch()
+    words = [str(folder), "-o", str(audit), "--overwrite", "-np", "1"]
+    assert main(words) == 2
+    assert f"{audit / name} would be lost with the old audit; move that to another folder" in capsys.readouterr().err
+    (audit / name).unlink()
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize("place", ["afile.txt", "afolder"])
+def test_only_an_audit_is_replaced(
+    place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder, _ = audited
+    (tmp_path / "afile.txt").touch()
+    (tmp_path / "afolder").mkdir()
+    (tmp_path / "afolder" / "x").touch()
+    assert main([str(folder), "-o", str(tmp_path / place), "--overwrite"]) == 2
+    assert f"{tmp_path / place} is there and holds no audit; give another place with -o" in capsys.readouterr().err
+
+
 def write(file: Path, text: str) -> Path:
     file.write_text(text)
     return file

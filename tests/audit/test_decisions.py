@@ -16,10 +16,11 @@ from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, 
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import make_study
 from tests.nnunet_files.fixtures import full_after, kill_at
-from tests.report.fixtures import DATASET
+from tests.report.fixtures import DATASET, label_map, write_volume
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
 NEW = "Dataset104_Ellipsoids"
+BY_HAND = label_map(3)
 
 
 @pytest.fixture
@@ -91,6 +92,38 @@ def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.C
     assert "already exists" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert checksums(raw / NEW) == first
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labelsTr/case_04.nii.gz",
+        "labelsTr/case_06.nii.gz",
+        "labelsTr/case_99.nii.gz",
+        "drafts/case_04_draft_by_networks.nii.gz",
+        "drafts/case_04_mine.nii.gz",
+    ],
+    ids=["mended", "mended, then excluded", "another case", "draft", "second draft"],
+)
+def test_what_was_mended_by_hand_is_not_lost(
+    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, _, audit = audited
+    words = ["--apply", str(audit / "decisions.csv"), "-d", "777", "-o", "104"]
+    fill_in(audit, {"case_04": "fix"})
+    assert main(words) == 0
+    (raw / NEW / "labelsTr" / ".DS_Store").touch()
+    write_volume(BY_HAND, raw / NEW / name)
+    before = checksums(raw / NEW)
+    fill_in(audit, {"case_04": "fix", "case_06": "exclude"})
+    assert main([*words, "--overwrite"]) == 2
+    told = capsys.readouterr().err
+    assert "because of 1 problem:" in told
+    assert f"{Path(NEW) / name}: was mended or added by hand, or is of another audit; move it, or give" in told
+    assert checksums(raw / NEW) == before
+    (raw / NEW / name).unlink()
+    assert main([*words, "--overwrite"]) == 0
+    assert (raw / NEW / "drafts" / "case_04_draft_by_networks.nii.gz").is_file()
 
 
 def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

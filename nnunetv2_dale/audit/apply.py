@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.paths import nnUNet_preprocessed
+
 from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
 from nnunetv2_dale.audit.drafts import consensus_file, write_draft
 from nnunetv2_dale.audit.findings import read_audit
@@ -25,6 +27,8 @@ from nnunetv2_dale.nnunet_files.raw_dataset import (
     environment_folder,
     read_dataset,
 )
+from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
+from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
 from nnunetv2_dale.nnunet_files.target import Target
 
@@ -67,6 +71,7 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         raise UserError(f"{file} excludes every case of {source.folder}; a dataset needs some")
     drafts = {name: consensus_file(audit, name) for name in to_fix}
     splits = _splits(source, names, excluded, audit)
+    patients = _patients(source, kept)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
         problems = hand_work(source, target.folder, audit)
@@ -87,6 +92,8 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         _write_json(folder / "dataset.json", description)
         if splits is not None:
             _write_json(folder / "splits_final.json", splits)
+        if patients is not None:
+            (folder / PATIENTS).write_text(split_patients_text(patients), encoding="utf-8")
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
 
 
@@ -121,6 +128,21 @@ def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str],
     return [
         {part: [name for name in fold[part] if name not in excluded] for part in ("train", "val")} for fold in splits
     ]
+
+
+def _patients(source: RawDataset, kept: Sequence[RawCase]) -> dict[str, str] | None:
+    """Case → patient of the cases that are kept, where patients are known; beside the splits in use, else the raw data.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    preprocessed = nnUNet_preprocessed.get()
+    places = [Path(preprocessed) / source.folder.name] if preprocessed else []
+    try:
+        patients = read_split_patients([*places, source.folder])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return patients and {case.name: patients[case.name] for case in kept if case.name in patients}
 
 
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:

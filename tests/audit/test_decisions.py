@@ -14,6 +14,7 @@ import SimpleITK
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
 from tests.nnunet_files.fixtures import full_after, kill_at
 from tests.report.fixtures import DATASET, label_map, write_volume
@@ -124,6 +125,34 @@ def test_what_was_mended_by_hand_is_not_lost(
     (raw / NEW / name).unlink()
     assert main([*words, "--overwrite"]) == 0
     assert (raw / NEW / "drafts" / "case_04_draft_by_networks.nii.gz").is_file()
+
+
+def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the benchmark can look whether a fold has one on both sides."""
+    raw, _, audit = audited
+    patients = {f"case_{number:02d}": f"p{number // 2}" for number in range(15)}  # not of case_15
+    table = raw / DATASET / "splits_patients.json"
+    table.write_text(json.dumps(patients))
+    words = ["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]
+    assert main(words) == 0
+    del patients["case_06"]
+    assert read_split_patients([raw / NEW]) == patients
+    table.write_text("{")
+    assert main([*words, "--overwrite"]) == 2
+    assert f"{table} is not valid JSON" in capsys.readouterr().err
+
+
+def test_patients_are_those_beside_the_splits_in_use(
+    audited: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, _, audit = audited
+    in_use = tmp_path / "preprocessed" / DATASET
+    in_use.mkdir(parents=True)
+    monkeypatch.setenv("nnUNet_preprocessed", str(in_use.parent))
+    (in_use / "splits_patients.json").write_text('{"case_00": "new"}')
+    (raw / DATASET / "splits_patients.json").write_text('{"case_00": "old"}')
+    assert main(["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]) == 0
+    assert read_split_patients([raw / NEW]) == {"case_00": "new"}
 
 
 def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,9 @@ def _case(
     file = inputs.probabilities[0]
     if file is None:
         raise SystemExit(f"{inputs.case} was predicted without --npz; train again")
-    probabilities = np.stack(list(class_probabilities(file, volumes.label.shape))).astype(np.float64)
+    probabilities = np.stack(list(class_probabilities(file, volumes.label.shape, len(task.channels)))).astype(
+        np.float64
+    )
     rivals = rival_scores(volumes.label.astype(np.uint8), probabilities)
     suspicion = suspicion_map(volumes, task, judged.class_chances, judged.class_kinds)
     changed, _ = task.reader.read_seg(str(raw_folder(condition) / "labelsTr_changed" / inputs.label.name))

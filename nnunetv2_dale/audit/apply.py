@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
+from nnunetv2.paths import nnUNet_preprocessed
 
 from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
+from nnunetv2_dale.audit.drafts import consensus_file, write_draft
 from nnunetv2_dale.audit.findings import read_audit
-from nnunetv2_dale.audit.maps import map_file
+from nnunetv2_dale.audit.hand_work import hand_work
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
@@ -26,14 +26,11 @@ from nnunetv2_dale.nnunet_files.raw_dataset import (
     dataset_folder,
     environment_folder,
     read_dataset,
-    read_label,
 )
+from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
+from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
 from nnunetv2_dale.nnunet_files.target import Target
-from nnunetv2_dale.nnunet_files.volume_reading import require_whole
-from nnunetv2_dale.nnunet_files.volume_writing import write_label
-
-DRAFTS = "drafts"
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         dataset: id or name of the audited dataset.
         new_id: of the new one; it keeps the name.
     Raises:
-        UserError: what does not fit together; nothing is written.
+        UserError: what does not fit together, or a person's work in the dataset that is replaced; nothing is written.
     """
     raw = environment_folder("nnUNet_raw")
     source = read_dataset(dataset_folder(raw, dataset))
@@ -72,18 +69,21 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
     kept = [case for case in source.cases if case.name not in excluded]
     if not kept:
         raise UserError(f"{file} excludes every case of {source.folder}; a dataset needs some")
-    drafts = {name: _draft_source(audit, name) for name in to_fix}
+    drafts = {name: consensus_file(audit, name) for name in to_fix}
     splits = _splits(source, names, excluded, audit)
+    patients = _patients(source, kept)
     problems = target.problems(splits, overwrite)
+    if not problems and target.folder.is_dir():
+        problems = hand_work(source, target.folder, audit)
     if problems:
-        raise DatasetProblemsError(problems, source.folder)
+        raise DatasetProblemsError(problems, target.root)
     with offered_splits(target.folder, splits), new_folder(target.folder, overwrite) as folder:
         problems = _copy(source, kept, folder)
         if problems:
             raise DatasetProblemsError(problems, source.folder)
         for case in kept:
             if case.name in drafts:
-                _write_draft(source, case, drafts[case.name], folder / DRAFTS)
+                write_draft(source, case, drafts[case.name], folder)
         _write_table(
             folder / "to_fix.csv", [each for each in decisions if each.case in drafts and each.decision == "fix"]
         )
@@ -92,6 +92,8 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         _write_json(folder / "dataset.json", description)
         if splits is not None:
             _write_json(folder / "splits_final.json", splits)
+        if patients is not None:
+            (folder / PATIENTS).write_text(split_patients_text(patients), encoding="utf-8")
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
 
 
@@ -104,15 +106,6 @@ def _refuse(source: RawDataset, target: Target, unknown: Collection[str], file: 
         raise UserError(f"{source.folder} is the audited dataset itself; give another id with -o")
     if unknown:
         raise UserError(f"{file} decides on cases that {source.folder} does not have: {', '.join(sorted(unknown)[:5])}")
-
-
-def _draft_source(audit: Path, name: str) -> Path:
-    found = map_file(audit / "maps", name, "consensus")
-    if not found.is_file():
-        raise UserError(
-            f"{found} is missing, the draft of a label to fix; give the audit's folder before --apply, or audit again"
-        )
-    return found
 
 
 def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str], audit: Path) -> Splits | None:
@@ -137,6 +130,21 @@ def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str],
     ]
 
 
+def _patients(source: RawDataset, kept: Sequence[RawCase]) -> dict[str, str] | None:
+    """Case → patient of the cases that are kept, where patients are known; beside the splits in use, else the raw data.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    preprocessed = nnUNet_preprocessed.get()
+    places = [Path(preprocessed) / source.folder.name] if preprocessed else []
+    try:
+        patients = read_split_patients([*places, source.folder])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return patients and {case.name: patients[case.name] for case in kept if case.name in patients}
+
+
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
     """Copy the cases and the test set; the files that are damaged."""
     problems: list[Problem] = []
@@ -151,29 +159,6 @@ def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Pro
         if (source.folder / name).is_dir():
             problems += place_folder(source.folder / name, folder / name)
     return problems
-
-
-def _write_draft(source: RawDataset, case: RawCase, consensus: Path, folder: Path) -> None:
-    """The consensus in the label's own format and geometry; the ignore label stays where it was."""
-    folder.mkdir(exist_ok=True)
-    if case.label is None:
-        raise UserError(f"case {case.name} of {source.folder} has no label to fix")
-    reader = source.reader()
-    try:
-        label, properties = read_label(reader, case.label, source.label_values)
-    except ValueError as error:
-        raise UserError(f"{case.label} {error}") from error
-    try:
-        require_whole(consensus)
-    except ValueError as error:
-        raise UserError(f"{consensus} {error}; audit again") from error
-    draft = np.asarray(nibabel.Nifti1Image.from_filename(consensus).dataobj).transpose(2, 1, 0)
-    if draft.shape != label.shape:
-        raise UserError(f"{consensus} has shape {draft.shape}, but {case.label} has {label.shape}; audit again")
-    if source.ignore_label is not None:
-        draft = np.where(label == source.ignore_label, source.ignore_label, draft)
-    target = folder / f"{case.name}_draft_by_networks{source.file_ending}"
-    write_label(reader, draft.astype(np.int16), target, properties)
 
 
 def _write_table(file: Path, decisions: Sequence[Decision]) -> None:

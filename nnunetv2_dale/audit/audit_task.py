@@ -52,6 +52,7 @@ class AuditTask:
         dataset: its name.
         referees: names of the result folders.
         classes: foreground classes or regions.
+        channels: the class key of each channel of the networks; "0" is the background, which regions do not have.
         has_regions: whether classes overlap.
         ignore_label: value of the label that does not count, or None.
         label_values: every value a label may hold.
@@ -64,6 +65,7 @@ class AuditTask:
     dataset: str
     referees: tuple[str, ...]
     classes: tuple[AuditedClass, ...]
+    channels: tuple[str, ...]
     has_regions: bool
     ignore_label: int | None
     label_values: frozenset[int]

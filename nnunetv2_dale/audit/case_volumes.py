@@ -20,7 +20,7 @@ Labels = NDArray[np.uint8] | NDArray[np.int16]
 
 @dataclass(frozen=True)
 class CaseVolumes:
-    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in both maps.
+    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all of them.
 
     Attributes:
         label: the given label map.
@@ -66,8 +66,8 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         prediction, others = _labels(file, task)
         _same_grid(file, prediction, others, inputs.label, label, properties)
         predictions.append(prediction)
-    if task.ignore_label is not None:
-        ignored = label == task.ignore_label
+    ignored = None if task.ignore_label is None else label == task.ignore_label
+    if ignored is not None:
         for each in (label, *predictions):
             each[ignored] = 0
     box = _foreground_box([label, *predictions])
@@ -76,13 +76,15 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         consensus = np.zeros_like(label)
         consensus[box] = _majority([each[box] for each in predictions])
     files = [file for file in inputs.probabilities if file is not None]
-    if len(files) == len(predictions):
-        support = _mean_probabilities(files, task, label.shape, box)
-    elif len(predictions) > 1:
+    support = _mean_probabilities(files, task, label.shape, box) if len(files) == len(predictions) else {}
+    if len(predictions) > 1:
         voted = (*task.classes, task.whole) if task.whole else task.classes
-        support = {item.key: _votes([each[box] for each in predictions], item) for item in voted}
-    else:
-        support = {}
+        support |= {
+            item.key: _votes([each[box] for each in predictions], item) for item in voted if item.key not in support
+        }
+    if ignored is not None:
+        for share in support.values():
+            share[ignored[box]] = 0
     return CaseVolumes(
         label=label,
         consensus=consensus,
@@ -129,19 +131,24 @@ def _majority(predictions: Sequence[Labels]) -> Labels:
 def _mean_probabilities(
     files: Sequence[Path], task: AuditTask, shape: Sequence[int], box: tuple[slice, ...]
 ) -> dict[str, NDArray[np.uint8]]:
-    """One channel of all files at a time; of label maps the first is the background."""
+    """Class key → mean of all files, one channel of them at a time; any class is what is not background."""
     support = {}
-    channels = zip(*(class_probabilities(file, shape) for file in files), strict=True)
-    keys = (*([] if task.has_regions else [""]), *(item.key for item in task.classes))
-    for key, each in zip(keys, channels, strict=False):
-        if key or task.whole:
-            total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
-            for channel in each:
-                total += channel[box]
-            mean = total / np.float32(len(files))
-            support[key] = _in_255ths(mean if key else 1 - mean)
-    if task.has_regions and task.whole:
-        support[""] = np.maximum.reduce(list(support.values()))
+    audited = {item.key for item in task.classes}
+    channels = zip(*(class_probabilities(file, shape, len(task.channels)) for file in files), strict=True)
+    for key, each in zip(task.channels, channels, strict=True):
+        if key not in audited and not task.whole:
+            continue
+        total = np.zeros([axis.stop - axis.start for axis in box], np.float32)
+        for channel in each:
+            total += channel[box]
+        mean = total / np.float32(len(files))
+        share = _in_255ths(1 - mean if key == "0" else mean)
+        if key in audited:
+            support[key] = share
+        if task.whole and "0" not in task.channels:
+            support[""] = np.maximum(share, support.get("", share))
+        elif key == "0":
+            support[""] = share
     return support
 
 

@@ -30,7 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("-o", dest="output", required=True, help="[REQUIRED] folder for the audit; with --apply the new dataset's id")
-    add("--decisions", type=Path, metavar="CSV", help="decisions of an earlier audit: accepted findings stay away")
+    add(
+        "--decisions",
+        type=Path,
+        metavar="CSV",
+        help="decisions of an earlier audit: accepted findings stay away, and all stand in the new table",
+    )
     add_processes(parser)
     add("--apply", type=Path, metavar="CSV", help="make a new dataset from these decisions; needs -d")
     add("-d", dest="dataset", help="with --apply: id or name of the audited dataset in nnUNet_raw; it is not changed")
@@ -85,22 +90,39 @@ def _apply(arguments: argparse.Namespace) -> None:
 
 
 def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
-    """Only an audit may be replaced, only when asked, and no decisions are lost with it.
+    """Only an audit may be replaced, only when asked, and nothing that a person did is lost with it.
 
     Raises:
         UserError: the folder must stay as it is.
     """
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return
-    from nnunetv2_dale.audit.decisions import read_decisions
+    from nnunetv2_dale.audit.decisions import is_filled_in, read_lines
     from nnunetv2_dale.audit.findings import read_audit
 
+    if not (output / "audit.json").is_file():
+        raise UserError(f"{output} is there and holds no audit; give another place with -o")
     read_audit(output / "audit.json")
     if not overwrite:
         raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
     mine = output / "decisions.csv"
-    if mine.is_file() and read_decisions(mine) and (decisions is None or decisions.resolve() != mine.resolve()):
+    given = decisions is not None and decisions.resolve() == mine.resolve()
+    if mine.is_file() and not given and any(map(is_filled_in, read_lines(mine))):
         raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
+    foreign = [str(path) for path in _not_of_the_audit(output)]
+    if foreign:
+        raise UserError(f"{', '.join(foreign[:5])} would be lost with the old audit; move that to another folder")
+
+
+def _not_of_the_audit(output: Path) -> list[Path]:
+    """What others put into an audit's folder: tables of decisions under another name, labels they work on."""
+    from nnunetv2_dale.audit.maps import NAMES
+
+    own = {"audit.json", "audit.html", "audit.csv", "decisions.csv", "maps"}
+    maps = tuple(f"_{name}.nii.gz" for name in NAMES)
+    found = [path for path in output.iterdir() if path.name not in own]
+    found += [path for path in (output / "maps").glob("*") if not path.name.endswith(maps)]
+    return sorted(path for path in found if not path.name.startswith("."))  # a file browser's own
 
 
 if __name__ == "__main__":

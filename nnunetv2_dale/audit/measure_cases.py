@@ -19,7 +19,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
-EVIDENCE_VERSION = 2  # of what is kept: counts up when `CaseEvidence` changes
+EVIDENCE_VERSION = 3  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

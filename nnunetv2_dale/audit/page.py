@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditTask
-from nnunetv2_dale.audit.decisions import COLUMNS
+from nnunetv2_dale.audit.decisions import DecisionTable
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.findings import Audit
 from nnunetv2_dale.audit.maps import map_file
@@ -23,6 +24,7 @@ MOST_CLASSES = 12  # in the figure of distributions
 
 def render_audit(
     audit: Audit,
+    table: DecisionTable,
     task: AuditTask,
     evidence: Sequence[CaseEvidence],
     pictures: PictureFiles,
@@ -31,6 +33,7 @@ def render_audit(
     """The page as text.
 
     Args:
+        table: the decisions the page begins with; it writes the same table.
         pictures: (case, class key, kind) → PNG.
         witnesses: case → sentences of the trainings' own memory.
     """
@@ -41,7 +44,6 @@ def render_audit(
             "class": found.class_name,
             "label": found.label,
             "kind": found.kind,
-            "score": f"{found.score:.4f}",
             "percent": f"{100 * found.score:.0f} %",
             "sentence": found.sentence,
             "voxel": ", ".join(map(str, found.voxel)),
@@ -51,21 +53,31 @@ def render_audit(
             else "",
             "commands": viewer_commands(inputs[case.case].images, inputs[case.case].label, case.case),
             "memory": list(witnesses.get(case.case, ())),
+            "line": line,
         }
-        for case in audit.cases
-        for found in case.findings
+        for (case, found), line in zip(
+            ((case, found) for case in audit.cases for found in case.findings), table.listed, strict=True
+        )
     ]
     context = {
         "title": f"Label audit of {audit.dataset}",
         "kicker": "which labels to look at first",
         "audit": audit,
         "findings": findings,
-        "columns": COLUMNS,
+        "columns": table.columns,
+        "kept": table.kept,
+        "memory": memory_key(audit, table),
         "without": sum(not case.findings for case in audit.cases),
         "summary": _summary(audit),
         "distribution": figure_data_uri(distribution_figure(audit, task, evidence)),
     }
     return render_page("audit.html.j2", "nnunetv2_dale.audit", context)
+
+
+def memory_key(audit: Audit, table: DecisionTable) -> str:
+    """Under which the browser remembers what is decided on the page: another one for every audit and table."""
+    content = json.dumps([audit.to_json(), table.listed, table.kept])
+    return f"nnunetv2_dale_audit {audit.dataset} {hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def viewer_commands(images: Sequence[Path], label: Path, case: str) -> dict[str, str]:

@@ -15,16 +15,17 @@ from nnunetv2_dale.commands.command_line import UserError
 MEMBER = "probabilities.npy"
 
 
-def class_probabilities(file: Path, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+def class_probabilities(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
     """The probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
 
     Args:
         file: CASE.npz beside a prediction, as `--npz` writes it.
         shape: (Z, Y, X) of the prediction.
+        channels: how many maps the file has to hold.
     Yields:
         (Z, Y, X).
     Raises:
-        UserError: no such file of nnU-Net, or maps of another shape.
+        UserError: no such file of nnU-Net, another number of maps, or maps of another shape.
     """
     try:
         with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as stream:
@@ -38,6 +39,11 @@ def class_probabilities(file: Path, shape: Sequence[int]) -> Iterator[NDArray[np
                 raise UserError(
                     f"{file} holds probabilities of shape {tuple(full_shape)}, but the prediction beside it has shape "
                     f"{tuple(shape)}; validate again with --npz, or delete it"
+                )
+            if full_shape[0] != channels:
+                raise UserError(
+                    f"{file} holds {full_shape[0]} maps of probabilities, but the networks of this dataset.json have "
+                    f"{channels}; validate again with --npz, or delete it"
                 )
             size = int(np.prod(shape)) * kind.itemsize
             for _ in range(full_shape[0]):

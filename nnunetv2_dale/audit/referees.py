@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.report.case_files import channel_files, folder_of_images, folder_of_references, prediction_file
-from nnunetv2_dale.report.class_keys import class_labels
+from nnunetv2_dale.report.class_keys import class_labels, keys_of_names
 from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.report.same_task import shared_task
 
@@ -61,6 +62,7 @@ def audit_task(
         dataset=first.dataset or "unnamed dataset",
         referees=_distinct_names(folders),
         classes=audited,
+        channels=_channels(folders),
         has_regions=any(len(item.values) > 1 for item in audited),
         ignore_label=dataset.ignore_label,
         label_values=dataset.label_values,
@@ -76,6 +78,37 @@ def _refuse_training_cases(folder: ResultFolder) -> None:
         raise UserError(
             f"{folder.path} has fold all alone, whose network has seen every label; train folds 0 to 4 for the audit"
         )
+
+
+def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
+    """The class keys in the order of the networks' channels, which is the same in every folder.
+
+    Raises:
+        UserError: two folders list the regions in another order.
+    """
+    described = {folder.path: channel_keys(folder.dataset_json["labels"]) for folder in folders if folder.dataset_json}
+    (first, channels), *others = described.items()
+    for path, keys in others:
+        if keys != channels:
+            raise UserError(
+                f"{path / 'dataset.json'} lists the regions in the order {', '.join(keys)}, but "
+                f"{first / 'dataset.json'} in {', '.join(channels)}; audit these folders one by one"
+            )
+    return channels
+
+
+def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """The class keys in the order of nnU-Net's channels.
+
+    Regions stand in the order of `dataset.json`, without the background; classes by value, "0" first.
+
+    Args:
+        labels: of `dataset.json`.
+    """
+    keys = keys_of_names(labels).values()
+    if any(len(class_labels(key)) > 1 for key in keys):
+        return tuple(key for key in keys if key != "0")
+    return tuple(sorted(set(keys), key=int))
 
 
 def _case(name: str, folders: Sequence[ResultFolder], place: Path, pictures: Path | None) -> CaseInputs:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask
-from nnunetv2_dale.audit.decisions import accepted_findings, read_decisions, write_template
+from nnunetv2_dale.audit.decisions import (
+    DecisionTable,
+    Line,
+    accepted_findings,
+    cases_to,
+    decision_table,
+    decisions_in,
+    read_lines,
+    write_template,
+)
 from nnunetv2_dale.audit.findings import Audit, write_csv
 from nnunetv2_dale.audit.maps import write_maps
 from nnunetv2_dale.audit.measure_cases import measure_cases, run_jobs
@@ -47,7 +56,7 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     Raises:
         UserError: input that cannot be audited; nothing is left behind.
     """
-    decisions = [] if settings.decisions is None else read_decisions(settings.decisions)
+    earlier = [] if settings.decisions is None else read_lines(settings.decisions)
     task = audit_task(paths, settings.folds, settings.references, settings.images)
     if len(task.cases) < SMALLEST_AUDIT:
         raise UserError(
@@ -59,7 +68,7 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     goes_on = work.exists()
     try:
         with naming(output):
-            return _audit(task, [Path(path) for path in paths], work, output, settings, accepted_findings(decisions))
+            return _audit(task, [Path(path) for path in paths], work, output, settings.processes, earlier)
     except UserError:
         if not goes_on:
             shutil.rmtree(work, ignore_errors=True)
@@ -71,13 +80,15 @@ def _audit(
     paths: Sequence[Path],
     work: Path,
     output: Path,
-    settings: AuditSettings,
-    accepted: frozenset[tuple[str, str, str]],
+    processes: int,
+    earlier: Sequence[Line],
 ) -> Audit:
+    decisions = decisions_in(earlier)
+    accepted = accepted_findings(decisions)
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):
         leftover.unlink()
-    evidence = measure_cases(task, work / "measured", settings.processes)
+    evidence = measure_cases(task, work / "measured", processes)
     judged = rank_cases(evidence, task, accepted)
     audit = Audit(
         dataset=task.dataset,
@@ -94,13 +105,14 @@ def _audit(
     )
     _forget_other_audits(work, audit.to_json())
     inputs = {each.case: each for each in task.cases}
-    listed = [each for each in judged if each.audited.findings]
+    to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
+    listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
     jobs = [(inputs[each.audited.case], task, each.class_chances, each.class_kinds, work / "maps") for each in listed]
-    run_jobs(write_maps, jobs, settings.processes, "writing maps")
-    pictures = _pictures(task, judged, work / "pictures", settings.processes)
-    witnesses = training_memory(paths, task)
-    page = render_audit(audit, task, evidence, pictures, witnesses)
-    _finish(audit, page, work, output)
+    run_jobs(write_maps, jobs, processes, "writing maps")
+    pictures = _pictures(task, judged, work / "pictures", processes)
+    table = decision_table(audit, earlier)
+    page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task))
+    _finish(audit, table, page, work, output)
     return audit
 
 
@@ -133,11 +145,11 @@ def _pictures(task: AuditTask, judged: Sequence[Judgement], folder: Path, proces
     return {key: file for key, file in files.items() if file.is_file()}
 
 
-def _finish(audit: Audit, page: str, work: Path, output: Path) -> None:
+def _finish(audit: Audit, table: DecisionTable, page: str, work: Path, output: Path) -> None:
     (work / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     (work / "audit.html").write_text(page, encoding="utf-8")
     write_csv(audit, work / "audit.csv")
-    write_template(audit, work / "decisions.csv")
+    write_template(table, work / "decisions.csv")
     for name in ("measured", "pictures"):
         shutil.rmtree(work / name)
     put_in_place(work, output)

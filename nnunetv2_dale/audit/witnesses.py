@@ -31,13 +31,12 @@ def training_memory(paths: Sequence[Path], task: AuditTask) -> dict[str, list[st
             for number, (e, c) in enumerate(zip(excess, contour, strict=True)):
                 if c > 0:
                     seen[case][number].append(e / c)
-    first = 0 if task.has_regions else 1  # of label maps the background comes first
     return {
         case: [
             f"{item.in_words}: {fmean(values):+.2f} voxels of contour, in {len(values)} training"
             f"{'s' if len(values) > 1 else ''} ({FILE})"
-            for number, item in enumerate(task.classes)
-            if (values := by_class.get(number + first))
+            for item in task.classes
+            if item.key in task.channels and (values := by_class.get(task.channels.index(item.key)))
         ]
         for case, by_class in seen.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tests.report.fixtures import DATASET, label_map, write_raw_dataset, write_summary, write_volume
+from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_raw_dataset, write_summary, write_volume
 
 Labels = NDArray[np.uint8]
 SPACING_ZYX = (3.0, 1.0, 1.0)
@@ -84,22 +85,38 @@ def make_study(
     return root / "raw", results
 
 
-def finish_results(folder: Path, raw: Path, dataset_json: str | None = None) -> None:
+def describe_as(folder: Path, labels: Mapping[str, Any], regions: Sequence[Any] = (1, 2)) -> None:
+    """Give the dataset of a result folder other labels.
+
+    Args:
+        folder: of a study that `make_study` made.
+        regions: classes or regions that its summaries are about.
+    """
+    raw = folder.parents[2] / "raw" / DATASET
+    description = json.dumps(DATASET_JSON | {"labels": labels})
+    (raw / "dataset.json").write_text(description)
+    finish_results(folder, raw, description, regions)
+
+
+def finish_results(folder: Path, raw: Path, dataset_json: str | None = None, regions: Sequence[Any] = (1, 2)) -> None:
     """Write the summaries, plans and description that nnU-Net leaves in a result folder."""
     for validation in sorted(folder.glob("fold_*/validation")):
-        write_summary(validation, raw)
+        write_summary(validation, raw, regions)
     (folder / "plans.json").write_text(f'{{"dataset_name": "{raw.name}", "plans_name": "nnUNetPlans"}}')
     (folder / "dataset.json").write_text(dataset_json or (raw / "dataset.json").read_text())
 
 
-def save_probabilities(folder: Path, channels: int = 3) -> None:
-    """A CASE.npz beside every prediction: sure where the prediction is."""
+def save_probabilities(folder: Path, channels: Sequence[Sequence[int]] = ((0,), (1,), (2,))) -> None:
+    """A CASE.npz beside every prediction: sure where the prediction is.
+
+    Args:
+        channels: the label values of each.
+    """
     for file in folder.glob("fold_*/validation/*.nii.gz"):
         labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))
-        sharp = np.stack([(labels == value).astype(np.float32) for value in range(channels)])
-        soft = np.stack([ndimage.gaussian_filter(each, 0.6) for each in sharp])
+        soft = np.stack([ndimage.gaussian_filter(np.isin(labels, each).astype(np.float32), 0.6) for each in channels])
         target = file.parent / file.name.replace(".nii.gz", ".npz")
-        np.savez_compressed(target, probabilities=soft / soft.sum(axis=0))
+        np.savez_compressed(target, probabilities=soft)  # of classes they sum to 1: the filter is linear
 
 
 def ellipsoid(shape: Sequence[int], middle: Sequence[float], radii: Sequence[float]) -> NDArray[Any]:

@@ -14,12 +14,14 @@ import SimpleITK
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
 from tests.nnunet_files.fixtures import full_after, kill_at
-from tests.report.fixtures import DATASET
+from tests.report.fixtures import DATASET, label_map, write_volume
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
 NEW = "Dataset104_Ellipsoids"
+BY_HAND = label_map(3)
 
 
 @pytest.fixture
@@ -91,6 +93,66 @@ def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.C
     assert "already exists" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert checksums(raw / NEW) == first
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labelsTr/case_04.nii.gz",
+        "labelsTr/case_06.nii.gz",
+        "labelsTr/case_99.nii.gz",
+        "drafts/case_04_draft_by_networks.nii.gz",
+        "drafts/case_04_mine.nii.gz",
+    ],
+    ids=["mended", "mended, then excluded", "another case", "draft", "second draft"],
+)
+def test_what_was_mended_by_hand_is_not_lost(
+    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, _, audit = audited
+    words = ["--apply", str(audit / "decisions.csv"), "-d", "777", "-o", "104"]
+    fill_in(audit, {"case_04": "fix"})
+    assert main(words) == 0
+    (raw / NEW / "labelsTr" / ".DS_Store").touch()
+    write_volume(BY_HAND, raw / NEW / name)
+    before = checksums(raw / NEW)
+    fill_in(audit, {"case_04": "fix", "case_06": "exclude"})
+    assert main([*words, "--overwrite"]) == 2
+    told = capsys.readouterr().err
+    assert "because of 1 problem:" in told
+    assert f"{Path(NEW) / name}: was mended or added by hand, or is of another audit; move it, or give" in told
+    assert checksums(raw / NEW) == before
+    (raw / NEW / name).unlink()
+    assert main([*words, "--overwrite"]) == 0
+    assert (raw / NEW / "drafts" / "case_04_draft_by_networks.nii.gz").is_file()
+
+
+def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the benchmark can look whether a fold has one on both sides."""
+    raw, _, audit = audited
+    patients = {f"case_{number:02d}": f"p{number // 2}" for number in range(15)}  # not of case_15
+    table = raw / DATASET / "splits_patients.json"
+    table.write_text(json.dumps(patients))
+    words = ["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]
+    assert main(words) == 0
+    del patients["case_06"]
+    assert read_split_patients([raw / NEW]) == patients
+    table.write_text("{")
+    assert main([*words, "--overwrite"]) == 2
+    assert f"{table} is not valid JSON" in capsys.readouterr().err
+
+
+def test_patients_are_those_beside_the_splits_in_use(
+    audited: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, _, audit = audited
+    in_use = tmp_path / "preprocessed" / DATASET
+    in_use.mkdir(parents=True)
+    monkeypatch.setenv("nnUNet_preprocessed", str(in_use.parent))
+    (in_use / "splits_patients.json").write_text('{"case_00": "new"}')
+    (raw / DATASET / "splits_patients.json").write_text('{"case_00": "old"}')
+    assert main(["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]) == 0
+    assert read_split_patients([raw / NEW]) == {"case_00": "new"}
 
 
 def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,6 +245,69 @@ def test_decisions_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest
     fill_in(audit, {"case_04": "fix"})
     assert main([str(folder), "-o", str(audit), "--overwrite"]) == 2
     assert "would be lost" in capsys.readouterr().err
+
+
+def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]) -> None:
+    """Also those on what is no longer listed, and what else a person wrote; as often as one audits again."""
+    _, folder, audit = audited
+    table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
+    text = table.read_text().splitlines()
+    text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
+    for _ in range(2):
+        assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
+        assert {(each.case, each.label, each.kind): each for each in read_decisions(table)} == before
+        with table.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert {row["note"] for row in rows if row["case"] == "case_04"} == {"ask, please"}
+        assert [row["note"] for row in rows if row["case"] == "case_03"] == ["see the report"]
+        assert [row["case"] for row in rows if row["decision"] == "accept"] == [
+            case for case, _, _ in before if case == "case_01"
+        ]
+        assert [row["case"] for row in rows[-2:]] == ["case_02", "case_03"]  # behind what is listed
+
+
+def test_a_draft_for_what_is_no_longer_listed(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    raw, folder, _ = audited
+    table = write(tmp_path / "earlier.csv", "case,label,kind,decision\ncase_02,1,wider,fix\n")
+    assert main([str(folder), "-o", str(tmp_path / "second"), "--decisions", str(table), "-np", "1"]) == 0
+    assert main(["--apply", str(tmp_path / "second" / "decisions.csv"), "-d", "777", "-o", "104"]) == 0
+    assert [path.name for path in (raw / NEW / "drafts").iterdir()] == ["case_02_draft_by_networks.nii.gz"]
+
+
+def test_notes_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder, audit = audited
+    text = (audit / "decisions.csv").read_text().splitlines()
+    write(audit / "decisions.csv", "\n".join([text[0] + ",note", text[1] + ",ask", *text[2:], ""]))
+    assert main([str(folder), "-o", str(audit), "--overwrite"]) == 2
+    assert "would be lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["decisions (1).csv", "maps/case_04_mended.nii.gz"])
+def test_what_a_person_put_into_the_audit_is_not_lost(
+    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder, audit = audited
+    (audit / name).write_text("by hand")
+    (audit / ".DS_Store").touch()
+    words = [str(folder), "-o", str(audit), "--overwrite", "-np", "1"]
+    assert main(words) == 2
+    assert f"{audit / name} would be lost with the old audit; move that to another folder" in capsys.readouterr().err
+    (audit / name).unlink()
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize("place", ["afile.txt", "afolder"])
+def test_only_an_audit_is_replaced(
+    place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder, _ = audited
+    (tmp_path / "afile.txt").touch()
+    (tmp_path / "afolder").mkdir()
+    (tmp_path / "afolder" / "x").touch()
+    assert main([str(folder), "-o", str(tmp_path / place), "--overwrite"]) == 2
+    assert f"{tmp_path / place} is there and holds no audit; give another place with -o" in capsys.readouterr().err
 
 
 def write(file: Path, text: str) -> Path:

@@ -66,7 +66,7 @@ def draw_figures(source: Path, checkpoints: Path, curves: Sequence[Mapping[str, 
 def convergence(results: Sequence[Mapping[str, Any]]) -> Figure:
     """Test Dice after every epoch, over epochs and over processor time (the paper's Fig. 7)."""
     figure = Figure(figsize=(12, 4.6), facecolor="white")
-    panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.05, "left": 0.06, "right": 0.99})
+    panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.05, "left": 0.06, "right": 0.99, "top": 0.98})
     for number, result in enumerate(results):
         curve = result["curve"]
         dice = [100 * point["test"] for point in curve]

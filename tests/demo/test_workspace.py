@@ -1,6 +1,7 @@
 import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,15 @@ def test_overwrite_never_removes_what_is_no_demo(tmp_path):
 def test_overwrite_takes_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     assert Workspace.create(tmp_path / "empty", overwrite=True).raw.is_dir()
+
+
+def test_the_current_folder_stays_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        workspace = Workspace.create(Path(), overwrite=True)
+        workspace.page.write_text("old")
+        (workspace.raw / "link").symlink_to(workspace.logs)
+        assert Path("nnUNet_raw/link").is_dir()  # by the process: the folder is the one it stands in
 
 
 def test_a_path_that_nnunet_would_split_is_refused(tmp_path):

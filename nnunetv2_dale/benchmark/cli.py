@@ -170,7 +170,7 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
     target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"
     code = 0
     for configuration in dict.fromkeys(arguments.c):
-        flags = report_arguments(runs, configuration, folders.results, target / configuration)
+        flags = report_arguments(runs, configuration, folders.results, target)
         if flags is None:
             print(f"no report for {configuration}: it takes two trainers or plans with results")
             continue

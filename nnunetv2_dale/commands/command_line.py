@@ -8,10 +8,14 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+_OF_THE_PLACE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EXDEV, errno.EBUSY, errno.ENOTSUP),
+)
 _OF_A_DISK_FAR_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 PLACE_ERRORS = frozenset((*_OF_THE_PLACE, *_OF_A_DISK_FAR_AWAY))
-"""What a disk says that is full, broken or closed to this user: for the user to put right, no defect of the program."""
+"""What a disk says that is full, broken or closed to this user, or that has something else under the name: for the user
+to put right, no defect of the program."""
 
 _KEPT = "nothing half-written was left under a final name"
 _NEXT = "put that right, then run the same command again"

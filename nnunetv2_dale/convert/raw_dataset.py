@@ -22,7 +22,7 @@ from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, Sou
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
-from nnunetv2_dale.nnunet_files.target import Target
+from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def write_raw_dataset(
         if problems:
             raise DatasetProblemsError(problems, source)
         _write_descriptions(plan, folder, target, ending)
-        _write_json(folder / "manifest.json", _manifest(plan, converted, source, recipe))
+        _write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
     return target.folder
 

@@ -12,7 +12,7 @@ from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_overwrite, 
 from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.raw_dataset import write_raw_dataset
-from nnunetv2_dale.nnunet_files.target import Target, default_root
+from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
 DESCRIPTION = """\
@@ -90,7 +90,7 @@ def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) ->
 
 def _command(arguments: argparse.Namespace) -> None:
     recipe: Recipe = arguments.recipe
-    target = Target(arguments.o or default_root(), arguments.d, arguments.name or recipe.dataset_name)
+    target = Target(arguments.o or default_root(), arguments.d, arguments.name or recipe.dataset_name, CONVERSION)
     folder = convert(recipe, arguments.i, target, arguments, arguments.np, arguments.overwrite)
     print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.d} --verify_dataset_integrity")
 

@@ -126,11 +126,15 @@ def _require_space(folder: Path) -> None:
 
 
 def _remove_earlier_demo(folder: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
+    """Remove what an earlier demo left, and nothing else: the folder stays, as a current one or a mount point must."""
     if not os.path.lexists(folder):
         return
     if folder.is_symlink() or not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).exists()):
         raise UserError(
             f"{folder} was not made by this command, so --overwrite leaves it alone; give another folder with -o"
         )
-    shutil.rmtree(folder)
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == MARKER):  # known as a demo to the end
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -80,7 +80,16 @@ def _export(arguments: argparse.Namespace) -> None:
         raise UserError(f"{output} could not be written, probably for lack of space: {reason}") from error
     for model, place in zip(models, places, strict=True):
         print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
+        _say_what_is_left_out(model)
     _say_how_to_use(models, places, output, as_zip, arguments.chk)
+
+
+def _say_what_is_left_out(model: TrainedModel) -> None:
+    from nnunetv2_dale.nnunet_files.stock_model import EXPORTED_KEYS
+
+    left_out = [key for key in model.dataset if key not in EXPORTED_KEYS]
+    if left_out:
+        print(f"left out of dataset.json, because it may name cases or paths: {', '.join(left_out)}")
 
 
 def _what_differs(model: TrainedModel, checkpoints: Sequence[str]) -> list[str]:

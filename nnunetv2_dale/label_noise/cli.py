@@ -16,7 +16,7 @@ from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.parallel_cases import case_runner
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, read_splits, validation_cases
-from nnunetv2_dale.nnunet_files.target import Target
+from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         )
     plan = CopyPlan(
         source=source,
-        target=Target(raw, arguments.o, source.folder.name.partition("_")[2]),
+        target=Target(raw, arguments.o, source.folder.name.partition("_")[2], NOISY_COPY),
         model=model,
         corrupted=corrupted,
         splits=splits,

@@ -27,16 +27,15 @@ from nnunetv2_dale.label_noise.noisy_case import (
 from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
-from nnunetv2_dale.nnunet_files.placing import Placement, place_folder, place_whole
+from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
-from nnunetv2_dale.nnunet_files.target import Target
+from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
 TABLE_NAME = "label_noise.csv"
-SETTINGS_NAME = "label_noise.json"
 _WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json"}
 
 
@@ -116,7 +115,7 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
             raise DatasetProblemsError(problems, plan.source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
         _write_table(folder / TABLE_NAME, rows)
-        _write_json(folder / SETTINGS_NAME, _settings(plan, rows, scale, calibration))
+        _write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             _write_json(folder / "splits_final.json", plan.splits)
     return rows, calibration
@@ -204,7 +203,7 @@ def _prepare(plan: CopyPlan, folder: Path) -> list[Problem]:
         if path.is_dir():
             problems += place_folder(path, folder / path.name, plan.placement)
         else:
-            problems += place_whole(path, folder / path.name)
+            problems += place_checked(path, folder / path.name)
     return problems
 
 

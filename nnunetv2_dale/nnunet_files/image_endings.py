@@ -5,3 +5,8 @@ VOLUME_ENDINGS = (
     *(".dcm", ".dicom", ".ima", ".mgz", ".mgh", ".mnc", ".vtk", ".npy", ".npz", ".h5"),
 )
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name holds an image; hidden files, such as those that macOS puts beside others, do not."""
+    return name.lower().endswith((*VOLUME_ENDINGS, *PICTURE_ENDINGS)) and not name.startswith(".")

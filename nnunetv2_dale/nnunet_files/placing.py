@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 from typing import Literal
 
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.image_endings import is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 Placement = Literal["copy", "hard", "symbolic"]
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
 def place(source: Path, target: Path, placement: Placement = "copy") -> None:
-    """Copy or link one file."""
-    if placement == "hard":
-        os.link(source.resolve(), target)
-    elif placement == "symbolic":
-        target.symlink_to(source.resolve())
-    else:
+    """Copy or link one file.
+
+    Raises:
+        UserError: no such link can lead there, as a hard one to another disk.
+        OSError: any other fault of the disk.
+    """
+    if placement == "copy":
         shutil.copy2(source, target)
+        return
+    try:
+        if placement == "hard":
+            os.link(source.resolve(), target)
+        else:
+            target.symlink_to(source.resolve())
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        other = "symbolic" if placement == "hard" else "hard"
+        raise UserError(
+            f"{source} cannot have a {placement} link where the copy goes ({error.strerror}); give --link {other}, or "
+            "leave --link out to copy the files"
+        ) from error
 
 
 def place_whole(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
@@ -33,12 +52,20 @@ def place_whole(source: Path, target: Path, placement: Placement = "copy") -> li
     return []
 
 
+def place_checked(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
+    """`place_whole` of an image, `place` of any other file: an empty note or a `.gitkeep` is no damaged image."""
+    if is_image_name(source.name):
+        return place_whole(source, target, placement)
+    place(source, target, placement)
+    return []
+
+
 def place_folder(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """`place_whole` of all files below a folder, also behind links to folders; the problems of those left out."""
+    """`place_checked` of all files below a folder, also behind links to folders; the problems of those left out."""
     problems: list[Problem] = []
     for here, _, names in os.walk(source, followlinks=True):
         below = target / Path(here).relative_to(source)
         below.mkdir(parents=True, exist_ok=True)
         for name in sorted(names):
-            problems += place_whole(Path(here) / name, below / name, placement)
+            problems += place_checked(Path(here) / name, below / name, placement)
     return problems

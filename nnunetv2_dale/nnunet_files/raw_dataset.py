@@ -112,7 +112,7 @@ def dataset_folder(parent: Path, name_or_id: str) -> Path:
     if name_or_id.startswith("Dataset"):
         found = [parent / name_or_id] if (parent / name_or_id).is_dir() else []
     elif name_or_id.isdecimal() and 0 < int(name_or_id) < 1000:
-        found = sorted(parent.glob(f"Dataset{int(name_or_id):03d}_*"))
+        found = sorted(path for path in parent.glob(f"Dataset{int(name_or_id):03d}_*") if path.is_dir())
     else:
         raise UserError(
             f"expected a dataset id from 1 to 999 or a name like Dataset004_Hippocampus, got {name_or_id!r}"

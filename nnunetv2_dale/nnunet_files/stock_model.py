@@ -28,8 +28,11 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.trained_model import Json, TrainedModel
 
-# Keys of dataset.json that list cases by name; prediction reads none of them.
-CASE_LISTS = ("dataset", "training", "validation", "test")
+EXPORTED_KEYS = (
+    *("channel_names", "modality", "labels", "regions_class_order", "file_ending", "overwrite_image_reader_writer"),
+    *("numTraining", "name", "licence", "license", "reference"),
+)
+"""What an export takes of dataset.json: what prediction reads, and whose data it is. Others may name cases or paths."""
 ORIGIN_FILE = "exported_from.json"
 
 
@@ -117,7 +120,7 @@ def prediction_checkpoint(
         checkpoint: as `nnUNetTrainer.save_checkpoint` writes it.
         trainer_name: the stock trainer to name in it.
         plans: the content of the model's `plans.json`.
-        dataset: the content of the exported `dataset.json`, without lists of cases.
+        dataset: the content of the exported `dataset.json`.
     """
     mirroring_axes = checkpoint.get("inference_allowed_mirroring_axes")
     fold = checkpoint["init_args"].get("fold")
@@ -138,11 +141,11 @@ def prediction_checkpoint(
 def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target: Path) -> None:
     """Write the model into the empty folder `target`, which has to get the name of `stock_folder_name`.
 
-    Written are `plans.json`, `dataset.json` (without lists of cases), `dataset_fingerprint.json`, the folds'
+    Written are `plans.json`, `dataset.json` (its `EXPORTED_KEYS`), `dataset_fingerprint.json`, the folds'
     checkpoints, the postprocessing that `nnUNetv2_find_best_configuration` determined for these folds, and
     `exported_from.json`.
     """
-    dataset = {key: value for key, value in model.dataset.items() if key not in CASE_LISTS}
+    dataset = {key: value for key, value in model.dataset.items() if key in EXPORTED_KEYS}
     _write_json(target / "plans.json", model.plans)
     _write_json(target / "dataset.json", dataset)
     for path, checkpoint in model.checkpoints.items():

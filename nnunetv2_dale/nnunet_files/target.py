@@ -12,7 +12,11 @@ from pathlib import Path
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.problems import Problem
+
+NOISY_COPY, DECIDED_COPY, CONVERSION = MARKS = ("label_noise.json", "audit_decisions.csv", "manifest.json")
+"""The file by which the result of a command is known. A noisy copy takes its source's along, so its own comes first."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,13 @@ class Target:
         root: the `nnUNet_raw` folder.
         dataset_id: 1 to 999.
         name: the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too.
+        mark: which of `MARKS` the command leaves in what it writes, by which it may replace it; None: any of them.
     """
 
     root: Path
     dataset_id: int
     name: str
+    mark: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.dataset_id <= 999:
@@ -45,10 +51,18 @@ class Target:
     def problems(self, splits: Sequence[Mapping[str, Sequence[str]]] | None, overwrite: bool) -> list[Problem]:
         """An existing target, an id that another dataset has (nnU-Net would refuse it), another split already in use.
 
-        Looked for in `root` and in nnU-Net's three folders, where those are set.
+        Looked for in `root` and in nnU-Net's three folders, where those are set. With `overwrite` an existing target is
+        a problem only where another command, or nobody of us, made it.
+
+        Raises:
+            UserError: `root` is below a file.
         """
         found: list[Problem] = []
-        if os.path.lexists(self.folder) and not overwrite:
+        refuse_existing(self.folder, overwrite=True)
+        if os.path.lexists(self.folder) and not self._is_replaceable():
+            what = "already exists and is no earlier result of this command; give another id"
+            found.append(Problem(self.folder, what))
+        elif os.path.lexists(self.folder) and not overwrite:
             found.append(Problem(self.folder, "already exists; give another id, or --overwrite to replace it"))
         for place in self._places():
             for other in sorted(place.glob(f"Dataset{self.dataset_id:03d}*")):
@@ -60,9 +74,28 @@ class Target:
             found.append(Problem(used, "holds another split; remove that preprocessed dataset or give another id"))
         return found
 
+    def _is_replaceable(self) -> bool:
+        mark = mark_of(self.folder)
+        return is_empty_folder(self.folder) or (mark is not None and self.mark in (None, mark))
+
     def _places(self) -> list[Path]:
         folders = [self.root, *(Path(p) for e in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results) if (p := e.get()))]
         return list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+
+
+def mark_of(folder: Path) -> str | None:
+    """Which of `MARKS` tells what made a dataset; None where no command of this package did."""
+    return next((mark for mark in MARKS if _is_ours(folder / mark)), None)
+
+
+def _is_ours(file: Path) -> bool:
+    if file.suffix != ".json":
+        return file.is_file()
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "nnunetv2_dale" in content  # the version that wrote it
 
 
 def default_root() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
@@ -140,7 +140,7 @@ def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
     for fold in (*folder.folds, *folder.unfinished_folds):
         found = read_fold_cost(folder.fold_folder(fold), fold, _mean_dice_of_fold(folder, fold))
         if found is not None:
-            costs.append(found[0])
+            costs.append(replace(found[0], finished=fold in folder.folds))
             curves.append(found[1])
     return costs, curves
 
@@ -195,8 +195,6 @@ def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles]) -> dic
 
 def _with_distinct_names(folders: list[ResultFolder]) -> list[ResultFolder]:
     """Folders of one name (two result roots) are told apart by as much of their path as that takes."""
-    from dataclasses import replace
-
     if len({folder.path for folder in folders}) < len(folders):
         twice = next(folder.path for folder in folders if [other.path for other in folders].count(folder.path) > 1)
         raise UserError(f"{twice} was given twice; give different result folders")

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders, at_least_one
-from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.atomic_output import (
+    is_empty_folder,
+    new_folder,
+    refuse_existing,
+    refuse_irreplaceable,
+)
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
 from nnunetv2_dale.report.report_data import FORMAT, Report, read_report, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
@@ -118,17 +123,15 @@ def _settings(arguments: argparse.Namespace) -> ReportSettings:
 
 def _check_output(output: Path, overwrite: bool) -> None:
     """Only a report may be replaced, and only when asked: `--overwrite` on a wrong folder must not delete it."""
-    if not os.path.lexists(output) or _is_empty_folder(output):
+    refuse_existing(output, overwrite=True)
+    if not os.path.lexists(output) or is_empty_folder(output):
         return
     report = output / "report.json"
     if not report.is_file() or FORMAT not in report.read_text(encoding="utf-8", errors="replace")[:200]:
         raise UserError(f"{output} exists and is no report of this command; give another place with -o")
     if not overwrite:
         raise UserError(f"{output} already holds a report; give another place with -o, or --overwrite to replace it")
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+    refuse_irreplaceable(output)
 
 
 def _write(output: Path, report: Report, built: BuiltReport | None, source: Path | None) -> None:

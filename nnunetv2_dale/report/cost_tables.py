@@ -12,13 +12,13 @@ from nnunetv2_dale.report.report_data import FoldCost, Report, Run
 
 
 def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
-    """One line a run; None without any record."""
+    """One line a run, over the folds that are finished; None without any record."""
     if not any(run.costs for run in report.runs):
         return None
-    hours = shared_hours([run.curves for run in report.runs])
+    hours = shared_hours([run.finished_curves for run in report.runs])
     columns = [
         column("Run"),
-        number_column("Folds", "folds with a record"),
+        number_column("Folds", "finished folds with a record"),
         number_column("Epochs", "median of the folds"),
         number_column("s / epoch", "seconds an epoch: median over epochs, then mean over folds"),
         number_column("h / fold", "hours of training a fold"),
@@ -37,15 +37,16 @@ def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
 
 
 def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
-    if not run.costs:
+    costs = run.finished_costs
+    if not costs:
         return [labels[run.name], *(missing() for _ in range(6))]
-    hours, baseline = _mean_hours(run.costs), _mean_hours(report.runs[0].costs)
-    seconds = [cost.seconds_per_epoch for cost in run.costs if cost.seconds_per_epoch is not None]
-    epochs = median(cost.epochs for cost in run.costs)
-    total = [cost.hours for cost in run.costs]
+    hours, baseline = _mean_hours(costs), _mean_hours(report.runs[0].finished_costs)
+    seconds = [cost.seconds_per_epoch for cost in costs if cost.seconds_per_epoch is not None]
+    epochs = median(cost.epochs for cost in costs)
+    total = [cost.hours for cost in costs]
     return [
         labels[run.name],
-        cell(str(len(run.costs)), len(run.costs)),
+        cell(str(len(costs)), len(costs)),
         cell(f"{epochs:g}", epochs),
         cell(f"{fmean(seconds):.1f}", fmean(seconds)) if seconds else missing(),
         missing() if hours is None else cell(f"{hours:.3g}", hours),
@@ -57,7 +58,7 @@ def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
 
 
 def _equal_time(run: Run, hours: float) -> Cell:
-    reached = [pseudo_dice_at(curve, hours) for curve in run.curves]
+    reached = [pseudo_dice_at(curve, hours) for curve in run.finished_curves]
     there = [value for value in reached if value is not None]
     return cell(f"{100 * fmean(there):.2f} %", fmean(there)) if there and len(there) == len(reached) else missing()
 
@@ -72,7 +73,7 @@ def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
     rows = [
         [
             labels[run.name],
-            cell(cost.fold, cost.fold),
+            cell(cost.fold if cost.finished else f"{cost.fold} (unfinished)", cost.fold),
             cell(str(cost.epochs), cost.epochs),
             missing()
             if cost.seconds_per_epoch is None

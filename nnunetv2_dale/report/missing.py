@@ -14,12 +14,17 @@ _DEFAULT_NUMBER_OF_FOLDS = 5
 
 
 def missing_folds(folder: ResultFolder, folders: Sequence[ResultFolder]) -> list[str]:
-    """Folds without a validation: of the dataset's split, else of nnU-Net's five, and of those another folder has."""
+    """Folds without a validation: of the dataset's split, else of nnU-Net's five, and of those another folder has.
+
+    Where the user chose folds, of these alone.
+    """
     if any(not fold.isdigit() for fold in folder.folds):
         return []
     expected = {str(number) for number in range(_number_of_folds(folder))} | {
         fold for other in folders for fold in (*other.folds, *other.unfinished_folds) if fold.isdigit()
     }
+    if folder.asked_folds is not None:
+        expected &= set(folder.asked_folds)
     return sorted(expected - set(folder.folds), key=int)
 
 

@@ -87,7 +87,10 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class FoldCost:
-    """One fold's training. Times are training time: pauses between interrupted runs do not count."""
+    """One fold's training. Times are training time: pauses between interrupted runs do not count.
+
+    A fold that is not `finished` has no validation yet: what it has cost so far is no cost of a training.
+    """
 
     fold: str
     epochs: int
@@ -95,6 +98,7 @@ class FoldCost:
     hours: float | None
     mean_validation_dice: float | None
     source: str
+    finished: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,17 @@ class Run:
     costs: list[FoldCost]
     curves: list[LearningCurve]
     lesions: list[LesionTotal] = field(default_factory=list)
+
+    @property
+    def finished_costs(self) -> list[FoldCost]:
+        """Of the folds that were trained to the end and validated."""
+        return [cost for cost in self.costs if cost.finished]
+
+    @property
+    def finished_curves(self) -> list[LearningCurve]:
+        """Of the same folds."""
+        unfinished = {cost.fold for cost in self.costs if not cost.finished}
+        return [curve for curve in self.curves if curve.fold not in unfinished]
 
 
 @dataclass(frozen=True)

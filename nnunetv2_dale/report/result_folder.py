@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class ResultFolder:
     """A folder `…/DATASET/TRAINER__PLANS__CONFIG`, or any folder that holds a `summary.json` of nnU-Net.
 
     `unlisted_cases` have a predicted mask that no `summary.json` lists: a validation that was interrupted.
+    `asked_folds` are those that the user chose; None: all.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class ResultFolder:
     plans: Mapping[str, Any] = field(default_factory=dict)
     dataset_json: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    asked_folds: tuple[str, ...] | None = None
 
     @property
     def class_keys(self) -> tuple[str, ...]:
@@ -61,13 +63,14 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
         path: the folder.
         folds: read only these, such as ["0", "1"]; None reads all.
     Raises:
-        UserError: no such folder, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
+        UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"{path} is no folder; expected a result folder of nnU-Net (DATASET/TRAINER__PLANS__CONFIG)")
     path = path.resolve()
-    summaries, unfinished, remarks = _find_summaries(path, None if folds is None else list(folds))
+    asked = None if folds is None else tuple(folds)
+    summaries, unfinished, remarks = _find_summaries(path, asked)
     plans, dataset_json = _optional_json(path / "plans.json"), _optional_json(path / "dataset.json")
     cases: dict[str, CaseResult] = {}
     for fold, summary_file in summaries.items():
@@ -93,17 +96,23 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
         plans=plans,
         dataset_json=dataset_json,
         remarks=tuple(remarks),
+        asked_folds=asked,
     )
 
 
-def _find_summaries(path: Path, folds: list[str] | None) -> tuple[dict[str, Path], list[str], list[str]]:
+def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, Path], list[str], list[str]]:
     """Summary file of each fold, names of the folds without one, and remarks."""
     fold_folders = {
         folder.name.removeprefix("fold_"): folder
         for folder in sorted(path.glob("fold_*"), key=_fold_order)
         if folder.is_dir()
     }
-    if folds is not None:
+    if folds is not None and fold_folders:
+        absent = [fold for fold in folds if fold not in fold_folders]
+        if absent:
+            raise UserError(
+                f"{path} has no fold {', '.join(absent)}; it has {', '.join(fold_folders)}: choose among them with -f"
+            )
         fold_folders = {fold: folder for fold, folder in fold_folders.items() if fold in folds}
     remarks = []
     if "all" in fold_folders:

@@ -179,7 +179,7 @@ def test_a_killed_audit_goes_on(
         ([], "give one or more result folders"),
         (["FOLDER", "-d", "4"], "-d belongs to --apply"),
         (["FOLDER", "--references", "empty"], "is missing"),
-        (["FOLDER", "-f", "7"], "for folds 7"),
+        (["FOLDER", "-f", "7"], "has no fold 7"),
     ],
 )
 def test_bad_input(

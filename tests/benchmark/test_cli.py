@@ -7,6 +7,7 @@ from nnunetv2_dale.benchmark.lock import acquire
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
+from tests.report.fixtures import write_raw_dataset, write_results
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +111,51 @@ def test_a_dry_run_shows_what_is_done(
     assert lines[-1] == "5 runs: 1 done, 1 validate, 1 resumable, 1 missing, 1 elsewhere"
 
 
+RUNS = [Run(DATASET, trainer, "P", "2d", fold) for trainer in ("C", "A", "B") for fold in "01"]
+
+
 def test_the_report_compares_models_with_results_baseline_first(tmp_path: Path) -> None:
-    runs = [Run(DATASET, trainer, "P", "2d", fold) for trainer in ("C", "A", "B") for fold in "01"]
-    assert report_arguments(runs, "2d", tmp_path, tmp_path / "report") is None
-    for run in (runs[0], runs[3]):
+    assert report_arguments(RUNS, "2d", tmp_path, tmp_path / "reports") is None
+    for run in RUNS[:4]:
+        run.folder(tmp_path).mkdir(parents=True)
+    for run in (RUNS[0], RUNS[3]):
         write_summary(run.folder(tmp_path))
-    arguments = report_arguments(runs, "2d", tmp_path, tmp_path / "report")
+    arguments = report_arguments(RUNS, "2d", tmp_path, tmp_path / "reports")
     assert arguments is not None
     assert [Path(folder).name for folder in arguments[:2]] == ["C__P__2d", "A__P__2d"]
-    assert arguments[2:] == ["-o", str(tmp_path / "report"), "--overwrite"]
+    assert arguments[2:] == ["-f", "0", "1", "-o", str(tmp_path / "reports" / "2d")]
     assert RUN.model == "nnUNetTrainer__nnUNetPlans__2d"
+
+
+def test_the_report_is_of_the_folds_that_were_asked_for_and_begun(tmp_path: Path) -> None:
+    for fold, trainer in [("0", "C"), ("0", "A"), ("1", "C"), ("4", "C"), ("4", "A")]:
+        write_summary(Run(DATASET, trainer, "P", "2d", fold).folder(tmp_path))
+    arguments = report_arguments(RUNS, "2d", tmp_path, tmp_path / "reports")  # fold 4 is of another benchmark
+    assert arguments is not None
+    assert arguments[2:-2] == ["-f", "0"]  # A never came to fold 1
+
+
+def test_a_second_benchmark_leaves_the_report_of_the_first(tmp_path: Path) -> None:
+    """Real reports: other trainers, fewer folds and another baseline go beside it; more of the same replaces it."""
+    from nnunetv2_dale.report.cli import main as report
+
+    raw = write_raw_dataset(tmp_path / "raw", 4, DATASET)
+    shifts = {f"case_{number:02d}": number for number in range(4)}
+    for model in ("A__P__2d", "B__P__2d", "C__P__2d"):
+        write_results(tmp_path / "results" / DATASET / model, raw, shifts)
+
+    def made(trainers: str, folds: str) -> str:
+        runs = [Run(DATASET, trainer, "P", "2d", fold) for trainer in trainers for fold in folds]
+        arguments = report_arguments(runs, "2d", tmp_path / "results", tmp_path / "reports")
+        assert arguments is not None
+        assert report([*arguments, "--summary-only", "--resamples", "9"]) == 0
+        return Path(arguments[arguments.index("-o") + 1]).name
+
+    (tmp_path / "reports/2d").mkdir(parents=True)
+    assert made("AB", "0") == made("AB", "01") == made("AB", "01") == "2d"
+    first = (tmp_path / "reports/2d/report.json").read_bytes()
+    assert made("AC", "01") == made("AC", "01") == "2d_A_C_folds_0_1"
+    assert made("AB", "0") == "2d_A_B_folds_0"
+    assert made("BA", "01") == "2d_B_A_folds_0_1"
+    assert (tmp_path / "reports/2d/report.json").read_bytes() == first
+    assert made("ABC", "01") == "2d"

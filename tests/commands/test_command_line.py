@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 
 import pytest
 
@@ -43,6 +44,13 @@ def test_a_full_disk_is_one_sentence(capsys):
     )
     assert run(OSError(errno.EROFS, "Read-only file system")) == 2
     assert "stopped: Read-only file system; nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ENOTDIR", "EEXIST", "EISDIR", "EXDEV", "EBUSY", "ENOTSUP", "EPERM", "EIO"])
+def test_a_place_of_another_kind_is_one_sentence(capsys, name):
+    number = getattr(errno, name)
+    assert run(OSError(number, os.strerror(number), "/here")) == 2
+    assert f"stopped: /here: {os.strerror(number)}; nothing" in capsys.readouterr().err
 
 
 def test_another_error_of_the_system_is_not_hidden():

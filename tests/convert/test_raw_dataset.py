@@ -157,6 +157,35 @@ def test_overwrite_replaces_only_the_dataset_of_that_name(tmp_path: Path, folder
     assert _convert(source, 501, "--overwrite", "--name", "Other") == 2
     assert _convert(source, 501, "--overwrite") == 0
     assert not stale.exists()
+    _convert(source, 502)
+    for name, content in (("label_noise.json", '{"nnunetv2_dale": "1.0.0"}'), ("manifest.json", "{}")):
+        (folders["nnUNet_raw"] / "Dataset502_Converted" / name).write_text(content)
+        assert _convert(source, 502, "--overwrite") == 2
+        (folders["nnUNet_raw"] / "Dataset502_Converted/label_noise.json").unlink(missing_ok=True)
+
+
+def test_a_dataset_of_nnunet_itself_is_never_replaced(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = folders["nnUNet_raw"] / "Dataset501_Converted"
+    mine.mkdir()
+    source = _volumes(tmp_path / "source")
+    assert _convert(source, 501, "--overwrite") == 0  # an empty folder holds nothing to lose
+    (mine / "manifest.json").unlink()
+    before = sorted(mine.rglob("*"))
+    assert _convert(source, 501, "--overwrite") == 2
+    assert "already exists and is no earlier result of this command; give another id" in capsys.readouterr().err
+    assert sorted(mine.rglob("*")) == before
+
+
+def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.txt").write_text("mine")
+    source = _volumes(tmp_path / "source")
+    for place in ("file.txt", "file.txt/sub"):
+        assert _convert(source, 501, "-o", str(tmp_path / place)) == 2
+        assert "file.txt is no folder, so" in capsys.readouterr().err
 
 
 def test_another_split_in_use_is_a_problem(

@@ -1,6 +1,7 @@
 import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,15 @@ def test_overwrite_takes_an_empty_folder(tmp_path):
     assert Workspace.create(tmp_path / "empty", overwrite=True).raw.is_dir()
 
 
+def test_the_current_folder_stays_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        workspace = Workspace.create(Path(), overwrite=True)
+        workspace.page.write_text("old")
+        (workspace.raw / "link").symlink_to(workspace.logs)
+        assert Path("nnUNet_raw/link").is_dir()  # by the process: the folder is the one it stands in
+
+
 def test_a_path_that_nnunet_would_split_is_refused(tmp_path):
     with pytest.raises(UserError, match="in their path"):
         Workspace.create(tmp_path / f"a{os.pathsep}b")
@@ -93,5 +103,5 @@ def test_too_little_space_is_said_before_anything_is_written(tmp_path, monkeypat
 
 def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="file is no folder, so"):
         Workspace.create(tmp_path / "file" / "demo")

@@ -29,7 +29,9 @@ def dataset_json(labels: dict[str, Any]) -> dict[str, Any]:
     cases = {PATIENT: {"images": [f"/data/{PATIENT}_0000.nii.gz"], "label": f"/data/{PATIENT}.nii.gz"}}
     regions = {"regions_class_order": [1, 2]} if any(isinstance(value, list) for value in labels.values()) else {}
     channels = {"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz", "numTraining": 1}
-    return channels | regions | {"dataset": cases, "training": [PATIENT], "test": [PATIENT]}
+    free = {"cohort": {"site": [PATIENT]}, "converted_by": f"script.py /home/me/{PATIENT}", "description": PATIENT}
+    kept = {"name": "Exported", "licence": "CC-BY 4.0", "reference": "a paper"}
+    return channels | regions | kept | free | {"dataset": cases, "training": [PATIENT], "test": [PATIENT]}
 
 
 def make_model(

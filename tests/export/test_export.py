@@ -120,9 +120,13 @@ def test_the_printed_command_names_only_what_nnunet_would_not_find_itself(tmp_pa
 # --- what is in an export ---------------------------------------------------------------------------------------------
 
 
-def test_export_holds_what_prediction_needs_and_names_no_case(model, tmp_path):
+def test_export_holds_what_prediction_needs_and_names_no_case(model, tmp_path, capsys):
     output = tmp_path / "handed on"
     assert main(["-i", str(model), "-o", str(output)]) == 0
+    left_out = (
+        "dataset.json, because it may name cases or paths: cohort, converted_by, description, dataset, training, test"
+    )
+    assert left_out in capsys.readouterr().out
     place = output / DATASET / STOCK
     assert files(place) == {
         "plans.json",
@@ -134,6 +138,10 @@ def test_export_holds_what_prediction_needs_and_names_no_case(model, tmp_path):
     }
     assert not [path for path in files(output) if PATIENT.encode() in (output / path).read_bytes()]
     assert json.loads((place / "plans.json").read_text()) == json.loads((model / "plans.json").read_text())
+    kept = {"channel_names", "labels", "file_ending", "numTraining", "name", "licence", "reference"}
+    checkpoint = torch.load(place / "fold_0/checkpoint_final.pth", weights_only=True)
+    for dataset in (json.loads((place / "dataset.json").read_text()), checkpoint["init_args"]["dataset_json"]):
+        assert dataset.keys() == kept
     origin = json.loads((place / "exported_from.json").read_text())
     assert origin["trained_with"] == "nnUNetTrainerDALE"
     assert origin["epochs"] == {"fold_0/checkpoint_final.pth": 7}

@@ -54,6 +54,13 @@ def test_zip_and_folder_are_not_mistaken_for_each_other(model, tmp_path, capsys)
     assert "should be a folder" in refused(capsys, "-i", model, "-o", tmp_path / "file", "--overwrite")
 
 
+def test_a_file_in_place_of_a_folder_is_told_before_the_model_is_read(model, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(torch, "load", lambda *arguments, **flags: pytest.fail("read the model first"))
+    for place in ("file/sub", "file/sub/model.zip"):
+        assert "file is no folder, so" in refused(capsys, "-i", model, "-o", tmp_path / place)
+
+
 def test_how_the_model_is_given_is_checked(model, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("nnUNet_results", raising=False)
     output = ["-o", tmp_path / "out"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +154,45 @@ def test_files_behind_a_link_to_a_folder_are_copied(raw: Path, tmp_path: Path) -
     (folder / "documents" / "more").symlink_to(tmp_path / "elsewhere")
     assert _run("--kind", "dilate", "--amount", "1") == 0
     assert (raw / "Dataset904_Tiny/documents/more/notes.txt").read_text() == "read by nobody"
+
+
+def test_files_that_are_no_images_are_copied_as_they_are(raw: Path) -> None:
+    folder = raw / "Dataset004_Tiny"
+    strays = ("imagesTs/.gitkeep", "imagesTs/._new_0000.nii.gz", "labelsTr/.gitkeep", "README", "notes/empty.txt")
+    (folder / "notes").mkdir()
+    for name in strays:
+        (folder / name).touch()
+    assert _run("--kind", "dilate", "--amount", "1") == 0
+    copied = _files(raw / "Dataset904_Tiny")
+    assert [copied.get(name) for name in strays] == [b"", b"", None, b"", b""]  # of labelsTr only the labels
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_link_that_cannot_be_made_says_what_to_do(
+    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, processes: str
+) -> None:
+    def another_disk(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", another_disk)  # workers are forked and have it too, or say so by failing
+    assert _run("--kind", "dilate", "--amount", "1", "--link", "hard", "-np", processes) == 2
+    error = capsys.readouterr().err
+    assert "cannot have a hard link where the copy goes (Invalid cross-device link); give --link symbolic" in error
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+
+
+def test_overwrite_replaces_only_a_noisy_copy(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = raw / "Dataset904_Tiny"
+    shutil.copytree(raw / "Dataset004_Tiny", other)
+    (other / "manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # a conversion is no noisy copy either
+    before = _files(other)
+    assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+    assert "already exists and is no earlier result of this command" in capsys.readouterr().err
+    assert _files(other) == before
+    shutil.rmtree(other)
+    (raw / "Dataset004_Tiny/manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # which goes along
+    for _ in range(2):
+        assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 0
 
 
 def test_links(raw: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,90 @@ def test_a_folder_is_put_in_place_of_another(tmp_path):
     put_in_place(tmp_path / "new", tmp_path / "target")
     assert (tmp_path / "target/file").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"target", ".unfinished_target_replaced"}
+
+
+def test_the_current_folder_is_filled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for target in (Path(), tmp_path):
+        with new_folder(target, overwrite=True) as unfinished:
+            (unfinished / "sub").mkdir()
+            (unfinished / "sub/new").write_text("new")
+        assert [path.name for path in Path().rglob("*")] == ["sub", "new"]  # by the process, so the folder is the same
+        with pytest.raises(UserError, match="is the current folder and not empty, so it is not replaced"):
+            new_folder(target, overwrite=True).__enter__()
+        (tmp_path / "sub/new").unlink()
+        (tmp_path / "sub").rmdir()
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
+def test_an_empty_mount_point_is_filled_and_one_with_files_stays(tmp_path, monkeypatch, number):
+    """Renaming a mount point fails with EBUSY; Python renames by `Path.replace`."""
+    target, replace = tmp_path / "mounted", Path.replace
+    target.mkdir()
+
+    def replace_no_mount(self: Path, to: Path) -> Path:
+        if self == target:
+            raise OSError(number, os.strerror(number), str(self), None, str(to))
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", replace_no_mount)
+    before = target.stat().st_ino
+    with new_folder(target, overwrite=True) as unfinished:
+        (unfinished / "new").write_text("new")
+    assert ((target / "new").read_text(), target.stat().st_ino) == ("new", before)
+    with pytest.raises(OSError, match=os.strerror(number)), new_folder(target, overwrite=True):
+        pass
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == target)
+    with pytest.raises(UserError, match="is a mount point and not empty"), new_folder(target, overwrite=True):
+        pass
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["mounted", "mounted/new"]
+
+
+def test_a_folder_that_cannot_take_the_place_gives_it_back(tmp_path, monkeypatch):
+    replace, target = Path.replace, tmp_path / "target"
+    target.mkdir()
+    (target / "old").write_text("old")
+
+    def replace_but_for_the_new(self: Path, to: Path) -> Path:
+        if ".unfinished_" in self.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", replace_but_for_the_new)
+    with pytest.raises(OSError, match="Input/output error"), new_folder(target, overwrite=True):
+        pass
+    assert (target / "old").read_text() == "old"
+
+
+def test_a_folder_whose_parent_is_closed_is_filled(tmp_path, monkeypatch):
+    """The tests may run as root, to whom nothing is closed: `os.access` answers in place of the file system."""
+    target = tmp_path / "mine"
+    target.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with new_folder(target, overwrite=True) as unfinished:
+        (unfinished / "new").write_text("new")
+        assert unfinished.parent == target
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "new"]
+    with pytest.raises(UserError, match="is closed to you, so it cannot be replaced"):
+        new_folder(target, overwrite=True).__enter__()
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "report").symlink_to(tmp_path / "large disk")
+    with new_folder(tmp_path / "report", overwrite=True) as unfinished:
+        (unfinished / "new").write_text("new")
+    assert (tmp_path / "report").is_symlink()
+    assert (tmp_path / "large disk/new").read_text() == "new"
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_a_file_where_a_folder_has_to_be_is_refused(tmp_path, new):
+    (tmp_path / "file.txt").write_text("mine")
+    for target in (tmp_path / "file.txt/x", tmp_path / "file.txt/sub/x"):
+        with pytest.raises(UserError, match=r"file\.txt is no folder, so .* cannot be made in it"), new(target):
+            pass
+    assert (tmp_path / "file.txt").read_text() == "mine"
 
 
 def test_permissions_are_the_users(tmp_path):

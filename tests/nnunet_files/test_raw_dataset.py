@@ -54,6 +54,7 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_dataset_is_found_by_id_and_name(tmp_path: Path) -> None:
     for name in ("Dataset007_Two", "Dataset008_A", "Dataset008_B"):
         (tmp_path / name).mkdir()
+    (tmp_path / "Dataset007_Two.zip").touch()  # the download, beside what was in it
     assert dataset_folder(tmp_path, "7") == dataset_folder(tmp_path, "Dataset007_Two") == tmp_path / "Dataset007_Two"
     for wanted, message in (("8", "several datasets"), ("9", "no dataset"), ("Two", "id from 1 to 999")):
         with pytest.raises(UserError, match=message):

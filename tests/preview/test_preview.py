@@ -206,6 +206,15 @@ def test_refusals(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_place_of_the_output_folder_is_told(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.txt").touch()
+    for place in ("file.txt", "file.txt/sub"):
+        assert main(["-d", "4", "-o", str(tmp_path / place), "--cases", "one"]) == 2
+        assert "file.txt is no folder, so" in capsys.readouterr().err
+
+
 def test_unreadable_and_mismatching_files_are_named(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -435,6 +435,24 @@ def test_only_a_report_is_replaced_and_only_when_asked(
     assert (mine / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_place_that_cannot_be_used_is_told_before_any_work(
+    made: tuple[Study, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = ["--from-json", str(made[1] / "report.json"), "-o"]
+    monkeypatch.chdir(tmp_path)
+    assert main([*again, "."]) == 0
+    assert Path("report.html").is_file()  # by the process: the folder is the one it stands in
+    monkeypatch.setattr("nnunetv2_dale.report.cli.read_report", lambda file: pytest.fail("worked first"))
+    assert main([*again, ".", "--overwrite"]) == 2
+    assert "is the current folder and not empty, so it is not replaced" in capsys.readouterr().err
+    for place in ("report.html", "report.html/sub", "report.html/sub/sub"):
+        assert main([*again, place]) == 2
+        assert "report.html" in capsys.readouterr().err
+
+
 def test_missing_packages_say_what_to_install(
     made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_dale.report.build import ReportSettings, build_report
 from nnunetv2_dale.report.cost import epochs_from_logs, pseudo_dice_at, read_fold_cost, shared_hours
-from tests.report.fixtures import training_log
+from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
+from tests.report.fixtures import make_study, training_log
 
 
 def test_a_log_by_hand(tmp_path: Path) -> None:
@@ -64,6 +66,25 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.save({"logging": RunsCode()}, tmp_path / "checkpoint_final.pth")
     assert read_fold_cost(tmp_path, "0", None) is None
     assert not (tmp_path / "was_run").exists()
+
+
+def test_an_unfinished_fold_is_no_cost_of_a_training(tmp_path: Path) -> None:
+    """Fold 1 of the candidate is two epochs old. By hand: 8 epochs of 44 s over 10 of 20 s."""
+    study = make_study(tmp_path)
+    log = "fold_1/training_log_2025_1_1_00_00_00.txt"
+    (study.candidate / log).write_text(training_log(2, 44.0))
+    (study.candidate / "fold_1/validation/summary.json").unlink()
+    report = build_report([study.baseline, study.candidate], ReportSettings(summary_only=True, resamples=99)).report
+    assert [(cost.fold, cost.finished) for cost in report.runs[1].costs] == [("0", True), ("1", False)]
+    labels = {run.name: run.name for run in report.runs}
+    table = cost_table(report, labels) or pytest.fail("no table")
+    first, second = ([cell["sort"] for cell in row[1:]] for row in table.rows)
+    hours = [(9 * 21 + 20) / 3600, (7 * 45 + 44) / 3600]
+    assert first[:6] == pytest.approx([2, 10, 20.0, hours[0], 2 * hours[0], 1.0])
+    assert second[:6] == pytest.approx([1, 8, 44.0, hours[1], hours[1], hours[1] / hours[0]])
+    assert table.columns[-1]["name"] == "Pseudo Dice at 3.48 min"  # of the baseline's folds, not of the two epochs
+    folds = fold_cost_table(report, labels) or pytest.fail("no table")
+    assert [row[1]["text"] for row in folds.rows] == ["0", "1", "0", "1 (unfinished)"]
 
 
 def test_nothing_recorded(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.missing import missing_folds
+from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.result_folder import read_result_folder
 from nnunetv2_dale.report.same_task import shared_task
 from nnunetv2_dale.report.summary_file import read_summary
@@ -108,8 +108,15 @@ def test_no_folder_and_no_result(tmp_path: Path) -> None:
         read_result_folder(tmp_path / "missing")
     with pytest.raises(UserError, match="is no result folder of nnU-Net"):
         read_result_folder(tmp_path)
-    with pytest.raises(UserError, match="for folds 7"):
-        read_result_folder(two_folds(tmp_path / "r"), ["7"])
+    with pytest.raises(UserError, match="is no result folder of nnU-Net for folds 7"):
+        read_result_folder(tmp_path, ["7"])
+
+
+def test_a_fold_that_is_not_there_is_not_passed_over(tmp_path: Path) -> None:
+    folder = two_folds(tmp_path / "r")
+    with pytest.raises(UserError, match=r"r has no fold 7, 9; it has 0, 1: choose among them with -f"):
+        read_result_folder(folder, ["0", "7", "9"])
+    assert read_result_folder(folder, ["1"]).folds == ("1",)
 
 
 def test_folds_without_any_validation(tmp_path: Path) -> None:
@@ -131,6 +138,14 @@ def test_missing_folds_are_those_of_the_split(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
     (tmp_path / "Dataset001_A" / "splits_final.json").write_text(json.dumps([{"train": [], "val": []}] * 3))
     assert missing_folds(folder, [folder]) == ["2"]
+
+
+def test_folds_that_were_not_asked_for_are_not_missing(tmp_path: Path) -> None:
+    (two_folds(tmp_path / "r") / "fold_3").mkdir()
+    for asked, absent in ((["0"], []), (["0", "3"], ["3"])):
+        folder = read_result_folder(tmp_path / "r", asked)
+        assert missing_folds(folder, [folder]) == absent
+        assert any("no validation of fold" in sentence for sentence in missing_of_runs([folder])) == bool(absent)
 
 
 def test_a_case_validated_twice(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.paths import nnUNet_preprocessed
-
 from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
 from nnunetv2_dale.audit.drafts import consensus_file, write_draft
 from nnunetv2_dale.audit.findings import read_audit
@@ -28,9 +26,9 @@ from nnunetv2_dale.nnunet_files.raw_dataset import (
     read_dataset,
 )
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, split_patients_text
+from nnunetv2_dale.nnunet_files.split_patients import known_patients, split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
-from nnunetv2_dale.nnunet_files.target import Target
+from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
     """
     raw = environment_folder("nnUNet_raw")
     source = read_dataset(dataset_folder(raw, dataset))
-    target = Target(raw, new_id, source.folder.name.partition("_")[2])
+    target = Target(raw, new_id, source.folder.name.partition("_")[2], DECIDED_COPY)
     decisions = read_decisions(file)
     if not decisions:
         raise UserError(f"{file} holds no decision yet; fill in accept, fix or exclude")
@@ -71,7 +69,7 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         raise UserError(f"{file} excludes every case of {source.folder}; a dataset needs some")
     drafts = {name: consensus_file(audit, name) for name in to_fix}
     splits = _splits(source, names, excluded, audit)
-    patients = _patients(source, kept)
+    patients = known_patients(source.folder)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
         problems = hand_work(source, target.folder, audit)
@@ -93,7 +91,8 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         if splits is not None:
             _write_json(folder / "splits_final.json", splits)
         if patients is not None:
-            (folder / PATIENTS).write_text(split_patients_text(patients), encoding="utf-8")
+            of_kept = {case.name: patients[case.name] for case in kept if case.name in patients}
+            (folder / PATIENTS).write_text(split_patients_text(of_kept), encoding="utf-8")
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
 
 
@@ -128,21 +127,6 @@ def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str],
     return [
         {part: [name for name in fold[part] if name not in excluded] for part in ("train", "val")} for fold in splits
     ]
-
-
-def _patients(source: RawDataset, kept: Sequence[RawCase]) -> dict[str, str] | None:
-    """Case → patient of the cases that are kept, where patients are known; beside the splits in use, else the raw data.
-
-    Raises:
-        UserError: the table is damaged.
-    """
-    preprocessed = nnUNet_preprocessed.get()
-    places = [Path(preprocessed) / source.folder.name] if preprocessed else []
-    try:
-        patients = read_split_patients([*places, source.folder])
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return patients and {case.name: patients[case.name] for case in kept if case.name in patients}
 
 
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders
+from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +96,8 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     Raises:
         UserError: the folder must stay as it is.
     """
+    refuse_existing(output, overwrite=True)  # an audit that may not be replaced has its own sentence
+    refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return
     from nnunetv2_dale.audit.decisions import is_filled_in, read_lines

@@ -24,7 +24,7 @@ from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
-from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
 
 if TYPE_CHECKING:
     from nnunetv2_dale.benchmark.inputs import Folders
@@ -180,7 +180,7 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
 
 def _require_parsl() -> None:
     if importlib.util.find_spec("parsl") is None:
-        raise UserError('the benchmark needs Parsl: pip install "nnunetv2-dale[benchmark]"')
+        raise not_installed("the benchmark", "Parsl", "benchmark")
 
 
 def _runner_name() -> str:

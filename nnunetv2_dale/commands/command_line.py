@@ -25,6 +25,18 @@ class UserError(ValueError):
     """Something the user can put right. The message is one sentence: what was expected, what was found, what to do."""
 
 
+def not_installed(user: str, package: str, extra: str) -> UserError:
+    """What to say where a package of one of the extras is missing.
+
+    Args:
+        user: what needs it.
+        extra: a name of setup.cfg's `[options.extras_require]`.
+    """
+    return UserError(
+        f"{user} needs {package}, which is not installed; in this package's checkout, run: pip install '.[{extra}]'"
+    )
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     command: Callable[[argparse.Namespace], int | None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import not_installed
 
 
 def require(module: str) -> Any:
@@ -18,6 +18,4 @@ def require(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = {"PIL": "pillow"}.get(module.split(".")[0], module.split(".")[0])
-        raise UserError(
-            f"this recipe needs {package}, which is not installed; run: pip install 'nnunetv2-dale[convert]'"
-        ) from error
+        raise not_installed("this recipe", package, "convert") from error

@@ -15,6 +15,7 @@ from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.parallel_cases import case_runner
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
+from nnunetv2_dale.nnunet_files.split_patients import known_patients
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, read_splits, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
@@ -43,6 +44,7 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         model=model,
         corrupted=corrupted,
         splits=splits,
+        patients=known_patients(source.folder),
         wanted_dice=arguments.dice,
         keep_closest=arguments.keep_closest,
         placement=arguments.link or "copy",

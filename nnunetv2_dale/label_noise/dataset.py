@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,15 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
+from nnunetv2_dale.nnunet_files.split_patients import split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
 TABLE_NAME = "label_noise.csv"
-_WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json"}
+_WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json", PATIENTS}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class CopyPlan:
         model: the noise.
         corrupted: the cases that get it.
         splits: splits_final.json of the copy, or None.
+        patients: case to patient, where patients are known.
         wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
         keep_closest: write the copy also where `wanted_dice` was not reached.
         placement: how images and clean labels get into the copy.
@@ -60,6 +63,7 @@ class CopyPlan:
     model: NoiseModel
     corrupted: frozenset[str]
     splits: Splits | None
+    patients: Mapping[str, str] | None = None
     wanted_dice: float | None = None
     keep_closest: bool = False
     placement: Placement = "copy"
@@ -118,6 +122,8 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
         _write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             _write_json(folder / "splits_final.json", plan.splits)
+        if plan.patients is not None:
+            (folder / PATIENTS).write_text(split_patients_text(plan.patients), encoding="utf-8")
     return rows, calibration
 
 

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nnunetv2.paths import nnUNet_preprocessed
+
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
 
 FILE = "splits_patients.json"
@@ -29,6 +32,20 @@ def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
             except ValueError as error:
                 raise ValueError(f"{folder / FILE} {error}") from error
     return None
+
+
+def known_patients(dataset: Path) -> dict[str, str] | None:
+    """Case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is known.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    preprocessed = nnUNet_preprocessed.get()
+    places = [Path(preprocessed) / dataset.name] if preprocessed else []
+    try:
+        return read_split_patients([*places, dataset])
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def shared_patient(splits: Sequence[Mapping[str, Sequence[str]]], patients: Mapping[str, str]) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.report.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
@@ -26,8 +26,6 @@ from nnunetv2_dale.report.same_task import SharedTask, shared_task
 from nnunetv2_dale.report.values import AllValues, MaskSettings, add_mask_values, summary_values
 
 logger = logging.getLogger(__name__)
-
-INSTALL_HINT = "pip install 'nnunetv2-dale[benchmark]'"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def require_packages(*names: str) -> None:
     """Raise a `UserError` that says how to install what is missing."""
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise UserError(f"the report needs {name}, which is not installed: {INSTALL_HINT}")
+            raise not_installed("the report", name, "benchmark")
 
 
 def _masks(

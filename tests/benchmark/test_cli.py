@@ -91,7 +91,10 @@ def test_without_parsl_one_sentence_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "-device", "cpu"]) == 2
-    assert 'pip install "nnunetv2-dale[benchmark]"' in capsys.readouterr().err
+    assert (
+        "needs Parsl, which is not installed; in this package's checkout, run: pip install '.[benchmark]'"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_dry_run_shows_what_is_done(

@@ -133,6 +133,16 @@ def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path
     assert [name for name in names if _table(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
 
 
+@pytest.mark.parametrize("place", ["raw", "preprocessed"])
+def test_patients_travel(raw: Path, place: str) -> None:
+    folder = raw.parent / place / "Dataset004_Tiny"
+    folder.mkdir(exist_ok=True)
+    (folder / "splits_patients.json").write_text('{"case 1": "one", "case 2": "one"}')
+    assert _run("--kind", "dilate", "--amount", "1") == 0
+    copied = json.loads((raw / "Dataset904_Tiny" / "splits_patients.json").read_text())
+    assert copied == {"case 1": "one", "case 2": "one"}
+
+
 @pytest.mark.parametrize("flags", [(), ("--link", "symbolic")])
 def test_a_damaged_test_image_is_named_and_not_copied(
     raw: Path, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -51,6 +51,8 @@ TRAINERS = {
     "BECO": "nnUNetTrainerBECO",
 }
 SEEDS = (0, 1)
+_DICE, _ABOVE = "Dice of each seed", "above plain"
+COLUMNS = ["method", "time / plain", f"equal epochs: {_DICE}", _ABOVE, f"equal time: {_DICE}", f"equal time: {_ABOVE}"]
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,15 @@ def cost_of(run: Run, rows: Sequence[dict[str, Any]]) -> float | None:
 
 
 def results_table(rows: Sequence[dict[str, Any]], iterations: int = ITERATIONS) -> str:
-    """Cost, mean Dice over the cases for every seed, and the difference to plain nnU-Net's of the same seed."""
+    """Cost, mean Dice over the cases for every seed, and the difference to plain nnU-Net's of the same seed.
+
+    Methods without a training of this length are left out.
+    """
     dice = {Run(**row["run"]): row["dice"] for row in rows}
     lines = []
     for method in TRAINERS:
+        if not any((each.method, each.iterations) == (method, iterations) for each in dice):
+            continue
         costs = [cost for seed in SEEDS if (cost := cost_of(Run(method, "epochs", seed, iterations), rows)) is not None]
         line = [method, f"{statistics.mean(costs):.2f}" if costs else "-"]
         for equal in ("epochs", "time"):
@@ -173,8 +180,7 @@ def results_table(rows: Sequence[dict[str, Any]], iterations: int = ITERATIONS) 
                 ", ".join(f"{value:+.2f}" for value in differences) or "-",
             ]
         lines.append(line)
-    header = ["method", "time / plain", "equal epochs: Dice of each seed", "beside plain"]
-    return markdown([*header, "equal time: Dice of each seed", "beside plain"], lines)
+    return markdown(COLUMNS, lines)
 
 
 def run(arguments: argparse.Namespace) -> None:

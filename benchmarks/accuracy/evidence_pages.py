@@ -81,7 +81,8 @@ def _few_labels(folder: Path) -> str:
 def _other_methods(folder: Path) -> str:
     rows = rows_of(folder.parent / other_methods.RESULTS.name)
     lengths = sorted({other_methods.Run(**row["run"]).iterations for row in rows})
-    return stacked("iterations", {str(length): other_methods.results_table(rows, length) for length in lengths})
+    tables = {str(length): other_methods.results_table(rows, length) for length in lengths}
+    return stacked("iterations", {name: columns(table, other_methods.COLUMNS) for name, table in tables.items()})
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
@@ -133,9 +134,9 @@ def columns(table: str, titles: Sequence[str]) -> str:
 
 def stacked(title: str, tables: Mapping[str, str]) -> str:
     """Markdown tables of the same columns as one, with the name of each in a first column."""
-    heads = [table.splitlines()[:2] for table in tables.values()]
-    assert all(head == heads[0] for head in heads)
-    lines = [f"| {title} {heads[0][0]}", f"| --- {heads[0][1]}"]
+    head, rule = next(iter(tables.values())).splitlines()[:2]
+    assert all(table.splitlines()[0] == head for table in tables.values())
+    lines = [f"| {title} {head}", f"| --- {rule}"]
     return "\n".join(lines + [f"| {name} {row}" for name, table in tables.items() for row in table.splitlines()[2:]])
 
 

@@ -13,6 +13,7 @@ shows, longer trainings, `--methods plain DALE` fewer.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -34,6 +35,8 @@ from table import markdown
 from trainings import add_row, claimed, rows_of, small_plans, use_workspace
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.label_noise.dataset import TABLE_NAME
+from nnunetv2_dale.nnunet_files.displacement_file import FILE as DISPLACEMENTS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"
 SOURCE, NOISY = "Dataset015_LeftAtrium", "Dataset915_LeftAtrium"
@@ -136,12 +139,38 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     trainer.perform_actual_validation()
     summary = json.loads(Path(trainer.output_folder, "validation", "summary.json").read_text())
     log = trainer.logger.local_logger.my_fantastic_logging
+    remembered = Path(trainer.output_folder, DISPLACEMENTS)
+    table = workspace / "raw" / NOISY / TABLE_NAME
     return {
         "run": asdict(run),
         "iterations": len(seconds),
         "seconds": round(sum(seconds), 2),
         "dice": [round(case["metrics"]["1"]["Dice"], 5) for case in summary["metric_per_case"]],
         "last_epoch": {key: values[-1] for key, values in log.items() if values and isinstance(values[-1], float)},
+        **({"displacement": displacement_by_noise(remembered, table)} if remembered.exists() else {}),
+    }
+
+
+def displacement_by_noise(remembered: Path, table: Path) -> dict[str, dict[str, float]]:
+    """Kind of noise → mean and spread of what a training found to be the displacement of its cases, in voxels.
+
+    Args:
+        remembered: `case_displacement.json` of the training.
+        table: `label_noise.csv` of its dataset.
+    """
+    cases = json.loads(remembered.read_text())["cases"]
+    with table.open(newline="") as file:
+        kinds = {row["case"]: row["kind"] or "none" for row in csv.DictReader(file)}
+    found: dict[str, list[float]] = {}
+    for case, each in cases.items():
+        found.setdefault(kinds[case], []).append(each["displacement"][1])
+    return {
+        kind: {
+            "cases": len(values),
+            "mean": round(statistics.mean(values), 3),
+            "spread": round(statistics.pstdev(values), 3),
+        }
+        for kind, values in sorted(found.items())
     }
 
 

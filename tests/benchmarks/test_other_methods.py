@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ import method_iterations
 from cases import Case
 from method_cost import measure, methods_table
 from method_iterations import PASSES
-from other_methods import TRAINERS, Run, cost_of, results_table, run, runs
+from other_methods import TRAINERS, Run, cost_of, displacement_by_noise, results_table, run, runs
 from semi_supervised import SMALL_DK_UXNET
 from synthetic_training import first_sample, synthetic_folders
 
@@ -70,6 +72,17 @@ def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() 
     assert "+5.00, -10.00" in lines["GCE"]
     assert lines["GCE"].split("|")[2].strip() == "1.12"  # of the seeds' 1.25 and 1
     assert [cell.strip() for cell in lines["ADS"].split("|")[2:-1]] == ["-", "-", "-", "75.00", "+0.00"]
+
+
+def test_displacements_are_told_for_each_kind_of_noise(tmp_path: Path) -> None:
+    cases = {"a": 1.0, "b": 2.0, "c": -0.5}
+    remembered, table = tmp_path / "case_displacement.json", tmp_path / "label_noise.csv"
+    remembered.write_text(json.dumps({"cases": {case: {"displacement": [9, each]} for case, each in cases.items()}}))
+    table.write_text("case,kind\na,dilate\nb,dilate\nc,\nd,erode\n")
+    assert displacement_by_noise(remembered, table) == {
+        "dilate": {"cases": 2, "mean": 1.5, "spread": 0.5},
+        "none": {"cases": 1, "mean": -0.5, "spread": 0.0},
+    }
 
 
 def test_a_workspace_is_asked_for() -> None:

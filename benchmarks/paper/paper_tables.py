@@ -22,7 +22,7 @@ TITLES = {
     "nodules": "Lung nodules, consensus labels",
     "networks": "Polyps, other networks",
 }
-_LIKE: dict[str, Callable[[Point], float]] = {
+LIKE: dict[str, Callable[[Point], float]] = {
     "same epochs": lambda point: float(point["epoch"]),
     "same updates": lambda point: float(point["updates"]),
     "same time": lambda point: float(point["seconds"]),
@@ -94,9 +94,9 @@ def comparison(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
             best["epoch"],
             f"{100 * best['test']:.1f}",
         ]
-        rows.append(row + [_above(result, ordinary, measure) for measure in _LIKE.values()])
+        rows.append(row + [_above(result, ordinary, measure) for measure in LIKE.values()])
     header = ["arm", "network", "labels", "seed", "epochs", "updates", "seconds", "chosen epoch", "test Dice"]
-    header += [f"above ordinary, {name}" for name in _LIKE]
+    header += [f"above ordinary, {name}" for name in LIKE]
     shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
     return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
 
@@ -113,13 +113,13 @@ def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
             continue
         dice = [f"{100 * chosen(each['curve'])['test']:.1f}" for each in group]
         above = [
-            "" if place[0] == "ordinary" else _mean_and_range([_difference(each, ordinary, measure) for each in group])
-            for measure in _LIKE.values()
+            "" if place[0] == "ordinary" else _mean_and_range([difference(each, ordinary, measure) for each in group])
+            for measure in LIKE.values()
         ]
         epochs = "–".join(map(str, sorted({len(each["curve"]) for each in group})))
         rows.append([*place, epochs, ", ".join(dice), *above])
     header = ["arm", "network", "labels", "data", "epochs", "test Dice of each seed"]
-    header += [f"above ordinary, {name}" for name in _LIKE]
+    header += [f"above ordinary, {name}" for name in LIKE]
     shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
     return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
 
@@ -135,11 +135,11 @@ def _above(result: Result, ordinary: Sequence[Result], measure: Callable[[Point]
     """The difference as it is shown: nothing for ordinary training itself, "–" without a twin that is long enough."""
     if result["run"]["arm"] == "ordinary":
         return ""
-    difference = _difference(result, ordinary, measure)
-    return "–" if difference is None else f"{difference:+.1f}"
+    above = difference(result, ordinary, measure)
+    return "–" if above is None else f"{above:+.1f}"
 
 
-def _difference(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> float | None:
+def difference(result: Result, ordinary: Sequence[Result], measure: Callable[[Point], float]) -> float | None:
     """Dice points above ordinary training of the same seed that is as long by `measure`; None without one."""
     run = result["run"]
     for twin in ordinary:

@@ -13,8 +13,9 @@ from scipy import stats
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks/results"
-sys.path[:0] = [str(REPOSITORY / "benchmarks/accuracy"), str(REPOSITORY / "benchmarks")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks" / folder) for folder in ("accuracy", "paper", "")]
 
+import paper_tables  # noqa: E402 -- from the folder above
 from study_chance import paired  # noqa: E402 -- from the folder above
 from study_tables import case_values, read  # noqa: E402
 
@@ -197,3 +198,59 @@ def test_memory() -> None:
     assert f"{said} {max(peak):.2f} times the peak" in page("docs/performance.md")
     said = f"{min(step):.1f} to {max(step):.1f} times plain nnU-Net's memory of a step"
     assert f"{said}, where keeping it costs {min(kept):.1f} to {max(kept):.1f}" in page("docs/paper_to_code.md")
+
+
+def above_ordinary(arm: str, measure: str) -> list[float]:
+    """Points of test Dice above ordinary training that is as long, polyps with clean labels, one for each seed."""
+    every = [each for runs in paper_tables.read(RESULTS / "paper").values() for each in runs]
+    clean = [each for each in every if (each["run"]["data"], each["run"]["labels"]) == ("polyps", "clean")]
+    ordinary = [each for each in clean if each["run"]["arm"] == "ordinary"]
+    found = [
+        paper_tables.difference(each, ordinary, paper_tables.LIKE[measure])
+        for each in clean
+        if each["run"]["arm"] == arm
+    ]
+    return [each for each in found if each is not None]
+
+
+@pytest.mark.parametrize(
+    ("arm", "measure", "told"),
+    [
+        ("masked loss", "same epochs", "*Masked loss* is at {mean} ({low} to {high})"),
+        ("DALE as printed", "same epochs", "*DALE as printed* at {mean} ({low} to {high})"),
+        ("ordinary, two updates per batch", "same epochs", "without masks, is at {mean} ({low} to {high})"),
+        ("DALE as printed", "same updates", "printed {mean} ({low} to {high})"),
+        ("masked loss", "same updates", "masked loss {mean} ({low} to {high})"),
+        ("DALE as printed", "same time", "it loses more**: {mean} and"),
+        ("masked loss", "same time", "and {mean}."),
+    ],
+)
+def test_the_papers_own_setting(arm: str, measure: str, told: str) -> None:
+    found = above_ordinary(arm, measure)
+    assert len(found) == 3
+    mean, low, high = (f"{value:+.1f}".replace("-", "−") for value in (np.mean(found), min(found), max(found)))
+    low, high = (low[1:], high[1:]) if min(found) > 0 else (low, high)
+    assert told.format(mean=mean, low=low, high=high).replace("**", "") in page("docs/paper_setting.md")
+    if measure == "same epochs":
+        assert f"{np.mean(found):.1f}" in page("README.md").partition("Outside nnU-Net")[2][:300]
+
+
+def test_few_labels() -> None:
+    rows = [json.loads(line) for line in (RESULTS / "semi_supervised.jsonl").read_text().splitlines()]
+
+    def mean(arm: str, labelled: int, equal: str) -> float:
+        wanted = {"arm": arm, "labelled": labelled, "equal": equal}
+        return 100 * float(np.mean([row["dice"] for row in rows if wanted.items() <= row["run"].items()]))
+
+    ours, plain, in_time = mean("dk_uxnet", 8, "epochs"), mean("plain", 8, "epochs"), mean("plain", 8, "time")
+    told = f"It has {ours:.1f} points of Dice with 8 labels. Plain nnU-Net on the labelled cases alone has {plain:.1f}"
+    assert f"{told} with as many iterations, and {in_time:.1f} in the same time" in page("docs/dk_uxnet.md")
+    told = f"{ours:.1f} points with 8 labels and {mean('dk_uxnet', 16, 'epochs'):.1f} with 16"
+    assert told in page("docs/evidence.md")
+    assert f"{plain:.1f} and {mean('plain', 16, 'epochs'):.1f} (two seeds)" in page("docs/evidence.md")
+    alone = mean("dk_uxnet_labels_only", 8, "epochs")
+    assert f"the same network has {alone:.1f} (one seed)" in page("docs/dk_uxnet.md")
+    short = (
+        f"{ours:.0f} points of Dice; plain nnU-Net on the 8 labels {plain:.0f} with as many iterations, {in_time:.0f}"
+    )
+    assert short in page("README.md")

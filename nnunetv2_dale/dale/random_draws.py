@@ -17,7 +17,8 @@ def draws_from_here(device: torch.device) -> SameDraws:
     Args:
         device: of the forward; the processor's generator is replayed too.
     """
-    generators: list[Any] = [torch] if device.type == "cpu" else [torch, getattr(torch, device.type)]
+    of_device = getattr(torch, device.type, None)  # torch.cuda, torch.mps; there is none for "meta"
+    generators: list[Any] = [each for each in (torch, of_device) if hasattr(each, "get_rng_state")]
     kept = [each.get_rng_state() for each in generators]
 
     def set_all(states: list[Any]) -> None:

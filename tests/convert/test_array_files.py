@@ -84,5 +84,5 @@ def test_what_is_wrong_is_said_for_every_file(tmp_path: Path) -> None:
 def test_a_missing_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     case = SourceCase("case", (tmp_path / "a.h5",), None)
-    with pytest.raises(UserError, match=r"needs h5py.*pip install 'nnunetv2-dale\[convert\]'"):
+    with pytest.raises(UserError, match=r"needs h5py.*in this package's checkout, run: pip install '\.\[convert\]'"):
         ArrayFormat(LABELS, (1, 1, 1)).file_ending([case])

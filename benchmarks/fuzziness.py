@@ -30,7 +30,7 @@ from torch import Tensor
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, neighbours_of, patch_shape
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, patch_shape, within
 from nnunetv2_dale.dale.label_intensities import NEAR, LabelIntensities
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
@@ -42,10 +42,7 @@ class NearForeground(LabelIntensities):
     """Another choice of voxels: within 3 voxels of any foreground, its inside too."""
 
     def near(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:
-        near = (labels > 0).any(dim=1, keepdim=True)
-        for _ in range(NEAR):
-            near = neighbours_of(near)
-        return near
+        return within(NEAR, (labels > 0).any(dim=1, keepdim=True))
 
 
 BINS = {"printed": None, "near edges": LabelIntensities, "near foreground": NearForeground}

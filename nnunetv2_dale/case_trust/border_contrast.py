@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.fuzziness import label_edges, maximum_of_neighbours
+from nnunetv2_dale.dale.fuzziness import label_edges, within
 
 
 @torch.no_grad()
@@ -31,9 +31,7 @@ def border_contrast(
         (B, K) each: the contrasts of a class's faces, summed, and the number of its faces. In a constant image every
         contrast is 0.
     """
-    near = label_edges(labels, valid).to(images.dtype)
-    for _ in range(2):  # voxels
-        near = maximum_of_neighbours(near)
+    near = within(2, label_edges(labels, valid)).to(images.dtype)
     if valid is not None:
         near = near * valid
     around, count = images.new_zeros(len(images)), images.new_zeros(len(images))

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.case_trust.case_groups import doubted_group, two_groups
-from nnunetv2_dale.dale.fuzziness import label_edges, maximum_of_neighbours
+from nnunetv2_dale.dale.fuzziness import label_edges, within
 
 OF_ONE_GROUP = 2 / math.pi  # Otsu's η of a normal distribution
 NEAR = 4  # voxels from a label edge that count in δ
@@ -66,9 +66,7 @@ class CaseDisplacement:
             valid: (B, 1, *S) bool, False where the label is to be ignored; None: everywhere.
         """
         edges = label_edges(labels, valid)
-        near = edges
-        for _ in range(NEAR):
-            near = maximum_of_neighbours(near)
+        near = within(NEAR, edges)
         counts, at_edge = ((each if valid is None else each & valid).to(probabilities.dtype) for each in (near, edges))
         predicted = (probabilities * counts).flatten(2).sum(2)
         if regions:

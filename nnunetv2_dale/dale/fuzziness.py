@@ -258,9 +258,12 @@ def _min_max(grid: Tensor) -> Tensor:
     return torch.where(contrast > _FLAT_MAP, (grid - low) / contrast.clamp_min(_FLAT_MAP), 0.0)
 
 
-def neighbours_of(mask: Tensor) -> Tensor:
-    """(B, 1, *S) bool: the voxels of a mask and those of their 3^d neighbourhoods."""
-    return maximum_of_neighbours(mask.to(torch.uint8)).bool()
+def within(voxels: int, mask: Tensor) -> Tensor:
+    """(B, 1, *S) bool: at most so many steps from a voxel of a mask, along axes or diagonals."""
+    near = mask.to(torch.uint8)
+    for _ in range(voxels):
+        near = maximum_of_neighbours(near)
+    return near.bool()
 
 
 def maximum_of_neighbours(values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.fuzziness import label_edges, neighbours_of
+from nnunetv2_dale.dale.fuzziness import label_edges, within
 
 NEAR = 3  # voxels
 _MOST_VOXELS = 2**16  # of a batch; a quantile needs no more
@@ -37,10 +37,7 @@ class LabelIntensities:
 
     def near(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:
         """The voxels whose intensities count, (B, 1, *S) bool: within 3 voxels of a label edge."""
-        near = label_edges(labels, valid)
-        for _ in range(NEAR):
-            near = neighbours_of(near)
-        return near
+        return within(NEAR, label_edges(labels, valid))
 
     @torch.no_grad()
     def bounds(self, images: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:

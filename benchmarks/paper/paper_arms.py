@@ -55,12 +55,15 @@ ARMS = {
     # what the authors published, and what nnU-Net users get
     "released file": PaperArm("reading", reading=RELEASED),
     "settings of nnUNetTrainerDALE": PaperArm("trainer"),
+    "settings of nnUNetTrainerDALE, masked loss": PaperArm("trainer", settings=_MASKED_LOSS),
     # where readings differ, each beside "DALE as printed"
     "label whole": _reading(label="whole"),
     "label masked by the other mask": _reading(label="other"),
     "fuzzy loss weighted by M^f": _reading(fuzzy_weight=True),
     "omega by one Adam step": _reading(confidence="adam"),
     "clean where omega fell": _reading(clean="fell"),
+    "masked loss, noisy voxels aligned too": _reading(_MASKED_LOSS, clean="all"),
+    "masked loss, clean where omega fell": _reading(_MASKED_LOSS, clean="fell"),
     "L_W without gradient": _reading(alignment_gradient=False),
     "features normalised": _reading(normalised=True),
     "tau 0.5": _dale(fuzzy_threshold=0.5),

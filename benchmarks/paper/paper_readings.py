@@ -32,13 +32,13 @@ class Reading:
     label: Literal["own", "other", "whole"] = "own"  # Eq. 7: the mask of the label is the view's, the other's, none
     fuzzy_weight: bool = False  # M^f weighs the fuzzy loss as well
     confidence: Literal["scale_free", "adam"] = "scale_free"  # Eq. 11
-    clean: Literal["rose", "fell"] = "rose"  # Eq. 12: a voxel is clean where ω did not fall, or where it fell
+    clean: Literal["rose", "fell", "all"] = "rose"  # Eq. 12: clean is a voxel whose ω did not fall, whose ω fell, any
     alignment_gradient: bool = True  # Eq. 14: False detaches both sides
     normalised: bool = False  # features of length 1 per voxel
 
 
 class ReadingStep:
-    """One iteration of Algorithm 1 on a network without buffers (no batch normalisation), masks on the input.
+    """One iteration of Algorithm 1 on a network without buffers (no batch normalisation).
 
     Args:
         head: the module whose input is aligned.
@@ -70,27 +70,36 @@ class ReadingStep:
         fuzzy, clear = fuzzy_mask(m, config.fuzzy_threshold), non_fuzzy_mask(m, config.fuzzy_threshold)
         label_masks = {"own": (fuzzy, clear), "other": (clear, fuzzy), "whole": (None, None)}[reading.label]
         of_fuzzy, of_clear = (None if mask is None else mask.clamp_min(0) for mask in label_masks)
+        fuzzy_images, clear_images = images * fuzzy, images * clear
+        weight = fuzzy if reading.fuzzy_weight else torch.ones_like(fuzzy)
+        clear_weight = None
+        if config.view == "masked_loss":  # images and labels stay whole, the masks weigh the loss
+            of_fuzzy = of_clear = None
+            fuzzy_images = clear_images = images
+            weight, clear_weight = fuzzy, clear.clamp_min(0)
         is_fuzzy = m >= config.fuzzy_threshold
 
         self.optimizer.zero_grad(set_to_none=True)
-        clear_images = images * clear
         outputs = self.network(clear_images)
         reference = self._gaussians(self._tap.take().detach(), target, ~is_fuzzy)
-        self.loss(outputs, target, of_clear).backward()  # type: ignore[no-untyped-call]
+        self.loss(outputs, target, of_clear, clear_weight).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
-        outputs = self.network(images * fuzzy)
+        outputs = self.network(fuzzy_images)
         features = self._tap.take()
-        weight = fuzzy if reading.fuzzy_weight else torch.ones_like(fuzzy)
         confidence = torch.ones_like(weight)
         if config.confidence_steps:
 
             def fuzzy_loss(omega: Tensor) -> Tensor:
                 return self.loss(outputs, target, of_fuzzy, weight * omega)
 
-            gradient = self._meta_gradient(fuzzy_loss, confidence, clear_images, target, of_clear)
+            def clear_loss(logits: Tensor) -> Tensor:
+                return self.loss(logits, target, of_clear, clear_weight)
+
+            gradient = self._meta_gradient(fuzzy_loss, confidence, clear_images, clear_loss)
             confidence = self._step(confidence, gradient)
-        clean = confidence >= 1 if reading.clean == "rose" else confidence < 1
+        rose = confidence >= 1
+        clean = {"rose": rose, "fell": ~rose, "all": torch.ones_like(rose)}[reading.clean]
         total = self.loss(outputs, target, of_fuzzy, weight * confidence)
         if config.alignment_weight:
             distance = alignment_loss(
@@ -111,8 +120,7 @@ class ReadingStep:
         fuzzy_loss: Callable[[Tensor], Tensor],
         confidence: Tensor,
         clear_images: Tensor,
-        target: Tensor,
-        clear_mask: Tensor | None,
+        clear_loss: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """∂L_n/∂ω at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8–10), by double backward."""
         parameters = dict(self.network.named_parameters())
@@ -121,7 +129,7 @@ class ReadingStep:
         step_size = self.optimizer.param_groups[0]["lr"]
         moved = {name: w - step_size * g for (name, w), g in zip(parameters.items(), pseudo, strict=True)}
         outputs = functional_call(self.network, moved, (clear_images,), tie_weights=False)
-        (gradient,) = torch.autograd.grad(self.loss(outputs, target, clear_mask), leaf, retain_graph=True)
+        (gradient,) = torch.autograd.grad(clear_loss(outputs), leaf, retain_graph=True)
         return gradient
 
     def _step(self, confidence: Tensor, gradient: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paper_arms import ARMS
 from paper_plan import planned
 from table import markdown
 
+LENGTHS = (10, 20, 40)  # epochs
 Result = dict[str, Any]
 Point = dict[str, Any]
 TITLES = {
@@ -50,7 +52,10 @@ def all_tables(folder: Path) -> str:
     results = read(folder)
     ordinary = [each for runs in results.values() for each in runs if each["run"]["arm"] == "ordinary"]
     every = [each for runs in results.values() for each in runs]
-    parts = [f"### {TITLES[table]}\n\n{comparison(runs, ordinary)}" for table, runs in results.items()]
+    compared = {table: [*_printed_beside(table, results), *runs] for table, runs in results.items()}
+    parts = [f"### {TITLES[table]}\n\n{comparison(runs, ordinary)}" for table, runs in compared.items()]
+    if grown := growth([each for each in every if each["run"]["seed"] == 1], ordinary):
+        parts.insert(0, f"### Does the difference grow or fade?\n\n{grown}")
     if any(each["run"]["seed"] > 1 for each in every):
         parts.insert(0, f"### All seeds\n\n{over_seeds(every, ordinary)}")
     if ordinary:
@@ -111,6 +116,8 @@ def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
     for place, group in groups.items():
         if len(group) < 2:
             continue
+        if place[0] != "ordinary":
+            group = of_one_length(group)
         dice = [f"{100 * chosen(each['curve'])['test']:.1f}" for each in group]
         above = [
             "" if place[0] == "ordinary" else _mean_and_range([difference(each, ordinary, measure) for each in group])
@@ -122,6 +129,44 @@ def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
     header += [f"above ordinary, {name}" for name in LIKE]
     shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
     return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
+
+
+def growth(results: Sequence[Result], ordinary: Sequence[Result]) -> str | None:
+    """One row per arm that is as long as the longest of `LENGTHS`; its points above ordinary training at each."""
+    rows = []
+    for result in results:
+        if result["run"]["arm"] == "ordinary" or len(result["curve"]) < LENGTHS[-1] or _has_phases(result):
+            continue
+        cut = [shortened(result, epochs) for epochs in LENGTHS]
+        measures = [LIKE[name] for name in ("same epochs", "same updates")]
+        above = [_above(each, ordinary, measure) for measure in measures for each in cut]
+        rows.append([result["run"]["arm"], *above])
+    header = [f"same {like}, {epochs} epochs" for like in ("epochs", "updates") for epochs in LENGTHS]
+    return markdown(["above ordinary", *header], rows) if rows else None
+
+
+def _has_phases(result: Result) -> bool:
+    """Whether the beginning of this training is not that of a shorter one."""
+    return ARMS[result["run"]["arm"]].kind == "trainer"
+
+
+def _printed_beside(table: str, results: Mapping[str, Sequence[Result]]) -> list[Result]:
+    """DALE as printed, as long as the readings: what they differ from."""
+    if table != "readings":
+        return []
+    epochs = max(len(each["curve"]) for each in results[table])
+    printed = [each for each in results.get("polyps", []) if each["run"]["arm"] == "DALE as printed"]
+    return [shortened(each, epochs) for each in printed]
+
+
+def of_one_length(group: Sequence[Result]) -> list[Result]:
+    """The seeds of an arm, the longer trainings cut to the length of the shortest: their beginning is that training."""
+    return [shortened(each, min(len(one["curve"]) for one in group)) for each in group]
+
+
+def shortened(result: Result, epochs: int) -> Result:
+    """The beginning of a training."""
+    return {**result, "curve": result["curve"][:epochs]}
 
 
 def _mean_and_range(differences: Sequence[float | None]) -> str:

@@ -62,8 +62,9 @@ def trained(kind: str, config: DaleConfig, reading: Reading = Reading(), steps: 
 
 
 @pytest.mark.parametrize("settings", [{}, {"confidence_steps": 0}, {"alignment_weight": 0.0}, {"fuzzy_threshold": 0.4}])
-def test_the_second_writing_of_algorithm_1_makes_the_same_updates(settings: dict[str, float]):
-    config = PRINTED.updated(settings)
+@pytest.mark.parametrize("view", ["masked_input", "masked_loss"])
+def test_the_second_writing_of_algorithm_1_makes_the_same_updates(settings: dict[str, float], view: str):
+    config = PRINTED.updated({**settings, "view": view})
     for first, second in zip(trained("package", config), trained("again", config), strict=True):
         assert_close(first, second, rtol=1e-5, atol=1e-8)
 
@@ -76,6 +77,7 @@ def test_the_second_writing_of_algorithm_1_makes_the_same_updates(settings: dict
         Reading(fuzzy_weight=True),
         Reading(confidence="adam"),
         Reading(clean="fell"),
+        Reading(clean="all"),
         Reading(alignment_gradient=False),
         Reading(normalised=True),
     ],
@@ -220,6 +222,8 @@ def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPat
     )
     arm = ARMS["settings of nnUNetTrainerDALE"]
     assert config_of(arm, SIZE) == replace(ADAPTED, case_trust="off", patch_size=2)
+    masked = config_of(ARMS["settings of nnUNetTrainerDALE, masked loss"], SIZE)
+    assert masked == replace(config_of(arm, SIZE), view="masked_loss")
     monkeypatch.setattr(paper_training, "ADAPTED", DaleConfig(phase_in=0.3, every=2))
     run = PaperRun("polyps", "clean", UNET, "settings of nnUNetTrainerDALE", 10)
     curve = train(run, tmp_path, tmp_path / "checkpoint.pt")["curve"]

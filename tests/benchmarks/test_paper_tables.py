@@ -96,6 +96,31 @@ def test_the_seeds_of_an_arm_are_compared_each_with_its_own_twin():
     assert cells(table, 0) == ["ordinary", "4", "35.0, 40.0", "", "", ""]
     assert cells(table, 1) == ["arm", "1", "50.0, 60.0", *["+30.0 (+20.0 to +40.0)"] * 3]
     assert cells(tables.over_seeds(arms, [ORDINARY]), 0)[-1] == "–"  # a seed without its twin is no mean
+    longer = result("arm", [(0.2, 0.5), (0.9, 0.9)])
+    assert tables.over_seeds([*twins, longer, *arms[1:]], twins) == table  # its beginning is what the seeds share
+
+
+def test_how_the_difference_develops():
+    def rising(arm: str, epochs: int, gain: float, updates: int = 1) -> dict[str, Any]:
+        return result(arm, [(gain * number, gain * number) for number in range(1, epochs + 1)], updates=updates)
+
+    ordinary = [rising("ordinary", 80, 0.001)]
+    twice = rising("masked loss", 40, 0.003, updates=2)
+    table = tables.growth([*ordinary, twice, rising("DALE as printed", 39, 0.1)], ordinary)
+    assert table is not None
+    assert len(table.splitlines()) == 3  # what is too short is not in it
+    # 10, 20, 40 epochs: 3 against 1 of each, then 3 against the 2 that ordinary training reaches in as many updates
+    assert cells(table, 0) == ["masked loss", "+2.0", "+4.0", "+8.0", "+1.0", "+2.0", "+4.0"]
+    assert tables.growth([*ordinary, rising("settings of nnUNetTrainerDALE", 40, 0.1)], ordinary) is None
+
+
+def test_the_readings_are_beside_the_printed_form_of_their_length(tmp_path: Path):
+    printed = result("DALE as printed", [(0.1, 0.11), (0.2, 0.22), (0.3, 0.33)])
+    for table, stored in (("polyps", printed), ("readings", result("label whole", [(0.1, 0.1), (0.1, 0.1)]))):
+        (tmp_path / f"{table}.jsonl").write_text(json.dumps(stored))
+    rows = tables.all_tables(tmp_path).partition(tables.TITLES["readings"])[2]
+    assert cells(rows.strip(), 0)[:2] == ["DALE as printed", "2"]
+    assert cells(rows.strip(), 0)[5] == "22.0"
 
 
 def test_what_ordinary_training_still_gains():

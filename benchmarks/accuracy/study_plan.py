@@ -67,13 +67,6 @@ TABLES: dict[str, list[Run]] = {
     "dale_readers": [
         Run("lidc", "random_reader", "2d", fold, arm, 2000) for fold in REPORTED for arm in ("DALE", "plain")
     ],
-    # masks on the input or on the loss: chosen on folds 0 and 1
-    "dale_view": [
-        Run("displaced", labels, "2d", fold, arm, BATCHES)
-        for fold in (1, 0)
-        for labels in LABELS
-        for arm in ("DALE", "DALE_maskedLoss")
-    ],
     # of `dale`, made again when displacement began to count voxels near a label edge alone
     "dale_near": [Run("displaced", labels, "2d", 2, "CaseTrust", 3000) for labels in ("eroded", "dilated", "clean")],
 }

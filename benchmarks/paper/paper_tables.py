@@ -55,7 +55,7 @@ def all_tables(folder: Path) -> str:
     compared = {table: [*_printed_beside(table, results), *runs] for table, runs in results.items()}
     parts = [f"### {TITLES[table]}\n\n{comparison(runs, ordinary)}" for table, runs in compared.items()]
     if grown := growth([each for each in every if each["run"]["seed"] == 1], ordinary):
-        parts.insert(0, f"### Does the difference grow or fade?\n\n{grown}")
+        parts.insert(0, f"### Longer trainings, first seed\n\n{grown}")
     if any(each["run"]["seed"] > 1 for each in every):
         parts.insert(0, f"### All seeds\n\n{over_seeds(every, ordinary)}")
     if ordinary:
@@ -141,8 +141,8 @@ def growth(results: Sequence[Result], ordinary: Sequence[Result]) -> str | None:
         measures = [LIKE[name] for name in ("same epochs", "same updates")]
         above = [_above(each, ordinary, measure) for measure in measures for each in cut]
         rows.append([result["run"]["arm"], *above])
-    header = [f"same {like}, {epochs} epochs" for like in ("epochs", "updates") for epochs in LENGTHS]
-    return markdown(["above ordinary", *header], rows) if rows else None
+    header = [f"{epochs} epochs, above same {like}" for like in ("epochs", "updates") for epochs in LENGTHS]
+    return markdown(["arm", *header], rows) if rows else None
 
 
 def _has_phases(result: Result) -> bool:

@@ -258,6 +258,59 @@ def test_the_papers_own_setting_in_the_readme() -> None:
     )
 
 
+def test_single_trainings_in_the_papers_own_setting() -> None:
+    """What the verdict says of the readings, of longer trainings, other networks, nodules and noise."""
+    results = paper_tables.read(RESULTS / "paper")
+    ordinary = [each for runs in results.values() for each in runs if each["run"]["arm"] == "ordinary"]
+    words = page("docs/paper_setting.md").partition("## What was done")[0].replace("−", "-")
+
+    def above(table: str, arm: str, measure: str = "same epochs", epochs: int | None = None) -> list[str]:
+        runs = [paper_tables.shortened(each, epochs) if epochs else each for each in results[table]]
+        found = [
+            paper_tables.difference(each, ordinary, paper_tables.LIKE[measure])
+            for each in runs
+            if each["run"]["arm"] == arm
+        ]
+        return [f"{each:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0") for each in found if each is not None]
+
+    def dice(table: str, arm: str, epochs: int) -> float:
+        (curve,) = (each["curve"][:epochs] for each in results[table] if each["run"]["arm"] == arm)
+        return round(100 * float(paper_tables.chosen(curve)["test"]), 1)
+
+    twice = "ordinary, two updates per batch"
+    for arm, told in (("DALE as printed", "printed"), ("masked loss", "masked loss"), (twice, "two updates")):
+        found = sorted(above("networks", arm), key=float)
+        assert len(found) == 4
+        assert f"{told} {found[0]} to {found[-1]}" in words
+        assert f"{told} {' and '.join(above('noise', arm))}" in words
+    assert ", ".join(above("nodules", arm)[0] for arm in ("DALE as printed", "masked loss", twice)) in words
+    assert f"level ({', '.join(above('noise', 'masked loss', 'same updates'))})" in words
+    assert f"is not ({', '.join(above('noise', 'DALE as printed', 'same updates'))})" in words
+
+    first = [("polyps", twice), ("polyps", "masked loss"), ("parts", "masked loss, alternation only")]
+    longer = [above(*arm, "same epochs", 40)[0] for arm in first]
+    assert f"two updates {longer[0]}, masked loss {longer[1]}, its alternation only {longer[2]}" in words
+    assert f"as many updates: {', '.join(above(*arm, 'same updates', 40)[0] for arm in first)}" in words
+
+    def reading(arm: str) -> float:
+        return dice("readings", arm, 8)
+
+    named = {"released file", "tau 0.5", "tau 0.7", "alpha 0.5", "alpha 0.005"}
+    others = [reading(each["run"]["arm"]) for each in results["readings"] if each["run"]["arm"] not in named]
+    assert (
+        f"printed {dice('polyps', 'DALE as printed', 8)}, two updates without masks {dice('polyps', twice, 8)}" in words
+    )
+    assert f"file has {reading('released file')}, a smaller τ {reading('tau 0.5')} and {reading('tau 0.7')}" in words
+    assert f"others {min(others)} to {max(others)}" in words
+    assert f"with α 0.5 it is {reading('alpha 0.5')}, with 0.005 {reading('alpha 0.005')}" in words
+    assert max(*others, *map(reading, named)) < dice("polyps", twice, 8)
+
+    of_printed = ("DALE as printed", "printed, no omega", "printed, no L_W")
+    both, omega, alignment = (dice("polyps", arm, 20) for arm in of_printed)
+    alternation = dice("polyps", "printed, alternation only", 20)
+    assert f"{both} with both, {omega} without ω, {alignment} without L_W, {alternation} without both" in words
+
+
 def test_few_labels() -> None:
     rows = [json.loads(line) for line in (RESULTS / "semi_supervised.jsonl").read_text().splitlines()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,15 +202,25 @@ def test_memory() -> None:
     assert f"{said}, where keeping it costs {min(kept):.1f} to {max(kept):.1f}" in page("docs/paper_to_code.md")
 
 
-def above_ordinary(arm: str, measure: str) -> list[float]:
-    """Points of test Dice above ordinary training that is as long, polyps with clean labels, one for each seed."""
+def on_clean_polyps(arm: str) -> list[dict[str, Any]]:
+    """The trainings of an arm in the paper's setting, one for each seed, in their order."""
+    place = {"data": "polyps", "labels": "clean", "network": UNET, "arm": arm}
     every = [each for runs in paper_tables.read(RESULTS / "paper").values() for each in runs]
-    place = {"data": "polyps", "labels": "clean", "network": UNET}
-    clean = [each for each in every if place.items() <= each["run"].items()]
-    ordinary = [each for each in clean if each["run"]["arm"] == "ordinary"]
-    seeds = paper_tables.of_one_length([each for each in clean if each["run"]["arm"] == arm])
+    return sorted(
+        (each for each in every if place.items() <= each["run"].items()), key=lambda each: each["run"]["seed"]
+    )
+
+
+def above_ordinary(arm: str, measure: str) -> list[float]:
+    """Points of test Dice above ordinary training that is as long, one for each seed."""
+    seeds, ordinary = paper_tables.of_one_length(on_clean_polyps(arm)), on_clean_polyps("ordinary")
     found = [paper_tables.difference(each, ordinary, paper_tables.LIKE[measure]) for each in seeds]
     return [each for each in found if each is not None]
+
+
+def dice_of_seeds(arm: str) -> list[float]:
+    seeds = paper_tables.of_one_length(on_clean_polyps(arm))
+    return [100 * float(paper_tables.chosen(each["curve"])["test"]) for each in seeds]
 
 
 @pytest.mark.parametrize(
@@ -309,6 +320,25 @@ def test_single_trainings_in_the_papers_own_setting() -> None:
     both, omega, alignment = (dice("polyps", arm, 20) for arm in of_printed)
     alternation = dice("polyps", "printed, alternation only", 20)
     assert f"{both} with both, {omega} without ω, {alignment} without L_W, {alternation} without both" in words
+
+
+def test_why_the_readings_stay() -> None:
+    """Masks on the input or on the loss, and which voxels are clean."""
+    words = page("docs/paper_to_code.md")
+    settings = "settings of nnUNetTrainerDALE"
+    for printed, masked, told in (
+        ("DALE as printed", "masked loss", "is {:.1f} points ahead"),
+        (settings, f"{settings}, masked loss", "is {:.1f} behind there"),
+    ):
+        found = np.subtract(dice_of_seeds(masked), dice_of_seeds(printed))
+        assert len(found) == 3
+        assert told.format(abs(found.mean())) in words
+        assert f"(three seeds, {signed(found.min())} to {found.max():+.1f})" in words
+    results = paper_tables.read(RESULTS / "paper")
+    (rose,) = (each["curve"][:8] for each in results["polyps"] if each["run"]["arm"] == "DALE as printed")
+    (fell,) = (each["curve"] for each in results["readings"] if each["run"]["arm"] == "clean where omega fell")
+    rose_dice, fell_dice = (100 * float(paper_tables.chosen(curve)["test"]) for curve in (rose, fell))
+    assert f"end alike ({rose_dice:.1f} and {fell_dice:.1f}, one seed, {len(fell)} epochs)" in words
 
 
 def test_few_labels() -> None:

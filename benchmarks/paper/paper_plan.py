@@ -9,8 +9,8 @@ from paper_run import PaperRun
 
 UNET = "U-Net (BasicUNet)"
 EPOCHS = 40  # of an arm of Algorithm 1, if nothing else is asked for
-# times as many epochs: about as much time as an arm of Algorithm 1
 TRAINER = ("settings of nnUNetTrainerDALE", "settings of nnUNetTrainerDALE, masked loss")
+# times as many epochs: about as much time as an arm of Algorithm 1
 LONGER = {"ordinary": 4, **dict.fromkeys(TRAINER, 2)}
 MAIN = ("ordinary", "DALE as printed", "masked loss", "ordinary, two updates per batch")
 # of both views, the paper's Table 4

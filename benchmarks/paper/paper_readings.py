@@ -27,7 +27,10 @@ _ADAM_LR, _ADAM_EPS = 0.1, 1e-8  # of the released file
 
 @dataclass(frozen=True)
 class Reading:
-    """Where the paper's text, its equations and the released file differ; the defaults are the printed method here."""
+    """Where the paper's text, its equations and the released file differ; the defaults are the printed method here.
+
+    Under masked loss labels stay whole and the masks weigh both losses, whatever `label` and `fuzzy_weight` say.
+    """
 
     label: Literal["own", "other", "whole"] = "own"  # Eq. 7: the mask of the label is the view's, the other's, none
     fuzzy_weight: bool = False  # M^f weighs the fuzzy loss as well

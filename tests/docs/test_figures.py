@@ -317,7 +317,22 @@ def test_single_trainings_in_the_papers_own_setting() -> None:
     )
     assert f"file has {reading('released file')}, a smaller τ {reading('tau 0.5')} and {reading('tau 0.7')}" in words
     assert f"others {min(others)} to {max(others)}" in words
-    assert f"with α 0.5 it is {reading('alpha 0.5')}, with 0.005 {reading('alpha 0.005')}" in words
+    without = dice("polyps", "printed, no L_W", 8)
+    assert f"with α 0.5 it is {reading('alpha 0.5')}. A weak one, 0.005, has {reading('alpha 0.005')}" in words
+    assert f"without L_W it is {without}," in words
+    strong, printed = reading("alpha 0.5"), dice("polyps", "DALE as printed", 8)
+    told = f"α 0.5 ends at {strong}, 0.05 at {printed}, no L_W at {without} (one seed, 8 epochs)"
+    assert told in page("docs/paper_to_code.md")
+
+    def last_quarter(run: dict[str, Any]) -> float:
+        curve = run["curve"]
+        early, late = (paper_tables.chosen(part)["validation"] for part in (curve[: 3 * len(curve) // 4], curve))
+        return 100 * float(late - early)
+
+    (longest,) = (each for each in results["polyps"] if each["run"]["arm"] == "ordinary")
+    assert f"gained {last_quarter(longest):.1f} in its last 40 of {len(longest['curve'])} epochs" in words
+    rising = [last_quarter(each) for each in results["networks"] if each["run"]["arm"] == "ordinary"]
+    assert f"{min(rising):.1f} to {max(rising):.1f} in the last 8 of 32 epochs" in words
     assert max(*others, *map(reading, named)) < dice("polyps", twice, 8)
 
 

@@ -47,7 +47,7 @@ pages: $(INSTALLED)-development
 SOURCES := setup.cfg pyproject.toml nnunetv2_dale/discovery_build.py
 
 $(INSTALLED)-demo: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --editable ".[report]"
 	@touch $@
 
 $(INSTALLED)-development: $(SOURCES) | $(BIN)/python

@@ -461,7 +461,7 @@ def test_missing_packages_say_what_to_install(
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "statsmodels" else found(name))
     assert main([*made[0].folders, "-o", str(tmp_path / "report")]) == 2
-    assert "in this package's checkout, run: pip install '.[benchmark]'" in capsys.readouterr().err
+    assert "in this package's checkout, run: pip install '.[report]'" in capsys.readouterr().err
 
 
 def test_real_results(shared_data: Path, tmp_path: Path) -> None:

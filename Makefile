@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed-for
 .NOTPARALLEL:
 
 help:
-	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
+	@echo "make demo    the whole way on a phantom made here: plan, train, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make check   lint, format, types"
 	@echo "make pages   write the pages in docs/ that come from settings and stored results"

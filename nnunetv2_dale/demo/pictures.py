@@ -69,7 +69,7 @@ def show_example(example: DaleExample) -> Figure:
 
 def show_alignment(alignment: npt.NDArray[np.float32]) -> Figure:
     """L_W of every batch that was an iteration of Algorithm 1."""
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure = Figure(figsize=(9, 2.0), layout="constrained")
     axes = figure.subplots()
     batches = np.flatnonzero(np.isfinite(alignment))
     axes.plot(batches, alignment[batches], ".-", color=CONTOUR_COLOURS[6], linewidth=1, markersize=4)

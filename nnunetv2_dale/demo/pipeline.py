@@ -1,4 +1,4 @@
-"""The steps of the demo: a phantom dataset, nnU-Net's real commands on it for plain nnU-Net and DALE, and the report."""
+"""The steps of the demo: a phantom dataset, nnU-Net's real commands on it for plain nnU-Net and DALE, the report."""
 
 from __future__ import annotations
 

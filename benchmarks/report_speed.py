@@ -119,8 +119,8 @@ def large(root: Path) -> dict[str, float]:
     """One case of 200 × 512 × 512 voxels and 14 classes in 2 folders, measured on one core."""
     import torch
 
+    from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
     from nnunetv2_dale.report.build import read_result_folder
-    from nnunetv2_dale.report.case_files import find_case_files
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
     from nnunetv2_dale.report.volumes import reader_of
 

@@ -30,7 +30,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
-    "audit": SHARED | {"report"},  # its referees are result folders, found and compared as the report does
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
     "trainers": {"trainer"},
@@ -189,7 +188,7 @@ def test_every_room_is_installed() -> None:
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
     installed = set(setup["options"]["packages"].split())
-    rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
+    rooms = {name.rpartition(".")[0] or name for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     assert installed == {PACKAGE} | {f"{PACKAGE}.{room}" for room in rooms}
 
 
@@ -207,6 +206,7 @@ def test_every_room_is_installed() -> None:
         ("nnunetv2_dale/trainer/x.py", "from nnunetv2_dale.report.y import z", ("trainer.x", "report.y")),
         ("nnunetv2_dale/nnunet_files/x.py", "from nnunetv2_dale.report.y import z", ("nnunet_files.x", "report.y")),
         ("nnunetv2_dale/export/x.py", "from nnunetv2_dale.report.y import z", ("export.x", "report.y")),
+        ("nnunetv2_dale/audit/x.py", "from nnunetv2_dale.report.y import z", ("audit.x", "report.y")),
         ("nnunetv2_dale/export/x.py", "from nnunetv2_dale.trainers.y import z", ("export.x", "trainers.y")),
         ("nnunetv2_dale/discovery.py", "from nnunetv2_dale.dale.config import z", ("discovery", "dale.config")),
         ("trainers/x.py", "from nnunetv2_dale.dale.config import z", ("trainers.x", "dale.config")),

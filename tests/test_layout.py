@@ -140,6 +140,13 @@ def more_than_reexports(path: Path) -> list[int]:
     ]
 
 
+def edits_of_the_search_path(path: Path) -> list[int]:
+    """The lines that put something on `sys.path`: files here import each other by their full names."""
+    edits = ("sys.path.insert(", "sys.path.append(", "sys.path.extend(", "sys.path[", "sys.path =", "sys.path +=")
+    statements = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.stmt))
+    return [node.lineno for node in statements if ast.unparse(node).startswith(edits)]
+
+
 def test_every_import_follows_the_layout() -> None:
     assert wrong_arrows(REPOSITORY) == set()
 
@@ -162,6 +169,11 @@ def test_the_allowed_arrows_make_no_circle() -> None:
 def test_trainers_only_reexport() -> None:
     for path in (REPOSITORY / "trainers").glob("*.py"):
         assert more_than_reexports(path) == [], path.name
+
+
+def test_nothing_is_put_on_the_search_path() -> None:
+    files = [path for folder in ("benchmarks", "docs", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+    assert [str(path) for path in files if edits_of_the_search_path(path)] == []
 
 
 def test_tests_mirror_the_rooms() -> None:
@@ -247,3 +259,9 @@ def test_what_is_more_than_a_reexport_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text('"""Doc."""\nfrom a import b\n__all__ = ["b"]\nimport c\nclass D(b):\n    pass\nx = b()\n')
     assert more_than_reexports(path) == [4, 5, 7]
+
+
+def test_what_puts_something_on_the_search_path_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text("import sys\nsys.path[:0] = ['a']\ndef f():\n    sys.path.insert(0, 'b')\nprint(sys.path)\n")
+    assert edits_of_the_search_path(path) == [2, 4]

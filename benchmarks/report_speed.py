@@ -1,6 +1,6 @@
 """How fast the report is: from summaries alone, with masks of hippocampus size, and a large CT with 14 classes.
 
-    python benchmarks/report_speed.py --output report_speed.json [--only summaries masks large]
+    python -m benchmarks.report_speed --output report_speed.json [--only summaries masks large]
 
 Makes its own data in a temporary folder and prints JSON: seconds, peak memory, and the machine.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
-from speed_parts import measure_parts
+
+from benchmarks.speed_parts import measure_parts
 
 TARGETS = {"summaries": {"seconds": 10.0}, "masks": {"seconds": 90.0}, "large": {"seconds": 20.0}}
 CASES = 260
@@ -125,7 +126,7 @@ def large(root: Path) -> dict[str, float]:
 
     torch.set_num_threads(1)
     classes = 14
-    child = "import sys; sys.path.insert(0, 'benchmarks'); from report_speed import *; "
+    child = "from benchmarks.report_speed import *; "
     child += f"make_study(Path({str(root)!r}), 1, (200, 512, 512), {classes}, with_masks=True)"
     subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent.parent)
     folders = [read_result_folder(root / "results" / f"{name}__nnUNetPlans__3d_fullres") for name in "AB"]

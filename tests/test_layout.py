@@ -17,13 +17,14 @@ from tests.conftest import REPOSITORY
 PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
 LENT = {"dale.fuzziness", "dale.masked_loss", "dale.validated_settings"}  # what the other methods may take from `dale`
-SHARED = {"commands", "dale", "nnunet_files", "pages"}  # what every command may use
+SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
 COMMANDS = {"audit", "benchmark", "convert", "demo", "export", "label_noise", "preview", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dale", "trainer"},  # the public names, on first use
     "discovery": set(),
     "discovery_build": set(),
     "dale": set(),
+    "masks": set(),
     **dict.fromkeys(METHODS - {"dale"}, LENT),
     "trainer": METHODS | {"nnunet_files"},
     "commands": set(),
@@ -140,6 +141,13 @@ def more_than_reexports(path: Path) -> list[int]:
     ]
 
 
+def edits_of_the_search_path(path: Path) -> list[int]:
+    """The lines that put something on `sys.path`: files here import each other by their full names."""
+    edits = ("sys.path.insert(", "sys.path.append(", "sys.path.extend(", "sys.path[", "sys.path =", "sys.path +=")
+    statements = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.stmt))
+    return [node.lineno for node in statements if ast.unparse(node).startswith(edits)]
+
+
 def test_every_import_follows_the_layout() -> None:
     assert wrong_arrows(REPOSITORY) == set()
 
@@ -164,12 +172,24 @@ def test_trainers_only_reexport() -> None:
         assert more_than_reexports(path) == [], path.name
 
 
+def test_nothing_is_put_on_the_search_path() -> None:
+    files = [path for folder in ("benchmarks", "docs", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+    assert [str(path) for path in files if edits_of_the_search_path(path)] == []
+
+
 def test_tests_mirror_the_rooms() -> None:
     rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
     assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
-    assert loose == {"__init__.py", "conftest.py", "test_discovery.py", "test_layout.py", "tiny_plans.py"}
+    assert loose == {
+        "__init__.py",
+        "conftest.py",
+        "test_discovery.py",
+        "test_layout.py",
+        "test_project.py",
+        "tiny_plans.py",
+    }
 
 
 def test_every_room_is_installed() -> None:
@@ -247,3 +267,9 @@ def test_what_is_more_than_a_reexport_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text('"""Doc."""\nfrom a import b\n__all__ = ["b"]\nimport c\nclass D(b):\n    pass\nx = b()\n')
     assert more_than_reexports(path) == [4, 5, 7]
+
+
+def test_what_puts_something_on_the_search_path_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text("import sys\nsys.path[:0] = ['a']\ndef f():\n    sys.path.insert(0, 'b')\nprint(sys.path)\n")
+    assert edits_of_the_search_path(path) == [2, 4]

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.summary_file import read_json
 from nnunetv2_dale.report.misplaced import named_cases
-from nnunetv2_dale.report.result_folder import ResultFolder
-from nnunetv2_dale.report.summary_file import read_json
 
 _DEFAULT_NUMBER_OF_FOLDS = 5
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
 _PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")

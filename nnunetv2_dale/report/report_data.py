@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
@@ -24,14 +25,6 @@ Values = dict[str, dict[str, list[float | None]]]
 
 
 @dataclass(frozen=True)
-class ClassName:
-    """A foreground class or region: its key in nnU-Net's `summary.json` and its name in `dataset.json`."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Metric:
     """What is measured. `unit` is "" for a ratio in [0, 1], else "mm"; `region` is "all", "fuzzy" or "clear"."""
 
@@ -40,14 +33,6 @@ class Metric:
     higher_is_better: bool
     region: str
     same_within: float
-
-
-@dataclass(frozen=True)
-class ExcludedCase:
-    """A case that is left out because not every folder holds it."""
-
-    case: str
-    missing_from: tuple[str, ...]
 
 
 @dataclass(frozen=True)

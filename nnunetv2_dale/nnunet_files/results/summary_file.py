@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.class_keys import class_labels, keys_of_names, own_key
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names, own_key
 
 # Longest first, so that .nii.gz is not read as .gz; what nnU-Net's readers and writers support.
 _FILE_ENDINGS = (".nii.gz", ".nrrd", ".mha", ".gipl", ".tiff", ".tif", ".png", ".bmp", ".nii")

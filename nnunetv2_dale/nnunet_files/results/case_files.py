@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SUMMARY_ALONE = "no surface metrics, no lesions and no fuzzy region, only what summary.json holds"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
+from nnunetv2_dale.nnunet_files.results.same_task import shared_task
+from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
 from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
-from nnunetv2_dale.report.result_folder import read_result_folder
-from nnunetv2_dale.report.same_task import shared_task
-from nnunetv2_dale.report.summary_file import read_summary
 
 NAN = float("nan")
 

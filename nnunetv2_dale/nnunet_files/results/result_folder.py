@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.summary_file import CaseResult, known_ending, read_json, read_summary
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, known_ending, read_json, read_summary
 
 _ONLY_FOLD = "-"
 

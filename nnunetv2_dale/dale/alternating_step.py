@@ -181,16 +181,18 @@ class AlternatingStep:
 
 def _record(seen: SeenBatch) -> AlternatingRecord:
     non_fuzzy_loss, fuzzy_loss, is_fuzzy = seen.non_fuzzy_loss, seen.fuzzy_loss.detach(), seen.batch.is_fuzzy
-    spreads = [each for weights in (seen.omega, seen.meta.omega, seen.trust) for each in spread_of(weights)]
+    confidence, meta, case = spread_of(seen.omega), spread_of(seen.meta.omega), spread_of(seen.trust)
     return AlternatingRecord(
         (non_fuzzy_loss + fuzzy_loss) / 2,
         non_fuzzy_loss,
         fuzzy_loss,
         seen.alignment.distance.detach(),
         seen.alignment.share.detach(),
-        *spreads,
-        fuzzy_fraction=is_fuzzy.float().mean(),
-        noisy_fraction=(is_fuzzy & (seen.omega < 1)).sum() / is_fuzzy.sum().clamp_min(1),
-        non_finite=seen.meta.non_finite.float(),
-        confidence_histogram=histogram_of(seen.omega),
+        *confidence,
+        *meta,
+        *case,
+        is_fuzzy.float().mean(),
+        (is_fuzzy & (seen.omega < 1)).sum() / is_fuzzy.sum().clamp_min(1),
+        seen.meta.non_finite.float(),
+        histogram_of(seen.omega),
     )

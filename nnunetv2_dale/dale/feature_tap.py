@@ -32,26 +32,19 @@ class FeatureTap:
         head: nn.Module | None,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self._network, self._module, self._autocast = network, module, autocast
-        self._features: Tensor | None = None  # between the head and the end of a forward
         if head is not None and all(each is not head for each in module.modules()):
             raise ValueError(
                 f"DALE's alignment needs a head that is a module of the network, but {type(module).__name__} does not "
                 f"hold the {type(head).__name__} given; {modules_that_could_be_meant(module)}"
             )
-        self._hook = None if head is None else head.register_forward_pre_hook(self._keep)
+        self._network, self._autocast, self._input = network, autocast, _LastInput(module)
+        self._hook = None if head is None else head.register_forward_pre_hook(self._input.keep)
 
     def __call__(self, images: Tensor) -> tuple[Outputs, Tensor | None]:
         """Logits of (B, C, *S) images in training mode, and F, (B, F, *S), with their graph; None without a head."""
         with self._autocast():
             outputs: Outputs = self._network(images)
-        features, self._features = self._features, None
-        if features is None and self._hook is not None:
-            raise RuntimeError(
-                "no features: the segmentation head has not run in this forward; "
-                + modules_that_could_be_meant(self._module)
-            )
-        return outputs, features
+        return outputs, None if self._hook is None else self._input.take()
 
     def remove(self) -> None:
         """Keep no features from here on, for a network that serves something else afterwards."""
@@ -59,7 +52,18 @@ class FeatureTap:
             self._hook.remove()
             self._hook = None
 
-    def _keep(self, head: nn.Module, inputs: tuple[object, ...]) -> None:
+
+class _LastInput:
+    """What entered the head, until the end of the forward.
+
+    Apart from the tap, so that a copy of the network, and with it of its hook, copies nothing of what runs it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._features: Tensor | None = None
+
+    def keep(self, head: nn.Module, inputs: tuple[object, ...]) -> None:
         if not head.training:  # a validation's forward keeps nothing alive
             return
         features = inputs[0] if inputs else None
@@ -70,6 +74,15 @@ class FeatureTap:
                 f"input of the {type(head).__name__} given is {found}; {modules_that_could_be_meant(self._module)}"
             )
         self._features = features
+
+    def take(self) -> Tensor:
+        features, self._features = self._features, None
+        if features is None:
+            raise RuntimeError(
+                "no features: the segmentation head has not run in this forward; "
+                + modules_that_could_be_meant(self._module)
+            )
+        return features
 
 
 def segmentation_head(network: nn.Module) -> nn.Module:

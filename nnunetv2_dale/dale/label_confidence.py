@@ -67,6 +67,7 @@ class ConfidenceLearner(Protocol):
 
     def after_update(self) -> None:
         """To be called when that update was made, or left out (AMP, a gradient that is not finite)."""
+        return
 
 
 @dataclass
@@ -157,9 +158,7 @@ class Head(ConfidenceLearner):
 
     def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
         tangents = head_tangents(self.head, fuzzy, self.average(gradients_of(self.head.parameters())))
-        return _stepped(
-            fuzzy, lambda omega: derivative_along(fuzzy, omega, tangents), self.step_size(), self.config
-        )
+        return _stepped(fuzzy, lambda omega: derivative_along(fuzzy, omega, tangents), self.step_size(), self.config)
 
 
 def confidence_learner(
@@ -202,9 +201,7 @@ def gradients_of(weights: Iterable[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
 
 
-def _stepped(
-    fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: float, config: DaleConfig
-) -> Learned:
+def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: float, config: DaleConfig) -> Learned:
     """All meta steps along one v.
 
     Args:

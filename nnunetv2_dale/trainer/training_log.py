@@ -19,7 +19,7 @@ NUMBERS = (SHARE, COST, *(name for name in SCALARS if name != "loss"))
 
 
 def numbers_of(record: StepRecord) -> Tensor:
-    """The scalars in the order of `SCALARS`, then the histogram; NaN for what it does not have. One tensor on the device."""
+    """The scalars in the order of `SCALARS`, then the histogram, NaN for what it has not: one tensor on the device."""
     nothing = torch.full((), torch.nan, device=record.loss.device)
     given = {name: value for name, value in vars(record).items() if value is not None}
     scalars = torch.stack([given.get(name, nothing).float() for name in SCALARS])

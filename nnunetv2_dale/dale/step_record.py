@@ -41,6 +41,7 @@ class AlternatingRecord:
 
 
 StepRecord = AlternatingRecord | WholeBatch
+"""What an iteration of `PhasedStep` gives."""
 
 
 def spread_of(weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
@@ -222,12 +223,7 @@ def read_report(file: Path) -> Report:
     Raises:
         UserError: no such file, cut off, or of another form.
     """
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}; expected a report.json") from error
-    except ValueError as error:
-        raise UserError(f"{file} is no complete JSON file ({error}); make the report again") from error
+    content = read_json(Path(file), "expected a whole report.json; make the report again")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
     if content.get("format_version") != FORMAT_VERSION:

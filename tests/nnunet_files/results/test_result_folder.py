@@ -85,7 +85,7 @@ def test_an_unvalidated_fold_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"metric_per_case": [{"metr', r"fold_0/validation/summary\.json is no complete JSON file"),
+        ('{"metric_per_case": [{"metr', r"fold_0/validation/summary\.json is not valid JSON .*; it was cut off"),
         ('{"foreground_mean": {}}', r"summary\.json is no summary of nnU-Net.*KeyError"),
         ('{"metric_per_case": []}', r"summary\.json holds no cases"),
         (

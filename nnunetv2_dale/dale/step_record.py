@@ -11,19 +11,24 @@ HISTOGRAM_BINS = 10  # of ω, from 0 to 2
 
 
 @dataclass(frozen=True)
-class WholeBatch:
-    """A plain update on a whole batch: scalars."""
+class StepRecord:
+    """Any iteration: scalars, of which all kinds have this one."""
 
-    loss: Tensor
+    loss: Tensor  # mean of what the updates minimised, without L_W
+
+
+@dataclass(frozen=True)
+class WholeBatch(StepRecord):
+    """A plain update on a whole batch."""
+
     case_mean: Tensor | None = None  # of the trust of the cases; None while all are trusted
     case_std: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class AlternatingRecord:
-    """An iteration of Algorithm 1: scalars, and a histogram."""
+class AlternatingRecord(StepRecord):
+    """An iteration of Algorithm 1; its last number is a histogram."""
 
-    loss: Tensor  # mean of what the updates minimised, without L_W
     non_fuzzy_loss: Tensor  # L_n (Eq. 1), before the first update
     fuzzy_loss: Tensor  # L of the fuzzy view weighted by ω*, without L_W, before the second update
     alignment: Tensor  # L_W (Eq. 14); 0 while it is off
@@ -38,10 +43,6 @@ class AlternatingRecord:
     noisy_fraction: Tensor  # voxels whose ω fell, of the fuzzy ones
     non_finite: Tensor  # 1 where the meta step met a non-finite gradient, else 0
     confidence_histogram: Tensor  # (HISTOGRAM_BINS,) fractions of the voxels, ω from 0 to 2
-
-
-StepRecord = AlternatingRecord | WholeBatch
-"""What an iteration of `PhasedStep` gives."""
 
 
 def spread_of(weights: Tensor) -> tuple[Tensor, Tensor]:

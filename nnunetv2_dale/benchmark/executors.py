@@ -18,7 +18,6 @@ from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import JobStatus
 from parsl.providers import LocalProvider, SlurmProvider
-from parsl.providers.base import ExecutionProvider
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
@@ -78,12 +77,12 @@ def parsl_config(
 
 
 def cluster_config(
-    provider: ExecutionProvider, workers: int = 1, address: str | None = None, run_dir: str = PARSLS_RUN_DIR
+    provider: Any, workers: int = 1, address: str | None = None, run_dir: str = PARSLS_RUN_DIR
 ) -> Config:
     """Parsl's configuration for jobs of a batch system, for a file of `--parsl_config` too.
 
     Args:
-        provider: of Parsl, such as `parsl.providers.LSFProvider`; gets this environment's scripts on its PATH.
+        provider: an `ExecutionProvider` of Parsl, such as `parsl.providers.LSFProvider`; gets this environment's scripts on its PATH.
         workers: trainings that share one job.
         address: IPv4 address of this machine that the compute nodes reach; None tries all.
         run_dir: for Parsl's scripts and logs; `user_config` chooses it where it is Parsl's default.

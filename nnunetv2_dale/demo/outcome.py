@@ -85,8 +85,8 @@ def _noise_picture(dataset: Path) -> Figure:
     case = case_name(0)
     files = (f"imagesTr/{case}_0000.nii.gz", f"labelsTr_clean/{case}.nii.gz", f"labelsTr/{case}.nii.gz")
     image, clean, noisy = (SimpleITK.ReadImage(str(dataset / file)) for file in files)
-    arrays = (SimpleITK.GetArrayFromImage(each) for each in (image, clean, noisy))
-    return compare_labels(*arrays, spacing=image.GetSpacing()[::-1])
+    pixels, true, drawn = (SimpleITK.GetArrayFromImage(each) for each in (image, clean, noisy))
+    return compare_labels(pixels, true, drawn, image.GetSpacing()[::-1])
 
 
 def _facts(workspace: Workspace, scale: Scale) -> dict[str, str]:

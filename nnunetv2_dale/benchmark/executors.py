@@ -82,7 +82,7 @@ def cluster_config(
     """Parsl's configuration for jobs of a batch system, for a file of `--parsl_config` too.
 
     Args:
-        provider: an `ExecutionProvider` of Parsl, such as `parsl.providers.LSFProvider`; gets this environment's scripts on its PATH.
+        provider: an `ExecutionProvider` of Parsl; gets this environment's scripts on its PATH.
         workers: trainings that share one job.
         address: IPv4 address of this machine that the compute nodes reach; None tries all.
         run_dir: for Parsl's scripts and logs; `user_config` chooses it where it is Parsl's default.

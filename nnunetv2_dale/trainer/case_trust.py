@@ -6,11 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
-    nnUNetTrainer_5epochs,
-    nnUNetTrainer_50epochs,
-    nnUNetTrainer_250epochs,
-)
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
@@ -66,15 +61,3 @@ class nnUNetTrainerCaseTrust(SafeTraining):
         super().save_checkpoint(filename)
         if self.weighted_step is not None and self.local_rank == 0 and not self.disable_checkpointing:
             save_cases(self.weighted_step.trust, Path(filename))
-
-
-class nnUNetTrainerCaseTrust_5epochs(nnUNetTrainerCaseTrust, nnUNetTrainer_5epochs):
-    """The trust of cases, 5 epochs."""
-
-
-class nnUNetTrainerCaseTrust_50epochs(nnUNetTrainerCaseTrust, nnUNetTrainer_50epochs):
-    """The trust of cases, 50 epochs."""
-
-
-class nnUNetTrainerCaseTrust_250epochs(nnUNetTrainerCaseTrust, nnUNetTrainer_250epochs):
-    """The trust of cases, 250 epochs."""

@@ -16,15 +16,12 @@ from torch import Tensor
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
-from tests.tiny_plans import architecture
+from tests.datasets import CASES, NnunetFolders, architecture
 from tests.trainer.fixtures import (
-    CASES,
     TINY_TRAININGS,
-    NnunetFolders,
     check_log,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     train,
     weights_of,
@@ -87,7 +84,7 @@ def plain_loss(trainer: nnUNetTrainer, batch: dict[str, Any]) -> float:
     return float(trainer.validation_step({"data": batch["data"], "target": copies})["loss"])
 
 
-def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
     monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
@@ -95,7 +92,7 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     check_log(train(low), epochs=1)
     low.perform_actual_validation()
     predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
-    assert len(list(predicted.glob("*.b2nd"))) == CASES
+    assert len(list(predicted.glob("*.b2nd"))) == len(CASES)
 
     cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
     batch = next_batch(cascade)

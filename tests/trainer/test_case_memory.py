@@ -19,7 +19,6 @@ from nnunetv2_dale.trainer.safe_training import SafeTraining
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     stop_after,
     train,

@@ -15,7 +15,6 @@ from tests.trainer.fixtures import (
     DALE_KEYS,
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     train,
 )
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from tests.tiny_plans import tiny_plans
+from tests.datasets import tiny_plans
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     train,
 )
 

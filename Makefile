@@ -41,7 +41,7 @@ types: $(INSTALLED)-development
 
 pages: $(INSTALLED)-development
 	$(BIN)/python docs/settings_page.py
-	$(BIN)/python benchmarks/accuracy/study.py tables
+	$(BIN)/python -m benchmarks.accuracy.study tables
 
 # What an environment was installed from: it is installed again when one of these changes, not when the code does.
 SOURCES := setup.cfg pyproject.toml nnunetv2_dale/discovery_build.py

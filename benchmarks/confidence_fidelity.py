@@ -2,7 +2,7 @@
 
 And how close the update's gradient at shifted weights (`fuzzy_graph="shifted"`) comes to that at θ_n.
 
-    python benchmarks/confidence_fidelity.py --plans tiny --json FILE
+    python -m benchmarks.confidence_fidelity --plans tiny --json FILE
 
 Needs the Hippocampus task preprocessed (nnUNetv2_plan_and_preprocess -d 4 -gpu_memory_target 0.3
 -overwrite_plans_name tiny). Small networks of nnU-Net's are trained with nnU-Net's own loss, optimizer and train_step
@@ -22,18 +22,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
-
 import numpy as np
 import torch
-from cases import Case, deep_supervision_targets
-from double_backward import exact_confidence_gradient
-from machine import command_line, describe
-from synthetic_training import synthetic_folders
-from table import markdown
 from torch import Tensor, nn
-from variants import trainer
 
+from benchmarks.cases import Case, deep_supervision_targets
+from benchmarks.double_backward import exact_confidence_gradient
+from benchmarks.machine import command_line, describe
+from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.table import markdown
+from benchmarks.variants import trainer
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.dale.hypergradient import (

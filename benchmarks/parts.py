@@ -9,10 +9,10 @@ from typing import Any
 from unittest import mock
 
 import torch
-from cases import Case, batch
-from timing import seconds_of
 from torch import Tensor
 
+from benchmarks.cases import Case, batch
+from benchmarks.timing import seconds_of
 from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians

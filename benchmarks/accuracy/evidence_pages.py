@@ -6,16 +6,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import other_methods
-import semi_supervised
-from study_chance import all_seeds_tables, seeds_table
-from study_tables import Result, all_tables, comparison, confidence, range_of_trainings, read
-from trainings import rows_of
+from benchmarks import other_methods, semi_supervised
+from benchmarks.accuracy.study_chance import all_seeds_tables, seeds_table
+from benchmarks.accuracy.study_tables import Result, all_tables, comparison, confidence, range_of_trainings, read
+from benchmarks.trainings import rows_of
 
 INTRODUCTION = """# Evidence: every table of the accuracy study
 
 [evidence.md](evidence.md) says what was asked, how it was measured and what came out. Here is everything that was
-measured. The page is written from `benchmarks/results/accuracy/` by `python benchmarks/accuracy/study.py tables`.
+measured. The page is written from `benchmarks/results/accuracy/` by `python -m benchmarks.accuracy.study tables`.
 
 - **labels**: what the training cases were labelled with. The held-out cases are always judged on clean labels.
 - **arm**: the trainer, or the printed method with one part changed. CaseTrust is `nnUNetTrainerCaseTrust`.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from quality import ranking_quality
 
+from benchmarks.audit_study.quality import ranking_quality
 from nnunetv2_dale.audit.displacement import dice_of
 from nnunetv2_dale.audit.measure_cases import measure_cases
 from nnunetv2_dale.audit.referees import audit_task

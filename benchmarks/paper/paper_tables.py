@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paper_arms import ARMS
-from paper_plan import planned
-from table import markdown
+
+from benchmarks.paper.paper_arms import ARMS
+from benchmarks.paper.paper_plan import planned
+from benchmarks.table import markdown
 
 LENGTHS = (10, 20, 40)  # epochs
 Result = dict[str, Any]

@@ -15,7 +15,10 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
+from nnunetv2_dale.nnunet_files.folders import Variable, known_folder
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
+
+_AGAIN = "plan and preprocess again"  # nnU-Net's own commands end in a traceback where a file is damaged
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def find_dataset(name_or_id: str) -> Folders:
             f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
             "run nnUNetv2_plan_and_preprocess first"
         )
-    _require_json(preprocessed / dataset / "dataset.json")
+    read_json_object(preprocessed / dataset / "dataset.json", _AGAIN)
     return Folders(dataset, preprocessed, results)
 
 
@@ -68,7 +71,7 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
             not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
             known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
             raise UserError(f"{folders.dataset} has no plans {name}; it has {listed(known)}")
-        _require_json(file)
+        read_json_object(file, _AGAIN)
         manager = PlansManager(str(file))
         wanted = list(configurations)
         for configuration in wanted:
@@ -155,19 +158,11 @@ def visible_gpus(device: str, num_gpus: int) -> list[str]:
     return chosen.split(",")[:number] if chosen else [str(index) for index in range(number)]
 
 
-def _require_json(file: Path) -> None:
-    """Raise a `UserError` where a file of nnU-Net cannot be read: its own commands end in a traceback there."""
-    try:
-        read_json_object(file)
-    except ValueError as error:
-        raise UserError(f"{file} {error}; plan and preprocess again") from error
-
-
-def _folder_variable(name: str) -> Path:
-    value = os.environ.get(name)
-    if not value:
+def _folder_variable(name: Variable) -> Path:
+    folder = known_folder(name)
+    if folder is None:
         raise UserError(f"the environment variable {name} is not set; nnU-Net's documentation says what it is for")
-    return Path(value).absolute()
+    return folder.absolute()
 
 
 def listed(names: Sequence[str]) -> str:

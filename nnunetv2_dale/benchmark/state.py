@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.benchmark.runs import Run, cases_of_fold
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 
 class Stage(Enum):
@@ -68,10 +69,10 @@ def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """nnU-Net's summary of the fold's validation; None when there is none or it was cut short."""
     try:
-        summary = json.loads((folder / "validation" / "summary.json").read_text())
-    except (FileNotFoundError, ValueError):
+        summary = read_json_object(folder / "validation" / "summary.json")
+    except UserError:
         return None
-    return summary if isinstance(summary, dict) and "foreground_mean" in summary else None
+    return summary if "foreground_mean" in summary else None
 
 
 def progress_mark(folder: Path) -> tuple[str, int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,10 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
+from nnunetv2_dale.nnunet_files.split_patients import FILE
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def write_raw_dataset(
         if problems:
             raise DatasetProblemsError(problems, source)
         _write_descriptions(plan, folder, target, ending)
-        _write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
+        write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
     return target.folder
 
@@ -145,11 +146,11 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
         converted_by=f"nnUNetv2_dale_convert {__version__}",
     )
     if plan.splits is not None:
-        _write_json(folder / "splits_final.json", plan.splits)
+        write_json(folder / SPLITS, plan.splits)
     patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
     known = {case: patient for case, patient in patients.items() if patient}
     if plan.splits is not None and known:
-        (folder / FILE).write_text(split_patients_text(known), encoding="utf-8")
+        write_json(folder / FILE, known)
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:
@@ -186,10 +187,6 @@ def _warn_about_counts(plan: DatasetPlan) -> None:
                 name,
                 expected,
             )
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

@@ -14,7 +14,8 @@ from nnunetv2_dale.label_noise.calibrate import TOLERANCE
 from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.parallel_cases import case_runner
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import known_patients
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, read_splits, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,18 +26,19 @@ from nnunetv2_dale.label_noise.noisy_case import (
 from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.split_patients import split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
 TABLE_NAME = "label_noise.csv"
-_WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json", PATIENTS}
+_WRITTEN_HERE = {"imagesTr", "labelsTr", SPLITS, PATIENTS}
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
             raise DatasetProblemsError(problems, plan.source.folder)
         if plan.model.ignore_label != plan.source.ignore_label:
             labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
-            _write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
+            write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
         jobs = [dataclasses.replace(job, scale=scale if job.model else 0.0, target=folder) for job in jobs]
         results = runner.run(write_case, jobs, "writing cases")
         problems = [result for result in results if isinstance(result, Problem)]
@@ -119,11 +119,11 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
             raise DatasetProblemsError(problems, plan.source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
         _write_table(folder / TABLE_NAME, rows)
-        _write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
+        write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
-            _write_json(folder / "splits_final.json", plan.splits)
+            write_json(folder / SPLITS, plan.splits)
         if plan.patients is not None:
-            (folder / PATIENTS).write_text(split_patients_text(plan.patients), encoding="utf-8")
+            write_json(folder / PATIENTS, dict(plan.patients))
     return rows, calibration
 
 
@@ -250,7 +250,3 @@ def _write_table(path: Path, rows: list[CaseRow]) -> None:
 
 def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.6g}"
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

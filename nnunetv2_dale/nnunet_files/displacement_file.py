@@ -7,11 +7,11 @@ It names cases, so it stays with the training; `nnUNetv2_dale_export` leaves it 
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 
 FILE = "case_displacement.json"
 MEANING = (
@@ -36,7 +36,7 @@ def write_displacements(folder: Path, state: State) -> None:
         displacement, contrast = _ratio(named["excess"], named["contour"]), _ratio(named["contrast"], named["faces"])
         cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
     with new_file(folder / FILE, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps({"meaning": MEANING, "cases": cases}, indent=1) + "\n")
+        write_json(unfinished, {"meaning": MEANING, "cases": cases})
 
 
 def read_displacements(folder: Path) -> State | None:
@@ -49,7 +49,7 @@ def read_displacements(folder: Path) -> State | None:
     if not file.exists():
         return None
     try:
-        cases = json.loads(file.read_text())["cases"]
+        cases = read_json(file)["cases"]
         state = {}
         for case, each in cases.items():
             of_contrast = [list(each.get(name, [0.0] * len(each["excess"]))) for name in SUMS[2:]]  # not in older files

@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
-from nnunetv2_dale.report.case_files import CaseFiles
-from nnunetv2_dale.report.class_keys import class_labels
+from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.grid import GridDifference, grid_difference
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
-from nnunetv2_dale.report.summary_file import CaseResult
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
 from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction
 

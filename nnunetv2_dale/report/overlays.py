@@ -11,12 +11,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.report.build import BuiltReport
-from nnunetv2_dale.report.case_files import CaseFiles
-from nnunetv2_dale.report.class_keys import class_labels
 from nnunetv2_dale.report.ranking import ranked_cases
-from nnunetv2_dale.report.report_data import ClassName, Overlay
+from nnunetv2_dale.report.report_data import Overlay
 from nnunetv2_dale.report.run_labels import short_names
 from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction, reader_of
 

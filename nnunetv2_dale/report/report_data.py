@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
@@ -24,14 +26,6 @@ Values = dict[str, dict[str, list[float | None]]]
 
 
 @dataclass(frozen=True)
-class ClassName:
-    """A foreground class or region: its key in nnU-Net's `summary.json` and its name in `dataset.json`."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Metric:
     """What is measured. `unit` is "" for a ratio in [0, 1], else "mm"; `region` is "all", "fuzzy" or "clear"."""
 
@@ -40,14 +34,6 @@ class Metric:
     higher_is_better: bool
     region: str
     same_within: float
-
-
-@dataclass(frozen=True)
-class ExcludedCase:
-    """A case that is left out because not every folder holds it."""
-
-    case: str
-    missing_from: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -237,12 +223,7 @@ def read_report(file: Path) -> Report:
     Raises:
         UserError: no such file, cut off, or of another form.
     """
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}; expected a report.json") from error
-    except ValueError as error:
-        raise UserError(f"{file} is no complete JSON file ({error}); make the report again") from error
+    content = read_json(Path(file), "expected a whole report.json; make the report again")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
     if content.get("format_version") != FORMAT_VERSION:

@@ -55,7 +55,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('[{"train": ["case_000"], "val": ["case_001.nii.gz"]}]', "that are not in"),
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
-        ('[{"train": ["case_0', "is no split of nnU-Net"),
+        ('[{"train": ["case_0', "is not valid JSON"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(

@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.accuracy import study, study_data
+from benchmarks.accuracy.batches import Batches, make_batches, read_batches
+from benchmarks.accuracy.confidence_quality import confidence_quality
+from benchmarks.accuracy.study_data import DISPLACED, folder_of, small_plans
+from benchmarks.accuracy.study_plan import TABLES
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
@@ -21,15 +26,6 @@ from tests.trainer.fixtures import (
     started,
     weights_of,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/accuracy"))
-
-import study
-import study_data
-from batches import Batches, make_batches, read_batches
-from confidence_quality import confidence_quality
-from study_data import DISPLACED, folder_of, small_plans
-from study_plan import TABLES
 
 
 @pytest.fixture

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-RESULTS = REPOSITORY / "benchmarks/results/accuracy"
-sys.path[:0] = [str(REPOSITORY / "benchmarks/accuracy"), str(REPOSITORY / "benchmarks")]
+from benchmarks.accuracy import evidence_pages as pages
+from benchmarks.accuracy import study_chance as chance
+from benchmarks.accuracy import study_tables as tables
+from tests.conftest import REPOSITORY
 
-import evidence_pages as pages  # noqa: E402 -- from the folder above
-import study_chance as chance  # noqa: E402
-import study_tables as tables  # noqa: E402
+RESULTS = REPOSITORY / "benchmarks/results/accuracy"
 
 
 def result(arm: str, fold: int, cases: dict[str, dict[str, dict[str, Any]]], labels: str = "biased") -> dict[str, Any]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-RESULTS = REPOSITORY / "benchmarks/results/audit.json"
-sys.path.insert(0, str(REPOSITORY / "benchmarks/audit_study"))
+from benchmarks.audit_study import audit_tables as tables
+from tests.conftest import REPOSITORY
 
-import audit_tables as tables  # noqa: E402 -- from the folder above
+RESULTS = REPOSITORY / "benchmarks/results/audit.json"
 
 
 def quality(auroc: float) -> dict[str, float]:
@@ -49,7 +46,7 @@ def cells(table: str) -> list[list[str]]:
 
 def test_the_page_has_the_tables_of_the_stored_results() -> None:
     page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8")
-    assert tables.with_tables(page, json.loads(RESULTS.read_text())) == page, "run: python benchmarks/audit.py tables"
+    assert tables.with_tables(page, json.loads(RESULTS.read_text())) == page, "run: python -m benchmarks.audit tables"
 
 
 def test_cases_by_hand() -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-RESULTS = REPOSITORY / "benchmarks/results/paper"
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-sys.path.insert(0, str(REPOSITORY / "benchmarks/paper"))
+from benchmarks.paper import paper_tables as tables
+from tests.conftest import REPOSITORY
 
-import paper_tables as tables  # noqa: E402 -- from the folder above
+RESULTS = REPOSITORY / "benchmarks/results/paper"
 
 
 def result(arm: str, curve: list[tuple[float, float]], cost: float = 1.0, updates: int = 1) -> dict[str, Any]:

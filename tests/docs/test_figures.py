@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.accuracy.study_chance import paired
+from benchmarks.accuracy.study_tables import case_values, read
+from benchmarks.paper import paper_tables
+from benchmarks.paper.paper_plan import UNET
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks/results"
-sys.path[:0] = [str(REPOSITORY / "benchmarks" / folder) for folder in ("accuracy", "paper", "")]
-
-import paper_tables  # noqa: E402 -- from the folder above
-from paper_plan import UNET  # noqa: E402 -- from the folder above
-from study_chance import paired  # noqa: E402 -- from the folder above
-from study_tables import case_values, read  # noqa: E402
 
 Trainings = dict[tuple[int, int], float]
 SIX = [(labels, arm) for labels in ("dilated", "eroded", "clean") for arm in ("DALE", "CaseTrust")]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
+from benchmarks.method_cost import methods_table
+from benchmarks.method_iterations import STEPS
 from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from method_cost import methods_table
-from method_iterations import STEPS
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
 MEASURED: dict[str, Any] = json.loads((RESULTS / "method_cost_2d.json").read_text())

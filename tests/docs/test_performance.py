@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from typing import Any
 
 import pytest
 
+from benchmarks.table import growth_table, stored_tables
 from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from table import growth_table, stored_tables
 
 PAGE = (REPOSITORY / "docs" / "performance.md").read_text()
 

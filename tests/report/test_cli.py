@@ -357,7 +357,7 @@ def other_labels(study: Study) -> None:
     ("damage", "named"),
     [
         (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
-        (cut_summary, r"fold_1/validation/summary\.json is no complete JSON"),
+        (cut_summary, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
         (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but its reference"),
         (wrong_spacing, r"case_03\.nii\.gz has voxel spacing"),
         (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),

@@ -7,10 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.class_keys import keys_of_names
-from nnunetv2_dale.report.report_data import ClassName, ExcludedCase
-from nnunetv2_dale.report.result_folder import ResultFolder
-from nnunetv2_dale.report.summary_file import CaseResult
+from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """A foreground class or region: its key in nnU-Net's `summary.json` and its name in `dataset.json`."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ExcludedCase:
+    """A case that is left out because not every folder holds it."""
+
+    case: str
+    missing_from: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.case_files import find_case_files
-from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
+from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
 
 DATASET = "Dataset777_Ellipsoids"
 

@@ -11,7 +11,7 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 
-from nnunetv2_dale.report.grid import Grid, GridDifference, grid_difference, grid_of
+from nnunetv2_dale.nnunet_files.geometry import Grid, GridDifference, grid_difference, grid_of
 
 SHAPE, SPACING = (11, 21, 5), np.array([1.0, 1.0, 3.0])
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.summary_file import CaseResult, known_ending, read_json, read_summary
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, known_ending, read_summary
 
 _ONLY_FOLD = "-"
 
@@ -71,7 +72,8 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     path = path.resolve()
     asked = None if folds is None else tuple(folds)
     summaries, unfinished, remarks = _find_summaries(path, asked)
-    plans, dataset_json = _optional_json(path / "plans.json"), _optional_json(path / "dataset.json")
+    files = (path / "plans.json", path / "dataset.json")
+    plans, dataset_json = (read_json_object(file) if file.is_file() else {} for file in files)
     cases: dict[str, CaseResult] = {}
     for fold, summary_file in summaries.items():
         for case in read_summary(summary_file, fold, dataset_json):
@@ -167,12 +169,3 @@ def _unlisted_cases(
     folders += [path / f"fold_{fold}" / "validation" for fold in unfinished]
     predicted = {file.name.removesuffix(ending) for folder in folders for file in folder.glob(f"*{ending}")}
     return tuple(sorted(predicted - set(cases)))
-
-
-def _optional_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    content = read_json(file)
-    if not isinstance(content, dict):
-        raise UserError(f"{file} holds no JSON object; expected nnU-Net's own {file.name}")
-    return content

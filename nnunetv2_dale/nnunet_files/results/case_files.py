@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.folders import known_places
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SUMMARY_ALONE = "no surface metrics, no lesions and no fuzzy region, only what summary.json holds"
 
@@ -104,15 +104,10 @@ def _reference_places(folder: ResultFolder, reference_file: str) -> Iterator[Pat
     yield Path(reference_file).parent
     parts = re.split(r"[\\/]", reference_file)
     said = parts[-2] if len(parts) > 1 else ""
-    own = [place for place in (_nnunet("nnUNet_preprocessed", folder), _nnunet("nnUNet_raw", folder)) if place]
+    own = known_places(folder.dataset, "nnUNet_preprocessed", "nnUNet_raw")
     # nnU-Net's gt_segmentations are copies of labelsTr
     names = ["gt_segmentations", "labelsTr"] if said in ("gt_segmentations", "labelsTr") else [said]
     yield from (place / name for name in names if name for place in own)
-
-
-def _nnunet(variable: str, folder: ResultFolder) -> Path | None:
-    root = os.environ.get(variable)
-    return Path(root) / folder.dataset if root and folder.dataset else None
 
 
 def _images(
@@ -148,7 +143,6 @@ def channel_files(folder: Path, name: str, ending: str) -> tuple[Path, ...]:
 
 def _image_places(folder: ResultFolder, references: Path) -> Iterator[Path]:
     """imagesTr for labelsTr, copies of it such as labelsTr_clean, and gt_segmentations; imagesTs for labelsTs."""
-    own = _nnunet("nnUNet_raw", folder)
     if references.name == "gt_segmentations":
         name = "imagesTr"
     elif references.name.startswith("labels"):
@@ -156,5 +150,4 @@ def _image_places(folder: ResultFolder, references: Path) -> Iterator[Path]:
         yield references.parent / name
     else:
         return
-    if own is not None:
-        yield own / name
+    yield from (place / name for place in known_places(folder.dataset, "nnUNet_raw"))

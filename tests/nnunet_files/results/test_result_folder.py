@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
+from nnunetv2_dale.nnunet_files.results.same_task import shared_task
+from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
 from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
-from nnunetv2_dale.report.result_folder import read_result_folder
-from nnunetv2_dale.report.same_task import shared_task
-from nnunetv2_dale.report.summary_file import read_summary
 
 NAN = float("nan")
 
@@ -85,7 +85,7 @@ def test_an_unvalidated_fold_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"metric_per_case": [{"metr', r"fold_0/validation/summary\.json is no complete JSON file"),
+        ('{"metric_per_case": [{"metr', r"fold_0/validation/summary\.json is not valid JSON .*; it was cut off"),
         ('{"foreground_mean": {}}', r"summary\.json is no summary of nnU-Net.*KeyError"),
         ('{"metric_per_case": []}', r"summary\.json holds no cases"),
         (

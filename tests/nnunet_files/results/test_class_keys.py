@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.class_keys import class_key, class_labels, keys_of_names, own_key
-from nnunetv2_dale.report.summary_file import read_summary
+from nnunetv2_dale.nnunet_files.results.class_keys import class_key, class_labels, keys_of_names, own_key
+from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
 
 NAMES = keys_of_names({"background": 0, "whole": [2, 1], "core": [2], "2": 7, "ignore": 3})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.class_keys import class_labels, keys_of_names, own_key
+from nnunetv2_dale.nnunet_files.json_files import read_json
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names, own_key
 
 # Longest first, so that .nii.gz is not read as .gz; what nnU-Net's readers and writers support.
 _FILE_ENDINGS = (".nii.gz", ".nrrd", ".mha", ".gipl", ".tiff", ".tif", ".png", ".bmp", ".nii")
@@ -73,7 +73,7 @@ def read_summary(summary_file: Path, fold: str, dataset_json: Mapping[str, Any] 
     Raises:
         UserError: the file is cut off, or is no summary of nnU-Net.
     """
-    content = read_json(summary_file)
+    content = read_json(summary_file, "validate the fold again (nnUNetv2_train … --val)")
     if isinstance(content, dict) and "results" in content and "metric_per_case" not in content:
         raise UserError(
             f"{summary_file} was written by nnU-Net v1, whose results are of another form; evaluate the predictions "
@@ -141,16 +141,6 @@ def _ratio(value: Any) -> float | None:
 
 def _count(value: Any) -> int | None:
     return None if value is None or not math.isfinite(value) else int(value)
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file; a `UserError` where it is cut off or cannot be read."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no complete JSON file ({error}); was it cut off? Make it again") from error
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def base_name(file: str) -> str:

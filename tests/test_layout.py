@@ -181,7 +181,14 @@ def test_tests_mirror_the_rooms() -> None:
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
     assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
-    assert loose == {"__init__.py", "conftest.py", "test_discovery.py", "test_layout.py", "datasets.py"}
+    assert loose == {
+        "__init__.py",
+        "conftest.py",
+        "datasets.py",
+        "test_discovery.py",
+        "test_layout.py",
+        "test_project.py",
+    }
 
 
 def test_every_room_is_installed() -> None:

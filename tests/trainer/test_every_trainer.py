@@ -62,6 +62,8 @@ def make(
     needs_unlabelled = issubclass(trainer_class, nnUNetTrainerDKUXNet)
     kind, configuration = data or (("Unlabelled", "3d_fullres") if needs_unlabelled else ("Labels", "2d"))
     settings = settings_of(trainer_class, table) | others.pop("settings", {})
+    if needs_unlabelled and "iterations" not in others:
+        others["iterations"] = 1  # of the slowest network
     return make_trainer(trainer_class, kind, configuration, settings=settings, **others)
 
 
@@ -219,8 +221,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 @EVERY_FAMILY
 def test_epochs_before_the_numbers_were_kept_count_as_nan(trainer_class: type[SafeTraining]) -> None:
     """A checkpoint without the method's keys in its log is resumed, and the log stays complete."""
-    stop_after(make(trainer_class, epochs=2, iterations=4), epochs=1)
-    resumed = make(trainer_class, epochs=2, iterations=4, resume=True)
+    stop_after(make(trainer_class, epochs=2), epochs=1)
+    resumed = make(trainer_class, epochs=2, resume=True)
     file = Path(resumed.output_folder, "checkpoint_latest.pth")
     checkpoint = torch.load(file, weights_only=False)
     checkpoint["logging"] = {key: values for key, values in checkpoint["logging"].items() if key in NNUNET_KEYS}
@@ -244,13 +246,14 @@ def test_gradient_scaling_changes_nothing(trainer_class: type[SafeTraining]) -> 
     close(state_of(scaled), state_of(plain))
 
 
-@EVERY_FAMILY
+@pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if kind is not nnUNetTrainerDKUXNet])  # a minute
 # nnU-Net compiles its Dice loss, which is given logits that are no leaves
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_a_compiled_network_takes_the_same_step(
     trainer_class: type[SafeTraining], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torch.compile with AOT autograd and no code generation, which takes a minute on a CPU."""
+    torch._dynamo.reset()  # else the graph of another test's network, without a hook on its head, may serve this one
     plain = alike(trainer_class)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     compiled = alike(type("Compiling", (trainer_class,), {"_do_i_compile": lambda self: True}))
@@ -304,7 +307,7 @@ def test_the_checkpoint_of_another_trainer_is_refused(trainer_class: type[SafeTr
 
 @EVERY_FAMILY
 def test_no_checkpoint_where_they_are_switched_off(trainer_class: type[SafeTraining]) -> None:
-    trainer = make(trainer_class, iterations=4)
+    trainer = make(trainer_class)
     trainer.disable_checkpointing = True
     train(trainer)
     assert not [*Path(trainer.output_folder).glob("checkpoint*"), *Path(trainer.output_folder).glob(FILE)]
@@ -327,7 +330,7 @@ def test_exports_the_trained_network_or_says_why_not(
     trainer_class: type[SafeTraining], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only the network is in it, in plain types, and its weights are the trained ones."""
-    trainer = make(trainer_class, iterations=4)
+    trainer = make(trainer_class)
     train(trainer)
     code = export(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"])
     if isinstance(reason := stock_or_reason(trainer_class.__name__), str):

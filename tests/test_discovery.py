@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import nnunetv2_dale
 from nnunetv2_dale.discovery import (
     OPT_OUT_VARIABLE,
     RE_EXPORTS_FILE,

@@ -117,6 +117,11 @@ class SafeTraining(nnUNetTrainer):
         if present:
             self.print_to_log_file(title, json.dumps(present))
 
+    def epochs_of(self, key: str) -> list[float]:
+        """A number of nnU-Net's log, one value per epoch."""
+        values: list[float] = self.logger.local_logger.my_fantastic_logging[key]
+        return values
+
     def _add_log_keys(self) -> None:
         """Register the numbers in nnU-Net's log; epochs before they were kept count as NaN."""
         log = self.logger.local_logger.my_fantastic_logging
@@ -141,6 +146,14 @@ class SafeTraining(nnUNetTrainer):
     def _image_channels(self) -> int:
         """Leading channels of the input that are image; a cascade's others are the segmentation of the stage before."""
         return int(self.num_input_channels) - (len(self.label_manager.foreground_labels) if self.is_cascaded else 0)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Of the network's outputs: classes with background, or regions."""
+        labels, manager = self.dataset_json["labels"], self.label_manager
+        if manager.has_regions:
+            return [name for name in labels if name not in ("background", "ignore")]
+        return sorted((name for name in labels if name != "ignore"), key=labels.__getitem__)
 
     def _unwrapped_network(self) -> nn.Module:
         """The network without DDP; still compiled where it is."""

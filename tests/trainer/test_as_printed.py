@@ -37,37 +37,22 @@ class OneOutput(nnUNetTrainerDALE_noDeepSupervision):
 
 
 @pytest.mark.parametrize(
-    ("trainer_class", "kind", "configuration", "settings"),
+    ("trainer_class", "configuration", "settings"),
     [
-        pytest.param(Printed, "Labels", "2d", {}, id="2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {}, id="3d_fullres"),
-        pytest.param(Printed, "Regions", "2d", {}, id="regions"),
-        pytest.param(Printed, "Ignore", "2d", {}, id="ignore"),
-        pytest.param(Printed, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
-        pytest.param(Printed, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
-        pytest.param(OneOutput, "Labels", "2d", {}, id="no-deep-supervision"),
-        pytest.param(OneOutput, "Labels", "3d_fullres", {}, id="no-deep-supervision-3d"),
+        pytest.param(Printed, "2d", {}, id="2d"),
+        pytest.param(Printed, "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
+        pytest.param(OneOutput, "3d_fullres", {}, id="no-deep-supervision-3d"),
     ],
 )
-def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
+def test_its_loss_falls(trainer_class: type[nnUNetTrainer], configuration: str, settings: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
+    trainer = make_trainer(trainer_class, configuration=configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")
     batch = batch_of_this_training(trainer)
-    before, loss_before = weights_of(trainer), plain_loss(trainer, batch)
-
-    log = train(trainer)
-
-    check_log(log, epochs=2)
+    loss_before = plain_loss(trainer, batch)
+    check_log(train(trainer), epochs=2)
     assert plain_loss(trainer, batch) < loss_before
-    unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
-    unmoved = [name for name, weight in weights_of(trainer).items() if torch.equal(weight, before[name])]
-    assert all(unused in name or trainer_class is OneOutput for name in unmoved)
-    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
-    folder = Path(trainer.output_folder)
-    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png"} <= {file.name for file in folder.iterdir()}
 
 
 def batch_of_this_training(trainer: nnUNetTrainer) -> dict[str, Any]:

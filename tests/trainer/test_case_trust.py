@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.trainer.case_trust import (
     nnUNetTrainerCaseTrust,
 )
@@ -36,15 +34,6 @@ def test_without_groups_an_iteration_is_plain_nnunets() -> None:
         weights.append(weights_of(trainer))
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1), (1.0, 0)])
-def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the beginning of each epoch in which cases may be doubted."""
-    monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: ["label 1: 2 of 4 cases"])
-    trainer = make_trainer(nnUNetTrainerCaseTrust, settings={"case_trust": {"start": start, "after": 0}}, epochs=2)
-    train(trainer)
-    assert Path(trainer.log_file).read_text().count("groups of cases: label 1: 2 of 4 cases") == told
 
 
 def test_the_log_has_the_numbers() -> None:

@@ -12,7 +12,6 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 
-from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from tests.trainer.fixtures import (
@@ -158,7 +157,10 @@ def test_the_log_has_the_numbers() -> None:
     text = Path(trainer.log_file).read_text()
     numbers = [json.loads(line.split("DALE ", 1)[1]) for line in text.splitlines() if "DALE {" in line]
     assert [each["share"] for each in numbers] == [0.25, 0.5]
+    plan = "DALE: Algorithm 1 in batches 2 to 8 of 8, every second, once every class is learned; the others are plain"
+    assert plan in text
     assert "Algorithm 1 from here on, every class is learned" in text
+    assert "DALE: Algorithm 1 in 3 of 8 batches; cases were doubted in 1 of 2 epochs" in text.splitlines()[-1]
     assert text.count("DALE confidence histogram, 0 to 2:") == EPOCHS
 
 
@@ -168,15 +170,6 @@ def test_an_epoch_of_whole_batches_says_so_and_what_it_waits_for() -> None:
     assert (log["dale_share"], log["dale_plain_iterations"], log["dale_running"]) == ([0.0], [1.0], [0.0])
     assert np.isnan(log["dale_meta_mean"][0])
     assert "DALE waits for class 0 (probability 0." in Path(trainer.log_file).read_text()
-
-
-@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1), (1.0, 0)])
-def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the beginning of each epoch in which cases may be doubted."""
-    monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: ["label 1: 2 of 4 cases"])
-    trainer = make_trainer(nnUNetTrainerDALE, settings={"case_trust": {"start": start, "after": 0}}, epochs=2)
-    train(trainer)
-    assert Path(trainer.log_file).read_text().count("DALE groups: label 1: 2 of 4 cases") == told
 
 
 # --- resumed ----------------------------------------------------------------------------------------------------------

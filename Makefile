@@ -19,7 +19,7 @@ help:
 	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make check   lint, format, types"
-	@echo "make pages   write the pages in docs/ that come from settings and stored results"
+	@echo "make pages   write the README and the pages in docs/ whose numbers come from settings and stored results"
 	@echo "make site    the pages as a web site in site/, which needs no network to be read"
 	@echo "make dist    sdist and wheel in dist/"
 	@echo "make clean   remove $(VENV) and what tools cached"
@@ -45,8 +45,7 @@ types: $(INSTALLED)-development
 	$(BIN)/mypy trainers preprocessing
 
 pages: $(INSTALLED)-development
-	$(BIN)/python docs/settings_page.py
-	$(BIN)/python -m benchmarks.accuracy.study tables
+	$(BIN)/python -m benchmarks.pages
 
 site: $(INSTALLED)-development
 	$(BIN)/python -m mkdocs build --strict

@@ -74,6 +74,7 @@ def large(root: Path) -> dict[str, float]:
 
 def one_case(root: Path) -> dict[str, float]:
     """Measure the case in `root` in this process."""
+    from nnunetv2_dale.audit.case_volumes import read_case
     from nnunetv2_dale.audit.evidence import measure_case
     from nnunetv2_dale.audit.maps import write_maps
     from nnunetv2_dale.audit.referees import audit_task
@@ -87,7 +88,8 @@ def one_case(root: Path) -> dict[str, float]:
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}
-    write_maps(task.cases[0], task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
+    volumes = read_case(task.cases[0], task)
+    write_maps(volumes, "case", task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
     return {
         "seconds": round(time.perf_counter() - wall, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

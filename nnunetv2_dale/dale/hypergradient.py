@@ -26,7 +26,7 @@ from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 
 # Length of the one-sided step along v, relative to the weights' norm: small enough for the difference to be a
 # derivative, large enough to stand out of the rounding of the logits (float32; half precision under autocast).
-# Chosen by benchmarks/confidence_fidelity.py; docs/performance.md has the table.
+# Chosen by benchmarks/confidence_fidelity.py; docs/evidence/measurements.md has the table.
 SHIFT_FLOAT32 = 1e-4
 SHIFT_HALF = 1e-3
 

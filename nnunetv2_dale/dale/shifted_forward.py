@@ -3,7 +3,7 @@
 The one-sided difference of `label_confidence` needs the fuzzy view's logits a small step along v away. Made by the
 network itself, with a graph, the same forward can start the update on the fuzzy view: nothing has to be held for it
 while the look-ahead runs, and nothing is computed twice. The update's gradient is then taken 1e-4 of the weights' norm
-(1e-3 in half precision) away from θ_n; docs/performance.md has what that changes.
+(1e-3 in half precision) away from θ_n; docs/evidence/performance.md has what that changes.
 """
 
 from __future__ import annotations

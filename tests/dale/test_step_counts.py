@@ -1,7 +1,7 @@
 """What one iteration's cost comes from, counted without a clock: passes through the network, copies of the weights.
 
-With F for a forward and 2F for a backward, plain nnU-Net's iteration is 3F; the ratios of docs/performance.md are the
-sums counted here divided by that.
+With F for a forward and 2F for a backward, plain nnU-Net's iteration is 3F; the ratios of
+docs/evidence/performance.md are the sums counted here divided by that.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-Mask = NDArray[np.bool_]
+from nnunetv2_dale.masks.overlap import Mask
+
 Floats = NDArray[np.float64]
 
 
@@ -73,9 +74,13 @@ def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
     distances = np.zeros(len(surface.area_mm2))
     apart = within == without  # a face between a voxel in and one out of the mask lies on its surface
     if apart.any():
-        tree = KDTree(other.centre_mm, balanced_tree=False, compact_nodes=False)
-        distances[apart] = tree.query(surface.centre_mm[apart])[0]
+        distances[apart] = nearest_mm(surface.centre_mm[apart], other.centre_mm)
     return np.where(within & without, -distances, distances)
+
+
+def nearest_mm(points: Floats, others: Floats) -> Floats:
+    """(N,) distance of each of N points to the nearest of M others, (N, D) and (M, D) in mm."""
+    return np.asarray(KDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0])
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:

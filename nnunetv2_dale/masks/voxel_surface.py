@@ -1,7 +1,7 @@
-"""Overlap and surface distances of two masks, whole or inside a region.
+"""Overlap and surface distances of two masks, whole or inside a region, as MONAI's metrics measure them.
 
-MONAI finds the surfaces and their distances once; Hausdorff, average distance and surface Dice are read off them as
-MONAI's own metrics do, for the whole mask and for each region, where calling those would measure nine times.
+The surface is here the outermost voxels of a mask, as in most published distances; between faces, which are exact,
+measures `surface`. The distances are found once and serve the whole mask and each region.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from monai.metrics.utils import get_mask_edges, get_surface_distance
 from numpy.typing import NDArray
+from scipy import ndimage
 
-Mask = NDArray[np.bool_]
+from nnunetv2_dale.masks.overlap import Mask, overlap
+from nnunetv2_dale.masks.surface import nearest_mm
+
 Floats = NDArray[np.float64]
 
 
@@ -55,44 +57,22 @@ class SurfaceDistances:
         return float((both <= tolerance_mm).mean()) if both.size else None
 
 
-def overlap(prediction: Mask, reference: Mask) -> tuple[float, float] | None:
-    """(Dice, IoU) of two masks; None where both are empty."""
-    common = np.count_nonzero(prediction & reference)
-    total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return None if total == 0 else (2 * common / total, common / (total - common))
-
-
 def surface_distances(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> SurfaceDistances | None:
     """The distances between the surfaces of two masks; None where one of the masks is empty.
 
     Args:
-        prediction, reference: bool, 2 or 3 axes. Crop them to the box of their union (`union_box`): it costs nothing
-            in the result and makes large images fast.
+        prediction, reference: bool, 2 or 3 axes; a slice is 2D. Crop them to the box of their union: it changes
+            nothing in the result and makes large images fast.
         spacing_mm: distance of voxels along each axis.
     """
     if not prediction.any() or not reference.any():
         return None
-    prediction_surface, reference_surface = (
-        np.asarray(edges, dtype=bool) for edges in get_mask_edges(prediction, reference, crop=False)
-    )
-    spacing = list(spacing_mm)
-    return SurfaceDistances(
-        np.asarray(get_surface_distance(prediction_surface, reference_surface, spacing=spacing), dtype=np.float64),
-        np.asarray(get_surface_distance(reference_surface, prediction_surface, spacing=spacing), dtype=np.float64),
-        prediction_surface,
-        reference_surface,
-    )
-
-
-def union_box(boxes: Sequence[tuple[slice, ...] | None]) -> tuple[slice, ...] | None:
-    """The smallest box around several; None where there is none."""
-    there = [box for box in boxes if box is not None]
-    if not there:
-        return None
-    return tuple(
-        slice(min(box[axis].start for box in there), max(box[axis].stop for box in there))
-        for axis in range(len(there[0]))
-    )
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (prediction, reference)]
+    of_prediction, of_reference = (np.argwhere(each).astype(np.float64) * spacing_mm for each in surfaces)
+    directed = nearest_mm(of_prediction, of_reference), nearest_mm(of_reference, of_prediction)
+    # In MONAI's precision: a distance as long as the tolerance is within it, whatever its last bits are.
+    from_prediction, from_reference = (each.astype(np.float32).astype(np.float64) for each in directed)
+    return SurfaceDistances(from_prediction, from_reference, *surfaces)
 
 
 def measures_of(

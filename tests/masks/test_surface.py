@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.surfaces import signed_distances, surface_of
+from nnunetv2_dale.masks.surface import signed_distances, surface_of
 
 
 def test_a_box_by_hand() -> None:

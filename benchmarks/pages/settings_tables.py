@@ -1,13 +1,9 @@
-"""Writes docs/settings.md from the configurations in the code: `python docs/settings_page.py`.
-
-A test holds the page to what this gives (tests/docs/test_settings.py).
-"""
+"""The tables of docs/settings.md, from the configurations in the code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, fields
-from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
@@ -15,27 +11,6 @@ from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig, CoTrainingConfig, MetaWeightConfig
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
-
-PAGE = Path(__file__).resolve().parent / "settings.md"
-INTRODUCTION = """# Settings
-
-Each method has its settings. A trainer has values for them, and the plans of a dataset can change them.
-This page is written from the code by `python docs/settings_page.py`.
-
-## How to change one
-
-Open the plans file, `nnUNet_preprocessed/DATASET/nnUNetPlans.json`. Add an object to the configuration that you train:
-
-    "configurations": {"2d": {"dale": {"patch_size": 8, "view": "masked_loss"}, ...}}
-
-Every training with these plans then uses the values. They are stored with the model. A name or a value that does not
-exist stops the training at its start, and the message lists the valid ones.
-
-To keep the old plans, copy the file to another name and train with `-p`:
-
-    cp nnUNetPlans.json nnUNetPlansSmallPatches.json     # and set "plans_name" in it to the same name
-    nnUNetv2_train 4 2d 0 -tr nnUNetTrainerDALE -p nnUNetPlansSmallPatches
-"""
 
 
 def table(columns: Mapping[str, Any]) -> str:
@@ -55,8 +30,8 @@ def table(columns: Mapping[str, Any]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [titles, ["---"] * len(titles), *rows])
 
 
-def page() -> str:
-    """The whole of docs/settings.md."""
+def settings_tables() -> str:
+    """Every method's settings, a section each."""
     sections = (
         ("DALE", "dale", {"`nnUNetTrainerDALE`": ADAPTED, "`_asPrinted`": PRINTED}),
         ("The trust of cases", "case_trust", {"`nnUNetTrainerCaseTrust`, `nnUNetTrainerDALE`": CaseTrustConfig()}),
@@ -66,8 +41,7 @@ def page() -> str:
         ("BECO", "beco", {"`nnUNetTrainerBECO`": CoTrainingConfig()}),
         ("ADS", "ads", {"`nnUNetTrainerADS`": AbstainingDiceConfig()}),
     )
-    tables = [f'## {title}: `"{key}"`\n\n{table(columns)}\n' for title, key, columns in sections]
-    return "\n".join([INTRODUCTION, *tables])
+    return "\n\n".join(f'## {title}: `"{key}"`\n\n{table(columns)}' for title, key, columns in sections)
 
 
 def _value(value: object) -> str:
@@ -88,5 +62,4 @@ def _cell(spec: Field[Any]) -> str:
     return str(spec.metadata["meaning"]).replace("|", "\\|")
 
 
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+FUNCTIONS = (settings_tables,)

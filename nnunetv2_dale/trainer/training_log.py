@@ -96,13 +96,13 @@ def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tupl
 
 
 def doubted_in(means: Sequence[float]) -> tuple[str, int]:
-    """In how many epochs of a training cases were doubted, in words and as a number.
+    """In how many epochs of a training cases were down-weighted, in words and as a number.
 
     Args:
         means: of the trust of the cases, per epoch; NaN where there is none.
     """
     epochs = sum(mean < 1 for mean in means)
-    return f"cases were doubted in {epochs} of {len(means)} epochs", epochs
+    return f"cases were down-weighted in {epochs} of {len(means)} epochs", epochs
 
 
 def outcome(*parts: tuple[str, int]) -> str:

@@ -46,10 +46,8 @@ class TrustsCases(SafeTraining):
             return 'not looked for: "explained" in "case_trust" is 1'
         first = [epoch for epoch in range(self.num_epochs) if trust.may_doubt(epoch * self.num_iterations_per_epoch)]
         if not first:
-            return (
-                f'not looked for: the {self._batches} batches of this training end before "start" '
-                f'{self.case_trust.start:g} and "after" {self.case_trust.after} in "case_trust" let a case be doubted'
-            )
+            start, after = self.case_trust.start, self.case_trust.after
+            return f'not looked for: {self._batches} batches end before "start" {start:g} and "after" {after} allow it'
         return f"looked for from epoch {first[0]} on, of {self.num_epochs}"
 
     def on_train_epoch_start(self) -> None:

@@ -160,7 +160,7 @@ def test_the_log_has_the_numbers() -> None:
     plan = "DALE: Algorithm 1 in batches 2 to 8 of 8, every second, once every class is learned; the others are plain"
     assert plan in text
     assert "Algorithm 1 from here on, every class is learned" in text
-    assert "DALE: Algorithm 1 in 3 of 8 batches; cases were doubted in 1 of 2 epochs" in text.splitlines()[-1]
+    assert "DALE: Algorithm 1 in 3 of 8 batches; cases were down-weighted in 1 of 2 epochs" in text.splitlines()[-1]
     assert text.count("DALE confidence histogram, 0 to 2:") == EPOCHS
 
 

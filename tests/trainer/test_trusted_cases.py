@@ -34,7 +34,7 @@ def lines_of(trainer: TrustsCases, title: str = "groups of cases: ") -> list[str
         ({"start": 0.4, "after": 0}, ["label 1"], ["from epoch 2 on", "label 1"]),
         ({"start": 0.0, "after": 5}, [], ["from epoch 2 on", "among 4 training cases, found none"]),
         ({"start": 0.0, "after": 0}, [], ["from epoch 0 on", "among 4 training cases, found none"]),
-        ({"start": 1.0, "after": 0}, ["label 1"], ["not looked for: the 9 batches"]),
+        ({"start": 1.0, "after": 0}, ["label 1"], ["not looked for: 9 batches"]),
         ({"explained": 1.0}, [], ['not looked for: "explained"']),
     ],
 )
@@ -61,7 +61,7 @@ def test_the_last_line_says_that_a_training_without_the_method_was_plain_nnunet(
     trainer = make_trainer(trainer_class, settings={"dale": {"learned": 1.0}}, epochs=2)
     train(trainer)
     last = [line for line in Path(trainer.log_file).read_text().splitlines() if line.strip()][-1]
-    assert last.rstrip().endswith("cases were doubted in 0 of 2 epochs: this is plain nnU-Net")
+    assert last.rstrip().endswith("cases were down-weighted in 0 of 2 epochs: this is plain nnU-Net")
     assert ("Algorithm 1 in 0 of 6 batches; " in last) == (trainer_class is nnUNetTrainerDALE)
 
 

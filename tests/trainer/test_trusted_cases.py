@@ -9,6 +9,7 @@ import pytest
 from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
+from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.nnunet_files.displacement_file import FILE, TABLE, write_displacements
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
@@ -84,7 +85,7 @@ def test_labels_that_changed_before_a_training_goes_on_are_named(trainer_class: 
 @BOTH
 @pytest.mark.parametrize(
     ("kind", "names"),
-    [("Ignore", ["background", "body", "liver", "vessel", "lesion"]), ("RegionsIgnore", ["body", "lesion"])],
+    [("Ignore", list(LABELS)), ("RegionsIgnore", ["body", "lesion"])],
 )
 def test_the_table_beside_the_memory_has_the_names_of_classes(
     trainer_class: type[TrustsCases], kind: str, names: list[str]
@@ -102,7 +103,7 @@ def test_the_table_beside_the_memory_has_the_names_of_classes(
 def test_a_training_that_goes_on_refuses_other_cases(trainer_class: type[TrustsCases], case: str) -> None:
     stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
     resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 4}, {}, [])
+    write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 4}, {}, "12345")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     with pytest.raises(RuntimeError, match=f"1 of its 1 cases, first {case}, are no training cases of this fold"):
         resumed.run_training()
@@ -112,7 +113,7 @@ def test_a_training_that_goes_on_refuses_other_cases(trainer_class: type[TrustsC
 def test_a_training_that_goes_on_refuses_other_classes(trainer_class: type[TrustsCases]) -> None:
     stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
     resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 4}, {}, [])
+    write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 4}, {}, "123")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     with pytest.raises(RuntimeError, match="expected 5 sums per case, one for each output of the network, found 3"):
         resumed.run_training()
@@ -120,7 +121,7 @@ def test_a_training_that_goes_on_refuses_other_classes(trainer_class: type[Trust
 
 def test_a_training_that_starts_anew_does_not_look() -> None:
     trainer = make_trainer(nnUNetTrainerCaseTrust)
-    write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 4}, {}, [])
+    write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 4}, {}, "123")
     started(trainer)
 
 

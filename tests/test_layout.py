@@ -180,7 +180,7 @@ def test_nothing_is_put_on_the_search_path() -> None:
 def test_tests_mirror_the_rooms() -> None:
     rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
-    assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
+    assert folders == rooms - {"trainers"} | {"benchmarks", "docs", "examples"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
     assert loose == {
         "__init__.py",

@@ -73,11 +73,9 @@ class nnUNetTrainerDALE(TrustsCases):
             loss_scale=self._loss_scale,
             generator=torch.Generator(self.device),
             compiled=compiled,
-            label_trust=None if self.trust is None else self.trust.weigh,
+            label_trust=self.trust,
         )
-        self.dale_step = PhasedStep(
-            algorithm, self._batches, None if self.trust is None else self.trust.observe_and_weigh
-        )
+        self.dale_step = PhasedStep(algorithm, self._batches)
         self.print_to_log_file("DALE:", plan_in_words(self.dale_step.phases, self.dale.every, self._batches))
 
     def on_train_epoch_start(self) -> None:
@@ -115,11 +113,12 @@ class nnUNetTrainerDALE(TrustsCases):
             self.logger.log(name, value, self.current_epoch)
         if not math.isnan(histogram[0]):
             self.print_to_log_file("DALE confidence histogram, 0 to 2:", histogram)
-        if waiting := step.phases.waiting_for():
+        in_time = step.batch - self.num_iterations_per_epoch < step.phases.end
+        if in_time and (waiting := step.phases.waiting_for()):
             self.print_to_log_file("DALE waits for", waiting)
         while step.phases.news:
             self.print_to_log_file("DALE:", step.phases.news.pop(0))
-        if step.batch - self.num_iterations_per_epoch < step.phases.end <= step.batch < self._batches:
+        if in_time and step.phases.running and step.phases.end <= step.batch < self._batches:
             self.print_to_log_file(f"DALE: batch {step.phases.end}: Algorithm 1 ends here, whole batches from here on")
 
     def _restore(self, phases: Phases) -> None:

@@ -164,6 +164,17 @@ def test_the_log_has_the_numbers() -> None:
     assert text.count("DALE confidence histogram, 0 to 2:") == EPOCHS
 
 
+def test_the_end_of_algorithm_1_has_its_line() -> None:
+    """Once, in the epoch in which it ends; in the one after that nothing is waited for."""
+    trainer = make_trainer(nnUNetTrainerDALE, settings=settings(phase_out=0.5, learned=0), epochs=3, iterations=4)
+    train(trainer)
+    text = Path(trainer.log_file).read_text()
+    assert "DALE: Algorithm 1 in batches 3 to 6 of 12, every second; the others are plain nnU-Net" in text
+    assert text.count("DALE: batch 6: Algorithm 1 ends here") == 1
+    assert text.index("Algorithm 1 ends here") < text.index("Epoch 2")
+    assert "DALE: Algorithm 1 in 2 of 12 batches" in text
+
+
 def test_an_epoch_of_whole_batches_says_so_and_what_it_waits_for() -> None:
     trainer = make_trainer(nnUNetTrainerDALE, settings=settings(learned=1.0), epochs=1, iterations=3)
     log = train(trainer)

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
+    "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},
 }

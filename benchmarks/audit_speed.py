@@ -83,11 +83,12 @@ def one_case(root: Path) -> dict[str, float]:
     task = audit_task([root / "results" / "A__nnUNetPlans__3d_fullres"], references=raw / "labelsTr")
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     wall, cpu = time.perf_counter(), time.process_time()
-    measure_case(task.cases[0], task)
+    kept = root / "kept.npz"
+    measure_case(task.cases[0], task, kept)
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}
-    write_maps(task.cases[0], task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
+    write_maps(task.cases[0].case, kept, task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
     return {
         "seconds": round(time.perf_counter() - wall, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.displacement import surface_pair
 from nnunetv2_dale.audit.evidence import box_around, boxes_of_values
-from nnunetv2_dale.audit.geometry import affine_of, write_volume
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
 NAMES = ("suspicion", "displacement", "consensus")
 
@@ -26,7 +26,8 @@ def map_file(folder: Path, case: str, name: str) -> Path:
 
 
 def write_maps(
-    inputs: CaseInputs,
+    case: str,
+    kept: Path,
     task: AuditTask,
     chances: Mapping[str, float],
     kinds: Mapping[str, Collection[str]],
@@ -35,20 +36,20 @@ def write_maps(
     """Write the three maps of a case; those that are there stay.
 
     Args:
+        kept: what was read of it when it was measured.
         chances: class key → chance that the label is wrong there.
         kinds: class key → kinds of error that were found.
     """
-    if all(map_file(folder, inputs.case, name).is_file() for name in NAMES):
+    if all(map_file(folder, case, name).is_file() for name in NAMES):
         return
-    volumes = read_case(inputs, task)
-    affine = affine_of(volumes.properties)
+    volumes = kept_case(kept)
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),
         ("displacement", displacement_map(volumes, task)),
         ("consensus", volumes.consensus),
     ):
-        with new_file(map_file(folder, inputs.case, name), overwrite=True) as unfinished:
-            write_volume(array, affine, unfinished)
+        with new_file(map_file(folder, case, name), overwrite=True) as unfinished:
+            write_nifti(array, volumes.affine, unfinished)
 
 
 def suspicion_map(

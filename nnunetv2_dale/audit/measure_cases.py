@@ -19,7 +19,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.worker_pool import worker_pool
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
-EVIDENCE_VERSION = 3  # of what is kept: counts up when `CaseEvidence` or what is measured changes
+EVIDENCE_VERSION = 4  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -35,11 +35,16 @@ def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvide
         UserError: a file that cannot be used.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    files = {inputs.case: kept / f"{_state_of(inputs)}.json" for inputs in task.cases}
+    files = {inputs.case: kept_file(kept, inputs).with_suffix(".json") for inputs in task.cases}
     jobs = [(inputs, task, files[inputs.case]) for inputs in task.cases if not files[inputs.case].is_file()]
     for _ in run_jobs(_measure, jobs, processes, "measuring cases"):
         pass
     return [evidence_from_json(json.loads(files[inputs.case].read_text())) for inputs in task.cases]
+
+
+def kept_file(folder: Path, inputs: CaseInputs) -> Path:
+    """Where the volumes of a case are kept once it was measured, under a name that changes with its files."""
+    return folder / f"{_state_of(inputs)}.npz"
 
 
 def run_jobs(work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], processes: int, what: str) -> list[Result]:
@@ -81,7 +86,7 @@ def _start_worker() -> None:
 
 
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
-    evidence = measure_case(inputs, task)
+    evidence = measure_case(inputs, task, target.with_suffix(".npz"))
     with new_file(target, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(evidence.to_json()))
 

@@ -14,11 +14,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case
 from nnunetv2_dale.audit.findings import Finding
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.raw_dataset import read_image
+from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
+from nnunetv2_dale.nnunet_files.volumes import read_image
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -26,8 +26,13 @@ HALF_WINDOW_VOXELS = 24
 LABEL, NETWORKS = "label", "networks"
 
 
-def write_pictures(inputs: CaseInputs, task: AuditTask, findings: Sequence[Finding], files: Sequence[Path]) -> None:
+def write_pictures(
+    inputs: CaseInputs, kept: Path, task: AuditTask, findings: Sequence[Finding], files: Sequence[Path]
+) -> None:
     """Draw the findings of a case into PNG files; those that are there stay.
+
+    Args:
+        kept: what was read of it when it was measured.
 
     Raises:
         UserError: an image that cannot be read, or of another shape than the label.
@@ -35,16 +40,11 @@ def write_pictures(inputs: CaseInputs, task: AuditTask, findings: Sequence[Findi
     missing = [(found, file) for found, file in zip(findings, files, strict=True) if not file.is_file()]
     if not missing:
         return
-    volumes = read_case(inputs, task)
-    try:
-        image, _ = read_image(task.reader, inputs.images)
-    except ValueError as error:
-        raise UserError(f"{inputs.images[0]} cannot be shown: it {error}") from error
-    if image.shape[1:] != volumes.label.shape:
-        raise UserError(
-            f"{inputs.images[0]} has shape {image.shape[1:]}, but the label {inputs.label} has {volumes.label.shape}; "
-            "give the images that belong to the labels (--images)"
-        )
+    volumes = kept_case(kept)
+    image, properties = read_image(task.reader, inputs.images)
+    of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
+    remedy = "give the images that belong to the labels (--images)"
+    require_same_voxels(inputs.images[0], (image.shape[1:], properties), inputs.label, of_label, remedy)
     value_range = display_range(image[0][volumes.box], task.is_ct)
     for found, file in missing:
         figure = draw_finding(image[0], volumes, task, found, value_range)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from nnunetv2_dale.audit.decisions import (
 )
 from nnunetv2_dale.audit.findings import Audit, write_csv
 from nnunetv2_dale.audit.maps import write_maps
-from nnunetv2_dale.audit.measure_cases import measure_cases, run_jobs
+from nnunetv2_dale.audit.measure_cases import kept_file, measure_cases, run_jobs
 from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
@@ -30,6 +30,7 @@ from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort,
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
+from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 
 MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 SMALLEST_AUDIT = 5
@@ -90,6 +91,7 @@ def _audit(
         leftover.unlink()
     evidence = measure_cases(task, work / "measured", processes)
     judged = rank_cases(evidence, task, accepted)
+    misplaced = [file for each in evidence for file in each.misplaced]
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -101,15 +103,19 @@ def _audit(
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
         },
-        missing=task.missing,
+        missing=(*task.missing, *misplaced_remarks(misplaced)),
+        misplaced=tuple(misplaced),
     )
     _forget_other_audits(work, audit.to_json())
-    inputs = {each.case: each for each in task.cases}
     to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
     listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
-    jobs = [(inputs[each.audited.case], task, each.class_chances, each.class_kinds, work / "maps") for each in listed]
+    kept = {each.case: kept_file(work / "measured", each) for each in task.cases}
+    jobs = [
+        (each.audited.case, kept[each.audited.case], task, each.class_chances, each.class_kinds, work / "maps")
+        for each in listed
+    ]
     run_jobs(write_maps, jobs, processes, "writing maps")
-    pictures = _pictures(task, judged, work / "pictures", processes)
+    pictures = _pictures(task, judged, kept, work / "pictures", processes)
     table = decision_table(audit, earlier)
     page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task))
     _finish(audit, table, page, work, output)
@@ -128,7 +134,9 @@ def _forget_other_audits(work: Path, content: str) -> None:
         (work / name).mkdir(exist_ok=True)
 
 
-def _pictures(task: AuditTask, judged: Sequence[Judgement], folder: Path, processes: int) -> PictureFiles:
+def _pictures(
+    task: AuditTask, judged: Sequence[Judgement], kept: Mapping[str, Path], folder: Path, processes: int
+) -> PictureFiles:
     """Draw the most suspicious findings; (case, class key, kind) → PNG file."""
     inputs = {each.case: each for each in task.cases}
     found = [(each.audited.case, finding) for each in judged for finding in each.audited.findings][:MOST_PICTURES]
@@ -140,7 +148,7 @@ def _pictures(task: AuditTask, judged: Sequence[Judgement], folder: Path, proces
     for case in dict.fromkeys(case for case, _ in found):
         mine = [finding for other, finding in found if other == case]
         if inputs[case].images:
-            jobs.append((inputs[case], task, mine, [files[case, each.label, each.kind] for each in mine]))
+            jobs.append((inputs[case], kept[case], task, mine, [files[case, each.label, each.kind] for each in mine]))
     run_jobs(write_pictures, jobs, processes, "drawing findings")
     return {key: file for key, file in files.items() if file.is_file()}
 

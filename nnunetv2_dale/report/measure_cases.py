@@ -23,7 +23,7 @@ from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
 from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
-from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction
+from nnunetv2_dale.report.volumes import MaskReader, Volume
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""
@@ -39,7 +39,7 @@ class MeasureSettings:
     tolerance_mm: float
     tau: float | None
     patch_size: int
-    reader: Reader
+    reader: MaskReader
 
 
 @dataclass(frozen=True)
@@ -127,35 +127,35 @@ def _run(
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
     """The measures of one case, one entry per result folder."""
-    reference = read_labels(files.reference, settings.reader)
+    reference = settings.reader.label(files.reference)
     region, image_grid = None, None
     if settings.tau is not None:
-        image = read_image(files.images, settings.reader, reference, files.reference) if files.images else None
+        image = settings.reader.image(files.images, reference) if files.images else None
         image_grid = None if image is None else grid_difference(image.grid, reference.grid)
         region = fuzzy_region(
-            None if image is None else image.channels,
-            reference.labels,
+            None if image is None else image.voxels,
+            reference.voxels,
             reference.spacing_mm,
             settings.tau,
             settings.patch_size,
             settings.ignore_label,
         )
         del image
-    ignored = None if settings.ignore_label is None else reference.labels == settings.ignore_label
+    ignored = None if settings.ignore_label is None else reference.voxels == settings.ignore_label
     if ignored is not None:
-        reference.labels[ignored] = 0
-    boxes = _boxes(reference.labels)
+        reference.voxels[ignored] = 0
+    boxes = _boxes(reference.voxels)
     runs = []
     for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
-        prediction = read_prediction(file, files.reference, reference, settings.reader)
+        prediction = settings.reader.prediction(file, reference)
         if ignored is not None:
-            prediction.labels[ignored] = 0
+            prediction.voxels[ignored] = 0
         runs.append(_measure_pair(_Pair(prediction, reference, region, files, number, result, settings), boxes))
     return MeasuredCase(runs, image_grid)
 
 
 def _measure_pair(pair: _Pair, reference_boxes: Boxes) -> MeasuredRun:
-    prediction_boxes = _boxes(pair.prediction.labels)
+    prediction_boxes = _boxes(pair.prediction.voxels)
     measures: Measures = {}
     lesions: dict[str, LesionCounts] = {}
     for key in pair.settings.class_keys:
@@ -168,8 +168,8 @@ def _measure_pair(pair: _Pair, reference_boxes: Boxes) -> MeasuredRun:
                 if 0 < label <= len(boxes)
             ]
         )
-        box = box or tuple(slice(0, 0) for _ in pair.reference.labels.shape)
-        predicted, true = (np.isin(volume.labels[box], labels) for volume in (pair.prediction, pair.reference))
+        box = box or tuple(slice(0, 0) for _ in pair.reference.voxels.shape)
+        predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
         _same_counts(predicted, true, pair, key)
         lesions[key] = lesion_counts(predicted, true)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()

@@ -1,9 +1,8 @@
-"""The audit's benchmark. See docs/audit.md for what came out.
+"""The audit's benchmark. See docs/evidence/audit.md for what came out.
 
     python -m benchmarks.audit train --workspace W --source FOLDER      datasets, out-of-fold predictions
     python -m benchmarks.audit measure --workspace W --source FOLDER    audit and rivals against the known errors
     python -m benchmarks.audit readers --workspace W --source FOLDER    LIDC's four readers, judged by the consensus'
-    python -m benchmarks.audit tables                                   write the tables of docs/audit.md
 
 The same command again continues: what is there is not made again. `--only NAME …` takes some conditions.
 """
@@ -28,14 +27,11 @@ RESULTS = HERE / "results" / "audit.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "measure", "readers", "tables"])
+    parser.add_argument("what", choices=["train", "measure", "readers"])
     parser.add_argument("--workspace", type=Path, help="folder for datasets and results (some GB)")
     parser.add_argument("--source", type=Path, help="holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--only", nargs="+", type=int, metavar="ID", help="dataset ids of the conditions to take")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        _tables()
-        return
     if arguments.workspace is None or arguments.source is None:
         parser.error(f"{arguments.what} needs --workspace and --source")
     workspace = arguments.workspace.resolve()
@@ -91,13 +87,6 @@ def _readers(source: Path, workspace: Path) -> None:
     row = measure_readers(source, results, workspace / "measured" / "readers")
     _store({"readers": row | {"command": command_line()}})
     print(json.dumps(row, indent=1))
-
-
-def _tables() -> None:
-    from benchmarks.audit_study.audit_tables import with_tables
-
-    page = HERE.parent / "docs" / "audit.md"
-    page.write_text(with_tables(page.read_text(encoding="utf-8"), _stored()), encoding="utf-8")
 
 
 def _stored() -> dict[str, Any]:

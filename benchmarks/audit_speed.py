@@ -74,6 +74,7 @@ def large(root: Path) -> dict[str, float]:
 
 def one_case(root: Path) -> dict[str, float]:
     """Measure the case in `root` in this process."""
+    from nnunetv2_dale.audit.case_volumes import kept_case
     from nnunetv2_dale.audit.evidence import measure_case
     from nnunetv2_dale.audit.maps import write_maps
     from nnunetv2_dale.audit.referees import audit_task
@@ -88,7 +89,8 @@ def one_case(root: Path) -> dict[str, float]:
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}
-    write_maps(task.cases[0].case, kept, task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
+    volumes = kept_case(kept)
+    write_maps(volumes, "case", task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
     return {
         "seconds": round(time.perf_counter() - wall, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -250,6 +251,8 @@ def test_wheel_and_sdist_hold_what_they_should(distributions):
     sdist, wheel = distributions
     with zipfile.ZipFile(wheel) as zipped:
         in_wheel = set(zipped.namelist())
+        metadata = zipped.read(f"nnunetv2_dale-{nnunetv2_dale.__version__}.dist-info/METADATA").decode()
+    assert re.search(r"^Project-URL: Source, https://\S+$", metadata, flags=re.M)
     with tarfile.open(sdist) as archive:
         in_sdist = {name.partition("/")[2] for name in archive.getnames()}
     assert {START_UP_FILE, "nnunetv2_dale/trainers/nnunetv2_dale_trainers.py", "nnunetv2_dale/py.typed"} <= in_wheel

@@ -17,13 +17,14 @@ from tests.conftest import REPOSITORY
 PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
 LENT = {"dale.fuzziness", "dale.masked_loss", "dale.validated_settings"}  # what the other methods may take from `dale`
-SHARED = {"commands", "dale", "nnunet_files", "pages"}  # what every command may use
+SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
 COMMANDS = {"audit", "benchmark", "convert", "demo", "export", "label_noise", "preview", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dale", "trainer"},  # the public names, on first use
     "discovery": set(),
     "discovery_build": set(),
     "dale": set(),
+    "masks": set(),
     **dict.fromkeys(METHODS - {"dale"}, LENT),
     "trainer": METHODS | {"nnunet_files"},
     "commands": set(),
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
+    "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},
 }
@@ -179,9 +180,16 @@ def test_nothing_is_put_on_the_search_path() -> None:
 def test_tests_mirror_the_rooms() -> None:
     rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
-    assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
+    assert folders == rooms - {"trainers"} | {"benchmarks", "docs", "examples"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
-    assert loose == {"__init__.py", "conftest.py", "test_discovery.py", "test_layout.py", "tiny_plans.py"}
+    assert loose == {
+        "__init__.py",
+        "conftest.py",
+        "test_discovery.py",
+        "test_layout.py",
+        "test_project.py",
+        "tiny_plans.py",
+    }
 
 
 def test_every_room_is_installed() -> None:

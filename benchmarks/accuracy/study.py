@@ -1,9 +1,8 @@
-"""The accuracy study: one command per table. See docs/evidence.md for what came out.
+"""The accuracy study: one command per table. See docs/evidence/dale.md for what came out.
 
     python -m benchmarks.accuracy.study prepare --workspace W --source FOLDER     datasets and plans
     python -m benchmarks.accuracy.study costs --workspace W                       what an iteration of each arm costs
     python -m benchmarks.accuracy.study run TABLE --workspace W                   the trainings of a table
-    python -m benchmarks.accuracy.study tables                                    the pages in docs/ from what is stored
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
 several commands may work on one table at once.
@@ -32,17 +31,12 @@ COSTS = RESULTS / "dale_costs.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "costs", "run", "tables"])
+    parser.add_argument("what", choices=["prepare", "costs", "run"])
     parser.add_argument("table", nargs="?", help="of run: a name of study_plan.py")
     parser.add_argument("--workspace", type=Path, help="folder for datasets and batches (some GB)")
     parser.add_argument("--source", type=Path, help="of prepare: holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--data", nargs="*", default=[], help="of prepare: names of study_data.py; default all")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        from benchmarks.accuracy.evidence_pages import write_pages
-
-        write_pages(RESULTS, HERE.parent.parent / "docs")
-        return
     if arguments.workspace is None:
         parser.error("--workspace is needed")
     workspace = arguments.workspace.resolve()

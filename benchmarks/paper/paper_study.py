@@ -1,9 +1,8 @@
-"""The paper's own setting, without nnU-Net: one command per table. See docs/paper_setting.md for what came out.
+"""The paper's own setting, without nnU-Net: one command per table. What came out: docs/evidence/paper_setting.md.
 
     python -m benchmarks.paper.paper_study run TABLE --source FOLDER     the trainings of a table
     python -m benchmarks.paper.paper_study heads                         which module of each network is hooked
     python -m benchmarks.paper.paper_study figures --source FOLDER       features, convergence and examples
-    python -m benchmarks.paper.paper_study tables                        all tables, from the stored results
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and a
 training that was interrupted, or of fewer epochs, goes on from its last epoch. Several commands may work at once.
@@ -29,23 +28,18 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "paper"
-FIGURES = HERE.parent.parent / "docs" / "paper_setting"
+FIGURES = HERE.parent.parent / "docs" / "evidence" / "paper_setting"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "heads", "figures", "tables"])
+    parser.add_argument("what", choices=["run", "heads", "figures"])
     parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
     parser.add_argument("--source", type=Path, help="holds kvasir_seg and lidc_nodules")
     parser.add_argument("--workspace", type=Path, help="folder for checkpoints")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="of run: these alone")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        from benchmarks.paper.paper_tables import all_tables
-
-        print(all_tables(RESULTS))
-        return
     if arguments.what == "heads":
         _write_heads()
         return

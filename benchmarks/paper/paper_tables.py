@@ -1,4 +1,4 @@
-"""The tables of docs/paper_setting.md as Markdown, from the stored results alone."""
+"""The tables of docs/evidence/paper_setting.md as Markdown, from the stored results alone."""
 
 from __future__ import annotations
 

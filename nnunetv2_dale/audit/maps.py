@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case
+from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.displacement import surface_pair
-from nnunetv2_dale.audit.evidence import box_around, boxes_of_values
+from nnunetv2_dale.audit.evidence import class_boxes
+from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
@@ -25,24 +26,25 @@ def map_file(folder: Path, case: str, name: str) -> Path:
     return folder / f"{case}_{name}.nii.gz"
 
 
+def has_maps(folder: Path, case: str) -> bool:
+    """Whether all maps of a case are written."""
+    return all(map_file(folder, case, name).is_file() for name in NAMES)
+
+
 def write_maps(
+    volumes: CaseVolumes,
     case: str,
-    kept: Path,
     task: AuditTask,
     chances: Mapping[str, float],
     kinds: Mapping[str, Collection[str]],
     folder: Path,
 ) -> None:
-    """Write the three maps of a case; those that are there stay.
+    """Write the three maps of a case.
 
     Args:
-        kept: what was read of it when it was measured.
         chances: class key → chance that the label is wrong there.
         kinds: class key → kinds of error that were found.
     """
-    if all(map_file(folder, case, name).is_file() for name in NAMES):
-        return
-    volumes = kept_case(kept)
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),
         ("displacement", displacement_map(volumes, task)),
@@ -93,12 +95,10 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
     return result
 
 
-def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, tuple[slice, ...]]]:
-    """The part of the volume in which each class lies, on either side; label and referees differ nowhere else."""
-    values = [value for item in task.classes for value in item.values]
-    sides = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
+def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, Box]]:
+    box_of_class = class_boxes(volumes)
     for item in task.classes:
-        box = box_around([each[value] for each in sides for value in item.values if value in each], volumes.label.shape)
+        box = box_of_class(item)
         if box is not None:
             yield item, box
 

@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.label_noise.agreement import foreground_dice
+from nnunetv2_dale.masks.overlap import dice
 from tests.dale.networks import blob_batch
 
 pytest.importorskip("monai")
@@ -155,7 +155,7 @@ def test_noise_is_of_the_wanted_dice_and_leaves_the_test_part_clean():
     noisy, facts = with_noise(clean, names, LabelNoise("boundary", dice=0.8))
     assert np.array_equal(noisy["test"], clean["test"])
     changed = [
-        foreground_dice(before, after)
+        dice(before, after)
         for part in ("train", "validation")
         for before, after in zip(clean[part], noisy[part], strict=True)
         if not np.array_equal(before, after)

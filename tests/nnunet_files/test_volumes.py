@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -28,11 +29,17 @@ from tests.report.fixtures import DATASET, DATASET_JSON
 
 CASE = "case_03"
 COMMANDS: dict[str, Callable[[list[str], list[str]], int]] = {
-    "audit": lambda folders, output: audit([folders[0], *output, "-np", "1"]),
-    "report": lambda folders, output: report([*folders, *output, "-np", "1", "--resamples", "9"]),
+    "audit": lambda folders, output: audit([folders[0], *places(), *output, "-np", "1"]),
+    "report": lambda folders, output: report([*folders, *places(), *output, "-np", "1", "--resamples", "9"]),
     "preview": lambda _, output: preview(["-d", "777", *output, "--cases", CASE]),
     "corrupt_labels": lambda _, output: corrupt_labels(["-d", "777", "-o", "778", "--kind", "dilate", "--amount", "1"]),
 }
+
+
+def places() -> list[str]:
+    """Where the copy's labels and images are: its summaries name the original's."""
+    raw = Path(os.environ["nnUNet_raw"]) / DATASET  # noqa: SIM112 (nnU-Net's name)
+    return ["--references", str(raw / "labelsTr"), "--images", str(raw / "imagesTr")]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,7 @@ def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(
     told = []
     for name, command in (("audit", audit), ("report", report)):
         folders = [str(first), *([str(second)] if name == "report" else [])]
-        assert command([*folders, "-o", str(tmp_path / name), "-np", "1"]) == 0
+        assert command([*folders, *places(), "-o", str(tmp_path / name), "-np", "1"]) == 0
         content = json.loads((tmp_path / name / f"{name}.json").read_text())
         sentences = [each for each in (*content["missing"], *content.get("remarks", [])) if "stored with" in each]
         told.append((content["misplaced"], sentences))
@@ -126,7 +133,7 @@ def test_an_audit_reads_every_label_and_prediction_once(
     real = NibabelIO.read_seg
     monkeypatch.setattr(NibabelIO, "read_seg", lambda self, file: read.update([file]) or real(self, file))
     raw, folders = study
-    assert audit([*map(str, folders), "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
+    assert audit([*map(str, folders), *places(), "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
     assert (tmp_path / "audit" / "maps" / f"{CASE}_consensus.nii.gz").is_file()  # so there were maps and pictures
     files = [*(raw / "labelsTr").iterdir(), *(each for f in folders for each in f.glob("fold_*/validation/*.nii.gz"))]
     assert read == dict.fromkeys(map(str, files), 1)

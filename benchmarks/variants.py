@@ -96,9 +96,7 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., o
     if variant == "double_backward":
         from benchmarks.double_backward import TextbookIteration
 
-        algorithm = made.dale_step.algorithm
-        algorithm.alignment.stop_listening()
-        textbook = TextbookIteration(algorithm)
+        textbook = TextbookIteration(made.dale_step.algorithm)
         return lambda other=None: textbook(other or data)
     if variant in _ADAPTED or variant == "dale_whole":
         return _dale(made, data, case, device, whole=variant == "dale_whole")

@@ -80,8 +80,8 @@ def train(slices: Slices) -> AlternatingStep:
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, BATCHES + 1, 0.9)  # above 0 at the end
     loss = MaskedLoss(batch_dice=True)
     trust = CaseTrust(loss, CaseTrustConfig(after=0), BATCHES)
-    algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust.weigh)
-    step = PhasedStep(algorithm, BATCHES, trust.observe_and_weigh)
+    algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust)
+    step = PhasedStep(algorithm, BATCHES)
     random = np.random.default_rng(0)
     for number in range(BATCHES):
         if number % EPOCH == 0 and trust.may_doubt(number):

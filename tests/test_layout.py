@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
+    "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},
 }
@@ -180,7 +180,7 @@ def test_nothing_is_put_on_the_search_path() -> None:
 def test_tests_mirror_the_rooms() -> None:
     rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
-    assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
+    assert folders == rooms - {"trainers"} | {"benchmarks", "docs", "examples"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
     assert loose == {
         "__init__.py",

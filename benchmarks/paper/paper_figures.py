@@ -117,7 +117,7 @@ def _examples(
                 data.labels[place, 0].numpy().astype(np.int16),
                 {f"{arm}, {epochs[arm]} ep.": masks[place].astype(np.int16) for arm, masks in found.items()},
                 seen.m[place, 0].numpy(),
-                seen.confidence[place, 0].numpy(),
+                seen.omega[place, 0].numpy(),
             )
         )
     heading = "the four test images of middle polyp size; omega after one meta step of the printed method"

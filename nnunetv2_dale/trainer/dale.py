@@ -73,11 +73,9 @@ class nnUNetTrainerDALE(SafeTraining):
             loss_scale=self._loss_scale,
             generator=torch.Generator(self.device),
             compiled=compiled,
-            label_trust=None if self.trust is None else self.trust.weigh,
+            label_trust=self.trust,
         )
-        self.dale_step = PhasedStep(
-            algorithm, self._batches, None if self.trust is None else self.trust.observe_and_weigh
-        )
+        self.dale_step = PhasedStep(algorithm, self._batches)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()

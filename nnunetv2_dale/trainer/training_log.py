@@ -11,24 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, StepRecord
+from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, AlternatingRecord, StepRecord
 
-SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
+SCALARS = tuple(spec.name for spec in fields(AlternatingRecord) if spec.name != "confidence_histogram")
 SHARE, COST = "share", "plain_iterations"  # of the epoch: batches that were Algorithm 1, and the mean batch's cost
 NUMBERS = (SHARE, COST, *(name for name in SCALARS if name != "loss"))
 
 
 def numbers_of(record: StepRecord) -> Tensor:
-    """The scalars in the order of `SCALARS`, then the histogram; NaN for None. One tensor on the device."""
+    """The scalars in the order of `SCALARS`, then the histogram, NaN for what it has not: one tensor on the device."""
     nothing = torch.full((), torch.nan, device=record.loss.device)
-    scalars = [getattr(record, name) for name in SCALARS]
-    histogram = record.confidence_histogram
-    return torch.cat(
-        [
-            torch.stack([nothing if value is None else value.float() for value in scalars]),
-            nothing.expand(HISTOGRAM_BINS) if histogram is None else histogram,
-        ]
-    )
+    given = {name: value for name, value in vars(record).items() if value is not None}
+    scalars = torch.stack([given.get(name, nothing).float() for name in SCALARS])
+    return torch.cat([scalars, given.get("confidence_histogram", nothing.expand(HISTOGRAM_BINS))])
 
 
 def numbers_of_epoch(

@@ -45,9 +45,9 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
         table = csv.writer(file)
         table.writerow(["case", "class", "displacement", "border_contrast"])
         for case, each in cases.items():
-            for name, off, contrast in zip(classes, each["displacement"], each["border_contrast"], strict=True):
+            for name, off, image in zip(classes, each["displacement"], each["border_contrast"], strict=True):
                 if off is not None:  # a case that has shown the class
-                    table.writerow([case, name, off, contrast])
+                    table.writerow([case, name, off, image])
 
 
 def read_displacements(folder: Path) -> State | None:

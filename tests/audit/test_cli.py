@@ -153,15 +153,15 @@ def test_a_killed_audit_goes_on(
 
     measured: list[str] = []
 
-    def until_the_eighth(inputs: Any, task: Any) -> Any:
+    def until_the_eighth(inputs: Any, *rest: Any) -> Any:
         if len(measured) == 8:
             raise KeyboardInterrupt
         measured.append(inputs.case)
-        return measure_case(inputs, task)
+        return measure_case(inputs, *rest)
 
-    def all_others(inputs: Any, task: Any) -> Any:
+    def all_others(inputs: Any, *rest: Any) -> Any:
         measured.append(inputs.case)
-        return measure_case(inputs, task)
+        return measure_case(inputs, *rest)
 
     output = tmp_path / "audit"
     monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)

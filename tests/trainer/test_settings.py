@@ -54,6 +54,14 @@ def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
         make_trainer(Printed, settings={"dale": settings})
 
 
+def test_the_trust_of_cases_needs_whole_batches() -> None:
+    with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
+        make_trainer(Printed, settings={"dale": {"case_trust": "groups"}})
+    for enough in ({"every": 2}, {"phase_in": 0.1}):
+        trainer = make_trainer(Printed, settings={"dale": {"case_trust": "groups", **enough}})
+        assert trainer.dale.case_trust == "groups"
+
+
 def test_settings_outside_a_configuration_are_refused() -> None:
     plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
     with pytest.raises(ValueError, match="move it into a configuration"):

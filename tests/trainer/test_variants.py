@@ -16,7 +16,6 @@ from nnunetv2.training.nnUNetTrainer.variants.training_length import nnUNetTrain
 from torch import Tensor
 
 import nnunetv2_dale.trainer
-from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.training_log import SCALARS
@@ -90,7 +89,7 @@ def make_untouched(trainer_class: type[nnUNetTrainer]) -> nnUNetTrainer:
 
 @pytest.mark.parametrize(("name", "fields"), ABLATIONS.items(), ids=ABLATIONS)
 def test_an_ablation_changes_exactly_its_fields(name: str, fields: dict[str, Any]) -> None:
-    assert asdict(variant(name).dale) == {**asdict(ADAPTED), **fields}
+    assert asdict(variant(name).dale) == {**asdict(nnUNetTrainerDALE.dale), **fields}
 
 
 def test_as_printed_has_the_papers_settings() -> None:

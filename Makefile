@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-for
 .NOTPARALLEL:
 
 help:
-	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
+	@echo "make demo    the whole way on a phantom made here: plan, train, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make check   lint, format, types"
 	@echo "make pages   write the README and the pages in docs/ whose numbers come from settings and stored results"
@@ -61,7 +61,7 @@ dist: $(INSTALLED)-development
 SOURCES := setup.cfg pyproject.toml nnunetv2_dale/__init__.py nnunetv2_dale/discovery_build.py
 
 $(INSTALLED)-demo: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --editable . $(NNUNETV2:%=nnunetv2==%)
+	$(BIN)/python -m pip install --editable ".[report]" $(NNUNETV2:%=nnunetv2==%)
 	@touch $@
 
 $(INSTALLED)-development: $(SOURCES) | $(BIN)/python

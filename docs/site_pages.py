@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parent.parent
 README = "about.md"  # under its own name it would be the site's index, in the place of docs/index.md
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-FILES = ("CITATION.cff", "LICENSE")
+FILES = ("CITATION.cff", "LICENSE", "examples/any_network.ipynb", "examples/reading_an_audit.ipynb")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -26,8 +26,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to the root's pages, which the site has one folder further down."""
-    for name in PAGES:
+    """Links to the root, which the site has one folder further down."""
+    for name in PAGES + FILES:
         markdown = re.sub(rf"\]\(((?:\.\./)*?)(?:\.\./)?{name}", rf"](\1{_in_site(name)}", markdown)
     return markdown
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.folders import Variable, known_folder
+from nnunetv2_dale.nnunet_files.folders import Variable, dataset_folder, known_folder
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 _AGAIN = "plan and preprocess again"  # nnU-Net's own commands end in a traceback where a file is damaged
@@ -43,9 +43,9 @@ def find_dataset(name_or_id: str) -> Folders:
     """
     preprocessed, results = _folder_variable("nnUNet_preprocessed"), _folder_variable("nnUNet_results")
     try:
-        dataset = str(maybe_convert_to_dataset_name(name_or_id))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot tell which dataset {name_or_id!r} is: {str(error).splitlines()[0]}") from error
+        dataset = dataset_folder(preprocessed, name_or_id).name
+    except UserError as error:
+        raise UserError(f"{error}, or run nnUNetv2_plan_and_preprocess first") from error
     if not (preprocessed / dataset / "dataset.json").is_file():
         raise UserError(
             f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
@@ -61,7 +61,8 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
     Returns:
         for each (plans, configuration) that is a cascade's second stage, its first stage.
     Raises:
-        UserError: no such plans, or damaged ones, no such configuration, or its preprocessed data are missing.
+        UserError: no such plans, or damaged ones or ones of another name, no such configuration, or its preprocessed
+            data are missing.
     """
     previous: dict[tuple[str, str], str] = {}
     folder = folders.preprocessed / folders.dataset
@@ -71,7 +72,12 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
             not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
             known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
             raise UserError(f"{folders.dataset} has no plans {name}; it has {listed(known)}")
-        read_json_object(file, _AGAIN)
+        written = read_json_object(file, _AGAIN).get("plans_name")
+        if written != name:
+            raise UserError(
+                f'{file} has the "plans_name" {json.dumps(written)}, under which nnU-Net keeps the results, where this '
+                f'command and other plans of that name would replace each other\'s; set it to "{name}"'
+            )
         manager = PlansManager(str(file))
         wanted = list(configurations)
         for configuration in wanted:

@@ -60,7 +60,8 @@ def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -
     if readable["final"]:
         return FoldState(Stage.VALIDATE, broken, "trained, not validated")
     if readable["latest"]:
-        return FoldState(Stage.RESUME, broken, "has a checkpoint")
+        as_it_is = "; to take the best one as it is: nnUNetv2_train … --val --val_best" if readable["best"] else ""
+        return FoldState(Stage.RESUME, broken, f"not validated, has a checkpoint{as_it_is}")
     if readable["latest"] is False and readable["best"]:
         return FoldState(Stage.RESUME, broken, "latest checkpoint is cut short, continues from the best one")
     return FoldState(Stage.START, broken)

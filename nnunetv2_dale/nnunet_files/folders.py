@@ -10,6 +10,7 @@ from nnunetv2_dale.commands.command_line import UserError
 
 Variable = Literal["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"]
 SPLITS = "splits_final.json"
+MOST_NAMED = 8  # datasets, in a message
 
 
 def known_folder(variable: Variable) -> Path | None:
@@ -67,5 +68,8 @@ def dataset_folder(parent: Path, name_or_id: str) -> Path:
         )
     if len(found) != 1:
         what = "no dataset" if not found else "several datasets, " + ", ".join(path.name for path in found) + ","
-        raise UserError(f"found {what} for {name_or_id} in {parent}; check the name and the folder")
+        there = sorted(path.name for path in parent.glob("Dataset*"))
+        more = [f"and {len(there) - MOST_NAMED} more"] if len(there) > MOST_NAMED else []
+        holds = "" if found else f", which has {', '.join(there[:MOST_NAMED] + more) or 'none'}"
+        raise UserError(f"found {what} for {name_or_id} in {parent}{holds}; check the name and the folder")
     return found[0]

@@ -99,7 +99,7 @@ def require_packages(*names: str) -> None:
     """Raise a `UserError` that says how to install what is missing."""
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise not_installed("the report", name, "benchmark")
+            raise not_installed("the report", name, "report")
 
 
 def _masks(

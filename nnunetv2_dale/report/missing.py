@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnunetv2_dale.nnunet_files.folders import splits_of
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, validation_command
 from nnunetv2_dale.nnunet_files.splits import read_splits
 from nnunetv2_dale.report.misplaced import named_cases
 
@@ -33,8 +33,11 @@ def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
     for folder in folders:
         absent = missing_folds(folder, folders)
         if absent:
+            begun = folder.unfinished_folds
             unfinished = (
-                f" ({', '.join(folder.unfinished_folds)} begun, not validated)" if folder.unfinished_folds else ""
+                f" ({', '.join(begun)} begun, not validated; {validation_command(folder.path, begun[0])})"
+                if begun
+                else ""
             )
             missing.append(f"{folder.name}: no validation of fold {', '.join(absent)}{unfinished}")
         for file in ("plans.json", "dataset.json"):

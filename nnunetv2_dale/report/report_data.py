@@ -18,7 +18,7 @@ from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
-_ADDED = ("misplaced",)  # fields that files of earlier releases lack
+_ADDED = ("misplaced", "links")  # fields that files of earlier releases lack
 MEAN_CLASS = "mean"
 
 Values = dict[str, dict[str, list[float | None]]]
@@ -181,6 +181,14 @@ class Overlay:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A further page: its words, and its address as seen from the report."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a report says."""
 
@@ -201,6 +209,7 @@ class Report:
     remarks: list[str]
     overlays: list[Overlay] = field(default_factory=list)
     misplaced: list[Misplaced] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
     def class_title(self, key: str) -> str:
         """The name of a class key; "mean" is the mean over classes."""
@@ -250,6 +259,7 @@ def _report_of(content: Mapping[str, Any]) -> Report:
     known["misplaced"] = [
         Misplaced(**{**item, "differs": tuple(item["differs"])}) for item in content.get("misplaced", [])
     ]
+    known["links"] = [Link(**item) for item in content.get("links", [])]
     return Report(**known)
 
 

@@ -20,17 +20,16 @@ from benchmarks.accuracy.study_plan import TABLES
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
+from tests.datasets import NnunetFolders
 from tests.trainer.fixtures import (
-    NnunetFolders,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     weights_of,
 )
 
 
 @pytest.fixture
-def two_versions(nnunet: NnunetFolders, tmp_path: Path) -> Batches:  # noqa: F811
+def two_versions(nnunet: NnunetFolders, tmp_path: Path) -> Batches:
     """Batches of one dataset with the labels of two: of its own, and of the same cases with ignored outer slices."""
     trainer = make_trainer(nnUNetTrainerDALE)
     trainer.initialize()

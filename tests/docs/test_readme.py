@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from nnunetv2_dale.trainers import nnunetv2_dale_trainers
 
 import nnunetv2_dale
+from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS
 from tests.conftest import REPOSITORY
 from tests.dale.networks import blob_batch, small_unet
 
@@ -99,11 +99,11 @@ def test_flags_in_commands_of_ours_are_theirs(page: Path) -> None:
 
 
 def test_every_trainer_has_a_page() -> None:
-    """Under its whole name, or, where a page says whose variants they are, under what comes after it."""
+    """Under its whole name, or under its family's and each of what comes after it: a variant, a length."""
     pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for name in nnunetv2_dale_trainers.__all__:
-        family, _, variant = name.partition("_")
-        assert f"`{name}`" in pages or (f"`{family}`" in pages and f"`_{variant}`" in pages), name
+    for name in ALL_TRAINERS:
+        family, *parts = name.split("_")
+        assert all(f"`{part}`" in pages for part in (family, *(f"_{part}" for part in parts))), name
 
 
 def test_every_page_is_in_the_index() -> None:

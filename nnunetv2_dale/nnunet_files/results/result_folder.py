@@ -133,7 +133,7 @@ def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, 
         if fold_folders:
             raise UserError(
                 f"{path} has no validation of fold {', '.join(fold_folders)}: expected fold_*/validation/summary.json; "
-                "finish it with nnUNetv2_train … --val"
+                f"finish it with {validation_command(path, next(iter(fold_folders)))}"
             )
         asked = "" if folds is None else f" for folds {' '.join(folds)}"
         raise UserError(
@@ -141,6 +141,16 @@ def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, 
             f"crossval_results_folds_*/summary.json or summary.json in it"
         )
     return found, [fold for fold in summaries if fold not in found], remarks
+
+
+def validation_command(path: Path, fold: str) -> str:
+    """nnU-Net's command that validates a fold; that of a training stopped early, its best checkpoint as it is."""
+    trainer, plans, configuration = _parts_of_name(path.name)
+    words = f"{path.parent.name} {configuration} {fold} -tr {trainer} -p {plans}" if trainer else "…"
+    checkpoints = {file.name for file in (path / f"fold_{fold}").glob("checkpoint_*.pth")}
+    if "checkpoint_best.pth" in checkpoints and "checkpoint_final.pth" not in checkpoints:
+        return f"nnUNetv2_train {words} --val --val_best (it was stopped early; --c alone would continue it)"
+    return f"nnUNetv2_train {words} --val"
 
 
 def _parts_of_name(name: str) -> tuple[str | None, str | None, str | None]:

@@ -126,6 +126,21 @@ def test_folds_without_any_validation(tmp_path: Path) -> None:
         read_result_folder(tmp_path / "r")
 
 
+@pytest.mark.parametrize(
+    ("checkpoints", "flags"),
+    [(("best", "latest"), r"--val --val_best \(it was stopped early; --c alone"), (("best", "final"), "--val$")],
+)
+def test_a_training_that_was_stopped_early_is_told_how_to_validate(
+    tmp_path: Path, checkpoints: tuple[str, ...], flags: str
+) -> None:
+    fold = tmp_path / "Dataset004_A" / "nnUNetTrainer__nnUNetPlans__2d" / "fold_3"
+    fold.mkdir(parents=True)
+    for name in checkpoints:
+        (fold / f"checkpoint_{name}.pth").touch()
+    with pytest.raises(UserError, match=f"nnUNetv2_train Dataset004_A 2d 3 -tr nnUNetTrainer -p nnUNetPlans {flags}"):
+        read_result_folder(fold.parent)
+
+
 def test_a_summary_of_version_1(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text(json.dumps({"author": "x", "results": {"all": []}}))
     with pytest.raises(UserError, match=r"written by nnU-Net v1.*nnUNetv2_evaluate_folder"):

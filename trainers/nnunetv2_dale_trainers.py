@@ -26,6 +26,7 @@ from nnunetv2_dale.trainer.svl_drl import (
     nnUNetTrainerSVLDRL_5epochs,
     nnUNetTrainerSVLDRL_50epochs,
     nnUNetTrainerSVLDRL_250epochs,
+    nnUNetTrainerSVLDRL_uniformActions,
 )
 from nnunetv2_dale.trainer.variants import (
     nnUNetTrainerDALE_1epoch,
@@ -96,4 +97,5 @@ __all__ = [
     "nnUNetTrainerSVLDRL_5epochs",
     "nnUNetTrainerSVLDRL_50epochs",
     "nnUNetTrainerSVLDRL_250epochs",
+    "nnUNetTrainerSVLDRL_uniformActions",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
     nnUNetTrainer_5epochs,
@@ -14,7 +16,8 @@ from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.stages import stage_of
-from nnunetv2_dale.svl_drl.training_step import StepRecord, SvlDrlStep
+from nnunetv2_dale.svl_drl.step_record import StepRecord
+from nnunetv2_dale.svl_drl.training_step import SvlDrlStep
 from nnunetv2_dale.trainer.modules_beside import NetworkWithSkips, TrainsBeside
 
 
@@ -74,3 +77,9 @@ class nnUNetTrainerSVLDRL_50epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_50epochs):
 
 class nnUNetTrainerSVLDRL_250epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_250epochs):
     """SVL-DRL, 250 epochs."""
+
+
+class nnUNetTrainerSVLDRL_uniformActions(nnUNetTrainerSVLDRL):
+    """SVL-DRL without a policy: what the edits do to a training whoever chooses them."""
+
+    svl_drl = replace(nnUNetTrainerSVLDRL.svl_drl, actions="uniform")

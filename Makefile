@@ -1,22 +1,27 @@
 # make demo · make test · make check — each makes its own virtual environment first and installs the package into it.
-# VENV=folder and PYTHON=interpreter choose where and with what; PYTEST_ARGS, DEMO_ARGS go to the commands.
+# VENV=folder and PYTHON=interpreter choose where and with what, NNUNETV2=2.8.1 another nnU-Net than the newest;
+# PYTEST_ARGS, DEMO_ARGS go to the commands.
 
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
 DEMO_ARGS ?=
+NNUNETV2 ?=
+TAG ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-for
 
-.PHONY: help demo test check lint format types pages clean
+.PHONY: help demo test check lint format types pages site dist clean
 .NOTPARALLEL:
 
 help:
-	@echo "make demo    the whole way on a phantom made here: plan, train, predict, report (a few minutes on a CPU)"
+	@echo "make demo    the whole way on a phantom made here: plan, train, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make check   lint, format, types"
-	@echo "make pages   write the pages in docs/ that come from settings and stored results"
+	@echo "make pages   write the README and the pages in docs/ whose numbers come from settings and stored results"
+	@echo "make site    the pages as a web site in site/, which needs no network to be read"
+	@echo "make dist    sdist and wheel in dist/"
 	@echo "make clean   remove $(VENV) and what tools cached"
 
 demo: $(INSTALLED)-demo
@@ -40,18 +45,27 @@ types: $(INSTALLED)-development
 	$(BIN)/mypy trainers preprocessing
 
 pages: $(INSTALLED)-development
-	$(BIN)/python docs/settings_page.py
-	$(BIN)/python benchmarks/accuracy/study.py tables
+	$(BIN)/python -m benchmarks.pages
+
+site: $(INSTALLED)-development
+	$(BIN)/python -m mkdocs build --strict
+
+# A package whose links lead nowhere is not for others.
+dist: $(INSTALLED)-development
+	@! grep -q '^url = https://example.org' setup.cfg || { echo "url in setup.cfg is a placeholder: put the repository's address there"; exit 2; }
+	@test -z "$(TAG)" || $(BIN)/python -c 'import sys, nnunetv2_dale as p; v = "v" + p.__version__; \
+	    sys.exit("$(TAG)" != v and f"the tag is $(TAG), the version in nnunetv2_dale/__init__.py {v}")'
+	$(BIN)/python -m build
 
 # What an environment was installed from: it is installed again when one of these changes, not when the code does.
-SOURCES := setup.cfg pyproject.toml nnunetv2_dale/discovery_build.py
+SOURCES := setup.cfg pyproject.toml nnunetv2_dale/__init__.py nnunetv2_dale/discovery_build.py
 
 $(INSTALLED)-demo: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --editable ".[report]" $(NNUNETV2:%=nnunetv2==%)
 	@touch $@
 
 $(INSTALLED)-development: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --editable ".[test,dev]"
+	$(BIN)/python -m pip install --editable ".[test,dev]" $(NNUNETV2:%=nnunetv2==%)
 	@touch $@ $(INSTALLED)-demo
 
 $(BIN)/python:
@@ -60,4 +74,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf "$(VENV)" build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf "$(VENV)" build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

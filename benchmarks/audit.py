@@ -1,9 +1,8 @@
-"""The audit's benchmark. See docs/audit.md for what came out.
+"""The audit's benchmark. See docs/evidence/audit.md for what came out.
 
-    python benchmarks/audit.py train --workspace W --source FOLDER      datasets, out-of-fold predictions
-    python benchmarks/audit.py measure --workspace W --source FOLDER    audit and rivals against the known errors
-    python benchmarks/audit.py readers --workspace W --source FOLDER    LIDC's four readers, judged by the consensus'
-    python benchmarks/audit.py tables                                   write the tables of docs/audit.md
+    python -m benchmarks.audit train --workspace W --source FOLDER      datasets, out-of-fold predictions
+    python -m benchmarks.audit measure --workspace W --source FOLDER    audit and rivals against the known errors
+    python -m benchmarks.audit readers --workspace W --source FOLDER    LIDC's four readers, judged by the consensus'
 
 The same command again continues: what is there is not made again. `--only NAME …` takes some conditions.
 """
@@ -13,31 +12,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "audit_study"), str(HERE), str(HERE.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from benchmarks.machine import command_line, describe
+from benchmarks.trainings import use_workspace
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
+
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "audit.json"
-
-from machine import command_line, describe  # noqa: E402 -- from this folder
-from trainings import use_workspace  # noqa: E402
-
-from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "measure", "readers", "tables"])
+    parser.add_argument("what", choices=["train", "measure", "readers"])
     parser.add_argument("--workspace", type=Path, help="folder for datasets and results (some GB)")
     parser.add_argument("--source", type=Path, help="holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--only", nargs="+", type=int, metavar="ID", help="dataset ids of the conditions to take")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        _tables()
-        return
     if arguments.workspace is None or arguments.source is None:
         parser.error(f"{arguments.what} needs --workspace and --source")
     workspace = arguments.workspace.resolve()
@@ -51,8 +45,8 @@ def main() -> None:
 
 
 def _train(only: list[int] | None, source: Path) -> None:
-    from conditions import CONDITIONS, prepare
-    from training import train_folds
+    from benchmarks.audit_study.conditions import CONDITIONS, prepare
+    from benchmarks.audit_study.training import train_folds
 
     for condition in CONDITIONS:
         if only is None or condition.number in only:
@@ -62,9 +56,9 @@ def _train(only: list[int] | None, source: Path) -> None:
 
 def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
     """Conditions whose networks are there; those in the file already are measured again only when named."""
-    from conditions import CONDITIONS, LIDC, SINGLE_KINDS, make_dataset
-    from measuring import measure
-    from readers import hard_cases
+    from benchmarks.audit_study.conditions import CONDITIONS, LIDC, SINGLE_KINDS, make_dataset
+    from benchmarks.audit_study.measuring import measure
+    from benchmarks.audit_study.readers import hard_cases
 
     known = _stored()["conditions"]
     trained = {each.number: each for each in CONDITIONS}
@@ -82,8 +76,8 @@ def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
 
 
 def _readers(source: Path, workspace: Path) -> None:
-    from conditions import CLEAN_ID, LIDC, Condition
-    from readers import measure_readers
+    from benchmarks.audit_study.conditions import CLEAN_ID, LIDC, Condition
+    from benchmarks.audit_study.readers import measure_readers
 
     results = _results_of(Condition(LIDC, CLEAN_ID[LIDC]), workspace)
     if results is None:
@@ -93,13 +87,6 @@ def _readers(source: Path, workspace: Path) -> None:
     row = measure_readers(source, results, workspace / "measured" / "readers")
     _store({"readers": row | {"command": command_line()}})
     print(json.dumps(row, indent=1))
-
-
-def _tables() -> None:
-    from audit_tables import with_tables
-
-    page = HERE.parent / "docs" / "audit.md"
-    page.write_text(with_tables(page.read_text(encoding="utf-8"), _stored()), encoding="utf-8")
 
 
 def _stored() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How fast the audit is: 200 cases of hippocampus size as a user runs it, and one large CT with 14 classes.
 
-    python benchmarks/audit_speed.py [--only cases large] [--output benchmarks/results/audit_speed.json]
+    python -m benchmarks.audit_speed [--only cases large] [--output benchmarks/results/audit_speed.json]
 
 Makes its own data in a temporary folder and prints JSON: seconds, processor seconds, peak memory, load, machine.
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import SimpleITK
-from report_speed import make_study
 from scipy import ndimage
-from speed_parts import measure_parts
+
+from benchmarks.report_speed import make_study
+from benchmarks.speed_parts import measure_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {"cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
@@ -64,16 +65,16 @@ def cases(root: Path) -> dict[str, float]:
 
 def large(root: Path) -> dict[str, float]:
     """One CT of 300 × 512 × 512 voxels with 14 classes on one core: measured, and its three maps written."""
-    child = f"from audit_speed import *; make_results(Path({str(root)!r}), 1, LARGE, CLASSES)"
-    subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent)
-    child = f"from audit_speed import *; print(json.dumps(one_case(Path({str(root)!r}))))"
-    done = subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent, stdout=subprocess.PIPE)
+    child = f"from benchmarks.audit_speed import *; make_results(Path({str(root)!r}), 1, LARGE, CLASSES)"
+    subprocess.run([sys.executable, "-c", child], check=True, cwd=ROOT)
+    child = f"from benchmarks.audit_speed import *; print(json.dumps(one_case(Path({str(root)!r}))))"
+    done = subprocess.run([sys.executable, "-c", child], check=True, cwd=ROOT, stdout=subprocess.PIPE)
     return dict(json.loads(done.stdout))
 
 
 def one_case(root: Path) -> dict[str, float]:
     """Measure the case in `root` in this process."""
-    sys.path.insert(0, str(ROOT))
+    from nnunetv2_dale.audit.case_volumes import read_case
     from nnunetv2_dale.audit.evidence import measure_case
     from nnunetv2_dale.audit.maps import write_maps
     from nnunetv2_dale.audit.referees import audit_task
@@ -87,7 +88,8 @@ def one_case(root: Path) -> dict[str, float]:
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}
-    write_maps(task.cases[0], task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
+    volumes = read_case(task.cases[0], task)
+    write_maps(volumes, "case", task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
     return {
         "seconds": round(time.perf_counter() - wall, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from plans_file import architecture, configuration, plans_file
 from torch import Tensor
 from torch.nn import functional
+
+from benchmarks.plans_file import architecture, configuration, plans_file
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 And how close the update's gradient at shifted weights (`fuzzy_graph="shifted"`) comes to that at θ_n.
 
-    python benchmarks/confidence_fidelity.py --plans tiny --json FILE
+    python -m benchmarks.confidence_fidelity --plans tiny --json FILE
 
 Needs the Hippocampus task preprocessed (nnUNetv2_plan_and_preprocess -d 4 -gpu_memory_target 0.3
 -overwrite_plans_name tiny). Small networks of nnU-Net's are trained with nnU-Net's own loss, optimizer and train_step
@@ -22,18 +22,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
-
 import numpy as np
 import torch
-from cases import Case, deep_supervision_targets
-from double_backward import exact_confidence_gradient
-from machine import command_line, describe
-from synthetic_training import synthetic_folders
-from table import markdown
 from torch import Tensor, nn
-from variants import trainer
 
+from benchmarks.cases import Case, deep_supervision_targets
+from benchmarks.double_backward import exact_confidence_gradient
+from benchmarks.machine import command_line, describe
+from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.table import markdown
+from benchmarks.variants import trainer
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.dale.hypergradient import (
@@ -44,7 +42,7 @@ from nnunetv2_dale.dale.hypergradient import (
     derivative_along,
     head_tangents,
     look_ahead_gradient,
-    loss_by_confidence,
+    loss_by_omega,
     shift_length,
 )
 from nnunetv2_dale.dale.label_confidence import confidence_step
@@ -90,9 +88,9 @@ class Comparison:
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: Any, batch: dict[str, Any]) -> None:
         self.network, self.optimizer = copy.deepcopy((network, optimizer))
-        self.parameters = list(self.network.parameters())
+        self.weights = list(self.network.parameters())
         self.step, self.targets = step, batch["target"]
-        self.before = [weight.detach().clone() for weight in self.parameters]  # θ
+        self.before = [weight.detach().clone() for weight in self.weights]  # θ
         self.shadow = ShadowNetwork(self.network)
         views = step.partition(batch["data"], self.targets[0])
         self.is_fuzzy, self.fuzzy, self.non_fuzzy = views.is_fuzzy, views.fuzzy, views.non_fuzzy
@@ -101,7 +99,7 @@ class Comparison:
         self.pass_f = FuzzyPass(self.fuzzy.images, self.network(self.fuzzy.images), self._fuzzy_loss)
         self.pass_n = NonFuzzyPass(self.non_fuzzy.images, self._non_fuzzy_loss)
         self.ones = torch.ones(self.is_fuzzy.shape)
-        self.v, _ = look_ahead_gradient(self.shadow, self.parameters, self.pass_f, self.pass_n, self.ones, self.rate)
+        self.v, _ = look_ahead_gradient(self.shadow, self.weights, self.pass_f, self.pass_n, self.ones, self.rate)
 
     def gradients(self) -> dict[str, Tensor]:
         """∂L_n/∂ω, by how it was found; "exact" is double backward."""
@@ -149,13 +147,13 @@ class Comparison:
 
         At weights shifted along v, as `fuzzy_graph="shifted"` takes it; and, to compare with, at θ, one update earlier.
         """
-        weights = confidence_step(self.ones, self._one_sided(self.v, SHIFT_FLOAT32), self.step.config.confidence_lr)
+        omega = confidence_step(self.ones, self._one_sided(self.v, SHIFT_FLOAT32), self.step.config.confidence_lr)
         zero = [torch.zeros_like(weight) for weight in self.v]
-        exact = self._update_gradient(self.parameters, zero, 0.0, weights)
-        found = {"at theta, one update earlier": self._update_gradient(self.before, zero, 0.0, weights)}
+        exact = self._update_gradient(self.weights, zero, 0.0, omega)
+        found = {"at theta, one update earlier": self._update_gradient(self.before, zero, 0.0, omega)}
         for shift in (SHIFT_FLOAT32, SHIFT_HALF):
-            distance = shift_length(self.parameters, self.v, shift)
-            found[f"shift {shift:g}"] = self._update_gradient(self.parameters, self.v, distance, weights)
+            distance = shift_length(self.weights, self.v, shift)
+            found[f"shift {shift:g}"] = self._update_gradient(self.weights, self.v, distance, omega)
         return {
             name: {
                 "cosine": torch.cosine_similarity(gradient, exact, dim=0).item(),
@@ -165,19 +163,19 @@ class Comparison:
         }
 
     def _update_gradient(
-        self, origin: Sequence[Tensor], direction: Sequence[Tensor], distance: float | Tensor, weights: Tensor
+        self, origin: Sequence[Tensor], direction: Sequence[Tensor], distance: float | Tensor, omega: Tensor
     ) -> Tensor:
         """∂L_f(ω)/∂θ at origin + distance · direction, in one vector."""
         self.shadow.place(origin, direction, distance)
-        loss = self._fuzzy_loss(self.shadow.forward(self.fuzzy.images), weights)
-        gradient = torch.autograd.grad(loss, self.shadow.parameters, allow_unused=True, materialize_grads=True)
+        loss = self._fuzzy_loss(self.shadow.forward(self.fuzzy.images), omega)
+        gradient = torch.autograd.grad(loss, self.shadow.weights, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in gradient]).double()
 
     def _of_head(self) -> tuple[Tensor, Tensor]:
         """From the gradient of line 5 restricted to the segmentation head: as the library does, by double backward."""
         head = self.network.decoder.seg_layers[-1]
         of_head = {id(weight) for weight in head.parameters()}
-        direction = [v for v, weight in zip(self.line5, self.parameters, strict=True) if id(weight) in of_head]
+        direction = [v for v, weight in zip(self.line5, self.weights, strict=True) if id(weight) in of_head]
         kept: list[Tensor] = []
         handle = head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
         outputs = self.network(self.fuzzy.images)
@@ -195,23 +193,23 @@ class Comparison:
     def _one_sided(self, direction: Sequence[Tensor], relative: float, autocast: bool = False) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.no_grad():
             here = self.network(self.fuzzy.images)
-            distance = shift_length(self.parameters, direction, relative)
-            self.shadow.place(self.parameters, direction, distance)
+            distance = shift_length(self.weights, direction, relative)
+            self.shadow.place(self.weights, direction, distance)
             there = self.shadow.forward(self.fuzzy.images)
-        ends = [loss_by_confidence(self.pass_f, outputs, self.ones) for outputs in (here, there)]
+        ends = [loss_by_omega(self.pass_f, outputs, self.ones) for outputs in (here, there)]
         return -self.rate * (ends[1] - ends[0]) / distance
 
     def _non_fuzzy_update(self) -> list[Tensor]:
         """Line 5; returns its gradient before clipping."""
         self.optimizer.zero_grad(set_to_none=True)
         self._non_fuzzy_loss(self.network(self.non_fuzzy.images)).backward()
-        gradient = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in self.parameters]
-        torch.nn.utils.clip_grad_norm_(self.parameters, 12)
+        gradient = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in self.weights]
+        torch.nn.utils.clip_grad_norm_(self.weights, 12)
         self.optimizer.step()
         return gradient
 
-    def _fuzzy_loss(self, outputs: Any, weights: Tensor) -> Tensor:
-        return weighted_loss(self.step.loss, outputs, self.targets, self.fuzzy, weights)
+    def _fuzzy_loss(self, outputs: Any, omega: Tensor) -> Tensor:
+        return weighted_loss(self.step.loss, outputs, self.targets, self.fuzzy, omega)
 
     def _non_fuzzy_loss(self, outputs: Any) -> Tensor:
         return weighted_loss(self.step.loss, outputs, self.targets, self.non_fuzzy)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
-from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.label_confidence import confidence_step
 from nnunetv2_dale.dale.masked_loss import Outputs, weighted_loss
 
@@ -26,7 +25,7 @@ def exact_confidence_gradient(
     fuzzy_loss: Callable[[Outputs, Tensor], Tensor],
     non_fuzzy_images: Tensor,
     non_fuzzy_loss: Callable[[Outputs], Tensor],
-    weights: Tensor,
+    omega: Tensor,
     step_size: float,
 ) -> Tensor:
     """∂L_n/∂ω by backward through the pseudo-step (Eqs. 8–11), the shape of ω.
@@ -35,15 +34,15 @@ def exact_confidence_gradient(
         network: at θ_n; its parameters are not changed.
         fuzzy_loss: logits, ω → L_f.
         non_fuzzy_loss: logits → L_n.
-        weights: ω.
+        omega: ω.
         step_size: η.
     """
-    leaf = weights.detach().requires_grad_()
-    parameters = dict(network.named_parameters())
+    leaf = omega.detach().requires_grad_()
+    weights = dict(network.named_parameters())
     pseudo = torch.autograd.grad(
-        fuzzy_loss(network(fuzzy_images), leaf), list(parameters.values()), create_graph=True, materialize_grads=True
+        fuzzy_loss(network(fuzzy_images), leaf), list(weights.values()), create_graph=True, materialize_grads=True
     )
-    moved = {name: w - step_size * g for (name, w), g in zip(parameters.items(), pseudo, strict=True)}
+    moved = {name: w - step_size * g for (name, w), g in zip(weights.items(), pseudo, strict=True)}
     outputs = torch.func.functional_call(network, moved, (non_fuzzy_images,), tie_weights=False)
     (gradient,) = torch.autograd.grad(non_fuzzy_loss(outputs), leaf)
     return gradient
@@ -58,21 +57,20 @@ class TextbookIteration:
 
     def __init__(self, step: AlternatingStep) -> None:
         self.step = step
-        self.tap = FeatureTap(step.module, step.head)
 
     def __call__(self, batch: dict[str, Any]) -> None:
         step, config = self.step, self.step.config
         images, targets = batch["data"], batch["target"]
         target = targets if isinstance(targets, Tensor) else targets[0]
-        batch_of_views = step.partition(images, target)
-        fuzzy, non_fuzzy, is_fuzzy = batch_of_views.fuzzy, batch_of_views.non_fuzzy, batch_of_views.is_fuzzy
+        views = step.partition(images, target)
+        fuzzy, non_fuzzy, is_fuzzy = views.fuzzy, views.non_fuzzy, views.is_fuzzy
 
-        outputs = step.forward(non_fuzzy.images)
-        reference = self._gaussians(target, ~is_fuzzy)
+        outputs, features = step.see(non_fuzzy.images)
+        reference = self._gaussians(features, target, ~is_fuzzy)
         step.step(weighted_loss(step.loss, outputs, targets, non_fuzzy))
         del outputs
 
-        weights = torch.ones(images.shape[0], 1, *images.shape[2:], device=images.device)
+        omega = torch.ones(images.shape[0], 1, *images.shape[2:], device=images.device)
         for _ in range(config.confidence_steps):
             gradient = exact_confidence_gradient(
                 copy.deepcopy(step.module),
@@ -80,19 +78,19 @@ class TextbookIteration:
                 lambda z, w: weighted_loss(step.loss, z, targets, fuzzy, w),
                 non_fuzzy.images,
                 lambda z: weighted_loss(step.loss, z, targets, non_fuzzy),
-                weights,
+                omega,
                 step.optimizer.param_groups[0]["lr"],
             )
-            weights = confidence_step(weights, gradient, config.confidence_lr)
+            omega = confidence_step(omega, gradient, config.confidence_lr)
 
-        outputs = step.forward(fuzzy.images)
-        moving = self._gaussians(target, is_fuzzy & (weights >= 1))
+        outputs, features = step.see(fuzzy.images)
+        moving = self._gaussians(features, target, is_fuzzy & (omega >= 1))
         alignment = alignment_loss(
             reference, moving, config.alignment_min_voxels, config.covariance_noise, generator=step.generator
         )
-        loss = weighted_loss(step.loss, outputs, targets, fuzzy, weights)
-        step.step(loss + config.alignment_weight * weights.mean() * alignment)
+        loss = weighted_loss(step.loss, outputs, targets, fuzzy, omega)
+        step.step(loss + config.alignment_weight * omega.mean() * alignment)
 
-    def _gaussians(self, target: Tensor, selected: Tensor) -> Any:
+    def _gaussians(self, features: Tensor | None, target: Tensor, selected: Tensor) -> Any:
         step = self.step
-        return class_gaussians(self.tap.take(), target, selected, step.num_classes, MOST_VOXELS, False, step.generator)
+        return class_gaussians(features, target, selected, step.num_classes, MOST_VOXELS, False, step.generator)

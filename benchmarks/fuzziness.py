@@ -1,8 +1,8 @@
 """Where the fuzziness m lies: near label edges or elsewhere, with printed bins of the histogram and with others.
 
-    python benchmarks/fuzziness.py FOLDER ...                       slices of preprocessed cases (…/DatasetXXX/plans_2d)
-    python benchmarks/fuzziness.py --pictures IMAGES LABELS SIZE    PNG of the same names, grey, SIZE pixels square
-    python benchmarks/fuzziness.py FOLDER ... --json FILE
+    python -m benchmarks.fuzziness FOLDER ...                       slices of preprocessed cases (…/DatasetXXX/plans_2d)
+    python -m benchmarks.fuzziness --pictures IMAGES LABELS SIZE    PNG of the same names, grey, SIZE pixels square
+    python -m benchmarks.fuzziness FOLDER ... --json FILE
 
 Every slice with a label is an image of its own, as in a 2D training. Near is within 3 voxels of a label edge. Bins:
 "printed" are equal ones between an image's extremes; "near edges" and "near foreground" lie at quantiles of the
@@ -20,14 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
-
 import numpy as np
 import torch
-from machine import command_line, describe
-from table import markdown
 from torch import Tensor
 
+from benchmarks.machine import command_line, describe
+from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, patch_shape, within

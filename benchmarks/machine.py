@@ -43,7 +43,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 def command_line() -> str:
     """The command as it is typed from the repository's root; of folders of this machine their names alone."""
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+    return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
 
 
 def _processor() -> str:

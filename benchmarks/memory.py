@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from cases import Case
+
+from benchmarks.cases import Case
 
 Make = Callable[[str, Case, torch.device], Callable[..., object]]
 
@@ -102,7 +103,7 @@ def _answer(sender: Connection, variant: str, case: Case, device: torch.device, 
 
 
 def _measure(variant: str, case: Case, device: torch.device, make: Make) -> dict[str, float]:
-    from synthetic_training import first_sample
+    from benchmarks.synthetic_training import first_sample
 
     torch.set_num_threads(1)
     _settle_allocator()

@@ -1,7 +1,7 @@
 """What an iteration of each method beside DALE costs, beside nnU-Net's own: time and memory, and what its passes cost.
 
-    python benchmarks/method_cost.py --json FILE        2D, tiny plans
-    python benchmarks/method_cost.py --3d --json FILE   3D, tiny plans
+    python -m benchmarks.method_cost --json FILE        2D, tiny plans
+    python -m benchmarks.method_cost --3d --json FILE   3D, tiny plans
 
 Synthetic batches, no data loading, no dataset. All methods run in one process, in turns (`timing.interleaved`).
 """
@@ -15,19 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from cases import TINY_2D, TINY_3D, Case
-from machine import command_line, describe
-from memory import measured_in_children, start_server
-from method_iterations import BESIDE, PASSES, PASSES_3D, iteration
-from results_file import ResultsFile
-from synthetic_training import synthetic_folders
-from table import markdown
-from timing import interleaved, ratios
 
+from benchmarks.cases import TINY_2D, TINY_3D, Case
+from benchmarks.machine import command_line, describe
+from benchmarks.memory import measured_in_children, start_server
+from benchmarks.method_iterations import BESIDE, PASSES, PASSES_3D, iteration
+from benchmarks.results_file import ResultsFile
+from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.table import markdown
+from benchmarks.timing import interleaved, ratios
 from nnunetv2_dale.commands.command_line import run_command
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import Case, batch, dataset_json, plans
+
+from benchmarks.cases import Case, batch, dataset_json, plans
 
 # Passes through the network in forwards, a backward counted as two, over the three of plain nnU-Net.
 STEPS = 3  # T of SVL-DRL's default

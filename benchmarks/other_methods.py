@@ -1,7 +1,7 @@
 """Left atrium with half of the labels changed: plain nnU-Net, DALE and the other methods, by equal epochs and time.
 
-    python benchmarks/other_methods.py --workspace W --source FOLDER     data, then every training that is not stored
-    python benchmarks/other_methods.py --show                            the table of what is stored
+    python -m benchmarks.other_methods --workspace W --source FOLDER     data, then every training that is not stored
+    python -m benchmarks.other_methods --show                            the table of what is stored
 
 FOLDER holds Dataset015_LeftAtrium. Cases 1 to 64 train, 65 to 80 validate with their own labels. Half of the training
 labels are dilated, eroded or displaced, to a mean Dice of 0.75. Small 3D plans, one thread, validation without
@@ -27,13 +27,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from machine import command_environment, describe
-from table import markdown
-from trainings import add_row, claimed, rows_of, small_plans, use_workspace
-
+from benchmarks.machine import command_environment, describe
+from benchmarks.table import markdown
+from benchmarks.trainings import add_row, claimed, rows_of, small_plans, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.label_noise.dataset import TABLE_NAME
 from nnunetv2_dale.nnunet_files.displacement_file import FILE as DISPLACEMENTS
@@ -236,7 +234,7 @@ def run(arguments: argparse.Namespace) -> None:
                 print(f"{each}: its cost is being measured by another process; give the command again")
                 continue
             result = train(each, workspace, cost)
-            command = f"python benchmarks/other_methods.py --iterations {each.iterations} --methods {each.method}"
+            command = f"python -m benchmarks.other_methods --iterations {each.iterations} --methods {each.method}"
             result |= {"command": command, "machine": describe(torch.device("cpu"), 1)}
             add_row(RESULTS, result)
             print(each, f"{100 * statistics.mean(result['dice']):.2f}", flush=True)

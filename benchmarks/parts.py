@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import torch
-from cases import Case, batch
-from timing import seconds_of
 from torch import Tensor
 
+from benchmarks.cases import Case, batch
+from benchmarks.timing import seconds_of
 from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.fuzziness import View
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import gradients_of, learn_confidence
+from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, LabelConfidence, Reuse
 from nnunetv2_dale.dale.masked_loss import weighted_loss
 
 
@@ -41,19 +42,20 @@ class Parts:
         timed = functools.partial(self._timed, found)
         timed("partition, masks and views", lambda: step.partition(self.images, self.targets[0]))
         step.optimizer.zero_grad(set_to_none=True)
-        outputs = timed("forward, non-fuzzy", lambda: step.forward(self.non_fuzzy.images))
-        reference_features = step.alignment.features()
+        outputs, reference_features = timed("forward, non-fuzzy", lambda: step.see(self.non_fuzzy.images))
         loss = timed("loss", lambda: self._loss(outputs, self.non_fuzzy))
         timed("backward, non-fuzzy", loss.backward)
         timed("optimizer update", self._optimizer_update)
-        outputs = timed("forward, fuzzy", lambda: step.forward(self.fuzzy.images))
-        features = step.alignment.features()
+        outputs, features = timed("forward, fuzzy", lambda: step.see(self.fuzzy.images))
+        look_ahead = step.confidence
+        reuse = Reuse(
+            step.config, look_ahead.shadow, look_ahead.weights, look_ahead.step_size, copy.copy(look_ahead.average)
+        )
         with self._passes_timed(found):
-            confidence = timed("omega, look-ahead", lambda: self._omega(outputs, line5=None))
-        direction = gradients_of(step.confidence._parameters)
-        timed("omega, reuse", lambda: self._omega(outputs, line5=direction))
+            confidence = timed("omega, look-ahead", lambda: self._omega(look_ahead, outputs))
+        timed("omega, reuse", lambda: self._omega(reuse, outputs))
         timed("L_W with its gradient", lambda: self._alignment(reference_features.detach(), features.detach()))
-        loss = self._loss(outputs, self.fuzzy, confidence.weights)
+        loss = self._loss(outputs, self.fuzzy, confidence.omega)
         timed("backward, fuzzy", loss.backward)
         return found
 
@@ -72,31 +74,24 @@ class Parts:
         def timed(run: Callable[..., Any], names: Iterator[str]) -> Callable[..., Any]:
             return lambda *arguments: self._timed(found, next(names), lambda: run(*arguments))
 
-        shadow = self.step.confidence._shadow
+        shadow = self.step.confidence.shadow
         with (
             mock.patch.object(shadow, "forward", timed(shadow.forward, forwards)),
             mock.patch.object(hypergradient, "_gradient", timed(hypergradient._gradient, backwards)),
         ):
             yield
 
-    def _loss(self, outputs: Any, view: View, weights: Tensor | None = None) -> Tensor:
-        return weighted_loss(self.step.loss, outputs, self.targets, view, weights)
+    def _loss(self, outputs: Any, view: View, omega: Tensor | None = None) -> Tensor:
+        return weighted_loss(self.step.loss, outputs, self.targets, view, omega)
 
     def _optimizer_update(self) -> None:
         torch.nn.utils.clip_grad_norm_(self.trainer.network.parameters(), 12)
         self.step.optimizer.step()
 
-    def _meta_inputs(self, outputs: Any) -> tuple[Any, Any, FuzzyPass, NonFuzzyPass]:
-        return (
-            self.step.confidence._shadow,
-            self.step.confidence._parameters,
-            FuzzyPass(self.fuzzy.images, outputs, lambda z, w: self._loss(z, self.fuzzy, w)),
-            NonFuzzyPass(self.non_fuzzy.images, lambda z: self._loss(z, self.non_fuzzy)),
-        )
-
-    def _omega(self, outputs: Any, line5: list[Tensor] | None) -> Any:
-        rate = self.step.optimizer.param_groups[0]["lr"]
-        return learn_confidence(*self._meta_inputs(outputs), rate, self.step.config, line5)
+    def _omega(self, learner: ConfidenceLearner, outputs: Any) -> LabelConfidence:
+        fuzzy = FuzzyPass(self.fuzzy.images, outputs, lambda z, w: self._loss(z, self.fuzzy, w))
+        non_fuzzy = NonFuzzyPass(self.non_fuzzy.images, lambda z: self._loss(z, self.non_fuzzy))
+        return learner(fuzzy, non_fuzzy)[0]
 
     def _alignment(self, non_fuzzy: Tensor, fuzzy: Tensor) -> None:
         """Gaussians of both sides, L_W, and its gradient in the features."""

@@ -1,4 +1,4 @@
-"""Time and memory of the preview of one large CT: `python benchmarks/preview_speed.py -o preview_speed.json`.
+"""Time and memory of the preview of one large CT: `python -m benchmarks.preview_speed -o preview_speed.json`.
 
 A 512 x 512 x 150 volume with an organ-like label is made in a temporary folder, and the real command draws it in a
 process of its own, whose peak memory the system reports.

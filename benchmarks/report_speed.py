@@ -1,6 +1,6 @@
 """How fast the report is: from summaries alone, with masks of hippocampus size, and a large CT with 14 classes.
 
-    python benchmarks/report_speed.py --output report_speed.json [--only summaries masks large]
+    python -m benchmarks.report_speed --output report_speed.json [--only summaries masks large]
 
 Makes its own data in a temporary folder and prints JSON: seconds, peak memory, and the machine.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
-from speed_parts import measure_parts
+
+from benchmarks.speed_parts import measure_parts
 
 TARGETS = {"summaries": {"seconds": 10.0}, "masks": {"seconds": 90.0}, "large": {"seconds": 20.0}}
 CASES = 260
@@ -118,14 +119,14 @@ def large(root: Path) -> dict[str, float]:
     """One case of 200 × 512 × 512 voxels and 14 classes in 2 folders, measured on one core."""
     import torch
 
+    from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
     from nnunetv2_dale.report.build import read_result_folder
-    from nnunetv2_dale.report.case_files import find_case_files
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
     from nnunetv2_dale.report.volumes import reader_of
 
     torch.set_num_threads(1)
     classes = 14
-    child = "import sys; sys.path.insert(0, 'benchmarks'); from report_speed import *; "
+    child = "from benchmarks.report_speed import *; "
     child += f"make_study(Path({str(root)!r}), 1, (200, 512, 512), {classes}, with_masks=True)"
     subprocess.run([sys.executable, "-c", child], check=True, cwd=Path(__file__).parent.parent)
     folders = [read_result_folder(root / "results" / f"{name}__nnUNetPlans__3d_fullres") for name in "AB"]

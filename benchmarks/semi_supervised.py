@@ -1,8 +1,8 @@
 """Few labels: the left atrium with 8 or 16 of 64 training cases labelled, plain nnU-Net and DK-UXNet.
 
-    python benchmarks/semi_supervised.py prepare --workspace W --source FOLDER     datasets and plans
-    python benchmarks/semi_supervised.py run --workspace W                         the trainings, one after the other
-    python benchmarks/semi_supervised.py table                                     what the stored results say
+    python -m benchmarks.semi_supervised prepare --workspace W --source FOLDER     datasets and plans
+    python -m benchmarks.semi_supervised run --workspace W                         the trainings, one after the other
+    python -m benchmarks.semi_supervised table                                     what the stored results say
 
 FOLDER is the raw dataset of 80 cases, la_001 … la_080, in the order of the field's list. The first 64 train, the rest
 judge. The same command again continues: what is stored is not run again, and several commands may work at once.
@@ -16,7 +16,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,14 +23,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-RESULTS = HERE / "results" / "semi_supervised.jsonl"
 
-from table import markdown  # noqa: E402 -- from this folder
-from trainings import add_row, claimed, rows_of, small_plans, use_workspace  # noqa: E402
+from benchmarks.table import markdown
+from benchmarks.trainings import add_row, claimed, rows_of, small_plans, use_workspace
 
+RESULTS = Path(__file__).resolve().parent / "results" / "semi_supervised.jsonl"
 TRAINING, CASES, IGNORE = 64, 80, 2
 EPOCHS = 20  # of the learning rate's schedule and of the agreements' ramp, whatever the number of iterations
 
@@ -143,7 +140,7 @@ def prepare(workspace: Path, source: Path, labelled: int) -> None:
     if len(list((preprocessed / "tiny_3d_fullres").glob("*.pkl"))) < CASES:
         command = ["nnUNetv2_plan_and_preprocess", "-d", name[7:10], "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
         command += ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny"]
-        from machine import command_environment
+        from benchmarks.machine import command_environment
 
         # nnU-Net's planner takes this number for that of its threads, of which it needs one
         subprocess.run(command, check=True, env={**command_environment(), "nnUNet_n_proc_DA": "1"})
@@ -254,11 +251,12 @@ def judged(trainer: Any) -> dict[str, float]:
 def add(results: Path, run: Run, workspace: Path, cost: float) -> None:
     """Run a training and append its row."""
     import torch
-    from machine import describe
+
+    from benchmarks.machine import describe
 
     torch.set_num_threads(1)
     row = train(run, workspace, cost)
-    row["command"] = f"python benchmarks/semi_supervised.py run --budget {run.budget} --seeds {run.seed + 1}"
+    row["command"] = f"python -m benchmarks.semi_supervised run --budget {run.budget} --seeds {run.seed + 1}"
     row["machine"] = describe(torch.device("cpu"), 1)
     add_row(results, row)
     print(run.key, row["iterations"], row["dice"], flush=True)

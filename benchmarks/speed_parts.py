@@ -36,7 +36,8 @@ def measure_parts(description: str | None, parts: Mapping[str, Part], targets: M
         results[name] = {"what": what, "target": targets[name], "load_before": load, **row}
     # only now: the peak memory of a process that this one starts is never below this one's own
     import torch
-    from machine import command_line, describe
+
+    from benchmarks.machine import command_line, describe
 
     results |= {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
     text = json.dumps(results, indent=1)

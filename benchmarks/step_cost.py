@@ -1,10 +1,10 @@
 """What a DALE iteration costs, beside nnU-Net's own train_step: time, memory, and the parts.
 
-    python benchmarks/step_cost.py --quick                 2D, tiny plans, the main variants, under a minute
-    python benchmarks/step_cost.py --json FILE             2D and 3D, both encoders, 3 and 14 classes
-    python benchmarks/step_cost.py --show FILE             the tables of FILE once more
-    python benchmarks/step_cost.py --training --only 2d    what whole trainings cost, their phases counted in
-    python benchmarks/step_cost.py --growth --json FILE    how the cost grows with volume, classes, batch, channels
+    python -m benchmarks.step_cost --quick                 2D, tiny plans, the main variants, under a minute
+    python -m benchmarks.step_cost --json FILE             2D and 3D, both encoders, 3 and 14 classes
+    python -m benchmarks.step_cost --show FILE             the tables of FILE once more
+    python -m benchmarks.step_cost --training --only 2d    what whole trainings cost, their phases counted in
+    python -m benchmarks.step_cost --growth --json FILE    how the cost grows with volume, classes, batch, channels
 
 FILE is written after every case; --resume goes on where an interrupted run stopped. Synthetic batches, no data loading,
 no dataset. All variants run in one process, in turns.
@@ -21,22 +21,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from cases import ALL, GROWTH, TINY_2D, Case
-from machine import command_line, describe
-from memory import counting_page_faults, measured_in_children, start_server
-from results_file import ResultsFile
-from synchronisations import synchronisations
-from synthetic_training import synthetic_folders
-from table import growth_table, parts_table, stored_tables, synchronisations_table, trainings_table, variants_table
-from timing import interleaved, ratios
-from training_cost import VARIANTS as OF_TRAININGS
-from training_cost import training_costs
-from variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, trainer
 
+from benchmarks.cases import ALL, GROWTH, TINY_2D, Case
+from benchmarks.machine import command_line, describe
+from benchmarks.memory import counting_page_faults, measured_in_children, start_server
+from benchmarks.results_file import ResultsFile
+from benchmarks.synchronisations import synchronisations
+from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.table import (
+    growth_table,
+    parts_table,
+    stored_tables,
+    synchronisations_table,
+    trainings_table,
+    variants_table,
+)
+from benchmarks.timing import interleaved, ratios
+from benchmarks.training_cost import VARIANTS as OF_TRAININGS
+from benchmarks.training_cost import training_costs
+from benchmarks.variants import ONCE_IF_QUICK, QUICK_VARIANTS, VARIANTS, iteration, trainer
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import PRINTED
 
@@ -79,7 +85,7 @@ def measure(
 
 
 def _parts(case: Case, device: torch.device, repetitions: int, variants: dict[str, Any]) -> dict[str, Any]:
-    from parts import Parts
+    from benchmarks.parts import Parts
 
     parts = Parts(trainer(case, device, PRINTED), case, device)
     if device.type == "cuda":

@@ -12,7 +12,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from cases import Case, batch
+
+from benchmarks.cases import Case, batch
 
 
 @contextlib.contextmanager

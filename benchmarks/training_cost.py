@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from variants import SETTINGS
-
+from benchmarks.variants import SETTINGS
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.phased_step import Phases
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import Case, batch, dataset_json, plans
 
+from benchmarks.cases import Case, batch, dataset_json, plans
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED, DaleConfig
 
@@ -94,11 +94,9 @@ def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., o
     made = trainer(case, device, SETTINGS.get(variant))
     data = batch(case, made._get_deep_supervision_scales(), device)
     if variant == "double_backward":
-        from double_backward import TextbookIteration
+        from benchmarks.double_backward import TextbookIteration
 
-        algorithm = made.dale_step.algorithm
-        algorithm.alignment.stop_listening()
-        textbook = TextbookIteration(algorithm)
+        textbook = TextbookIteration(made.dale_step.algorithm)
         return lambda other=None: textbook(other or data)
     if variant in _ADAPTED or variant == "dale_whole":
         return _dale(made, data, case, device, whole=variant == "dale_whole")

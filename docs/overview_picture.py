@@ -80,8 +80,8 @@ def train(slices: Slices) -> AlternatingStep:
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, BATCHES + 1, 0.9)  # above 0 at the end
     loss = MaskedLoss(batch_dice=True)
     trust = CaseTrust(loss, CaseTrustConfig(after=0), BATCHES)
-    algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust.weigh)
-    step = PhasedStep(algorithm, BATCHES, trust.observe_and_weigh)
+    algorithm = AlternatingStep(network, network, optimizer, loss, len(ORGANS) + 1, ADAPTED, label_trust=trust)
+    step = PhasedStep(algorithm, BATCHES)
     random = np.random.default_rng(0)
     for number in range(BATCHES):
         if number % EPOCH == 0 and trust.may_doubt(number):
@@ -105,16 +105,16 @@ def batch_of(slices: Slices, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor,
 
 
 def draw(slices: Slices, chosen: int, seen: Look, file: Path) -> None:
-    """The first slice of `seen`, which is slice `chosen`, in five panels; a PNG of 256 colours."""
-    figure = Figure(figsize=(12.0, 2.0), dpi=100, layout="constrained")
-    panels = figure.subplots(1, 5)
+    """The first slice of `seen`, which is slice `chosen`, in six panels; a PNG of 256 colours."""
+    figure = Figure(figsize=(12.0, 1.75), dpi=100, layout="constrained")
+    panels = figure.subplots(1, 6)
     ct, spacing_mm = slices.hounsfield[chosen], slices.spacing_mm
     given, truth = slices.given[chosen], slices.truth[chosen]
     outlines = {"true labels": _outline(truth), "given labels": _outline(given)}
-    m, omega = (each[0, 0].numpy() for each in (seen.batch.fuzziness, seen.omega))
+    m, meta, case = (each[0, 0].numpy() for each in (seen.batch.fuzziness, seen.meta, seen.case))
     clear, fuzzy = (view.images[0, 0].numpy() for view in (seen.batch.non_fuzzy, seen.batch.fuzzy))
     draw_slice(panels[0], ct, spacing_mm, outlines, CT_WINDOWS_HU["soft tissue"])
-    titles = ["given and true labels", "fuzziness", "clear view", "fuzzy view", "trust in each label"]
+    titles = ["given and true labels", "fuzziness", "clear view", "fuzzy view", "confidence ω", "trust of the case"]
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, fontsize=10)
     aspect = spacing_mm[0] / spacing_mm[1]
@@ -122,7 +122,8 @@ def draw(slices: Slices, chosen: int, seen: Look, file: Path) -> None:
         (panels[1], m, "magma", (0, 1)),
         (panels[2], clear, "gray", (-2, 2)),
         (panels[3], fuzzy, "gray", (-2, 2)),
-        (panels[4], omega, "viridis", (0, 1.1)),
+        (panels[4], meta, "PuOr_r", (0.9, 1.1)),
+        (panels[5], case, "gray", (0, 1)),
     ):
         panel.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], aspect=aspect, interpolation="nearest")
         panel.set_xticks([])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nnunetv2_dale.dale.step_record import StepRecord
     from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AlternatingStep", "DaleConfig", "MaskedLoss", "PhasedStep", "StepRecord", "nnUNetTrainerDALE"]
 
 _MODULES = {

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tests.datasets import NnunetFolders
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -30,3 +35,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set NNUNETV2_DALE_DATA)")
     return folder
+
+
+@pytest.fixture
+def nnunet(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
+    """nnU-Net's environment: tiny datasets made once per test run, and results of this test alone."""
+    import matplotlib
+
+    from tests.datasets import NnunetFolders, write_datasets
+
+    folders = NnunetFolders(tmp_path_factory.getbasetemp() / "nnunet")
+    for name, value in {**folders.environment, "nnUNet_results": str(tmp_path / "results")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 10)  # progress.png has 30 x 54 inches: a second each
+    np.random.seed(0)  # nnU-Net's data loaders draw from the global state
+    if not folders.root.exists():
+        write_datasets(folders)
+    return folders

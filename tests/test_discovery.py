@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +15,10 @@ import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import nnunetv2_dale
-import nnunetv2_dale.trainer
 from nnunetv2_dale.discovery import (
     OPT_OUT_VARIABLE,
     RE_EXPORTS_FILE,
@@ -117,26 +115,14 @@ def test_a_path_that_the_variable_cannot_hold_is_left_out(tmp_path):
 # --- what nnU-Net scans -----------------------------------------------------------------------------------------------
 
 
-def trainer_modules() -> list[ModuleType]:
-    """The library's modules with trainers."""
-    names = [module.name for module in pkgutil.iter_modules(nnunetv2_dale.trainer.__path__)]
-    return [importlib.import_module(f"nnunetv2_dale.trainer.{name}") for name in names]
-
-
 def test_re_exports_are_exactly_the_trainers_of_the_library():
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    """That these are all of them: `trainer/test_every_trainer.py`."""
+    from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS
 
-    classes = {
-        name: value
-        for module in trainer_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nnUNetTrainer) and value.__module__ == module.__name__
-        if name.startswith("nnUNetTrainer")  # what they share is no trainer to ask for
-    }
     re_exports = importlib.import_module("nnunetv2_dale.trainers.nnunetv2_dale_trainers")
-    assert "nnUNetTrainerDALE" in classes
-    assert {name: getattr(re_exports, name) for name in re_exports.__all__} == classes
-    assert {name for name in vars(re_exports) if not name.startswith("_")} == set(classes)
+    assert "nnUNetTrainerDALE" in ALL_TRAINERS
+    found = {name: value for name, value in vars(re_exports).items() if not name.startswith("_")}
+    assert found == {**ALL_TRAINERS, "ALL_TRAINERS": ALL_TRAINERS}
 
 
 # --- the start-up file ------------------------------------------------------------------------------------------------
@@ -250,6 +236,8 @@ def test_wheel_and_sdist_hold_what_they_should(distributions):
     sdist, wheel = distributions
     with zipfile.ZipFile(wheel) as zipped:
         in_wheel = set(zipped.namelist())
+        metadata = zipped.read(f"nnunetv2_dale-{nnunetv2_dale.__version__}.dist-info/METADATA").decode()
+    assert re.search(r"^Project-URL: Source, https://\S+$", metadata, flags=re.M)
     with tarfile.open(sdist) as archive:
         in_sdist = {name.partition("/")[2] for name in archive.getnames()}
     assert {START_UP_FILE, "nnunetv2_dale/trainers/nnunetv2_dale_trainers.py", "nnunetv2_dale/py.typed"} <= in_wheel
@@ -298,6 +286,7 @@ def in_a_worker(pickled):
 if __name__ == "__main__":
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     found = recursive_find_trainer_class_by_name("nnUNetTrainerDALE")
+    length = recursive_find_trainer_class_by_name("nnUNetTrainerBECO_20epochs")
     theirs = recursive_find_trainer_class_by_name("nnUNetTrainerOfTheUser")
     import nnunetv2_dale.trainer
     pickled = pickle.dumps(found)
@@ -308,6 +297,7 @@ if __name__ == "__main__":
         "same after pickling": pickle.loads(pickled) is found,
         "file": nnunetv2_dale.trainer.__file__,
         "user's": theirs.__name__,
+        "length after pickling": pickle.loads(pickle.dumps(length)).__name__,
         "worker": worker,
     }, open(sys.argv[1], "w"))
 """
@@ -332,5 +322,6 @@ def test_nnunets_own_search_finds_the_librarys_class(environment, distributions,
         "same after pickling": True,
         "file": str(installed / "trainer" / "__init__.py"),
         "user's": "nnUNetTrainerOfTheUser",
+        "length after pickling": "nnUNetTrainerBECO_20epochs",
         "worker": ["nnUNetTrainerDALE", joined(str(mine), str(installed / "trainers"))],
     }

@@ -17,22 +17,22 @@ from tests.conftest import REPOSITORY
 PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
 LENT = {"dale.fuzziness", "dale.masked_loss", "dale.validated_settings"}  # what the other methods may take from `dale`
-SHARED = {"commands", "dale", "nnunet_files", "pages"}  # what every command may use
+SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
 COMMANDS = {"audit", "benchmark", "convert", "demo", "export", "label_noise", "preview", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dale", "trainer"},  # the public names, on first use
     "discovery": set(),
     "discovery_build": set(),
     "dale": set(),
+    "masks": set(),
     **dict.fromkeys(METHODS - {"dale"}, LENT),
     "trainer": METHODS | {"nnunet_files"},
     "commands": set(),
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
-    "audit": SHARED | {"report"},  # its referees are result folders, found and compared as the report does
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours, with phases for a few batches
+    "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},
 }
@@ -131,14 +131,21 @@ def without_test(root: Path) -> list[str]:
 
 
 def more_than_reexports(path: Path) -> list[int]:
-    """The lines of statements that are no docstring, no `from … import …` and no `__all__`."""
+    """The lines of statements that are no docstring, no import from elsewhere and no re-export of all trainers."""
     return [
         node.lineno
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if not isinstance(node, ast.ImportFrom)
         and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        and ast.unparse(node) != "globals().update(ALL_TRAINERS)"
     ]
+
+
+def edits_of_the_search_path(path: Path) -> list[int]:
+    """The lines that put something on `sys.path`: files here import each other by their full names."""
+    edits = ("sys.path.insert(", "sys.path.append(", "sys.path.extend(", "sys.path[", "sys.path =", "sys.path +=")
+    statements = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.stmt))
+    return [node.lineno for node in statements if ast.unparse(node).startswith(edits)]
 
 
 def test_every_import_follows_the_layout() -> None:
@@ -165,19 +172,31 @@ def test_trainers_only_reexport() -> None:
         assert more_than_reexports(path) == [], path.name
 
 
+def test_nothing_is_put_on_the_search_path() -> None:
+    files = [path for folder in ("benchmarks", "docs", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+    assert [str(path) for path in files if edits_of_the_search_path(path)] == []
+
+
 def test_tests_mirror_the_rooms() -> None:
     rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     folders = {path.parent.relative_to(REPOSITORY / "tests").parts[0] for path in REPOSITORY.glob("tests/*/test_*.py")}
-    assert folders == rooms - {"trainers"} | {"benchmarks", "docs"}
+    assert folders == rooms - {"trainers"} | {"benchmarks", "docs", "examples"}
     loose = {path.name for path in (REPOSITORY / "tests").glob("*.py")}
-    assert loose == {"__init__.py", "conftest.py", "test_discovery.py", "test_layout.py", "tiny_plans.py"}
+    assert loose == {
+        "__init__.py",
+        "conftest.py",
+        "datasets.py",
+        "test_discovery.py",
+        "test_layout.py",
+        "test_project.py",
+    }
 
 
 def test_every_room_is_installed() -> None:
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
     installed = set(setup["options"]["packages"].split())
-    rooms = {name.split(".")[0] for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
+    rooms = {name.rpartition(".")[0] or name for name, path in modules(REPOSITORY) if path.parent.name != PACKAGE}
     assert installed == {PACKAGE} | {f"{PACKAGE}.{room}" for room in rooms}
 
 
@@ -195,6 +214,7 @@ def test_every_room_is_installed() -> None:
         ("nnunetv2_dale/trainer/x.py", "from nnunetv2_dale.report.y import z", ("trainer.x", "report.y")),
         ("nnunetv2_dale/nnunet_files/x.py", "from nnunetv2_dale.report.y import z", ("nnunet_files.x", "report.y")),
         ("nnunetv2_dale/export/x.py", "from nnunetv2_dale.report.y import z", ("export.x", "report.y")),
+        ("nnunetv2_dale/audit/x.py", "from nnunetv2_dale.report.y import z", ("audit.x", "report.y")),
         ("nnunetv2_dale/export/x.py", "from nnunetv2_dale.trainers.y import z", ("export.x", "trainers.y")),
         ("nnunetv2_dale/discovery.py", "from nnunetv2_dale.dale.config import z", ("discovery", "dale.config")),
         ("trainers/x.py", "from nnunetv2_dale.dale.config import z", ("trainers.x", "dale.config")),
@@ -245,5 +265,13 @@ def test_what_lies_in_the_wrong_place_or_has_no_test_is_found(tmp_path: Path) ->
 
 def test_what_is_more_than_a_reexport_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
-    path.write_text('"""Doc."""\nfrom a import b\n__all__ = ["b"]\nimport c\nclass D(b):\n    pass\nx = b()\n')
+    path.write_text(
+        '"""Doc."""\nfrom a import b\nglobals().update(ALL_TRAINERS)\nimport c\nclass D(b):\n    pass\nx = b()\n'
+    )
     assert more_than_reexports(path) == [4, 5, 7]
+
+
+def test_what_puts_something_on_the_search_path_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text("import sys\nsys.path[:0] = ['a']\ndef f():\n    sys.path.insert(0, 'b')\nprint(sys.path)\n")
+    assert edits_of_the_search_path(path) == [2, 4]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from batches import Batches
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.accuracy.batches import Batches
 from nnunetv2_dale.dale.fuzziness import label_edges
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE

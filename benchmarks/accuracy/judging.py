@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from numpy.typing import NDArray
-from study_data import StudyData, folder_of, small_plans
 from torch import nn
 
+from benchmarks.accuracy.study_data import StudyData, folder_of, small_plans
+from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances
 
 STRIDE = 16  # what a patch of the small networks is a multiple of
 

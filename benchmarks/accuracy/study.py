@@ -1,9 +1,8 @@
-"""The accuracy study: one command per table. See docs/evidence.md for what came out.
+"""The accuracy study: one command per table. See docs/evidence/dale.md for what came out.
 
-    python benchmarks/accuracy/study.py prepare --workspace W --source FOLDER     datasets and plans
-    python benchmarks/accuracy/study.py costs --workspace W                       what an iteration of each arm costs
-    python benchmarks/accuracy/study.py run TABLE --workspace W                   the trainings of a table
-    python benchmarks/accuracy/study.py tables                                    the pages in docs/ from what is stored
+    python -m benchmarks.accuracy.study prepare --workspace W --source FOLDER     datasets and plans
+    python -m benchmarks.accuracy.study costs --workspace W                       what an iteration of each arm costs
+    python -m benchmarks.accuracy.study run TABLE --workspace W                   the trainings of a table
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and
 several commands may work on one table at once.
@@ -16,40 +15,34 @@ import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "accuracy"
 COSTS = RESULTS / "dale_costs.json"
-
-from trainings import add_row, claimed, rows_of, use_workspace  # noqa: E402 -- from the folder above
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "costs", "run", "tables"])
+    parser.add_argument("what", choices=["prepare", "costs", "run"])
     parser.add_argument("table", nargs="?", help="of run: a name of study_plan.py")
     parser.add_argument("--workspace", type=Path, help="folder for datasets and batches (some GB)")
     parser.add_argument("--source", type=Path, help="of prepare: holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--data", nargs="*", default=[], help="of prepare: names of study_data.py; default all")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        from evidence_pages import write_pages
-
-        write_pages(RESULTS, HERE.parent.parent / "docs")
-        return
     if arguments.workspace is None:
         parser.error("--workspace is needed")
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     if arguments.what == "prepare":
-        from study_data import prepare
+        from benchmarks.accuracy.study_data import prepare
 
         prepare(workspace, arguments.source.resolve(), arguments.data)
         return
@@ -62,9 +55,10 @@ def main() -> None:
 
 def _run_table(table: str, workspace: Path) -> None:
     import torch
-    from machine import describe
-    from study_plan import TABLES
-    from study_training import train
+
+    from benchmarks.accuracy.study_plan import TABLES
+    from benchmarks.accuracy.study_training import train
+    from benchmarks.machine import describe
 
     torch.set_num_threads(1)
     if table not in TABLES:
@@ -79,7 +73,7 @@ def _run_table(table: str, workspace: Path) -> None:
             if run.equal == "time" and run.arm not in costs[dimension]:
                 raise SystemExit(f"the cost of {run.arm} in {dimension} is not measured yet: run study.py costs first")
             result = train(run, workspace, costs[dimension].get(run.arm, {}).get("training", math.nan))
-            result["command"] = f"python benchmarks/accuracy/study.py run {table}"
+            result["command"] = f"python -m benchmarks.accuracy.study run {table}"
             result["machine"] = describe(torch.device("cpu"), 1)
             add_row(file, result)
             print(table, run.key, result["iterations"], result["curve"][-1], flush=True)
@@ -92,12 +86,13 @@ def _add_costs(file: Path, workspace: Path) -> None:
     the file has already are not measured again.
     """
     import torch
-    from arms import ARMS
-    from machine import describe
+
+    from benchmarks.accuracy.arms import ARMS
+    from benchmarks.machine import describe
 
     torch.set_num_threads(1)
     stored = json.loads(file.read_text()) if file.exists() else {"costs": {"2d": {}, "3d": {}}}
-    stored |= {"command": "python benchmarks/accuracy/study.py costs", "machine": describe(torch.device("cpu"), 1)}
+    stored |= {"command": "python -m benchmarks.accuracy.study costs", "machine": describe(torch.device("cpu"), 1)}
     for configuration, repetitions in (("2d", 15), ("3d_fullres", 3)):
         known = stored["costs"][configuration[:2]]
         seconds: dict[tuple[str, str], list[float]] = {}
@@ -132,9 +127,9 @@ def _kinds(trainer: Any) -> Iterator[str]:
 
 def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator[tuple[str, tuple[Any, Any, str]]]:
     """A trainer of every arm at the start of its training."""
-    from arms import ARMS
-    from study_data import DISPLACED, folder_of
-    from study_training import Run, make_trainer, stored_batches
+    from benchmarks.accuracy.arms import ARMS
+    from benchmarks.accuracy.study_data import DISPLACED, folder_of
+    from benchmarks.accuracy.study_training import Run, make_trainer, stored_batches
 
     version = folder_of(workspace, DISPLACED, "dilated").name
     for name in arms:

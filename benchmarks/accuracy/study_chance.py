@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from study_tables import Result, case_values, markdown, read
+
+from benchmarks.accuracy.study_tables import Result, case_values, markdown, read
 
 SEEDED = {
     "seeds": ("The first study: several seeds", ("confirm", "readers", "seeds")),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import command_environment
+from benchmarks.machine import command_environment
 
 
 @dataclass(frozen=True)

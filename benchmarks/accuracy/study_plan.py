@@ -5,8 +5,8 @@ Results of settings that are gone stay in `benchmarks/results/accuracy` and are 
 
 from __future__ import annotations
 
-from arms import ARMS
-from study_training import Run
+from benchmarks.accuracy.arms import ARMS
+from benchmarks.accuracy.study_training import Run
 
 LABELS = ("dilated", "clean", "eroded")
 COMPARED = ("plain", "DALE", "CaseTrust")

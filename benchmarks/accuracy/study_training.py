@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from arms import ARMS, Arm
-from batches import Batches, make_batches, read_batches
-from confidence_quality import confidence_quality
-from judging import Judge
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from study_data import ALL, folder_of, small_plans
 
+from benchmarks.accuracy.arms import ARMS, Arm
+from benchmarks.accuracy.batches import Batches, make_batches, read_batches
+from benchmarks.accuracy.confidence_quality import confidence_quality
+from benchmarks.accuracy.judging import Judge
+from benchmarks.accuracy.study_data import ALL, folder_of, small_plans
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE

@@ -1,8 +1,7 @@
-"""The tables of docs/audit.md from the stored results."""
+"""The tables of docs/evidence/audit.md from the stored results."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -93,22 +92,6 @@ TABLES: Mapping[str, Callable[[Stored], str]] = {
     "hard": hard_table,
     "readers": readers_table,
 }
-
-
-def with_tables(page: str, stored: Stored) -> str:
-    """The page with every block between `<!-- table: NAME -->` and `<!-- end -->` written anew.
-
-    Raises:
-        ValueError: a table of `TABLES` that the page lacks.
-    """
-    for name, table in TABLES.items():
-        block = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        parts = block.split(page)
-        if len(parts) != 4:
-            raise ValueError(f"expected one block for the table {name!r} in the page, found {len(parts) // 3}")
-        before, start, end, after = parts
-        page = before + start + table(stored) + end + after
-    return page
 
 
 def _pair(quality: Mapping[str, float]) -> str:

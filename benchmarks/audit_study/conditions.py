@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import command_environment
+from benchmarks.machine import command_environment
 
 HIPPOCAMPUS, LIDC = "hippocampus", "lidc"
 CLEAN_ID = {HIPPOCAMPUS: 4, LIDC: 907}

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conditions import Condition, raw_folder
 from numpy.typing import NDArray
-from quality import ranking_quality
-from rivals import rival_scores
 
+from benchmarks.audit_study.conditions import Condition, raw_folder
+from benchmarks.audit_study.quality import ranking_quality
+from benchmarks.audit_study.rivals import rival_scores
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.maps import suspicion_map

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from quality import ranking_quality
 
-from nnunetv2_dale.audit.displacement import dice_of
+from benchmarks.audit_study.quality import ranking_quality
 from nnunetv2_dale.audit.measure_cases import measure_cases
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import rank_cases
+from nnunetv2_dale.masks.overlap import dice
 
 READERS = 4
 CLEARLY = 0.1  # Dice by which the farthest reader agrees less with the others than the next
@@ -77,4 +77,4 @@ def _agreement(source: Path, nodule: str) -> NDArray[np.float64]:
     """(4,) mean Dice of each reader's outline with the other three."""
     folder = source / "lidc_nodules"
     masks = [np.asarray(Image.open(folder / f"rater{each}" / f"{nodule}.png")) > 0 for each in range(READERS)]
-    return np.array([np.mean([dice_of(one, other) for other in masks if other is not one]) for one in masks])
+    return np.array([np.mean([dice(one, other) for other in masks if other is not one]) for one in masks])

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conditions import FOLDS, HIPPOCAMPUS, LIDC, Condition, preprocessed_folder, small_plans
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
+
+from benchmarks.audit_study.conditions import FOLDS, HIPPOCAMPUS, LIDC, Condition, preprocessed_folder, small_plans
 
 BATCHES_PER_EPOCH = 120
 

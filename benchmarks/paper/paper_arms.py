@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from paper_readings import Reading
+from benchmarks.paper.paper_readings import Reading
 
 PAPER_PATCH, PAPER_SIZE = 16, 224  # pixels of the paper's patches, on images of about so many
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from nnunetv2_dale.label_noise.agreement import foreground_dice
 from nnunetv2_dale.label_noise.calibrate import calibrate
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.masks.overlap import dice
 
 SIZE = 64  # pixels along each axis; the files have 128
 SPLIT_SEED, NOISE_SEED = 0, 1
@@ -115,7 +115,7 @@ def with_noise(
         return model.corrupt(label, (1.0, 1.0, 1.0), names[part][row], scale)[0] > 0
 
     def mean_dice(scale: float) -> float:
-        return float(np.mean([foreground_dice(clean[part][row], noisy(part, row, scale)) for part, row in chosen]))
+        return float(np.mean([dice(clean[part][row], noisy(part, row, scale)) for part, row in chosen]))
 
     scale = 1.0
     if noise.dice is not None:

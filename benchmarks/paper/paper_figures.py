@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from paper_arms import ARMS
-from paper_data import PaperData, read_data
-from paper_networks import NETWORKS
-from paper_plan import UNET
-from paper_run import PaperRun
-from paper_training import CLASSES, config_of, predicted
 from torch import nn
 
+from benchmarks.paper.paper_arms import ARMS
+from benchmarks.paper.paper_data import PaperData, read_data
+from benchmarks.paper.paper_networks import NETWORKS
+from benchmarks.paper.paper_plan import UNET
+from benchmarks.paper.paper_run import PaperRun
+from benchmarks.paper.paper_training import CLASSES, config_of, predicted
 from nnunetv2_dale import MaskedLoss
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS
 from nnunetv2_dale.preview.model_picture import ShownSlice, confidence_picture, features_picture
@@ -117,7 +117,7 @@ def _examples(
                 data.labels[place, 0].numpy().astype(np.int16),
                 {f"{arm}, {epochs[arm]} ep.": masks[place].astype(np.int16) for arm, masks in found.items()},
                 seen.m[place, 0].numpy(),
-                seen.confidence[place, 0].numpy(),
+                seen.omega[place, 0].numpy(),
             )
         )
     heading = "the four test images of middle polyp size; omega after one meta step of the printed method"

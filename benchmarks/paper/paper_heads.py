@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from paper_arms import ARMS
-from paper_networks import NETWORKS
-from paper_training import CLASSES, prepare_arm
+
+from benchmarks.paper.paper_arms import ARMS
+from benchmarks.paper.paper_networks import NETWORKS
+from benchmarks.paper.paper_training import CLASSES, prepare_arm
 
 
 def head_of(name: str, size: int = 64, channels: int = 3) -> dict[str, Any]:

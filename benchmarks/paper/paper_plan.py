@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paper_run import PaperRun
+from benchmarks.paper.paper_run import PaperRun
 
 UNET = "U-Net (BasicUNet)"
 EPOCHS = 40  # of an arm of Algorithm 1, if nothing else is asked for

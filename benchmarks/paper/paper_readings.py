@@ -63,7 +63,7 @@ class ReadingStep:
             raise ValueError(f"expected a network without buffers, {type(network).__name__} has some")
         self.network, self.optimizer, self.loss, self.num_classes = network, optimizer, loss, num_classes
         self.config, self.reading, self.generator = config, reading, generator
-        self._tap = FeatureTap(network, head)
+        self._see = FeatureTap(network, network, head)
 
     def __call__(self, images: Tensor, target: Tensor) -> None:
         """Train on a batch: images (B, C, *S), label maps (B, 1, *S)."""
@@ -83,14 +83,13 @@ class ReadingStep:
         is_fuzzy = m >= config.fuzzy_threshold
 
         self.optimizer.zero_grad(set_to_none=True)
-        outputs = self.network(clear_images)
-        reference = self._gaussians(self._tap.take().detach(), target, ~is_fuzzy)
+        outputs, features = self._see(clear_images)
+        reference = self._gaussians(features, target, ~is_fuzzy).detach()
         self.loss(outputs, target, of_clear, clear_weight).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
-        outputs = self.network(fuzzy_images)
-        features = self._tap.take()
-        confidence = torch.ones_like(weight)
+        outputs, features = self._see(fuzzy_images)
+        omega = torch.ones_like(weight)
         if config.confidence_steps:
 
             def fuzzy_loss(omega: Tensor) -> Tensor:
@@ -99,11 +98,11 @@ class ReadingStep:
             def clear_loss(logits: Tensor) -> Tensor:
                 return self.loss(logits, target, of_clear, clear_weight)
 
-            gradient = self._meta_gradient(fuzzy_loss, confidence, clear_images, clear_loss)
-            confidence = self._step(confidence, gradient)
-        rose = confidence >= 1
+            gradient = self._meta_gradient(fuzzy_loss, omega, clear_images, clear_loss)
+            omega = self._step(omega, gradient)
+        rose = omega >= 1
         clean = {"rose": rose, "fell": ~rose, "all": torch.ones_like(rose)}[reading.clean]
-        total = self.loss(outputs, target, of_fuzzy, weight * confidence)
+        total = self.loss(outputs, target, of_fuzzy, weight * omega)
         if config.alignment_weight:
             distance = alignment_loss(
                 reference,
@@ -113,7 +112,7 @@ class ReadingStep:
                 generator=self.generator,
             )
             distance = distance if reading.alignment_gradient else distance.detach()
-            total = total + config.alignment_weight * confidence.mean() * distance
+            total = total + config.alignment_weight * omega.mean() * distance
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -121,28 +120,29 @@ class ReadingStep:
     def _meta_gradient(
         self,
         fuzzy_loss: Callable[[Tensor], Tensor],
-        confidence: Tensor,
+        omega: Tensor,
         clear_images: Tensor,
         clear_loss: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """∂L_n/∂ω at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8–10), by double backward."""
-        parameters = dict(self.network.named_parameters())
-        leaf = confidence.clone().requires_grad_()
-        pseudo = torch.autograd.grad(fuzzy_loss(leaf), list(parameters.values()), create_graph=True)
+        weights = dict(self.network.named_parameters())
+        leaf = omega.clone().requires_grad_()
+        pseudo = torch.autograd.grad(fuzzy_loss(leaf), list(weights.values()), create_graph=True)
         step_size = self.optimizer.param_groups[0]["lr"]
-        moved = {name: w - step_size * g for (name, w), g in zip(parameters.items(), pseudo, strict=True)}
+        moved = {name: w - step_size * g for (name, w), g in zip(weights.items(), pseudo, strict=True)}
         outputs = functional_call(self.network, moved, (clear_images,), tie_weights=False)
         (gradient,) = torch.autograd.grad(clear_loss(outputs), leaf, retain_graph=True)
         return gradient
 
-    def _step(self, confidence: Tensor, gradient: Tensor) -> Tensor:
+    def _step(self, omega: Tensor, gradient: Tensor) -> Tensor:
         """ω after one step (Eq. 11); Adam's first one is lr · g / (|g| + ε)."""
         if self.reading.confidence == "scale_free":
-            return confidence_step(confidence, gradient, self.config.confidence_lr)
-        return (confidence - _ADAM_LR * gradient / (gradient.abs() + _ADAM_EPS)).clamp_min(0)
+            return confidence_step(omega, gradient, self.config.confidence_lr)
+        return (omega - _ADAM_LR * gradient / (gradient.abs() + _ADAM_EPS)).clamp_min(0)
 
-    def _gaussians(self, features: Tensor, target: Tensor, selected: Tensor) -> ClassGaussians:
+    def _gaussians(self, features: Tensor | None, target: Tensor, selected: Tensor) -> ClassGaussians:
         """Gaussians of the features per class (Eq. 12)."""
+        assert features is not None
         if self.reading.normalised:
             features = functional.normalize(features, dim=1)
         return class_gaussians(

@@ -1,9 +1,8 @@
-"""The paper's own setting, without nnU-Net: one command per table. See docs/paper_setting.md for what came out.
+"""The paper's own setting, without nnU-Net: one command per table. What came out: docs/evidence/paper_setting.md.
 
-    python benchmarks/paper/paper_study.py run TABLE --source FOLDER     the trainings of a table
-    python benchmarks/paper/paper_study.py heads                         which module of each network is hooked
-    python benchmarks/paper/paper_study.py figures --source FOLDER       features, convergence and examples
-    python benchmarks/paper/paper_study.py tables                        all tables, from the stored results
+    python -m benchmarks.paper.paper_study run TABLE --source FOLDER     the trainings of a table
+    python -m benchmarks.paper.paper_study heads                         which module of each network is hooked
+    python -m benchmarks.paper.paper_study figures --source FOLDER       features, convergence and examples
 
 Trainings run one at a time on one thread. The same command again continues: what is stored is not run again, and a
 training that was interrupted, or of fewer epochs, goes on from its last epoch. Several commands may work at once.
@@ -15,40 +14,32 @@ import argparse
 import json
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]  # a checkout works without installation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from paper_arms import ARMS  # noqa: E402 -- from the folder above
-from paper_plan import EPOCHS, planned  # noqa: E402
-from paper_run import PaperRun  # noqa: E402
-from trainings import add_row, claimed, rows_of  # noqa: E402
+from benchmarks.paper.paper_arms import ARMS
+from benchmarks.paper.paper_plan import EPOCHS, planned
+from benchmarks.paper.paper_run import PaperRun
+from benchmarks.trainings import add_row, claimed, rows_of
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
-from nnunetv2_dale.nnunet_files.atomic_output import new_file  # noqa: E402 -- from the folder above
-
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "paper"
-FIGURES = HERE.parent.parent / "docs" / "paper_setting"
+FIGURES = HERE.parent.parent / "docs" / "evidence" / "paper_setting"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "heads", "figures", "tables"])
+    parser.add_argument("what", choices=["run", "heads", "figures"])
     parser.add_argument("table", nargs="?", help="of run: a name of paper_plan.py")
     parser.add_argument("--source", type=Path, help="holds kvasir_seg and lidc_nodules")
     parser.add_argument("--workspace", type=Path, help="folder for checkpoints")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of run: of an arm of Algorithm 1 (%(default)s)")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="of run: these alone")
     arguments = parser.parse_args()
-    if arguments.what == "tables":
-        from paper_tables import all_tables
-
-        print(all_tables(RESULTS))
-        return
     if arguments.what == "heads":
         _write_heads()
         return
@@ -58,7 +49,7 @@ def main() -> None:
         _draw_figures(arguments.source.resolve(), arguments.workspace.resolve())
         return
     runs = [run for run in planned(arguments.table, arguments.epochs) if run.arm in (arguments.arms or ARMS)]
-    command = f"python benchmarks/paper/paper_study.py run {arguments.table} --epochs {arguments.epochs}"
+    command = f"python -m benchmarks.paper.paper_study run {arguments.table} --epochs {arguments.epochs}"
     if arguments.arms:
         command += f" --arms {shlex.join(arguments.arms)}"
     _train_all(runs, command, RESULTS / f"{arguments.table}.jsonl", arguments.source, arguments.workspace)
@@ -66,7 +57,8 @@ def main() -> None:
 
 def _train_all(runs: Sequence[PaperRun], command: str, file: Path, source: Path, workspace: Path) -> None:
     import torch
-    from paper_training import train
+
+    from benchmarks.paper.paper_training import train
 
     torch.set_num_threads(1)
     for run in runs:
@@ -81,9 +73,9 @@ def _train_all(runs: Sequence[PaperRun], command: str, file: Path, source: Path,
 
 def _draw_figures(source: Path, workspace: Path) -> None:
     import torch
-    from paper_figures import IMAGES, draw_figures
-    from paper_tables import read
 
+    from benchmarks.paper.paper_figures import IMAGES, draw_figures
+    from benchmarks.paper.paper_tables import read
     from nnunetv2_dale.preview.region_features import PERPLEXITY
 
     torch.set_num_threads(1)
@@ -93,15 +85,16 @@ def _draw_figures(source: Path, workspace: Path) -> None:
 
 def _write_heads() -> None:
     import torch
-    from paper_heads import head_of
-    from paper_networks import NETWORKS
+
+    from benchmarks.paper.paper_heads import head_of
+    from benchmarks.paper.paper_networks import NETWORKS
 
     torch.set_num_threads(1)
     _write_report("heads.json", "heads", {"seed": 1, "networks": [head_of(name) for name in NETWORKS]})
 
 
 def _write_report(name: str, command: str, content: dict[str, object]) -> None:
-    made = {"command": f"python benchmarks/paper/paper_study.py {command}", "machine": described_machine()}
+    made = {"command": f"python -m benchmarks.paper.paper_study {command}", "machine": described_machine()}
     with new_file(RESULTS / name, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(made | content, indent=1) + "\n")
 
@@ -109,7 +102,8 @@ def _write_report(name: str, command: str, content: dict[str, object]) -> None:
 def described_machine() -> dict[str, object]:
     """Hardware and versions, MONAI's and the project's own among them."""
     import torch
-    from machine import describe
+
+    from benchmarks.machine import describe
 
     return describe(torch.device("cpu"), 1) | {name: version(name) for name in ("monai", "nnunetv2-dale")}
 

@@ -1,4 +1,4 @@
-"""The tables of docs/paper_setting.md as Markdown, from the stored results alone."""
+"""The tables of docs/evidence/paper_setting.md as Markdown, from the stored results alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paper_arms import ARMS
-from paper_plan import planned
-from table import markdown
+
+from benchmarks.paper.paper_arms import ARMS
+from benchmarks.paper.paper_plan import planned
+from benchmarks.table import markdown
 
 LENGTHS = (10, 20, 40)  # epochs
 Result = dict[str, Any]

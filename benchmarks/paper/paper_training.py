@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from monai.networks.nets import BasicUNetPlusPlus
 from numpy.typing import NDArray
-from paper_arms import ARMS, PAPER_PATCH, PaperArm, scaled_patch
-from paper_augmentation import augmented
-from paper_data import PARTS, PaperData, read_data
-from paper_networks import NETWORKS
-from paper_readings import ReadingStep
-from paper_run import PaperRun
 from torch import Tensor, nn
 
+from benchmarks.paper.paper_arms import ARMS, PAPER_PATCH, PaperArm, scaled_patch
+from benchmarks.paper.paper_augmentation import augmented
+from benchmarks.paper.paper_data import PARTS, PaperData, read_data
+from benchmarks.paper.paper_networks import NETWORKS
+from benchmarks.paper.paper_readings import ReadingStep
+from benchmarks.paper.paper_run import PaperRun
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.masked_loss import Outputs

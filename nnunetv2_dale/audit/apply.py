@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
 from nnunetv2_dale.audit.drafts import consensus_file, write_draft
@@ -16,17 +14,13 @@ from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.hand_work import hand_work
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.folders import SPLITS, dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import (
-    RawCase,
-    RawDataset,
-    dataset_folder,
-    environment_folder,
-    read_dataset,
-)
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.split_patients import known_patients, split_patients_text
+from nnunetv2_dale.nnunet_files.split_patients import known_patients
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
 
@@ -87,12 +81,12 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         )
         shutil.copyfile(file, folder / "audit_decisions.csv")
         description = source.dataset_json | {"numTraining": len(kept)}
-        _write_json(folder / "dataset.json", description)
+        write_json(folder / "dataset.json", description)
         if splits is not None:
-            _write_json(folder / "splits_final.json", splits)
+            write_json(folder / SPLITS, splits)
         if patients is not None:
             of_kept = {case.name: patients[case.name] for case in kept if case.name in patients}
-            (folder / PATIENTS).write_text(split_patients_text(of_kept), encoding="utf-8")
+            write_json(folder / PATIENTS, of_kept)
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
 
 
@@ -150,7 +144,3 @@ def _write_table(file: Path, decisions: Sequence[Decision]) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("case", "label", "kind", "sentence"))
         writer.writerows((each.case, each.label, each.kind, each.sentence) for each in decisions)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

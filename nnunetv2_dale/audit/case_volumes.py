@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import class_probabilities
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.raw_dataset import read_label
 
 Labels = NDArray[np.uint8] | NDArray[np.int16]
@@ -70,7 +71,8 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
     if ignored is not None:
         for each in (label, *predictions):
             each[ignored] = 0
-    box = _foreground_box([label, *predictions])
+    boxes = [box for each in (label, *predictions) if (box := box_of(each > 0)) is not None]
+    box = box_around(boxes, label.shape, MARGIN_VOXELS) or tuple(slice(0, size) for size in label.shape)
     consensus = predictions[0]
     if len(predictions) > 1:
         consensus = np.zeros_like(label)
@@ -161,18 +163,6 @@ def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint
 
 def _in_255ths(share: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-
-
-def _foreground_box(maps: Sequence[Labels]) -> tuple[slice, ...]:
-    """The box around the foreground of all maps with a margin; the whole volume without any foreground."""
-    box = []
-    for axis, size in enumerate(maps[0].shape):
-        others = tuple(each for each in range(maps[0].ndim) if each != axis)
-        places = np.flatnonzero(np.any([(each > 0).any(axis=others) for each in maps], axis=0))
-        if not places.size:
-            return tuple(slice(0, each) for each in maps[0].shape)
-        box.append(slice(max(0, int(places[0]) - MARGIN_VOXELS), min(size, int(places[-1]) + 1 + MARGIN_VOXELS)))
-    return tuple(box)
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.surfaces import Mask
+from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.overlap import Mask
 
 Labels = NDArray[np.integer]
 
@@ -78,7 +79,7 @@ def _sorted(
 ) -> tuple[tuple[Component, ...], tuple[Component, ...], Mask, list[int]]:
     """(parts alone, parts of another class, mask of the rest, sizes of all parts)."""
     alone, exchanged, sizes, common = [], [], [], mask.copy()
-    for window, part in _parts(mask):
+    for window, part in connected_parts(mask):
         counts = np.bincount(opposite[window][part])
         size = int(counts.sum())
         sizes.append(size)
@@ -96,13 +97,6 @@ def _sorted(
 
 def _largest_first(parts: Sequence[Component]) -> tuple[Component, ...]:
     return tuple(sorted(parts, key=lambda part: -part.voxels))
-
-
-def _parts(mask: Mask) -> Iterator[tuple[tuple[slice, ...], Mask]]:
-    numbered, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
-    for number, window in enumerate(ndimage.find_objects(numbered, count), start=1):
-        part: NDArray[np.bool_] = numbered[window] == number
-        yield window, part
 
 
 def _deepest(part: Mask, window: tuple[slice, ...]) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.surfaces import Mask, Surface, signed_distances, surface_of
+from nnunetv2_dale.masks.overlap import Mask, dice
+from nnunetv2_dale.masks.surface import Surface, signed_distances, surface_of
 
 QUANTILES = np.linspace(0.0, 1.0, 21)
 
@@ -77,14 +78,16 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
     distances = np.concatenate([pair.label_mm, pair.referees_mm])
     areas = np.concatenate([pair.label.area_mm2, pair.referees.area_mm2])
     shift_voxels = _middle(label) - _middle(referees)
-    dice = dice_of(label, referees)
+    overlap = dice(label, referees)
     return Displacement(
         mean_mm=float(np.average(distances, weights=areas)),
         absolute_mm=float(np.average(np.abs(distances), weights=areas)),
         quantiles_mm=_quantiles(distances, areas),
         shift_mm=tuple((shift_voxels * np.asarray(spacing_mm)).tolist()),
-        dice=dice,
-        dice_moved=max(dice, _dice_moved(label, referees, shift_voxels)) if np.abs(shift_voxels).max() > 0.5 else dice,
+        dice=overlap,
+        dice_moved=max(overlap, _dice_moved(label, referees, shift_voxels))
+        if np.abs(shift_voxels).max() > 0.5
+        else overlap,
         widest=_extreme(pair, +1),
         narrowest=_extreme(pair, -1),
         area_mm2=float(areas.sum() / 2),
@@ -106,15 +109,9 @@ def _quantiles(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> tu
     return tuple(float(value) for value in distances[order][places])
 
 
-def dice_of(first: Mask, second: Mask) -> float:
-    """The Dice of two masks; 1 where both are empty."""
-    total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2 * int(np.count_nonzero(first & second)) / total if total else 1.0
-
-
 def _dice_moved(label: Mask, referees: Mask, shift_voxels: NDArray[np.float64]) -> float:
     moved = ndimage.shift(label.astype(np.float32), -shift_voxels, order=1, prefilter=False)
-    return dice_of(moved >= 0.5, referees)
+    return dice(moved >= 0.5, referees)
 
 
 def _extreme(pair: SurfacePair, sign: int) -> tuple[int, ...] | None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
 from nnunetv2_dale.audit.components import Component, compare_objects
-from nnunetv2_dale.audit.displacement import Displacement, dice_of, displacement
+from nnunetv2_dale.audit.displacement import Displacement, displacement
 from nnunetv2_dale.audit.geometry import affine_of
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
-from nnunetv2_dale.audit.surfaces import surface_area
+from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.masks.surface import surface_area
 
+SURFACE_MARGIN = 2  # voxels around a class in which its surface has its outer voxels
 MOST_PARTS = 20  # of a kind that a case keeps; the largest
 TURNED_BELOW = 0.8  # agreement above which no one would suspect the orientation
 
@@ -86,9 +88,8 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
         UserError: a file that cannot be used; the sentence names it.
     """
     volumes = read_case(inputs, task)
-    values = [value for item in task.classes for value in item.values]
-    boxes = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
-    classes = {item.key: _measure_class(item, volumes, task, boxes) for item in task.classes}
+    box_of_class = class_boxes(volumes)
+    classes = {item.key: _measure_class(item, volumes, task, box_of_class(item)) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
     return CaseEvidence(
@@ -99,15 +100,12 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
         affine=tuple(tuple(row) for row in affine_of(volumes.properties).tolist()),
         planar=volumes.label.shape[0] == 1,
         classes=classes,
-        whole=_measure_class(task.whole, volumes, task, boxes) if task.whole else None,
+        whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
     )
 
 
-def _measure_class(
-    item: AuditedClass, volumes: CaseVolumes, task: AuditTask, boxes: Sequence[Mapping[int, tuple[slice, ...]]]
-) -> ClassEvidence:
-    box = box_around([each[value] for each in boxes for value in item.values if value in each], volumes.label.shape)
+def _measure_class(item: AuditedClass, volumes: CaseVolumes, task: AuditTask, box: Box | None) -> ClassEvidence:
     if box is None:
         return ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
     label, referees = volumes.label[box], volumes.consensus[box]
@@ -119,7 +117,7 @@ def _measure_class(
     return ClassEvidence(
         label_voxels=int(np.count_nonzero(of_label)),
         referees_voxels=int(np.count_nonzero(of_referees)),
-        dice=dice_of(of_label, of_referees),
+        dice=dice(of_label, of_referees),
         excess_voxels=excess,
         apart_voxels=apart,
         unsure_voxels=unsure,
@@ -140,20 +138,15 @@ def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> 
     return size - total, size + total - 2 * shared, 2 * (total - squares)
 
 
-def boxes_of_values(labels: NDArray[np.integer], values: Collection[int]) -> dict[int, tuple[slice, ...]]:
-    """Value → its bounding box, of those that occur."""
-    found = dict(enumerate(ndimage.find_objects(labels, max(values)), start=1))
-    return {value: box for value in values if (box := found.get(value)) is not None}
+def class_boxes(volumes: CaseVolumes) -> Callable[[AuditedClass], Box | None]:
+    """What gives the part of the volume in which a class lies on either side, or None; they differ nowhere else."""
+    sides = [boxes_of_values(each) for each in (volumes.label, volumes.consensus)]
 
+    def box_of_class(item: AuditedClass) -> Box | None:
+        there = [each[value] for each in sides for value in item.values if value in each]
+        return box_around(there, volumes.label.shape, SURFACE_MARGIN)
 
-def box_around(boxes: Sequence[tuple[slice, ...]], shape: Sequence[int]) -> tuple[slice, ...] | None:
-    """One box around several, with a margin in which a surface has its outer voxels; None around nothing."""
-    if not boxes:
-        return None
-    return tuple(
-        slice(max(0, min(box[axis].start for box in boxes) - 2), min(size, max(box[axis].stop for box in boxes) + 2))
-        for axis, size in enumerate(shape)
-    )
+    return box_of_class
 
 
 def _moved(parts: Sequence[Component], corner: tuple[int, ...]) -> tuple[Component, ...]:

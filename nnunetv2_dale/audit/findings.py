@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json
 
 VERSION = 1
 KINDS = (
@@ -130,7 +131,7 @@ def read_audit(file: Path) -> Audit:
         UserError: no such file, or not one of this version.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, expected {VERSION}")
         cases = tuple(_case(each) for each in content["cases"])
@@ -142,7 +143,9 @@ def read_audit(file: Path) -> Audit:
             settings=content["settings"],
             missing=tuple(content["missing"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is no result of this audit ({error!r}); run the audit again") from error
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.displacement import surface_pair
-from nnunetv2_dale.audit.evidence import box_around, boxes_of_values
+from nnunetv2_dale.audit.evidence import class_boxes
 from nnunetv2_dale.audit.geometry import affine_of, write_volume
+from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 NAMES = ("suspicion", "displacement", "consensus")
@@ -25,29 +26,32 @@ def map_file(folder: Path, case: str, name: str) -> Path:
     return folder / f"{case}_{name}.nii.gz"
 
 
+def has_maps(folder: Path, case: str) -> bool:
+    """Whether all maps of a case are written."""
+    return all(map_file(folder, case, name).is_file() for name in NAMES)
+
+
 def write_maps(
-    inputs: CaseInputs,
+    volumes: CaseVolumes,
+    case: str,
     task: AuditTask,
     chances: Mapping[str, float],
     kinds: Mapping[str, Collection[str]],
     folder: Path,
 ) -> None:
-    """Write the three maps of a case; those that are there stay.
+    """Write the three maps of a case.
 
     Args:
         chances: class key → chance that the label is wrong there.
         kinds: class key → kinds of error that were found.
     """
-    if all(map_file(folder, inputs.case, name).is_file() for name in NAMES):
-        return
-    volumes = read_case(inputs, task)
     affine = affine_of(volumes.properties)
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),
         ("displacement", displacement_map(volumes, task)),
         ("consensus", volumes.consensus),
     ):
-        with new_file(map_file(folder, inputs.case, name), overwrite=True) as unfinished:
+        with new_file(map_file(folder, case, name), overwrite=True) as unfinished:
             write_volume(array, affine, unfinished)
 
 
@@ -92,12 +96,10 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
     return result
 
 
-def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, tuple[slice, ...]]]:
-    """The part of the volume in which each class lies, on either side; label and referees differ nowhere else."""
-    values = [value for item in task.classes for value in item.values]
-    sides = boxes_of_values(volumes.label, values), boxes_of_values(volumes.consensus, values)
+def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, Box]]:
+    box_of_class = class_boxes(volumes)
     for item in task.classes:
-        box = box_around([each[value] for each in sides for value in item.values if value in each], volumes.label.shape)
+        box = box_of_class(item)
         if box is not None:
             yield item, box
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, TypeVar
-
-from tqdm import tqdm
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.evidence import CaseEvidence, measure_case
 from nnunetv2_dale.audit.evidence_json import evidence_from_json
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.worker_pool import worker_pool
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 EVIDENCE_VERSION = 3  # of what is kept: counts up when `CaseEvidence` or what is measured changes
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
@@ -36,48 +26,12 @@ def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvide
     """
     kept.mkdir(parents=True, exist_ok=True)
     files = {inputs.case: kept / f"{_state_of(inputs)}.json" for inputs in task.cases}
-    jobs = [(inputs, task, files[inputs.case]) for inputs in task.cases if not files[inputs.case].is_file()]
-    for _ in run_jobs(_measure, jobs, processes, "measuring cases"):
+    jobs = [
+        (inputs.case, (inputs, task, files[inputs.case])) for inputs in task.cases if not files[inputs.case].is_file()
+    ]
+    for _ in run_cases(_measure, jobs, processes, "measuring cases"):
         pass
     return [evidence_from_json(json.loads(files[inputs.case].read_text())) for inputs in task.cases]
-
-
-def run_jobs(work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], processes: int, what: str) -> list[Result]:
-    """Do `work(*job)` for every job, in worker processes if there is more than one, with a progress bar.
-
-    Returns:
-        the results in the order of the jobs.
-    Raises:
-        UserError: of a job, or when a worker was killed.
-    """
-    results: dict[int, Result] = {}
-    with tqdm(total=len(jobs), desc=what, unit="case", disable=None) as bar:
-        for number, result in _results(work, jobs, min(processes, len(jobs))):
-            results[number] = result
-            bar.update()
-    return [results[number] for number in range(len(jobs))]
-
-
-def _results(
-    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], processes: int
-) -> Iterator[tuple[int, Result]]:
-    if processes <= 1:
-        for number, job in enumerate(jobs):
-            yield number, work(*job)
-        return
-    try:
-        with worker_pool(processes, _start_worker, preload=[__name__]) as pool:
-            futures = {pool.submit(work, *job): number for number, job in enumerate(jobs)}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise UserError("a worker process was killed, most likely for lack of memory; try a smaller -np") from error
-
-
-def _start_worker() -> None:
-    import SimpleITK
-
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunetv2_dale.masks.overlap import dice
+
 Labels = NDArray[np.integer]
 LARGEST_SIDE = 64  # voxels that are looked at along an axis
 MOST_SLICES = 5
@@ -74,8 +76,5 @@ def _coarse(labels: Labels, shape: Sequence[int]) -> Labels:
 def _agreement(first: Labels, second: Labels) -> float:
     """Mean Dice over the classes that one of them holds; 1 where both are empty."""
     values = np.union1d(np.unique(first), np.unique(second))
-    dice = []
-    for value in values[values > 0]:
-        one, other = first == value, second == value
-        dice.append(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
-    return float(np.mean(dice)) if dice else 1.0
+    per_class = [dice(first == value, second == value) for value in values[values > 0]]
+    return float(np.mean(per_class)) if per_class else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -26,16 +26,12 @@ HALF_WINDOW_VOXELS = 24
 LABEL, NETWORKS = "label", "networks"
 
 
-def write_pictures(inputs: CaseInputs, task: AuditTask, findings: Sequence[Finding], files: Sequence[Path]) -> None:
-    """Draw the findings of a case into PNG files; those that are there stay.
+def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:
+    """Draw the findings of a case, each into its PNG file.
 
     Raises:
         UserError: an image that cannot be read, or of another shape than the label.
     """
-    missing = [(found, file) for found, file in zip(findings, files, strict=True) if not file.is_file()]
-    if not missing:
-        return
-    volumes = read_case(inputs, task)
     try:
         image, _ = read_image(task.reader, inputs.images)
     except ValueError as error:
@@ -46,7 +42,7 @@ def write_pictures(inputs: CaseInputs, task: AuditTask, findings: Sequence[Findi
             "give the images that belong to the labels (--images)"
         )
     value_range = display_range(image[0][volumes.box], task.is_ct)
-    for found, file in missing:
+    for file, found in findings.items():
         figure = draw_finding(image[0], volumes, task, found, value_range)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})

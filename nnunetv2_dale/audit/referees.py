@@ -9,10 +9,15 @@ from typing import Any
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
-from nnunetv2_dale.report.case_files import channel_files, folder_of_images, folder_of_references, prediction_file
-from nnunetv2_dale.report.class_keys import class_labels, keys_of_names
-from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.report.same_task import shared_task
+from nnunetv2_dale.nnunet_files.results.case_files import (
+    channel_files,
+    folder_of_images,
+    folder_of_references,
+    prediction_file,
+)
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
+from nnunetv2_dale.nnunet_files.results.same_task import shared_task
 
 
 def audit_task(

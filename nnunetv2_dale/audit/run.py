@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nnunetv2_dale
-from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
+from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.decisions import (
     DecisionTable,
     Line,
@@ -20,14 +21,15 @@ from nnunetv2_dale.audit.decisions import (
     read_lines,
     write_template,
 )
-from nnunetv2_dale.audit.findings import Audit, write_csv
-from nnunetv2_dale.audit.maps import write_maps
-from nnunetv2_dale.audit.measure_cases import measure_cases, run_jobs
+from nnunetv2_dale.audit.findings import Audit, Finding, write_csv
+from nnunetv2_dale.audit.maps import has_maps, write_maps
+from nnunetv2_dale.audit.measure_cases import measure_cases
 from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
 from nnunetv2_dale.audit.witnesses import training_memory
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 
@@ -104,12 +106,9 @@ def _audit(
         missing=task.missing,
     )
     _forget_other_audits(work, audit.to_json())
-    inputs = {each.case: each for each in task.cases}
     to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
     listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
-    jobs = [(inputs[each.audited.case], task, each.class_chances, each.class_kinds, work / "maps") for each in listed]
-    run_jobs(write_maps, jobs, processes, "writing maps")
-    pictures = _pictures(task, judged, work / "pictures", processes)
+    pictures = _draw_all(task, listed, work, processes)
     table = decision_table(audit, earlier)
     page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task))
     _finish(audit, table, page, work, output)
@@ -128,21 +127,32 @@ def _forget_other_audits(work: Path, content: str) -> None:
         (work / name).mkdir(exist_ok=True)
 
 
-def _pictures(task: AuditTask, judged: Sequence[Judgement], folder: Path, processes: int) -> PictureFiles:
-    """Draw the most suspicious findings; (case, class key, kind) → PNG file."""
+def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processes: int) -> PictureFiles:
+    """Maps of every listed case, pictures of the most suspicious findings: (case, class key, kind) → PNG file."""
     inputs = {each.case: each for each in task.cases}
-    found = [(each.audited.case, finding) for each in judged for finding in each.audited.findings][:MOST_PICTURES]
-    files = {
-        (case, finding.label, finding.kind): folder / f"{number:03d}.png"
-        for number, (case, finding) in enumerate(found)
-    }
+    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings][:MOST_PICTURES]
+    files = [work / "pictures" / f"{number:03d}.png" for number in range(len(found))]
     jobs = []
-    for case in dict.fromkeys(case for case, _ in found):
-        mine = [finding for other, finding in found if other == case]
-        if inputs[case].images:
-            jobs.append((inputs[case], task, mine, [files[case, each.label, each.kind] for each in mine]))
-    run_jobs(write_pictures, jobs, processes, "drawing findings")
-    return {key: file for key, file in files.items() if file.is_file()}
+    for each in listed:
+        case = inputs[each.audited.case]
+        shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
+        jobs.append((case.case, (case, task, each, shown if case.images else {}, work / "maps")))
+    for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
+        pass
+    drawn = zip(files, found, strict=True)
+    return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}
+
+
+def _draw(inputs: CaseInputs, task: AuditTask, judged: Judgement, shown: Mapping[Path, Finding], maps: Path) -> None:
+    """Maps and pictures of a case, from one reading of its files; those that are there stay."""
+    missing = {file: finding for file, finding in shown.items() if not file.is_file()}
+    if has_maps(maps, inputs.case) and not missing:
+        return
+    volumes = read_case(inputs, task)
+    if not has_maps(maps, inputs.case):
+        write_maps(volumes, inputs.case, task, judged.class_chances, judged.class_kinds, maps)
+    if missing:
+        write_pictures(volumes, inputs, task, missing)
 
 
 def _finish(audit: Audit, table: DecisionTable, page: str, work: Path, output: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.benchmark.settings import EXECUTORS, ExecutorSettings
+from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
 
 DESCRIPTION = """Train and validate every fold of every trainer with nnU-Net's own commands, on this machine's GPUs or
@@ -40,10 +40,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
 
 def executor_flags(arguments: argparse.Namespace) -> dict[str, Any]:
     """The flags that are fields of `ExecutorSettings`; None where not given."""
-    names = [field.name for field in fields(ExecutorSettings) if field.name != "volumes"]
-    flags: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    flags["volumes"] = tuple(arguments.volumes) if arguments.volumes else None
-    return flags
+    return {field.name: getattr(arguments, field.name) for field in fields(ExecutorSettings)}
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
@@ -72,9 +69,15 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
 
 def _add_where(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--executor", choices=EXECUTORS, help="where jobs run. Default: local, this machine")
+    add("--executor", metavar="NAME", help="where jobs run: local or slurm. Default: local, this machine")
     add("--settings", type=Path, metavar="FILE.toml", help="these flags' values in a file; flags win")
-    add("--parsl-config", type=Path, metavar="FILE.py", help="a Parsl configuration of your own, named config")
+    add(
+        "--parsl_config",
+        "--parsl-config",
+        type=Path,
+        metavar="FILE.py",
+        help="any other batch system: a Python file that defines config, a parsl.config.Config (docs/benchmark.md)",
+    )
     add("--workers", type=int, metavar="N", help="trainings at once here: default 1 on the CPU, one for each GPU")
     add("--threads", type=int, metavar="N", help="CPU threads of one training; default: an equal share of the cores")
     add("--partition", "--queue", metavar="NAME", help="partition or queue")
@@ -87,11 +90,3 @@ def _add_where(group: argparse._ArgumentGroup) -> None:
     add("--preamble", metavar="SHELL", help="shell lines a job runs first, such as 'module load cuda'")
     add("--scheduler-options", metavar="LINES", help="further lines for the batch script, such as '#SBATCH --qos=long'")
     add("--address", metavar="IPV4", help="address of this machine that compute nodes reach; default: all are tried")
-    add("--image", help="Kubernetes: container image with nnunetv2-dale in it")
-    add("--namespace", help="Kubernetes: namespace; default: default")
-    add(
-        "--volumes",
-        nargs="+",
-        metavar="CLAIM:PATH",
-        help="Kubernetes: volume claims and where to mount them",
-    )

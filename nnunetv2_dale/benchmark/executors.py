@@ -1,4 +1,4 @@
-"""Parsl's configuration for one machine, SLURM, LSF, PBS and Kubernetes."""
+"""Parsl's configuration for one machine, SLURM, or of a file of the user's own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from parsl.executors import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import JobStatus
-from parsl.providers import KubernetesProvider, LocalProvider, LSFProvider, PBSProProvider, SlurmProvider
-from parsl.providers.base import ExecutionProvider
+from parsl.providers import LocalProvider, SlurmProvider
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
 
 HEARTBEAT_S = 10
 LOST_AFTER_S = 60
+PARSLS_RUN_DIR = "runinfo"
 
 
 def put_environment_on_path() -> Path:
@@ -70,15 +70,40 @@ def parsl_config(
     """
     if settings.executor == "local":
         executor = _local_executor(settings, device, num_gpus, visible_gpus, num_runs)
-    else:
-        executor = _cluster_executor(settings, device, num_gpus, num_runs)
-    return Config(
-        executors=[executor],
-        run_dir=str(run_dir),
-        strategy="simple" if settings.executor == "local" else "htex_auto_scale",
-        usage_tracking=0,
-        initialize_logging=False,
+        return _config(executor, "simple", str(run_dir))
+    workers = workers_per_job(settings, device, num_gpus)
+    provider = _slurm_provider(settings, gpus_per_job(settings, device, num_gpus), -(-num_runs // workers))
+    return cluster_config(provider, workers, settings.address, str(run_dir))
+
+
+def cluster_config(
+    provider: Any, workers: int = 1, address: str | None = None, run_dir: str = PARSLS_RUN_DIR
+) -> Config:
+    """Parsl's configuration for jobs of a batch system, for a file of `--parsl_config` too.
+
+    Args:
+        provider: an `ExecutionProvider` of Parsl; gets this environment's scripts on its PATH.
+        workers: trainings that share one job.
+        address: IPv4 address of this machine that the compute nodes reach; None tries all.
+        run_dir: for Parsl's scripts and logs; `user_config` chooses it where it is Parsl's default.
+    """
+    provider.worker_init = f'export PATH="{Path(sys.executable).parent}:$PATH"\n{provider.worker_init}'
+    executor = HighThroughputExecutor(
+        label="cluster",
+        address=address or "127.0.0.1",
+        max_workers_per_node=workers,
+        provider=provider,
+        **_common_options(),
     )
+    if address is None:
+        # Parsl's own way to list this machine's addresses also asks a server on the internet
+        executor.address = None
+        executor.all_addresses = own_addresses()
+    return _config(executor, "htex_auto_scale", run_dir)
+
+
+def _config(executor: HighThroughputExecutor, strategy: str, run_dir: str) -> Config:
+    return Config(executors=[executor], run_dir=run_dir, strategy=strategy, usage_tracking=0, initialize_logging=False)
 
 
 def user_config(path: Path, run_dir: Path) -> Config:
@@ -93,7 +118,7 @@ def user_config(path: Path, run_dir: Path) -> Config:
     if not isinstance(config, Config):
         raise UserError(f"{path} has to define config, a parsl.config.Config, got {type(config).__name__}")
     config.usage_tracking = 0
-    if config.run_dir == "runinfo":  # Parsl's default, in the current folder
+    if config.run_dir == PARSLS_RUN_DIR:  # in the current folder
         config.run_dir = str(run_dir)
     return config
 
@@ -133,89 +158,22 @@ def _local_executor(
     )
 
 
-def _cluster_executor(settings: ExecutorSettings, device: str, num_gpus: int, num_runs: int) -> HighThroughputExecutor:
-    workers = workers_per_job(settings, device, num_gpus)
-    executor = HighThroughputExecutor(
-        label=settings.executor,
-        address=settings.address or "127.0.0.1",
-        max_workers_per_node=workers,
-        provider=_provider(settings, gpus_per_job(settings, device, num_gpus), -(-num_runs // workers)),
-        **_common_options(),
+def _slurm_provider(settings: ExecutorSettings, gpus: int, most_jobs: int) -> SlurmProvider:
+    return SlurmProvider(
+        partition=settings.partition,
+        account=settings.account,
+        cores_per_node=settings.cpus,
+        mem_per_node=settings.memory_gb,
+        gpus_per_node=gpus or None,
+        walltime=settings.walltime,
+        scheduler_options=settings.scheduler_options,
+        exclusive=False,
+        cmd_timeout=60,
+        init_blocks=1,
+        min_blocks=0,
+        max_blocks=settings.max_jobs or max(1, most_jobs),
+        worker_init=settings.preamble,
     )
-    if settings.address is None:
-        # Parsl's own way to list this machine's addresses also asks a server on the internet
-        executor.address = None
-        executor.all_addresses = own_addresses()
-    return executor
-
-
-def _provider(settings: ExecutorSettings, gpus: int, most_jobs: int) -> ExecutionProvider:
-    blocks: dict[str, Any] = {"init_blocks": 1, "min_blocks": 0, "max_blocks": settings.max_jobs or max(1, most_jobs)}
-    blocks["worker_init"] = _worker_init(settings)
-    if settings.executor == "slurm":
-        return SlurmProvider(
-            partition=settings.partition,
-            account=settings.account,
-            cores_per_node=settings.cpus,
-            mem_per_node=settings.memory_gb,
-            gpus_per_node=gpus or None,
-            walltime=settings.walltime,
-            scheduler_options=settings.scheduler_options,
-            exclusive=False,
-            cmd_timeout=60,
-            **blocks,
-        )
-    if settings.executor == "lsf":
-        lines = [f"#BSUB -gpu num={gpus}"] if gpus else []
-        lines += [f'#BSUB -R "rusage[mem={settings.memory_gb}GB]"'] if settings.memory_gb else []
-        return LSFProvider(  # type: ignore[no-untyped-call]
-            queue=settings.partition,
-            project=settings.account,
-            request_by_nodes=False,
-            cores_per_block=settings.cpus or 1,
-            cores_per_node=settings.cpus or 1,
-            walltime=settings.walltime,
-            scheduler_options="\n".join([*lines, settings.scheduler_options]),
-            bsub_redirection=True,
-            **blocks,
-        )
-    if settings.executor == "pbs":
-        select = [f"ngpus={gpus}"] if gpus else []
-        select += [f"mem={settings.memory_gb}gb"] if settings.memory_gb else []
-        return PBSProProvider(  # type: ignore[no-untyped-call]
-            queue=settings.partition,
-            account=settings.account,
-            cpus_per_node=settings.cpus or 1,
-            select_options=":".join(select),
-            walltime=settings.walltime,
-            scheduler_options=settings.scheduler_options,
-            **blocks,
-        )
-    return _kubernetes_provider(settings, gpus, blocks)
-
-
-def _kubernetes_provider(settings: ExecutorSettings, gpus: int, blocks: dict[str, Any]) -> ExecutionProvider:
-    memory = f"{settings.memory_gb or 16}Gi"
-    gpu_limit = {"nvidia.com/gpu": str(gpus)} if gpus else None
-    return KubernetesProvider(
-        image=str(settings.image),
-        namespace=settings.namespace,
-        init_cpu=settings.cpus or 2,
-        max_cpu=settings.cpus or 2,
-        init_mem=memory,
-        max_mem=memory,
-        extra_requests=gpu_limit,
-        extra_limits=gpu_limit,
-        persistent_volumes=[(claim, mount) for claim, _, mount in (v.partition(":") for v in settings.volumes)],
-        **blocks,
-    )
-
-
-def _worker_init(settings: ExecutorSettings) -> str:
-    """Shell lines of a batch job: this environment's scripts on PATH, then the user's own."""
-    if settings.executor == "kubernetes":  # the image has its own environment
-        return settings.preamble
-    return f'export PATH="{Path(sys.executable).parent}:$PATH"\n{settings.preamble}'
 
 
 def _common_options() -> dict[str, Any]:

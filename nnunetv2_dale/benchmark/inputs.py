@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
+from nnunetv2_dale.nnunet_files.folders import Variable, dataset_folder, known_folder
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
+
+_AGAIN = "plan and preprocess again"  # nnU-Net's own commands end in a traceback where a file is damaged
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,15 @@ def find_dataset(name_or_id: str) -> Folders:
     """
     preprocessed, results = _folder_variable("nnUNet_preprocessed"), _folder_variable("nnUNet_results")
     try:
-        dataset = str(maybe_convert_to_dataset_name(name_or_id))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot tell which dataset {name_or_id!r} is: {str(error).splitlines()[0]}") from error
+        dataset = dataset_folder(preprocessed, name_or_id).name
+    except UserError as error:
+        raise UserError(f"{error}, or run nnUNetv2_plan_and_preprocess first") from error
     if not (preprocessed / dataset / "dataset.json").is_file():
         raise UserError(
             f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
             "run nnUNetv2_plan_and_preprocess first"
         )
-    _require_json(preprocessed / dataset / "dataset.json")
+    read_json_object(preprocessed / dataset / "dataset.json", _AGAIN)
     return Folders(dataset, preprocessed, results)
 
 
@@ -58,7 +61,8 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
     Returns:
         for each (plans, configuration) that is a cascade's second stage, its first stage.
     Raises:
-        UserError: no such plans, or damaged ones, no such configuration, or its preprocessed data are missing.
+        UserError: no such plans, or damaged ones or ones of another name, no such configuration, or its preprocessed
+            data are missing.
     """
     previous: dict[tuple[str, str], str] = {}
     folder = folders.preprocessed / folders.dataset
@@ -68,7 +72,12 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
             not_plans = {"dataset", "dataset_fingerprint", "splits_final"}
             known = sorted(p.stem for p in folder.glob("*.json") if p.stem not in not_plans)
             raise UserError(f"{folders.dataset} has no plans {name}; it has {listed(known)}")
-        _require_json(file)
+        written = read_json_object(file, _AGAIN).get("plans_name")
+        if written != name:
+            raise UserError(
+                f'{file} has the "plans_name" {json.dumps(written)}, under which nnU-Net keeps the results, where this '
+                f'command and other plans of that name would replace each other\'s; set it to "{name}"'
+            )
         manager = PlansManager(str(file))
         wanted = list(configurations)
         for configuration in wanted:
@@ -155,19 +164,11 @@ def visible_gpus(device: str, num_gpus: int) -> list[str]:
     return chosen.split(",")[:number] if chosen else [str(index) for index in range(number)]
 
 
-def _require_json(file: Path) -> None:
-    """Raise a `UserError` where a file of nnU-Net cannot be read: its own commands end in a traceback there."""
-    try:
-        read_json_object(file)
-    except ValueError as error:
-        raise UserError(f"{file} {error}; plan and preprocess again") from error
-
-
-def _folder_variable(name: str) -> Path:
-    value = os.environ.get(name)
-    if not value:
+def _folder_variable(name: Variable) -> Path:
+    folder = known_folder(name)
+    if folder is None:
         raise UserError(f"the environment variable {name} is not set; nnU-Net's documentation says what it is for")
-    return Path(value).absolute()
+    return folder.absolute()
 
 
 def listed(names: Sequence[str]) -> str:

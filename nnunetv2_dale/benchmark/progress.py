@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 TAIL_BYTES = 1 << 16
 EPOCHS_AVERAGED = 20
@@ -89,8 +90,8 @@ def _last_dice(text: str) -> float | None:
 
 def _num_epochs(folder: Path) -> int | None:
     try:
-        return int(json.loads((folder / "debug.json").read_text())["num_epochs"])
-    except (OSError, ValueError, KeyError):
+        return int(read_json_object(folder / "debug.json")["num_epochs"])
+    except (ValueError, KeyError):
         return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.splits import read_splits
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,10 @@ def cases_of_fold(preprocessed: Path, run: Run) -> list[str] | None:
     Args:
         preprocessed: the folder ``nnUNet_preprocessed``.
     """
-    splits = preprocessed / run.dataset / "splits_final.json"
+    splits = preprocessed / run.dataset / SPLITS
     if not splits.exists() or run.fold == "all":
         return None
-    return list(json.loads(splits.read_text())[int(run.fold)]["val"])
+    return read_splits(splits)[int(run.fold)]["val"]
 
 
 def _stages_in_order(runs: list[Run]) -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 
-EXECUTORS = ("local", "slurm", "lsf", "pbs", "kubernetes")
+EXECUTORS = ("local", "slurm")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,6 @@ class ExecutorSettings:
         preamble: shell lines that a batch job runs first, such as ``module load cuda``.
         scheduler_options: further lines for the head of the batch script, such as ``#SBATCH --qos=long``.
         address: IPv4 address of this machine that the compute nodes reach; None tries all.
-        image: Kubernetes: container image with this package in it.
-        namespace: Kubernetes: where pods are made.
-        volumes: Kubernetes: persistent volume claims, ``CLAIM:MOUNT_PATH``.
     """
 
     executor: str = "local"
@@ -50,13 +47,13 @@ class ExecutorSettings:
     preamble: str = ""
     scheduler_options: str = ""
     address: str | None = None
-    image: str | None = None
-    namespace: str = "default"
-    volumes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
-            raise UserError(f"executor has to be one of {', '.join(EXECUTORS)}, got {self.executor!r}")
+            raise UserError(
+                f"executor has to be one of {', '.join(EXECUTORS)}, got {self.executor!r}; for another batch system "
+                "give a file to --parsl_config (docs/benchmark.md has examples)"
+            )
         for name in ("workers", "threads", "cpus", "memory_gb", "max_jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -65,13 +62,6 @@ class ExecutorSettings:
             raise UserError(f"gpus cannot be negative, got {self.gpus}")
         if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", self.walltime):
             raise UserError(f"walltime has to be HH:MM:SS, such as 24:00:00, got {self.walltime!r}")
-        if self.executor == "kubernetes" and not self.image:
-            raise UserError(
-                "the kubernetes executor needs image, the name of a container image with nnunetv2-dale in it"
-            )
-        for volume in self.volumes:
-            if not re.fullmatch(r"[^:]+:/.*", volume):
-                raise UserError(f"a volume has to be CLAIM:/MOUNT/PATH, got {volume!r}")
 
 
 def read_settings(toml: Path | None, flags: Mapping[str, Any]) -> ExecutorSettings:
@@ -99,22 +89,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read the settings {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not TOML: {error}") from error
-    known = {field.name: _value_type(str(field.type)) for field in fields(ExecutorSettings)}
+    known = {field.name: int if str(field.type).startswith("int") else str for field in fields(ExecutorSettings)}
     for key, value in content.items():
         if key not in known:
             raise UserError(f"{path} has the unknown key {key!r}; known are {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise UserError(f"{key} in {path} has to be {_type_name(known[key])}, got {value!r}")
-    if "volumes" in content:
-        content["volumes"] = tuple(map(str, content["volumes"]))
+            wanted = "a whole number" if known[key] is int else "text in quotes"
+            raise UserError(f"{key} in {path} has to be {wanted}, got {value!r}")
     return content
-
-
-def _value_type(annotation: str) -> type:
-    if annotation.startswith("tuple"):
-        return list
-    return int if annotation.startswith("int") else str
-
-
-def _type_name(kind: type) -> str:
-    return {int: "a whole number", str: "text in quotes", list: "a list"}[kind]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from batchgenerators.utilities.file_and_folder_operations import load_json, save_json
+from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -15,7 +14,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_dale.benchmark.inputs import Folders, listed
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
 from nnunetv2_dale.nnunet_files.split_patients import FILE, read_split_patients, shared_patient
+from nnunetv2_dale.nnunet_files.splits import Splits, read_splits
 
 DEFAULT_NUMBER_OF_FOLDS = 5
 
@@ -68,12 +69,7 @@ def check_split_patients(folders: Folders) -> None:
         UserError: one has, or the table of patients is damaged.
     """
     split = _split_file(folders)
-    raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (nnU-Net's name)
-    places = [split.parent, *([Path(raw) / folders.dataset] if raw else [])]
-    try:
-        patients = read_split_patients(places)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    patients = read_split_patients([split.parent, *known_places(folders.dataset, "nnUNet_raw")])
     folds = _read_split(folders)
     shared = shared_patient(folds, patients) if patients and folds is not None else None
     if shared is not None:
@@ -101,23 +97,13 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
 
 
 def _split_file(folders: Folders) -> Path:
-    return folders.preprocessed / folders.dataset / "splits_final.json"
+    return folders.preprocessed / folders.dataset / SPLITS
 
 
-def _read_split(folders: Folders) -> list[dict[str, list[str]]] | None:
-    """The dataset's folds; None where there is no file.
-
-    Raises:
-        UserError: it is damaged or no list of folds.
-    """
+def _read_split(folders: Folders) -> Splits | None:
+    """The dataset's folds; None where there is no file."""
     file = _split_file(folders)
-    if not file.is_file():
-        return None
-    try:
-        folds = load_json(str(file))
-        return [{part: [str(case) for case in fold[part]] for part in ("train", "val")} for fold in folds]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{file} is no split of nnU-Net: expected a list of folds, each with train and val") from error
+    return read_splits(file) if file.is_file() else None
 
 
 def _data_folder(folders: Folders, manager: PlansManager, configuration: str) -> str:

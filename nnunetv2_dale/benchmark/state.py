@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.benchmark.runs import Run, cases_of_fold
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 
 class Stage(Enum):
@@ -59,7 +60,8 @@ def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -
     if readable["final"]:
         return FoldState(Stage.VALIDATE, broken, "trained, not validated")
     if readable["latest"]:
-        return FoldState(Stage.RESUME, broken, "has a checkpoint")
+        as_it_is = "; to take the best one as it is: nnUNetv2_train … --val --val_best" if readable["best"] else ""
+        return FoldState(Stage.RESUME, broken, f"not validated, has a checkpoint{as_it_is}")
     if readable["latest"] is False and readable["best"]:
         return FoldState(Stage.RESUME, broken, "latest checkpoint is cut short, continues from the best one")
     return FoldState(Stage.START, broken)
@@ -68,10 +70,10 @@ def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """nnU-Net's summary of the fold's validation; None when there is none or it was cut short."""
     try:
-        summary = json.loads((folder / "validation" / "summary.json").read_text())
-    except (FileNotFoundError, ValueError):
+        summary = read_json_object(folder / "validation" / "summary.json")
+    except UserError:
         return None
-    return summary if isinstance(summary, dict) and "foreground_mean" in summary else None
+    return summary if "foreground_mean" in summary else None
 
 
 def progress_mark(folder: Path) -> tuple[str, int] | None:

@@ -127,8 +127,8 @@ class CaseDisplacement:
                 why = f": their borders have a contrast of {theirs:.2f} in the image, the others' {others:.2f}"
             sentences.append(
                 f"{'region' if regions else 'label'} {index}: {int((doubted != 0).sum())} of {len(self._rows)} cases "
-                f"are drawn {float(found.distance[index]):.1f} voxels {wider} than the others, and are doubted "
-                f"({float(doubted.abs().amax()):.0%}){why}"
+                f"are drawn {float(found.distance[index]):.1f} voxels {wider} than the others, and are "
+                f"down-weighted ({float(doubted.abs().amax()):.0%}){why}"
             )
         return sentences
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 _ADVICE = "mend it, or give --classes and --channels"
@@ -27,9 +28,9 @@ def read_classes_and_channels(
         need_classes, need_channels: whether that part will be used.
     """
     try:
-        described = read_json_object(path) if path.is_file() else {}
-    except ValueError as error:
-        problems.append(Problem(path, f"{error}; {_ADVICE}"))
+        described = read_json_object(path, _ADVICE) if path.is_file() else {}
+    except UserError as error:
+        problems.append(Problem(path, str(error).removeprefix(f"{path} ")))
         return {}, ()
     labels: dict[int, str] = {}
     channels: dict[int, str] = {}

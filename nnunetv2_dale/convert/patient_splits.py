@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-
-from nnunetv2.paths import nnUNet_preprocessed
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, at_least_one
 from nnunetv2_dale.convert.splits import folds_by_group
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
-from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_folder, read_dataset
-from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
+from nnunetv2_dale.nnunet_files.folders import SPLITS, dataset_folder, environment_folder, known_places
+from nnunetv2_dale.nnunet_files.json_files import json_text
+from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
+from nnunetv2_dale.nnunet_files.split_patients import FILE
 
-SPLITS = "splits_final.json"
 DESCRIPTION = f"""\
 Divides a dataset into folds by patient: all cases of a patient are in the same fold. So no network is
 validated on a patient that it was trained on.
@@ -75,14 +73,12 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
         splits = folds_by_group(patients, arguments.folds)
     except ValueError as error:
         raise UserError(f"{raw.name} cannot be split: {error}") from error
-    places = [raw, *_preprocessed(raw.name)]
+    # nnU-Net takes the raw dataset's folds only once: the preprocessed one gets them too, if it is there
+    places = [raw, *(place for place in known_places(raw.name, "nnUNet_preprocessed") if place.is_dir())]
     for place in places:
         for name in (SPLITS, FILE):
             refuse_existing(place / name, arguments.overwrite)
-    texts = {
-        SPLITS: json.dumps(splits, indent=2, ensure_ascii=False) + "\n",
-        FILE: split_patients_text(patients),
-    }
+    texts = {SPLITS: json_text(splits), FILE: json_text(patients)}
     write_texts({place / name: text for place in places for name, text in texts.items()}, arguments.overwrite)
     unused = len(table.keys() - patients.keys())
     print(
@@ -90,10 +86,3 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
         + " and ".join(str(place / SPLITS) for place in places)
         + (f"; {unused} cases of the table are not in the dataset" if unused else "")
     )
-
-
-def _preprocessed(name: str) -> list[Path]:
-    """The dataset's folder in nnUNet_preprocessed, if it is there: nnU-Net takes the raw one's folds only once."""
-    root = nnUNet_preprocessed.get()
-    folder = Path(root) / name if root else None
-    return [folder] if folder is not None and folder.is_dir() else []

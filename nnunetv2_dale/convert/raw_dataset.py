@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
-from tqdm import tqdm
 
 from nnunetv2_dale import __version__
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.worker_pool import worker_pool
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.split_patients import FILE, split_patients_text
+from nnunetv2_dale.nnunet_files.split_patients import FILE
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
 logger = logging.getLogger(__name__)
@@ -68,37 +65,16 @@ def write_raw_dataset(
         if problems:
             raise DatasetProblemsError(problems, source)
         _write_descriptions(plan, folder, target, ending)
-        _write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
+        write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
     return target.folder
 
 
-def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> Iterator[ConvertedCase]:
-    """Convert (or with no `folder` only check) every case, with a progress bar, in the order they finish."""
-    jobs = [(case, _targets(case, folder, ending, plan.format)) for case in plan.cases]
-    progress = tqdm(total=len(jobs), desc="checking" if folder is None else "converting", unit="case", disable=None)
-    with progress:
-        if processes == 1 or len(jobs) < 2:
-            for case, targets in jobs:
-                yield _convert_case(plan.format, case, targets)
-                progress.update()
-            return
-        try:
-            with worker_pool(min(processes, len(jobs)), _start_worker) as executor:
-                futures: list[Future[ConvertedCase]] = [
-                    executor.submit(_convert_case, plan.format, case, targets) for case, targets in jobs
-                ]
-                for future in as_completed(futures):
-                    yield future.result()
-                    progress.update()
-        except BrokenProcessPool as error:
-            raise UserError("a worker process was killed, most likely for lack of memory; try a smaller -np") from error
-
-
-def _start_worker() -> None:
-    import SimpleITK
-
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> list[ConvertedCase]:
+    """Convert (or with no `folder` only check) every case."""
+    jobs = [(case.name, (plan.format, case, _targets(case, folder, ending, plan.format))) for case in plan.cases]
+    what = "checking" if folder is None else "converting"
+    return [converted for _, converted in run_cases(_convert_case, jobs, processes, what)]
 
 
 def _convert_case(case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None) -> ConvertedCase:
@@ -145,11 +121,11 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
         converted_by=f"nnUNetv2_dale_convert {__version__}",
     )
     if plan.splits is not None:
-        _write_json(folder / "splits_final.json", plan.splits)
+        write_json(folder / SPLITS, plan.splits)
     patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
     known = {case: patient for case, patient in patients.items() if patient}
     if plan.splits is not None and known:
-        (folder / FILE).write_text(split_patients_text(known), encoding="utf-8")
+        write_json(folder / FILE, known)
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:
@@ -186,10 +162,6 @@ def _warn_about_counts(plan: DatasetPlan) -> None:
                 name,
                 expected,
             )
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

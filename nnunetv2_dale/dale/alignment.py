@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians, pooled
-from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 MOST_VOXELS = 1024  # drawn per class and side: enough for a covariance of the features of a head, and next to no time
@@ -29,13 +28,12 @@ class FeatureAlignment:
     """Compares the features of the two views, class by class.
 
     Args:
-        module, loss, num_classes, config, generator, loss_scale: of `AlternatingStep`.
-        head: the segmentation head inside `module`; needed where features are used.
+        loss, num_classes, config, generator, loss_scale: of `AlternatingStep`.
+        head: the segmentation head; needed where features are aligned.
     """
 
     def __init__(
         self,
-        module: nn.Module,
         loss: MaskedLoss,
         num_classes: int,
         config: DaleConfig,
@@ -43,40 +41,24 @@ class FeatureAlignment:
         generator: torch.Generator | None = None,
         loss_scale: Callable[[], Tensor | None] = lambda: None,
     ) -> None:
-        self._loss_scale = loss_scale
-        self._loss, self._num_classes, self._config, self.generator = loss, num_classes, config, generator
+        self._loss, self._num_classes, self._config, self._head = loss, num_classes, config, head
+        self._loss_scale, self.generator = loss_scale, generator
         self.on = config.alignment_weight > 0
-        self.head = head if config.uses_features else None
-        self._tap = FeatureTap(module, self.head) if config.uses_features else None
         self.forget()
 
     def forget(self) -> None:
         """Start the average of the non-fuzzy Gaussians anew with the next batch."""
         self.reference: ClassGaussians | None = None
 
-    def stop_listening(self) -> None:
-        """Keep no features from here on, for a network that serves something else afterwards."""
-        if self._tap is not None:
-            self._tap.remove()
-
-    def features(self) -> Tensor | None:
-        """The input of the head at the last forward, which is then forgotten; None where nothing needs it."""
-        return None if self._tap is None else self._tap.take()
-
-    def latest(self, features: Tensor | None) -> Tensor | None:
-        """The features of a forward made since `features` were taken, where there was one."""
-        newer = None if self._tap is None else self._tap.take_if_any()
-        return features if newer is None else newer
-
     @torch.no_grad()
-    def see_non_fuzzy(self, target: Tensor, selected: Tensor) -> None:
-        """Take the Gaussians of the last forward's features F_n, detached (line 5).
+    def remember(self, features: Tensor | None, target: Tensor, selected: Tensor) -> None:
+        """Take the Gaussians of the non-fuzzy view's features F_n, detached (line 5).
 
         Args:
+            features: (B, F, *S).
             target: of the full resolution.
             selected: (B, 1, *S) bool.
         """
-        features = self.features()
         if features is None or not self.on:
             return
         memory, gaussians = self._config.alignment_memory, self._gaussians(features, target, selected)
@@ -114,7 +96,7 @@ class FeatureAlignment:
 
     def _gradient_ratio(self, distance: Tensor, features: Tensor, fuzzy_loss: Tensor, logits: Tensor) -> Tensor:
         """‖∂L_W/∂F‖ / ‖∂L/∂F‖, the second through the head alone: the part of the loss at full resolution."""
-        assert self.head is not None
+        assert self._head is not None
         scale = self._loss_scale()
         if scale is not None:  # half precision has no number as small as the gradient of one voxel among millions
             distance, fuzzy_loss = distance * scale, fuzzy_loss * scale
@@ -122,7 +104,7 @@ class FeatureAlignment:
         (by_logits,) = torch.autograd.grad(fuzzy_loss, logits, retain_graph=True)
         leaf = features.detach().to(torch.promote_types(features.dtype, torch.float32)).requires_grad_()
         with torch.enable_grad():
-            again: Callable[[Tensor], Tensor] = self.head.forward  # without the hook that keeps the features
+            again: Callable[[Tensor], Tensor] = self._head.forward  # without the hook that keeps the features
             (by_segmentation,) = torch.autograd.grad(again(leaf), leaf, by_logits.to(leaf.dtype))
         return _norm(by_alignment) / _norm(by_segmentation).clamp_min(torch.finfo(torch.float32).tiny)
 

@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_tap import segmentation_head
-from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, LabelConfidence
+from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
+from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
+from nnunetv2_dale.dale.label_confidence import LabelConfidence, confidence_learner
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
-from nnunetv2_dale.dale.step_record import StepRecord, histogram_of, spread_of
+from nnunetv2_dale.dale.random_draws import draws_from_here
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork
+from nnunetv2_dale.dale.step_record import AlternatingRecord, histogram_of, spread_of
 
-# (logits, target, names of the cases) to what each label is worth besides ω, (B, 1, *S) in [0, 1]; None: all alike
-LabelTrust = Callable[[Outputs, Tensor, Sequence[str] | None], Tensor | None]
+
+class LabelTrust(Protocol):
+    """What each label is worth besides ω, from outside the paper: (B, 1, *S) in [0, 1]; None: all alike.
+
+    Asked with the logits of a forward, the target of the full resolution, and the names of the cases.
+    """
+
+    def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
+        """For a view of Algorithm 1."""
+
+    def observe_and_weigh(
+        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
+    ) -> Tensor | None:
+        """For a whole batch, which may teach what later labels are worth."""
+
+
+@dataclass(frozen=True)
+class SeenBatch:
+    """Both views of a batch before the last update, with the graph of that update."""
+
+    batch: PartitionedBatch
+    non_fuzzy_loss: Tensor  # L_n, detached
+    fuzzy_loss: Tensor  # ω*·L of the fuzzy view
+    meta: LabelConfidence  # ω of the meta steps
+    trust: Tensor  # of the labels from outside, (B, 1, *S); 1 without one
+    omega: Tensor  # ω* = meta · trust
+    alignment: Alignment
+    features: Tensor | None  # F_f; None where nothing needs them
 
 
 @dataclass
@@ -41,7 +71,7 @@ class AlternatingStep:
         head: the module whose input is aligned; None looks for nnU-Net's.
         generator: for the random choices of the alignment; on the network's device.
         compiled: compile the shadow network too.
-        label_trust: what multiplies ω, from outside the paper; None: nothing does.
+        label_trust: what multiplies ω; None: nothing does.
     """
 
     network: nn.Module
@@ -61,25 +91,18 @@ class AlternatingStep:
     label_trust: LabelTrust | None = None
 
     def __post_init__(self) -> None:
-        self.partition = Partition(self.config, self.loss, self.spacing_mm, self.image_channels)
-        head = segmentation_head(self.module) if self.head is None and self.config.uses_features else self.head
-        # before the alignment listens to the head: the shadow network is a copy, and would keep features as well
-        self.confidence = ConfidenceLearner(
-            self.network,
-            self.module,
-            self.optimizer,
-            self.loss,
-            self.config,
-            self.autocast,
-            self.loss_scale,
-            self.compiled,
-            head,
-        )
-        self.alignment = FeatureAlignment(
-            self.module, self.loss, self.num_classes, self.config, head, self.generator, self.loss_scale
-        )
+        config, head = self.config, self.head
+        if head is None and config.uses_features:
+            head = segmentation_head(self.module)
+        # before the tap listens to the head: a copy of it would keep features as well
+        shadow = ShadowNetwork(self.module, self.compiled, self.autocast) if config.uses_shadow else None
+        self.see = FeatureTap(self.network, self.module, head if config.uses_features else None, self.autocast)
+        self.partition = Partition(config, self.loss, self.spacing_mm, self.image_channels)
+        weights = [weight for weight in self.module.parameters() if weight.requires_grad]
+        self.confidence = confidence_learner(config, self.see, shadow, weights, head, self.optimizer, self.loss_scale)
+        self.alignment = FeatureAlignment(self.loss, self.num_classes, config, head, self.generator, self.loss_scale)
 
-    def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
+    def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> AlternatingRecord:
         """One iteration: θ → θ_n on the non-fuzzy view, θ_n → θ_f on the fuzzy view.
 
         Args:
@@ -87,42 +110,55 @@ class AlternatingStep:
             targets: the target of each output of the network, full resolution first.
             cases: the name of each sample's case, (B,), for `label_trust`.
         """
+        # lines 3-12
+        seen = self.see_both_views(images, targets, cases)
+
+        # lines 13-14: update on the fuzzy view, each voxel trusted as far as ω says, θ_n → θ_f
+        self.step(seen.fuzzy_loss + seen.omega.mean() * seen.alignment.weight * seen.alignment.distance)
+        self.confidence.after_update()
+        return _record(seen)
+
+    def see_both_views(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> SeenBatch:
+        """Lines 3 to 12: all of an iteration but its last update."""
         target = full_resolution(targets)
+        loss_of_rank = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
 
         # line 3: the fuzziness of the batch, its masks, its two views
         batch = self.partition(images, target)
 
         # lines 4-5: update on the non-fuzzy view, θ → θ_n
-        outputs = self.forward(batch.non_fuzzy.images)
-        self.alignment.see_non_fuzzy(target, batch.non_fuzzy_voxels)
+        outputs, features = self.see(batch.non_fuzzy.images)
+        self.alignment.remember(features, target, batch.non_fuzzy_voxels)
         clear_trust = self._trust(outputs, target, cases)
         non_fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, clear_trust)
         self.step(non_fuzzy_loss)
-        del outputs
 
         # lines 6-10: learn the confidence ω of the fuzzy view's labels on a copy of the network
-        outputs = self.confidence.forward(batch.fuzzy.images)
-        features = self.alignment.features()
-        trust = self._trust(outputs, target, cases)
-        meta, outputs = self.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, clear_trust, features)
-        omega = meta.weights if trust is None else meta.weights * trust
+        same_draws = draws_from_here(images.device)
+        outputs, features = self.see(batch.fuzzy.images)
+        fuzzy_trust = self._trust(outputs, target, cases)
+        meta, outputs, features = self.confidence(
+            FuzzyPass(
+                batch.fuzzy.images,
+                outputs,
+                lambda logits, omega: weighted_loss(loss_of_rank, logits, targets, batch.fuzzy, omega),
+                features,
+                same_draws,
+            ),
+            NonFuzzyPass(
+                batch.non_fuzzy.images,
+                lambda logits: weighted_loss(loss_of_rank, logits, targets, batch.non_fuzzy, clear_trust),
+            ),
+        )
+        omega = meta.omega if fuzzy_trust is None else meta.omega * fuzzy_trust
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
-        features = self.alignment.latest(features)
         fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.fuzzy, omega)
         clean = batch.clean_fuzzy_voxels(omega >= 1)
         alignment = self.alignment(features, target, clean, fuzzy_loss, outputs)
 
-        # lines 13-14: update on the fuzzy view, each voxel trusted as far as ω says, θ_n → θ_f
-        self.step(fuzzy_loss + omega.mean() * alignment.weight * alignment.distance)
-        self.confidence.after_update()
-        return _record(non_fuzzy_loss, fuzzy_loss, alignment, meta, omega, trust, batch)
-
-    def forward(self, images: Tensor) -> Outputs:
-        """Logits of the network that is trained."""
-        with self.autocast():
-            outputs: Outputs = self.network(images)
-            return outputs
+        trust = torch.ones_like(omega) if fuzzy_trust is None else fuzzy_trust
+        return SeenBatch(batch, non_fuzzy_loss.detach(), fuzzy_loss, meta, trust, omega, alignment, features)
 
     def step(self, loss: Tensor) -> None:
         """One optimizer update."""
@@ -140,36 +176,23 @@ class AlternatingStep:
         self.alignment.forget()
 
     def _trust(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        return None if self.label_trust is None else self.label_trust(outputs, target, cases)
+        return None if self.label_trust is None else self.label_trust.weigh(outputs, target, cases)
 
 
-def _record(
-    non_fuzzy_loss: Tensor,
-    fuzzy_loss: Tensor,
-    alignment: Alignment,
-    meta: LabelConfidence,
-    omega: Tensor,
-    trust: Tensor | None,
-    batch: PartitionedBatch,
-) -> StepRecord:
-    meta_mean, meta_std = spread_of(meta.weights)
-    confidence_mean, confidence_std = spread_of(omega)
-    case_mean, case_std = spread_of(torch.ones_like(meta.weights) if trust is None else trust)
-    noisy = batch.is_fuzzy & (omega < 1)
-    return StepRecord(
-        loss=(non_fuzzy_loss.detach() + fuzzy_loss.detach()) / 2,
-        non_fuzzy_loss=non_fuzzy_loss.detach(),
-        fuzzy_loss=fuzzy_loss.detach(),
-        alignment=alignment.distance.detach(),
-        alignment_share=alignment.share.detach(),
-        confidence_mean=confidence_mean,
-        confidence_std=confidence_std,
-        meta_mean=meta_mean,
-        meta_std=meta_std,
-        case_mean=case_mean,
-        case_std=case_std,
-        fuzzy_fraction=batch.is_fuzzy.float().mean(),
-        noisy_fraction=noisy.sum() / batch.is_fuzzy.sum().clamp_min(1),
-        non_finite=meta.non_finite.float(),
-        confidence_histogram=histogram_of(omega),
+def _record(seen: SeenBatch) -> AlternatingRecord:
+    non_fuzzy_loss, fuzzy_loss, is_fuzzy = seen.non_fuzzy_loss, seen.fuzzy_loss.detach(), seen.batch.is_fuzzy
+    confidence, meta, case = spread_of(seen.omega), spread_of(seen.meta.omega), spread_of(seen.trust)
+    return AlternatingRecord(
+        (non_fuzzy_loss + fuzzy_loss) / 2,
+        non_fuzzy_loss,
+        fuzzy_loss,
+        seen.alignment.distance.detach(),
+        seen.alignment.share.detach(),
+        *confidence,
+        *meta,
+        *case,
+        is_fuzzy.float().mean(),
+        (is_fuzzy & (seen.omega < 1)).sum() / is_fuzzy.sum().clamp_min(1),
+        seen.meta.non_finite.float(),
+        histogram_of(seen.omega),
     )

@@ -126,6 +126,11 @@ class DaleConfig(ValidatedSettings):
         return self.alignment_weight > 0 or (self.learns_confidence and self.confidence_gradient == "head")
 
     @property
+    def uses_shadow(self) -> bool:
+        """The meta step needs a copy of the network."""
+        return self.learns_confidence and self.confidence_gradient != "head"
+
+    @property
     def plain_iterations(self) -> float:
         """The cost of an iteration of Algorithm 1, in iterations of plain training: its passes counted, backward = 2.
 

@@ -1,64 +1,88 @@
-"""The features F of Eq. 12: what enters the segmentation head, kept at each training forward."""
+"""A forward that gives the logits and the features F that made them (Eq. 12): what enters the segmentation head."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 from torch import Tensor, nn
+
+from nnunetv2_dale.dale.masked_loss import Outputs
 
 _HEADS_LISTED = 5  # modules that an error proposes as the head
 
 
 class FeatureTap:
-    """Keeps the input of the segmentation head at each training forward: the features F of Eq. 12.
+    """Runs a network; `outputs, features = see(images)`.
 
     Args:
-        network: the plain module (found through `torch.compile` and DDP by the caller). The head is
-            `network.decoder.seg_layers[-1]`, nnU-Net's full-resolution one.
-        head: the module to listen to instead, for other networks.
+        network: images to logits; may be compiled or wrapped in DDP.
+        module: the plain module inside it.
+        head: the module inside that one whose input is F; None: no features are kept.
+        autocast: makes the context of a forward.
     Raises:
-        ValueError: the network has no such head, or the head gets something else than features of 4 or 5 axes; the
+        ValueError: the head is no module of the network, or gets something else than features of 4 or 5 axes; the
             message lists the modules that could be meant.
     """
 
-    def __init__(self, network: nn.Module, head: nn.Module | None = None) -> None:
-        self.features: Tensor | None = None
-        self._network = network
-        self._head = segmentation_head(network) if head is None else head
-        if all(module is not self._head for module in network.modules()):
+    def __init__(
+        self,
+        network: nn.Module,
+        module: nn.Module,
+        head: nn.Module | None,
+        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        if head is not None and all(each is not head for each in module.modules()):
             raise ValueError(
-                f"DALE's alignment needs a head that is a module of the network, but {type(network).__name__} does not "
-                f"hold the {type(self._head).__name__} given; {modules_that_could_be_meant(network)}"
+                f"DALE's alignment needs a head that is a module of the network, but {type(module).__name__} does not "
+                f"hold the {type(head).__name__} given; {modules_that_could_be_meant(module)}"
             )
-        self._handle = self._head.register_forward_pre_hook(self._keep)
+        self._network, self._autocast, self._input = network, autocast, _LastInput(module)
+        self._hook = None if head is None else head.register_forward_pre_hook(self._input.keep)
 
-    def take(self) -> Tensor:
-        """The features of the last forward, (B, C, *S); forgotten here, so that their memory can go."""
-        if self.features is None:
-            raise RuntimeError(
-                "no features: the segmentation head has not run since the last take; "
-                + modules_that_could_be_meant(self._network)
-            )
-        features, self.features = self.features, None
-        return features
-
-    def take_if_any(self) -> Tensor | None:
-        """As `take`; None where the head has not run since the last."""
-        features, self.features = self.features, None
-        return features
+    def __call__(self, images: Tensor) -> tuple[Outputs, Tensor | None]:
+        """Logits of (B, C, *S) images in training mode, and F, (B, F, *S), with their graph; None without a head."""
+        with self._autocast():
+            outputs: Outputs = self._network(images)
+        return outputs, None if self._hook is None else self._input.take()
 
     def remove(self) -> None:
-        self._handle.remove()
+        """Keep no features from here on, for a network that serves something else afterwards."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
-    def _keep(self, module: nn.Module, inputs: tuple[object, ...]) -> None:
-        if not module.training:
+
+class _LastInput:
+    """What entered the head, until the end of the forward.
+
+    Apart from the tap, so that a copy of the network, and with it of its hook, copies nothing of what runs it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._features: Tensor | None = None
+
+    def keep(self, head: nn.Module, inputs: tuple[object, ...]) -> None:
+        if not head.training:  # a validation's forward keeps nothing alive
             return
         features = inputs[0] if inputs else None
         if not isinstance(features, Tensor) or features.ndim not in (4, 5):
             found = f"of shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
                 f"DALE's alignment needs a head that gets features of 4 or 5 axes (batch, channels, space), but the "
-                f"input of the {type(module).__name__} given is {found}; {modules_that_could_be_meant(self._network)}"
+                f"input of the {type(head).__name__} given is {found}; {modules_that_could_be_meant(self._module)}"
             )
-        self.features = features
+        self._features = features
+
+    def take(self) -> Tensor:
+        features, self._features = self._features, None
+        if features is None:
+            raise RuntimeError(
+                "no features: the segmentation head has not run in this forward; "
+                + modules_that_could_be_meant(self._module)
+            )
+        return features
 
 
 def segmentation_head(network: nn.Module) -> nn.Module:

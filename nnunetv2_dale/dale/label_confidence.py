@@ -1,242 +1,226 @@
-"""The confidence ω of each voxel's label in the fuzzy view, learned by a meta step (Eqs. 8–11; lines 6–10)."""
+"""The confidence ω of each voxel's label in the fuzzy view, learned by a meta step (Eqs. 8–11; lines 6–10).
+
+Three ways to the non-fuzzy gradient v, of one protocol; `confidence_learner` chooses one for a training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.fuzziness import View
+from nnunetv2_dale.dale.feature_tap import FeatureTap
+from nnunetv2_dale.dale.gradient_average import GradientAverage
 from nnunetv2_dale.dale.hypergradient import (
     FuzzyPass,
-    GradientAverage,
     NonFuzzyPass,
     confidence_derivative,
     derivative_along,
+    difference,
     head_tangents,
     look_ahead_gradient,
+    relative_shift,
+    shift_length,
 )
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, weighted_loss
-from nnunetv2_dale.dale.random_draws import SameDraws, draws_from_here
-from nnunetv2_dale.dale.shadow_network import ShadowNetwork
-from nnunetv2_dale.dale.shifted_forward import ShiftedForward
+from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork, ShiftedWeights
 
 
 @dataclass(frozen=True)
 class LabelConfidence:
     """ω* of one batch."""
 
-    weights: Tensor  # (B, 1, *S) float32, >= 0
-    non_finite: Tensor  # bool scalar: a gradient was not finite, and the weights are all 1
+    omega: Tensor  # (B, 1, *S) float32, >= 0
+    non_finite: Tensor  # bool scalar: a gradient was not finite; then ω* is 1 everywhere
+
+    @classmethod
+    def full(cls, outputs: Outputs) -> LabelConfidence:
+        """ω = 1 at every voxel of the full resolution."""
+        logits = full_resolution(outputs).detach()
+        ones = torch.ones_like(logits[:, :1], dtype=torch.promote_types(logits.dtype, torch.float32))
+        return cls(ones, torch.zeros((), dtype=torch.bool, device=logits.device))
+
+    def stepped(self, gradient: Tensor, confidence_lr: float) -> LabelConfidence:
+        """After a step of Eq. 11 along ∂L_n/∂ω."""
+        non_finite = self.non_finite | ~torch.isfinite(gradient).all()
+        return LabelConfidence(confidence_step(self.omega, gradient, confidence_lr), non_finite)
+
+    def finished(self) -> LabelConfidence:
+        """After the last step: 1 everywhere where a gradient was not finite."""
+        return LabelConfidence(torch.where(self.non_finite, 1.0, self.omega), self.non_finite)
 
 
-class ConfidenceLearner:
-    """What the meta step needs, made once for a training.
+Learned = tuple[LabelConfidence, Outputs, Tensor | None]
 
-    Args:
-        network, module, optimizer, loss, config, autocast, loss_scale, compiled: of `AlternatingStep`.
-        head: the segmentation head inside `module`; needed where only its gradient is used.
-    """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        loss: MaskedLoss,
-        config: DaleConfig,
-        autocast: Callable[[], AbstractContextManager[object]],
-        loss_scale: Callable[[], Tensor | None],
-        compiled: bool = False,
-        head: nn.Module | None = None,
-    ) -> None:
-        self._network, self._optimizer, self._config = network, optimizer, config
-        self._loss = replace(loss, distributed=False)  # ω and θ_p are local to a rank
-        self._autocast, self._loss_scale, self._head = autocast, loss_scale, head
-        self._parameters = [weight for weight in module.parameters() if weight.requires_grad]
-        # the look-ahead has a gradient per meta step, the others one per iteration
-        gradients = config.confidence_steps if config.confidence_gradient == "look_ahead" else 1
-        self.average = GradientAverage(config.confidence_memory ** (1 / max(gradients, 1)))
-        uses_copy = config.learns_confidence and config.confidence_gradient != "head"
-        self._shadow = ShadowNetwork(module, compiled, autocast) if uses_copy else None
-        self._same_draws: SameDraws = nullcontext
-        self._shifted: ShiftedForward | None = None
-        if self._shadow is not None and config.fuzzy_graph == "shifted":
-            self._shifted = ShiftedForward(self._forward, self._parameters, self._shadow.parameters, optimizer)
+class ConfidenceLearner(Protocol):
+    """Learns ω* of a batch, from ω = 1. A training has one, which may remember gradients."""
 
-    def forward(self, images: Tensor) -> Outputs:
-        """Logits of the fuzzy view at θ_n; what is dropped out here is dropped out by all forwards it is compared with.
+    average: GradientAverage
 
-        Args:
-            images: (B, C, *S).
-        """
-        self._same_draws = draws_from_here(images.device)
-        return self._forward(images)
-
-    def __call__(
-        self,
-        outputs: Outputs,
-        targets: Outputs,
-        fuzzy: View,
-        non_fuzzy: View,
-        trust: Tensor | None = None,
-        features: Tensor | None = None,
-    ) -> tuple[LabelConfidence, Outputs]:
-        """ω* of the fuzzy view, from ω = 1; and the logits, with their graph, for the update on it.
-
-        Args:
-            outputs: logits of the last `forward`, with their graph.
-            trust: what each label of the non-fuzzy view is worth, as in the update on it.
-            features: the input of the head at that forward.
-        """
-        config = self._config
-        if not config.learns_confidence:
-            return full_confidence(outputs), outputs
-        ended_with: list[Outputs] = []
-
-        def shifted(direction: Sequence[Tensor], distance: Tensor) -> Outputs:
-            assert self._shifted is not None
-            ended_with.append(self._shifted(fuzzy.images, direction, distance))
-            return ended_with[0]
-
-        fuzzy_pass = FuzzyPass(
-            fuzzy.images,
-            outputs,
-            lambda z, w: weighted_loss(self._loss, z, targets, fuzzy, w),
-            None if self._shifted is None else shifted,
-            features,
-            self._same_draws,
-        )
-        if self._shadow is None:
-            return self._of_the_head(fuzzy_pass), outputs
-        reuse = config.confidence_gradient == "reuse"
-        learned = learn_confidence(
-            self._shadow,
-            self._parameters,
-            fuzzy_pass,
-            NonFuzzyPass(non_fuzzy.images, lambda z: weighted_loss(self._loss, z, targets, non_fuzzy, trust)),
-            self._step_size,
-            config,
-            line5_gradient=gradients_of(self._parameters) if reuse else None,
-            loss_scale=self._loss_scale(),
-            average=self.average,
-        )
-        if config.fuzzy_graph == "recompute":
-            with self._same_draws():
-                return learned, self._forward(fuzzy.images)
-        return learned, ended_with[0] if ended_with else outputs
-
-    def _of_the_head(self, fuzzy: FuzzyPass) -> LabelConfidence:
-        """ω* from the gradient of the segmentation head alone, which needs no copy of the network."""
-        assert self._head is not None
-        tangents = head_tangents(self._head, fuzzy, self.average(gradients_of(self._head.parameters())))
-        return stepped_confidence(
-            fuzzy.outputs,
-            lambda weights, _: derivative_along(fuzzy, weights, tangents),
-            self._step_size,
-            self._config,
-        )
+    def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
+        """ω*; and logits and features, with their graph, for the update on the fuzzy view."""
 
     def after_update(self) -> None:
-        """Undo the shift of the weights where the optimizer made no step (AMP, a gradient that is not finite)."""
-        if self._shifted is not None:
-            self._shifted.undo()
-
-    @property
-    def _step_size(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def _forward(self, images: Tensor) -> Outputs:
-        with self._autocast():
-            outputs: Outputs = self._network(images)
-            return outputs
+        """To be called when that update was made, or left out (AMP, a gradient that is not finite)."""
+        return
 
 
-def full_confidence(outputs: Outputs) -> LabelConfidence:
-    """ω = 1 at every voxel of the full resolution."""
-    first = outputs if isinstance(outputs, Tensor) else outputs[0]
-    ones = torch.ones_like(first[:, :1], dtype=torch.promote_types(first.dtype, torch.float32))
-    return LabelConfidence(ones.detach(), torch.zeros((), dtype=torch.bool, device=first.device))
+@dataclass
+class FullConfidence(ConfidenceLearner):
+    """No meta steps: every label keeps ω = 1."""
+
+    average: GradientAverage
+
+    def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
+        return LabelConfidence.full(fuzzy.outputs), fuzzy.outputs, fuzzy.features
 
 
-def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
-    """The gradients of the update just made, still in the parameters; zeros for heads it did not reach."""
-    return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
+@dataclass
+class LookAhead(ConfidenceLearner):
+    """v at θ_p, where a pseudo-step on the fuzzy view leads (Eqs. 8–9); each meta step starts its own at θ_n.
+
+    Attributes:
+        see: the network's forward.
+        weights: θ_n, in the order of `shadow.weights`.
+        step_size: η of the pseudo-step.
+        loss_scale: of `AlternatingStep`.
+        shifted: where the last one-sided difference is to be made by the network itself (`fuzzy_graph` "shifted").
+    """
+
+    config: DaleConfig
+    see: FeatureTap
+    shadow: ShadowNetwork
+    weights: Sequence[Tensor]
+    step_size: Callable[[], float]
+    loss_scale: Callable[[], Tensor | None]
+    average: GradientAverage
+    shifted: ShiftedWeights | None = None
+
+    def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
+        config, step_size = self.config, self.step_size()
+        outputs, features = fuzzy.outputs, fuzzy.features
+        confidence = LabelConfidence.full(outputs)
+        for further_steps in reversed(range(config.confidence_steps)):
+            omega, keep_graph = confidence.omega, further_steps > 0 or config.fuzzy_graph == "keep"
+            gradient, by_omega = look_ahead_gradient(
+                self.shadow, self.weights, fuzzy, non_fuzzy, omega, step_size, self.loss_scale(), keep_graph
+            )
+            v = self.average(gradient)
+            if self.shifted is not None and not further_steps:
+                distance = shift_length(self.weights, v, relative_shift(outputs))
+                self.shifted.shift(v, distance)
+                with fuzzy.same_draws():
+                    outputs, features = self.see(fuzzy.images)
+                change = difference(fuzzy, outputs, distance, omega, by_omega)
+            else:
+                how = config.directional_derivative
+                change = confidence_derivative(self.shadow, self.weights, fuzzy, v, how)(omega, by_omega)
+            confidence = confidence.stepped(-step_size * change, config.confidence_lr)
+        if config.fuzzy_graph == "recompute":
+            with fuzzy.same_draws():
+                outputs, features = self.see(fuzzy.images)
+        return confidence.finished(), outputs, features
+
+    def after_update(self) -> None:
+        if self.shifted is not None:
+            self.shifted.undo()
 
 
-def learn_confidence(
-    shadow: ShadowNetwork,
-    parameters: Sequence[Tensor],
-    fuzzy: FuzzyPass,
-    non_fuzzy: NonFuzzyPass,
-    step_size: float,
+@dataclass
+class Reuse(ConfidenceLearner):
+    """v of line 5, still in the weights' gradients: no look-ahead."""
+
+    config: DaleConfig
+    shadow: ShadowNetwork
+    weights: Sequence[Tensor]
+    step_size: Callable[[], float]
+    average: GradientAverage
+
+    def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
+        v = self.average(gradients_of(self.weights))
+        change = confidence_derivative(self.shadow, self.weights, fuzzy, v, self.config.directional_derivative)
+        return _stepped(fuzzy, lambda omega: change(omega, None), self.step_size(), self.config)
+
+
+@dataclass
+class Head(ConfidenceLearner):
+    """v of line 5 restricted to the segmentation head's weights: no copy of the network, no further pass."""
+
+    config: DaleConfig
+    head: nn.Module
+    step_size: Callable[[], float]
+    average: GradientAverage
+
+    def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
+        tangents = head_tangents(self.head, fuzzy, self.average(gradients_of(self.head.parameters())))
+        return _stepped(fuzzy, lambda omega: derivative_along(fuzzy, omega, tangents), self.step_size(), self.config)
+
+
+def confidence_learner(
     config: DaleConfig,
-    line5_gradient: Sequence[Tensor] | None = None,
-    loss_scale: Tensor | None = None,
-    average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = lambda gradient: gradient,
-) -> LabelConfidence:
-    """ω* after `config.confidence_steps` meta steps from ω = 1 (Eqs. 8–11).
-
-    Every meta step starts its pseudo-step at θ_n, with the ω of the step before.
-
-    Args:
-        shadow: its weights are overwritten.
-        parameters: θ_n, in the order of `shadow.parameters`.
-        step_size: η of the pseudo-step.
-        line5_gradient: v of the "reuse" mode, the non-fuzzy gradient of line 5; without it v is taken after the
-            pseudo-step ("look_ahead"). The graph of `fuzzy.outputs` stays intact if `config.fuzzy_graph` is "keep";
-            else the last pseudo-step frees it. The last one-sided difference is made by `fuzzy.shifted` where there
-            is one.
-        loss_scale: losses are multiplied by it before a backward through the network and gradients divided after (AMP).
-        average: from v to its average over iterations.
-    """
-    if line5_gradient is not None:
-        reused = confidence_derivative(shadow, parameters, fuzzy, average(line5_gradient), config)
-        return stepped_confidence(fuzzy.outputs, lambda weights, _: reused(weights, None), step_size, config)
-
-    def look_ahead(weights: Tensor, last: bool) -> Tensor:
-        keep_graph = config.fuzzy_graph == "keep" or not last
-        gradient, by_confidence = look_ahead_gradient(
-            shadow, parameters, fuzzy, non_fuzzy, weights, step_size, loss_scale, keep_graph
-        )
-        shifted = fuzzy.shifted if last else None
-        derivative = confidence_derivative(shadow, parameters, fuzzy, average(gradient), config, shifted)
-        return derivative(weights, by_confidence)
-
-    return stepped_confidence(fuzzy.outputs, look_ahead, step_size, config)
-
-
-def stepped_confidence(
-    outputs: Outputs, change: Callable[[Tensor, bool], Tensor], step_size: float, config: DaleConfig
-) -> LabelConfidence:
-    """ω after `config.confidence_steps` steps of Eq. 11 from 1; 1 everywhere where a gradient was not finite.
+    see: FeatureTap,
+    shadow: ShadowNetwork | None,
+    weights: Sequence[Tensor],
+    head: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+    loss_scale: Callable[[], Tensor | None],
+) -> ConfidenceLearner:
+    """The way to ω* that the settings name.
 
     Args:
-        outputs: logits, full resolution first.
-        change: (ω, whether this step is the last) to d/dt ∂L_f/∂ω along v, (B, 1, *S).
-        step_size: η of the pseudo-step.
+        see, weights, loss_scale: of `LookAhead`.
+        shadow: where the settings use a copy (`uses_shadow`).
+        head: the segmentation head; where its gradient alone is used.
+        optimizer: η is its learning rate.
     """
-    confidence = full_confidence(outputs)
-    weights, non_finite = confidence.weights, confidence.non_finite
-    for remaining in reversed(range(config.confidence_steps)):
-        gradient = -step_size * change(weights, remaining == 0)
-        non_finite = non_finite | ~torch.isfinite(gradient).all()
-        weights = confidence_step(weights, gradient, config.confidence_lr)
-    return LabelConfidence(torch.where(non_finite, 1.0, weights), non_finite)
+
+    def step_size() -> float:
+        return float(optimizer.param_groups[0]["lr"])
+
+    look_ahead = config.confidence_gradient == "look_ahead"
+    gradients = max(config.confidence_steps, 1) if look_ahead else 1  # per iteration
+    average = GradientAverage(config.confidence_memory ** (1 / gradients))
+    if not config.learns_confidence:
+        return FullConfidence(average)
+    if shadow is None:
+        assert head is not None
+        return Head(config, head, step_size, average)
+    if not look_ahead:
+        return Reuse(config, shadow, weights, step_size, average)
+    shifted = ShiftedWeights(weights, shadow.weights, optimizer) if config.fuzzy_graph == "shifted" else None
+    return LookAhead(config, see, shadow, weights, step_size, loss_scale, average, shifted)
 
 
-def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
+def gradients_of(weights: Iterable[Tensor]) -> list[Tensor]:
+    """The gradients of the update just made, still in the weights; zeros for heads it did not reach."""
+    return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+
+
+def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: float, config: DaleConfig) -> Learned:
+    """All meta steps along one v.
+
+    Args:
+        change: ω to d/dt ∂L_f/∂ω along v, (B, 1, *S).
+    """
+    confidence = LabelConfidence.full(fuzzy.outputs)
+    for _ in range(config.confidence_steps):
+        confidence = confidence.stepped(-step_size * change(confidence.omega), config.confidence_lr)
+    return confidence.finished(), fuzzy.outputs, fuzzy.features
+
+
+def confidence_step(omega: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
     """ω − confidence_lr · clamp(g / rms(g), −1, 1), clamped at 0 (Eqs. 10–11, made scale-free).
 
     Eq. 11's gradient per voxel is of the order η / voxels, far below any fixed step; divided by its RMS over the
     image it is of order 1. ω rises where the voxel's gradient agrees with the non-fuzzy one.
 
     Args:
-        weights: ω, (B, 1, *S).
+        omega: ω, (B, 1, *S).
         gradient: ∂L_n/∂ω, same shape; an image of zeros leaves its ω as it is.
         confidence_lr: the most a voxel's ω moves.
     """
@@ -244,4 +228,4 @@ def confidence_step(weights: Tensor, gradient: Tensor, confidence_lr: float) -> 
     tiny = torch.finfo(gradient.dtype).tiny
     relative = gradient / gradient.abs().amax(dim=axes, keepdim=True).clamp_min(tiny)  # squares cannot underflow
     rms = relative.square().mean(dim=axes, keepdim=True).sqrt().clamp_min(tiny)
-    return (weights - confidence_lr * (relative / rms).clamp(-1, 1)).clamp_min(0)
+    return (omega - confidence_lr * (relative / rms).clamp(-1, 1)).clamp_min(0)

@@ -6,11 +6,10 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
-from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution, weighted_loss
+from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.dale.partition import PartitionedBatch
 
 
@@ -39,35 +38,19 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
         images, targets, cases: of `AlternatingStep`.
     """
     kept = copy.deepcopy((step.partition.intensities, step.confidence.average)), step.alignment.reference
-    generator = step.alignment.generator
+    generator, update, was_training = step.alignment.generator, step.update, step.network.training
     random_state = None if generator is None else generator.get_state()
-    was_training = step.network.training
     step.network.train()
-    target = full_resolution(targets)
-    batch = step.partition(images, target)
-
-    step.optimizer.zero_grad(set_to_none=True)
-    outputs = step.forward(batch.non_fuzzy.images)
-    step.alignment.see_non_fuzzy(target, batch.non_fuzzy_voxels)
-    clear_trust = None if step.label_trust is None else step.label_trust(outputs, target, cases)
-    loss = weighted_loss(step.loss, outputs, targets, batch.non_fuzzy, clear_trust)
-    loss.backward()  # type: ignore[no-untyped-call]
-
-    outputs = step.forward(batch.fuzzy.images)
-    features = step.alignment.features()
-    trust = None if step.label_trust is None else step.label_trust(outputs, target, cases)
-    meta, outputs = step.confidence(outputs, targets, batch.fuzzy, batch.non_fuzzy, clear_trust, features)
-    features = step.alignment.latest(features)
-    case = torch.ones_like(meta.weights) if trust is None else trust
-    fuzzy_loss = weighted_loss(step.loss, outputs, targets, batch.fuzzy, meta.weights * case)
-    clean = batch.clean_fuzzy_voxels(meta.weights * case >= 1)
-    alignment = step.alignment(features, target, clean, fuzzy_loss, outputs)
-
-    step.confidence.after_update()
-    step.network.train(was_training)
-    if generator is not None and random_state is not None:
-        generator.set_state(random_state)
-    step.optimizer.zero_grad(set_to_none=True)
-    (step.partition.intensities, step.confidence.average), step.alignment.reference = kept
-    kept_features = None if features is None else features.detach()
-    return Look(batch, meta.weights, case, alignment.distance.detach(), kept_features)
+    step.update = Tensor.backward  # line 5 leaves its gradients and makes no step
+    try:
+        seen = step.see_both_views(images, targets, cases)
+    finally:
+        step.update = update
+        step.confidence.after_update()
+        step.network.train(was_training)
+        if generator is not None and random_state is not None:
+            generator.set_state(random_state)
+        step.optimizer.zero_grad(set_to_none=True)
+        (step.partition.intensities, step.confidence.average), step.alignment.reference = kept
+    features = None if seen.features is None else seen.features.detach()
+    return Look(seen.batch, seen.meta.omega, seen.trust, seen.alignment.distance.detach(), features)

@@ -131,22 +131,27 @@ class MaskedLoss:
 
 
 def weighted_loss(
-    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, weights: Tensor | None = None
+    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, omega: Tensor | None = None
 ) -> Tensor:
     """L of a view; where ω is given, its voxels are weighted by that as well.
 
     Args:
-        weights: ω, (B, 1, *S).
+        omega: ω, (B, 1, *S).
     """
     voxel_weight = view.voxel_weight
-    if weights is not None:
-        voxel_weight = weights if voxel_weight is None else voxel_weight * weights
+    if omega is not None:
+        voxel_weight = omega if voxel_weight is None else voxel_weight * omega
     return loss(outputs, targets, view.label_mask, voxel_weight)
 
 
 def full_resolution(outputs: Outputs) -> Tensor:
     """The first of the outputs, or targets, of all resolutions."""
     return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def all_resolutions(outputs: Outputs) -> Sequence[Tensor]:
+    """The outputs of all resolutions, of one where a network has no others."""
+    return [outputs] if isinstance(outputs, Tensor) else outputs
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

@@ -15,10 +15,7 @@ from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.learned_classes import LearnedClasses, class_sums
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
-from nnunetv2_dale.dale.step_record import StepRecord, spread_of
-
-# (images, outputs, target of the full resolution, names of the cases) → (B, 1, *S) weights of the labels, or None
-BatchTrust = Callable[[Tensor, Outputs, Tensor, Sequence[str] | None], Tensor | None]
+from nnunetv2_dale.dale.step_record import StepRecord, WholeBatch, spread_of
 
 
 class Phases:
@@ -91,19 +88,18 @@ class PhasedStep:
     """One training iteration, of Algorithm 1 or a plain update on the whole batch.
 
     Args:
-        algorithm: Algorithm 1; its network, optimizer and loss serve the plain updates too.
+        algorithm: Algorithm 1; its network, optimizer, loss and trust serve the plain updates too.
         batches: of the whole training.
-        whole_batch_trust: what multiplies the weight of a whole batch's labels, and may learn from it; None: nothing.
     """
 
-    def __init__(self, algorithm: AlternatingStep, batches: int, whole_batch_trust: BatchTrust | None = None) -> None:
-        self.algorithm, self._whole_batch_trust = algorithm, whole_batch_trust
+    def __init__(self, algorithm: AlternatingStep, batches: int) -> None:
+        self.algorithm = algorithm
         self.phases = Phases(algorithm.config, batches, background=not algorithm.loss.regions)
         self.batch = 0  # the number of the next batch
         self._seen: Tensor | None = None  # class sums of the last whole batch, still on the device
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> StepRecord:
-        """See `AlternatingStep`; on whole batches only the record's loss and the trust of the cases are set."""
+        """See `AlternatingStep`."""
         self.catch_up()
         step: Callable[..., StepRecord] = self.algorithm if self.phases.takes(self.batch) else self.whole_batch
         self.batch += 1
@@ -115,15 +111,15 @@ class PhasedStep:
             self.phases.classes.observe(self._seen.tolist())
             self._seen = None
 
-    def whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> StepRecord:
+    def whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WholeBatch:
         """A plain update: whole images, L with the trust of each case as weight."""
         algorithm, target = self.algorithm, full_resolution(targets)
-        outputs = algorithm.forward(images)
-        algorithm.alignment.features()  # nothing is aligned; let their memory go
-        trust = None if self._whole_batch_trust is None else self._whole_batch_trust(images, outputs, target, cases)
+        outputs, _ = algorithm.see(images)
+        judge = algorithm.label_trust
+        trust = None if judge is None else judge.observe_and_weigh(images, outputs, target, cases)
         if self.phases.watches:
             self._seen = class_sums(outputs, target, algorithm.loss)
         loss = algorithm.loss(outputs, targets, None, trust)
         algorithm.step(loss)
         mean, std = (None, None) if trust is None else spread_of(trust)
-        return StepRecord(loss=loss.detach(), case_mean=mean, case_std=std)
+        return WholeBatch(loss.detach(), mean, std)

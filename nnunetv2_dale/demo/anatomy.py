@@ -25,6 +25,7 @@ from nnunetv2_dale.demo.implicit_shapes import (
 )
 
 LABELS: dict[str, int] = {"background": 0, "liver": 1, "spleen": 2, "kidney": 3, "lesion": 4}
+FOREGROUND = {name: value for name, value in LABELS.items() if value != 0}
 
 HU_AIR, HU_FAT, HU_MUSCLE, HU_BONE = -1000.0, -100.0, 58.0, 420.0
 

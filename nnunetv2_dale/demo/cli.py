@@ -18,10 +18,10 @@ from nnunetv2_dale.demo.workspace import Workspace
 DEFAULT_FOLDER = "nnUNetv2_dale_demo"
 DESCRIPTION = """\
 Makes a small CT-like dataset whose training labels are partly wrong and whose right labels are known. Then it runs
-nnU-Net's own commands on it, for plain nnU-Net and for DALE: fingerprint, plan, preprocess, train, predict. It compares
-both on the right labels and writes one HTML page with a table and pictures. It takes a few minutes on a CPU and
-downloads nothing. Everything is kept in one folder; your own nnU-Net folders are not touched. So short a training shows
-the way, not what DALE can do.
+nnU-Net's own commands on it, for plain nnU-Net and for DALE: fingerprint, plan, preprocess, train. It compares both on
+right labels with nnUNetv2_dale_report, and adds a page on what DALE did. It takes a few minutes on a CPU and downloads
+nothing. Everything is kept in one folder; your own nnU-Net folders are not touched. So short a training shows the way,
+not what DALE can do.
 """
 
 
@@ -75,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from nnunetv2_dale.report.build import require_packages
+
+    require_packages("monai", "statsmodels")  # the last step needs them
     workspace = Workspace.create(arguments.o, arguments.overwrite)
     try:
         with _terminated_like_interrupted():
@@ -84,23 +87,19 @@ def _demo(arguments: argparse.Namespace) -> int:
         return 130
     except OSError as error:
         raise UserError(f"cannot write into {workspace.folder}: {error.strerror or error}") from error
-    print(f"The page of the demo is {page}")
+    print(f"The report of the demo is {page}")
     return 0
 
 
 def _run_and_report(workspace: Workspace, arguments: argparse.Namespace) -> Path:
-    from nnunetv2_dale.demo.outcome import judge, write_page
-    from nnunetv2_dale.demo.page import dice_lines
+    from nnunetv2_dale.demo.outcome import write_outcome
     from nnunetv2_dale.demo.pipeline import run_demo
 
     scale = QUICK if arguments.quick else FULL
     log.info("Everything is kept in %s", workspace.folder)
     steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
-    outcome = judge(workspace, scale, arguments.seed, arguments.device, steps)
-    page = write_page(workspace, outcome)
-    print("Mean Dice on clean labels (so short a training shows the way, not what DALE can do):")
-    print("\n".join(dice_lines(outcome.predictions)))
-    return page
+    write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
+    return workspace.report / "report.html"
 
 
 @contextmanager

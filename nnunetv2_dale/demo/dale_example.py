@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DaleExample:
-    """One slice of each of some training cases; arrays are (slices, y, x) but for the last."""
+    """One slice of each of some training cases, as (slices, y, x); and what the training has found of all cases."""
 
     cases: npt.NDArray[np.str_]  # (slices,)
     image: FloatArray  # as the network gets it
@@ -34,6 +34,8 @@ class DaleExample:
     meta: FloatArray  # ω by meta steps
     case: FloatArray  # the trust of the case
     alignment: FloatArray  # (batches,) L_W of every batch of the training; NaN where it was a whole one
+    training: npt.NDArray[np.str_]  # (cases,) all training cases
+    distrust: FloatArray  # (cases, K) how far each class of a case is down-weighted: > 0 as too wide, < 0 as too narrow
 
     def write(self, folder: Path) -> None:
         """Into the folder of the model."""
@@ -63,7 +65,8 @@ def example_of(
     from nnunetv2_dale.dale.look import look_at
 
     assert trainer.dale_step is not None
-    training, _ = trainer.do_split()
+    assert trainer.trust is not None
+    training = trainer.training_cases
     by_reader = ([case for case in training if (case in drawn_wide) == wide] for wide in (True, False))
     cases = [chosen[0] for chosen in by_reader if chosen]
     size = tuple(trainer.configuration_manager.patch_size)
@@ -92,6 +95,10 @@ def example_of(
         meta=_array(seen.meta),
         case=_array(seen.case),
         alignment=np.array(alignment, np.float32),
+        training=np.array(training),
+        distrust=np.zeros((len(training), trainer.label_manager.num_segmentation_heads), np.float32)
+        if (distrust := trainer.trust.displacement.doubt_of(training)) is None
+        else distrust.float().cpu().numpy(),
     )
 
 

@@ -1,119 +1,92 @@
-"""From what the demo's commands left on disk to its numbers and its page."""
+"""From what the demo's commands left on disk to `demo.json` and the page on what DALE did."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale import __version__
 from nnunetv2_dale.demo.dale_example import DaleExample
-from nnunetv2_dale.demo.judging import Judgement, dice_of_folder
-from nnunetv2_dale.demo.page import Outcome, demo_page
-from nnunetv2_dale.demo.pictures import Volume, compare_case, compare_labels, show_alignment, show_example
-from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name
+from nnunetv2_dale.demo.phantom import case_name
+from nnunetv2_dale.demo.pictures import compare_labels, show_alignment, show_example
+from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name, model_folder
+from nnunetv2_dale.demo.readers_found import readers_found
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-
-ENDING = ".nii.gz"
-NOISY = "noisy training labels"
+from nnunetv2_dale.nnunet_files.atomic_output import write_texts
+from nnunetv2_dale.pages.html_page import figure_data_uri, render_page
 
 
-def judge(workspace: Workspace, scale: Scale, seed: int, device: str, steps: list[Step]) -> Outcome:
-    """Measure predictions and training labels against the clean ones and keep the numbers in `demo.json`.
-
-    Raises:
-        UserError: a prediction is missing.
-    """
+def write_outcome(workspace: Workspace, scale: Scale, seed: int, device: str, steps: Sequence[Step]) -> None:
+    """Write the page on what DALE did, and its numbers as `demo.json`."""
     dataset = workspace.raw / dataset_name()
-    predictions = {}
-    for method in scale.trainers:
-        predictions[method] = dice_of_folder(workspace.predictions(method), dataset / "labelsTs")
-        if len(predictions[method]) != scale.test_cases:
-            raise UserError(
-                f"expected {scale.test_cases} predictions of {method} in {workspace.predictions(method)}, found "
-                f"{len(predictions[method])}; the logs in {workspace.logs} may say why"
-            )
-    noisy = Judgement({NOISY: dice_of_folder(dataset / "labelsTr", dataset / "labelsTr_clean")})
-    example = DaleExample.read(_model(workspace, scale))
-    outcome = Outcome(
-        scale,
-        seed,
-        device,
-        steps,
-        Judgement(predictions),
-        noisy,
-        _facts(workspace, scale),
-        int(np.isfinite(example.alignment).sum()),
-        _groups(_model(workspace, scale)),
-    )
-    facts: dict[str, Any] = {
+    example = DaleExample.read(model_folder(workspace, list(scale.trainers.values())[1]) / "fold_0")
+    phantom = json.loads((dataset / "phantom.json").read_text())
+    numbers: dict[str, Any] = {
         "seed": seed,
         "device": device,
         "scale": asdict(scale),
         "steps": [asdict(step) for step in steps],
-        "facts": dict(outcome.facts),
-        "training_labels": noisy.as_json()[NOISY],
-        "dice": outcome.predictions.as_json(),
-        "algorithm_batches": outcome.algorithm_batches,
-        "groups": list(outcome.groups),
+        "facts": _facts(workspace, scale),
+        "algorithm_batches": int(np.isfinite(example.alignment).sum()),
+        "readers": readers_found(dict(zip(example.training.tolist(), example.distrust.tolist(), strict=True)), phantom),
     }
-    with new_file(workspace.numbers, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
-    return outcome
+    pictures = {"noise": _noise_picture(dataset), "example": show_example(example)}
+    pictures["alignment"] = show_alignment(example.alignment)
+    html = dale_page(numbers, phantom, pictures, workspace)
+    text = json.dumps(numbers, indent=2, allow_nan=False, default=asdict) + "\n"
+    write_texts({workspace.numbers: text, workspace.page: html}, overwrite=True)
 
 
-def write_page(workspace: Workspace, outcome: Outcome) -> Path:
-    """Draw the pictures and write the page, last of all: a folder with a page is a demo that ran to its end."""
-    dataset, clip_hu = workspace.raw / dataset_name(), _clip_hu(workspace)
-    cases = {}
-    for case in next(iter(outcome.predictions.dice.values())):
-        predicted = {
-            method: Volume.read(workspace.predictions(method) / f"{case}{ENDING}") for method in outcome.scale.trainers
-        }
-        image = Volume.read(dataset / "imagesTs" / f"{case}_0000{ENDING}")
-        cases[case] = compare_case(image, Volume.read(dataset / "labelsTs" / f"{case}{ENDING}"), predicted, clip_hu)
-    example = DaleExample.read(_model(workspace, outcome.scale))
-    pictures = _noise_picture(dataset), show_example(example), show_alignment(example.alignment)
-    html = demo_page(outcome, cases, *pictures)
-    with new_file(workspace.page, overwrite=True) as unfinished:
-        unfinished.write_text(html, encoding="utf-8")
-    return workspace.page
+def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[str, Figure], place: Workspace) -> str:
+    """The page as HTML.
+
+    Args:
+        numbers: of `demo.json`.
+        phantom: of the dataset's `phantom.json`.
+        pictures: `noise`, `example` and `alignment`.
+        place: where the report is, which the page links back to.
+    """
+    context = {
+        **numbers,
+        "facts_of_run": numbers["facts"],  # `facts` is a macro of the template
+        "title": "What DALE did in the demo",
+        "kicker": "nnunetv2-dale demo",
+        "version": __version__,
+        "report": os.path.relpath(place.report / "report.html", place.page.parent),
+        "phantom": phantom,
+        "batches": numbers["scale"]["epochs"] * numbers["scale"]["batches_per_epoch"],
+        "total": duration(sum(step["seconds"] for step in numbers["steps"])),
+        "duration": duration,
+        "pictures": {
+            name: figure_data_uri(figure, image_format="png", dots_per_inch=130) for name, figure in pictures.items()
+        },
+    }
+    return render_page("demo.html.j2", "nnunetv2_dale.demo", context)
 
 
-def _model(workspace: Workspace, scale: Scale) -> Path:
-    """The folder of the DALE model's one fold."""
-    trainer = list(scale.trainers.values())[1]
-    return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}" / "fold_0"
-
-
-def _groups(model: Path) -> list[str]:
-    """What the last epoch of the log says of groups of cases."""
-    log = max(model.glob("training_log_*.txt"))
-    of_epochs = re.split(r"Epoch \d", log.read_text(encoding="utf-8"))  # not at "Epoch time"
-    return re.findall(r"DALE groups: (.+?) *$", of_epochs[-1], flags=re.MULTILINE)
+def duration(seconds: float) -> str:
+    """A time span for people: "8 s", "2 min 5 s"."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 def _noise_picture(dataset: Path) -> Figure:
-    label = min((dataset / "labelsTr").glob(f"*{ENDING}"))
-    image = dataset / "imagesTr" / label.name.replace(ENDING, f"_0000{ENDING}")
-    return compare_labels(Volume.read(image), Volume.read(dataset / "labelsTr_clean" / label.name), Volume.read(label))
-
-
-def _clip_hu(workspace: Workspace) -> tuple[float, float]:
-    """Where nnU-Net's CT normalisation clips, from the fingerprint in the plans."""
-    plans = json.loads((workspace.preprocessed / dataset_name() / f"{PLANS}.json").read_text())
-    intensities = plans["foreground_intensity_properties_per_channel"]["0"]
-    return float(intensities["percentile_00_5"]), float(intensities["percentile_99_5"])
+    case = case_name(0)
+    files = (f"imagesTr/{case}_0000.nii.gz", f"labelsTr_clean/{case}.nii.gz", f"labelsTr/{case}.nii.gz")
+    image, clean, noisy = (SimpleITK.ReadImage(str(dataset / file)) for file in files)
+    pixels, true, drawn = (SimpleITK.GetArrayFromImage(each) for each in (image, clean, noisy))
+    return compare_labels(pixels, true, drawn, image.GetSpacing()[::-1])
 
 
 def _facts(workspace: Workspace, scale: Scale) -> dict[str, str]:
@@ -122,7 +95,7 @@ def _facts(workspace: Workspace, scale: Scale) -> dict[str, str]:
     channels = planned["architecture"]["arch_kwargs"]["features_per_stage"]
     voxels, spacing = (" × ".join(f"{value:g}" for value in values) for values in (scale.shape, scale.spacing_mm))
     return {
-        "data": f"{scale.training_cases} training and {scale.test_cases} test cases of {voxels} voxels at {spacing} mm",
+        "data": f"{scale.training_cases} + {scale.validation_cases} cases of {voxels} voxels at {spacing} mm",
         "network": f"U-Net, {len(channels)} stages of {', '.join(map(str, channels))} channels",
         "batch": f"{planned['batch_size']} slices of {' × '.join(map(str, planned['patch_size']))} pixels",
         "versions": ", ".join(f"{name} {version(name)}" for name in ("nnunetv2", "torch"))

@@ -104,6 +104,7 @@ def write_phantom_dataset(
     dataset_id: int = 998,
     name: str = "DalePhantom",
     training_cases: int = 10,
+    validation_cases: int = 0,
     test_cases: int = 4,
     seed: int = 0,
     shape: Sequence[int] = DEFAULT_SHAPE,
@@ -117,12 +118,13 @@ def write_phantom_dataset(
 ) -> Path:
     """Write an nnU-Net raw dataset of phantoms, complete or not at all.
 
-    `imagesTr`, `labelsTr` (noisy) and `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth.
+    `imagesTr`, `labelsTr` and `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth. `labelsTr` is
+    noisy, but for the validation cases.
     Case k is the same whatever the number of cases.
 
     Args:
         folder: nnU-Net's raw folder; the dataset becomes the sub-folder `DatasetXXX_Name` of it.
-        training_cases, test_cases: how many; test cases may be 0.
+        training_cases, validation_cases, test_cases: how many, in this order.
         seed, shape, spacing_mm, noise_hu, boundary_noise_mm: see `make_phantom`.
         wide_fraction: part of the training cases that a second reader has drawn, by `wide_mm` wider everywhere.
         overwrite: replace a dataset that is there already.
@@ -135,14 +137,13 @@ def write_phantom_dataset(
     target = Path(folder) / f"Dataset{dataset_id:03d}_{name}"
     with new_folder(target, overwrite) as unfinished:
         wide = []
-        for index in range(training_cases + test_cases):
-            case = f"phantom_{index:03d}"
+        for index in range(training_cases + validation_cases + test_cases):
+            case = case_name(index)
             is_wide = index < training_cases and drawn_wide(index, wide_fraction)
             wide += [case] if is_wide else []
-            phantom = make_phantom(
-                (seed, index), shape, spacing_mm, noise_hu, boundary_noise_mm, wide_mm if is_wide else 0.0
-            )
-            for sub_folder, array in _files_of(phantom, is_training=index < training_cases).items():
+            wander_mm = boundary_noise_mm if index < training_cases else 0.0
+            phantom = make_phantom((seed, index), shape, spacing_mm, noise_hu, wander_mm, wide_mm if is_wide else 0.0)
+            for sub_folder, array in _files_of(phantom, index < training_cases + validation_cases).items():
                 suffix = "_0000" if sub_folder.startswith("images") else ""
                 _write_nifti(unfinished / sub_folder / f"{case}{suffix}.nii.gz", array, phantom.spacing_mm)
             on_case(case)
@@ -150,7 +151,7 @@ def write_phantom_dataset(
             str(unfinished),
             channel_names={0: "CT"},
             labels=LABELS,
-            num_training_cases=training_cases,
+            num_training_cases=training_cases + validation_cases,
             file_ending=".nii.gz",
             dataset_name=name,
             description="Synthetic abdominal CT; labelsTr has moved boundaries and two readers, labelsTr_clean and "
@@ -171,6 +172,11 @@ def write_phantom_dataset(
             str(unfinished / "phantom.json"),
         )
     return target
+
+
+def case_name(index: int) -> str:
+    """The name of a case by its number."""
+    return f"phantom_{index:03d}"
 
 
 def drawn_wide(index: int, fraction: float) -> bool:

@@ -1,4 +1,4 @@
-"""The steps of the demo: a phantom dataset, then nnU-Net's real commands on it, for plain nnU-Net and for DALE."""
+"""The steps of the demo: a phantom dataset, nnU-Net's real commands on it for plain nnU-Net and DALE, the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nnunetv2_dale.demo.commands import Command, run_logged
-from nnunetv2_dale.demo.phantom import write_phantom_dataset
+from nnunetv2_dale.demo.phantom import case_name, write_phantom_dataset
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -20,6 +20,7 @@ DATASET_ID = 998
 PLANS = "nnUNetDemoPlans"
 CONFIGURATION = "2d"
 LARGEST_BATCH = 4
+LINK = "So short a training shows the way, not what DALE can do: what it did here, and whether it found the two readers"
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,13 @@ class Step:
 
 
 def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, processes: int) -> list[Step]:
-    """Make the data, plan, preprocess, train and predict with both methods.
+    """Make the data, plan, preprocess, train and validate with both methods, and compare them in a report.
 
     Args:
         workspace: a fresh one; everything is written there.
         scale: how much to do.
         seed: of the phantom and of both trainings.
-        device: "cpu", "cuda" or "mps", for training and prediction.
+        device: "cpu", "cuda" or "mps", for the trainings.
         processes: for fingerprint and preprocessing.
     Returns:
         the steps in their order.
@@ -59,7 +60,7 @@ def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, process
     environment = workspace.environment()
     for command in before:
         done(_run(workspace, command, environment, number=len(steps) + 1))
-    done(_shrink_network(workspace))
+    done(_edit_plans(workspace, scale))
     # batches made in the training's own process: one stream of random numbers, so that a seed means something
     environment["nnUNet_n_proc_DA"] = "0"
     for command in after:
@@ -68,8 +69,8 @@ def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, process
 
 
 def commands(workspace: Workspace, scale: Scale, device: str, processes: int) -> tuple[list[Command], list[Command]]:
-    """nnU-Net's command lines, before and after its plans are made smaller."""
-    dataset, workers, images = str(DATASET_ID), str(processes), str(workspace.raw / dataset_name() / "imagesTs")
+    """The command lines before and after nnU-Net's plans are made smaller."""
+    dataset, workers = str(DATASET_ID), str(processes)
     before = [
         Command(
             "check the data and take its fingerprint",
@@ -78,18 +79,19 @@ def commands(workspace: Workspace, scale: Scale, device: str, processes: int) ->
         Command("plan the experiment", ("nnUNetv2_plan_experiment", "-d", dataset, "-overwrite_plans_name", PLANS)),
     ]
     preprocess = ("nnUNetv2_preprocess", "-d", dataset, "-plans_name", PLANS, "-c", CONFIGURATION, "-np", workers)
-    trainings, predictions = [], []
+    trainings = []
     for method, trainer in scale.trainers.items():
-        model = ("-tr", trainer, "-p", PLANS, "-device", device)
-        train = ("nnUNetv2_train", dataset, CONFIGURATION, "0", *model)
+        train = ("nnUNetv2_train", dataset, CONFIGURATION, "0", "-tr", trainer, "-p", PLANS, "-device", device)
         trainings.append(Command(f"train {method}", train, r"\bEpoch time:", scale.epochs, "epoch"))
-        folders = ("-i", images, "-o", str(workspace.predictions(method)))
-        predict = ("nnUNetv2_predict", "-d", dataset, *folders, "-f", "0", "-c", CONFIGURATION, *model)
-        sequential = ("-npp", "0", "-nps", "0")
-        predictions.append(
-            Command(f"predict with {method}", (*predict, *sequential), r"^Predicting ", scale.test_cases, "case")
-        )
-    return before, [Command("preprocess", preprocess), *trainings, *predictions]
+    models = tuple(str(model_folder(workspace, trainer)) for trainer in scale.trainers.values())
+    link = ("--link", str(workspace.page), LINK)
+    report = ("nnUNetv2_dale_report", *models, "-o", str(workspace.report), "-np", workers, *link)
+    return before, [Command("preprocess", preprocess), *trainings, Command("compare both", report)]
+
+
+def model_folder(workspace: Workspace, trainer: str) -> Path:
+    """Where nnU-Net keeps the model of a trainer."""
+    return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}"
 
 
 def dataset_name() -> str:
@@ -105,13 +107,14 @@ def _run(workspace: Workspace, command: Command, environment: dict[str, str], nu
 
 def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:
     started = time.monotonic()
-    total = scale.training_cases + scale.test_cases
+    total = scale.training_cases + scale.validation_cases
     with tqdm(total=total, desc="make the phantom", unit="case", leave=False, disable=None) as bar:
         folder = write_phantom_dataset(
             workspace.raw,
             dataset_id=DATASET_ID,
             training_cases=scale.training_cases,
-            test_cases=scale.test_cases,
+            validation_cases=scale.validation_cases,
+            test_cases=0,
             seed=seed,
             shape=scale.shape,
             spacing_mm=scale.spacing_mm,
@@ -122,20 +125,24 @@ def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:
     return Step(f"make the phantom ({total} cases)", "", time.monotonic() - started)
 
 
-def _shrink_network(workspace: Workspace) -> Step:
-    """Halve the channels of the planned network and cut the batch, as one edits nnU-Net's plans by hand.
+def _edit_plans(workspace: Workspace, scale: Scale) -> Step:
+    """Edit nnU-Net's files as one does by hand: half the channels, a smaller batch, and a split of one's own.
 
-    What nnU-Net plans is made for a GPU; a CPU would need hours.
+    What nnU-Net plans is made for a GPU; a CPU would need hours. The cases with true labels validate.
     """
     started = time.monotonic()
-    path = workspace.preprocessed / dataset_name() / f"{PLANS}.json"
+    folder = workspace.preprocessed / dataset_name()
+    path = folder / f"{PLANS}.json"
     plans = json.loads(path.read_text())
     planned = plans["configurations"][CONFIGURATION]
     architecture = planned["architecture"]["arch_kwargs"]
     architecture["features_per_stage"] = [features // 2 for features in architecture["features_per_stage"]]
     planned["batch_size"] = min(planned["batch_size"], LARGEST_BATCH)
     _rewrite(path, plans)
-    return Step("halve the planned network, for a CPU", "", time.monotonic() - started)
+    names = [case_name(index) for index in range(scale.training_cases + scale.validation_cases)]
+    split = {"train": names[: scale.training_cases], "val": names[scale.training_cases :]}
+    _rewrite(folder / "splits_final.json", [split])
+    return Step("halve the planned network for a CPU, validate on true labels", "", time.monotonic() - started)
 
 
 def _rewrite(path: Path, content: object) -> None:

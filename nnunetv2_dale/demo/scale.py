@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Scale:
     """Sizes of a demo; shapes and spacings are of (z, y, x)."""
 
-    training_cases: int  # nnU-Net trains on four fifths and watches the rest
-    test_cases: int
+    training_cases: int  # with noisy labels
+    validation_cases: int  # with true ones
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     epochs: int
@@ -20,7 +20,7 @@ class Scale:
 
 FULL = Scale(
     training_cases=10,
-    test_cases=4,
+    validation_cases=4,
     shape=(24, 96, 128),
     spacing_mm=(5.0, 2.8, 2.8),
     epochs=8,
@@ -28,8 +28,8 @@ FULL = Scale(
     trainers={"plain nnU-Net": "nnUNetTrainer_demo", "DALE": "nnUNetTrainerDALE_demo"},
 )
 QUICK = Scale(
-    training_cases=5,
-    test_cases=1,
+    training_cases=4,
+    validation_cases=2,
     shape=(10, 48, 64),
     spacing_mm=(10.0, 5.6, 5.6),
     epochs=2,

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunetv2_dale.demo.anatomy import LABELS
-from nnunetv2_dale.demo.judging import FOREGROUND
+from nnunetv2_dale.demo.anatomy import FOREGROUND, LABELS
 
 
 def telling_slice(truth: npt.NDArray[Any]) -> int:

@@ -12,7 +12,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing
 
 MARKER = ".made_by_nnUNetv2_dale_demo"
-NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints, predictions; about 200 MB are used
+NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints; about 200 MB are used
 
 RE_EXPORTS = '''"""The demo's trainers, for nnU-Net's search (see nnunetv2_dale.demo.trainers)."""
 
@@ -64,11 +64,11 @@ class Workspace:
 
     @property
     def page(self) -> Path:
-        return self.folder / "demo.html"
+        return self.folder / "what_dale_did.html"
 
-    def predictions(self, method: str) -> Path:
-        """Where the predictions of a method's model go."""
-        return self.folder / "predictions" / method
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
 
     @classmethod
     def create(cls, folder: Path, overwrite: bool = False) -> Workspace:

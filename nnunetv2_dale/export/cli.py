@@ -15,7 +15,7 @@ from tqdm import tqdm
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
-from nnunetv2_dale.nnunet_files.raw_dataset import environment_folder
+from nnunetv2_dale.nnunet_files.folders import environment_folder
 from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
 
 NNUNET_FOLDS = ("0", "1", "2", "3", "4")

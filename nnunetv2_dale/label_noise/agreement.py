@@ -1,4 +1,4 @@
-"""How far a noisy label is from the clean one: Dice, HD95, and where it changed."""
+"""How far a noisy label is from the clean one: HD95, and where it changed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from nnunetv2_dale.label_noise.foreground import bounding_window
+from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.masks.voxel_surface import surface_distances
 
 
 class Change(IntEnum):
@@ -32,39 +32,21 @@ def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: in
     return result
 
 
-def foreground_dice(clean: NDArray[np.bool_], noisy: NDArray[np.bool_]) -> float:
-    """2|A and B| / (|A| + |B|) of two masks; 1 where both are empty."""
-    total = int(clean.sum()) + int(noisy.sum())
-    return 2 * int((clean & noisy).sum()) / total if total else 1.0
-
-
 def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> float:
-    """The larger of the two 95th percentiles of distances from one mask's surface voxels to the other's surface, in mm.
-
-    Surface voxels have a background face neighbour; the image's border is background. Both masks empty: 0. One: NaN.
+    """The report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
 
     Args:
         clean, noisy: (Z, Y, X).
         spacing_mm: of the 3 axes; an axis of one voxel does not count.
     """
-    window = bounding_window(clean | noisy, (0, 0, 0))
-    if window is None:
+    box = box_of(clean | noisy)
+    if box is None:
         return 0.0
-    if not clean.any() or not noisy.any():
-        return math.nan
     single = tuple(axis for axis, size in enumerate(clean.shape) if size == 1)
-    surfaces = [_surface(mask[window], single) for mask in (clean, noisy)]
-    distances = [ndimage.distance_transform_edt(~surface, sampling=spacing_mm) for surface in surfaces]
-    there = np.percentile(distances[1][surfaces[0]], 95)
-    back = np.percentile(distances[0][surfaces[1]], 95)
-    return float(max(there, back))
-
-
-def _surface(mask: NDArray[np.bool_], single: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Voxels with a background neighbour along the axes that are not `single`."""
-    inner = ndimage.binary_erosion(mask.squeeze(single), border_value=0)
-    surface: NDArray[np.bool_] = mask & ~np.expand_dims(inner, single)
-    return surface
+    in_mm = [step for axis, step in enumerate(spacing_mm) if axis not in single]
+    distances = surface_distances(clean[box].squeeze(single), noisy[box].squeeze(single), in_mm)
+    found = None if distances is None else distances.hausdorff_95()
+    return math.nan if found is None else found
 
 
 def changed_fractions(changed: NDArray[np.bool_], fuzzy: NDArray[np.bool_]) -> tuple[float, float]:

@@ -13,8 +13,8 @@ from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, ad
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
 from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
-from nnunetv2_dale.label_noise.parallel_cases import case_runner
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, dataset_folder, environment_folder, read_dataset
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import known_patients
 from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, read_splits, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
@@ -50,8 +50,7 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         placement=arguments.link or "copy",
         overwrite=arguments.overwrite,
     )
-    with case_runner(min(arguments.np, len(names))) as runner:
-        rows, calibration = write_noisy_copy(plan, runner)
+    rows, calibration = write_noisy_copy(plan, arguments.np)
     mean = mean_noisy_dice(rows)
     changed, unchanged = sum(row.is_changed for row in rows), sum(bool(row.kind) and not row.is_changed for row in rows)
     print(

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from nnunetv2_dale.masks.connected_parts import connected_parts
 
 
 def drop_components(label: NDArray[np.int16], probability: float, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -46,10 +47,9 @@ def swap_components(
 
 
 def _components(label: NDArray[np.int16]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """The class and the mask of every component (connected by faces, edges or corners), class by class."""
+    """The class and the mask of every connected part, class by class."""
     for value in np.unique(label[label > 0]).tolist():
-        numbered, count = ndimage.label(label == value, structure=np.ones((3, 3, 3)))
-        for number, window in enumerate(ndimage.find_objects(numbered, count), start=1):
+        for box, part in connected_parts(label == value):
             mask = np.zeros(label.shape, bool)
-            mask[window] = numbered[window] == number
+            mask[box] = part
             yield value, mask

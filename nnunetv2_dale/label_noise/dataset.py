@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nnunetv2_dale import __version__
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
@@ -24,21 +24,23 @@ from nnunetv2_dale.label_noise.noisy_case import (
     dice_of_case,
     write_case,
 )
-from nnunetv2_dale.label_noise.parallel_cases import CaseRunner
 from nnunetv2_dale.label_noise.random_streams import case_generator
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.split_patients import split_patients_text
 from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 TABLE_NAME = "label_noise.csv"
-_WRITTEN_HERE = {"imagesTr", "labelsTr", "splits_final.json", PATIENTS}
+_WRITTEN_HERE = {"imagesTr", "labelsTr", SPLITS, PATIENTS}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def choose_cases(names: Sequence[str], clean: Collection[str], fraction: float, 
     return chosen
 
 
-def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow], Calibration | None]:
+def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Calibration | None]:
     """Calibrate the noise, then write the copy; it appears under its final name when it is complete.
 
     Returns:
@@ -98,12 +100,12 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
     """
     _refuse_problems(plan)
     jobs = [_job(plan, case_number) for case_number in range(len(plan.source.cases))]
-    checked = runner.run(check_label, jobs, "checking labels")
+    checked = _results(check_label, jobs, processes, "checking labels")
     problems = [result for result in checked if isinstance(result, Problem)]
     if problems:
         raise DatasetProblemsError(problems, plan.source.folder)
     measured = [job for job, has_foreground in zip(jobs, checked, strict=True) if job.model and has_foreground]
-    calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, runner)
+    calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, processes)
     scale = 1.0 if calibration is None else calibration.scale
     with offered_splits(plan.target.folder, plan.splits), new_folder(plan.target.folder, plan.overwrite) as folder:
         problems = _prepare(plan, folder)
@@ -111,19 +113,19 @@ def write_noisy_copy(plan: CopyPlan, runner: CaseRunner) -> tuple[list[CaseRow],
             raise DatasetProblemsError(problems, plan.source.folder)
         if plan.model.ignore_label != plan.source.ignore_label:
             labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
-            _write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
+            write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
         jobs = [dataclasses.replace(job, scale=scale if job.model else 0.0, target=folder) for job in jobs]
-        results = runner.run(write_case, jobs, "writing cases")
+        results = _results(write_case, jobs, processes, "writing cases")
         problems = [result for result in results if isinstance(result, Problem)]
         if problems:
             raise DatasetProblemsError(problems, plan.source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
         _write_table(folder / TABLE_NAME, rows)
-        _write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
+        write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
-            _write_json(folder / "splits_final.json", plan.splits)
+            write_json(folder / SPLITS, plan.splits)
         if plan.patients is not None:
-            (folder / PATIENTS).write_text(split_patients_text(plan.patients), encoding="utf-8")
+            write_json(folder / PATIENTS, dict(plan.patients))
     return rows, calibration
 
 
@@ -133,7 +135,7 @@ def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, runner: CaseRunner) -> Calibration:
+def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, processes: int) -> Calibration:
     if not jobs:
         raise UserError(f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground")
     used = [job.model.draw(job.case.name)[0] for job in jobs if job.model]
@@ -142,7 +144,7 @@ def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, runner: Case
 
     def mean_dice(scale: float) -> float:
         scaled = [dataclasses.replace(job, scale=scale) for job in jobs]
-        mean = float(np.mean(runner.run(dice_of_case, scaled, f"calibrating, amounts x {scale:.4g}")))
+        mean = float(np.mean(_results(dice_of_case, scaled, processes, f"calibrating, amounts x {scale:.4g}")))
         logger.info("amounts x %.4g: mean Dice %.4f", scale, mean)
         return mean
 
@@ -157,6 +159,11 @@ def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, runner: Case
             "or give --keep-closest"
         )
     return calibration
+
+
+def _results(work: Callable[[CaseJob], Result], jobs: Sequence[CaseJob], processes: int, what: str) -> list[Result]:
+    named = [(job.case.name, (job,)) for job in jobs]
+    return [result for _, result in run_cases(work, named, processes, what)]
 
 
 def _amounts(model: NoiseModel, scale: float) -> str:
@@ -250,7 +257,3 @@ def _write_table(path: Path, rows: list[CaseRow]) -> None:
 
 def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.6g}"
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Noise moves the foreground as a whole: where it is, and which class every voxel of a moved foreground gets."""
+"""Noise moves the foreground as a whole: which class every voxel of a moved foreground gets."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Window = tuple[slice, slice, slice]
-
-
-def bounding_window(mask: NDArray[np.bool_], margin: tuple[int, int, int]) -> Window | None:
-    """The box of the True voxels of (Z, Y, X), widened by `margin` voxels and cut at the border; None without any."""
-    window = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if used.size == 0:
-            return None
-        low, high = int(used[0]) - margin[axis], int(used[-1]) + 1 + margin[axis]
-        window.append(slice(max(0, low), min(mask.shape[axis], high)))
-    return window[0], window[1], window[2]
+from nnunetv2_dale.masks.boxes import box_of
 
 
 def with_foreground(
@@ -36,7 +24,7 @@ def with_foreground(
     """
     result = np.where(foreground, label, np.int16(0))
     joined = foreground & (label == 0)
-    window = bounding_window(foreground | (label > 0), (0, 0, 0))
+    window = box_of(foreground | (label > 0))
     if window is None or not joined.any():
         return result
     classes = np.unique(label[window])

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.label_noise.foreground import Window, bounding_window, with_foreground
+from nnunetv2_dale.label_noise.foreground import with_foreground
+from nnunetv2_dale.masks.boxes import Box, box_of
 
 _STEPS_PER_WINDOW = 8
 
@@ -44,9 +45,8 @@ def walk_boundary(
     clean = label > 0
     walked = clean.copy()
     speeds = tuple(variance * min(spacing_mm) / spacing for spacing in spacing_mm)
-    reach = (_STEPS_PER_WINDOW,) * 3
     for first in range(0, math.ceil(steps), _STEPS_PER_WINDOW):
-        window = bounding_window(walked, reach)
+        window = box_of(walked, _STEPS_PER_WINDOW)
         if window is None:
             break
         for step in range(first, min(math.ceil(steps), first + _STEPS_PER_WINDOW)):
@@ -59,8 +59,7 @@ def walk_boundary(
 
 def _smooth_changes(clean: NDArray[np.bool_], walked: NDArray[np.bool_], sigma_voxels: list[float]) -> None:
     """Give every voxel that walked the majority of its Gaussian neighbourhood, in place."""
-    margin = [math.ceil(4 * sigma) for sigma in sigma_voxels]
-    window = bounding_window(clean | walked, (margin[0], margin[1], margin[2]))
+    window = box_of(clean | walked, [math.ceil(4 * sigma) for sigma in sigma_voxels])
     if window is None:
         return
     changed = clean[window] != walked[window]
@@ -69,7 +68,7 @@ def _smooth_changes(clean: NDArray[np.bool_], walked: NDArray[np.bool_], sigma_v
 
 
 def _step(
-    foreground: NDArray[np.bool_], window: Window, grow: bool, speeds: tuple[float, ...], rng: np.random.Generator
+    foreground: NDArray[np.bool_], window: Box, grow: bool, speeds: tuple[float, ...], rng: np.random.Generator
 ) -> None:
     """One step in place. Draws one number per boundary voxel, in raster order, whatever the window."""
     source = foreground[window] if grow else ~foreground[window]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.label_noise.foreground import bounding_window, with_foreground
+from nnunetv2_dale.label_noise.foreground import with_foreground
 from nnunetv2_dale.label_noise.random_streams import smooth_uniform
+from nnunetv2_dale.masks.boxes import box_of
 
 
 def dilate(
@@ -49,7 +50,7 @@ def _reached(
     """Voxels within `radius_mm` of `source`; `wanted` bounds where they are looked for (default: all around it)."""
     reached = np.zeros_like(source)
     margin = [1 if wanted is not None else math.ceil(radius_mm / spacing) + 1 for spacing in spacing_mm]
-    window = bounding_window(source if wanted is None else wanted, (margin[0], margin[1], margin[2]))
+    window = box_of(source if wanted is None else wanted, margin)
     if window is None or radius_mm <= 0 or not source[window].any():
         return reached
     distance, nearest = ndimage.distance_transform_edt(~source[window], sampling=spacing_mm, return_indices=True)

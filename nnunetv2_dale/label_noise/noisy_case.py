@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
+from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
 from nnunetv2_dale.nnunet_files.problems import Problem
@@ -89,7 +90,7 @@ def check_label(job: CaseJob) -> bool | Problem:
 def dice_of_case(job: CaseJob) -> float:
     """The Dice between noisy and clean foreground at the job's scale."""
     clean, noisy, _ = _clean_and_noisy(job)
-    return foreground_dice(_foreground(clean, job.ignore_label), _foreground(noisy, job.ignore_label))
+    return dice(_foreground(clean, job.ignore_label), _foreground(noisy, job.ignore_label))
 
 
 def write_case(job: CaseJob) -> CaseRow | Problem:
@@ -145,7 +146,7 @@ def _row(
         kind=kind,
         amount=amount,
         unit=KINDS[kind].unit if kind else "",
-        dice=foreground_dice(before, after),
+        dice=dice(before, after),
         hd95_mm=hd95_mm(before, after, spacing_mm),
         voxels_foreground=int(before.sum()),
         voxels_added=int((change == Change.ADDED).sum()),

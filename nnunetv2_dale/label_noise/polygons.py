@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 from skimage.measure import find_contours
 
-from nnunetv2_dale.label_noise.foreground import bounding_window
+from nnunetv2_dale.masks.boxes import box_of
 
 
 def coarsen_contours(
@@ -23,13 +23,13 @@ def coarsen_contours(
     if click_mm <= 0:
         return result
     for z in range(label.shape[0]):
-        window = bounding_window(label[z : z + 1] > 0, (0, 0, 0))
+        window = box_of(label[z] > 0)
         if window is None:
             continue
-        old, new = label[z][window[1:]], np.zeros_like(label[z][window[1:]])
+        old, new = label[z][window], np.zeros_like(label[z][window])
         for value in np.unique(old[old > 0]):
             new[_coarse_mask(old == value, spacing_mm[1:], click_mm, rng)] = value
-        result[z][window[1:]] = new
+        result[z][window] = new
     return result
 
 

@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import json
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 _LARGEST_LABEL = 32767  # nnU-Net keeps preprocessed labels in 16 bits with a sign
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; a byte order mark is accepted.
-
-    Raises:
-        ValueError: says what is wrong, to follow the file's name.
-        OSError: it cannot be opened.
-    """
-    content = path.read_bytes()
-    try:
-        described = json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8 text; save it with the encoding UTF-8") from error
-    except json.JSONDecodeError as error:
-        is_comment = error.doc[error.pos :].lstrip().startswith(("#", "//", "/*"))
-        comment = "; JSON knows no comments" if is_comment else ""
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"is not valid JSON ({error.msg}, {place}){comment}") from error
-    if not isinstance(described, dict):
-        raise ValueError(f"should hold a JSON object, {{...}}, and holds a {type(described).__name__}")
-    return described
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -40,16 +18,12 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, is not readable for nnU-Net, or describes labels or channels in another way.
     """
+    described = read_json_object(path)
     try:
-        described = read_json_object(path)
         if path.read_bytes().startswith(codecs.BOM_UTF8):
             raise ValueError("begins with a byte order mark, which nnU-Net cannot read; save it as UTF-8 without BOM")
         _check_labels(described)
         _check_channels(described)
-    except FileNotFoundError as error:
-        raise UserError(f"expected nnU-Net's description of the dataset at {path}; there is no such file") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{path} {error}") from error
     return described

@@ -1,42 +1,55 @@
-"""The displacement and border contrast of every case, in a file beside the checkpoints.
+"""The displacement and border contrast of every case, in files beside the checkpoints.
 
-A training resumes with it, and a reader can look.
+A training resumes with one, and a reader can look at the other, a table.
 
-It names cases, so it stays with the training; `nnUNetv2_dale_export` leaves it out.
+They name cases, so they stay with the training; `nnUNetv2_dale_export` leaves them out.
 """
 
 from __future__ import annotations
 
-import json
+import csv
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 
-FILE = "case_displacement.json"
+FILE, TABLE = "case_displacement.json", "case_displacement.csv"
 MEANING = (
     "displacement: voxels of contour by which a case's label lies outside (+) or inside (-) of the network's, per "
     "class (label maps: with background) or region; null where a case has not shown it. border_contrast: how much the "
     "image changes across the label's border, against what is around. excess, contour, contrast and faces: the moving "
-    "sums they are the ratios of."
+    "sums they are the ratios of. label_checksum: of the preprocessed label that was seen."
 )
 SUMS = ("excess", "contour", "contrast", "faces")
 State = dict[str, list[list[float]]]  # case → each of the sums, of each class
 
 
-def write_displacements(folder: Path, state: State) -> None:
-    """Replace the file in `folder` when the new one is complete.
+def write_displacements(folder: Path, state: State, labels: Mapping[str, str], classes: Sequence[str]) -> None:
+    """Replace the files in `folder`, each when the new one is complete.
 
     Args:
         state: of `CaseDisplacement.state`.
+        labels: the checksum of each case's preprocessed label, where it is known.
+        classes: the name of each class or region.
     """
-    cases = {}
+    cases: dict[str, dict[str, Any]] = {}
     for case, sums in sorted(state.items()):
         named = dict(zip(SUMS, sums, strict=True))
         displacement, contrast = _ratio(named["excess"], named["contour"]), _ratio(named["contrast"], named["faces"])
-        cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
+        checksum = {"label_checksum": labels[case]} if case in labels else {}
+        cases[case] = {"displacement": displacement, "border_contrast": contrast, **named, **checksum}
     with new_file(folder / FILE, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps({"meaning": MEANING, "cases": cases}, indent=1) + "\n")
+        write_json(unfinished, {"meaning": MEANING, "classes": list(classes), "cases": cases})
+    with new_file(folder / TABLE, overwrite=True) as unfinished, unfinished.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["case", "class", "displacement", "border_contrast"])
+        for case, each in cases.items():
+            for name, off, contrast in zip(classes, each["displacement"], each["border_contrast"], strict=True):
+                if off is not None:  # a case that has shown the class
+                    table.writerow([case, name, off, contrast])
 
 
 def read_displacements(folder: Path) -> State | None:
@@ -49,7 +62,7 @@ def read_displacements(folder: Path) -> State | None:
     if not file.exists():
         return None
     try:
-        cases = json.loads(file.read_text())["cases"]
+        cases = read_json(file)["cases"]
         state = {}
         for case, each in cases.items():
             of_contrast = [list(each.get(name, [0.0] * len(each["excess"]))) for name in SUMS[2:]]  # not in older files
@@ -61,6 +74,13 @@ def read_displacements(folder: Path) -> State | None:
             f"{file} is damaged ({type(error).__name__}: {error}); delete it to let the training learn it again"
         ) from error
     return state
+
+
+def read_label_checksums(folder: Path) -> dict[str, str]:
+    """The checksum of the label that each remembered case had; older files have none."""
+    file = folder / FILE
+    cases = read_json(file)["cases"] if file.exists() else {}
+    return {case: each["label_checksum"] for case, each in cases.items() if "label_checksum" in each}
 
 
 def _ratio(above: list[float], below: list[float]) -> list[float | None]:

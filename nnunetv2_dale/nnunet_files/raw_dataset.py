@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,43 +83,6 @@ class RawDataset:
             return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)()
         except RuntimeError as error:
             raise UserError(f"nnU-Net has no reader for files like {example or self.file_ending}: {error}") from error
-
-
-def environment_folder(variable: str) -> Path:
-    """The folder an environment variable of nnU-Net names.
-
-    Raises:
-        UserError: the variable is not set, or its folder does not exist.
-    """
-    value = os.environ.get(variable)
-    if not value:
-        raise UserError(f"the environment variable {variable} is not set; set it to the folder nnU-Net uses")
-    folder = Path(value)
-    if not folder.is_dir() and value[0] == value[-1] in "\"'":
-        raise UserError(f"{variable} is {value}, with quotation marks as part of the folder; set it without them")
-    if not folder.is_dir():
-        raise UserError(f"{variable} is {folder}, which is not a folder; create it or correct the variable")
-    return folder
-
-
-def dataset_folder(parent: Path, name_or_id: str) -> Path:
-    """The folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
-
-    Raises:
-        UserError: there is none, or an id that several folders carry.
-    """
-    if name_or_id.startswith("Dataset"):
-        found = [parent / name_or_id] if (parent / name_or_id).is_dir() else []
-    elif name_or_id.isdecimal() and 0 < int(name_or_id) < 1000:
-        found = sorted(path for path in parent.glob(f"Dataset{int(name_or_id):03d}_*") if path.is_dir())
-    else:
-        raise UserError(
-            f"expected a dataset id from 1 to 999 or a name like Dataset004_Hippocampus, got {name_or_id!r}"
-        )
-    if len(found) != 1:
-        what = "no dataset" if not found else "several datasets, " + ", ".join(path.name for path in found) + ","
-        raise UserError(f"found {what} for {name_or_id} in {parent}; check the name and the folder")
-    return found[0]
 
 
 def read_dataset(folder: Path) -> RawDataset:

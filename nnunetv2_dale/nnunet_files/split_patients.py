@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnunetv2.paths import nnUNet_preprocessed
-
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_json_object
+from nnunetv2_dale.nnunet_files.folders import known_places
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 FILE = "splits_patients.json"
-
-
-def split_patients_text(patients: Mapping[str, str]) -> str:
-    """The content of the table, a JSON object."""
-    return json.dumps(dict(patients), indent=2, ensure_ascii=False) + "\n"
 
 
 def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
     """Case -> patient, from the first of `folders` that holds the table; None where none does.
 
     Raises:
-        ValueError: it is damaged.
+        UserError: it is damaged.
     """
-    for folder in folders:
-        if (folder / FILE).is_file():
-            try:
-                return {str(case): str(patient) for case, patient in read_json_object(folder / FILE).items()}
-            except ValueError as error:
-                raise ValueError(f"{folder / FILE} {error}") from error
-    return None
+    file = next((file for folder in folders if (file := folder / FILE).is_file()), None)
+    return None if file is None else {case: str(patient) for case, patient in read_json_object(file).items()}
 
 
 def known_patients(dataset: Path) -> dict[str, str] | None:
@@ -40,12 +27,7 @@ def known_patients(dataset: Path) -> dict[str, str] | None:
     Raises:
         UserError: the table is damaged.
     """
-    preprocessed = nnUNet_preprocessed.get()
-    places = [Path(preprocessed) / dataset.name] if preprocessed else []
-    try:
-        return read_split_patients([*places, dataset])
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return read_split_patients([*known_places(dataset.name, "nnUNet_preprocessed"), dataset])
 
 
 def shared_patient(splits: Sequence[Mapping[str, Sequence[str]]], patients: Mapping[str, str]) -> str | None:

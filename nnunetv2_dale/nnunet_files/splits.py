@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nnunetv2.paths import nnUNet_preprocessed
-
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
+from nnunetv2_dale.nnunet_files.json_files import json_text, read_json
 
 Splits = list[dict[str, list[str]]]
 
@@ -19,25 +18,25 @@ def find_splits(dataset: Path, given: Path | None) -> Path | None:
     """The splits file of a dataset: the one given, else the one in use in `nnUNet_preprocessed`, else its own."""
     if given is not None:
         return given
-    preprocessed = nnUNet_preprocessed.get()
-    places = [Path(preprocessed) / dataset.name] if preprocessed else []
-    return next((file for place in [*places, dataset] if (file := place / "splits_final.json").is_file()), None)
+    places = [*known_places(dataset.name, "nnUNet_preprocessed"), dataset]
+    return next((file for place in places if (file := place / SPLITS).is_file()), None)
 
 
-def read_splits(path: Path, cases: Collection[str]) -> Splits:
+def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     """Read a splits_final.json.
 
+    Args:
+        cases: of the dataset; None takes every name.
     Raises:
         UserError: unreadable, of another form, or with names that the dataset does not have.
     """
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         splits = [{part: [str(name) for name in fold[part]] for part in ("train", "val")} for fold in content]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"expected a list of folds with train and val in {path}, but it cannot be read: {error!r}"
-        ) from error
-    unknown = sorted({name for fold in splits for names in fold.values() for name in names} - set(cases))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is no split of nnU-Net: expected a list of folds, each with train and val") from error
+    named = {name for fold in splits for names in fold.values() for name in names}
+    unknown = [] if cases is None else sorted(named - set(cases))
     if unknown:
         shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
         raise UserError(f"{path} names {len(unknown)} cases that the dataset does not have: {shown}")
@@ -62,11 +61,10 @@ def offered_splits(dataset: Path, splits: Splits | None) -> Iterator[None]:
 
     It is written before the block: a dataset that is made there appears with its folds or not at all.
     """
-    preprocessed = nnUNet_preprocessed.get()
-    path = Path(preprocessed or "") / dataset.name / "splits_final.json"
-    if splits is None or not preprocessed or path.exists():
+    path = splits_of(dataset.name)
+    if splits is None or path is None or path.exists():
         yield
         return
     with new_file(path) as unfinished:
-        unfinished.write_text(json.dumps(splits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.write_text(json_text(splits), encoding="utf-8")
         yield

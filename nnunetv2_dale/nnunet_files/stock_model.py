@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import json
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.trained_model import Json, TrainedModel
 
 EXPORTED_KEYS = (
@@ -146,8 +146,8 @@ def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target:
     `exported_from.json`.
     """
     dataset = {key: value for key, value in model.dataset.items() if key in EXPORTED_KEYS}
-    _write_json(target / "plans.json", model.plans)
-    _write_json(target / "dataset.json", dataset)
+    write_json(target / "plans.json", model.plans)
+    write_json(target / "dataset.json", dataset)
     for path, checkpoint in model.checkpoints.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(prediction_checkpoint(checkpoint, trainer.__name__, model.plans, dataset), target / path)
@@ -156,7 +156,7 @@ def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target:
         if (model.folder / name).is_file():
             (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(model.folder / name, target / name)
-    _write_json(target / ORIGIN_FILE, _origin(model))
+    write_json(target / ORIGIN_FILE, _origin(model))
 
 
 def _origin(model: TrainedModel) -> Json:
@@ -164,7 +164,3 @@ def _origin(model: TrainedModel) -> Json:
     versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "torch")}
     versions["nnunetv2-dale"] = __version__  # also right in a checkout that is not installed
     return {"trained_with": model.trainer_name, "epochs": epochs, "exported_with": versions}
-
-
-def _write_json(path: Path, content: Json) -> None:
-    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

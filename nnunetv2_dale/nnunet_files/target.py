@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
-
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, refuse_existing
+from nnunetv2_dale.nnunet_files.folders import known_folder, splits_of
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.splits import read_splits
 
 NOISY_COPY, DECIDED_COPY, CONVERSION = MARKS = ("label_noise.json", "audit_decisions.csv", "manifest.json")
 """The file by which the result of a command is known. A noisy copy takes its source's along, so its own comes first."""
@@ -68,8 +68,7 @@ class Target:
             for other in sorted(place.glob(f"Dataset{self.dataset_id:03d}*")):
                 if other.name != self.folder.name and other.is_dir():
                     found.append(Problem(other, f"has the id {self.dataset_id} already; give another id"))
-        preprocessed = nnUNet_preprocessed.get()
-        used = Path(preprocessed) / self.folder.name / "splits_final.json" if preprocessed else None
+        used = splits_of(self.folder.name)
         if used is not None and splits is not None and used.is_file() and _differs(used, splits):
             found.append(Problem(used, "holds another split; remove that preprocessed dataset or give another id"))
         return found
@@ -79,8 +78,8 @@ class Target:
         return is_empty_folder(self.folder) or (mark is not None and self.mark in (None, mark))
 
     def _places(self) -> list[Path]:
-        folders = [self.root, *(Path(p) for e in (nnUNet_raw, nnUNet_preprocessed, nnUNet_results) if (p := e.get()))]
-        return list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+        known = [known_folder(name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")]
+        return list(dict.fromkeys(each.resolve() for each in (self.root, *known) if each is not None and each.is_dir()))
 
 
 def mark_of(folder: Path) -> str | None:
@@ -92,10 +91,9 @@ def _is_ours(file: Path) -> bool:
     if file.suffix != ".json":
         return file.is_file()
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return "nnunetv2_dale" in read_json_object(file)  # the version that wrote it
+    except UserError:
         return False
-    return isinstance(content, dict) and "nnunetv2_dale" in content  # the version that wrote it
 
 
 def default_root() -> Path:
@@ -104,17 +102,17 @@ def default_root() -> Path:
     Raises:
         UserError: the variable is not set.
     """
-    root = nnUNet_raw.get()
-    if not root:
+    root = known_folder("nnUNet_raw")
+    if root is None:
         raise UserError("the environment variable nnUNet_raw is not set; set it, or give the target folder with -o")
-    return Path(root)
+    return root
 
 
 def _differs(used: Path, splits: Sequence[Mapping[str, Sequence[str]]]) -> bool:
     try:
-        existing = json.loads(used.read_text(encoding="utf-8"))
-        return [{k: set(fold[k]) for k in ("train", "val")} for fold in existing][: len(splits)] != [
-            {k: set(fold[k]) for k in ("train", "val")} for fold in splits
-        ]
-    except (ValueError, KeyError, TypeError):
+        existing = read_splits(used)
+    except UserError:
         return True
+    of_both = ([{part: set(fold[part]) for part in ("train", "val")} for fold in each] for each in (existing, splits))
+    mine, theirs = of_both
+    return mine[: len(splits)] != theirs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from typing import Any
 import torch
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 Json = dict[str, Any]
+_NO_MODEL = "give the folder of a trained model, named TRAINER__PLANS__CONFIGURATION, which holds the folds"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def read_trained_model(folder: Path, folds: Sequence[str] | None, checkpoint_nam
     """
     if not folder.is_dir():
         raise UserError(f"no trained model at {folder}: there is no such folder")
-    plans, dataset = (_read_json(folder / name) for name in ("plans.json", "dataset.json"))
+    plans, dataset = (read_json_object(folder / name, _NO_MODEL) for name in ("plans.json", "dataset.json"))
     if missing := {"dataset_name", "plans_name", "configurations"} - plans.keys():
         raise UserError(
             f"{folder / 'plans.json'} is not a plans file of nnU-Net: it lacks {', '.join(sorted(missing))}"
@@ -72,21 +73,6 @@ def read_trained_model(folder: Path, folds: Sequence[str] | None, checkpoint_nam
             f"(it has {', '.join(plans['configurations'])})"
         )
     return TrainedModel(folder, plans, dataset, trainer_name, configuration, chosen, checkpoints)
-
-
-def _read_json(path: Path) -> Json:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path.parent} is not a trained model: {path.name} is not there; "
-            "give the folder named TRAINER__PLANS__CONFIGURATION, which holds the folds"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} should hold a JSON object, found {type(content).__name__}")
-    return content
 
 
 def _folds(folder: Path, wanted: Sequence[str] | None, checkpoint_names: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.trained_model import read_trained_model
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
@@ -150,7 +151,7 @@ def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
 
 def _middle(mask: NDArray[np.bool_]) -> list[int]:
     """The centre of a mask's bounding box."""
-    return [int(places.min() + places.max() + 1) // 2 for places in np.nonzero(mask)]
+    return [(place.start + place.stop) // 2 for place in box_of(mask) or ()]
 
 
 def _cut(

@@ -74,9 +74,9 @@ class ModelPreview:
         )
         rows = _rows(model, patch, seen, self._channel)
         reach = config.confidence_steps * config.confidence_lr
-        fallen = float((seen.confidence < 1).float().mean())
+        fallen = float((seen.omega < 1).float().mean())
         summary = (
-            f"ω from {float(seen.confidence.min()):.3f} to {float(seen.confidence.max()):.3f}; it falls in "
+            f"ω from {float(seen.omega.min()):.3f} to {float(seen.omega.max()):.3f}; it falls in "
             f"{fallen:.1%} of the voxels"
         )
         figure = confidence_picture(rows, model.spacing_mm[-2:], names, reach, name, heading)
@@ -87,7 +87,7 @@ def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int)
     """The slices shown: the samples of a 2D batch, or those of a volume that matter."""
     colour = is_colour(model.dataset)
     predicted = torch.stack([_segmentation(model, logits) for logits in seen.logits])
-    tensors = patch.images.movedim(1, -1), patch.label_map[:, 0], predicted, seen.m[:, 0], seen.confidence[:, 0]
+    tensors = patch.images.movedim(1, -1), patch.label_map[:, 0], predicted, seen.m[:, 0], seen.omega[:, 0]
     image, label, found, m, confidence = (part.detach().cpu().numpy() for part in tensors)
     of_volume = label.ndim == 4
     places: Sequence[int] = range(len(label))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
@@ -28,7 +27,7 @@ class NetworkLook:
     m: Tensor  # (B, 1, *S) fuzziness
     logits: Tensor  # (B, K, *S) of the whole images
     features: Tensor  # (B, C, *S) that enter the head, of the whole images
-    confidence: Tensor  # (B, 1, *S) ω after the meta steps
+    omega: Tensor  # (B, 1, *S) ω after the meta steps
 
 
 def look(
@@ -50,18 +49,16 @@ def look(
         ValueError: a network whose head cannot be found, or features on another grid than the images.
     """
     network.train()  # so that the tap keeps what enters the head
-    tap = FeatureTap(network, head)
-    with torch.no_grad():
-        logits = full_resolution(network(images))
-        features = tap.take()
-    tap.remove()
     optimizer = torch.optim.SGD(network.parameters(), STEP_SIZE)
     step = AlternatingStep(
         network, network, optimizer, loss, num_classes, config, spacing_mm, head=head, generator=_seeded(images.device)
     )
+    with torch.no_grad():
+        outputs, features = step.see(images)
+    assert features is not None
     seen = look_at(step, images, targets)
-    step.alignment.stop_listening()  # the network is shown further cases, with an iteration of their own
-    return NetworkLook(seen.batch.fuzziness, logits, features, seen.meta)
+    step.see.remove()  # the network is shown further cases, with an iteration of their own
+    return NetworkLook(seen.batch.fuzziness, full_resolution(outputs), features, seen.meta)
 
 
 def _seeded(device: torch.device) -> torch.Generator:

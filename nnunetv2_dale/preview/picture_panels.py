@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
+from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
 from nnunetv2_dale.preview.picture_maps import PatchMaps, PictureSettings
 from nnunetv2_dale.preview.preview_case import PreviewCase
@@ -35,15 +36,12 @@ def intensity_range(
 
 def _box_around(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """The bounding box of a mask: where the CT window has to fit. None without foreground."""
-    if not mask.any():
+    box = box_of(mask)
+    if box is None:
         return None
-    box = np.zeros_like(mask)
-    spans = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        spans.append(slice(int(used[0]), int(used[-1]) + 1))
-    box[tuple(spans)] = True
-    return box
+    inside = np.zeros_like(mask)
+    inside[box] = True
+    return inside
 
 
 def draw_row(

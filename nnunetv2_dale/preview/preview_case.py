@@ -11,17 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_description, read_json_object
+from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
-from nnunetv2_dale.nnunet_files.raw_dataset import (
-    RawDataset,
-    dataset_folder,
-    environment_folder,
-    read_dataset,
-    read_image,
-    read_label,
-)
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset, read_image, read_label
 
 _COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from statistics import fmean
 
 from nnunetv2_dale.commands.command_line import UserError, not_installed
-from nnunetv2_dale.report.case_files import CaseFiles, find_case_files
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
+from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, shared_task
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
@@ -21,8 +23,6 @@ from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
 from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run
-from nnunetv2_dale.report.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.report.same_task import SharedTask, shared_task
 from nnunetv2_dale.report.values import AllValues, MaskSettings, add_mask_values, summary_values
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def require_packages(*names: str) -> None:
     """Raise a `UserError` that says how to install what is missing."""
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise not_installed("the report", name, "benchmark")
+            raise not_installed("the report", name, "report")
 
 
 def _masks(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders, at_least_one
@@ -19,7 +20,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import (
     refuse_irreplaceable,
 )
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
-from nnunetv2_dale.report.report_data import FORMAT, Report, read_report, to_json
+from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
 
 
@@ -65,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     add_processes(parser)
     parser.add_argument("--resamples", type=at_least_one, default=9999, help="bootstrap resamples. Default: 9999")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap. Default: 0")
+    parser.add_argument(
+        "--link",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FILE", "TEXT"),
+        help="a further page that the report links to at its top, with the words of the link; can be given again",
+    )
     parser.add_argument("--from-json", type=Path, metavar="JSON", help="draw the report again from its report.json")
     add_overwrite(parser, "the report in the output folder")
     return parser
@@ -78,10 +87,11 @@ def _report(arguments: argparse.Namespace) -> int:
             raise UserError("give either result folders or --from-json, not both")
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
         report = read_report(source)
+        report = replace(report, links=[*report.links, *_links(arguments)])
         _write(output, report, None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments))
-        report = built.report
+        report = replace(built.report, links=_links(arguments))
         _write(output, report, built, None)
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
@@ -132,6 +142,10 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(f"{output} already holds a report; give another place with -o, or --overwrite to replace it")
     refuse_irreplaceable(output)
+
+
+def _links(arguments: argparse.Namespace) -> list[Link]:
+    return [Link(text, quote(Path(os.path.relpath(file, arguments.o)).as_posix())) for file, text in arguments.link]
 
 
 def _write(output: Path, report: Report, built: BuiltReport | None, source: Path | None) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.report.paired_statistics import Floats, holm_adjusted, paired_statistics
-from nnunetv2_dale.report.report_data import MEAN_CLASS, ClassName, Comparison, Metric, Values
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Values
 
 
 def compare(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from nnunetv2_dale.masks.connected_parts import numbered_parts
 
 MATCHED_ABOVE_IOU = 0.1
 
@@ -45,8 +46,7 @@ def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -
     Args:
         prediction, reference: 2 or 3 axes of the same shape.
     """
-    structure = np.ones((3,) * reference.ndim)
-    (true, n_true), (predicted, n_predicted) = (ndimage.label(mask, structure) for mask in (reference, prediction))
+    (true, n_true), (predicted, n_predicted) = numbered_parts(reference), numbered_parts(prediction)
     if not n_true or not n_predicted:
         return LesionCounts(n_true, n_predicted, 0)
     common = prediction & reference

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import ndimage
-from tqdm import tqdm
 
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.worker_pool import worker_pool
-from nnunetv2_dale.report.case_files import CaseFiles
-from nnunetv2_dale.report.class_keys import class_labels
+from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
+from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.grid import GridDifference, grid_difference
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
-from nnunetv2_dale.report.summary_file import CaseResult
-from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances, union_box
 from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""
-Boxes = Sequence[tuple[slice, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -94,35 +89,8 @@ def measure_cases(
     Raises:
         UserError: a mask or image that cannot be read, or whose shape, spacing or voxel counts disagree.
     """
-    jobs = list(zip(files, results, strict=True))
-    measured: dict[int, MeasuredCase] = {}
-    bar = tqdm(total=len(jobs), desc="measuring masks", unit="case", disable=None)
-    with bar:
-        for number, measures in _run(jobs, settings, min(processes, len(jobs))):
-            measured[number] = measures
-            bar.update()
-    return [measured[number] for number in range(len(jobs))]
-
-
-def _run(
-    jobs: Sequence[tuple[CaseFiles, Sequence[CaseResult]]], settings: MeasureSettings, processes: int
-) -> Iterator[tuple[int, MeasuredCase]]:
-    if processes <= 1:
-        for number, (files, results) in enumerate(jobs):
-            yield number, measure_case(files, results, settings)
-        return
-    try:
-        with worker_pool(processes, torch.set_num_threads, (1,), preload=[__name__]) as pool:
-            futures = {
-                pool.submit(measure_case, files, results, settings): number
-                for number, (files, results) in enumerate(jobs)
-            }
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that measured masks was killed, most likely for memory; use fewer at once (-np 1)"
-        ) from error
+    jobs = [(each.case, (each, of_folders, settings)) for each, of_folders in zip(files, results, strict=True)]
+    return [measured for _, measured in run_cases(measure_case, jobs, processes, "measuring masks")]
 
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
@@ -144,7 +112,7 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
     ignored = None if settings.ignore_label is None else reference.labels == settings.ignore_label
     if ignored is not None:
         reference.labels[ignored] = 0
-    boxes = _boxes(reference.labels)
+    boxes = boxes_of_values(reference.labels)
     runs = []
     for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
         prediction = read_prediction(file, files.reference, reference, settings.reader)
@@ -154,21 +122,15 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
     return MeasuredCase(runs, image_grid)
 
 
-def _measure_pair(pair: _Pair, reference_boxes: Boxes) -> MeasuredRun:
-    prediction_boxes = _boxes(pair.prediction.labels)
+def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
+    prediction_boxes = boxes_of_values(pair.prediction.labels)
     measures: Measures = {}
     lesions: dict[str, LesionCounts] = {}
     for key in pair.settings.class_keys:
         labels = class_labels(key)
-        box = union_box(
-            [
-                boxes[label - 1]
-                for boxes in (reference_boxes, prediction_boxes)
-                for label in labels
-                if 0 < label <= len(boxes)
-            ]
-        )
-        box = box or tuple(slice(0, 0) for _ in pair.reference.labels.shape)
+        there = [boxes[label] for boxes in (reference_boxes, prediction_boxes) for label in labels if label in boxes]
+        shape = pair.reference.labels.shape
+        box = box_around(there, shape) or tuple(slice(0, 0) for _ in shape)
         predicted, true = (np.isin(volume.labels[box], labels) for volume in (pair.prediction, pair.reference))
         _same_counts(predicted, true, pair, key)
         lesions[key] = lesion_counts(predicted, true)
@@ -179,7 +141,7 @@ def _measure_pair(pair: _Pair, reference_boxes: Boxes) -> MeasuredRun:
 
 
 def _measure_class(
-    predicted: NDArray[np.bool_], true: NDArray[np.bool_], box: tuple[slice, ...], pair: _Pair
+    predicted: NDArray[np.bool_], true: NDArray[np.bool_], box: Box, pair: _Pair
 ) -> Iterator[tuple[str, float | None]]:
     tolerance_mm = pair.settings.tolerance_mm
     distances = surface_distances(predicted, true, pair.reference.spacing_mm)
@@ -214,8 +176,3 @@ def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _P
                 f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
                 "holds alone (--summary-only)"
             )
-
-
-def _boxes(labels: NDArray[np.int16]) -> Boxes:
-    """Bounding box of each label value from 1 on; None where a value does not occur."""
-    return ndimage.find_objects(np.maximum(labels, 0))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.report.report_data import Misplaced
 
 if TYPE_CHECKING:
-    from nnunetv2_dale.report.grid import GridDifference
+    from nnunetv2_dale.nnunet_files.geometry import GridDifference
     from nnunetv2_dale.report.measure_cases import MeasuredCase
 
 _MOST_NAMES = 5

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from nnunetv2_dale.nnunet_files.folders import splits_of
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, validation_command
+from nnunetv2_dale.nnunet_files.splits import read_splits
 from nnunetv2_dale.report.misplaced import named_cases
-from nnunetv2_dale.report.result_folder import ResultFolder
-from nnunetv2_dale.report.summary_file import read_json
 
 _DEFAULT_NUMBER_OF_FOLDS = 5
 
@@ -34,8 +33,11 @@ def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
     for folder in folders:
         absent = missing_folds(folder, folders)
         if absent:
+            begun = folder.unfinished_folds
             unfinished = (
-                f" ({', '.join(folder.unfinished_folds)} begun, not validated)" if folder.unfinished_folds else ""
+                f" ({', '.join(begun)} begun, not validated; {validation_command(folder.path, begun[0])})"
+                if begun
+                else ""
             )
             missing.append(f"{folder.name}: no validation of fold {', '.join(absent)}{unfinished}")
         for file in ("plans.json", "dataset.json"):
@@ -53,9 +55,5 @@ def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
 
 def _number_of_folds(folder: ResultFolder) -> int:
     """Folds of the dataset's `splits_final.json`; nnU-Net's five where it is not at hand."""
-    root = os.environ.get("nnUNet_preprocessed")  # noqa: SIM112 (nnU-Net's own name)
-    split = Path(root) / folder.dataset / "splits_final.json" if root and folder.dataset else None
-    if split is None or not split.is_file():
-        return _DEFAULT_NUMBER_OF_FOLDS
-    content = read_json(split)
-    return len(content) if isinstance(content, list) else _DEFAULT_NUMBER_OF_FOLDS
+    split = splits_of(folder.dataset) if folder.dataset else None
+    return _DEFAULT_NUMBER_OF_FOLDS if split is None or not split.is_file() else len(read_splits(split))

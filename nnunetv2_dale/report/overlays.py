@@ -11,12 +11,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.report.build import BuiltReport
-from nnunetv2_dale.report.case_files import CaseFiles
-from nnunetv2_dale.report.class_keys import class_labels
 from nnunetv2_dale.report.ranking import ranked_cases
-from nnunetv2_dale.report.report_data import ClassName, Overlay
+from nnunetv2_dale.report.report_data import Overlay
 from nnunetv2_dale.report.run_labels import short_names
 from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction, reader_of
 
@@ -127,12 +129,10 @@ def _slice_to_show(stacks: Sequence[NDArray[np.int16]], candidate: int) -> int:
 def _window(slices: Sequence[NDArray[np.int16]]) -> tuple[slice, slice]:
     """The part of the slice around every outline, at least `_SMALLEST_SIDE` voxels along each axis."""
     anything = np.any([part > 0 for part in slices], axis=0)
+    box = box_of(anything) or tuple(slice(0, size) for size in anything.shape)
     window = []
-    for axis, size in enumerate(anything.shape):
-        places = np.flatnonzero(anything.any(axis=1 - axis))
-        if not places.size:
-            places = np.array([0, size - 1])
-        middle, half = (places[0] + places[-1] + 1) / 2, (places[-1] - places[0] + 1) / 2 + _MARGIN_VOXELS
+    for place, size in zip(box, anything.shape, strict=True):
+        middle, half = (place.start + place.stop) / 2, (place.stop - place.start) / 2 + _MARGIN_VOXELS
         half = max(half, _SMALLEST_SIDE / 2)
         window.append(slice(max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
     return window[0], window[1]

@@ -16,6 +16,7 @@ from nnunetv2_dale.report.run_labels import short_names
 from nnunetv2_dale.report.tables import p_text
 
 _SHOWN_METRICS = ("Dice", "HD95", "ASD", "Surface Dice")
+_FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a bootstrap interval is too short
 
 
 def render_report(report: Report, folder: Path) -> str:
@@ -65,12 +66,14 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     candidate, baseline = labels[row.candidate], labels[row.baseline]
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
-    if row.ci95 is None:
-        return f"{candidate} and {baseline} share {row.n} case{'s' * (row.n != 1)}: too few for a statement."
+    cases = f"{row.n} case{'s' * (row.n != 1)}" + (
+        f" of {row.n_patients} patients" if row.n_patients is not None else ""
+    )
+    if row.ci95 is None or (row.n if row.n_patients is None else row.n_patients) < _FEWEST:
+        return f"{candidate} and {baseline} share {cases}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)
     points = 100 * abs(row.difference)
     interval = f"95 % interval of the difference {with_minus(f'{low:+.2f} to {high:+.2f} points')}"
-    cases = f"{row.n} cases" + (f" of {row.n_patients} patients" if row.n_patients is not None else "")
     if low <= 0 <= high:
         resolved = (
             ""

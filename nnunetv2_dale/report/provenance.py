@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.report.result_folder import ResultFolder
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
 _PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")
@@ -92,11 +94,9 @@ def _debug_of(folder: ResultFolder) -> dict[str, Any]:
         file = folder.fold_folder(fold) / "debug.json"
         if file.is_file():
             try:
-                content = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError:
+                return read_json_object(file)
+            except UserError:
                 continue
-            if isinstance(content, dict):
-                return content
     return {}
 
 

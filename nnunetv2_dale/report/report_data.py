@@ -13,22 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.json_files import read_json
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
-_ADDED = ("misplaced",)  # fields that files of earlier releases lack
+_ADDED = ("misplaced", "links")  # fields that files of earlier releases lack
 MEAN_CLASS = "mean"
 
 Values = dict[str, dict[str, list[float | None]]]
 """metric → class key (or "mean") → one value per case of `Report.case_names`; None: not counted or missing."""
-
-
-@dataclass(frozen=True)
-class ClassName:
-    """A foreground class or region: its key in nnU-Net's `summary.json` and its name in `dataset.json`."""
-
-    key: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -40,14 +34,6 @@ class Metric:
     higher_is_better: bool
     region: str
     same_within: float
-
-
-@dataclass(frozen=True)
-class ExcludedCase:
-    """A case that is left out because not every folder holds it."""
-
-    case: str
-    missing_from: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -195,6 +181,14 @@ class Overlay:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A further page: its words, and its address as seen from the report."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a report says."""
 
@@ -215,6 +209,7 @@ class Report:
     remarks: list[str]
     overlays: list[Overlay] = field(default_factory=list)
     misplaced: list[Misplaced] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
     def class_title(self, key: str) -> str:
         """The name of a class key; "mean" is the mean over classes."""
@@ -237,12 +232,7 @@ def read_report(file: Path) -> Report:
     Raises:
         UserError: no such file, cut off, or of another form.
     """
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}; expected a report.json") from error
-    except ValueError as error:
-        raise UserError(f"{file} is no complete JSON file ({error}); make the report again") from error
+    content = read_json(Path(file), "expected a whole report.json; make the report again")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
     if content.get("format_version") != FORMAT_VERSION:
@@ -269,6 +259,7 @@ def _report_of(content: Mapping[str, Any]) -> Report:
     known["misplaced"] = [
         Misplaced(**{**item, "differs": tuple(item["differs"])}) for item in content.get("misplaced", [])
     ]
+    known["links"] = [Link(**item) for item in content.get("links", [])]
     return Report(**known)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.same_task import SharedTask
 from nnunetv2_dale.report.metrics import found_metrics, mask_metrics, summary_metrics
 from nnunetv2_dale.report.misplaced import misplaced_files
 from nnunetv2_dale.report.report_data import LesionTotal, Metric, Misplaced, Values
-from nnunetv2_dale.report.result_folder import ResultFolder
-from nnunetv2_dale.report.same_task import SharedTask
 
 if TYPE_CHECKING:
     from nnunetv2_dale.report.measure_cases import MeasuredCase

@@ -16,8 +16,8 @@ from nnunetv2.imageio.reader_writer_registry import (
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.geometry import Grid, grid_of
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
-from nnunetv2_dale.report.grid import Grid, grid_of
 
 Reader = type[BaseReaderWriter]
 

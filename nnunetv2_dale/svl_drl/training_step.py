@@ -112,7 +112,8 @@ class SvlDrlStep:
                 loss = loss + weights.policy * of_policy / steps
             self.backward(loss)
             sums.append(torch.stack([each.detach() for each in (segmentation, of_value / steps, entropy / steps)]))
-        return StepRecord.of(self.stage, *torch.stack(sums).sum(dim=0), episode=episode)
+        segmentation, of_value, entropy = torch.stack(sums).sum(dim=0)
+        return StepRecord.of(self.stage, segmentation, of_value, entropy, episode)
 
     def _policy(self, skips: Sequence[Tensor]) -> Tensor:
         """Logits of π, (B, 3, *S)."""

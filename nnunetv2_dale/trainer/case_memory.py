@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
-from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacements, write_displacements
+from nnunetv2_dale.nnunet_files.displacement_file import (
+    FILE,
+    read_displacements,
+    read_label_checksums,
+    write_displacements,
+)
+from nnunetv2_dale.trainer.unlabelled_cases import first_few
 
 # From the first of these that is there a training goes on (nnU-Net's order), so the memory is of that one's epoch.
 _GOES_ON_FROM = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
 
-def save_cases(trust: CaseTrust, checkpoint: Path) -> None:
+def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
+    """Of each case's preprocessed label map, whatever format its file has.
+
+    Args:
+        dataset: one of nnU-Net's, with `load_case`.
+    """
+    return {case: f"{zlib.crc32(np.asarray(dataset.load_case(case)[1][:]).tobytes()):08x}" for case in cases}
+
+
+def save_cases(trust: CaseTrust, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:
     """Write what is remembered, where there is something and the checkpoint is the one to go on from.
 
     Args:
         checkpoint: just written.
+        labels: of `label_checksums`.
+        classes: the name of each output of the network.
     """
     there = [name for name in _GOES_ON_FROM if name == checkpoint.name or (checkpoint.parent / name).exists()]
     if there[:1] == [checkpoint.name] and (state := trust.displacement.state()):
-        write_displacements(checkpoint.parent, state)
+        write_displacements(checkpoint.parent, state, labels, classes)
 
 
 def restore_cases(
-    trust: CaseTrust, folder: Path, training_cases: Collection[str], heads: int, device: torch.device
-) -> None:
-    """Go on with what `save_cases` wrote; a lost file is learned again.
+    trust: CaseTrust,
+    folder: Path,
+    training_cases: Collection[str],
+    heads: int,
+    labels: Mapping[str, str],
+    device: torch.device,
+) -> list[str]:
+    """Go on with what `save_cases` wrote, but for cases whose labels have changed; a lost file is learned again.
 
     Args:
         training_cases: of this fold.
         heads: of the network: classes with background, or regions.
+        labels: of `label_checksums`; the memory of a case that had another label is not taken over.
+    Returns:
+        sentences on what has changed.
     Raises:
         RuntimeError: a file of other cases, or of another number of classes.
     """
     remembered = read_displacements(folder)
     if not remembered:
-        return
+        return []
     others = sorted(set(remembered) - set(training_cases))
     if others:
         raise RuntimeError(
@@ -51,4 +79,11 @@ def restore_cases(
             f"{folder / FILE} is of another training: expected {heads} sums per case, one for each output of the "
             f"network, found {' or '.join(map(str, sorted(sums)))}; delete it to let the training learn them again"
         )
-    trust.displacement.restore(remembered, device)
+    then = read_label_checksums(folder)
+    changed = [case for case in remembered if case in then and labels.get(case, then[case]) != then[case]]
+    kept = {case: sums for case, sums in remembered.items() if case not in changed}
+    trust.displacement.restore(kept, device)
+    if not changed:
+        return []
+    what = f"{len(changed)} of {len(remembered)} cases, {first_few(changed)}"
+    return [f"labels have changed since the checkpoint, so that what was remembered of them is forgotten: {what}"]

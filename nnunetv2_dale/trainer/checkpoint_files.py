@@ -55,10 +55,11 @@ def check_resumable(filename: str, trainer_name: str, init_args: Mapping[str, An
 
     Args:
         trainer_name: the class that resumes.
-        init_args: the arguments it was made with: the plans (for the dataset), the configuration and the fold count.
+        init_args: the arguments it was made with: the plans (for the dataset), the configuration, the fold and the
+            labels count.
         network: the plain module its weights have to fit.
     """
-    writer, found = _read(filename)
+    writer, found, labels = _read(filename)
     expected = _training(trainer_name, init_args)
     different = [
         f"{part} {writer[part]}, expected {expected[part]}" for part in expected if writer[part] != expected[part]
@@ -67,6 +68,11 @@ def check_resumable(filename: str, trainer_name: str, init_args: Mapping[str, An
         raise RuntimeError(
             f"{filename} was written by another training ({'; '.join(different)}); nothing was changed: to start from "
             f"its weights, use -pretrained_weights"
+        )
+    if changes := _changed_labels(labels, init_args["dataset_json"]["labels"]):
+        raise RuntimeError(
+            f"{filename} was trained on other labels than dataset.json has now: {', '.join(changes)}; nothing was "
+            f"changed: give dataset.json the labels it had to go on, or start a new training"
         )
     needed = {name: value.shape for name, value in network.state_dict().items()}
     if needed != found:
@@ -77,8 +83,8 @@ def check_resumable(filename: str, trainer_name: str, init_args: Mapping[str, An
         )
 
 
-def _read(filename: str) -> tuple[dict[str, object], dict[str, torch.Size]]:
-    """The training that wrote a checkpoint, and the shapes of its weights."""
+def _read(filename: str) -> tuple[dict[str, object], dict[str, torch.Size], Mapping[str, Any]]:
+    """The training that wrote a checkpoint, the shapes of its weights, and the labels it was trained on."""
     try:
         with zipfile.ZipFile(filename) as archive:  # torch.load takes damaged weights as they are
             damaged = archive.testzip()
@@ -90,12 +96,19 @@ def _read(filename: str) -> tuple[dict[str, object], dict[str, torch.Size]]:
             raise ValueError(f"no {', '.join(missing)} in it")
         writer = _training(checkpoint["trainer_name"], checkpoint["init_args"])
         shapes = {name.removeprefix("module."): value.shape for name, value in checkpoint["network_weights"].items()}
+        labels = checkpoint["init_args"]["dataset_json"]["labels"]
     except Exception as error:  # unpickling a file that is something else can raise anything
         raise RuntimeError(
             f"{filename} is damaged or no nnU-Net checkpoint ({type(error).__name__}: {error}); nothing was changed: "
             f"remove it to resume from another checkpoint or to start again"
         ) from error
-    return writer, shapes
+    return writer, shapes, labels
+
+
+def _changed_labels(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Which labels came and went; another name for the same value is no change."""
+    came = [f"{name!r} ({now[name]}) was added" for name in now if now[name] not in before.values()]
+    return came + [f"{name!r} ({before[name]}) is gone" for name in before if before[name] not in now.values()]
 
 
 def _training(trainer_name: str, init_args: Mapping[str, Any]) -> dict[str, object]:

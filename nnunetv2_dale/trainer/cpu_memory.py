@@ -1,7 +1,7 @@
 """glibc's allocator in a training on the CPU: what an iteration frees stays with the process for the next one.
 
 By default glibc gives the free end of its heap back to the system and asks for it again, page by page: in every
-look-ahead iteration, whose peak lies above what it keeps (docs/performance.md counts the pages).
+look-ahead iteration, whose peak lies above what it keeps (docs/evidence/performance.md counts the pages).
 """
 
 from __future__ import annotations

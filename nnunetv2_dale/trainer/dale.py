@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_dale.case_trust.case_trust import CaseTrust
-from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
 from nnunetv2_dale.dale.shadow_network import allow_two_backwards_through_compiled_networks
-from nnunetv2_dale.trainer.case_memory import restore_cases, save_cases
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
-from nnunetv2_dale.trainer.safe_training import SafeTraining
-from nnunetv2_dale.trainer.training_log import NUMBERS, numbers_of, numbers_of_epoch
+from nnunetv2_dale.trainer.training_log import (
+    NUMBERS,
+    SHARE,
+    algorithm_in,
+    doubted_in,
+    numbers_of,
+    numbers_of_epoch,
+    outcome,
+    plan_in_words,
+)
+from nnunetv2_dale.trainer.trusted_cases import TrustsCases
 
 # of each epoch's end, where the phases go on from
 RUNNING, PROBABILITY, VOXELS = "dale_running", "dale_class_probability", "dale_class_voxels"
 LEARNED = "dale_classes_learned"
 
 
-class nnUNetTrainerDALE(SafeTraining):
+class nnUNetTrainerDALE(TrustsCases):
     """Trains with DALE (*Minding Fuzzy Regions*, CVPR 2025); everything else is nnU-Net's.
 
     The settings, `dale`, are the paper's method in the form that holds inside nnU-Net (as printed:
@@ -34,11 +39,9 @@ class nnUNetTrainerDALE(SafeTraining):
     """
 
     dale: DaleConfig = ADAPTED
-    case_trust: CaseTrustConfig = CaseTrustConfig()
     settings_of: ClassVar[tuple[str, ...]] = ("dale", "case_trust")
     log_keys: ClassVar[tuple[str, ...]] = (RUNNING, PROBABILITY, VOXELS, LEARNED, *(f"dale_{name}" for name in NUMBERS))
     dale_step: PhasedStep | None = None  # -> on_train_start
-    trust: CaseTrust | None = None  # -> on_train_start, where cases are trusted
 
     def initialize(self) -> None:
         Phases(self.dale, self._batches)  # refuses a training too short for them
@@ -55,10 +58,7 @@ class nnUNetTrainerDALE(SafeTraining):
             allow_two_backwards_through_compiled_networks()
         loss, regions = self._masked_loss(), self.label_manager.has_regions
         if self.dale.case_trust != "off":
-            self.trust = CaseTrust(loss, self.case_trust, self._batches, self._image_channels)
-            if self.current_epoch > 0:
-                heads = self.label_manager.num_segmentation_heads
-                restore_cases(self.trust, Path(self.output_folder), self.training_cases, heads, self.device)
+            self._trust_cases(loss)
         algorithm = AlternatingStep(
             network=self.network,
             module=self._plain_network(),
@@ -73,11 +73,10 @@ class nnUNetTrainerDALE(SafeTraining):
             loss_scale=self._loss_scale,
             generator=torch.Generator(self.device),
             compiled=compiled,
-            label_trust=None if self.trust is None else self.trust.weigh,
+            label_trust=self.trust,
         )
-        self.dale_step = PhasedStep(
-            algorithm, self._batches, None if self.trust is None else self.trust.observe_and_weigh
-        )
+        self.dale_step = PhasedStep(algorithm, self._batches)
+        self.print_to_log_file("DALE:", plan_in_words(self.dale_step.phases, self.dale.every, self._batches))
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -90,9 +89,6 @@ class nnUNetTrainerDALE(SafeTraining):
         step.batch = self.current_epoch * self.num_iterations_per_epoch
         if self.current_epoch > 0:
             self._restore(step.phases)
-        if self.trust is not None and self.trust.may_doubt(step.batch):
-            for sentence in self.trust.look_for_groups():
-                self.print_to_log_file("DALE groups:", sentence)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         assert self.dale_step is not None
@@ -117,10 +113,13 @@ class nnUNetTrainerDALE(SafeTraining):
             self.logger.log(name, value, self.current_epoch)
         if not math.isnan(histogram[0]):
             self.print_to_log_file("DALE confidence histogram, 0 to 2:", histogram)
-        if waiting := step.phases.waiting_for():
+        in_time = step.batch - self.num_iterations_per_epoch < step.phases.end
+        if in_time and (waiting := step.phases.waiting_for()):
             self.print_to_log_file("DALE waits for", waiting)
         while step.phases.news:
             self.print_to_log_file("DALE:", step.phases.news.pop(0))
+        if in_time and step.phases.running and step.phases.end <= step.batch < self._batches:
+            self.print_to_log_file(f"DALE: batch {step.phases.end}: Algorithm 1 ends here, whole batches from here on")
 
     def _restore(self, phases: Phases) -> None:
         """Where the epoch before has left the phases; an epoch from before they were logged leaves them as they are."""
@@ -131,7 +130,8 @@ class nnUNetTrainerDALE(SafeTraining):
             phases.running, phases.ever_learned = bool(running), set(learned)
             phases.classes.restore(probabilities, voxels)
 
-    def save_checkpoint(self, filename: str) -> None:
-        super().save_checkpoint(filename)
-        if self.trust is not None and self.local_rank == 0 and not self.disable_checkpointing:
-            save_cases(self.trust, Path(filename))
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        taken = algorithm_in(self.epochs_of(f"dale_{SHARE}"), self.num_iterations_per_epoch, self._batches)
+        doubted = [doubted_in(self.epochs_of("dale_case_mean"))] if self.trust is not None else []
+        self.print_to_log_file("DALE:", outcome(taken, *doubted))

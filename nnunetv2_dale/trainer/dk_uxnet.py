@@ -9,11 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
-    nnUNetTrainer_5epochs,
-    nnUNetTrainer_50epochs,
-    nnUNetTrainer_250epochs,
-)
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
@@ -202,15 +197,3 @@ def _refuse_unfit(plans: PlansManager, configuration: str, dataset_json: dict[st
             "add it and give it to all voxels of the unlabelled cases, or choose another trainer such as "
             "nnUNetTrainerDALE"
         )
-
-
-class nnUNetTrainerDKUXNet_5epochs(nnUNetTrainerDKUXNet, nnUNetTrainer_5epochs):
-    """DK-UXNet, 5 epochs."""
-
-
-class nnUNetTrainerDKUXNet_50epochs(nnUNetTrainerDKUXNet, nnUNetTrainer_50epochs):
-    """DK-UXNet, 50 epochs."""
-
-
-class nnUNetTrainerDKUXNet_250epochs(nnUNetTrainerDKUXNet, nnUNetTrainer_250epochs):
-    """DK-UXNet, 250 epochs."""

@@ -11,7 +11,6 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
 from nnunetv2_dale.dale.random_draws import draws_from_here
@@ -127,14 +126,14 @@ class nnUNetTrainerMWNet(TrainsBeside):
 
     def _by_weights(self, virtual: VirtualStep) -> Tensor:
         """∂L_meta(θ̂)/∂w = −η · d/dt ∂L/∂w along the meta gradient at θ̂, as Eq. 10 of DALE."""
-        parameters = [weight for weight in self._plain_network().parameters() if weight.requires_grad]
+        weights = [weight for weight in self._plain_network().parameters() if weight.requires_grad]
         step_size: float = self.optimizer.param_groups[0]["lr"]
         step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss, same_draws=self._same_draws)
         judge = NonFuzzyPass(virtual.meta.images, virtual.meta.loss)
         direction, at_start = look_ahead_gradient(
-            self._shadow, parameters, step, judge, virtual.weights, step_size, self._loss_scale()
+            self._shadow, weights, step, judge, virtual.weights, step_size, self._loss_scale()
         )
-        derivative = confidence_derivative(self._shadow, parameters, step, direction, DaleConfig())
+        derivative = confidence_derivative(self._shadow, weights, step, direction)
         return -step_size * derivative(virtual.weights, at_start)
 
     def _meta_step(self) -> None:

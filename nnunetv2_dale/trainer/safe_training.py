@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
+from nnunetv2_dale.trainer.cpu_threads import THREADS_VARIABLE, take_allowed_threads
 from nnunetv2_dale.trainer.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
 
 
@@ -65,6 +67,8 @@ class SafeTraining(nnUNetTrainer):
             self.plans_manager.plans_name,
             self.configuration_name,
         )
+        if self.device.type == "cpu" and (threads := take_allowed_threads()):
+            self.print_to_log_file(f"CPU threads, as {THREADS_VARIABLE} says:", threads)
         super().initialize()
         for name in self.settings_of:
             settings = asdict(getattr(self, name))
@@ -103,10 +107,20 @@ class SafeTraining(nnUNetTrainer):
         self._add_log_keys()
 
     def log_numbers(self, title: str, numbers: dict[str, float], prefix: str) -> None:
-        """An epoch's numbers into nnU-Net's log, under their names with the prefix, and as a line of its text."""
+        """An epoch's numbers into nnU-Net's log, under their names with the prefix, and as a line of its text.
+
+        NaN, a number that no iteration has, is not in the line.
+        """
         for name, value in numbers.items():
             self.logger.log(f"{prefix}{name}", value, self.current_epoch)
-        self.print_to_log_file(title, json.dumps({name: round(value, 4) for name, value in numbers.items()}))
+        present = {name: round(value, 4) for name, value in numbers.items() if not math.isnan(value)}
+        if present:
+            self.print_to_log_file(title, json.dumps(present))
+
+    def epochs_of(self, key: str) -> list[float]:
+        """A number of nnU-Net's log, one value per epoch."""
+        values: list[float] = self.logger.local_logger.my_fantastic_logging[key]
+        return values
 
     def _add_log_keys(self) -> None:
         """Register the numbers in nnU-Net's log; epochs before they were kept count as NaN."""
@@ -132,6 +146,14 @@ class SafeTraining(nnUNetTrainer):
     def _image_channels(self) -> int:
         """Leading channels of the input that are image; a cascade's others are the segmentation of the stage before."""
         return int(self.num_input_channels) - (len(self.label_manager.foreground_labels) if self.is_cascaded else 0)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Of the network's outputs: classes with background, or regions."""
+        labels, manager = self.dataset_json["labels"], self.label_manager
+        if manager.has_regions:
+            return [name for name in labels if name not in ("background", "ignore")]
+        return sorted((name for name in labels if name != "ignore"), key=labels.__getitem__)
 
     def _unwrapped_network(self) -> nn.Module:
         """The network without DDP; still compiled where it is."""

@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
-    nnUNetTrainer_5epochs,
-    nnUNetTrainer_50epochs,
-    nnUNetTrainer_250epochs,
-)
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.masked_loss import Outputs
@@ -65,18 +60,6 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
     def _learn(self, images: Tensor, targets: Outputs) -> StepRecord:
         assert self.step is not None
         return self.step(images, targets)
-
-
-class nnUNetTrainerSVLDRL_5epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_5epochs):
-    """SVL-DRL, 5 epochs."""
-
-
-class nnUNetTrainerSVLDRL_50epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_50epochs):
-    """SVL-DRL, 50 epochs."""
-
-
-class nnUNetTrainerSVLDRL_250epochs(nnUNetTrainerSVLDRL, nnUNetTrainer_250epochs):
-    """SVL-DRL, 250 epochs."""
 
 
 class nnUNetTrainerSVLDRL_uniformActions(nnUNetTrainerSVLDRL):

@@ -11,24 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, StepRecord
+from nnunetv2_dale.dale.phased_step import Phases
+from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, AlternatingRecord, StepRecord
 
-SCALARS = tuple(spec.name for spec in fields(StepRecord) if spec.name != "confidence_histogram")
+SCALARS = tuple(spec.name for spec in fields(AlternatingRecord) if spec.name != "confidence_histogram")
 SHARE, COST = "share", "plain_iterations"  # of the epoch: batches that were Algorithm 1, and the mean batch's cost
 NUMBERS = (SHARE, COST, *(name for name in SCALARS if name != "loss"))
 
 
 def numbers_of(record: StepRecord) -> Tensor:
-    """The scalars in the order of `SCALARS`, then the histogram; NaN for None. One tensor on the device."""
+    """The scalars in the order of `SCALARS`, then the histogram, NaN for what it has not: one tensor on the device."""
     nothing = torch.full((), torch.nan, device=record.loss.device)
-    scalars = [getattr(record, name) for name in SCALARS]
-    histogram = record.confidence_histogram
-    return torch.cat(
-        [
-            torch.stack([nothing if value is None else value.float() for value in scalars]),
-            nothing.expand(HISTOGRAM_BINS) if histogram is None else histogram,
-        ]
-    )
+    given = {name: value for name, value in vars(record).items() if value is not None}
+    scalars = torch.stack([given.get(name, nothing).float() for name in SCALARS])
+    return torch.cat([scalars, given.get("confidence_histogram", nothing.expand(HISTOGRAM_BINS))])
 
 
 def numbers_of_epoch(
@@ -72,3 +68,39 @@ def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
     known = ~np.isnan(values)
     sums = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
     return np.where(known.any(axis=0), sums / known.sum(axis=0).clip(min=1), np.nan)
+
+
+def plan_in_words(phases: Phases, every: int, batches: int) -> str:
+    """Which batches of a training Algorithm 1 is to take."""
+    which = {1: "every one", 2: "every second", 3: "every third"}.get(every, f"every {every}th")
+    once = ", once every class is learned" if phases.watches else ""
+    rest = "" if every == 1 and not phases.watches else "; the others are plain nnU-Net"
+    return f"Algorithm 1 in batches {phases.first} to {phases.end} of {batches}, {which}{once}{rest}"
+
+
+def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tuple[str, int]:
+    """In how many batches of a training Algorithm 1 was, in words and as a number.
+
+    Args:
+        shares: of each epoch, NaN where it is not known.
+        iterations: of an epoch.
+        batches: of the whole training.
+    """
+    taken = round(float(np.nansum(shares)) * iterations)
+    return f"Algorithm 1 in {taken} of {batches} batches", taken
+
+
+def doubted_in(means: Sequence[float]) -> tuple[str, int]:
+    """In how many epochs of a training cases were down-weighted, in words and as a number.
+
+    Args:
+        means: of the trust of the cases, per epoch; NaN where there is none.
+    """
+    epochs = sum(mean < 1 for mean in means)
+    return f"cases were down-weighted in {epochs} of {len(means)} epochs", epochs
+
+
+def outcome(*parts: tuple[str, int]) -> str:
+    """What of a method a training had, each part in words and as a number; without any it was plain nnU-Net."""
+    plain = "" if any(number for _, number in parts) else ": this is plain nnU-Net"
+    return "; ".join(words for words, _ in parts) + plain

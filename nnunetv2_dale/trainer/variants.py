@@ -1,7 +1,4 @@
-"""The trainings nnU-Net offers in other lengths and settings, with DALE; the printed method; what each part does.
-
-Lengths inherit their number of epochs from nnU-Net's class of the same suffix, so every one has a plain twin.
-"""
+"""DALE without deep supervision; the printed method; what each part does."""
 
 from __future__ import annotations
 
@@ -10,71 +7,9 @@ from dataclasses import replace
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (
     nnUNetTrainerNoDeepSupervision,
 )
-from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import (
-    nnUNetTrainer_1epoch,
-    nnUNetTrainer_5epochs,
-    nnUNetTrainer_10epochs,
-    nnUNetTrainer_20epochs,
-    nnUNetTrainer_50epochs,
-    nnUNetTrainer_100epochs,
-    nnUNetTrainer_250epochs,
-    nnUNetTrainer_500epochs,
-    nnUNetTrainer_750epochs,
-    nnUNetTrainer_2000epochs,
-    nnUNetTrainer_4000epochs,
-    nnUNetTrainer_8000epochs,
-)
 
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-
-
-class nnUNetTrainerDALE_1epoch(nnUNetTrainerDALE, nnUNetTrainer_1epoch):
-    """DALE, 1 epoch."""
-
-
-class nnUNetTrainerDALE_5epochs(nnUNetTrainerDALE, nnUNetTrainer_5epochs):
-    """DALE, 5 epochs."""
-
-
-class nnUNetTrainerDALE_10epochs(nnUNetTrainerDALE, nnUNetTrainer_10epochs):
-    """DALE, 10 epochs."""
-
-
-class nnUNetTrainerDALE_20epochs(nnUNetTrainerDALE, nnUNetTrainer_20epochs):
-    """DALE, 20 epochs."""
-
-
-class nnUNetTrainerDALE_50epochs(nnUNetTrainerDALE, nnUNetTrainer_50epochs):
-    """DALE, 50 epochs."""
-
-
-class nnUNetTrainerDALE_100epochs(nnUNetTrainerDALE, nnUNetTrainer_100epochs):
-    """DALE, 100 epochs."""
-
-
-class nnUNetTrainerDALE_250epochs(nnUNetTrainerDALE, nnUNetTrainer_250epochs):
-    """DALE, 250 epochs."""
-
-
-class nnUNetTrainerDALE_500epochs(nnUNetTrainerDALE, nnUNetTrainer_500epochs):
-    """DALE, 500 epochs."""
-
-
-class nnUNetTrainerDALE_750epochs(nnUNetTrainerDALE, nnUNetTrainer_750epochs):
-    """DALE, 750 epochs."""
-
-
-class nnUNetTrainerDALE_2000epochs(nnUNetTrainerDALE, nnUNetTrainer_2000epochs):
-    """DALE, 2000 epochs."""
-
-
-class nnUNetTrainerDALE_4000epochs(nnUNetTrainerDALE, nnUNetTrainer_4000epochs):
-    """DALE, 4000 epochs."""
-
-
-class nnUNetTrainerDALE_8000epochs(nnUNetTrainerDALE, nnUNetTrainer_8000epochs):
-    """DALE, 8000 epochs."""
 
 
 class nnUNetTrainerDALE_noDeepSupervision(nnUNetTrainerDALE, nnUNetTrainerNoDeepSupervision):

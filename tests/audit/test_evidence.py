@@ -15,9 +15,9 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.evidence import ClassEvidence, measure_case
 from nnunetv2_dale.audit.probabilities import class_probabilities
 from nnunetv2_dale.audit.referees import audit_task, channel_keys
-from nnunetv2_dale.audit.surfaces import surface_area, surface_of
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.masks.surface import surface_area, surface_of
 from tests.audit.fixtures import describe_as, finish_results, make_study, save_probabilities
 from tests.report.fixtures import write_volume
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from nnunetv2_dale.benchmark.job import Job
 from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.runs import Run
-from nnunetv2_dale.demo.phantom import write_phantom_dataset
-from tests.trainer.fixtures import NnunetFolders, preprocess
+from tests.datasets import NnunetFolders, preprocess, write_phantoms
 
 DATASET = "Dataset905_Phantom"
 RUN = Run(DATASET, "nnUNetTrainer", "nnUNetPlans", "2d", "0")
@@ -59,15 +58,7 @@ def job_for(run: Run, root: Path, **changes: object) -> Job:
 def preprocessed_phantom(root: Path) -> dict[str, str]:
     """Make the phantom and preprocess its 2D configuration; returns the variables for nnU-Net's commands."""
     folders = NnunetFolders(root)
-    write_phantom_dataset(
-        folders.raw,
-        dataset_id=905,
-        name="Phantom",
-        training_cases=5,
-        test_cases=0,
-        shape=(8, 40, 40),
-        spacing_mm=(4.0, 2.0, 2.0),
-    )
+    write_phantoms(folders, DATASET)
     preprocess(folders, DATASET, ("2d",))
     (root / "results").mkdir()
     scripts = str(Path(sys.executable).parent)

@@ -25,8 +25,8 @@ def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"-d": "906"}, "cannot tell which dataset '906' is"),
-        ({"-d": "Dataset906_None"}, "Dataset906_None is not preprocessed"),
+        ({"-d": "906"}, f"which has {DATASET}; check the name and the folder, or run nnUNetv2_plan_and_preprocess"),
+        ({"-d": "Dataset906_None"}, "found no dataset for Dataset906_None in"),
         ({"-c": "3d"}, "plans nnUNetPlans have no configuration 3d; they have 2d, 3d_fullres"),
         ({"-c": "3d_fullres"}, "3d_fullres of plans nnUNetPlans is not preprocessed"),
         ({"-p": "Plans"}, f"{DATASET} has no plans Plans; it has nnUNetPlans"),
@@ -55,7 +55,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('[{"train": ["case_000"], "val": ["case_001.nii.gz"]}]', "that are not in"),
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
-        ('[{"train": ["case_0', "is no split of nnU-Net"),
+        ('[{"train": ["case_0', "is not valid JSON"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(
@@ -70,6 +70,24 @@ def test_a_split_of_other_cases_is_refused(
     finally:
         file.unlink() if before is None else file.write_text(before)
     assert message in capsys.readouterr().err
+
+
+def test_plans_whose_results_would_replace_those_of_others_are_refused(
+    variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plans copied by hand that keep the plans_name of what they were copied from."""
+    folder, results = Path(variables["nnUNet_preprocessed"]) / DATASET, Path(variables["nnUNet_results"])
+    copy = folder / "bigBatchPlans.json"
+    copy.write_text((folder / "nnUNetPlans.json").read_text())
+    try:
+        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu"]
+        assert cli.main([*flags, "-p", "nnUNetPlans", "bigBatchPlans"]) == 2
+    finally:
+        copy.unlink()
+    error = capsys.readouterr().err
+    assert '"plans_name" "nnUNetPlans"' in error
+    assert 'set it to "bigBatchPlans"' in error
+    assert list(results.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["nnUNetPlans.json", "dataset.json"])

@@ -1,9 +1,12 @@
+import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from parsl.config import Config
+from parsl.errors import OptionalModuleMissing
 from parsl.executors import HighThroughputExecutor
 
 from nnunetv2_dale.benchmark.executors import (
@@ -15,6 +18,7 @@ from nnunetv2_dale.benchmark.executors import (
 )
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
+from tests.conftest import REPOSITORY
 
 
 def _executor(config: Config) -> HighThroughputExecutor:
@@ -66,12 +70,35 @@ def test_slurm() -> None:
     assert executor.all_addresses == own_addresses()
 
 
-def test_lsf_and_pbs() -> None:
-    lsf = _cluster("lsf", cpus=8, memory_gb=32, scheduler_options="#BSUB -x").provider.scheduler_options
-    for line in ("-gpu num=1", '-R "rusage[mem=32GB]"', "-x", "-P me", "-q gpu", "-n 8"):
-        assert f"#BSUB {line}\n" in lsf
-    pbs = _cluster("pbs", cpus=8, memory_gb=32).provider
-    assert (pbs.queue, pbs.account, pbs.cpus_per_node, pbs.select_options) == ("gpu", "me", 8, "ngpus=1:mem=32gb")
+def _example(name: str) -> str:
+    """The file of that name that docs/benchmark.md shows."""
+    page = (REPOSITORY / "docs" / "benchmark.md").read_text()
+    (code,) = re.findall(rf"```python\n(# {name}\.py.*?)```", page, re.DOTALL)
+    return str(code)
+
+
+@pytest.mark.parametrize("name", ["lsf", "pbs", "k8s"])
+def test_the_examples_of_the_docs_are_whole_configurations(name: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{name}_example.py"
+    file.write_text(_example(name))
+    if name == "k8s" and importlib.util.find_spec("kubernetes") is None:
+        with pytest.raises(OptionalModuleMissing, match="kubernetes"):
+            user_config(file, tmp_path / "runs")
+        return
+    config = user_config(file, tmp_path / "runs")
+    executor = _executor(config)
+    assert config.run_dir == str(tmp_path / "runs")
+    assert (executor.max_workers_per_node, executor.provider.max_blocks) == (1, 8)
+    assert executor.provider.worker_init.splitlines()[0].startswith(f'export PATH="{Path(sys.executable).parent}:')
+    assert executor.all_addresses == own_addresses()
+
+
+def test_the_example_for_lsf_asks_for_gpu_memory_and_cores(tmp_path: Path) -> None:
+    file = tmp_path / "lsf.py"
+    file.write_text(_example("lsf"))
+    options = _executor(user_config(file, tmp_path)).provider.scheduler_options
+    for line in ("-gpu num=1", '-R "rusage[mem=64GB]"', "-q gpu", "-n 12"):
+        assert f"#BSUB {line}\n" in options
 
 
 def test_a_user_configuration_gets_no_usage_tracking_and_no_folder_of_its_own(tmp_path: Path) -> None:

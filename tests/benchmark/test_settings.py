@@ -8,11 +8,9 @@ from nnunetv2_dale.commands.command_line import UserError
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "my cluster.toml"
-    file.write_text(
-        'executor = "slurm"\npartition = "gpu"\nwalltime = "48:00:00"\nmemory_gb = 32\nvolumes = ["a:/b"]\n'
-    )
+    file.write_text('executor = "slurm"\npartition = "gpu"\nwalltime = "48:00:00"\nmemory_gb = 32\n')
     settings = read_settings(file, {"partition": "fast", "gpus": None})
-    assert settings == ExecutorSettings("slurm", partition="fast", walltime="48:00:00", memory_gb=32, volumes=("a:/b",))
+    assert settings == ExecutorSettings("slurm", partition="fast", walltime="48:00:00", memory_gb=32)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +23,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         ("executor = 'condor'", "executor has to be one of local, slurm"),
         ("walltime = '2 days'", "walltime has to be HH:MM:SS"),
         ("workers = 0", "workers has to be at least 1"),
-        ("executor = 'kubernetes'", "needs image"),
-        ("volumes = ['claim']", "CLAIM:/MOUNT/PATH"),
+        ("executor = 'lsf'", "executor has to be one of local, slurm, got 'lsf'; for another .* --parsl_config"),
     ],
 )
 def test_a_wrong_file_is_named_in_one_sentence(tmp_path: Path, content: str, message: str) -> None:

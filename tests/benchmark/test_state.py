@@ -17,6 +17,7 @@ def _state(root: Path, **options: bool) -> FoldState:
         ((), (), Stage.START),
         (("best",), (), Stage.START),
         (("latest",), (), Stage.RESUME),
+        (("latest", "best"), (), Stage.RESUME),
         (("latest", "final"), (), Stage.VALIDATE),
         (("latest",), ("final",), Stage.RESUME),
         (("best",), ("latest",), Stage.RESUME),
@@ -29,6 +30,7 @@ def test_checkpoints_decide(tmp_path: Path, whole: tuple[str, ...], cut_short: t
         write_checkpoint(folder / f"checkpoint_{name}.pth", whole=name in whole)
     state = _state(tmp_path)
     assert state.stage is stage
+    assert ("--val --val_best" in state.why) == (whole == ("latest", "best"))
     assert {path.name for path in state.broken} == {f"checkpoint_{name}.pth" for name in cut_short}
 
 

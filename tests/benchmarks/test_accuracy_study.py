@@ -12,29 +12,24 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.accuracy import study, study_data
+from benchmarks.accuracy.batches import Batches, make_batches, read_batches
+from benchmarks.accuracy.confidence_quality import confidence_quality
+from benchmarks.accuracy.study_data import DISPLACED, folder_of, small_plans
+from benchmarks.accuracy.study_plan import TABLES
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
+from tests.datasets import NnunetFolders
 from tests.trainer.fixtures import (
-    NnunetFolders,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     weights_of,
 )
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/accuracy"))
-
-import study
-import study_data
-from batches import Batches, make_batches, read_batches
-from confidence_quality import confidence_quality
-from study_data import DISPLACED, folder_of, small_plans
-from study_plan import TABLES
-
 
 @pytest.fixture
-def two_versions(nnunet: NnunetFolders, tmp_path: Path) -> Batches:  # noqa: F811
+def two_versions(nnunet: NnunetFolders, tmp_path: Path) -> Batches:
     """Batches of one dataset with the labels of two: of its own, and of the same cases with ignored outer slices."""
     trainer = make_trainer(nnUNetTrainerDALE)
     trainer.initialize()

@@ -1,23 +1,19 @@
-"""The study's tables: what the pages in docs/ show is what the stored results give, and they give it by hand too."""
+"""The study's tables by hand, and what is stored of its trainings."""
 
 from __future__ import annotations
 
 import json
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-RESULTS = REPOSITORY / "benchmarks/results/accuracy"
-sys.path[:0] = [str(REPOSITORY / "benchmarks/accuracy"), str(REPOSITORY / "benchmarks")]
+from benchmarks.accuracy import study_chance as chance
+from benchmarks.accuracy import study_tables as tables
+from tests.conftest import REPOSITORY
 
-import evidence_pages as pages  # noqa: E402 -- from the folder above
-import study_chance as chance  # noqa: E402
-import study_tables as tables  # noqa: E402
+RESULTS = REPOSITORY / "benchmarks/results/accuracy"
 
 
 def result(arm: str, fold: int, cases: dict[str, dict[str, dict[str, Any]]], labels: str = "biased") -> dict[str, Any]:
@@ -27,36 +23,6 @@ def result(arm: str, fold: int, cases: dict[str, dict[str, dict[str, Any]]], lab
 
 def judged(dice: float | None, voxels: int = 10) -> dict[str, Any]:
     return {"voxels": voxels, "dice": dice, "hd95": 2.0, "dice_fuzzy": dice, "hd95_fuzzy": None}
-
-
-def test_the_pages_show_what_the_results_give():
-    assert (REPOSITORY / "docs/evidence_tables.md").read_text(encoding="utf-8") == pages.tables_page(RESULTS)
-    written = [(REPOSITORY / "docs" / name).read_text(encoding="utf-8") for name in pages.PAGES]
-    for page in written:
-        assert page == pages.filled(page, RESULTS)
-    for name in pages.BLOCKS:
-        assert sum(f"<!-- table: {name} -->" in page for page in written) == 1
-
-
-def test_no_page_shows_an_arm_that_is_gone():
-    for name in (*pages.PAGES, "evidence_tables.md"):
-        for row in re.findall(r"^\|.*$", (REPOSITORY / "docs" / name).read_text(encoding="utf-8"), flags=re.MULTILINE):
-            assert not any(word in row for word in tables.GONE), row
-
-
-def test_a_table_is_filled_in_between_its_marks(tmp_path: Path):
-    page = "before\n\n<!-- table: chance -->\nold\n<!-- end -->\n\nafter\n"
-    assert pages.filled(page, tmp_path) == "before\n\n<!-- table: chance -->\n\n\n\n<!-- end -->\n\nafter\n"
-    with pytest.raises(KeyError, match="nothing"):
-        pages.filled(page.replace("chance", "nothing"), tmp_path)
-
-
-def test_columns_and_stacked_tables_by_hand():
-    table = "| a | b | c |\n| --- | ---: | --- |\n| 1 | 2 | 3 |"
-    chosen = pages.columns(table, ("c", "b"))
-    assert chosen == "| c | b |\n| --- | ---: |\n| 3 | 2 |"
-    stacked = pages.stacked("of", {"x": chosen, "y": chosen})
-    assert stacked == "| of | c | b |\n| --- | --- | ---: |\n| x | 3 | 2 |\n| y | 3 | 2 |"
 
 
 def test_results_of_arms_that_are_gone_are_not_read_and_the_old_default_has_its_trainers_name(tmp_path: Path):

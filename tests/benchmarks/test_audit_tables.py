@@ -1,18 +1,8 @@
-"""docs/audit.md shows what the stored results give, and the tables give it by hand."""
+"""The audit's tables by hand."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
-import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-RESULTS = REPOSITORY / "benchmarks/results/audit.json"
-sys.path.insert(0, str(REPOSITORY / "benchmarks/audit_study"))
-
-import audit_tables as tables  # noqa: E402 -- from the folder above
+from benchmarks.audit_study import audit_tables as tables
 
 
 def quality(auroc: float) -> dict[str, float]:
@@ -47,11 +37,6 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-def test_the_page_has_the_tables_of_the_stored_results() -> None:
-    page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8")
-    assert tables.with_tables(page, json.loads(RESULTS.read_text())) == page, "run: python benchmarks/audit.py tables"
-
-
 def test_cases_by_hand() -> None:
     others = ["0.800 / 0.400"] * 3
     assert cells(tables.cases_table(STORED))[2:] == [["with errors", "100", "10", "0.900 / 0.450", *others]]
@@ -62,16 +47,3 @@ def test_effort_by_hand() -> None:
     wrong, clean = cells(tables.effort_table(STORED))[2:]
     assert wrong == ["with errors", "10 / 9.5", "3.3", "1.1", "2", "7 of 8", "22.5% (20.0%)"]
     assert clean == ["clean", "0 / 1", "2.0", "0.0", "", "", ""]
-
-
-def test_a_page_without_a_table_is_told() -> None:
-    with pytest.raises(ValueError, match="expected one block for the table 'cases' in the page, found 0"):
-        tables.with_tables("nothing", STORED)
-
-
-def test_the_page_has_the_measured_speed() -> None:
-    page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8").replace("\n", " ")
-    found = json.loads((REPOSITORY / "benchmarks/results/audit_speed.json").read_text())
-    large = found["large"]
-    assert f"take {found['cases']['seconds']} s" in page
-    assert f"takes {large['seconds']} s and {large['peak_GiB']} GiB: {large['cpu_seconds_of_measuring']} s" in page

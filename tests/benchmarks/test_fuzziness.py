@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,10 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 from scipy.stats import rankdata
 
-from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from fuzziness import BINS, NearForeground, PlacementSums, main, pictures, placements
-
+from benchmarks.fuzziness import BINS, NearForeground, PlacementSums, main, pictures, placements
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, patch_shape
+from tests.conftest import REPOSITORY
 from tests.dale.networks import blob_batch
 
 

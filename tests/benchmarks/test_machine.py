@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.machine import command_line
 from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from machine import command_line
 
 RESULTS = sorted((REPOSITORY / "benchmarks/results").rglob("*.json*"))
 
@@ -20,7 +17,7 @@ RESULTS = sorted((REPOSITORY / "benchmarks/results").rglob("*.json*"))
 def test_of_folders_the_command_keeps_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = str(tmp_path / "somewhere" / "audit.py")
     monkeypatch.setattr(sys, "argv", [here, "measure", "--workspace", str(tmp_path / "study"), "--only", "4", "a/b"])
-    assert command_line() == "python benchmarks/audit.py measure --workspace study --only 4 a/b"
+    assert command_line() == "python -m benchmarks.audit measure --workspace study --only 4 a/b"
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.name)

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import method_cost, method_iterations
+from benchmarks.cases import Case
+from benchmarks.method_cost import measure, methods_table
+from benchmarks.method_iterations import PASSES
+from benchmarks.other_methods import TRAINERS, Run, cost_of, displacement_by_noise, results_table, run, runs
+from benchmarks.semi_supervised import SMALL_DK_UXNET
+from benchmarks.synthetic_training import first_sample, synthetic_folders
 from nnunetv2_dale.commands.command_line import UserError
-from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from argparse import Namespace
-
-import method_cost
-import method_iterations
-from cases import Case
-from method_cost import measure, methods_table
-from method_iterations import PASSES
-from other_methods import TRAINERS, Run, cost_of, displacement_by_noise, results_table, run, runs
-from semi_supervised import SMALL_DK_UXNET
-from synthetic_training import first_sample, synthetic_folders
-
 from nnunetv2_dale.trainer.dk_uxnet import NUMBERS
 
 

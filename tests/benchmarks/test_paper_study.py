@@ -16,25 +16,21 @@ from torch.testing import assert_close
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.label_noise.agreement import foreground_dice
+from nnunetv2_dale.masks.overlap import dice
 from tests.dale.networks import blob_batch
 
 pytest.importorskip("monai")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks/paper"))
 
-import paper_data
-import paper_figures
-import paper_study
-import paper_training
-from paper_arms import ARMS, RELEASED, scaled_patch
-from paper_augmentation import augmented
-from paper_data import NOISY_PART, LabelNoise, PaperData, split_nodules, split_polyps, with_noise
-from paper_heads import head_of
-from paper_networks import NETWORKS
-from paper_plan import TABLES, UNET, planned
-from paper_readings import Reading, ReadingStep
-from paper_run import PaperRun
-from paper_training import config_of, dice_of_images, prepare_arm, train
+from benchmarks.paper import paper_data, paper_figures, paper_study, paper_training
+from benchmarks.paper.paper_arms import ARMS, RELEASED, scaled_patch
+from benchmarks.paper.paper_augmentation import augmented
+from benchmarks.paper.paper_data import NOISY_PART, LabelNoise, PaperData, split_nodules, split_polyps, with_noise
+from benchmarks.paper.paper_heads import head_of
+from benchmarks.paper.paper_networks import NETWORKS
+from benchmarks.paper.paper_plan import TABLES, UNET, planned
+from benchmarks.paper.paper_readings import Reading, ReadingStep
+from benchmarks.paper.paper_run import PaperRun
+from benchmarks.paper.paper_training import config_of, dice_of_images, prepare_arm, train
 
 SIZE = 32
 PRINTED = DaleConfig(patch_size=4, alignment_weight=0.05, directional_derivative="forward_mode")
@@ -159,7 +155,7 @@ def test_noise_is_of_the_wanted_dice_and_leaves_the_test_part_clean():
     noisy, facts = with_noise(clean, names, LabelNoise("boundary", dice=0.8))
     assert np.array_equal(noisy["test"], clean["test"])
     changed = [
-        foreground_dice(before, after)
+        dice(before, after)
         for part in ("train", "validation")
         for before, after in zip(clean[part], noisy[part], strict=True)
         if not np.array_equal(before, after)

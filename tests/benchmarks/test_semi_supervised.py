@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-import semi_supervised
-from semi_supervised import ARMS, Run, cost_of, runs, stored, table
+from benchmarks import semi_supervised
+from benchmarks.semi_supervised import ARMS, Run, cost_of, runs, stored, table
 
 
 def test_the_arms_of_every_seed_the_first_seed_first() -> None:

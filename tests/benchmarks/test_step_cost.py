@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from traceback import FrameSummary
@@ -12,18 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.cases import Case
+from benchmarks.results_file import ResultsFile
+from benchmarks.step_cost import measure
+from benchmarks.synchronisations import places, synchronisations
+from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.timing import interleaved, ratios
+from benchmarks.variants import VARIANTS
 from nnunetv2_dale.commands.command_line import UserError
-from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from cases import Case
-from results_file import ResultsFile
-from step_cost import measure
-from synchronisations import places, synchronisations
-from synthetic_training import synthetic_folders
-from timing import interleaved, ratios
-from variants import VARIANTS
 
 CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
 HEADER: dict[str, Any] = {

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import pytest
 
+from benchmarks.table import trainings_table
+from benchmarks.training_cost import TRAININGS, VARIANTS, share_of_algorithm_1, training_costs
+from benchmarks.variants import SETTINGS
+from benchmarks.variants import VARIANTS as ALL_VARIANTS
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from table import trainings_table
-from training_cost import TRAININGS, VARIANTS, share_of_algorithm_1, training_costs
-from variants import SETTINGS
-from variants import VARIANTS as ALL_VARIANTS
 
 
 def test_the_share_of_algorithm_1_by_hand() -> None:

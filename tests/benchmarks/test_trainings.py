@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
 from tests.conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-from trainings import add_row, claimed, rows_of, use_workspace
 
 
 def test_a_training_that_another_process_makes_is_left_to_it(tmp_path: Path) -> None:

@@ -241,10 +241,10 @@ def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted()
 
 def test_groups_are_told_in_a_sentence():
     assert _displaced(0, 2, 0, 0, 2).look_for_groups(0.4, 0.8) == [
-        "label 1: 2 of 5 cases are drawn 1.8 voxels wider than the others, and are doubted (100%)"
+        "label 1: 2 of 5 cases are drawn 1.8 voxels wider than the others, and are down-weighted (100%)"
     ]
     assert _displaced(2, 0, 2).look_for_groups(0.8, 0.8, regions=True)[-1] == (
-        "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are doubted (14%)"
+        "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are down-weighted (14%)"
     )
     assert _displaced(0, 0, 0).look_for_groups(0.4, 0.8) == []
     assert CaseDisplacement(0.5).look_for_groups(0.4, 0.8) == []

@@ -55,7 +55,7 @@ def test_groups_are_told_in_a_sentence() -> None:
     # within 4 voxels of an edge. Wide: 140 of the 144 labelled, Σp = 60 · 0.9 + 420 · 0.1, 44 edge voxels; the others:
     # 64, 64 · 0.9 + 260 · 0.1, 28. (140 − 96) / 44 against (64 − 83.6) / 28
     assert trust.look_for_groups() == [
-        "label 1: 2 of 5 cases are drawn 1.7 voxels wider than the others, and are doubted (100%)"
+        "label 1: 2 of 5 cases are drawn 1.7 voxels wider than the others, and are down-weighted (100%)"
     ]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from nnunetv2_dale.preprocessing import main
 
+from nnunetv2_dale import __version__
 from tests.convert.fixtures import colour_picture, disc, make_isic2016, make_polyp, save, save_volume
 
 ENVIRONMENT = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
@@ -49,7 +50,7 @@ def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, fo
     source = _volumes(tmp_path / "source")
     assert _convert(source) == 0
     manifest = json.loads((folders["nnUNet_raw"] / "Dataset501_Converted/manifest.json").read_text())
-    assert (manifest["recipe"], manifest["nnunetv2_dale"]) == ("nifti_pairs", "0.1.0")
+    assert (manifest["recipe"], manifest["nnunetv2_dale"]) == ("nifti_pairs", __version__)
     assert [case["case"] for case in manifest["cases"]] == ["case_0", "case_1", "case_2"]
     for case in manifest["cases"]:
         assert len(case["sha256"]) == 2

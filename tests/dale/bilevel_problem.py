@@ -20,7 +20,7 @@ class Problem:
 
     def __init__(self, dimensions: int = 2, residual: bool = False, dtype: torch.dtype = torch.float64) -> None:
         self.network = small_unet(dimensions, residual=residual).to(dtype)
-        self.parameters = list(self.network.parameters())
+        self.weights = list(self.network.parameters())
         images, target = blob_batch(dimensions, size=16)
         coarse = target[(..., *[slice(None, None, 2)] * dimensions)]
         self.targets = [target, coarse]
@@ -33,27 +33,28 @@ class Problem:
         self.shadow = ShadowNetwork(self.network)
         self.ones = torch.ones_like(self.mask)
 
-    def fuzzy_loss(self, outputs: list[Tensor], weights: Tensor) -> Tensor:
-        return self.loss(outputs, self.targets, self.mask, weights)
+    def fuzzy_loss(self, outputs: list[Tensor], omega: Tensor) -> Tensor:
+        return self.loss(outputs, self.targets, self.mask, omega)
 
     def clear_loss(self, outputs: list[Tensor]) -> Tensor:
         return self.loss(outputs, self.targets, 1 - self.mask)
 
-    def unrolled(self, weights: Tensor) -> Tensor:
+    def unrolled(self, given: Tensor) -> Tensor:
         """∂L_n(θ − η ∂L_f(ω)/∂θ)/∂ω by double backward through the network."""
-        omega = weights.clone().requires_grad_()
+        omega = given.clone().requires_grad_()
         pseudo = torch.autograd.grad(
             self.fuzzy_loss(self.network(self.fuzzy_images), omega),
-            self.parameters,
+            self.weights,
             create_graph=True,
             allow_unused=True,
             materialize_grads=True,
         )
         names = [name for name, _ in self.network.named_parameters()]
-        moved = {n: p - STEP_SIZE * g for n, p, g in zip(names, self.parameters, pseudo, strict=True)}
+        moved = {n: p - STEP_SIZE * g for n, p, g in zip(names, self.weights, pseudo, strict=True)}
         outputs = torch.func.functional_call(self.network, moved, (self.clear_images,), tie_weights=False)
         return torch.autograd.grad(self.clear_loss(outputs), omega)[0]
 
-    def gradient(self, weights: Tensor, config: DaleConfig) -> Tensor:
-        v, known = look_ahead_gradient(self.shadow, self.parameters, self.fuzzy, self.non_fuzzy, weights, STEP_SIZE)
-        return -STEP_SIZE * confidence_derivative(self.shadow, self.parameters, self.fuzzy, v, config)(weights, known)
+    def gradient(self, omega: Tensor, config: DaleConfig) -> Tensor:
+        v, known = look_ahead_gradient(self.shadow, self.weights, self.fuzzy, self.non_fuzzy, omega, STEP_SIZE)
+        how = config.directional_derivative
+        return -STEP_SIZE * confidence_derivative(self.shadow, self.weights, self.fuzzy, v, how)(omega, known)

@@ -36,15 +36,14 @@ def alignment_of(
 ) -> FeatureAlignment:
     config = DaleConfig(covariance_noise=0.0, **settings)
     head = network.decoder.seg_layers[-1] if config.uses_features else None
-    return FeatureAlignment(network, MaskedLoss(), 2, config, head, loss_scale=loss_scale)
+    return FeatureAlignment(MaskedLoss(), 2, config, head, loss_scale=loss_scale)
 
 
 def aligned(
     alignment: FeatureAlignment, network: nn.Module, features: Tensor, per_voxel: float, half: bool = False
 ) -> Alignment:
     """Features of a non-fuzzy view seen before, then a fuzzy view's loss with a gradient of that size in a voxel."""
-    network((features.detach() * 0.5 - 1).float())
-    alignment.see_non_fuzzy(LABELS, EVERYWHERE)
+    alignment.remember((features.detach() * 0.5 - 1).float(), LABELS, EVERYWHERE)
     fuzzy = features.requires_grad_()
     logits = network(fuzzy.float())
     logits = logits.half() if half else logits
@@ -82,8 +81,7 @@ def test_what_is_remembered(memory: float) -> None:
     batches = [torch.randn(1, 4, 16, 16) + shift for shift in range(3)]
     expected = None
     for features in batches:
-        network(features)
-        alignment.see_non_fuzzy(LABELS, EVERYWHERE)
+        alignment.remember(features, LABELS, EVERYWHERE)
         now = class_gaussians(features, LABELS, EVERYWHERE, 2, MOST_VOXELS)
         expected = now if expected is None or memory == 0 else pooled(expected, now, memory)
     assert alignment.reference is not None
@@ -101,8 +99,8 @@ def test_without_a_non_fuzzy_view_seen_before_there_is_nothing_to_align_with() -
     assert found.distance == found.weight == found.share == 0
 
 
-def test_switched_off_it_listens_to_nothing() -> None:
-    network = nn.Conv2d(4, 2, 1)  # without a head where nnU-Net has it
-    alignment = alignment_of(network, alignment_weight=0.0)
-    assert alignment.features() is None
-    assert alignment.head is None
+def test_switched_off_it_remembers_nothing() -> None:
+    """Features are there all the same, where the meta step is on the head alone."""
+    alignment = alignment_of(OneHead(), alignment_weight=0.0)
+    alignment.remember(torch.randn(1, 4, 16, 16), LABELS, EVERYWHERE)
+    assert alignment.reference is None

@@ -17,7 +17,9 @@ from torch.testing import assert_close
 from nnunetv2_dale.dale import alignment as alignment_module
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.label_confidence import LookAhead
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from tests.dale.fixed_trust import FixedTrust
 from tests.dale.networks import blob_batch, small_unet
 
 TAU, ALPHA = 0.6, 0.05
@@ -265,7 +267,7 @@ def test_updates_are_those_of_the_plain_iteration(name, trusted):
     start = [p.detach().clone() for p in ours.parameters()]
     trust = (torch.arange(2 * 32 * 32) % 7 / 6).view(2, 1, 32, 32).double() if trusted else None
     config = CONFIG.updated(ITERATIONS[name])
-    others = {"label_trust": lambda outputs, target, cases: trust} if trusted else {}
+    others = {"label_trust": FixedTrust(trust)} if trusted else {}
     step = our_step(ours, config, generator=torch.Generator().manual_seed(7), **others)
     plain = PlainIteration(theirs, config, trust, seed=7)
     for seed in (1, 2):
@@ -411,5 +413,5 @@ def test_the_shadow_network_keeps_no_features() -> None:
     network = small_unet()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     step = AlternatingStep(network, network, optimizer, MaskedLoss(), 3, DaleConfig())
-    assert step.confidence._shadow is not None
-    assert not any(module._forward_pre_hooks for module in step.confidence._shadow.module.modules())
+    assert isinstance(step.confidence, LookAhead)
+    assert not any(module._forward_pre_hooks for module in step.confidence.shadow.module.modules())

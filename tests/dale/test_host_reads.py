@@ -1,7 +1,8 @@
 """No iteration reads a number back from the device: each runs on tensors that have no numbers.
 
 PyTorch's "meta" device knows shapes and types alone: `.item()`, `bool(...)`, a boolean index or any other result whose
-shape depends on values is an error there. What libraries wait for inside a call it does not show (docs/performance.md).
+shape depends on values is an error there. What libraries wait for inside a call it does not show
+(docs/evidence/performance.md).
 """
 
 from __future__ import annotations

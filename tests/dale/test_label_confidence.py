@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,11 +10,27 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.feature_tap import FeatureTap
+from nnunetv2_dale.dale.gradient_average import GradientAverage
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, confidence_step, learn_confidence
+from nnunetv2_dale.dale.label_confidence import LabelConfidence, LookAhead, Reuse, confidence_learner, confidence_step
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.bilevel_problem import EXACT, STEP_SIZE, Problem
+
+
+def look_ahead(problem: Problem, config: DaleConfig, loss_scale: Tensor | None = None) -> LabelConfidence:
+    see = FeatureTap(problem.network, problem.network, None)
+    average = GradientAverage(0.0)
+    learner = LookAhead(config, see, problem.shadow, problem.weights, lambda: STEP_SIZE, lambda: loss_scale, average)
+    return learner(problem.fuzzy, problem.non_fuzzy)[0]
+
+
+def reuse(problem: Problem, v: list[Tensor], config: DaleConfig) -> LabelConfidence:
+    for weight, gradient in zip(problem.weights, v, strict=True):
+        weight.grad = gradient
+    learner = Reuse(config, problem.shadow, problem.weights, lambda: STEP_SIZE, GradientAverage(0.0))
+    return learner(problem.fuzzy, problem.non_fuzzy)[0]
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -25,37 +40,33 @@ def test_confidence_after_k_steps_is_that_of_k_unrolled_ones(steps):
     for _ in range(steps):
         expected = confidence_step(expected, problem.unrolled(expected), 0.1)
     config = EXACT.updated({"confidence_steps": steps})
-    found = learn_confidence(problem.shadow, problem.parameters, problem.fuzzy, problem.non_fuzzy, STEP_SIZE, config)
-    assert_close(found.weights, expected, rtol=1e-6, atol=1e-9)
+    found = look_ahead(problem, config)
+    assert_close(found.omega, expected, rtol=1e-6, atol=1e-9)
     assert not found.non_finite
-    assert (found.weights != 1).any()
+    assert (found.omega != 1).any()
 
 
 def test_reuse_mode_is_the_product_of_both_gradients_differentiated():
     """−η ∂/∂ω ⟨∂L_f(ω)/∂θ, v⟩ with v from elsewhere, by double backward."""
     problem = Problem()
-    v = [torch.randn_like(parameter) for parameter in problem.parameters]
+    v = [torch.randn_like(parameter) for parameter in problem.weights]
     omega = problem.ones.clone().requires_grad_()
     loss = problem.fuzzy_loss(problem.network(problem.fuzzy_images), omega)
-    gradients = torch.autograd.grad(
-        loss, problem.parameters, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+    gradients = torch.autograd.grad(loss, problem.weights, create_graph=True, allow_unused=True, materialize_grads=True)
     product = sum((g * each).sum() for g, each in zip(gradients, v, strict=True))
     expected = confidence_step(problem.ones, torch.autograd.grad(-STEP_SIZE * product, omega)[0], 0.1)
-    found = learn_confidence(
-        problem.shadow, problem.parameters, problem.fuzzy, problem.non_fuzzy, STEP_SIZE, EXACT, line5_gradient=v
-    )
-    assert_close(found.weights, expected, rtol=1e-6, atol=1e-9)
+    found = reuse(problem, v, EXACT)
+    assert_close(found.omega, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_the_pseudo_step_leaves_the_network_and_its_graph_as_they_were():
     problem = Problem()
-    before = [parameter.detach().clone() for parameter in problem.parameters]
-    learn_confidence(problem.shadow, problem.parameters, problem.fuzzy, problem.non_fuzzy, STEP_SIZE, DaleConfig())
-    assert_close([parameter.detach() for parameter in problem.parameters], before, rtol=0, atol=0)
-    assert all(parameter.grad is None for parameter in problem.parameters)
+    before = [parameter.detach().clone() for parameter in problem.weights]
+    look_ahead(problem, DaleConfig())
+    assert_close([parameter.detach() for parameter in problem.weights], before, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in problem.weights)
     problem.fuzzy_loss(problem.fuzzy.outputs, problem.ones).backward()
-    assert problem.parameters[0].grad.abs().sum() > 0
+    assert problem.weights[0].grad.abs().sum() > 0
 
 
 def test_a_meta_step_evaluates_the_fuzzy_loss_twice():
@@ -66,17 +77,16 @@ def test_a_meta_step_evaluates_the_fuzzy_loss_twice():
         calls.append(weights)
         return problem.fuzzy_loss(outputs, weights)
 
-    fuzzy = replace(problem.fuzzy, loss=counted)
+    problem.fuzzy = replace(problem.fuzzy, loss=counted)
     for meta_steps in (1, 2):
         calls.clear()
-        config = DaleConfig(confidence_steps=meta_steps)
-        learn_confidence(problem.shadow, problem.parameters, fuzzy, problem.non_fuzzy, STEP_SIZE, config)
+        look_ahead(problem, DaleConfig(confidence_steps=meta_steps))
         assert len(calls) == 2 * meta_steps
 
 
 def test_loss_scale_cancels():
     plain, scaled = (
-        learn_confidence(p.shadow, p.parameters, p.fuzzy, p.non_fuzzy, STEP_SIZE, EXACT, loss_scale=scale).weights
+        look_ahead(p, EXACT, scale).omega
         for p, scale in zip([Problem()] * 2, (None, torch.tensor(65536.0)), strict=True)
     )
     assert_close(plain, scaled)
@@ -98,16 +108,19 @@ def test_a_label_that_agrees_with_the_clear_view_gains_and_its_opposite_loses():
     network, images = Network(), torch.ones(1, 1, 1, 2)
     mixed, clear = torch.tensor([1, 0]).view(1, 1, 1, 2), torch.tensor([1, 1]).view(1, 1, 1, 2)
     loss = MaskedLoss()
-    found = learn_confidence(
+    learner = LookAhead(
+        DaleConfig(),
+        FeatureTap(network, network, None),
         ShadowNetwork(network),
         [layer.weight],
-        FuzzyPass(images, network(images), lambda z, w: loss(z, mixed, None, w)),
-        NonFuzzyPass(images, lambda z: loss(z, clear)),
-        STEP_SIZE,
-        DaleConfig(),
+        lambda: STEP_SIZE,
+        lambda: None,
+        GradientAverage(0.0),
     )
-    assert_close(found.weights.flatten() > 1, torch.tensor([True, False]))
-    assert_close((found.weights >= 1).flatten(), torch.tensor([True, False]))
+    fuzzy = FuzzyPass(images, network(images), lambda z, w: loss(z, mixed, None, w))
+    found, _, _ = learner(fuzzy, NonFuzzyPass(images, lambda z: loss(z, clear)))
+    assert_close(found.omega.flatten() > 1, torch.tensor([True, False]))
+    assert_close((found.omega >= 1).flatten(), torch.tensor([True, False]))
 
 
 def test_step_is_scale_free_bounded_and_never_negative():
@@ -131,23 +144,19 @@ def test_step_by_hand_and_per_image():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_non_finite_gradients_leave_every_label_trusted(bad):
     problem = Problem()
-    v = [torch.full_like(parameter, bad) for parameter in problem.parameters]
-    found = learn_confidence(
-        problem.shadow, problem.parameters, problem.fuzzy, problem.non_fuzzy, STEP_SIZE, DaleConfig(), line5_gradient=v
-    )
+    v = [torch.full_like(parameter, bad) for parameter in problem.weights]
+    found = reuse(problem, v, DaleConfig())
     assert found.non_finite
-    assert_close(found.weights, problem.ones)
-    assert (found.weights >= 1).all()
+    assert_close(found.omega, problem.ones)
+    assert (found.omega >= 1).all()
 
 
 def test_zero_gradient_is_finite_and_changes_nothing():
     problem = Problem()
-    v = [torch.zeros_like(parameter) for parameter in problem.parameters]
-    found = learn_confidence(
-        problem.shadow, problem.parameters, problem.fuzzy, problem.non_fuzzy, STEP_SIZE, DaleConfig(), line5_gradient=v
-    )
+    v = [torch.zeros_like(parameter) for parameter in problem.weights]
+    found = reuse(problem, v, DaleConfig())
     assert not found.non_finite
-    assert_close(found.weights, problem.ones)
+    assert_close(found.omega, problem.ones)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +171,8 @@ def test_an_iteration_leaves_the_same_of_the_average_however_many_meta_steps_it_
     problem = Problem()
     optimizer = torch.optim.SGD(problem.network.parameters(), lr=0.1)
     config = DaleConfig(confidence_memory=0.9).updated(settings)
-    learner = ConfidenceLearner(
-        problem.network, problem.network, optimizer, problem.loss, config, nullcontext, lambda: None
-    )
+    see = FeatureTap(problem.network, problem.network, None)
+    learner = confidence_learner(config, see, problem.shadow, problem.weights, None, optimizer, lambda: None)
     before = learner.average([torch.tensor([4.0])])[0].item()
     for _ in range(gradients):
         after = learner.average([torch.tensor([0.0])])[0].item()

@@ -13,6 +13,7 @@ from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from tests.dale.fixed_trust import FixedTrust
 from tests.dale.networks import blob_batch, small_unet
 
 REMEMBERING = {"confidence_memory": 0.9, "alignment_memory": 0.9, "intensity_bins": "near_labels"}
@@ -54,7 +55,7 @@ def test_omega_is_meta_times_case_and_the_views_are_those_of_the_iteration(setti
     step(*blob_batch(seed=1))
     images, labels = blob_batch()
     half = torch.full_like(images, 0.5)
-    step.label_trust = lambda outputs, target, cases: half
+    step.label_trust = FixedTrust(half)
     seen = look_at(step, images, labels)
     assert_close(seen.case, half)
     assert_close(seen.omega, seen.meta / 2)
@@ -69,3 +70,14 @@ def test_without_trust_every_case_counts_as_right() -> None:
     assert torch.equal(seen.case, torch.ones_like(seen.case))
     assert seen.features is not None
     assert not seen.features.requires_grad
+
+
+def test_after_an_error_all_is_as_before() -> None:
+    looked, other = step_of(**REMEMBERING), step_of(**REMEMBERING)
+    images, labels = blob_batch()
+    looked(images, labels), other(images, labels)
+    with pytest.raises(RuntimeError):
+        look_at(looked, images, labels[:1])
+    looked(images, labels), other(images, labels)
+    for ours, theirs in zip(looked.module.parameters(), other.module.parameters(), strict=True):
+        assert_close(ours, theirs, rtol=0, atol=0)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.label_confidence import LookAhead, Reuse
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.random_draws import draws_from_here
 from tests.dale.networks import blob_batch
@@ -73,8 +74,8 @@ def test_all_forwards_that_are_compared_with_the_fuzzy_one_drop_the_same(
     clear, fuzzy, *again = network.dropped
     assert not torch.equal(clear, fuzzy)
     assert [torch.equal(each, fuzzy) for each in again] == in_the_network
-    shadow = step.confidence._shadow
-    assert shadow is not None
+    assert isinstance(step.confidence, LookAhead | Reuse)
+    shadow = step.confidence.shadow
     of_copy = [torch.equal(each, fuzzy) for each in shadow.module.dropped]  # the look-ahead's own forward comes first
     assert of_copy[-len(in_the_copy) :] == in_the_copy or not in_the_copy
     assert_close(torch.tensor(len(of_copy)), torch.tensor(len(in_the_copy) + (config.confidence_gradient != "reuse")))

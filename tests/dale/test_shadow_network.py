@@ -12,7 +12,7 @@ def test_shadow_keeps_frozen_weights_and_follows_buffers():
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
     network[0].weight.requires_grad_(False)
     shadow = ShadowNetwork(network)
-    assert len(shadow.parameters) == 3
+    assert len(shadow.weights) == 3
     network[1].running_mean.fill_(5)
     trained = [p for p in network.parameters() if p.requires_grad]
     shadow.place(trained, [torch.ones_like(p) for p in trained], 2.0)

@@ -12,22 +12,24 @@ from torch.testing import assert_close
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.hypergradient import SHIFT_FLOAT32
+from nnunetv2_dale.dale.label_confidence import LookAhead
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
-from nnunetv2_dale.dale.shifted_forward import ShiftedForward
+from nnunetv2_dale.dale.shadow_network import ShiftedWeights
 from tests.dale.networks import blob_batch, small_unet
 
 
-def a_line(weights: list[float]) -> tuple[nn.Linear, torch.optim.Optimizer, ShiftedForward]:
+def a_line(weights: list[float]) -> tuple[nn.Linear, torch.optim.Optimizer, ShiftedWeights]:
     network = nn.Linear(2, 1, bias=False)
     network.weight.data = torch.tensor([weights])
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    return network, optimizer, ShiftedForward(network, [network.weight], [torch.zeros(1, 2)], optimizer)
+    return network, optimizer, ShiftedWeights([network.weight], [torch.zeros(1, 2)], optimizer)
 
 
 def test_the_gradient_is_taken_at_the_shifted_weights_and_the_step_from_the_old_ones() -> None:
-    network, optimizer, forward = a_line([1.0, -2.0])
+    network, optimizer, shifted = a_line([1.0, -2.0])
     images = torch.tensor([[3.0, 1.0]])
-    outputs = forward(images, [torch.tensor([[0.5, 0.25]])], torch.tensor(0.4))
+    shifted.shift([torch.tensor([[0.5, 0.25]])], torch.tensor(0.4))
+    outputs = network(images)
     # by hand: weights (1.2, -1.9), output 3.6 - 1.9 = 1.7, gradient of its square 2 * 1.7 * images
     assert_close(outputs, torch.tensor([[1.7]]))
     outputs.square().sum().backward()
@@ -37,21 +39,21 @@ def test_the_gradient_is_taken_at_the_shifted_weights_and_the_step_from_the_old_
 
 
 def test_undoing_twice_or_without_a_shift_changes_nothing() -> None:
-    network, _, forward = a_line([1.0, -2.0])
-    forward.undo()
-    forward.shift([torch.ones(1, 2)], torch.tensor(1.0))
-    forward.undo()
+    network, _, shifted = a_line([1.0, -2.0])
+    shifted.undo()
+    shifted.shift([torch.ones(1, 2)], torch.tensor(1.0))
+    shifted.undo()
     assert network.weight.tolist() == [[1.0, -2.0]]
     network.weight.data.fill_(5.0)
-    forward.undo()
+    shifted.undo()
     assert network.weight.tolist() == [[5.0, 5.0]]
 
 
 @pytest.mark.parametrize("distance", [float("nan"), float("inf"), 0.0])
 @pytest.mark.parametrize("component", [float("nan"), float("inf"), 1.0])
 def test_a_direction_that_is_not_finite_shifts_nothing(distance: float, component: float) -> None:
-    network, _, forward = a_line([1.0, -2.0])
-    forward.shift([torch.tensor([[component, 0.0]])], torch.tensor(distance))
+    network, _, shifted = a_line([1.0, -2.0])
+    shifted.shift([torch.tensor([[component, 0.0]])], torch.tensor(distance))
     assert network.weight.tolist() == [[1.0, -2.0]]
 
 
@@ -90,13 +92,13 @@ def test_confidence_is_that_of_the_kept_graph_bit_by_bit_and_the_update_close_to
 def test_the_update_starts_at_theta_n_and_its_forward_ran_the_shift_away(monkeypatch: pytest.MonkeyPatch) -> None:
     step = step_of("shifted", learning_rate=0.01)
     directions: list[Tensor] = []
-    shift = ShiftedForward.shift
+    shift = ShiftedWeights.shift
 
-    def noted(self: ShiftedForward, direction: list[Tensor], distance: Tensor) -> None:
+    def noted(self: ShiftedWeights, direction: list[Tensor], distance: Tensor) -> None:
         directions.append(torch.cat([each.flatten() for each in direction]))
         shift(self, direction, distance)
 
-    monkeypatch.setattr(ShiftedForward, "shift", noted)
+    monkeypatch.setattr(ShiftedWeights, "shift", noted)
     forwards_at: list[Tensor] = []
     step.module.register_forward_pre_hook(
         lambda *_: forwards_at.append(torch.cat([w.flatten() for w in weights_of(step)]))
@@ -124,9 +126,9 @@ def test_a_gradient_that_is_not_finite_leaves_omega_at_one_and_the_update_whole(
     changed = []
     for choice in ("keep", "shifted"):
         step = step_of(choice)
-        assert step.confidence._shadow is not None
+        assert isinstance(step.confidence, LookAhead)
         # the look-ahead overflows: its logits, and so v, are not finite
-        step.confidence._shadow.module.register_forward_hook(
+        step.confidence.shadow.module.register_forward_hook(
             lambda module, inputs, outputs: [z * float("inf") for z in outputs]
         )
         record = step(*a_batch())

@@ -1,7 +1,7 @@
 """What one iteration's cost comes from, counted without a clock: passes through the network, copies of the weights.
 
-With F for a forward and 2F for a backward, plain nnU-Net's iteration is 3F; the ratios of docs/performance.md are the
-sums counted here divided by that.
+With F for a forward and 2F for a backward, plain nnU-Net's iteration is 3F; the ratios of
+docs/evidence/performance.md are the sums counted here divided by that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.label_confidence import LookAhead
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.networks import blob_batch, small_unet
@@ -121,7 +122,8 @@ def test_passes_through_the_network_and_copies_of_its_weights(
     monkeypatch.setattr(ShadowNetwork, "place", counted_place)
     monkeypatch.setattr(copy, "deepcopy", counted_deepcopy)
     network = PassCounter(step.module)
-    shadow = PassCounter(None if step.confidence._shadow is None else step.confidence._shadow.module)
+    copied = getattr(step.confidence, "shadow", None)
+    shadow = PassCounter(None if copied is None else copied.module)
 
     step(*batch_of(dimensions))
 
@@ -149,7 +151,7 @@ def test_recomputing_the_fuzzy_graph_changes_no_update(steps: int) -> None:
 def test_a_fuzzy_graph_that_is_not_kept_is_never_held_beside_the_look_ahead(choice: str, shadow_forwards: int) -> None:
     """While the look-ahead runs, the outputs of the fuzzy forward cannot be run backward any more."""
     step = step_with(fuzzy_graph=choice)
-    assert step.confidence._shadow is not None
+    assert isinstance(step.confidence, LookAhead)
     kept: list[Tensor] = []
     step.module.register_forward_hook(lambda module, inputs, outputs: kept.append(outputs[0]))
     freed: list[bool] = []
@@ -159,18 +161,18 @@ def test_a_fuzzy_graph_that_is_not_kept_is_never_held_beside_the_look_ahead(choi
             kept[-1].sum().backward()
         freed.append(True)
 
-    step.confidence._shadow.module.register_forward_pre_hook(check_freed)
+    step.confidence.shadow.module.register_forward_pre_hook(check_freed)
     step(*batch_of(2))
     assert len(freed) == shadow_forwards
 
 
 def test_the_shadow_keeps_its_storage() -> None:
     step = step_with()
-    assert step.confidence._shadow is not None
-    before = [weight.data_ptr() for weight in step.confidence._shadow.parameters]
+    assert isinstance(step.confidence, LookAhead)
+    before = [weight.data_ptr() for weight in step.confidence.shadow.weights]
     step(*batch_of(2))
-    assert [weight.data_ptr() for weight in step.confidence._shadow.parameters] == before
-    assert [weight.data_ptr() for weight in step.confidence._shadow.module.parameters()] == before
+    assert [weight.data_ptr() for weight in step.confidence.shadow.weights] == before
+    assert [weight.data_ptr() for weight in step.confidence.shadow.module.parameters()] == before
 
 
 MODES = [{"confidence_gradient": "look_ahead"}, {"confidence_gradient": "reuse"}, {"fuzzy_graph": "shifted"}]

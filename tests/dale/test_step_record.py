@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import torch
 
-from nnunetv2_dale.dale.step_record import HISTOGRAM_BINS, StepRecord, histogram_of, spread_of
+from nnunetv2_dale.dale.step_record import (
+    HISTOGRAM_BINS,
+    AlternatingRecord,
+    StepRecord,
+    WholeBatch,
+    histogram_of,
+    spread_of,
+)
 
 
 def test_mean_and_spread_by_hand() -> None:
@@ -21,6 +30,6 @@ def test_the_histogram_is_numpys_and_what_lies_above_2_is_in_its_last_bin() -> N
     assert histogram_of(torch.full((1, 1, 2, 2), 7.0)).tolist() == [0.0] * 9 + [1.0]
 
 
-def test_a_whole_batch_has_a_loss_alone() -> None:
-    record = StepRecord(loss=torch.tensor(1.0))
-    assert [name for name, value in vars(record).items() if value is not None] == ["loss"]
+def test_a_whole_batch_has_what_an_iteration_has_and_less() -> None:
+    assert {each.name for each in fields(WholeBatch)} < {each.name for each in fields(AlternatingRecord)}
+    assert isinstance(WholeBatch(torch.tensor(1.0)), StepRecord)

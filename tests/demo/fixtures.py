@@ -1,37 +1,24 @@
-"""A made-up outcome of the demo, for tests of its page."""
+"""What a demo leaves, made up: for tests of its page."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
-from nnunetv2_dale.demo.judging import Judgement
-from nnunetv2_dale.demo.page import Outcome
-from nnunetv2_dale.demo.pipeline import Step
-from nnunetv2_dale.demo.scale import FULL
+CASES = [f"phantom_{index:03d}" for index in range(5)]
+PHANTOM: dict[str, Any] = {"drawn_wide": ["phantom_002", "phantom_004"], "wide_mm": 5.6}
+NUMBERS: dict[str, Any] = {
+    "seed": 3,
+    "device": "cpu",
+    "scale": {"training_cases": 5, "validation_cases": 4, "epochs": 8, "batches_per_epoch": 30},
+    "steps": [
+        {"title": "make the phantom", "command": "", "seconds": 7.4},
+        {"title": "train DALE", "command": 'nnUNetv2_train 998 -x "a <b>"', "seconds": 165.0},
+    ],
+    "facts": {"data": "10 + 4 cases"},
+    "algorithm_batches": 60,
+}
 
-PREDICTIONS = Judgement(
-    {
-        "plain nnU-Net": {
-            "case_a": {"liver": 0.90, "spleen": 0.80, "kidney": 0.70, "lesion": 0.60},
-            "case_b": {"liver": 0.80, "spleen": 0.80, "kidney": 0.70, "lesion": math.nan},
-        },
-        "DALE": {
-            "case_a": {"liver": 0.91, "spleen": 0.80, "kidney": 0.60, "lesion": 0.75},
-            "case_b": {"liver": 0.81, "spleen": 0.80, "kidney": 0.60, "lesion": math.nan},
-        },
-    }
-)
-STEPS = [
-    Step("make the phantom (14 cases)", "", 7.4),
-    Step("train plain nnU-Net", "nnUNetv2_train 998 2d 0 -tr nnUNetTrainer_demo", 41.0),
-    Step("train DALE", 'nnUNetv2_train 998 2d 0 -tr nnUNetTrainerDALE_demo -x "a <b>"', 165.0),
-]
-OUTCOME = Outcome(
-    scale=FULL,
-    seed=3,
-    device="cpu",
-    steps=STEPS,
-    predictions=PREDICTIONS,
-    training_labels=Judgement({"noisy": {"t": {"liver": 0.95, "spleen": 0.94, "kidney": 0.93, "lesion": 0.81}}}),
-    facts={"data": "10 training cases"},
-)
+
+def distrust(**of_cases: list[float]) -> dict[str, list[float]]:
+    """Of each case and label value, 0 but for the cases that are named."""
+    return {case: of_cases.get(case, [0.0] * 5) for case in CASES}

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import SimpleITK
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.demo import pipeline
@@ -59,7 +58,7 @@ def test_a_failed_step_is_told_and_its_log_kept(tmp_path, monkeypatch, capsys):
     assert main(["-o", str(tmp_path / "demo"), "--quick"]) == 2
     assert "could not check the data and take its fingerprint (exit code 1)" in capsys.readouterr().err
     assert (tmp_path / "demo" / "logs" / "02_check_the_data_and_take_its_fingerprint.txt").read_text() == "the reason"
-    assert not (tmp_path / "demo" / "demo.html").exists()
+    assert not (tmp_path / "demo" / "report").exists()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, capsys):
@@ -97,21 +96,20 @@ def test_the_whole_way_with_nnunets_real_commands(tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     demo = tmp_path / "my demo"
-    assert ended.stdout.splitlines()[-1] == f"The page of the demo is {demo / 'demo.html'}"
-    assert "[9/9] predict with DALE" in ended.stderr
+    assert ended.stdout.splitlines()[-1] == f"The report of the demo is {demo / 'report' / 'report.html'}"
+    assert "[8/8] compare both" in ended.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my demo", "my nnU-Net"]
     assert list(mine.iterdir()) == []
 
     numbers = json.loads((demo / "demo.json").read_text())
-    assert list(numbers["dice"]) == ["plain nnU-Net", "DALE"]
-    for method, cases in numbers["dice"].items():
-        assert list(cases) == ["phantom_005"]
-        prediction = SimpleITK.ReadImage(str(demo / "predictions" / method / "phantom_005.nii.gz"))
-        assert prediction.GetSize() == (64, 48, 10)
-    assert 0.9 < numbers["training_labels"]["phantom_000"]["liver"] < 1
-    page = (demo / "demo.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 4  # one test case, one training case, what DALE did, L_W
-    assert "This proves the way, not the method." in page
+    assert [each["label"] for each in numbers["readers"]] == ["liver", "spleen", "kidney", "lesion"]
+    assert numbers["readers"][0]["drawn_wide"] == ["phantom_002"]
+    report = json.loads((demo / "report" / "report.json").read_text())
+    assert report["case_names"] == ["phantom_004", "phantom_005"]
+    assert {"HD95", "Surface Dice"} <= {metric["name"] for metric in report["metrics"]}  # masks and images are found
+    assert report["overlays"]
+    assert 'href="../what_dale_did.html"' in (demo / "report" / "report.html").read_text()
+    assert "This proves the way, not the method." in (demo / "what_dale_did.html").read_text()
     trained = [path.name for path in (demo / "nnUNet_results" / "Dataset998_DalePhantom").iterdir()]
     assert sorted(trained) == [
         "nnUNetTrainerDALE_demoQuick__nnUNetDemoPlans__2d",

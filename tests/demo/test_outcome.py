@@ -1,22 +1,74 @@
-"""What the demo reads of what its trainings left."""
-
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from nnunetv2_dale.demo import outcome
+import pytest
+from matplotlib.figure import Figure
+
+from nnunetv2_dale.demo.outcome import dale_page, duration
+from nnunetv2_dale.demo.readers_found import readers_found
+from nnunetv2_dale.demo.workspace import Workspace
+from tests.demo.fixtures import NUMBERS, PHANTOM, distrust
+
+RIGHT = {"phantom_002": [0, 1, 1, 0, 0], "phantom_004": [0, 1, 0, 0, 0]}
+WRONG = {"phantom_001": [0, 0, 0, -0.5, -0.1]}
 
 
-def test_the_groups_are_those_of_the_last_epoch_in_nnunets_own_log(tmp_path: Path) -> None:
-    lines = [
-        "2026-01-01 10:00:00.0: Epoch 0 ",
-        "2026-01-01 10:00:01.0: DALE groups: label 1: 3 of 8 cases are drawn 1.0 voxels wider ",
-        "2026-01-01 10:00:02.0: Epoch time: 17.7 s ",
-        "2026-01-01 10:00:03.0: Epoch 1 ",
-        "2026-01-01 10:00:03.0: Current learning rate: 0.00015 ",
-        "2026-01-01 10:00:04.0: DALE groups: label 1: 4 of 8 cases are drawn 1.5 voxels wider ",
-        "2026-01-01 10:00:05.0: Epoch time: 17.7 s ",
-        "2026-01-01 10:00:06.0: Training done. ",
+def page(**found: list[float]) -> str:
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot([0, 1])
+    numbers = {**NUMBERS, "readers": readers_found(distrust(**found), PHANTOM)}
+    pictures = dict.fromkeys(("noise", "example", "alignment"), figure)
+    return dale_page(numbers, PHANTOM, pictures, Workspace(Path("/a demo")))
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "others"),
+    [
+        (RIGHT, "Right. DALE found the second reader in liver, spleen", ("Wrong.", "Missed.")),
+        (WRONG, "Wrong. In kidney, lesion it down-weights labels", ("Right.", "Missed.")),
+        (RIGHT | WRONG, "Wrong. In kidney, lesion it down-weights labels", ("Right.", "Missed.")),
+        ({}, "Missed. DALE found no two groups of cases", ("Right.", "Wrong.")),
+    ],
+)
+def test_it_says_whether_what_was_found_is_so(
+    found: dict[str, list[float]], verdict: str, others: tuple[str, ...]
+) -> None:
+    said = words(page(**found))
+    assert verdict in said
+    assert not any(other in said for other in others)
+
+
+def test_every_class_has_its_row() -> None:
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page(**RIGHT), re.S)]
+    assert rows[1:] == [
+        ["liver", "002, 004", "002, 004", "–", "right"],
+        ["spleen", "002, 004", "002", "–", "right"],
+        ["kidney", "002, 004", "–", "–", "missed"],
+        ["lesion", "002, 004", "–", "–", "missed"],
     ]
-    (tmp_path / "training_log_2026_1_1_10_00_00.txt").write_text("\n".join(lines))
-    assert outcome._groups(tmp_path) == ["label 1: 4 of 8 cases are drawn 1.5 voxels wider"]
+
+
+def test_it_says_how_short_the_training_is_and_leads_back_to_the_report() -> None:
+    html = page()
+    assert "Each training saw 240 batches" in words(html)
+    assert "Algorithm 1 had 60 of the 240 batches" in words(html)
+    assert 'href="report/report.html"' in html
+    assert "nnUNetv2_train 998 -x &#34;a &lt;b&gt;&#34;" in html
+
+
+def test_pictures_are_inside_with_words_for_who_cannot_see_them() -> None:
+    images = re.findall(r'<img src="(.{20}).*?" alt="(.*?)">', page())
+    assert len(images) == 3
+    assert all(source.startswith("data:image/png") and len(alt) > 30 for source, alt in images)
+    assert "http://" not in page()
+    assert "https://" not in page()
+
+
+def test_durations_for_people() -> None:
+    assert [duration(seconds) for seconds in (0.4, 59.4, 60, 125.2)] == ["0 s", "59 s", "1 min 0 s", "2 min 5 s"]

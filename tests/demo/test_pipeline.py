@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import SimpleITK
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.demo import pipeline
@@ -9,7 +10,7 @@ from nnunetv2_dale.demo.pipeline import commands, run_demo
 from nnunetv2_dale.demo.scale import QUICK
 from nnunetv2_dale.demo.workspace import Workspace
 
-TRAINED_AND_PREDICTED = ["train plain nnU-Net", "train DALE", "predict with plain nnU-Net", "predict with DALE"]
+TRAINED_AND_COMPARED = ["train plain nnU-Net", "train DALE", "compare both"]
 
 
 @pytest.fixture
@@ -37,18 +38,27 @@ def pretended(monkeypatch):
 
 def test_both_methods_get_the_same_commands_but_for_the_trainer(workspace):
     _, after = commands(workspace, QUICK, "cpu", 1)
-    assert [command.title for command in after] == ["preprocess", *TRAINED_AND_PREDICTED]
-    for plain, dale in ((after[1], after[2]), (after[3], after[4])):
-        differing = [pair for pair in zip(plain.arguments, dale.arguments, strict=True) if pair[0] != pair[1]]
-        assert ("nnUNetTrainer_demoQuick", "nnUNetTrainerDALE_demoQuick") in differing
-        assert len(differing) == 1 + ("predict" in plain.title)  # and where predictions go
+    assert [command.title for command in after] == ["preprocess", *TRAINED_AND_COMPARED]
+    differing = [pair for pair in zip(after[1].arguments, after[2].arguments, strict=True) if pair[0] != pair[1]]
+    assert differing == [("nnUNetTrainer_demoQuick", "nnUNetTrainerDALE_demoQuick")]
+
+
+def test_the_report_compares_both_and_links_to_the_page_on_dale(workspace):
+    *_, report = commands(workspace, QUICK, "cpu", 1)[1]
+    names = [Path(argument).name for argument in report.arguments]
+    assert names[:3] == [
+        "nnUNetv2_dale_report",
+        "nnUNetTrainer_demoQuick__nnUNetDemoPlans__2d",
+        "nnUNetTrainerDALE_demoQuick__nnUNetDemoPlans__2d",
+    ]
+    assert report.arguments[report.arguments.index("--link") + 1] == str(workspace.page)
 
 
 def test_device_and_processes_reach_the_commands(workspace):
     before, after = commands(workspace, QUICK, "cuda", 3)
     assert "-np 3" in before[0].line
     assert "-np 3" in after[0].line
-    assert all("-device cuda" in command.line for command in after[1:])
+    assert all("-device cuda" in command.line for command in after[1:3])
 
 
 def test_steps_come_in_their_order_with_numbered_logs(workspace, pretended, caplog):
@@ -58,12 +68,12 @@ def test_steps_come_in_their_order_with_numbered_logs(workspace, pretended, capl
         "make the phantom (6 cases)",
         "check the data and take its fingerprint",
         "plan the experiment",
-        "halve the planned network, for a CPU",
+        "halve the planned network for a CPU, validate on true labels",
         "preprocess",
-        *TRAINED_AND_PREDICTED,
+        *TRAINED_AND_COMPARED,
     ]
-    assert [log.name[:3] for _, log, _ in pretended] == ["02_", "03_", "05_", "06_", "07_", "08_", "09_"]
-    assert caplog.messages[-1] == "[9/9] predict with DALE: 1 s"
+    assert [log.name[:3] for _, log, _ in pretended] == ["02_", "03_", "05_", "06_", "07_", "08_"]
+    assert caplog.messages[-1] == "[8/8] compare both: 1 s"
 
 
 def test_the_plans_are_halved_and_the_batch_is_small(workspace, pretended):
@@ -73,6 +83,20 @@ def test_the_plans_are_halved_and_the_batch_is_small(workspace, pretended):
         "batch_size": 4,
         "architecture": {"arch_kwargs": {"features_per_stage": [16, 32, 64]}},
     }
+
+
+def test_the_cases_with_true_labels_validate(workspace, pretended):
+    run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
+    (fold,) = json.loads((workspace.preprocessed / "Dataset998_DalePhantom" / "splits_final.json").read_text())
+    raw = workspace.raw / "Dataset998_DalePhantom"
+    for part, are_true in (("train", False), ("val", True)):
+        for case in fold[part]:
+            given, true = (
+                SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(raw / folder / f"{case}.nii.gz")))
+                for folder in ("labelsTr", "labelsTr_clean")
+            )
+            assert (given == true).all() == are_true, case
+    assert sum(map(len, fold.values())) == len(list((raw / "imagesTr").iterdir()))
 
 
 def test_the_seed_reaches_the_trainers_through_the_dataset(workspace, pretended):

@@ -14,7 +14,7 @@ def test_everything_lies_in_the_folder(tmp_path):
     for part in (workspace.raw, workspace.preprocessed, workspace.results, workspace.trainers, workspace.logs):
         assert part.is_dir()
         assert part.parent == tmp_path / "a demo"
-    for part in (workspace.page, workspace.numbers, workspace.predictions("DALE")):
+    for part in (workspace.page, workspace.numbers, workspace.report):
         assert part.is_relative_to(tmp_path / "a demo")
         assert not part.exists()
 

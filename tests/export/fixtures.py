@@ -14,7 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from tests.tiny_plans import tiny_plans
+from tests.datasets import tiny_plans
 
 DATASET = "Dataset997_Exported"
 STOCK = "nnUNetTrainer__nnUNetPlans__2d"

@@ -71,7 +71,7 @@ def test_how_the_model_is_given_is_checked(model, tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
     assert "dataset 996 was not found" in refused(capsys, "-d", 996, "-c", "2d", *output)
     assert "no trained model at" in refused(capsys, "-d", 997, "-c", "3d_fullres", *output)
-    assert "plans.json is not there" in refused(capsys, "-i", model / "fold_0", *output)
+    assert "plans.json cannot be read: there is no such file" in refused(capsys, "-i", model / "fold_0", *output)
     assert not (tmp_path / "out").exists()
 
 
@@ -102,9 +102,9 @@ def change_checkpoint(model: Path, **changes: object) -> None:
         (lambda model: change_checkpoint(model, network_weights={"a": torch.ones(1)}), "do not fit the network"),
         (lambda model: change_checkpoint(model, trainer_name="nnUNetTrainerElsewhere"), "was not found here"),
         (lambda model: change_checkpoint(model, init_args={"configuration": "3d"}), "of configuration 3d, which"),
-        (lambda model: (model / "plans.json").write_text("{"), "is not readable as JSON"),
+        (lambda model: (model / "plans.json").write_text("{"), "is not valid JSON"),
         (lambda model: (model / "plans.json").write_text("{}"), "is not a plans file"),
-        (lambda model: (model / "dataset.json").unlink(), "dataset.json is not there"),
+        (lambda model: (model / "dataset.json").unlink(), "dataset.json cannot be read: there is no such file"),
     ],
 )
 def test_damaged_models_are_refused_before_anything_is_written(model, tmp_path, capsys, damage, sentence):

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, foreground_dice, hd95_mm
+from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.calibrate import calibrate
 from nnunetv2_dale.label_noise.components import drop_components, swap_components
 from nnunetv2_dale.label_noise.displacement import shift
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.random_streams import case_generator, smooth_uniform
+from nnunetv2_dale.masks.overlap import dice
 
 IGNORE = 9
 WITH_AN_AMOUNT = sorted(set(KINDS) - {UNLABELLED})
@@ -156,7 +157,7 @@ def test_polygons_keep_a_square_roughly_and_holes() -> None:
     label[:, 3:27, 3:27] = 1
     label[:, 10:20, 10:20] = 0
     noisy = _model("smooth", 6.0).corrupt(label, (1.0,) * 3, "a")
-    assert 0.8 < foreground_dice(label > 0, noisy > 0) < 1
+    assert 0.8 < dice(label > 0, noisy > 0) < 1
     assert not noisy[:, 13:17, 13:17].any()
     assert not np.array_equal(noisy[0], noisy[1])  # slices are drawn one by one
 
@@ -234,7 +235,7 @@ def test_agreement_by_hand() -> None:
     clean, noisy = np.zeros((1, 3, 20), np.int16), np.zeros((1, 3, 20), np.int16)
     clean[0, 1, 2:6], noisy[0, 1, 4:10] = 1, 1
     noisy[0, 1, 4] = 2
-    assert foreground_dice(clean > 0, noisy > 0) == pytest.approx(2 * 2 / 10)
+    assert dice(clean > 0, noisy > 0) == pytest.approx(2 * 2 / 10)
     counted = np.bincount(changes(clean, noisy).ravel(), minlength=4)
     assert counted[Change.ADDED] == 4
     assert counted[Change.REMOVED] == 2

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.dataset_description import read_description, read_json_object
+from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
 GOOD = {
     "channel_names": {"0": "MRI"},

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.raw_dataset import dataset_folder, environment_folder, read_dataset
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 
 
 def _dataset(folder: Path, **changes: object) -> Path:
@@ -38,7 +39,7 @@ def test_cases_have_their_channels_and_labels(tmp_path: Path) -> None:
 def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no training images"):
         read_dataset(_dataset(tmp_path / "Dataset001_Empty"))
-    with pytest.raises(UserError, match=r"expected nnU-Net's description"):
+    with pytest.raises(UserError, match=r"dataset.json cannot be read: there is no such file"):
         read_dataset(tmp_path / "Dataset002_None")
     (tmp_path / "Dataset001_Empty" / "dataset.json").write_text("{}")
     with pytest.raises(UserError, match="lacks labels and file_ending"):

@@ -106,7 +106,7 @@ def test_looking_leaves_the_weights_and_finds_what_enters_the_head():
     seen = look(network, images, labels, MaskedLoss(), 3, DaleConfig(patch_size=8))
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
     torch.testing.assert_close(network.decoder.seg_layers[-1](seen.features), seen.logits)
-    assert (seen.confidence - 1).abs().max() == pytest.approx(0.1, abs=1e-6)  # as far as the step goes
+    assert (seen.omega - 1).abs().max() == pytest.approx(0.1, abs=1e-6)  # as far as the step goes
     assert not any(weight.grad is not None for weight in network.parameters())
 
 

@@ -161,6 +161,17 @@ def test_drawn_again_from_json(made: tuple[Study, Path], tmp_path: Path) -> None
         assert (tmp_path / "again" / file).read_bytes() == (made[1] / file).read_bytes()
 
 
+def test_a_further_page_is_linked_as_seen_from_the_report(made: tuple[Study, Path], tmp_path: Path) -> None:
+    source, output = str(made[1] / "report.json"), tmp_path / "reports" / "again"
+    flags = ["--link", str(tmp_path / "my page.html"), "What <was> done"]
+    assert main(["--from-json", source, "-o", str(output), *flags]) == 0
+    assert '<a href="../../my%20page.html">What &lt;was&gt; done</a>' in (output / "report.html").read_text()
+    assert main(["--from-json", str(output), "-o", str(output.with_name("third"))]) == 0  # the JSON keeps it
+    assert report_of(output.with_name("third"))["links"] == [
+        {"text": "What <was> done", "href": "../../my%20page.html"}
+    ]
+
+
 def test_several_processes_give_the_same_numbers(made: tuple[Study, Path], tmp_path: Path) -> None:
     study, report = made
     places = ["--references", str(study.raw / "labelsTr"), "--images", str(study.raw / "imagesTr")]
@@ -357,7 +368,7 @@ def other_labels(study: Study) -> None:
     ("damage", "named"),
     [
         (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
-        (cut_summary, r"fold_1/validation/summary\.json is no complete JSON"),
+        (cut_summary, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
         (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but its reference"),
         (wrong_spacing, r"case_03\.nii\.gz has voxel spacing"),
         (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
@@ -461,7 +472,7 @@ def test_missing_packages_say_what_to_install(
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "statsmodels" else found(name))
     assert main([*made[0].folders, "-o", str(tmp_path / "report")]) == 2
-    assert "in this package's checkout, run: pip install '.[benchmark]'" in capsys.readouterr().err
+    assert "in this package's checkout, run: pip install '.[report]'" in capsys.readouterr().err
 
 
 def test_real_results(shared_data: Path, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs
 from nnunetv2_dale.report.build import ReportSettings, build_report
-from nnunetv2_dale.report.cost import epochs_from_logs, pseudo_dice_at, read_fold_cost, shared_hours
+from nnunetv2_dale.report.cost import pseudo_dice_at, read_fold_cost, shared_hours
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
 from tests.report.fixtures import make_study, training_log
 

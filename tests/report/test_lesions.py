@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
+from tests.masks.test_connected_parts import grown
 
 Mask = NDArray[np.bool_]
 
@@ -59,24 +58,6 @@ def test_corners_join(axes: int) -> None:
     apart = diagonal.copy()
     apart[1] = False
     assert lesion_counts(apart, diagonal).in_prediction == 2
-
-
-def grown(mask: Mask) -> list[set[tuple[int, ...]]]:
-    """Components by walking from voxel to voxel."""
-    left = {tuple(place) for place in np.argwhere(mask)}
-    components = []
-    while left:
-        component, border = set(), [left.pop()]
-        while border:
-            here = border.pop()
-            component.add(here)
-            for step in itertools.product((-1, 0, 1), repeat=mask.ndim):
-                there = tuple(a + b for a, b in zip(here, step, strict=True))
-                if there in left:
-                    left.remove(there)
-                    border.append(there)
-        components.append(component)
-    return components
 
 
 def most_pairs(allowed: list[list[bool]], taken: frozenset[int] = frozenset()) -> int:

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.case_files import CaseFiles
+from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
+from nnunetv2_dale.nnunet_files.geometry import GridDifference
+from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, read_summary
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.grid import GridDifference
 from nnunetv2_dale.report.lesions import LesionCounts
 from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
-from nnunetv2_dale.report.result_folder import read_result_folder
-from nnunetv2_dale.report.summary_file import CaseResult, read_summary
-from nnunetv2_dale.report.surface_metrics import measures_of, surface_distances
 from nnunetv2_dale.report.volumes import read_labels, read_prediction
 from tests.report.fixtures import SPACING_ZYX, label_map, write_volume
 

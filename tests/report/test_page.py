@@ -155,13 +155,14 @@ def test_the_same_report_comes_back_from_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
-        ([0.02] * 4 + [0.03], "2.20 points higher"),
-        ([-0.02] * 4 + [-0.03], "2.20 points lower"),
-        ([0.1, -0.1, 0.05, -0.05, 0], "No difference"),
+        ([0.02] * 5 + [0.032], "2.20 points higher"),
+        ([-0.02] * 5 + [-0.032], "2.20 points lower"),
+        ([0.1, -0.1, 0.05, -0.05, 0, 0], "No difference"),
+        ([0.02] * 4 + [0.03], "share 5 cases: too few for a statement"),
     ],
 )
 def test_the_verdict_claims_what_the_interval_does(gain: list[float], said: str) -> None:
-    before: list[float | None] = [0.5, 0.6, 0.7, 0.8, 0.75]
+    before: list[float | None] = [0.5, 0.6, 0.7, 0.8, 0.75, 0.65][: len(gain)]
     after: list[float | None] = [value + step for value, step in zip(before, gain, strict=True) if value is not None]
     values: dict[str, Values] = {name: {"Dice": {"1": column}} for name, column in (("A", before), ("B", after))}
     metric = summary_metrics()[:1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.config import DaleConfig, DirectionalDerivative
+from nnunetv2_dale.dale.config import DirectionalDerivative
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
@@ -28,14 +27,13 @@ def tiny_network() -> nn.Module:
 
 def of_dale(network: nn.Module, way: DirectionalDerivative = "one_sided") -> Callable[[VirtualStep], Tensor]:
     """As the trainer makes it."""
-    config = replace(DaleConfig(), directional_derivative=way)
-    shadow, parameters = ShadowNetwork(network), list(network.parameters())
+    shadow, weights = ShadowNetwork(network), list(network.parameters())
 
     def by_weights(virtual: VirtualStep) -> Tensor:
         step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss)
         judge = NonFuzzyPass(virtual.meta.images, virtual.meta.loss)
-        direction, start = look_ahead_gradient(shadow, parameters, step, judge, virtual.weights, STEP_SIZE)
-        return -STEP_SIZE * confidence_derivative(shadow, parameters, step, direction, config)(virtual.weights, start)
+        direction, start = look_ahead_gradient(shadow, weights, step, judge, virtual.weights, STEP_SIZE)
+        return -STEP_SIZE * confidence_derivative(shadow, weights, step, direction, way)(virtual.weights, start)
 
     return by_weights
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from tests.datasets import CASES, IGNORE
 from tests.trainer.distributed import OnCpu, this_rank
-from tests.trainer.fixtures import started, weights_of
-from tests.trainer.unlabelled_dataset import CASES, IGNORE, make_trainer
+from tests.trainer.fixtures import make_dk_uxnet, started, weights_of
 
 # what each rank draws in turn: labels on the first rank only, on none, on the second only, on both
 DRAWN = (
@@ -30,7 +30,7 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
         for batch_dice in (False, True):
             torch.manual_seed(rank)
             plans = {"batch_size": 4, "batch_dice": batch_dice}
-            trainer = started(make_trainer(DistributedDKUXNet, plans_settings=plans))
+            trainer = started(make_dk_uxnet(DistributedDKUXNet, plans_settings=plans))
             for drawn in DRAWN:
                 labels = torch.stack([_labels(case in trainer.unlabelled) for case in drawn[rank]])
                 images = torch.randn(2, 1, 8, 32, 32)

@@ -1,113 +1,31 @@
-"""Tiny preprocessed datasets and short trainings of nnU-Net trainers, in process and in seconds.
-
-The cases are phantoms. Plans are written by hand, since nnU-Net's planner takes seconds (`test_commands.py` runs it);
-preprocessing is nnU-Net's own function for one case, without its worker processes.
-"""
+"""Short trainings of nnU-Net trainers on tiny datasets, in process and in seconds."""
 
 from __future__ import annotations
 
 import copy
 import json
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
-import SimpleITK
 import torch
 from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from nnunetv2_dale.demo.anatomy import LABELS
-from nnunetv2_dale.demo.phantom import write_phantom_dataset
-from tests.tiny_plans import SHAPE, SPACING_MM, tiny_plans
+from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from tests.datasets import DATASETS
 
-CASES = 5
-REGIONS: dict[str, Any] = {"background": 0, "body": [1, 2, 3, 4], "lesion": [4]}
-IGNORE = 5
-LABEL_KINDS: dict[str, dict[str, Any]] = {
-    "Labels": {"labels": LABELS},
-    "Regions": {"labels": REGIONS, "regions_class_order": [1, 4]},
-    "Ignore": {"labels": {**LABELS, "ignore": IGNORE}},
-    "RegionsIgnore": {"labels": {**REGIONS, "ignore": IGNORE}, "regions_class_order": [1, 4]},
+# of DK-UXNet, in the plans
+TINY_DK_UXNET = {
+    "width": 4,
+    "stages": 2,
+    "blocks": 1,
+    "query_count": 10,
+    "query_channels": 8,
+    "attention_heads": 2,
+    "feed_forward_channels": 8,
 }
-
-
-@dataclass(frozen=True)
-class NnunetFolders:
-    """Where nnU-Net's three folders are; `environment` is what nnU-Net reads them from."""
-
-    root: Path
-
-    @property
-    def raw(self) -> Path:
-        return self.root / "raw"
-
-    @property
-    def preprocessed(self) -> Path:
-        return self.root / "preprocessed"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "nnUNet_raw": str(self.raw),
-            "nnUNet_preprocessed": str(self.preprocessed),
-            "nnUNet_results": str(self.root / "results"),
-            "nnUNet_n_proc_DA": "0",
-            "nnUNet_def_n_proc": "1",
-        }
-
-
-def write_datasets(folders: NnunetFolders) -> None:
-    """Raw and preprocessed datasets of every kind of label; 3D configurations of label maps only."""
-    first = write_phantom_dataset(
-        folders.raw,
-        dataset_id=901,
-        name="Labels",
-        training_cases=CASES,
-        test_cases=0,
-        shape=SHAPE,
-        spacing_mm=SPACING_MM,
-    )
-    for number, (kind, labels) in enumerate(LABEL_KINDS.items(), start=901):
-        dataset = folders.raw / f"Dataset{number}_{kind}"
-        if dataset != first:
-            shutil.copytree(first, dataset)
-        if "ignore" in labels["labels"]:
-            _ignore_outer_slices(dataset / "labelsTr")
-        dataset_json = {**json.loads((dataset / "dataset.json").read_text()), **labels}
-        (dataset / "dataset.json").write_text(json.dumps(dataset_json))
-        names = ("2d", "3d_fullres", "3d_lowres") if kind == "Labels" else ("2d",)
-        preprocess(folders, dataset.name, names)
-
-
-def preprocess(folders: NnunetFolders, dataset_name: str, configurations: tuple[str, ...]) -> None:
-    """What `nnUNetv2_plan_and_preprocess` leaves behind, with `tiny_plans`."""
-    raw, target = folders.raw / dataset_name, folders.preprocessed / dataset_name
-    target.mkdir(parents=True)
-    dataset_json, plans = json.loads((raw / "dataset.json").read_text()), tiny_plans(dataset_name)
-    shutil.copy(raw / "dataset.json", target)
-    shutil.copytree(raw / "labelsTr", target / "gt_segmentations")
-    cases = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
-    splits = [{"train": [other for other in cases if other != case], "val": [case]} for case in cases]
-    documents = {"nnUNetPlans": plans, "dataset_fingerprint": {}, "splits_final": splits}
-    for name, document in documents.items():
-        (target / f"{name}.json").write_text(json.dumps(document))
-    manager = PlansManager(plans)
-    for name in configurations:
-        configuration = manager.get_configuration(name)
-        folder = target / configuration.data_identifier
-        folder.mkdir()
-        for case, files in cases.items():
-            DefaultPreprocessor(verbose=False).run_case_save(
-                str(folder / case), files["images"], files["label"], manager, configuration, dataset_json
-            )
 
 
 def make_trainer(
@@ -121,6 +39,7 @@ def make_trainer(
     iterations: int = 3,
     resume: bool = False,
     device: str = "cpu",
+    labels: dict[str, Any] | None = None,
 ) -> nnUNetTrainer:
     """A trainer as `nnUNetv2_train` makes it, for a training of a few iterations.
 
@@ -128,13 +47,13 @@ def make_trainer(
         kind: a key of `LABEL_KINDS`.
         settings: changes to the configuration's part of the plans.
         epochs: None leaves what the class sets.
+        labels: what dataset.json has instead of its labels.
     """
-    number = 901 + list(LABEL_KINDS).index(kind)
-    folder = Path(nnUNet_preprocessed) / f"Dataset{number}_{kind}"
+    folder = Path(nnUNet_preprocessed) / DATASETS[kind]
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     plans["configurations"].get(configuration, {}).update(copy.deepcopy(settings or {}))
     plans["continue_training"] = resume
-    dataset_json = json.loads((folder / "dataset.json").read_text())
+    dataset_json = {**json.loads((folder / "dataset.json").read_text()), **(labels or {})}
     trainer = trainer_class(plans, configuration, fold, dataset_json, torch.device(device))
     trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = iterations, 1
     if epochs is not None:
@@ -142,28 +61,23 @@ def make_trainer(
     return trainer
 
 
-def _ignore_outer_slices(labels: Path) -> None:
-    """Sparse annotation: the first and last two slices of every case have the ignore label."""
-    for path in labels.glob("*.nii.gz"):
-        image = SimpleITK.ReadImage(str(path))
-        array = SimpleITK.GetArrayFromImage(image)
-        array[[0, 1, -2, -1]] = IGNORE
-        changed = SimpleITK.GetImageFromArray(array.astype(np.uint8))
-        changed.CopyInformation(image)
-        SimpleITK.WriteImage(changed, str(path), useCompression=True)
+def make_dk_uxnet(
+    trainer_class: type[nnUNetTrainerDKUXNet],
+    *,
+    configuration: str = "3d_fullres",
+    settings: dict[str, Any] | None = None,
+    plans_settings: dict[str, Any] | None = None,
+    iterations: int = 2,
+    **others: Any,
+) -> nnUNetTrainer:
+    """See `make_trainer`: with a tiny network, on cases of which some have no labels.
 
-
-@pytest.fixture
-def nnunet(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
-    """nnU-Net's environment: datasets made once per test run, and results of this test alone."""
-    folders = NnunetFolders(tmp_path_factory.getbasetemp() / "nnunet")
-    for name, value in {**folders.environment, "nnUNet_results": str(tmp_path / "results")}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 10)  # progress.png has 30 x 54 inches: a second each
-    np.random.seed(0)  # nnU-Net's data loaders draw from the global state
-    if not folders.root.exists():
-        write_datasets(folders)
-    return folders
+    Args:
+        settings: of the plans' "dk_uxnet" object, beside those of the tiny network.
+        plans_settings: of the configuration.
+    """
+    own = {"dk_uxnet": {**TINY_DK_UXNET, **(settings or {})}, **(plans_settings or {})}
+    return make_trainer(trainer_class, "Unlabelled", configuration, settings=own, iterations=iterations, **others)
 
 
 def train(trainer: nnUNetTrainer) -> dict[str, list[Any]]:

@@ -16,15 +16,12 @@ from torch import Tensor
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
-from tests.tiny_plans import architecture
+from tests.datasets import CASES, NnunetFolders, architecture
 from tests.trainer.fixtures import (
-    CASES,
     TINY_TRAININGS,
-    NnunetFolders,
     check_log,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     train,
     weights_of,
@@ -40,37 +37,22 @@ class OneOutput(nnUNetTrainerDALE_noDeepSupervision):
 
 
 @pytest.mark.parametrize(
-    ("trainer_class", "kind", "configuration", "settings"),
+    ("trainer_class", "configuration", "settings"),
     [
-        pytest.param(Printed, "Labels", "2d", {}, id="2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {}, id="3d_fullres"),
-        pytest.param(Printed, "Regions", "2d", {}, id="regions"),
-        pytest.param(Printed, "Ignore", "2d", {}, id="ignore"),
-        pytest.param(Printed, "RegionsIgnore", "2d", {}, id="regions-and-ignore"),
-        pytest.param(Printed, "Labels", "2d", {"architecture": architecture(2, residual=True)}, id="ResEnc-2d"),
-        pytest.param(Printed, "Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
-        pytest.param(OneOutput, "Labels", "2d", {}, id="no-deep-supervision"),
-        pytest.param(OneOutput, "Labels", "3d_fullres", {}, id="no-deep-supervision-3d"),
+        pytest.param(Printed, "2d", {}, id="2d"),
+        pytest.param(Printed, "3d_fullres", {"architecture": architecture(3, residual=True)}, id="ResEnc-3d"),
+        pytest.param(OneOutput, "3d_fullres", {}, id="no-deep-supervision-3d"),
     ],
 )
-def test_trains(trainer_class: type[nnUNetTrainer], kind: str, configuration: str, settings: dict[str, Any]) -> None:
+def test_its_loss_falls(trainer_class: type[nnUNetTrainer], configuration: str, settings: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    trainer = make_trainer(trainer_class, kind, configuration, settings=settings, epochs=2, iterations=4)
+    trainer = make_trainer(trainer_class, configuration=configuration, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     assert type(trainer.network).__name__ == ("ResidualEncoderUNet" if settings else "PlainConvUNet")
     batch = batch_of_this_training(trainer)
-    before, loss_before = weights_of(trainer), plain_loss(trainer, batch)
-
-    log = train(trainer)
-
-    check_log(log, epochs=2)
+    loss_before = plain_loss(trainer, batch)
+    check_log(train(trainer), epochs=2)
     assert plain_loss(trainer, batch) < loss_before
-    unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
-    unmoved = [name for name, weight in weights_of(trainer).items() if torch.equal(weight, before[name])]
-    assert all(unused in name or trainer_class is OneOutput for name in unmoved)
-    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
-    folder = Path(trainer.output_folder)
-    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png"} <= {file.name for file in folder.iterdir()}
 
 
 def batch_of_this_training(trainer: nnUNetTrainer) -> dict[str, Any]:
@@ -87,7 +69,7 @@ def plain_loss(trainer: nnUNetTrainer, batch: dict[str, Any]) -> float:
     return float(trainer.validation_step({"data": batch["data"], "target": copies})["loss"])
 
 
-def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
     monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
@@ -95,7 +77,7 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     check_log(train(low), epochs=1)
     low.perform_actual_validation()
     predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
-    assert len(list(predicted.glob("*.b2nd"))) == CASES
+    assert len(list(predicted.glob("*.b2nd"))) == len(CASES)
 
     cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
     batch = next_batch(cascade)

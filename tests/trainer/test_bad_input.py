@@ -21,11 +21,10 @@ from torch import Tensor, nn
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from tests.tiny_plans import architecture
+from tests.datasets import architecture
 from tests.trainer.fixtures import (
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     train,
     weights_of,

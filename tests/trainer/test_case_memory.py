@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacements, write_displacements
-from nnunetv2_dale.trainer.case_memory import restore_cases, save_cases
-from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
-from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-from nnunetv2_dale.trainer.safe_training import SafeTraining
-from tests.trainer.fixtures import (
-    TINY_TRAININGS,
-    make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
-    started,
-    stop_after,
-    train,
-)
+from nnunetv2_dale.trainer.case_memory import label_checksums, restore_cases, save_cases
 
 CPU = torch.device("cpu")
+SUMS, CLASSES = {"a": "0001", "b": "0002", "c": "0003"}, ["background", "organ"]
 STATE = {
     "a": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]],
     "b": [[0.5, 0.25], [8.0, 16.0], [2.0, 1.0], [4.0, 0.0]],
@@ -39,31 +30,33 @@ def trust_with(state: dict[str, list[list[float]]]) -> CaseTrust:
 
 
 def test_what_is_saved_is_restored(tmp_path: Path) -> None:
-    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth")
+    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     fresh = trust_with({})
-    restore_cases(fresh, tmp_path, ["a", "b", "c"], 2, CPU)
+    restore_cases(fresh, tmp_path, ["a", "b", "c"], 2, SUMS, CPU)
     assert fresh.displacement.state() == STATE
 
 
 def test_nothing_remembered_is_not_written_and_a_lost_file_is_learned_again(tmp_path: Path) -> None:
-    save_cases(trust_with({}), tmp_path / "checkpoint_latest.pth")
+    save_cases(trust_with({}), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     assert list(tmp_path.iterdir()) == []
     fresh = trust_with({})
-    restore_cases(fresh, tmp_path, ["a"], 2, CPU)
+    restore_cases(fresh, tmp_path, ["a"], 2, SUMS, CPU)
     assert fresh.displacement.state() == {}
 
 
 def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Path) -> None:
     """A better checkpoint of a later epoch changes nothing; the next latest one does, and the final one."""
     other = {"a": [[9.0, 9.0]] * 4}
-    save_cases(trust_with(other), tmp_path / "checkpoint_best.pth")  # before there is a latest one: it is the one
+    save_cases(
+        trust_with(other), tmp_path / "checkpoint_best.pth", SUMS, CLASSES
+    )  # before there is a latest one: it is the one
     assert read_displacements(tmp_path) == other
     (tmp_path / "checkpoint_best.pth").touch()
-    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth")
+    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     (tmp_path / "checkpoint_latest.pth").touch()
-    save_cases(trust_with(other), tmp_path / "checkpoint_best.pth")
+    save_cases(trust_with(other), tmp_path / "checkpoint_best.pth", SUMS, CLASSES)
     assert read_displacements(tmp_path) == STATE
-    save_cases(trust_with(other), tmp_path / "checkpoint_final.pth")
+    save_cases(trust_with(other), tmp_path / "checkpoint_final.pth", SUMS, CLASSES)
     assert read_displacements(tmp_path) == other
 
 
@@ -76,49 +69,33 @@ def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Pa
     ],
 )
 def test_the_memory_of_another_training_is_refused(tmp_path: Path, cases: list[str], heads: int, told: str) -> None:
-    write_displacements(tmp_path, STATE)
+    write_displacements(tmp_path, STATE, SUMS, CLASSES)
     fresh = trust_with({})
     with pytest.raises(RuntimeError, match=told) as error:
-        restore_cases(fresh, tmp_path, cases, heads, CPU)
+        restore_cases(fresh, tmp_path, cases, heads, SUMS, CPU)
     assert str(tmp_path / FILE) in str(error.value)
     assert fresh.displacement.state() == {}
 
 
-class TestTrainings:
-    """The trainers hand their fold's cases and their network's heads over."""
+def test_a_case_whose_label_has_changed_is_forgotten_and_named(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE, SUMS, CLASSES)
+    fresh = trust_with({})
+    (sentence,) = restore_cases(fresh, tmp_path, ["a", "b", "c"], 2, {**SUMS, "b": "beef", "c": "beef"}, CPU)
+    assert sentence.endswith("is forgotten: 1 of 2 cases, b")
+    assert fresh.displacement.state() == {"a": STATE["a"]}
 
-    pytestmark = TINY_TRAININGS
 
-    @pytest.mark.parametrize("trainer_class", [nnUNetTrainerDALE, nnUNetTrainerCaseTrust])
-    @pytest.mark.parametrize("case", ["phantom_000", "somebody"])  # fold 0 validates on the first
-    def test_a_training_that_goes_on_refuses_other_cases(self, trainer_class: type[SafeTraining], case: str) -> None:
-        stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
-        resumed = make_trainer(trainer_class, epochs=2, resume=True)
-        write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 4})
-        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-        with pytest.raises(RuntimeError, match=f"1 of its 1 cases, first {case}, are no training cases of this fold"):
-            resumed.run_training()
+def test_a_memory_without_checksums_is_taken_as_it_is(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE, {}, CLASSES)
+    fresh = trust_with({})
+    assert restore_cases(fresh, tmp_path, ["a", "b"], 2, SUMS, CPU) == []
+    assert fresh.displacement.state() == STATE
 
-    @pytest.mark.parametrize("trainer_class", [nnUNetTrainerDALE, nnUNetTrainerCaseTrust])
-    def test_a_training_that_goes_on_refuses_other_classes(self, trainer_class: type[SafeTraining]) -> None:
-        stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
-        resumed = make_trainer(trainer_class, epochs=2, resume=True)
-        write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 4})
-        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-        with pytest.raises(RuntimeError, match="expected 5 sums per case, one for each output of the network, found 3"):
-            resumed.run_training()
 
-    def test_a_training_that_starts_anew_does_not_look(self) -> None:
-        trainer = make_trainer(nnUNetTrainerCaseTrust)
-        write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 4})
-        started(trainer)
-
-    def test_a_lost_file_is_learned_again(self) -> None:
-        train(make_trainer(nnUNetTrainerCaseTrust, epochs=1))
-        trainer = make_trainer(nnUNetTrainerCaseTrust, epochs=2, resume=True)
-        file = Path(trainer.output_folder, FILE)
-        file.unlink()
-        file.with_name("checkpoint_final.pth").rename(file.with_name("checkpoint_latest.pth"))
-        maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
-        train(trainer)
-        assert file.exists()
+def test_the_checksum_is_of_the_label_alone() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (1, 4, 5, 6)).astype(np.int8)
+    changed = labels.copy()
+    changed[0, -1, -1, -1] += 1
+    cases = {"a": (1, labels), "same": (2, labels.copy()), "changed": (1, changed)}
+    sums = label_checksums(SimpleNamespace(load_case=cases.__getitem__), cases)
+    assert sums["a"] == sums["same"] != sums["changed"]

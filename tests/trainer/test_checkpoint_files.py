@@ -17,7 +17,14 @@ from torch import nn
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
 from tests.dale.networks import small_unet
 
-TRAINER, INIT_ARGS = "nnUNetTrainerDALE", {"plans": {"dataset_name": "Dataset001_A"}, "configuration": "2d", "fold": 0}
+TRAINER = "nnUNetTrainerDALE"
+LABELS = {"background": 0, "organ": 1, "lesion": [1, 2]}
+INIT_ARGS = {
+    "plans": {"dataset_name": "Dataset001_A"},
+    "configuration": "2d",
+    "fold": 0,
+    "dataset_json": {"labels": LABELS},
+}
 
 
 def checkpoint_of(network: nn.Module, **changes: Any) -> dict[str, Any]:
@@ -148,6 +155,30 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path, changes: dict[s
     message = refusal(tmp_path / "foreign.pth", network)
     assert named in message
     assert "-pretrained_weights" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        ({**LABELS, "stone": 3}, "'stone' (3) is gone"),  # the checkpoint's
+        ({"background": 0, "organ": 1}, "'lesion' ([1, 2]) was added"),
+        ({**LABELS, "lesion": [2]}, "'lesion' ([1, 2]) was added, 'lesion' ([2]) is gone"),
+    ],
+)
+def test_a_checkpoint_of_other_labels_names_them(tmp_path: Path, labels: dict[str, Any], named: str) -> None:
+    network = small_unet()
+    init_args = {**INIT_ARGS, "dataset_json": {"labels": labels}}
+    torch.save(checkpoint_of(network, init_args=init_args), tmp_path / "other.pth")
+    assert f"was trained on other labels than dataset.json has now: {named}; nothing" in refusal(
+        tmp_path / "other.pth", network
+    )
+
+
+def test_a_label_of_another_name_is_the_same_label(tmp_path: Path) -> None:
+    network = small_unet()
+    renamed = {**INIT_ARGS, "dataset_json": {"labels": {"background": 0, "liver": 1, "lesion": [1, 2]}}}
+    torch.save(checkpoint_of(network, init_args=renamed), tmp_path / "own.pth")
+    check_resumable(str(tmp_path / "own.pth"), TRAINER, INIT_ARGS, network)
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.fixtures import (
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     started,
 )
 

@@ -9,30 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 
-from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.nnunet_files.displacement_file import FILE
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
-from tests.tiny_plans import architecture
 from tests.trainer.fixtures import (
     DALE_KEYS,
     EAGER_TO_DOUBT,
     NNUNET_KEYS,
     PHASE_KEYS,
     TINY_TRAININGS,
-    SeededEpochs,
-    log_of,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
-    stop_after,
     train,
-    weights_of,
 )
 
 pytestmark = TINY_TRAININGS
@@ -49,35 +40,6 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 def test_its_settings_are_the_adapted_ones() -> None:
     assert nnUNetTrainerDALE.dale == ADAPTED
-
-
-@pytest.mark.parametrize(
-    ("kind", "configuration", "changes"),
-    [
-        ("Labels", "2d", {}),
-        ("Labels", "3d_fullres", {}),
-        ("Regions", "2d", {}),
-        ("Ignore", "2d", {}),
-        ("RegionsIgnore", "2d", {}),
-        ("Labels", "2d", {"architecture": architecture(2, residual=True)}),
-        ("Labels", "3d_fullres", {"architecture": architecture(3, residual=True)}),
-    ],
-)
-def test_trains(kind: str, configuration: str, changes: dict[str, Any]) -> None:
-    trainer = make_trainer(
-        nnUNetTrainerDALE, kind, configuration, settings=settings() | changes, epochs=EPOCHS, iterations=ITERATIONS
-    )
-    trainer.initialize()
-    before = weights_of(trainer)
-    log = train(trainer)
-    assert log["dale_share"] == [0.25, 0.5]
-    assert all(
-        np.isfinite(log[key]).all() for key in DALE_KEYS - {"dale_case_mean", "dale_case_std"} | {"train_losses"}
-    )
-    after = weights_of(trainer)
-    assert all(weight.isfinite().all() for weight in after.values())
-    unused = "decoder.seg_layers.0."  # nnU-Net gives the lowest resolution no weight in the loss
-    assert all(unused in name for name in after if torch.equal(after[name], before[name]))
 
 
 # --- every part changes the network -----------------------------------------------------------------------------------
@@ -195,8 +157,22 @@ def test_the_log_has_the_numbers() -> None:
     text = Path(trainer.log_file).read_text()
     numbers = [json.loads(line.split("DALE ", 1)[1]) for line in text.splitlines() if "DALE {" in line]
     assert [each["share"] for each in numbers] == [0.25, 0.5]
+    plan = "DALE: Algorithm 1 in batches 2 to 8 of 8, every second, once every class is learned; the others are plain"
+    assert plan in text
     assert "Algorithm 1 from here on, every class is learned" in text
+    assert "DALE: Algorithm 1 in 3 of 8 batches; cases were down-weighted in 1 of 2 epochs" in text.splitlines()[-1]
     assert text.count("DALE confidence histogram, 0 to 2:") == EPOCHS
+
+
+def test_the_end_of_algorithm_1_has_its_line() -> None:
+    """Once, in the epoch in which it ends; in the one after that nothing is waited for."""
+    trainer = make_trainer(nnUNetTrainerDALE, settings=settings(phase_out=0.5, learned=0), epochs=3, iterations=4)
+    train(trainer)
+    text = Path(trainer.log_file).read_text()
+    assert "DALE: Algorithm 1 in batches 3 to 6 of 12, every second; the others are plain nnU-Net" in text
+    assert text.count("DALE: batch 6: Algorithm 1 ends here") == 1
+    assert text.index("Algorithm 1 ends here") < text.index("Epoch 2")
+    assert "DALE: Algorithm 1 in 2 of 12 batches" in text
 
 
 def test_an_epoch_of_whole_batches_says_so_and_what_it_waits_for() -> None:
@@ -207,47 +183,7 @@ def test_an_epoch_of_whole_batches_says_so_and_what_it_waits_for() -> None:
     assert "DALE waits for class 0 (probability 0." in Path(trainer.log_file).read_text()
 
 
-@pytest.mark.parametrize(("start", "told"), [(0.0, 2), (0.5, 1), (1.0, 0)])
-def test_the_log_tells_the_groups_it_doubts(start: float, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the beginning of each epoch in which cases may be doubted."""
-    monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: ["label 1: 2 of 4 cases"])
-    trainer = make_trainer(nnUNetTrainerDALE, settings={"case_trust": {"start": start, "after": 0}}, epochs=2)
-    train(trainer)
-    assert Path(trainer.log_file).read_text().count("DALE groups: label 1: 2 of 4 cases") == told
-
-
 # --- resumed ----------------------------------------------------------------------------------------------------------
-
-
-class Seeded(SeededEpochs, nnUNetTrainerDALE):
-    """On the same batches in the same epoch."""
-
-
-# The classes are learned in the course of the second epoch, so that what the phases remember decides.
-RESUMED: dict[str, Any] = settings(phase_in=0.1, learned=0.05)
-
-
-def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit by bit: phases, averages and the memory of the cases."""
-    torch.manual_seed(0)
-    whole = make_trainer(Seeded, epochs=3, iterations=4, settings=RESUMED)
-    whole_log = train(whole)
-    remembered = json.loads(Path(whole.output_folder, FILE).read_text())["cases"]
-
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
-    torch.manual_seed(0)
-    stop_after(make_trainer(Seeded, epochs=3, iterations=4, settings=RESUMED), epochs=2)
-    resumed = make_trainer(Seeded, epochs=3, iterations=4, settings=RESUMED, resume=True)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    resumed_log = train(resumed)
-
-    expected = weights_of(whole)
-    assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(resumed).items())
-    assert json.loads(Path(resumed.output_folder, FILE).read_text())["cases"] == remembered
-    for key in DALE_KEYS | PHASE_KEYS | {"train_losses", "lrs"}:
-        np.testing.assert_equal(resumed_log[key], whole_log[key])
-    assert whole_log["dale_share"][2] > 0
-    assert whole_log["dale_case_mean"][2] < 1
 
 
 def test_phases_go_on_where_a_paused_epoch_left_them() -> None:
@@ -284,11 +220,3 @@ def test_plans_of_earlier_versions_get_the_list_of_settings() -> None:
         ValueError, match=r"unknown setting 'confidence_source' in .dale.\. Valid are: .*confidence_steps"
     ):
         make_trainer(nnUNetTrainerDALE, settings={"dale": {"confidence_source": "grouped"}})
-
-
-def test_without_checkpoints_there_is_no_file() -> None:
-    trainer = make_trainer(nnUNetTrainerDALE)
-    trainer.disable_checkpointing = True
-    train(trainer)
-    assert not Path(trainer.output_folder, FILE).exists()
-    assert len(log_of(trainer)["dale_share"]) == 1

@@ -21,7 +21,6 @@ from tests.trainer.fixtures import (
     log_of,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     train,
     weights_of,

@@ -19,7 +19,6 @@ from tests.trainer.fixtures import (
     PHASE_KEYS,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     weights_of,
 )

@@ -18,38 +18,25 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer.dk_uxnet import (
     NUMBERS,
     nnUNetTrainerDKUXNet,
-    nnUNetTrainerDKUXNet_5epochs,
-    nnUNetTrainerDKUXNet_50epochs,
-    nnUNetTrainerDKUXNet_250epochs,
 )
+from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.trainer.fixtures import (
     NNUNET_KEYS,
     TINY_TRAININGS,
-    SeededEpochs,
     log_of,
+    make_dk_uxnet,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     stop_after,
     train,
     weights_of,
 )
-from tests.trainer.unlabelled_dataset import (
-    CASES,
-    IGNORE,
-    WITHOUT_LABELS,
-    make_trainer,
-    unlabelled,  # noqa: F401 -- a fixture
-)
 
-pytestmark = [*TINY_TRAININGS, pytest.mark.usefixtures("unlabelled")]
+pytestmark = TINY_TRAININGS
 
 QUARTERS = ("agreement_first", "agreement_second", "agreement_third", "agreement_last")
 WITH_AGREEMENT, WITHOUT_AGREEMENT = dict.fromkeys(QUARTERS, 1.0), dict.fromkeys(QUARTERS, 0.0)
@@ -70,8 +57,8 @@ def batch_of(trainer: nnUNetTrainer, *cases: str) -> dict[str, Any]:
 # --- which cases are unlabelled ---------------------------------------------------------------------------------------
 
 
-def test_finds_the_unlabelled_cases_and_says_how_many(unlabelled: object) -> None:  # noqa: F811
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+def test_finds_the_unlabelled_cases_and_says_how_many() -> None:
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
     assert trainer.unlabelled == WITHOUT_LABELS
     said = f"DK-UXNet: 2 labelled training cases, 2 unlabelled ({CASES[1]}, {CASES[3]})"
     assert said in Path(trainer.log_file).read_text()
@@ -79,7 +66,7 @@ def test_finds_the_unlabelled_cases_and_says_how_many(unlabelled: object) -> Non
 
 def test_nnunets_oversampling_of_foreground_survives_cases_without_any() -> None:
     """nnU-Net's own preprocessing leaves such a case without class locations; its loader then crops at random."""
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
     loader: nnUNetDataLoader = trainer.dataloader_train.data_loader
     locations = loader._data.load_case(CASES[1])[3]["class_locations"]
     assert locations
@@ -96,7 +83,7 @@ def test_nnunets_oversampling_of_foreground_survives_cases_without_any() -> None
 
 def test_a_labelled_case_stays_labelled_whatever_the_order_and_the_crop() -> None:
     """Whether a sample is supervised follows from its case: not from its place, and not from what its crop shows."""
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
     batch = batch_of(trainer, CASES[1], CASES[2])
     swapped = {**batch, **{name: batch[name].flip(0) for name in ("data", "target")}, "keys": batch["keys"][::-1]}
     seen = supervised_of(trainer)
@@ -126,7 +113,7 @@ def supervised_of(trainer: nnUNetTrainer) -> list[torch.Tensor]:
 
 
 def test_half_of_the_samples_are_labelled_however_few_such_cases_there_are() -> None:
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet, fold=0, settings={"labelled_share": 0.25}))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, fold=0, settings={"labelled_share": 0.25}))
     loader = trainer.dataloader_train.data_loader
     np.random.seed(0)
     drawn = [case for _ in range(500) for case in loader.get_indices()]
@@ -138,7 +125,7 @@ def test_half_of_the_samples_are_labelled_however_few_such_cases_there_are() -> 
 
 @pytest.mark.parametrize("batch_dice", [False, True])
 def test_trains(batch_dice: bool) -> None:
-    trainer = make_trainer(
+    trainer = make_dk_uxnet(
         nnUNetTrainerDKUXNet, epochs=2, iterations=4, plans_settings={"batch_dice": batch_dice}, settings={}
     )
     trainer.initialize()
@@ -157,7 +144,7 @@ def test_trains(batch_dice: bool) -> None:
 
 def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
     """Twenty steps on one batch: supervision and both agreements fall."""
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
     trainer.optimizer.param_groups[0]["lr"] = 3e-3
     batch = batch_of(trainer, CASES[1], CASES[2])
     records = [trainer.train_step(batch)["dk_uxnet"] for _ in range(20)]
@@ -170,7 +157,7 @@ def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
 
 def test_unlabelled_cases_change_the_weights() -> None:
     """A batch of nothing else moves the network, by the agreements alone; without them it moves by decay only."""
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
     batch, before = batch_of(trainer, CASES[1], CASES[3]), weights_of(trainer)
     trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
     record = trainer.train_step(batch)["dk_uxnet"]
@@ -180,7 +167,7 @@ def test_unlabelled_cases_change_the_weights() -> None:
     moved = [name for name, weight in weights_of(trainer).items() if not torch.equal(weight, before[name])]
     assert len(moved) > len(before) / 2
 
-    without = started(make_trainer(nnUNetTrainerDKUXNet, settings=WITHOUT_AGREEMENT))
+    without = started(make_dk_uxnet(nnUNetTrainerDKUXNet, settings=WITHOUT_AGREEMENT))
     without.optimizer.param_groups[0]["weight_decay"] = 0.0
     start = weights_of(without)
     without.train_step(batch)
@@ -194,56 +181,22 @@ def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
     labelled = torch.tensor([True, False, True, False])
     hidden = torch.where(labelled.view(-1, 1, 1, 1, 1), labels, IGNORE)
     for batch_dice in (False, True):
-        trainer = make_trainer(nnUNetTrainerDKUXNet, plans_settings={"batch_dice": batch_dice})
+        trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_dice": batch_dice})
         trainer.initialize()
         expected = trainer.loss(logits[labelled], labels[labelled])
         torch.testing.assert_close(trainer._supervised(logits, hidden, labelled), expected)
 
 
 def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:
-    trainer = make_trainer(nnUNetTrainerDKUXNet, fold=1)
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, fold=1)
     log = train(trainer)
     assert np.isnan(log["mean_fg_dice"]).all()
     assert "No validation case has labels" in Path(trainer.log_file).read_text()
 
 
 def test_cases_without_labels_are_left_out_of_the_pseudo_dice() -> None:
-    trainer = started(make_trainer(nnUNetTrainerDKUXNet, fold="all"))
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, fold="all"))
     assert set(trainer.dataloader_val.data_loader._data.identifiers) == set(CASES) - WITHOUT_LABELS
-
-
-class Seeded(SeededEpochs, nnUNetTrainerDKUXNet):
-    """The same batches in the same epoch."""
-
-
-def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    whole = make_trainer(Seeded, epochs=2, iterations=1)
-    whole_log = train(whole)
-
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
-    torch.manual_seed(0)
-    stop_after(make_trainer(Seeded, epochs=2, iterations=1), epochs=1)
-    resumed = make_trainer(Seeded, epochs=2, iterations=1, resume=True)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    assert resumed.current_epoch == 1
-    resumed_log = train(resumed)
-    expected = weights_of(whole)
-    assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(resumed).items())
-    for key in OWN_KEYS | {"train_losses", "lrs"}:
-        np.testing.assert_array_equal(resumed_log[key], whole_log[key])
-
-
-def test_lengths_are_nnunets() -> None:
-    lengths = {
-        nnUNetTrainerDKUXNet: 1000,
-        nnUNetTrainerDKUXNet_5epochs: 5,
-        nnUNetTrainerDKUXNet_50epochs: 50,
-        nnUNetTrainerDKUXNet_250epochs: 250,
-    }
-    for trainer_class, epochs in lengths.items():
-        trainer = make_trainer(trainer_class, epochs=None)
-        assert (trainer.num_epochs, trainer.initial_lr) == (epochs, 1e-4)
 
 
 # --- prediction and the cascade ---------------------------------------------------------------------------------------
@@ -251,7 +204,7 @@ def test_lengths_are_nnunets() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
 def test_a_trained_model_predicts_by_sliding_window() -> None:
-    trainer = make_trainer(nnUNetTrainerDKUXNet)
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet)
     train(trainer)
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,), "checkpoint_final.pth")
@@ -267,10 +220,10 @@ def test_a_trained_model_predicts_by_sliding_window() -> None:
 def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one-hot channels of the stage before are the same in both views."""
     monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
-    low = make_trainer(nnUNetTrainerDKUXNet, configuration="3d_lowres", fold="all")
+    low = make_dk_uxnet(nnUNetTrainerDKUXNet, configuration="3d_lowres", fold="all")
     train(low)
     low.perform_actual_validation()
-    cascade = started(make_trainer(nnUNetTrainerDKUXNet, configuration="3d_cascade_fullres"))
+    cascade = started(make_dk_uxnet(nnUNetTrainerDKUXNet, configuration="3d_cascade_fullres"))
     batch, seen = next_batch(cascade), []
     cascade.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
     cascade.train_step(batch)
@@ -287,13 +240,9 @@ class FewQueries(nnUNetTrainerDKUXNet):
 
 
 def test_an_ablation_builds_the_network_of_its_own_settings() -> None:
-    trainer = make_trainer(FewQueries)
+    trainer = make_dk_uxnet(FewQueries)
     trainer.initialize()
     assert len(trainer.network.query_layers) == 2
-
-
-def test_nnunet_finds_the_trainer() -> None:
-    assert recursive_find_trainer_class_by_name("nnUNetTrainerDKUXNet") is nnUNetTrainerDKUXNet
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
@@ -316,7 +265,7 @@ REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ign
 )
 def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     with pytest.raises((RuntimeError, ValueError), match=sentence):
-        make_trainer(nnUNetTrainerDKUXNet, **arguments)
+        make_dk_uxnet(nnUNetTrainerDKUXNet, **arguments)
     assert not list((tmp_path / "results").rglob("*.pth"))
 
 
@@ -324,7 +273,7 @@ def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence:
 def test_a_training_without_cases_of_both_kinds_is_refused(
     kept: set[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make_trainer(nnUNetTrainerDKUXNet)
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet)
     monkeypatch.setattr(trainer, "do_split", lambda: (sorted(kept - {CASES[0]}), [CASES[0]]))
     with pytest.raises(
         RuntimeError, match=f"found {found} in the training set; use nnUNetTrainer or nnUNetTrainerDALE"
@@ -335,36 +284,19 @@ def test_a_training_without_cases_of_both_kinds_is_refused(
 
 def test_a_batch_of_one_is_refused() -> None:
     with pytest.raises(RuntimeError, match="needs at least 2 on every GPU, found batch_size 1 in the plans"):
-        make_trainer(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
+        make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
 
 
 def test_the_checkpoint_of_other_widths_is_refused() -> None:
-    stop_after(make_trainer(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
-    other = make_trainer(nnUNetTrainerDKUXNet, epochs=2, settings={"query_count": 12}, resume=True)
+    stop_after(make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
+    other = make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2, settings={"query_count": 12}, resume=True)
     with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
         maybe_load_checkpoint(other, continue_training=True, validation_only=False)
     assert log_of(other)["train_losses"] == []
 
 
-def test_the_checkpoint_of_another_trainer_is_refused() -> None:
-    stop_after(make_trainer(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
-    own = make_trainer(nnUNetTrainerDKUXNet, epochs=2, resume=True)
-    file = Path(own.output_folder, "checkpoint_latest.pth")
-    torch.save({**torch.load(file, weights_only=False), "trainer_name": "nnUNetTrainerDALE"}, file)
-    before = file.read_bytes()
-    with pytest.raises(RuntimeError, match=r"written by another training .*nnUNetTrainerDALE, expected"):
-        maybe_load_checkpoint(own, continue_training=True, validation_only=False)
-    assert file.read_bytes() == before
-
-
-def test_export_says_that_stock_nnunet_has_no_such_network() -> None:
-    with pytest.raises(UserError, match="nnUNetTrainerDKUXNet builds its network itself") as refused:
-        stock_trainer("nnUNetTrainerDKUXNet_50epochs".removesuffix("_50epochs"))
-    assert "install nnunetv2-dale" in str(refused.value)
-
-
 def test_settings_are_in_the_log_and_in_the_checkpoint() -> None:
-    trainer = make_trainer(nnUNetTrainerDKUXNet, settings={"group_weight": 0.25})
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, settings={"group_weight": 0.25})
     train(trainer)
     line = next(line for line in Path(trainer.log_file).read_text().splitlines() if "dk_uxnet settings:" in line)
     assert json.loads(line[line.index("{") :])["group_weight"] == 0.25

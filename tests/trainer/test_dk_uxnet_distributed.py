@@ -11,11 +11,9 @@ from torch import multiprocessing as torch_multiprocessing
 
 from tests.trainer.distributed import RANKS
 from tests.trainer.distributed_dk_uxnet import run_rank
-from tests.trainer.fixtures import nnunet  # noqa: F401 -- a fixture
-from tests.trainer.unlabelled_dataset import unlabelled  # noqa: F401 -- a fixture
 
 
-@pytest.mark.usefixtures("unlabelled")
+@pytest.mark.usefixtures("nnunet")
 def test_ranks_stay_equal_whichever_of_them_have_labels(tmp_path: Path) -> None:
     """No rank waits for a gradient or a sum that another leaves out."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}

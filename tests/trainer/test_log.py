@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +13,6 @@ from tests.trainer.fixtures import (
     DALE_KEYS,
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     train,
 )
 
@@ -44,14 +41,3 @@ def test_weights_and_biases_gets_the_same_numbers(monkeypatch: pytest.MonkeyPatc
         assert [values[key] for _, values in run.logged if key in values] == log[key]
         assert [step for step, values in run.logged if key in values] == [0, 1]
     assert run.values["dale"]["fuzzy_threshold"] == 0.9
-
-
-def test_the_text_log_holds_dales_numbers_of_every_epoch() -> None:
-    trainer = make_trainer(Printed, epochs=2)
-    log = train(trainer)
-    lines = [line.split("DALE {")[1] for line in Path(trainer.log_file).read_text().splitlines() if "DALE {" in line]
-    for epoch, line in enumerate(lines):
-        numbers = json.loads("{" + line)
-        assert {f"dale_{name}" for name in numbers} == DALE_KEYS
-        assert numbers["fuzzy_loss"] == pytest.approx(log["dale_fuzzy_loss"][epoch], abs=1e-4)
-    assert len(lines) == 2

@@ -15,7 +15,6 @@ from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
 )
 

@@ -11,11 +11,10 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
-from tests.tiny_plans import tiny_plans
+from tests.datasets import tiny_plans
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     started,
     train,
 )

@@ -15,7 +15,6 @@ from tests.trainer.distributed_methods import AT_WORK, JOINED, everything_of, ru
 from tests.trainer.fixtures import (
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
 )
 

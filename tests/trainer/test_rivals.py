@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,6 @@ from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from tests.trainer.fixtures import (
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
 )
 
@@ -40,22 +37,6 @@ def test_it_trains_and_its_loss_is_dice_and_generalised_cross_entropy(kind: str)
     before = nn.utils.parameters_to_vector(ours.network.parameters()).clone()
     assert np.isfinite(ours.train_step(batch)["loss"])
     assert not torch.equal(before, nn.utils.parameters_to_vector(ours.network.parameters()))
-
-
-def test_intensities_that_are_not_finite_are_named() -> None:
-    trainer = started(make_trainer(nnUNetTrainerGCE))
-    batch = next_batch(trainer)
-    batch["data"][1, 0, 5, 7] = float("nan")
-    batch["keys"] = ["fine", "with_a_hole"]
-    with pytest.raises(RuntimeError, match="NaN or infinite intensities, from with_a_hole"):
-        trainer.train_step(batch)
-
-
-def test_the_checkpoint_of_plain_nnunet_is_refused() -> None:
-    plain = started(make_trainer(nnUNetTrainer))
-    plain.save_checkpoint(str(Path(plain.output_folder, "checkpoint_latest.pth")))
-    with pytest.raises(RuntimeError, match="nnUNetTrainer"):
-        make_trainer(nnUNetTrainerGCE).load_checkpoint(str(Path(plain.output_folder, "checkpoint_latest.pth")))
 
 
 def _logarithm(probability: torch.Tensor) -> torch.Tensor:

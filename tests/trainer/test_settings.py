@@ -9,11 +9,9 @@ import pytest
 import torch
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from tests.tiny_plans import tiny_plans
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     train,
 )
 
@@ -45,16 +43,9 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
         ({"tau": 0.5}, r"unknown setting 'tau' in .dale.\. Valid are: .*fuzzy_threshold \(0 to 1\)"),
         ({"fuzzy_threshold": 1.5}, "fuzzy_threshold must be in 0 to 1, got 1.5"),
         ({"view": "both"}, r"view must be one of masked_input \| masked_loss, got 'both'"),
-        (["view"], 'expected "dale" to be an object of settings'),
     ],
-    ids=["unknown", "range", "choice", "list"],
+    ids=["unknown", "range", "choice"],
 )
 def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make_trainer(Printed, settings={"dale": settings})
-
-
-def test_settings_outside_a_configuration_are_refused() -> None:
-    plans = {**tiny_plans("Dataset901_Labels"), "dale": {"view": "masked_loss"}, "continue_training": False}
-    with pytest.raises(ValueError, match="move it into a configuration"):
-        Printed(plans, "2d", 0, {}, torch.device("cpu"))

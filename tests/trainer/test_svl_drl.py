@@ -9,14 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from nnunetv2_dale.export.cli import main
-from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL, nnUNetTrainerSVLDRL_50epochs
+from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     make_trainer,
-    nnunet,  # noqa: F401 -- a fixture
     train,
-    weights_of,
 )
 
 pytestmark = TINY_TRAININGS
@@ -54,24 +51,6 @@ def test_both_decoders_have_at_most_half_the_weights_of_the_network(configuratio
 def test_stage_shares_that_do_not_sum_to_1_are_told_at_start() -> None:
     with pytest.raises(ValueError, match=r"must sum to 1, got 0.5 \+ 0.2 \+ 0.5 = 1.2; give all three"):
         make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": {"warm_up_share": 0.5}})
-
-
-def test_the_lengths_are_those_of_nnunets_classes() -> None:
-    assert make_trainer(nnUNetTrainerSVLDRL_50epochs, epochs=None).num_epochs == 50
-
-
-def test_an_exported_model_is_stock_nnunets(tmp_path: Path) -> None:
-    """Only the network is in it, and its weights are the trained ones."""
-    trainer = make_trainer(nnUNetTrainerSVLDRL)
-    train(trainer)
-    assert main(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"]) == 0
-    (exported,) = (tmp_path / "export").rglob("checkpoint_final.pth")
-    assert exported.parent.parent.name == "nnUNetTrainer__nnUNetPlans__2d"
-    checkpoint = torch.load(exported, weights_only=True)
-    assert "svl_drl" not in checkpoint
-    expected = weights_of(trainer)
-    assert set(checkpoint["network_weights"]) == set(expected)
-    assert all(torch.equal(weight, expected[name]) for name, weight in checkpoint["network_weights"].items())
 
 
 class WithoutSkips(nnUNetTrainerSVLDRL):

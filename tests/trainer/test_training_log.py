@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunetv2_dale.dale.step_record import StepRecord
+from nnunetv2_dale.dale.step_record import AlternatingRecord, WholeBatch
 from nnunetv2_dale.trainer.training_log import (
     NUMBERS,
     SCALARS,
@@ -19,9 +19,9 @@ from nnunetv2_dale.trainer.training_log import (
 )
 
 
-def record(value: float, non_finite: float) -> StepRecord:
+def record(value: float, non_finite: float) -> AlternatingRecord:
     scalars = {name: torch.tensor(value) for name in SCALARS} | {"non_finite": torch.tensor(non_finite)}
-    return StepRecord(**scalars, confidence_histogram=torch.full((10,), value))
+    return AlternatingRecord(**scalars, confidence_histogram=torch.full((10,), value))
 
 
 def test_an_epoch_of_nothing_but_algorithm_1_by_hand():
@@ -34,8 +34,8 @@ def test_an_epoch_of_nothing_but_algorithm_1_by_hand():
 
 def test_whole_batches_count_only_where_they_have_the_number():
     """Two of five batches are Algorithm 1; of the others one has a trust of cases."""
-    whole = [StepRecord(loss=torch.tensor(9.0)) for _ in range(2)]
-    trusted = StepRecord(loss=torch.tensor(9.0), case_mean=torch.tensor(0.0), case_std=torch.tensor(3.0))
+    whole = [WholeBatch(loss=torch.tensor(9.0)) for _ in range(2)]
+    trusted = WholeBatch(loss=torch.tensor(9.0), case_mean=torch.tensor(0.0), case_std=torch.tensor(3.0))
     outputs = [{"dale": numbers_of(each).numpy()} for each in (*whole, record(1, 0), trusted, record(2, 1))]
     numbers, histogram = numbers_of_epoch(outputs, over_ranks=False, cost_of_algorithm=4.0)
     assert (numbers["share"], numbers["plain_iterations"]) == (0.4, pytest.approx(2.2))  # (3 · 1 + 2 · 4) / 5
@@ -45,7 +45,7 @@ def test_whole_batches_count_only_where_they_have_the_number():
 
 
 def test_an_epoch_of_whole_batches_has_no_numbers_of_algorithm_1():
-    outputs = [{"dale": numbers_of(StepRecord(loss=torch.tensor(9.0))).numpy()}]
+    outputs = [{"dale": numbers_of(WholeBatch(loss=torch.tensor(9.0))).numpy()}]
     numbers, histogram = numbers_of_epoch(outputs, over_ranks=False, cost_of_algorithm=4.0)
     assert (numbers["share"], numbers["plain_iterations"], numbers["non_finite"]) == (0.0, 1.0, 0.0)
     assert all(math.isnan(numbers[name]) for name in ("meta_mean", "alignment", "confidence_std"))

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.training.nnUNetTrainer.variants.training_length import nnUNetTrainer_Xepochs
 from torch import Tensor
 
-import nnunetv2_dale.trainer
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
@@ -23,15 +17,11 @@ from nnunetv2_dale.trainer.training_log import SCALARS
 from tests.trainer.fixtures import (
     make_trainer,
     next_batch,
-    nnunet,  # noqa: F401 -- a fixture
     started,
 )
 
 pytestmark = pytest.mark.usefixtures("nnunet")
 
-PLAIN_LENGTHS = [
-    name for name, kind in vars(nnUNetTrainer_Xepochs).items() if inspect.isclass(kind) and "epoch" in name
-]
 PRINTED = variants.nnUNetTrainerDALE_asPrinted
 ABLATIONS: dict[str, dict[str, Any]] = {
     "noConfidence": {"confidence_steps": 0, "case_trust": "off"},
@@ -63,26 +53,6 @@ def first_step(trainer_class: type[nnUNetTrainerDALE], seed: int = 0) -> tuple[d
     batch = next_batch(trainer, seed)
     values = trainer.train_step(batch)["dale"]
     return dict(zip(SCALARS, values.tolist(), strict=False)), seen, batch["data"]
-
-
-# --- lengths ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("plain", PLAIN_LENGTHS)
-def test_a_length_has_the_epochs_of_its_plain_twin(plain: str) -> None:
-    twin = make_untouched(getattr(nnUNetTrainer_Xepochs, plain))
-    trainer = make_untouched(variant(plain.removeprefix("nnUNetTrainer_")))
-    assert trainer.num_epochs == twin.num_epochs
-    assert trainer.dale == nnUNetTrainerDALE.dale
-
-
-def test_the_default_length_is_nnunets() -> None:
-    assert make_untouched(nnUNetTrainerDALE).num_epochs == make_untouched(nnUNetTrainer).num_epochs == 1000
-
-
-def make_untouched(trainer_class: type[nnUNetTrainer]) -> nnUNetTrainer:
-    """A trainer with the epochs it sets itself."""
-    return make_trainer(trainer_class, epochs=None)
 
 
 # --- ablations --------------------------------------------------------------------------------------------------------
@@ -173,20 +143,3 @@ def test_without_deep_supervision_there_is_one_output() -> None:
     assert isinstance(batch["target"], Tensor)
     assert isinstance(trainer.network(batch["data"]), Tensor)
     assert np.isfinite(trainer.train_step(batch)["loss"])
-
-
-def test_all_trainers_are_re_exported_for_nnunets_search() -> None:
-    from nnunetv2_dale.trainers import nnunetv2_dale_trainers as scanned
-
-    modules = [
-        importlib.import_module(f"nnunetv2_dale.trainer.{found.name}")
-        for found in pkgutil.iter_modules(nnunetv2_dale.trainer.__path__)
-    ]
-    ours = {
-        name: kind
-        for module in modules
-        for name, kind in vars(module).items()
-        if inspect.isclass(kind) and kind.__module__ == module.__name__ and name.startswith("nnUNetTrainer")
-    }
-    assert set(scanned.__all__) == set(ours)
-    assert all(getattr(scanned, name) is kind for name, kind in ours.items())

@@ -1,0 +1,56 @@
+"""Numbers and tables of the audit, from `audit.json` and `audit_speed.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.audit_study.audit_tables import TABLES
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def audit_table(name: str) -> str:
+    """A table of `audit_tables.TABLES`."""
+    return TABLES[name](_stored()).strip()
+
+
+def audit_first(condition: str, ranking: str = "audit") -> int:
+    """How many of the first suspects are wrong, when as many are looked at as labels are wrong."""
+    found = _stored()["conditions"][condition]
+    return round(found["wrong"] * found["cases_ranked"][ranking]["precision_at_true_number"])
+
+
+def audit_wrong(condition: str) -> int:
+    """How many labels are wrong."""
+    return int(_stored()["conditions"][condition]["wrong"])
+
+
+def audit_total(what: str) -> int:
+    """Over all conditions: labels that are "wrong", those of them that were "listed", and "named" rightly."""
+    wrong = [each for each in _stored()["conditions"].values() if each["wrong"]]
+    totals = {
+        "wrong": sum(each["wrong"] for each in wrong),
+        "listed": sum(each["named"]["of"] for each in wrong),
+        "named": sum(each["named"]["right"] for each in wrong),
+    }
+    return int(totals[what])
+
+
+def audit_expected(condition: str) -> str:
+    """How many labels the audit itself expects to be wrong."""
+    return f"{_stored()['conditions'][condition]['expected']['wrong_cases']:.0f}"
+
+
+def audit_speed(size: str, what: str) -> str:
+    """A number of the speed measurement: `size` is "cases" or "large"."""
+    return str(json.loads((RESULTS / "audit_speed.json").read_text())[size][what])
+
+
+def _stored() -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads((RESULTS / "audit.json").read_text())
+    return stored
+
+
+FUNCTIONS = (audit_table, audit_first, audit_wrong, audit_total, audit_expected, audit_speed)

@@ -1,0 +1,126 @@
+"""Numbers and tables of what was measured beside the accuracy study."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from benchmarks import other_methods, semi_supervised
+from benchmarks.pages.cost_numbers import RESULTS, stored
+from benchmarks.pages.shown import columns, stacked
+from benchmarks.table import markdown
+from benchmarks.trainings import rows_of
+
+DATA = {
+    "Dataset020_CTAbdomen": "abdominal CT",
+    "Dataset004_Hippocampus": "hippocampus",
+    "lidc_nodules, 128 px": "lung nodules",
+    "kvasir_seg, 96 px": "polyps",
+}
+WAYS = {
+    "look-ahead": "look-ahead, one-sided",
+    "reuse": "reuse, one-sided",
+    "reuse in bfloat16": "reuse, one-sided, bfloat16",
+    "head": "head",
+}
+
+
+def other_methods_table() -> str:
+    """The other methods on the left atrium."""
+    rows = rows_of(RESULTS / other_methods.RESULTS.name)
+    lengths = sorted({other_methods.Run(**row["run"]).iterations for row in rows})
+    tables = {str(length): other_methods.results_table(rows, length) for length in lengths}
+    return stacked("iterations", {name: columns(table, other_methods.COLUMNS) for name, table in tables.items()})
+
+
+def few_labels_table() -> str:
+    """Few labelled cases on the left atrium."""
+    return semi_supervised.table(RESULTS / semi_supervised.RESULTS.name)
+
+
+def few_labels(arm: str, labelled: int, equal: str, digits: int = 1) -> str:
+    """Mean Dice of the seeds, in points; `equal` is "epochs" or "time"."""
+    wanted = {"arm": arm, "labelled": labelled, "equal": equal}
+    rows = rows_of(RESULTS / semi_supervised.RESULTS.name)
+    found = [row["dice"] for row in rows if wanted.items() <= row["run"].items()]
+    if not found:
+        raise LookupError(f"semi_supervised.jsonl has no training of {wanted}")
+    return f"{100 * np.mean(found):.{digits}f}"
+
+
+def fuzzy_region_table() -> str:
+    """Where the fuzzy region lies, with the bins of Eq. 3 as printed and near labels."""
+    numbers = (("fuzzy_near_edges", 2), ("edges_fuzzy", 2), ("auroc", 3))
+    rows = [
+        [DATA[name], *(f"{each['printed'][key]:.{n}f} → {each['near edges'][key]:.{n}f}" for key, n in numbers)]
+        for name, each in stored("fuzziness.json")["data"].items()
+    ]
+    header = ["data", "fuzzy region that is near an edge", "edges that are fuzzy", "AUROC of m, for being near an edge"]
+    return markdown(header, rows)
+
+
+def meta_gradient_table(*ways: str) -> str:
+    """Cosine and right signs of cheap derivatives beside the exact one."""
+    rows = []
+    found = {(each["case"], each["iterations"], each["way"]): each for each in _fidelity("agreement")}
+    for case, iterations in dict.fromkeys(place[:2] for place in found):
+        row = [case, iterations]
+        for each in (found[case, iterations, WAYS[way]] for way in ways):
+            row += [f"{each['cosine']:.4f}", f"{each['sign']:.3f} / {each['sign_fuzzy']:.3f}"]
+        rows.append(row)
+    return markdown(["case", "iterations", *(title for way in ways for title in (f"{way}, cosine", "signs"))], rows)
+
+
+def shifted_gradient_table() -> str:
+    """How far the update's gradient moves when it is taken beside the weights."""
+    rows = [
+        [
+            each["case"],
+            each["iterations"],
+            each["way"],
+            f"{each['cosine']:.4f}",
+            f"{each['worst_cosine']:.4f}",
+            f"{each['relative_difference']:.3f}",
+        ]
+        for each in _fidelity("update_gradient")
+    ]
+    return markdown(["case", "iterations", "weights", "cosine", "lowest cosine", "difference / gradient"], rows)
+
+
+def worst_head_cosine() -> str:
+    """Of the head's derivative, beside the exact one of the head: the lowest of all batches."""
+    found = [each["worst_cosine"] for each in _fidelity("agreement") if each["way"].startswith("head, to")]
+    return f"{min(found):.4f}"
+
+
+def published_dice() -> str:
+    """Mean Dice, in points, of nnU-Net's published five-fold results on the hippocampus, read by our report."""
+    return f"{100 * stored('published_hippocampus.json')['mean_dice']['nnUNetTrainer__nnUNetPlans__3d_fullres']:.0f}"
+
+
+def speed(name: str, *keys: str) -> str:
+    """Seconds or GiB of a tool."""
+    found: Any = stored(name)
+    for key in keys:
+        found = found[key]
+    return f"{found:.1f}"
+
+
+def _fidelity(part: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((RESULTS / "confidence_fidelity.json").read_text())[part]
+    return found
+
+
+FUNCTIONS = (
+    other_methods_table,
+    few_labels_table,
+    few_labels,
+    fuzzy_region_table,
+    meta_gradient_table,
+    shifted_gradient_table,
+    worst_head_cosine,
+    published_dice,
+    speed,
+)

@@ -1,0 +1,397 @@
+"""The contract of every trainer, as scikit-learn's `check_estimator`: a new trainer is tested by being listed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pickle
+import pkgutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2_dale.trainers import nnunetv2_dale_trainers
+from torch import Tensor
+from torch._dynamo import OptimizedModule
+
+import nnunetv2_dale.trainer
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.export.cli import main as export
+from nnunetv2_dale.nnunet_files.displacement_file import FILE
+from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
+from nnunetv2_dale.trainer import variants
+from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS, LENGTHS, WRITTEN
+from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.safe_training import SafeTraining
+from tests.datasets import architecture, tiny_plans
+from tests.trainer.every_method import AT_ONCE, BY_AND_BY, Settings, settings_of
+from tests.trainer.fixtures import (
+    NNUNET_KEYS,
+    PHASE_KEYS,
+    TINY_TRAININGS,
+    SeededEpochs,
+    make_trainer,
+    next_batch,
+    started,
+    stop_after,
+    train,
+    weights_of,
+)
+
+pytestmark = TINY_TRAININGS
+
+# one of each method; ablations differ in a setting
+FAMILIES = [kind for kind in WRITTEN if kind.__module__ != variants.__name__] + [variants.nnUNetTrainerDALE_asPrinted]
+EVERY_TRAINER = pytest.mark.parametrize("trainer_class", WRITTEN, ids=lambda kind: kind.__name__)
+EVERY_FAMILY = pytest.mark.parametrize("trainer_class", FAMILIES, ids=lambda kind: kind.__name__)
+RESIDUAL = {"architecture": architecture(2, residual=True)}
+DATA = [("Labels", "3d_fullres", {}), ("Regions", "2d", {}), ("Ignore", "2d", {}), ("RegionsIgnore", "2d", {})]
+
+
+def make(
+    trainer_class: type[nnUNetTrainer], table: Settings = BY_AND_BY, data: tuple[str, str] | None = None, **others: Any
+) -> nnUNetTrainer:
+    """A trainer on what it can train: DK-UXNet needs three axes and cases without labels."""
+    needs_unlabelled = issubclass(trainer_class, nnUNetTrainerDKUXNet)
+    kind, configuration = data or (("Unlabelled", "3d_fullres") if needs_unlabelled else ("Labels", "2d"))
+    settings = settings_of(trainer_class, table) | others.pop("settings", {})
+    if needs_unlabelled and "iterations" not in others:
+        others["iterations"] = 1  # of the slowest network
+    return make_trainer(trainer_class, kind, configuration, settings=settings, **others)
+
+
+def alike(trainer_class: type[nnUNetTrainer], table: Settings = AT_ONCE, **others: Any) -> nnUNetTrainer:
+    """In its first epoch, with the same first weights each time."""
+    torch.manual_seed(0)
+    return started(make(trainer_class, table, **others))
+
+
+def leaves(tree: Any, place: str = "") -> dict[str, Any]:
+    """Every value of nested dicts and lists by its place; tensors as arrays of their own."""
+    if isinstance(tree, dict | list | tuple):
+        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, part in parts for name, leaf in leaves(part, f"{place}.{key}").items()}
+    return {place: tree.detach().clone().numpy() if isinstance(tree, Tensor) else tree}
+
+
+def state_of(trainer: SafeTraining) -> dict[str, Any]:
+    """All that training changes: the network, and what the method keeps beside it."""
+    return leaves({"network": weights_of(trainer), "own": trainer._added_to_checkpoint()})
+
+
+def told(trainer: SafeTraining) -> list[dict[str, float]]:
+    """The numbers in each line of the text log that has some, under the keys of nnU-Net's log."""
+    lines = [line for line in Path(trainer.log_file).read_text().splitlines() if ' {"' in line]
+    found = []
+    for line in (line for line in lines if "settings:" not in line):
+        numbers = json.loads(line[line.index("{") :], parse_constant=pytest.fail)  # NaN has no place in a line
+        first = next(iter(numbers))
+        starts = [key.removesuffix(first) for key in trainer.log_keys if key.endswith(first)]
+        start = next(each for each in starts if {each + name for name in numbers} <= set(trainer.log_keys))
+        found.append({start + name: value for name, value in numbers.items()})
+    return found
+
+
+# --- found, made, called ----------------------------------------------------------------------------------------------
+
+
+@EVERY_TRAINER
+def test_nnunet_finds_it_in_every_length_and_it_pickles(trainer_class: type[SafeTraining]) -> None:
+    names = [trainer_class.__name__, *(f"{trainer_class.__name__}{suffix}" for suffix in LENGTHS)]
+    assert recursive_find_trainer_class_by_name(names[-1]) is ALL_TRAINERS[names[-1]]
+    for name in names:
+        kind = getattr(nnunetv2_dale_trainers, name)
+        assert kind is ALL_TRAINERS[name]
+        assert pickle.loads(pickle.dumps(kind)) is kind
+        assert kind.build_network_architecture == trainer_class.build_network_architecture
+
+
+@EVERY_TRAINER
+def test_a_length_has_the_epochs_of_nnunets_and_the_methods_settings(trainer_class: type[SafeTraining]) -> None:
+    written = make(trainer_class, epochs=None)
+    assert written.num_epochs == 1000
+    for suffix, plain in LENGTHS.items():
+        trainer = make(ALL_TRAINERS[trainer_class.__name__ + suffix], epochs=None)
+        assert trainer.num_epochs == make_trainer(plain, epochs=None).num_epochs
+        assert trainer.initial_lr == written.initial_lr
+        assert all(getattr(trainer, name) == getattr(written, name) for name in trainer.settings_of)
+
+
+def test_every_class_of_the_folder_is_listed() -> None:
+    """A class that nnU-Net cannot find does not exist for its users."""
+    modules = [
+        importlib.import_module(f"nnunetv2_dale.trainer.{found.name}")
+        for found in pkgutil.iter_modules(nnunetv2_dale.trainer.__path__)
+    ]
+    ours = {
+        name: kind
+        for module in modules
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__ and name.startswith("nnUNetTrainer")
+    }
+    assert ours == ALL_TRAINERS
+
+
+# --- trained ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trainer_class", "data", "settings"),
+    [
+        *(pytest.param(kind, None, {}, id=kind.__name__) for kind in WRITTEN),
+        *(
+            pytest.param(kind, (labels, configuration), settings, id=f"{kind.__name__}-{labels}-{configuration}")
+            for kind in FAMILIES
+            if not issubclass(kind, nnUNetTrainerDKUXNet)
+            for labels, configuration, settings in [*DATA, ("Labels", "2d", RESIDUAL)]
+        ),
+    ],
+)
+def test_trains_and_logs_its_numbers(
+    trainer_class: type[SafeTraining], data: tuple[str, str] | None, settings: dict[str, Any]
+) -> None:
+    trainer = make(trainer_class, data=data, settings=settings, epochs=2, iterations=4)
+    trainer.initialize()
+    before = state_of(trainer)
+
+    log = train(trainer)
+
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | set(trainer.log_keys), 2)
+    assert np.isfinite([log["train_losses"], log["val_losses"]]).all()
+    after = state_of(trainer)
+    assert all(np.isfinite(value).all() for value in after.values() if isinstance(value, np.ndarray))
+    unmoved = [name for name in after if name.startswith(".network") and np.array_equal(after[name], before[name])]
+    # nnU-Net gives the lowest resolution no weight in the loss; without deep supervision only the highest has one
+    unused = ".decoder.seg_layers.0." if trainer.enable_deep_supervision else ".decoder.seg_layers."
+    assert all(unused in name for name in unmoved)
+    assert any(not np.array_equal(after[name], before[name]) for name in after if ".own" in name) or len(after) == sum(
+        ".network" in name for name in after
+    )
+    numbers = [key for key in trainer.log_keys if key not in PHASE_KEYS]
+    expected = [{key: log[key][epoch] for key in numbers if np.isfinite(log[key][epoch])} for epoch in range(2)]
+    assert [pytest.approx(each, abs=1e-4) for each in expected if each] == told(trainer)
+    last = expected[-1] if numbers else {}
+    assert {key for key in numbers if key not in last} <= {"dale_case_mean", "dale_case_std"}  # no groups, no trust
+    folder = Path(trainer.output_folder)
+    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png"} <= {file.name for file in folder.iterdir()}
+
+
+def checkpoint_of(trainer: nnUNetTrainer) -> dict[str, Any]:
+    """All of the final checkpoint but the times."""
+    checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
+    return {key: value for key, value in leaves(checkpoint).items() if "timestamps" not in key and ".device" not in key}
+
+
+@EVERY_FAMILY
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    trainer_class: type[SafeTraining], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit, in all that the checkpoint holds and in the memory of the cases; most trainers change phase."""
+    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, trainer_class), {})
+    torch.manual_seed(0)
+    whole = make(kind, epochs=3, iterations=4)
+    train(whole)
+
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
+    torch.manual_seed(0)
+    stop_after(make(kind, epochs=3, iterations=4), epochs=2)
+    torch.manual_seed(1)
+    resumed = make(kind, epochs=3, iterations=4, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    assert resumed.current_epoch == 2
+    train(resumed)
+
+    np.testing.assert_equal(
+        {key: value for key, value in checkpoint_of(resumed).items() if "continue_training" not in key},
+        {key: value for key, value in checkpoint_of(whole).items() if "continue_training" not in key},
+    )
+    memories = [Path(trainer.output_folder, FILE) for trainer in (whole, resumed)]
+    assert [file.exists() and file.read_text() for file in memories][::2] == [
+        memories[1].exists() and memories[1].read_text()
+    ]
+
+
+@EVERY_FAMILY
+def test_epochs_before_the_numbers_were_kept_count_as_nan(trainer_class: type[SafeTraining]) -> None:
+    """A checkpoint without the method's keys in its log is resumed, and the log stays complete."""
+    stop_after(make(trainer_class, epochs=2), epochs=1)
+    resumed = make(trainer_class, epochs=2, resume=True)
+    file = Path(resumed.output_folder, "checkpoint_latest.pth")
+    checkpoint = torch.load(file, weights_only=False)
+    checkpoint["logging"] = {key: values for key, values in checkpoint["logging"].items() if key in NNUNET_KEYS}
+    torch.save(checkpoint, file)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    log = train(resumed)
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | set(resumed.log_keys), 2)
+    assert all(np.isnan(log[key][0]) for key in resumed.log_keys)
+
+
+@EVERY_FAMILY
+def test_gradient_scaling_changes_nothing(trainer_class: type[SafeTraining]) -> None:
+    """GradScaler multiplies by a power of 2 and divides again: on the CPU in float32 every update is the same."""
+    plain, scaled = (alike(trainer_class) for _ in range(2))
+    scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    batch = next_batch(plain)
+    for _ in range(2):
+        for trainer in (plain, scaled):
+            np.random.seed(1)
+            trainer.train_step(batch)
+    close(state_of(scaled), state_of(plain))
+
+
+@pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if kind is not nnUNetTrainerDKUXNet])  # a minute
+# nnU-Net compiles its Dice loss, which is given logits that are no leaves
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_network_takes_the_same_step(
+    trainer_class: type[SafeTraining], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.compile with AOT autograd and no code generation, which takes a minute on a CPU."""
+    torch._dynamo.reset()  # else the graph of another test's network, without a hook on its head, may serve this one
+    plain = alike(trainer_class)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compiled = alike(type("Compiling", (trainer_class,), {"_do_i_compile": lambda self: True}))
+    assert isinstance(compiled.network, OptimizedModule)
+    batch = next_batch(plain)
+    for trainer in (plain, compiled):
+        np.random.seed(1)
+        trainer.train_step(batch)
+    close({name.replace("._orig_mod.", "."): value for name, value in state_of(compiled).items()}, state_of(plain))
+
+
+def close(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """The same numbers up to rounding."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+        else:
+            assert found[name] == value, name
+
+
+@EVERY_FAMILY
+def test_a_loss_that_is_not_finite_is_shown(trainer_class: type[SafeTraining]) -> None:
+    """Numbers that only some iterations have are means over those; the loss is of all."""
+    trainer = alike(trainer_class)
+    outputs = [trainer.train_step(next_batch(trainer, seed)) for seed in range(2)]
+    outputs[0]["loss"] = np.float32(np.nan)
+    trainer.on_train_epoch_end(outputs)
+    assert np.isnan(trainer.logger.get_value("train_losses", 0))
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@EVERY_TRAINER
+def test_the_checkpoint_of_another_trainer_is_refused(trainer_class: type[SafeTraining]) -> None:
+    """In one sentence, with the file as it was; its own is taken."""
+    trainer = make(trainer_class)
+    trainer.initialize()
+    file = Path(trainer.output_folder, "checkpoint_final.pth")
+    trainer.save_checkpoint(str(file))
+    mine = make(trainer_class, resume=True)
+    maybe_load_checkpoint(mine, continue_training=True, validation_only=False)
+    torch.save({**torch.load(file, weights_only=False), "trainer_name": "nnUNetTrainerOther"}, file)
+    before = file.read_bytes()
+    refused = rf"trainer nnUNetTrainerOther, expected {trainer_class.__name__}\); nothing was changed"
+    with pytest.raises(RuntimeError, match=refused):
+        maybe_load_checkpoint(make(trainer_class, resume=True), continue_training=True, validation_only=False)
+    assert file.read_bytes() == before
+
+
+@EVERY_FAMILY
+def test_no_checkpoint_where_they_are_switched_off(trainer_class: type[SafeTraining]) -> None:
+    trainer = make(trainer_class)
+    trainer.disable_checkpointing = True
+    train(trainer)
+    assert not [*Path(trainer.output_folder).glob("checkpoint*"), *Path(trainer.output_folder).glob(FILE)]
+
+
+@EVERY_FAMILY
+def test_only_the_first_rank_touches_checkpoints(trainer_class: type[SafeTraining], tmp_path: Path) -> None:
+    """The others neither finish nor remove the file that rank 0 is writing."""
+    trainer = make(trainer_class)
+    trainer.local_rank = 1
+    (tmp_path / "checkpoint_latest.pth.unfinished").write_text("half of it")
+    trainer.save_checkpoint(str(tmp_path / "checkpoint_latest.pth"))
+    assert {path.name: path.read_text() for path in tmp_path.glob("check*")} == {
+        "checkpoint_latest.pth.unfinished": "half of it"
+    }
+
+
+@EVERY_FAMILY
+def test_exports_the_trained_network_or_says_why_not(
+    trainer_class: type[SafeTraining], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the network is in it, in plain types, and its weights are the trained ones."""
+    trainer = make(trainer_class)
+    train(trainer)
+    code = export(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"])
+    if isinstance(reason := stock_or_reason(trainer_class.__name__), str):
+        assert code == 2
+        assert reason in capsys.readouterr().err
+        assert "install nnunetv2-dale" in reason
+        assert not (tmp_path / "export").exists()
+        return
+    assert code == 0
+    (exported,) = (tmp_path / "export").rglob("checkpoint_final.pth")
+    checkpoint = torch.load(exported, weights_only=True)
+    assert not set(checkpoint) & set(trainer._added_to_checkpoint())
+    close(leaves(checkpoint["network_weights"]), leaves(weights_of(trainer)))
+
+
+def stock_or_reason(name: str) -> type[nnUNetTrainer] | str:
+    """The trainer of nnU-Net that loads the exported model; or the sentence that says why there is none."""
+    try:
+        return stock_trainer(name)
+    except UserError as error:
+        return str(error)
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY_FAMILY
+def test_non_finite_intensities_are_named_and_not_trained_on(trainer_class: type[SafeTraining]) -> None:
+    trainer = alike(trainer_class)
+    before, batch = weights_of(trainer), next_batch(trainer)
+    batch["keys"] = ["fine", "with_a_hole"]
+    batch["data"][1].view(-1)[7] = float("nan")
+    with pytest.raises(RuntimeError, match="NaN or infinite intensities, from with_a_hole; repair these images"):
+        trainer.train_step(batch)
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
+
+
+SETTINGS = [(kind, getattr(kind, name).plans_key) for kind in FAMILIES for name in kind.settings_of]
+
+
+@pytest.mark.parametrize(("trainer_class", "key"), SETTINGS)
+def test_bad_settings_are_told_at_start(trainer_class: type[SafeTraining], key: str) -> None:
+    for settings, sentence in (
+        ({"tau": 1}, rf"unknown setting 'tau' in .{key}.\. Valid are: "),
+        (["steps"], f'expected "{key}" to be an object of settings'),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            make(trainer_class, settings={key: settings})
+    plans = {**tiny_plans("Dataset901_Labels"), key: {}, "continue_training": False}
+    labels = {"labels": {"background": 0, "organ": 1, "ignore": 2}}
+    with pytest.raises(ValueError, match=f'"{key}" is at the top of the plans, .*move it into a configuration'):
+        trainer_class(plans, "3d_fullres", 0, labels, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("trainer_class", "key"), SETTINGS)
+def test_settings_are_in_the_log_and_in_the_checkpoint(trainer_class: type[SafeTraining], key: str) -> None:
+    trainer = make(trainer_class)
+    trainer.initialize()
+    line = next(line for line in Path(trainer.log_file).read_text().splitlines() if f"{key} settings:" in line)
+    given = trainer.configuration_manager.configuration.get(key, {})
+    assert json.loads(line[line.index("{") :]).items() >= given.items()
+    trainer.save_checkpoint(str(Path(trainer.output_folder, "checkpoint_final.pth")))
+    saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)["init_args"]["plans"]
+    assert saved["configurations"][trainer.configuration_name].get(key, {}) == given

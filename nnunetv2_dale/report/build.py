@@ -12,13 +12,13 @@ from statistics import fmean
 
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
+from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, shared_task
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.misplaced import misplaced_remarks
 from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
@@ -69,7 +69,6 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
-        require_packages("monai")
         masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes)
         add_mask_values(known, folders, task, files, masks)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])

@@ -81,7 +81,7 @@ class CaseEvidence:
         return asdict(self)
 
 
-def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
+def evidence_of(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
     """Read and measure one case.
 
     Raises:

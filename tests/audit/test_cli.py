@@ -148,9 +148,9 @@ def test_one_fold_only_is_told(
 def test_a_killed_audit_goes_on(
     study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunetv2_dale.audit import measure_cases, run
+    from nnunetv2_dale.audit import kept_evidence, run
 
-    real, measured = measure_cases.measure_case, []
+    real, measured = kept_evidence.evidence_of, []
 
     def until_the_eighth(inputs: Any, task: Any) -> Any:
         if len(measured) == 8:
@@ -159,11 +159,11 @@ def test_a_killed_audit_goes_on(
         return real(inputs, task)
 
     output = tmp_path / "audit"
-    monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)
+    monkeypatch.setattr(kept_evidence, "evidence_of", until_the_eighth)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
     monkeypatch.setattr(
-        measure_cases, "measure_case", lambda inputs, task: measured.append(inputs.case) or real(inputs, task)
+        kept_evidence, "evidence_of", lambda inputs, task: measured.append(inputs.case) or real(inputs, task)
     )
     monkeypatch.setattr(run, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0

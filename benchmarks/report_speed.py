@@ -41,7 +41,9 @@ def labels_of(rng: np.random.Generator, shape: tuple[int, int, int], classes: in
     return labels
 
 
-def class_metrics(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int) -> dict[str, object]:
+def class_metrics(
+    prediction: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int
+) -> dict[str, dict[str, float]]:
     """What nnU-Net's summary holds for a case."""
     table = np.bincount(
         (reference.astype(np.int64) * (classes + 1) + prediction).ravel(), minlength=(classes + 1) ** 2
@@ -120,9 +122,9 @@ def large(root: Path) -> dict[str, float]:
     import torch
 
     from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
-    from nnunetv2_dale.report.build import read_result_folder
+    from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
-    from nnunetv2_dale.report.volumes import reader_of
+    from nnunetv2_dale.report.volumes import mask_reader
 
     torch.set_num_threads(1)
     classes = 14
@@ -133,7 +135,7 @@ def large(root: Path) -> dict[str, float]:
     raw = root / "raw" / "Dataset900_Speed"
     files, _ = find_case_files(folders, list(folders[0].cases), raw / "labelsTr", raw / "imagesTr")
     keys = tuple(str(number + 1) for number in range(classes))
-    settings = MeasureSettings(keys, None, 2.0, 0.9, 16, reader_of({}, {}, ".nii.gz"))
+    settings = MeasureSettings(keys, None, 2.0, 0.9, 16, mask_reader(folders[0], files[0].reference))
     wall, cpu = time.perf_counter(), time.process_time()
     measure_case(files[0], [folder.cases["case_000"] for folder in folders], settings)
     return {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from matplotlib.collections import LineCollection
 from skimage import io
 
 from nnunetv2_dale.dale.fuzziness import IntensityBins
@@ -130,7 +131,9 @@ def test_the_ignore_label_is_no_foreground() -> None:
     case = _case()
     settings = replace(SETTINGS, ignore_label=1, class_names={})
     panels = draw_case(case, settings, "heading").figure.axes
-    assert not panels[3].collections[0].get_segments()
+    (lines,) = panels[3].collections
+    assert isinstance(lines, LineCollection)
+    assert not lines.get_segments()
 
 
 def test_names_of_classes_and_colour_channels() -> None:
@@ -221,7 +224,7 @@ def test_unreadable_and_mismatching_files_are_named(
     label = raw / "Dataset004_Tiny" / "labelsTr" / "one.nii.gz"
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((6, 16, 21), np.uint8)), str(label))
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
-    assert "one.nii.gz: has shape (6, 16, 21)" in capsys.readouterr().err
+    assert "one.nii.gz has shape (6, 16, 21)" in capsys.readouterr().err
     label.write_bytes(b"")
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
-    assert "one.nii.gz: is damaged" in capsys.readouterr().err
+    assert "one.nii.gz is damaged" in capsys.readouterr().err

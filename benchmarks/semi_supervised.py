@@ -226,6 +226,8 @@ def judged(trainer: Any) -> dict[str, float]:
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+    from nnunetv2_dale.masks.overlap import dice
+
     predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
     predictor.manual_initialization(
         trainer.network.eval(),
@@ -239,13 +241,13 @@ def judged(trainer: Any) -> dict[str, float]:
     trainer.set_deep_supervision_enabled(False)
     _, cases = trainer.do_split()
     stored_cases = trainer.dataset_class(trainer.preprocessed_dataset_folder, cases)
-    dice = {}
+    per_case = {}
     for case in cases:
         image, labels, _, _ = stored_cases.load_case(case)
         logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(np.asarray(image[:])))
         found, given = logits.argmax(0).numpy() == 1, np.asarray(labels[:])[0] == 1
-        dice[case] = round(float(2 * (found & given).sum() / (found.sum() + given.sum())), 5)
-    return dice
+        per_case[case] = round(dice(found, given), 5)
+    return per_case
 
 
 def add(results: Path, run: Run, workspace: Path, cost: float) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.accuracy.study_data import StudyData, folder_of, small_plans
+from nnunetv2_dale.masks.overlap import overlap
 from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 
@@ -96,8 +97,8 @@ class Judge:
 
 
 def _dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float | None:
-    total = int(prediction.sum()) + int(reference.sum())
-    return None if total == 0 else round(2 * int((prediction & reference).sum()) / total, 5)
+    shared = overlap(prediction, reference)
+    return None if shared is None else round(shared[0], 5)
 
 
 def _rounded(value: float | None) -> float | None:

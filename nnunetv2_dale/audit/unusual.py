@@ -58,7 +58,9 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     """Compare all cases in one class."""
     rows, folds = [case.of(key) for case in cases], [case.fold for case in cases]
     sizes = np.array([_voxel_size(case) for case in cases])
-    undrawable = LEAST_STEP * _voxel_step(cases) * _of_rows(rows, lambda each: each.area_mm2)
+    step = _voxel_step(cases)
+    # A class that fills the image has no border; one face is less than any border has.
+    undrawable = LEAST_STEP * step * _of_rows(rows, lambda each: each.area_mm2 or step**2)
     excess, apart, unsure = (
         sizes * _of_rows(rows, value)
         for value in (lambda each: each.excess_voxels, lambda each: each.apart_voxels, lambda each: each.unsure_voxels)

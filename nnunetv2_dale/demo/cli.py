@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from nnunetv2_dale.report.build import require_packages
 
-    require_packages("monai", "statsmodels")  # the last step needs them
+    require_packages("statsmodels")  # the last step needs it
     workspace = Workspace.create(arguments.o, arguments.overwrite)
     try:
         with _terminated_like_interrupted():

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite
 from nnunetv2_dale.dale.config import ADAPTED
@@ -47,12 +46,11 @@ def _preview(arguments: argparse.Namespace) -> None:
     description, pictures = _drawing(arguments, source)
     shown = []
     with ExitStack() as all_or_none:
-        for name in tqdm(names, desc="drawing", unit="case", disable=None):
-            for kind, picture in _pictures_of(name, pictures):
-                png = _png(picture)
+        for name, drawn in run_cases(_drawn, [(name, (name, pictures)) for name in names], 1, "drawing"):
+            for kind, summary, png in drawn:
                 target = arguments.o / output_name(name, kind)
                 all_or_none.enter_context(new_file(target, arguments.overwrite)).write_bytes(png)
-                shown.append((f"{name}, {kind}" if kind else name, picture.summary, png if arguments.html else b""))
+                shown.append((f"{name}, {kind}" if kind else name, summary, png if arguments.html else b""))
         if arguments.html:
             _write_page(arguments, source, description, shown)
     print(
@@ -86,9 +84,10 @@ def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictur
     return source.description, lambda name: iter([("", draw_case(source.load(name), settings, heading))])
 
 
-def _pictures_of(name: str, pictures: Pictures) -> Iterator[tuple[str, CasePicture]]:
+def _drawn(name: str, pictures: Pictures) -> list[tuple[str, tuple[str, ...], bytes]]:
+    """Kind, summary and PNG of each picture of a case."""
     try:
-        yield from pictures(name)
+        return [(kind, picture.summary, _png(picture)) for kind, picture in pictures(name)]
     except UserError:
         raise
     except ValueError as error:

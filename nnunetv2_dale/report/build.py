@@ -69,7 +69,6 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
-        require_packages("monai")
         masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes)
         add_mask_values(known, folders, task, files, masks)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])

@@ -15,7 +15,7 @@ from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
-_PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "monai", "scipy", "statsmodels", "numpy", "matplotlib")
+_PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "scipy", "statsmodels", "numpy", "matplotlib")
 
 
 def versions() -> dict[str, str]:

@@ -68,6 +68,18 @@ def test_one_wrong_label_stands_out(found: Displacement) -> None:
     assert chance[7] > 0.5 > np.sort(chance)[-2]
 
 
+def test_a_class_that_fills_the_image_is_usual_and_one_that_fills_it_wrongly_is_not() -> None:
+    filled = ClassEvidence(4096, 4096, 1.0, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 4096)
+    without = replace(filled, referees_voxels=0, dice=0.0, excess_voxels=4096.0, apart_voxels=4096.0)
+    cases = [replace(each, classes={"1": filled}) for each in study()]
+    found = unusual_class(cases, "1")
+    assert found.wider.tolist() == found.restless.tolist() == [0.0] * len(cases)
+    assert chances(cases).max() < 0.5
+    cases[5] = replace(cases[5], classes={"1": without})
+    assert int(np.argmax(chances(cases))) == 5
+    assert chances(cases)[5] > 0.9
+
+
 def test_a_missed_object_stands_out_and_a_speck_does_not() -> None:
     cases = study()
     cases[3] = evidence("missed", None, missed=1000)

@@ -74,7 +74,7 @@ def large(root: Path) -> dict[str, float]:
 
 def one_case(root: Path) -> dict[str, float]:
     """Measure the case in `root` in this process."""
-    from nnunetv2_dale.audit.case_volumes import read_case
+    from nnunetv2_dale.audit.case_volumes import kept_case
     from nnunetv2_dale.audit.evidence import measure_case
     from nnunetv2_dale.audit.maps import write_maps
     from nnunetv2_dale.audit.referees import audit_task
@@ -84,11 +84,12 @@ def one_case(root: Path) -> dict[str, float]:
     task = audit_task([root / "results" / "A__nnUNetPlans__3d_fullres"], references=raw / "labelsTr")
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     wall, cpu = time.perf_counter(), time.process_time()
-    measure_case(task.cases[0], task)
+    kept = root / "kept.npz"
+    measure_case(task.cases[0], task, kept)
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}
-    volumes = read_case(task.cases[0], task)
+    volumes = kept_case(kept)
     write_maps(volumes, "case", task, chances, {item.key: {"wider"} for item in task.classes}, root / "maps")
     return {
         "seconds": round(time.perf_counter() - wall, 1),

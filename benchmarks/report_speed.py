@@ -122,7 +122,7 @@ def large(root: Path) -> dict[str, float]:
     from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
     from nnunetv2_dale.report.build import read_result_folder
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
-    from nnunetv2_dale.report.volumes import reader_of
+    from nnunetv2_dale.report.volumes import mask_reader
 
     torch.set_num_threads(1)
     classes = 14
@@ -133,7 +133,7 @@ def large(root: Path) -> dict[str, float]:
     raw = root / "raw" / "Dataset900_Speed"
     files, _ = find_case_files(folders, list(folders[0].cases), raw / "labelsTr", raw / "imagesTr")
     keys = tuple(str(number + 1) for number in range(classes))
-    settings = MeasureSettings(keys, None, 2.0, 0.9, 16, reader_of({}, {}, ".nii.gz"))
+    settings = MeasureSettings(keys, None, 2.0, 0.9, 16, mask_reader(folders[0], files[0].reference))
     wall, cpu = time.perf_counter(), time.process_time()
     measure_case(files[0], [folder.cases["case_000"] for folder in folders], settings)
     return {

@@ -31,7 +31,8 @@ class CaseInputs:
         case: its name.
         fold: in which the first referee held it out.
         label: the label that is audited.
-        predictions: one file per referee that predicted the case.
+        referees: names of the result folders that predicted the case.
+        predictions: the file of each.
         probabilities: its `.npz`, or None, for each of them.
         images: one file per channel, or none.
     """
@@ -39,6 +40,7 @@ class CaseInputs:
     case: str
     fold: str
     label: Path
+    referees: tuple[str, ...]
     predictions: tuple[Path, ...]
     probabilities: tuple[Path | None, ...]
     images: tuple[Path, ...]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import class_probabilities
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import box_around, box_of
-from nnunetv2_dale.nnunet_files.raw_dataset import read_label
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
+from nnunetv2_dale.nnunet_files.volumes import Properties, read_label
 
 Labels = NDArray[np.uint8] | NDArray[np.int16]
 
@@ -31,7 +32,8 @@ class CaseVolumes:
             `support_of`.
         box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
         spacing_mm: of the axes.
-        properties: nnU-Net's, for writing.
+        affine: from voxel (x, y, z) to RAS+ mm.
+        misplaced: the predictions that are stored elsewhere than the label.
     """
 
     label: Labels
@@ -39,7 +41,8 @@ class CaseVolumes:
     support: dict[str, NDArray[np.uint8]]
     box: tuple[slice, ...]
     spacing_mm: tuple[float, ...]
-    properties: dict[str, Any]
+    affine: NDArray[np.float64]
+    misplaced: tuple[Misplaced, ...] = ()
 
     def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """The referees' support of a class in [0, 1], in a part of the foreground's box.
@@ -53,6 +56,7 @@ class CaseVolumes:
 
 
 MARGIN_VOXELS = 3
+_REMEDY = "validate again (nnUNetv2_train … --val), or give the labels it was trained with (--references)"
 
 
 def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
@@ -62,10 +66,13 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         UserError: a file that cannot be read, values the dataset does not have, or shapes and spacings that differ.
     """
     label, properties = _labels(inputs.label, task)
-    predictions = []
-    for file in inputs.predictions:
+    grid = grid_of(properties, label.shape)
+    predictions, misplaced = [], []
+    for referee, file in zip(inputs.referees, inputs.predictions, strict=True):
         prediction, others = _labels(file, task)
-        _same_grid(file, prediction, others, inputs.label, label, properties)
+        require_same_voxels(file, (prediction.shape, others), inputs.label, (label.shape, properties), _REMEDY)
+        apart = grid_difference(grid_of(others, prediction.shape), grid)
+        misplaced += misplaced_file(inputs.case, referee, file, apart)
         predictions.append(prediction)
     ignored = None if task.ignore_label is None else label == task.ignore_label
     if ignored is not None:
@@ -93,30 +100,40 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         support=support,
         box=box,
         spacing_mm=tuple(float(step) for step in properties["spacing"]),
-        properties=properties,
+        affine=affine_of(properties, label.shape),
+        misplaced=tuple(misplaced),
     )
 
 
-def _labels(file: Path, task: AuditTask) -> tuple[Labels, dict[str, Any]]:
-    try:
-        labels, properties = read_label(task.reader, file, task.label_values)
-    except ValueError as error:
-        raise UserError(f"{file} cannot be audited: it {error}") from error
+def keep_case(volumes: CaseVolumes, file: Path) -> None:
+    """Write what was read of a case as `.npz`: the foreground's box, and where it lies."""
+    with new_file(file, overwrite=True) as unfinished:
+        np.savez_compressed(
+            unfinished,
+            label=volumes.label[volumes.box],
+            consensus=volumes.consensus[volumes.box],
+            support=np.array(list(volumes.support.values()), np.uint8),
+            keys=np.array(list(volumes.support), str),
+            shape=volumes.label.shape,
+            box=[(axis.start, axis.stop) for axis in volumes.box],
+            spacing_mm=volumes.spacing_mm,
+            affine=volumes.affine,
+        )
+
+
+def kept_case(file: Path) -> CaseVolumes:
+    """What `keep_case` wrote, but for what is told of misplaced files."""
+    with np.load(file) as kept:
+        shape, box = tuple(kept["shape"]), tuple(slice(*map(int, ends)) for ends in kept["box"])
+        label, consensus = (np.zeros(shape, kept["label"].dtype) for _ in range(2))
+        label[box], consensus[box] = kept["label"], kept["consensus"]
+        support = dict(zip(kept["keys"].tolist(), kept["support"], strict=True))
+        return CaseVolumes(label, consensus, support, box, tuple(kept["spacing_mm"].tolist()), kept["affine"])
+
+
+def _labels(file: Path, task: AuditTask) -> tuple[Labels, Properties]:
+    labels, properties = read_label(task.reader, file, task.label_values)
     return (labels.astype(np.uint8) if max(task.label_values) < 256 else labels), properties
-
-
-def _same_grid(
-    file: Path, prediction: Labels, others: dict[str, Any], label_file: Path, label: Labels, properties: dict[str, Any]
-) -> None:
-    for what, found, expected in (
-        ("shape", prediction.shape, label.shape),
-        ("spacing", tuple(others["spacing"]), tuple(properties["spacing"])),
-    ):
-        if len(found) != len(expected) or not np.allclose(found, expected, rtol=1e-3):
-            raise UserError(
-                f"{file} has {what} {_numbers(found)}, but the label {label_file} has {_numbers(expected)}; validate "
-                "again (nnUNetv2_train … --val), or give the labels it was trained with (--references)"
-            )
 
 
 def _majority(predictions: Sequence[Labels]) -> Labels:
@@ -163,7 +180,3 @@ def _votes(predictions: Sequence[Labels], item: AuditedClass) -> NDArray[np.uint
 
 def _in_255ths(share: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.maps import map_file
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_label
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
+from nnunetv2_dale.nnunet_files.volumes import read_label
 
 FOLDER = "drafts"
 
@@ -57,10 +58,7 @@ def draft_of(source: RawDataset, case: RawCase, consensus: Path) -> tuple[NDArra
     """
     if case.label is None:
         raise UserError(f"case {case.name} of {source.folder} has no label to fix")
-    try:
-        label, properties = read_label(source.reader(), case.label, source.label_values)
-    except ValueError as error:
-        raise UserError(f"{case.label} {error}") from error
+    label, properties = read_label(source.reader(), case.label, source.label_values)
     try:
         require_whole(consensus)
     except ValueError as error:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, keep_case, read_case
 from nnunetv2_dale.audit.components import Component, compare_objects
 from nnunetv2_dale.audit.displacement import Displacement, displacement
-from nnunetv2_dale.audit.geometry import affine_of
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.masks.surface import surface_area
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 
 SURFACE_MARGIN = 2  # voxels around a class in which its surface has its outer voxels
 MOST_PARTS = 20  # of a kind that a case keeps; the largest
@@ -60,7 +61,8 @@ class ClassEvidence:
 class CaseEvidence:
     """One case: what all its classes show, and whether turning the label would help.
 
-    `whole` is of all classes together; None where one class is everything.
+    `whole` is of all classes together; None where one class is everything. `misplaced` are its predictions that are
+    stored elsewhere than the label.
     """
 
     case: str
@@ -72,6 +74,7 @@ class CaseEvidence:
     classes: dict[str, ClassEvidence]
     whole: ClassEvidence | None
     orientation: Orientation | None
+    misplaced: tuple[Misplaced, ...] = ()
 
     def of(self, key: str) -> ClassEvidence:
         """A class, or with the key "" the whole label."""
@@ -81,13 +84,17 @@ class CaseEvidence:
         return asdict(self)
 
 
-def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
+def measure_case(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -> CaseEvidence:
     """Read and measure one case.
 
+    Args:
+        kept: where to keep what was read (`keep_case`), for its maps and pictures.
     Raises:
         UserError: a file that cannot be used; the sentence names it.
     """
     volumes = read_case(inputs, task)
+    if kept is not None:
+        keep_case(volumes, kept)
     box_of_class = class_boxes(volumes)
     classes = {item.key: _measure_class(item, volumes, task, box_of_class(item)) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
@@ -97,11 +104,12 @@ def measure_case(inputs: CaseInputs, task: AuditTask) -> CaseEvidence:
         fold=inputs.fold,
         referees=len(inputs.predictions),
         spacing_mm=volumes.spacing_mm,
-        affine=tuple(tuple(row) for row in affine_of(volumes.properties).tolist()),
+        affine=tuple(tuple(row) for row in volumes.affine.tolist()),
         planar=volumes.label.shape[0] == 1,
         classes=classes,
         whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
+        misplaced=volumes.misplaced,
     )
 
 

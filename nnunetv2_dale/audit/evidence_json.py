@@ -9,6 +9,7 @@ from nnunetv2_dale.audit.components import Component
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.orientation import Orientation
+from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_from_json
 
 
 def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
@@ -24,6 +25,7 @@ def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
         classes={key: _class(each) for key, each in content["classes"].items()},
         whole=None if whole is None else _class(whole),
         orientation=None if turned is None else Orientation(**turned),
+        misplaced=tuple(misplaced_from_json(each) for each in content["misplaced"]),
     )
 
 

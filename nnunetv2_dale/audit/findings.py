@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
 
 VERSION = 1
 KINDS = (
@@ -94,7 +95,8 @@ class Audit:
     cases: tuple[AuditedCase, ...]
     expected: Mapping[str, Any]
     settings: Mapping[str, Any]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
+    misplaced: tuple[Misplaced, ...] = ()
 
     def to_json(self) -> str:
         content = {
@@ -105,6 +107,7 @@ class Audit:
             "expected": dict(self.expected),
             "settings": dict(self.settings),
             "missing": list(self.missing),
+            "misplaced": [asdict(each) for each in self.misplaced],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -142,6 +145,7 @@ def read_audit(file: Path) -> Audit:
             expected=content["expected"],
             settings=content["settings"],
             missing=tuple(content["missing"]),
+            misplaced=tuple(misplaced_from_json(each) for each in content.get("misplaced", [])),
         )
     except UserError:
         raise

@@ -9,7 +9,8 @@ import numpy as np
 
 from nnunetv2_dale.audit.drafts import FOLDER, consensus_file, draft_file, draft_of
 from nnunetv2_dale.nnunet_files.problems import Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_label
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
+from nnunetv2_dale.nnunet_files.volumes import read_label
 
 OWN_FILES = {"dataset.json", "splits_final.json", "splits_patients.json", "to_fix.csv", "audit_decisions.csv"}
 

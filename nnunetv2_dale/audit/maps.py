@@ -14,9 +14,9 @@ from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.displacement import surface_pair
 from nnunetv2_dale.audit.evidence import class_boxes
-from nnunetv2_dale.audit.geometry import affine_of, write_volume
 from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
 NAMES = ("suspicion", "displacement", "consensus")
 
@@ -45,14 +45,13 @@ def write_maps(
         chances: class key → chance that the label is wrong there.
         kinds: class key → kinds of error that were found.
     """
-    affine = affine_of(volumes.properties)
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),
         ("displacement", displacement_map(volumes, task)),
         ("consensus", volumes.consensus),
     ):
         with new_file(map_file(folder, case, name), overwrite=True) as unfinished:
-            write_volume(array, affine, unfinished)
+            write_nifti(array, volumes.affine, unfinished)
 
 
 def suspicion_map(

@@ -12,7 +12,7 @@ from nnunetv2_dale.audit.evidence_json import evidence_from_json
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
-EVIDENCE_VERSION = 3  # of what is kept: counts up when `CaseEvidence` or what is measured changes
+EVIDENCE_VERSION = 4  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
 def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
@@ -25,7 +25,7 @@ def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvide
         UserError: a file that cannot be used.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    files = {inputs.case: kept / f"{_state_of(inputs)}.json" for inputs in task.cases}
+    files = {inputs.case: kept_file(kept, inputs).with_suffix(".json") for inputs in task.cases}
     jobs = [
         (inputs.case, (inputs, task, files[inputs.case])) for inputs in task.cases if not files[inputs.case].is_file()
     ]
@@ -34,8 +34,13 @@ def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvide
     return [evidence_from_json(json.loads(files[inputs.case].read_text())) for inputs in task.cases]
 
 
+def kept_file(folder: Path, inputs: CaseInputs) -> Path:
+    """Where the volumes of a case are kept once it was measured, under a name that changes with its files."""
+    return folder / f"{_state_of(inputs)}.npz"
+
+
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
-    evidence = measure_case(inputs, task)
+    evidence = measure_case(inputs, task, target.with_suffix(".npz"))
     with new_file(target, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(evidence.to_json()))
 

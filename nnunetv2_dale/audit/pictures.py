@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.findings import Finding
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.raw_dataset import read_image
+from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
+from nnunetv2_dale.nnunet_files.volumes import read_image
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -32,15 +32,10 @@ def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, fi
     Raises:
         UserError: an image that cannot be read, or of another shape than the label.
     """
-    try:
-        image, _ = read_image(task.reader, inputs.images)
-    except ValueError as error:
-        raise UserError(f"{inputs.images[0]} cannot be shown: it {error}") from error
-    if image.shape[1:] != volumes.label.shape:
-        raise UserError(
-            f"{inputs.images[0]} has shape {image.shape[1:]}, but the label {inputs.label} has {volumes.label.shape}; "
-            "give the images that belong to the labels (--images)"
-        )
+    image, properties = read_image(task.reader, inputs.images)
+    of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
+    remedy = "give the images that belong to the labels (--images)"
+    require_same_voxels(inputs.images[0], (image.shape[1:], properties), inputs.label, of_label, remedy)
     value_range = display_range(image[0][volumes.box], task.is_ct)
     for file, found in findings.items():
         figure = draw_finding(image[0], volumes, task, found, value_range)

@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
     channel_files,
     folder_of_images,
@@ -18,6 +18,7 @@ from nnunetv2_dale.nnunet_files.results.case_files import (
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.nnunet_files.results.same_task import shared_task
+from nnunetv2_dale.nnunet_files.volumes import reader_of
 
 
 def audit_task(
@@ -60,19 +61,19 @@ def audit_task(
             "with --references"
         )
     pictures = folder_of_images(first, place, images)
-    cases = tuple(_case(name, folders, place, pictures) for name in names)
-    example = RawCase(names[0], (cases[0].label,), cases[0].label)
-    dataset = RawDataset(place, dict(description), (example,))
+    referees = _distinct_names(folders)
+    cases = tuple(_case(name, folders, referees, place, pictures) for name in names)
+    dataset = RawDataset(place, dict(description), ())
     return AuditTask(
         dataset=first.dataset or "unnamed dataset",
-        referees=_distinct_names(folders),
+        referees=referees,
         classes=audited,
         channels=_channels(folders),
         has_regions=any(len(item.values) > 1 for item in audited),
         ignore_label=dataset.ignore_label,
         label_values=dataset.label_values,
         is_ct=dataset.is_ct,
-        reader=dataset.reader(),
+        reader=reader_of(description, cases[0].label, first.plans),
         cases=cases,
         missing=tuple(_missing(folders, place, cases)),
     )
@@ -116,7 +117,9 @@ def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(set(keys), key=int))
 
 
-def _case(name: str, folders: Sequence[ResultFolder], place: Path, pictures: Path | None) -> CaseInputs:
+def _case(
+    name: str, folders: Sequence[ResultFolder], referees: Sequence[str], place: Path, pictures: Path | None
+) -> CaseInputs:
     judges = [folder for folder in folders if name in folder.cases]
     ending = judges[0].file_ending
     predictions = [prediction_file(folder, name) for folder in judges]
@@ -132,6 +135,7 @@ def _case(name: str, folders: Sequence[ResultFolder], place: Path, pictures: Pat
         case=name,
         fold=judges[0].cases[name].fold,
         label=label,
+        referees=tuple(own for own, folder in zip(referees, folders, strict=True) if name in folder.cases),
         predictions=tuple(predictions),
         probabilities=tuple(file if file.is_file() else None for file in probabilities),
         images=channel_files(pictures, name, ending) if pictures else (),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import read_case
+from nnunetv2_dale.audit.case_volumes import kept_case
 from nnunetv2_dale.audit.decisions import (
     DecisionTable,
     Line,
@@ -23,7 +23,7 @@ from nnunetv2_dale.audit.decisions import (
 )
 from nnunetv2_dale.audit.findings import Audit, Finding, write_csv
 from nnunetv2_dale.audit.maps import has_maps, write_maps
-from nnunetv2_dale.audit.measure_cases import measure_cases
+from nnunetv2_dale.audit.measure_cases import kept_file, measure_cases
 from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
@@ -32,6 +32,7 @@ from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
+from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 
 MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 SMALLEST_AUDIT = 5
@@ -92,6 +93,7 @@ def _audit(
         leftover.unlink()
     evidence = measure_cases(task, work / "measured", processes)
     judged = rank_cases(evidence, task, accepted)
+    misplaced = [file for each in evidence for file in each.misplaced]
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -103,7 +105,8 @@ def _audit(
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
         },
-        missing=task.missing,
+        missing=(*task.missing, *misplaced_remarks(misplaced)),
+        misplaced=tuple(misplaced),
     )
     _forget_other_audits(work, audit.to_json())
     to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
@@ -136,19 +139,22 @@ def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processe
     for each in listed:
         case = inputs[each.audited.case]
         shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
-        jobs.append((case.case, (case, task, each, shown if case.images else {}, work / "maps")))
+        kept = kept_file(work / "measured", case)
+        jobs.append((case.case, (case, kept, task, each, shown if case.images else {}, work / "maps")))
     for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
         pass
     drawn = zip(files, found, strict=True)
     return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}
 
 
-def _draw(inputs: CaseInputs, task: AuditTask, judged: Judgement, shown: Mapping[Path, Finding], maps: Path) -> None:
-    """Maps and pictures of a case, from one reading of its files; those that are there stay."""
+def _draw(
+    inputs: CaseInputs, kept: Path, task: AuditTask, judged: Judgement, shown: Mapping[Path, Finding], maps: Path
+) -> None:
+    """Maps and pictures of a case, from what was kept of its files; those that are there stay."""
     missing = {file: finding for file, finding in shown.items() if not file.is_file()}
     if has_maps(maps, inputs.case) and not missing:
         return
-    volumes = read_case(inputs, task)
+    volumes = kept_case(kept)
     if not has_maps(maps, inputs.case):
         write_maps(volumes, inputs.case, task, judged.class_chances, judged.class_kinds, maps)
     if missing:

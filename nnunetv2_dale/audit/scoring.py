@@ -11,11 +11,11 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.findings import AuditedCase, Finding
-from nnunetv2_dale.audit.geometry import world_mm
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions
 from nnunetv2_dale.audit.null_model import Floats, two_groups
 from nnunetv2_dale.audit.sentences import in_words
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
+from nnunetv2_dale.nnunet_files.geometry import world_mm
 
 LISTED_FROM = 0.2  # score from which a finding is listed
 Accepted = Collection[tuple[str, str, str]]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.evidence import CaseEvidence
-from nnunetv2_dale.audit.geometry import NO_DEPTH
 from nnunetv2_dale.audit.kinds import Suspicion
+from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

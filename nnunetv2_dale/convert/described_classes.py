@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem
 
 _ADVICE = "mend it, or give --classes and --channels"
 
@@ -29,8 +28,8 @@ def read_classes_and_channels(
     """
     try:
         described = read_json_object(path, _ADVICE) if path.is_file() else {}
-    except UserError as error:
-        problems.append(Problem(path, str(error).removeprefix(f"{path} ")))
+    except FileError as error:
+        problems.append(error.problem)
         return {}, ()
     labels: dict[int, str] = {}
     channels: dict[int, str] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.nnunet_files.raw_dataset import whole_numbers
+from nnunetv2_dale.nnunet_files.volumes import whole_numbers
 
 BINARY: Mapping[int, int] = {0: 0, 1: 1}
 """Background and one class. Masks of such a dataset may also hold 0/255, or grey values around them (lossy files)."""

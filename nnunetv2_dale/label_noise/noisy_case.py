@@ -14,11 +14,13 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
-from nnunetv2_dale.nnunet_files.problems import Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, read_image, read_label
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
+from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 
 
@@ -82,8 +84,8 @@ def check_label(job: CaseJob) -> bool | Problem:
     """Whether the clean label has foreground, or what is wrong with the file."""
     try:
         label, _ = read_label(job.reader, job.label_path, job.allowed)
-    except ValueError as error:
-        return Problem(job.label_path, str(error))
+    except FileError as error:
+        return error.problem
     return bool(_foreground(label, job.ignore_label).any())
 
 
@@ -101,15 +103,12 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
     assert job.target is not None
     clean, noisy, properties = _clean_and_noisy(job)
     try:
-        image, image_properties = read_image(job.reader, job.case.images)
-    except ValueError as error:
-        return Problem(job.case.images[0], str(error))
-    if image.shape[1:] != clean.shape or not np.allclose(image_properties["spacing"], properties["spacing"], rtol=1e-3):
-        return Problem(
-            job.label_path,
-            f"has shape {clean.shape} and spacing {_numbers(properties['spacing'])}, its image {image.shape[1:]} and "
-            f"{_numbers(image_properties['spacing'])}",
+        image, of_image = read_image(job.reader, job.case.images)
+        require_same_voxels(
+            job.label_path, (clean.shape, properties), job.case.images[0], (image.shape[1:], of_image), "mend the label"
         )
+    except FileError as error:
+        return error.problem
     change = changes(clean, noisy, job.ignore_label)
     for path in job.case.images:
         place(path, job.target / "imagesTr" / path.name, job.placement)
@@ -173,7 +172,3 @@ def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> NDArray[n
 def _spacing_mm(properties: dict[str, Any]) -> tuple[float, float, float]:
     z, y, x = (float(value) for value in properties["spacing"])
     return z, y, x
-
-
-def _numbers(values: Any) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

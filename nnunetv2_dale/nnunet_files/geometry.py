@@ -5,12 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunetv2_dale.nnunet_files.problems import FileError
+from nnunetv2_dale.nnunet_files.volumes import Properties
+
+NO_DEPTH = 999.0  # mm between slices, nnU-Net's word for a picture
 _SAME_WITHIN_VOXELS = 0.1  # of the smallest voxel edge; headers are rounded
+_SAME_SPACING = 1e-3  # share
+Stored = tuple[Sequence[int], Properties]
+"""Shape (Z, Y, X) and properties of a file, as nnU-Net's reader returned them."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Grid:
 
     Attributes:
         shape: voxels along each axis.
-        origin_mm: centre of the first voxel, (n,).
+        origin_mm: centre of the first voxel, (n,), in RAS+.
         direction: unit vector along each axis, the columns of (n, n).
         spacing_mm: distance of voxels along each axis, (n,).
     """
@@ -32,7 +40,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class GridDifference:
-    """What differs ("origin", "direction"), and how far voxels of the same index lie apart at most, in mm."""
+    """What differs ("origin", "direction", "spacing"), and how far apart voxels of one index lie at most, in mm."""
 
     differs: tuple[str, ...]
     apart_mm: float
@@ -50,6 +58,8 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
         axes = len(stored["origin"])
         direction = np.reshape(np.array(stored["direction"], dtype=np.float64), (axes, axes))
         origin, spacing = (np.array(stored[name], dtype=np.float64) for name in ("origin", "spacing"))
+        to_ras = np.array([-1.0, -1.0, 1.0, 1.0][:axes])  # SimpleITK's world is LPS+
+        origin, direction = to_ras * origin, to_ras[:, None] * direction
     elif "nibabel_stuff" in properties:
         stored = properties["nibabel_stuff"]
         affine = np.array(stored.get("reoriented_affine", stored["original_affine"]), dtype=np.float64)
@@ -62,22 +72,63 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
     return Grid(sizes, origin[:axes], direction[:axes, :axes], spacing[:axes])
 
 
-def grid_difference(grid: Grid | None, other: Grid | None) -> GridDifference | None:
-    """How two grids of the same shape differ; None where they do not, or where a file stores no grid.
+def affine_of(properties: Mapping[str, Any], shape: Sequence[int]) -> NDArray[np.float64]:
+    """The 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; a file without a place has its spacing alone.
 
-    Spacings are taken from `other`: where they differ, nothing is compared at all (`read_prediction`).
+    Args:
+        properties, shape: as `grid_of`.
     """
+    grid, affine = grid_of(properties, shape), np.eye(4)
+    if grid is None:
+        spacing = np.asarray(properties["spacing"], dtype=np.float64)[::-1]
+        affine[:3, :3] = np.diag(np.where(spacing == NO_DEPTH, 1.0, spacing))
+    else:
+        axes = len(grid.shape)
+        affine[:axes, :axes], affine[:axes, 3] = grid.direction * grid.spacing_mm, grid.origin_mm
+    return affine
+
+
+def world_mm(affine: NDArray[np.float64] | Sequence[Sequence[float]], voxel: Sequence[float]) -> list[float]:
+    """The place (x, y, z) in mm, RAS+, of a voxel (z, y, x)."""
+    place = np.asarray(affine) @ np.array([*voxel[::-1], 1.0])
+    return [round(float(value), 2) for value in place[:3]]
+
+
+def grid_difference(grid: Grid | None, other: Grid | None) -> GridDifference | None:
+    """How two grids of the same shape differ; None where they do not, or where a file stores no grid."""
     if grid is None or other is None or len(grid.shape) != len(other.shape):
         return None
-    tolerance = _SAME_WITHIN_VOXELS * float(other.spacing_mm.min())
+    corners = np.array(list(itertools.product(*((0, size - 1) for size in other.shape))), dtype=np.float64)
     moved = grid.origin_mm - other.origin_mm
     turned = (grid.direction - other.direction) * other.spacing_mm
-    corners = np.array(list(itertools.product(*((0, size - 1) for size in other.shape))), dtype=np.float64)
-    parts = {
-        "origin": float(np.linalg.norm(moved)),
-        "direction": float(np.linalg.norm(corners @ turned.T, axis=1).max()),
+    stretched = grid.direction * (grid.spacing_mm - other.spacing_mm)
+    apart = {
+        "origin": np.linalg.norm(moved),
+        "direction": np.linalg.norm(corners @ turned.T, axis=1).max(),
+        "spacing": np.linalg.norm(corners @ stretched.T, axis=1).max(),
     }
-    differs = tuple(name for name, apart in parts.items() if apart > tolerance)
+    tolerance = _SAME_WITHIN_VOXELS * float(other.spacing_mm.min())
+    differs = tuple(name for name, distance in apart.items() if distance > tolerance)
     if not differs:
         return None
-    return GridDifference(differs, float(np.linalg.norm(corners @ turned.T + moved, axis=1).max()))
+    return GridDifference(differs, float(np.linalg.norm(corners @ (turned + stretched).T + moved, axis=1).max()))
+
+
+def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
+    """Raise a `FileError` unless a file has as many voxels as another, of the same size, along every axis.
+
+    Args:
+        file, other: the other is the one to go by.
+        voxels, others: theirs.
+        remedy: ends the sentence.
+    """
+    for what, found, expected in (
+        ("shape", voxels[0], others[0]),
+        ("a voxel size in mm of", voxels[1]["spacing"], others[1]["spacing"]),
+    ):
+        if len(found) != len(expected) or not np.allclose(found, expected, rtol=_SAME_SPACING, atol=0):
+            raise FileError(file, f"has {what} {_numbers(found)}, but {other} has {_numbers(expected)}; {remedy}")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.problems import FileError
 
 
 def read_json(path: Path, remedy: str = "") -> Any:
@@ -15,35 +15,35 @@ def read_json(path: Path, remedy: str = "") -> Any:
     Args:
         remedy: what to do where it is missing or damaged, to end the sentence.
     Raises:
-        UserError: it cannot be opened, is cut off, or is no JSON; begins with the path.
+        FileError: it cannot be opened, is cut off, or is no JSON.
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         missing = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
         what = f"cannot be read: {missing}"
-        raise UserError(_sentence(path, what, remedy)) from error
+        raise FileError(path, _with(what, remedy)) from error
     except UnicodeDecodeError as error:
-        raise UserError(_sentence(path, "is not UTF-8 text; save it with the encoding UTF-8", remedy)) from error
+        raise FileError(path, _with("is not UTF-8 text; save it with the encoding UTF-8", remedy)) from error
     except json.JSONDecodeError as error:
         rest = error.doc[error.pos :].lstrip()
         hint = "; JSON knows no comments" if rest.startswith(("#", "//", "/*")) else ""
         if not rest or error.msg.startswith("Unterminated"):
             hint = "; it was cut off"
         what = f"is not valid JSON ({error.msg}, line {error.lineno}, column {error.colno}){hint}"
-        raise UserError(_sentence(path, what, remedy)) from error
+        raise FileError(path, _with(what, remedy)) from error
 
 
 def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
     """`read_json` of a file that has to hold an object.
 
     Raises:
-        UserError: as `read_json`, or it holds something else.
+        FileError: as `read_json`, or it holds something else.
     """
     content = read_json(path, remedy)
     if not isinstance(content, dict):
         what = f"should hold a JSON object, {{...}}, and holds a {type(content).__name__}"
-        raise UserError(_sentence(path, what, remedy))
+        raise FileError(path, _with(what, remedy))
     return content
 
 
@@ -57,5 +57,5 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json_text(content), encoding="utf-8")
 
 
-def _sentence(path: Path, what: str, remedy: str) -> str:
-    return f"{path} {what}" + (f"; {remedy}" if remedy else "")
+def _with(what: str, remedy: str) -> str:
+    return f"{what}; {remedy}" if remedy else what

@@ -25,6 +25,21 @@ class Problem:
         return f"{where}: {self.what}"
 
 
+class FileError(UserError):
+    """A file that cannot be used: its name, then what is wrong with it and what to do.
+
+    Attributes:
+        problem: the two apart.
+    """
+
+    def __init__(self, file: Path, what: str) -> None:
+        super().__init__(file, what)  # both, so that it comes whole out of a worker process
+        self.problem = Problem(file, what)
+
+    def __str__(self) -> str:
+        return f"{self.problem.where} {self.problem.what}"
+
+
 class DatasetProblemsError(UserError):
     """A dataset has problems: the message lists all of them and nothing was written.
 

@@ -7,19 +7,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.volume_reading import require_all_whole, require_whole
+from nnunetv2_dale.nnunet_files.volumes import label_values, reader_of
 
-_ROUNDING = 1e-3
+if TYPE_CHECKING:
+    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,7 @@ class RawDataset:
     @property
     def label_values(self) -> frozenset[int]:
         """Every value a label file may hold: background, classes or members of regions, and the ignore label."""
-        values: set[int] = {0}
-        for value in self.dataset_json["labels"].values():
-            values.update(map(int, value) if isinstance(value, list | tuple) else [int(value)])
-        return frozenset(values)
+        return label_values(self.dataset_json["labels"])
 
     @property
     def foreground_values(self) -> tuple[int, ...]:
@@ -69,20 +64,9 @@ class RawDataset:
         names = self.dataset_json.get("channel_names") or self.dataset_json.get("modality") or {}
         return str(names.get("0", names.get(0, ""))).lower() == "ct"
 
-    def reader(self) -> Any:
+    def reader(self) -> BaseReaderWriter:
         """The nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
-        from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
-
-        example = str(self.cases[0].images[0]) if self.cases else None
-        try:
-            if example is not None:  # nnU-Net prints a traceback for each of its readers that fails
-                require_whole(Path(example))
-        except ValueError as error:
-            raise UserError(f"{example}: {error}") from error
-        try:
-            return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)()
-        except RuntimeError as error:
-            raise UserError(f"nnU-Net has no reader for files like {example or self.file_ending}: {error}") from error
+        return reader_of(self.dataset_json, self.cases[0].images[0] if self.cases else None)
 
 
 def read_dataset(folder: Path) -> RawDataset:
@@ -135,69 +119,6 @@ def require_labels(dataset: RawDataset) -> None:
     problems += [Problem(path, "label without an image") for path in labels if path not in known]
     if problems:
         raise DatasetProblemsError(problems, dataset.folder)
-
-
-def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Floats that are whole numbers within rounding as exactly these numbers; anything else as it is.
-
-    Some tools store a 1 as 0.9999, or as the float before 1.
-    """
-    if values.dtype.kind != "f":
-        return values
-    rounded = np.rint(values)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        return rounded if np.all(np.abs(values - rounded) <= _ROUNDING) else values
-
-
-def read_label(reader: Any, path: Path, allowed: frozenset[int]) -> tuple[NDArray[np.int16], dict[str, Any]]:
-    """Read a label file through nnU-Net's reader.
-
-    Args:
-        reader: from `RawDataset.reader`.
-        path: the file.
-        allowed: the values it may hold, within rounding.
-    Returns:
-        the label (Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties, with `spacing` in mm in that order.
-    Raises:
-        ValueError: damaged or unreadable, more than one channel, or values that are not allowed.
-    """
-    require_whole(path)
-    try:
-        data, properties = reader.read_seg(str(path))
-    except Exception as error:  # readers of several libraries, each with its own exceptions
-        raise ValueError(f"unreadable: {error}".splitlines()[0]) from error
-    if data.shape[0] != 1:
-        raise ValueError(f"a label has one value per voxel in three axes; this has the shape {data.shape}")
-    unknown = sorted(set(np.unique(whole_numbers(_first_of_runs(data[0]))).tolist()) - set(allowed))
-    if unknown:
-        values = ", ".join(f"{value:.10g}" for value in unknown[:5])
-        raise ValueError(f"holds the label {values}, but dataset.json knows only {sorted(allowed)}")
-    return np.rint(data[0]).astype(np.int16), dict(properties)
-
-
-def _first_of_runs(values: NDArray[Any]) -> NDArray[Any]:
-    """Every value at least once, (N,): neighbours in a label are mostly equal, so that few are left to be looked at."""
-    flat = values.ravel()
-    starts = np.ones(flat.size, np.bool_)
-    np.not_equal(flat[1:], flat[:-1], out=starts[1:])
-    return flat[starts]
-
-
-def read_image(reader: Any, paths: Sequence[Path]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Read the channels of a case: (C, Z, Y, X), where a 2D image has Z = 1, and nnU-Net's properties.
-
-    Raises:
-        ValueError: damaged or unreadable, channels of different shapes, or values that are not finite.
-    """
-    require_all_whole(paths)
-    try:
-        data, properties = reader.read_images([str(path) for path in paths])
-    except Exception as error:  # readers of several libraries, each with its own exceptions
-        reason = str(error).splitlines()[0] if str(error) else "the channels differ in shape or spacing"
-        raise ValueError(f"unreadable: {reason}") from error
-    if not np.isfinite(data).all():
-        raise ValueError("holds NaN or infinite intensities")
-    return data, dict(properties)
 
 
 def _channel_problems(folder: Path, cases: Sequence[RawCase], ending: str, numbered: bool) -> list[Problem]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
@@ -42,6 +44,19 @@ def write_volume(volume: SimpleITK.Image, target: Path) -> None:
     """
     with written_whole(target):
         SimpleITK.WriteImage(volume, str(target), useCompression=True)
+
+
+def write_nifti(array: NDArray[Any], affine: NDArray[np.float64], target: Path) -> None:
+    """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image.
+
+    Args:
+        affine: `geometry.affine_of` of the image or its label.
+    """
+    image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine)  # x first in memory, as in the file
+    image.set_sform(affine, 1)
+    image.set_qform(affine, 1)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, target)
 
 
 def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict[str, Any]) -> None:

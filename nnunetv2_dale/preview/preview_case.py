@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
+from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset, read_image, read_label
+from nnunetv2_dale.nnunet_files.problems import FileError
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 _COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
 
@@ -60,22 +63,17 @@ class RawSource:
             UserError: an unreadable file, unknown label values, or an image and a label of different shapes.
         """
         case = self.dataset.cases[self.names.index(name)]
-        path = case.images[0]
-        try:
-            image, properties = read_image(self._reader, case.images)
-            named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
-            if named and len(named) != len(image):
-                raise ValueError(
-                    f"has {len(image)} channels, but dataset.json names {len(named)}: {', '.join(named.values())}"
-                )
-            label = None
-            if case.label is not None:
-                path = case.label
-                label, _ = read_label(self._reader, path, self.dataset.label_values)
-                if label.shape != image.shape[1:]:
-                    raise ValueError(f"has shape {label.shape}, its image {image.shape[1:]}")
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from error
+        image, properties = read_image(self._reader, case.images)
+        named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
+        if named and len(named) != len(image):
+            what = f"has {len(image)} channels, but dataset.json names {len(named)}: {', '.join(named.values())}"
+            raise FileError(case.images[0], what)
+        label = None
+        if case.label is not None:
+            label, of_label = read_label(self._reader, case.label, self.dataset.label_values)
+            require_same_voxels(
+                case.label, (label.shape, of_label), case.images[0], (image.shape[1:], properties), "mend the label"
+            )
         z, y, x = (float(value) for value in properties["spacing"])
         first = slice_axis(image.shape[1:])  # a single slice is looked at from the front, whichever axis it is of
         image = np.moveaxis(image, 1 + first, 1)

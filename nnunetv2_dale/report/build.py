@@ -12,13 +12,13 @@ from statistics import fmean
 
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
+from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, shared_task
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.misplaced import misplaced_remarks
 from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions

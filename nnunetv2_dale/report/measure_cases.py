@@ -19,7 +19,7 @@ from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
-from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction
+from nnunetv2_dale.report.volumes import MaskReader, Volume
 
 Measures = dict[str, dict[str, float | None]]
 """metric → class key → value of one case."""
@@ -34,7 +34,7 @@ class MeasureSettings:
     tolerance_mm: float
     tau: float | None
     patch_size: int
-    reader: Reader
+    reader: MaskReader
 
 
 @dataclass(frozen=True)
@@ -95,43 +95,43 @@ def measure_cases(
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
     """The measures of one case, one entry per result folder."""
-    reference = read_labels(files.reference, settings.reader)
+    reference = settings.reader.label(files.reference)
     region, image_grid = None, None
     if settings.tau is not None:
-        image = read_image(files.images, settings.reader, reference, files.reference) if files.images else None
+        image = settings.reader.image(files.images, reference) if files.images else None
         image_grid = None if image is None else grid_difference(image.grid, reference.grid)
         region = fuzzy_region(
-            None if image is None else image.channels,
-            reference.labels,
+            None if image is None else image.voxels,
+            reference.voxels,
             reference.spacing_mm,
             settings.tau,
             settings.patch_size,
             settings.ignore_label,
         )
         del image
-    ignored = None if settings.ignore_label is None else reference.labels == settings.ignore_label
+    ignored = None if settings.ignore_label is None else reference.voxels == settings.ignore_label
     if ignored is not None:
-        reference.labels[ignored] = 0
-    boxes = boxes_of_values(reference.labels)
+        reference.voxels[ignored] = 0
+    boxes = boxes_of_values(reference.voxels)
     runs = []
     for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
-        prediction = read_prediction(file, files.reference, reference, settings.reader)
+        prediction = settings.reader.prediction(file, reference)
         if ignored is not None:
-            prediction.labels[ignored] = 0
+            prediction.voxels[ignored] = 0
         runs.append(_measure_pair(_Pair(prediction, reference, region, files, number, result, settings), boxes))
     return MeasuredCase(runs, image_grid)
 
 
 def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
-    prediction_boxes = boxes_of_values(pair.prediction.labels)
+    prediction_boxes = boxes_of_values(pair.prediction.voxels)
     measures: Measures = {}
     lesions: dict[str, LesionCounts] = {}
     for key in pair.settings.class_keys:
         labels = class_labels(key)
         there = [boxes[label] for boxes in (reference_boxes, prediction_boxes) for label in labels if label in boxes]
-        shape = pair.reference.labels.shape
+        shape = pair.reference.voxels.shape
         box = box_around(there, shape) or tuple(slice(0, 0) for _ in shape)
-        predicted, true = (np.isin(volume.labels[box], labels) for volume in (pair.prediction, pair.reference))
+        predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
         _same_counts(predicted, true, pair, key)
         lesions[key] = lesion_counts(predicted, true)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnunetv2_dale.nnunet_files.folders import splits_of
+from nnunetv2_dale.nnunet_files.results.misplaced import named_cases
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, validation_command
 from nnunetv2_dale.nnunet_files.splits import read_splits
-from nnunetv2_dale.report.misplaced import named_cases
 
 _DEFAULT_NUMBER_OF_FOLDS = 5
 

@@ -20,7 +20,7 @@ from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import Overlay
 from nnunetv2_dale.report.run_labels import short_names
-from nnunetv2_dale.report.volumes import Reader, Volume, read_image, read_labels, read_prediction, reader_of
+from nnunetv2_dale.report.volumes import MaskReader, Volume, mask_reader
 
 _MARGIN_VOXELS = 10
 _SMALLEST_SIDE = 48
@@ -36,7 +36,7 @@ def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
         return []
     (folder / "overlays").mkdir()
     report, first = built.report, built.folders[0]
-    reader = reader_of(first.plans, first.dataset_json, first.file_ending)
+    reader = mask_reader(first, built.files[0].reference)
     is_ct = str(first.dataset_json.get("channel_names", {}).get("0", "")).lower() == "ct"
     files = {item.case: item for item in built.files}
     titles = [short_names([run.name for run in report.runs])[run.name] for run in report.runs]
@@ -69,7 +69,7 @@ def draw_case(
     titles: Sequence[str],
     candidate: int,
     is_ct: bool,
-    reader: Reader,
+    reader: MaskReader,
 ) -> Figure:
     """One slice of a case in a row of panels: image, reference, each prediction.
 
@@ -79,11 +79,11 @@ def draw_case(
         titles: name of each prediction.
         candidate: which prediction is compared with the first.
     """
-    reference = read_labels(files.reference, reader)
-    predictions = [read_prediction(file, files.reference, reference, reader) for file in files.predictions]
-    image = read_image(files.images, reader, reference, files.reference).channels[0]
+    reference = reader.label(files.reference)
+    predictions = [reader.prediction(file, reference) for file in files.predictions]
+    image = reader.image(files.images, reference).voxels[0]
     volumes = [reference, *predictions]
-    stacks = [volume.labels if volume.labels.ndim == 3 else volume.labels[None] for volume in volumes]
+    stacks = [volume.voxels if volume.voxels.ndim == 3 else volume.voxels[None] for volume in volumes]
     image_stack = image if image.ndim == 3 else image[None]
     z = _slice_to_show(stacks, candidate)
     window = _window([stack[z] for stack in stacks])

@@ -14,6 +14,7 @@ from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
 
 FORMAT = "nnunetv2_dale_report"
@@ -54,21 +55,6 @@ class LesionTotal:
     in_reference: int
     in_prediction: int
     matched: int
-
-
-@dataclass(frozen=True)
-class Misplaced:
-    """A file whose voxels lie elsewhere in the patient than those of the case's reference.
-
-    `run` is None for the image; `differs` holds "origin", "direction" or both; `apart_mm` is how far voxels of the
-    same index lie apart at most.
-    """
-
-    case: str
-    run: str | None
-    file: str
-    differs: tuple[str, ...]
-    apart_mm: float
 
 
 @dataclass(frozen=True)
@@ -256,9 +242,7 @@ def _report_of(content: Mapping[str, Any]) -> Report:
         Comparison(**{**item, "ci95": item["ci95"] and tuple(item["ci95"])}) for item in content["comparisons"]
     ]
     known["overlays"] = [Overlay(**item) for item in content["overlays"]]
-    known["misplaced"] = [
-        Misplaced(**{**item, "differs": tuple(item["differs"])}) for item in content.get("misplaced", [])
-    ]
+    known["misplaced"] = [misplaced_from_json(item) for item in content.get("misplaced", [])]
     known["links"] = [Link(**item) for item in content.get("links", [])]
     return Report(**known)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask
 from nnunetv2_dale.report.metrics import found_metrics, mask_metrics, summary_metrics
-from nnunetv2_dale.report.misplaced import misplaced_files
-from nnunetv2_dale.report.report_data import LesionTotal, Metric, Misplaced, Values
+from nnunetv2_dale.report.report_data import LesionTotal, Metric, Values
 
 if TYPE_CHECKING:
     from nnunetv2_dale.report.measure_cases import MeasuredCase
@@ -52,7 +52,7 @@ def add_mask_values(
 ) -> None:
     """Measure the masks and add what they tell, in place."""
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases
-    from nnunetv2_dale.report.volumes import reader_of
+    from nnunetv2_dale.report.volumes import mask_reader
 
     first = folders[0]
     measured = measure_cases(
@@ -64,7 +64,7 @@ def add_mask_values(
             tolerance_mm=settings.tolerance_mm,
             tau=settings.tau,
             patch_size=settings.patch_size,
-            reader=reader_of(first.plans, first.dataset_json, first.file_ending),
+            reader=mask_reader(first, files[0].reference),
         ),
         settings.processes,
     )
@@ -75,7 +75,11 @@ def add_mask_values(
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
             }
         known.lesions[folder.name] = [_lesion_total(measured, number, item.key) for item in task.classes]
-    known.misplaced += misplaced_files(measured, files, [folder.name for folder in folders])
+    for case, found in zip(files, measured, strict=True):
+        if found.image_grid is not None:
+            known.misplaced += misplaced_file(case.case, None, case.images[0], found.image_grid)
+        for folder, prediction, measures in zip(folders, case.predictions, found.runs, strict=True):
+            known.misplaced += misplaced_file(case.case, folder.name, prediction, measures.grid)
 
 
 def _of_summary(folder: ResultFolder, task: SharedTask) -> Values:

@@ -1,130 +1,88 @@
-"""Masks and images read with nnU-Net's own readers, checked against their reference."""
+"""Masks and images as a report compares them: checked against their reference, 2D where a file has one slice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
-from nnunetv2.imageio.reader_writer_registry import (
-    determine_reader_writer_from_file_ending,
-    recursive_find_reader_writer_by_name,
-)
 from numpy.typing import NDArray
 
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.geometry import Grid, grid_of
-from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.geometry import Grid, grid_of, require_same_voxels
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.volumes import Properties, label_values, read_image, read_label, reader_of
 
-Reader = type[BaseReaderWriter]
+if TYPE_CHECKING:
+    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A label map, 2D where one of its axes has a single voxel: a slice is a slice, whichever way it is stored.
+    """A label map or an image, 2D where one of its axes has a single voxel: a slice is a slice, however it is stored.
 
     Attributes:
-        labels: without the axis of one voxel.
-        spacing_mm: of the axes of `labels`.
-        slice_axis: the axis that was left out, counted in the file's (Z, Y, X); None in 3D.
+        voxels: labels (*S), or the channels of an image (C, *S), without the axis of one voxel.
+        spacing_mm: of the axes S.
         grid: where the file's voxels lie; None where its format does not say.
+        file, shape, properties: what it was read from, and as it is stored there, (Z, Y, X).
     """
 
-    labels: NDArray[np.int16]
+    voxels: NDArray[Any]
     spacing_mm: tuple[float, ...]
-    slice_axis: int | None
     grid: Grid | None
+    file: Path
+    shape: tuple[int, ...]
+    properties: Properties
 
 
 @dataclass(frozen=True)
-class Image:
-    """The channels of a case, (C, *S) with S the shape of its reference's `labels`, and where its voxels lie."""
+class MaskReader:
+    """How the masks and images of a dataset are read.
 
-    channels: NDArray[np.float32]
-    grid: Grid | None
-
-
-def read_labels(file: Path, reader: Reader) -> Volume:
-    """Read a mask; a volume of one slice loses its slice axis."""
-    segmentation, properties = _read([file], lambda: reader().read_seg(str(file)))
-    # A copy: the reader's own array can be read-only, and is larger.
-    labels = np.rint(segmentation[0]).astype(np.int16)
-    spacing = tuple(float(value) for value in properties["spacing"])
-    grid = grid_of(properties, labels.shape)
-    if 1 not in labels.shape:
-        return Volume(labels, spacing, None, grid)
-    axis = labels.shape.index(1)
-    return Volume(np.squeeze(labels, axis), spacing[:axis] + spacing[axis + 1 :], axis, grid)
-
-
-def read_prediction(file: Path, reference_file: Path, reference: Volume, reader: Reader) -> Volume:
-    """Read a prediction and check that it has the reference's voxels, though perhaps in other places (`grid`)."""
-    prediction = read_labels(file, reader)
-    if (prediction.labels.shape, prediction.slice_axis) != (reference.labels.shape, reference.slice_axis):
-        raise UserError(
-            f"{file} has shape {_stored_shape(prediction)}, but its reference {reference_file} has "
-            f"{_stored_shape(reference)}; predict it again"
-        )
-    if not np.allclose(prediction.spacing_mm, reference.spacing_mm, rtol=1e-3, atol=0):
-        raise UserError(
-            f"{file} has voxel spacing {prediction.spacing_mm} mm, but its reference {reference_file} has "
-            f"{reference.spacing_mm} mm; predict it again"
-        )
-    return prediction
-
-
-def read_image(files: Sequence[Path], reader: Reader, reference: Volume, reference_file: Path) -> Image:
-    """Read the channels of an image and check that it has the reference's voxels."""
-    stored, properties = _read(files, lambda: reader().read_images([str(file) for file in files]))
-    expected = _stored_shape(reference)
-    if stored.shape[1:] != expected:
-        raise UserError(
-            f"{files[0]} has shape {stored.shape[1:]}, but its reference {reference_file} has {expected}; "
-            "give the folder of its images with --images"
-        )
-    channels = stored if reference.slice_axis is None else np.squeeze(stored, reference.slice_axis + 1)
-    # NaN and infinities of broken scanners are no grey values.
-    finite = np.nan_to_num(channels.astype(np.float32, copy=False), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    return Image(finite, grid_of(properties, expected))
-
-
-def reader_of(plans: Mapping[str, Any], dataset_json: Mapping[str, Any], ending: str) -> Reader:
-    """The reader nnU-Net uses for the dataset's masks: the plans' own, else the first for the file ending.
-
-    Raises:
-        UserError: nnU-Net has no reader for the ending.
+    Attributes:
+        reader: nnU-Net's.
+        allowed: the values that masks may hold; None where no dataset.json is at hand.
     """
-    named = dataset_json.get("overwrite_image_reader_writer", plans.get("image_reader_writer"))
-    try:
-        if named and named != "None":
-            reader = recursive_find_reader_writer_by_name(named)
-        else:
-            reader = determine_reader_writer_from_file_ending(ending, verbose=False)
-    except RuntimeError as error:
-        raise UserError(f"nnU-Net has no reader for {named or ending} masks; use --summary-only") from error
-    return reader  # type: ignore[no-any-return]
+
+    reader: BaseReaderWriter
+    allowed: frozenset[int] | None
+
+    def label(self, file: Path) -> Volume:
+        """A reference."""
+        labels, properties = read_label(self.reader, file, self.allowed)
+        return _volume(labels, labels.shape, properties, file)
+
+    def prediction(self, file: Path, reference: Volume) -> Volume:
+        """A prediction, which has the reference's voxels, though perhaps in other places (`grid`)."""
+        return _of(reference, self.label(file), "validate again (nnUNetv2_train … --val)")
+
+    def image(self, files: Sequence[Path], reference: Volume) -> Volume:
+        """The channels of the reference's image, which has its voxels."""
+        channels, properties = read_image(self.reader, files)
+        found = _volume(channels, channels.shape[1:], properties, files[0])
+        return _of(reference, found, "give the folder of its images (--images)")
 
 
-def _stored_shape(volume: Volume) -> tuple[int, ...]:
-    """(Z, Y, X) of the file."""
-    shape = volume.labels.shape
-    return shape if volume.slice_axis is None else (*shape[: volume.slice_axis], 1, *shape[volume.slice_axis :])
+def mask_reader(folder: ResultFolder, example: Path) -> MaskReader:
+    """The reader of a result folder's masks.
+
+    Args:
+        example: one of them.
+    """
+    described = {**folder.dataset_json, "file_ending": folder.file_ending}
+    labels = folder.dataset_json.get("labels")
+    return MaskReader(reader_of(described, example, folder.plans), None if labels is None else label_values(labels))
 
 
-def _read(
-    files: Sequence[Path], read: Callable[[], tuple[NDArray[Any], dict[str, Any]]]
-) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Every file that a report opens as an image is opened here."""
-    for file in files:
-        try:
-            require_whole(file)
-        except ValueError as error:
-            raise UserError(f"{file} {error}") from error
-    try:
-        return read()
-    except Exception as error:  # each of nnU-Net's readers raises its own library's errors
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{files[0]} cannot be read as an image: {reason}") from error
+def _volume(voxels: NDArray[Any], shape: tuple[int, ...], properties: Properties, file: Path) -> Volume:
+    axes = [axis for axis, size in enumerate(shape) if size > 1 or 1 in shape[:axis]]  # all but the first of one voxel
+    spacing = tuple(float(properties["spacing"][axis]) for axis in axes)
+    form = (*voxels.shape[: voxels.ndim - len(shape)], *(shape[axis] for axis in axes))
+    return Volume(voxels.reshape(form), spacing, grid_of(properties, shape), file, shape, properties)
+
+
+def _of(reference: Volume, found: Volume, remedy: str) -> Volume:
+    mine, theirs = ((each.shape, each.properties) for each in (found, reference))
+    require_same_voxels(found.file, mine, reference.file, theirs, remedy)
+    return found

@@ -152,18 +152,18 @@ def test_a_killed_audit_goes_on(
 
     real, measured = measure_cases.measure_case, []
 
-    def until_the_eighth(inputs: Any, task: Any) -> Any:
+    def until_the_eighth(inputs: Any, *rest: Any) -> Any:
         if len(measured) == 8:
             raise KeyboardInterrupt
         measured.append(inputs.case)
-        return real(inputs, task)
+        return real(inputs, *rest)
 
     output = tmp_path / "audit"
     monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
     monkeypatch.setattr(
-        measure_cases, "measure_case", lambda inputs, task: measured.append(inputs.case) or real(inputs, task)
+        measure_cases, "measure_case", lambda inputs, *rest: measured.append(inputs.case) or real(inputs, *rest)
     )
     monkeypatch.setattr(run, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -11,7 +12,7 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 
-from nnunetv2_dale.nnunet_files.geometry import Grid, GridDifference, grid_difference, grid_of
+from nnunetv2_dale.nnunet_files.geometry import Grid, GridDifference, affine_of, grid_difference, grid_of, world_mm
 
 SHAPE, SPACING = (11, 21, 5), np.array([1.0, 1.0, 3.0])
 
@@ -56,6 +57,12 @@ def test_a_small_rotation_counts_by_what_it_does_at_the_far_corner() -> None:
     assert found.apart_mm == pytest.approx(2 * np.sin(np.radians(0.5)) * np.hypot(10, 20))  # a chord
 
 
+def test_another_voxel_size_counts_by_what_it_does_at_the_far_corner() -> None:
+    finer = Grid(SHAPE, np.zeros(3), np.eye(3), SPACING * (1, 0.9, 1))
+    assert grid_difference(finer, grid()) == GridDifference(("spacing",), pytest.approx(0.1 * 20))
+    assert grid_difference(Grid(SHAPE, np.zeros(3), np.eye(3), SPACING * 1.001), grid()) is None
+
+
 def test_formats_that_store_no_place() -> None:
     assert grid_of({"spacing": (999, 1, 1)}, (1, 4, 4)) is None
     assert grid_difference(None, grid()) is None
@@ -80,9 +87,10 @@ def test_readers_agree_with_simpleitk_on_the_corners(reader: type, tmp_path: Pat
     assert found.shape == image.GetSize()
     corner = found.origin_mm + found.direction @ (found.spacing_mm * (np.array(found.shape) - 1))
     expected = np.array(image.TransformIndexToPhysicalPoint((10, 20, 4)))
-    if reader is NibabelIO:  # RAS instead of LPS
-        expected = expected * (-1, -1, 1)
-    np.testing.assert_allclose(corner, expected, atol=1e-4)
+    np.testing.assert_allclose(corner, expected * (-1, -1, 1), atol=1e-4)  # RAS instead of LPS
+    affine = affine_of(properties, voxels.shape[1:])
+    np.testing.assert_allclose(affine, nibabel.nifti1.load(tmp_path / "a.nii.gz").affine, atol=1e-4)
+    np.testing.assert_allclose(world_mm(affine, (4, 20, 10)), corner, atol=0.01)
 
 
 @pytest.mark.parametrize("reader", [SimpleITKIO, NibabelIO, SimpleITKIOWithReorient, NibabelIOWithReorient])
@@ -113,7 +121,7 @@ def test_2d_files(tmp_path: Path) -> None:
     found = grid_of(properties, voxels.shape[1:])
     assert found is not None
     assert found.shape == (8, 6)
-    assert found.origin_mm.tolist() == [5.0, 9.0]
+    assert found.origin_mm.tolist() == [-5.0, -9.0]
 
 
 def test_a_header_of_zeros_is_no_error() -> None:

@@ -369,8 +369,8 @@ def other_labels(study: Study) -> None:
     [
         (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
         (cut_summary, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
-        (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but its reference"),
-        (wrong_spacing, r"case_03\.nii\.gz has voxel spacing"),
+        (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but .*labelsTr/case_03\.nii\.gz has \(14, 48, 48\)"),
+        (wrong_spacing, r"case_03\.nii\.gz has a voxel size in mm of \(3, 1, 2\)"),
         (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
         (no_image, r"case_03\.nii\.gz is damaged or of another format"),
         (missing_reference, r"labelsTr/case_03\.nii\.gz is missing"),

@@ -24,12 +24,12 @@ from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts
 from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
-from nnunetv2_dale.report.volumes import read_labels, read_prediction
+from nnunetv2_dale.report.volumes import MaskReader
 from tests.report.fixtures import SPACING_ZYX, label_map, write_volume
 
 
 def settings_of(keys: tuple[str, ...], reader: type, ignore_label: int | None = None) -> MeasureSettings:
-    return MeasureSettings(keys, ignore_label, 2.0, 0.9, 16, reader)
+    return MeasureSettings(keys, ignore_label, 2.0, 0.9, 16, MaskReader(reader(), None))
 
 
 def summary_of(folder: Path, reader: object, labels: list[object], ignore: int | None, ending: str) -> CaseResult:
@@ -120,9 +120,10 @@ def test_a_slice_is_not_compared_with_one_of_another_axis(tmp_path: Path) -> Non
     mask = np.ones((6, 6), np.uint8)
     write_volume(mask[None], tmp_path / "ref.nii.gz")
     write_volume(mask[:, :, None], tmp_path / "case.nii.gz")
-    reference = read_labels(tmp_path / "ref.nii.gz", SimpleITKIO)
-    with pytest.raises(UserError, match=r"has shape \(6, 6, 1\), but its reference .* has \(1, 6, 6\)"):
-        read_prediction(tmp_path / "case.nii.gz", tmp_path / "ref.nii.gz", reference, SimpleITKIO)
+    reader = MaskReader(SimpleITKIO(), None)
+    reference = reader.label(tmp_path / "ref.nii.gz")
+    with pytest.raises(UserError, match=r"case\.nii\.gz has shape \(6, 6, 1\), but .*ref\.nii\.gz has \(1, 6, 6\)"):
+        reader.prediction(tmp_path / "case.nii.gz", reference)
 
 
 def test_a_flipped_prediction_is_told_and_compared_voxel_by_voxel(tmp_path: Path) -> None:

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
-from nnunetv2_dale.report.report_data import Misplaced
-
-if TYPE_CHECKING:
-    from nnunetv2_dale.nnunet_files.geometry import GridDifference
-    from nnunetv2_dale.report.measure_cases import MeasuredCase
+from nnunetv2_dale.nnunet_files.geometry import GridDifference
 
 _MOST_NAMES = 5
 
 
-def misplaced_files(
-    measured: Sequence[MeasuredCase], files: Sequence[CaseFiles], runs: Sequence[str]
-) -> Iterator[Misplaced]:
-    """Every image and prediction that lies elsewhere than its reference, case by case."""
-    for case, found in zip(files, measured, strict=True):
-        if found.image_grid is not None:
-            yield _misplaced(case.case, None, case.images[0].name, found.image_grid)
-        for run, prediction, measures in zip(runs, case.predictions, found.runs, strict=True):
-            if measures.grid is not None:
-                yield _misplaced(case.case, run, prediction.name, measures.grid)
+@dataclass(frozen=True)
+class Misplaced:
+    """A file whose voxels lie elsewhere in the patient than those of the case's reference.
+
+    `run` is None for the image; `differs` holds "origin", "direction", "spacing" or several; `apart_mm` is how far
+    voxels of the same index lie apart at most.
+    """
+
+    case: str
+    run: str | None
+    file: str
+    differs: tuple[str, ...]
+    apart_mm: float
+
+
+def misplaced_file(case: str, run: str | None, file: Path, found: GridDifference | None) -> list[Misplaced]:
+    """The file, if its voxels were found elsewhere than the reference's; else nothing."""
+    return [] if found is None else [Misplaced(case, run, file.name, found.differs, found.apart_mm)]
+
+
+def misplaced_from_json(content: Mapping[str, Any]) -> Misplaced:
+    """What `dataclasses.asdict` gave, read back from JSON."""
+    return Misplaced(**{**content, "differs": tuple(content["differs"])})
 
 
 def misplaced_remarks(misplaced: Sequence[Misplaced]) -> list[str]:
@@ -52,7 +62,3 @@ def named_cases(names: Sequence[str]) -> str:
     """ "2 cases (c0, c1)", with at most five names."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"{len(names)} case{'s' * (len(names) != 1)} ({', '.join(names[:_MOST_NAMES])}{more})"
-
-
-def _misplaced(case: str, run: str | None, file: str, difference: GridDifference) -> Misplaced:
-    return Misplaced(case, run, file, difference.differs, difference.apart_mm)

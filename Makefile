@@ -43,6 +43,7 @@ format: $(INSTALLED)-development
 types: $(INSTALLED)-development
 	$(BIN)/mypy
 	$(BIN)/mypy trainers preprocessing
+	$(BIN)/mypy tests benchmarks docs/*.py
 
 pages: $(INSTALLED)-development
 	$(BIN)/python -m benchmarks.pages

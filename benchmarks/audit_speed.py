@@ -39,7 +39,7 @@ def make_results(root: Path, cases: int, shape: tuple[int, int, int], classes: i
     (folder / "plans.json").write_text(json.dumps({"dataset_name": raw.name, "plans_name": "nnUNetPlans"}))
     for file in sorted((raw / "labelsTr").iterdir())[::WRONG_EACH] if cases > 1 else ():
         image = SimpleITK.ReadImage(str(file))
-        wider = SimpleITK.GetImageFromArray(ndimage.grey_dilation(SimpleITK.GetArrayFromImage(image), 3))
+        wider = SimpleITK.GetImageFromArray(ndimage.grey_dilation(SimpleITK.GetArrayFromImage(image), (3, 3, 3)))
         wider.CopyInformation(image)
         SimpleITK.WriteImage(wider, str(file), useCompression=True)
     return folder

@@ -34,6 +34,7 @@ from benchmarks.table import markdown
 from benchmarks.variants import trainer
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import PRINTED
+from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.hypergradient import (
     SHIFT_FLOAT32,
     SHIFT_HALF,
@@ -77,7 +78,7 @@ def crops(folder: Path, case: Case, scales: list[list[float]], seed: int) -> Ite
             ]
             box = (slice(None), *[slice(at, at + part) for at, part in zip(start, case.patch, strict=True)])
             image, label = image[box], label[box]
-            inside = (sample, slice(None), *[slice(size) for size in image.shape[1:]])
+            inside: tuple[int | slice, ...] = (sample, slice(None), *[slice(size) for size in image.shape[1:]])
             images[inside] = torch.from_numpy(image)
             labels[inside] = torch.from_numpy(np.maximum(label, 0)).to(torch.int16)
         yield {"data": images, "target": deep_supervision_targets(labels, scales)}
@@ -173,7 +174,7 @@ class Comparison:
 
     def _of_head(self) -> tuple[Tensor, Tensor]:
         """From the gradient of line 5 restricted to the segmentation head: as the library does, by double backward."""
-        head = self.network.decoder.seg_layers[-1]
+        head = segmentation_head(self.network)
         of_head = {id(weight) for weight in head.parameters()}
         direction = [v for v, weight in zip(self.line5, self.weights, strict=True) if id(weight) in of_head]
         kept: list[Tensor] = []

@@ -93,4 +93,5 @@ class TextbookIteration:
 
     def _gaussians(self, features: Tensor | None, target: Tensor, selected: Tensor) -> Any:
         step = self.step
+        assert features is not None
         return class_gaussians(features, target, selected, step.num_classes, MOST_VOXELS, False, step.generator)

@@ -98,7 +98,7 @@ class Parts:
         step, config = self.step, self.step.config
         is_fuzzy = self.batch.is_fuzzy
         leaf = fuzzy.requires_grad_()
-        sides = [
+        reference, moving = (
             class_gaussians(
                 features,
                 self.targets[0],
@@ -109,9 +109,10 @@ class Parts:
                 step.generator,
             )
             for features, selected in ((non_fuzzy, ~is_fuzzy), (leaf, is_fuzzy))
-        ]
+        )
         loss = alignment_loss(
-            *sides,
+            reference,
+            moving,
             config.alignment_min_voxels,
             config.covariance_noise,
             config.alignment_scale == "relative",

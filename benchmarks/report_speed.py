@@ -41,7 +41,9 @@ def labels_of(rng: np.random.Generator, shape: tuple[int, int, int], classes: in
     return labels
 
 
-def class_metrics(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int) -> dict[str, object]:
+def class_metrics(
+    prediction: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int
+) -> dict[str, dict[str, float]]:
     """What nnU-Net's summary holds for a case."""
     table = np.bincount(
         (reference.astype(np.int64) * (classes + 1) + prediction).ravel(), minlength=(classes + 1) ** 2
@@ -120,7 +122,7 @@ def large(root: Path) -> dict[str, float]:
     import torch
 
     from nnunetv2_dale.nnunet_files.results.case_files import find_case_files
-    from nnunetv2_dale.report.build import read_result_folder
+    from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
     from nnunetv2_dale.report.volumes import mask_reader
 

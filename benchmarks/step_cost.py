@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     os.environ["nnUNet_compile"] = "t" if arguments.compile else "f"  # noqa: SIM112 -- nnU-Net's name
-    cases = GROWTH if arguments.growth else (TINY_2D,) if arguments.quick else ALL
+    cases: tuple[Case, ...] = GROWTH if arguments.growth else (TINY_2D,) if arguments.quick else ALL
     cases = tuple(case for case in cases if arguments.only is None or arguments.only in case.name)
     if not cases:
         raise UserError(f"no case has {arguments.only!r} in its name; see benchmarks/cases.py for the names")

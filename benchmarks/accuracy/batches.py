@@ -94,13 +94,13 @@ def read_batches(folder: Path) -> Batches:
 
 
 def _file(path: Path, shape: tuple[int, ...], kind: type) -> Any:
-    return np.lib.format.open_memmap(path, "w+", kind, shape)  # type: ignore[no-untyped-call]
+    return np.lib.format.open_memmap(path, "w+", kind, shape)
 
 
 def _with_versions(folders: Sequence[Path]) -> type[nnUNetDatasetBlosc2]:
     """nnU-Net's dataset whose segmentations have the labels of further folders as further channels."""
 
-    class LabelVersions(nnUNetDatasetBlosc2):  # type: ignore[misc]
+    class LabelVersions(nnUNetDatasetBlosc2):
         def load_case(self, identifier: str) -> Any:
             image, label, previous, properties = super().load_case(identifier)
             versions = [nnUNetDatasetBlosc2(str(folder), [identifier]).load_case(identifier)[1] for folder in folders]

@@ -66,9 +66,9 @@ def measure(condition: Condition, results: Path, kept: Path, hard: Collection[st
     scores: dict[str, list[float]] = {"audit": [rank[name] for name in names]}
     voxels: dict[str, list[np.ndarray]] = {"truth": []}
     dice = {}
-    for each in evidence:
-        known = [c.dice for c in each.classes.values() if c.dice is not None]
-        dice[each.case] = 1 - float(np.mean(known)) if known else 0.0  # neither side has anything: they agree
+    for case in evidence:
+        known = [c.dice for c in case.classes.values() if c.dice is not None]
+        dice[case.case] = 1 - float(np.mean(known)) if known else 0.0  # neither side has anything: they agree
     inputs = {each.case: each for each in task.cases}
     for each in judged:
         found = _case(condition, inputs[each.audited.case], task, each, voxels)

@@ -85,7 +85,7 @@ class ReadingStep:
         self.optimizer.zero_grad(set_to_none=True)
         outputs, features = self._see(clear_images)
         reference = self._gaussians(features, target, ~is_fuzzy).detach()
-        self.loss(outputs, target, of_clear, clear_weight).backward()  # type: ignore[no-untyped-call]
+        self.loss(outputs, target, of_clear, clear_weight).backward()
         self.optimizer.step()
 
         outputs, features = self._see(fuzzy_images)
@@ -114,7 +114,7 @@ class ReadingStep:
             distance = distance if reading.alignment_gradient else distance.detach()
             total = total + config.alignment_weight * omega.mean() * distance
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self.optimizer.step()
 
     def _meta_gradient(

@@ -163,7 +163,7 @@ def prepare_arm(
     def ordinary(images: Tensor, labels: Tensor) -> None:
         for _ in range(arm.updates):
             optimizer.zero_grad(set_to_none=True)
-            loss(network(images), targets(labels)).backward()  # type: ignore[no-untyped-call]
+            loss(network(images), targets(labels)).backward()
             optimizer.step()
 
     if arm.kind == "ordinary":

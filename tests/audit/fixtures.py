@@ -122,4 +122,4 @@ def save_probabilities(folder: Path, channels: Sequence[Sequence[int]] = ((0,), 
 def ellipsoid(shape: Sequence[int], middle: Sequence[float], radii: Sequence[float]) -> NDArray[Any]:
     """A filled ellipsoid, all in voxels."""
     axes = np.meshgrid(*(np.arange(size) for size in shape), indexing="ij")
-    return sum(((a - m) / r) ** 2 for a, m, r in zip(axes, middle, radii, strict=True)) <= 1
+    return np.asarray(sum(((a - m) / r) ** 2 for a, m, r in zip(axes, middle, radii, strict=True)) <= 1)

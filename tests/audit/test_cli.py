@@ -105,13 +105,13 @@ def test_the_table_says_the_same(audited: Path) -> None:
 
 def test_maps_lie_on_the_image(audited: Path, study: tuple[Path, list[Path]]) -> None:
     image_file = study[0] / DATASET / "imagesTr" / "case_02_0000.nii.gz"
-    image, world = SimpleITK.ReadImage(str(image_file)), nibabel.load(image_file)
+    image, world = SimpleITK.ReadImage(str(image_file)), nibabel.Nifti1Image.from_filename(image_file)
     for name in ("suspicion", "displacement", "consensus"):
         file = audited / "maps" / f"case_02_{name}.nii.gz"
         volume = SimpleITK.ReadImage(str(file))
         for geometry in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
             assert getattr(volume, geometry)() == pytest.approx(getattr(image, geometry)())
-        assert np.allclose(nibabel.load(file).affine, world.affine)
+        assert np.allclose(nibabel.Nifti1Image.from_filename(file).affine, world.affine)
     displacement = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(audited / "maps/case_02_displacement.nii.gz")))
     suspicion = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(audited / "maps/case_02_suspicion.nii.gz")))
     assert displacement[displacement != 0].mean() > 1.5
@@ -149,22 +149,25 @@ def test_a_killed_audit_goes_on(
     study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nnunetv2_dale.audit import measure_cases, run
+    from nnunetv2_dale.audit.evidence import measure_case
 
-    real, measured = measure_cases.measure_case, []
+    measured: list[str] = []
 
     def until_the_eighth(inputs: Any, *rest: Any) -> Any:
         if len(measured) == 8:
             raise KeyboardInterrupt
         measured.append(inputs.case)
-        return real(inputs, *rest)
+        return measure_case(inputs, *rest)
+
+    def all_others(inputs: Any, *rest: Any) -> Any:
+        measured.append(inputs.case)
+        return measure_case(inputs, *rest)
 
     output = tmp_path / "audit"
     monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
-    monkeypatch.setattr(
-        measure_cases, "measure_case", lambda inputs, *rest: measured.append(inputs.case) or real(inputs, *rest)
-    )
+    monkeypatch.setattr(measure_cases, "measure_case", all_others)
     monkeypatch.setattr(run, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
     assert len(measured) == len(set(measured)) == CASES

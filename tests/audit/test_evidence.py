@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_label_against_probabilities(key: str, study: Path) -> None:
 )
 def test_probabilities_of_regions_go_to_their_region(order: tuple[str, ...], study: Path) -> None:
     """A network that is sure: what it expects of each region is what it draws, whichever order they stand in."""
-    regions = {"all": [1, 2, 3], "kidney": [1, 3], "tumour": 2}
+    regions: dict[str, Any] = {"all": [1, 2, 3], "kidney": [1, 3], "tumour": 2}
     describe_as(study, {"background": 0} | {name: regions[name] for name in order}, regions=[(1, 2, 3), (1, 3), 2])
     values = [np.atleast_1d(regions[name]) for name in order]
     save_probabilities(study, values)

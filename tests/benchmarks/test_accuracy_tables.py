@@ -113,9 +113,9 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
                 lines.append(json.dumps(stored))
         (tmp_path / f"{table}.jsonl").write_text("\n".join(lines))
     row = chance.seeds_table(tmp_path, "seeds").splitlines()[-1].split("|")
-    gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
-    half = 2.5706 * gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
-    mean = gains.mean()
+    all_gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
+    half = 2.5706 * all_gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
+    mean = all_gains.mean()
     assert [cell.strip() for cell in row[1:8]] == [
         "biased",
         "CaseTrust",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ def run(outcome: object, argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="nnUNetv2_dale_something")
     parser.add_argument("-d", type=int, default=0)
 
-    def command(arguments: argparse.Namespace) -> int | None:
+    def command(arguments: argparse.Namespace) -> Any:
         if isinstance(outcome, BaseException):
             raise outcome
         return arguments.d if outcome is None else outcome

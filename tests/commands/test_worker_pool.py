@@ -103,8 +103,9 @@ def test_an_interrupt_does_not_wait_for_slow_imports(tmp_path: Path) -> None:
         "    pass\n"
     )
     command = [sys.executable, "-c", program]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, text=True, **pipes) as parent:
+    with subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
         time.sleep(0.5)

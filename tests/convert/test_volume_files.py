@@ -127,8 +127,8 @@ def test_a_plain_file_under_a_compressed_name_and_a_fourth_axis_of_one_are_writt
     image = tmp_path / "image.nii.gz"
     save_volume(tmp_path / "image.nii", IMAGE).rename(image)
     label = tmp_path / "label.nii.gz"
-    geometry = nibabel.load(save_volume(tmp_path / "geometry.nii", LABEL)).affine
+    geometry = nibabel.Nifti1Image.from_filename(save_volume(tmp_path / "geometry.nii", LABEL)).affine
     nibabel.save(nibabel.Nifti1Image(LABEL.T[..., None], geometry), label)
     assert _convert(tmp_path, image, label) == []
     for name, array in (("out_0000.nii.gz", IMAGE), ("out.nii.gz", LABEL)):
-        assert_array_equal(nibabel.load(tmp_path / name).get_fdata().T, array)
+        assert_array_equal(nibabel.Nifti1Image.from_filename(tmp_path / name).get_fdata().T, array)

@@ -98,7 +98,8 @@ def test_a_layer_without_forward_mode_is_named():
 
 def head_pass(problem: Problem) -> tuple[torch.nn.Module, FuzzyPass]:
     """The head of a problem's network, and its fuzzy pass with the features that enter it."""
-    head, kept = problem.network.decoder.seg_layers[-1], []
+    head: torch.nn.Module = problem.network.decoder.seg_layers[-1]
+    kept: list[torch.Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
     outputs = problem.network(problem.fuzzy_images)
     handle.remove()

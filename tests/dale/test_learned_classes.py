@@ -21,7 +21,8 @@ def voxels_of(maps: Tensor) -> list[list[float]]:
 def test_sums_of_label_maps_by_a_loop() -> None:
     logits, target = torch.randn(2, 3, 5, 4), torch.randint(0, 4, (2, 1, 5, 4))  # 3 is to be ignored
     expected = torch.zeros(2, 3)
-    for scores, (label,) in zip(voxels_of(logits), voxels_of(target), strict=True):
+    for scores, (value,) in zip(voxels_of(logits), voxels_of(target), strict=True):
+        label = int(value)
         if label == 3:
             continue
         expected[0, label] += math.exp(scores[label]) / sum(map(math.exp, scores))

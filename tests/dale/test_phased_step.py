@@ -194,6 +194,7 @@ def test_the_trust_of_cases_weights_a_whole_batch() -> None:
     MaskedLoss(scale_weights=SCALES)(theirs(images), targets, None, weight).backward()
     optimizer.step()
     assert_close(weights_of(ours), weights_of(theirs))
+    assert isinstance(record, WholeBatch)
     assert_close(record.case_mean, weight.mean())
     assert_close(record.case_std, weight.std(correction=0))
     assert trust.asked == [(images.shape, (2, 3, 32, 32), (2, 1, 32, 32), ["a", "b"])]
@@ -210,6 +211,7 @@ def test_every_other_batch_is_algorithm_1() -> None:
         record = step(images, targets)
         if batch in (2, 4, 6):
             expected = other(images, targets)
+            assert isinstance(record, AlternatingRecord)
             assert_close(record.alignment, expected.alignment)
         else:
             assert isinstance(record, WholeBatch)

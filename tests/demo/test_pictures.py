@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from nnunetv2_dale.demo.phantom import make_phantom
-from nnunetv2_dale.demo.pictures import compare_labels, outlines, telling_slice
+from nnunetv2_dale.demo.pictures import compare_labels, outlines
+from nnunetv2_dale.demo.telling_slice import telling_slice
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import os
 import shutil
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_a_path_that_nnunet_would_split_is_refused(tmp_path):
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    usage = namedtuple("usage", "total used free")(10**9, 10**9 - 10**7, 10**7)
+    usage = SimpleNamespace(total=10**9, used=10**9 - 10**7, free=10**7)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"needs 500 MB of disk space, .* has 10 MB"):
         Workspace.create(tmp_path / "demo")

@@ -146,7 +146,7 @@ def test_every_dependency_has_a_line_that_says_what_it_is_for() -> None:
     setup.read(REPOSITORY / "setup.cfg")
     needed = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
     wanted = {
-        (extra, re.match(r"[\w-]+", line)[0])  # type: ignore[index] -- every line begins with a name
+        (extra, re.match(r"[\w-]+", line)[0])
         for extra, lines in needed.items()
         for line in lines.split("\n")
         if line and not line.startswith("%(")

@@ -69,7 +69,9 @@ def test_same_as_monais_metrics(seed: int) -> None:
     assert result["ASD"] == pytest.approx(
         compute_average_surface_distance(*tensors, symmetric=True, **arguments).item(), rel=1e-5
     )
-    assert result["Surface Dice"] == pytest.approx(compute_surface_dice(*tensors, [1.5], **arguments).item(), rel=1e-5)
+    assert result["Surface Dice"] == pytest.approx(
+        compute_surface_dice(*tensors, class_thresholds=[1.5], **arguments).item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

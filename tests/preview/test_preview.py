@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from matplotlib.collections import LineCollection
 from skimage import io
 
 from nnunetv2_dale.dale.fuzziness import IntensityBins
@@ -130,7 +131,9 @@ def test_the_ignore_label_is_no_foreground() -> None:
     case = _case()
     settings = replace(SETTINGS, ignore_label=1, class_names={})
     panels = draw_case(case, settings, "heading").figure.axes
-    assert not panels[3].collections[0].get_segments()
+    (lines,) = panels[3].collections
+    assert isinstance(lines, LineCollection)
+    assert not lines.get_segments()
 
 
 def test_names_of_classes_and_colour_channels() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.report import plots
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
 from nnunetv2_dale.report.page import render_report, verdict
 from nnunetv2_dale.report.report_data import (
-    ClassName,
     EmptyCount,
     LearningCurve,
     Report,

@@ -31,7 +31,7 @@ def this_rank(rank: int, environment: dict[str, str], rendezvous: str) -> Iterat
     torch.set_num_threads(1)
     matplotlib.rcParams["figure.dpi"] = 10  # as in the fixture `nnunet`
     trainer_module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
-    trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
+    vars(trainer_module)["DDP"] = lambda network, device_ids: DistributedDataParallel(network)
     distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
     np.random.seed(rank)
     torch.manual_seed(rank)

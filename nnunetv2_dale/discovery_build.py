@@ -1,14 +1,16 @@
-"""Build time only: the `build_py` command of setup.cfg, which puts the start-up file of `discovery` into the wheel.
+"""Build time only: what puts the start-up file of `discovery` into the wheel, and makes links absolute for PyPI.
 
 setuptools loads this module by its path before the package can be imported, so it imports nothing of the package.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import cast
 
 from setuptools.command.build_py import build_py
+from setuptools.command.egg_info import egg_info
 from setuptools.command.install import install
 
 START_UP_FILE = "nnunetv2_dale.pth"
@@ -40,3 +42,27 @@ class BuildWithDiscovery(build_py):
         # An editable wheel is made of `install_lib`; what is written to `build_lib` stays behind.
         unpacked_wheel = str(cast(install, self.get_finalized_command("install")).install_lib)
         return Path(unpacked_wheel if self.editable_mode else self.build_lib) / START_UP_FILE
+
+
+class MetadataForIndex(egg_info):
+    """`egg_info` whose long description, the README, has absolute links: an index shows it without the repository."""
+
+    def finalize_options(self) -> None:
+        """Turn the links before the metadata are written."""
+        super().finalize_options()
+        metadata = self.distribution.metadata
+        metadata.long_description = with_absolute_links(metadata.long_description or "", metadata.url or "")
+
+
+def with_absolute_links(readme: str, repository: str) -> str:
+    """The Markdown text with links and pictures of files of the repository turned into addresses there.
+
+    Args:
+        repository: the address of the repository; none leaves the text as it is.
+    """
+
+    def turned(link: re.Match[str]) -> str:
+        kind = "raw" if link[1] else "blob"
+        return f"{link[1]}[{link[2]}]({repository.rstrip('/')}/{kind}/main/{link[3]})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+://|#)([^)\s]+)\)", turned, readme) if repository else readme

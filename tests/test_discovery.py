@@ -14,6 +14,7 @@ import tarfile
 import venv
 import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from nnunetv2_dale.discovery import (
     append_trainer_folder,
     trainer_folder,
 )
-from nnunetv2_dale.discovery_build import START_UP_FILE, START_UP_LINE
+from nnunetv2_dale.discovery_build import START_UP_FILE, START_UP_LINE, with_absolute_links
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # What an install is made from; everything else in a checkout may be large and is not needed.
@@ -247,6 +248,29 @@ def test_wheel_and_sdist_hold_what_they_should(distributions):
     shipped = {str(path) for path in library if path.suffix in {".py", ".j2"} and "__pycache__" not in path.parts}
     assert shipped <= in_wheel
     assert shipped <= in_sdist
+
+
+def test_links_of_the_readme_are_absolute_in_the_metadata(distributions):
+    with zipfile.ZipFile(distributions[1]) as zipped:
+        (name,) = (name for name in zipped.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(zipped.read(name))
+    (address,) = (url.partition(", ")[2] for url in metadata.get_all("Project-URL") if url.startswith("Source, "))
+    links = re.findall(r"\]\(([^)]+)\)", metadata.get_payload())
+    ours = [link.partition("#")[0] for link in links if link.startswith(address)]
+    assert [link for link in links if not link.startswith(("https://github.com/MIC-DKFZ/", f"{address}/"))] == []
+    assert f"{address}/raw/main/docs/overview.png" in ours
+    assert f"{address}/blob/main/docs/audit.md" in ours
+    for link in ours:
+        assert (REPOSITORY / link.partition("/main/")[2]).is_file(), link
+
+
+def test_links_by_hand() -> None:
+    text = "![p](docs/p.png) [a](A.md#b) [c](https://d.org/e) [f](#g)"
+    turned = (
+        "![p](https://x.org/y/raw/main/docs/p.png) [a](https://x.org/y/blob/main/A.md#b) [c](https://d.org/e) [f](#g)"
+    )
+    assert with_absolute_links(text, "https://x.org/y/") == turned
+    assert with_absolute_links(text, "") == text
 
 
 def test_wheel_is_found_and_leaves_nothing_behind(environment, distributions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, ba
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from nnunetv2_dale.trainer.config import CaseTrustSwitch, DaleTrainerConfig
     from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
     kind = base or (nnUNetTrainer if dale is None else nnUNetTrainerDALE)
@@ -74,7 +75,9 @@ def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, ba
             pass
 
     if dale is not None:
-        WithoutDataLoading.dale = dale
+        # as in nnUNetTrainerDALE and its variants: cases are trusted where there are whole batches
+        trust: CaseTrustSwitch = "groups" if dale.phase_in > 0 else "off"
+        WithoutDataLoading.dale = DaleTrainerConfig(**asdict(dale), case_trust=trust)
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         made = WithoutDataLoading(plans(case), case.configuration, 0, dataset_json(case), device)

@@ -13,11 +13,11 @@ class Arm:
     """How one training differs from plain nnU-Net."""
 
     trainer: str  # plain, gce, case trust or dale
-    settings: dict[str, Any] = field(default_factory=dict)  # of DaleConfig, all of them
+    settings: dict[str, Any] = field(default_factory=dict)  # of DaleTrainerConfig, all of them
 
 
-def _adapted(**settings: Any) -> Arm:
-    return Arm("dale", asdict(ADAPTED.updated(settings)))
+def _adapted(case_trust: str = "groups", **settings: Any) -> Arm:
+    return Arm("dale", asdict(ADAPTED.updated(settings)) | {"case_trust": case_trust})
 
 
 _NO_META = {"confidence_steps": 0}
@@ -40,7 +40,7 @@ ARMS = {
     "DALE_maskedLoss": _adapted(view="masked_loss"),
     "DALE_reuse": _adapted(confidence_gradient="reuse", fuzzy_graph="keep"),
     "DALE_head": _adapted(confidence_gradient="head", fuzzy_graph="keep"),
-    "DALE_asPrinted": Arm("dale", asdict(PRINTED)),
+    "DALE_asPrinted": Arm("dale", asdict(PRINTED) | {"case_trust": "off"}),
     # what the default was chosen from
     "no phase-out": _adapted(phase_in=0.3, phase_out=0.0, fewest_patches=1),
     "phase-in 0.5": _adapted(phase_in=0.5, phase_out=0.0, fewest_patches=1),

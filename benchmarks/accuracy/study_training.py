@@ -20,8 +20,8 @@ from benchmarks.accuracy.batches import Batches, make_batches, read_batches
 from benchmarks.accuracy.confidence_quality import confidence_quality
 from benchmarks.accuracy.judging import Judge
 from benchmarks.accuracy.study_data import ALL, folder_of, small_plans
-from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+from nnunetv2_dale.trainer.config import DaleTrainerConfig
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 
@@ -120,7 +120,7 @@ def make_trainer(run: Run, workspace: Path, arm: Arm) -> nnUNetTrainer:
         "dale": nnUNetTrainerDALE,
         "case trust": nnUNetTrainerCaseTrust,
     }
-    own = {"dale": DaleConfig(**arm.settings)} if arm.trainer == "dale" else {}
+    own = {"dale": DaleTrainerConfig(**arm.settings)} if arm.trainer == "dale" else {}
     kind = type("StudyTrainer", (bases[arm.trainer],), {**own, "get_dataloaders": lambda self: (None, None)})
     description = json.loads((folder / "dataset.json").read_text())
     plans = small_plans(folder, data, run.configuration)

@@ -7,10 +7,10 @@ from dataclasses import Field, fields
 from typing import Any
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
-from nnunetv2_dale.dale.config import ADAPTED, PRINTED
 from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig, CoTrainingConfig, MetaWeightConfig
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
+from nnunetv2_dale.trainer.config import AS_PRINTED, DEFAULT
 
 
 def table(columns: Mapping[str, Any]) -> str:
@@ -33,7 +33,7 @@ def table(columns: Mapping[str, Any]) -> str:
 def settings_tables() -> str:
     """Every method's settings, a section each."""
     sections = (
-        ("DALE", "dale", {"`nnUNetTrainerDALE`": ADAPTED, "`_asPrinted`": PRINTED}),
+        ("DALE", "dale", {"`nnUNetTrainerDALE`": DEFAULT, "`_asPrinted`": AS_PRINTED}),
         ("The trust of cases", "case_trust", {"`nnUNetTrainerCaseTrust`, `nnUNetTrainerDALE`": CaseTrustConfig()}),
         ("SVL-DRL", "svl_drl", {"`nnUNetTrainerSVLDRL`": SvlDrlConfig()}),
         ("DK-UXNet", "dk_uxnet", {"`nnUNetTrainerDKUXNet`": DkUxnetConfig()}),

@@ -186,8 +186,7 @@ def prepare_arm(
 def config_of(arm: PaperArm, size: int) -> DaleConfig:
     """The arm's settings with the patch scaled to the images."""
     if arm.kind == "trainer":
-        # what a case is worth is learned from nnU-Net's cases, over many visits; it is not part of the paper
-        return replace(ADAPTED, patch_size=scaled_patch(size, ADAPTED.patch_size), case_trust="off", **arm.settings)
+        return replace(ADAPTED, patch_size=scaled_patch(size, ADAPTED.patch_size), **arm.settings)
     settings = dict(arm.settings)
     settings["patch_size"] = scaled_patch(size, settings.get("patch_size", PAPER_PATCH))
     return DaleConfig().updated(settings)

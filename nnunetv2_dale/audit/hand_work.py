@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dale.audit.drafts import FOLDER, consensus_file, draft_file, draft_of
+from nnunetv2_dale.nnunet_files.placing import spacing_file
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.volumes import read_label
@@ -45,7 +46,10 @@ def _is_by_hand(name: Path, source: RawDataset, made: Path, audit: Path) -> bool
 
 def _is_draft_of_the_networks(file: Path, source: RawDataset, made: Path, audit: Path) -> bool:
     for case in source.cases:
-        if file == draft_file(made, case.name, source.file_ending):
+        draft = draft_file(made, case.name, source.file_ending)
+        if file == spacing_file(draft):
+            return True
+        if file == draft:
             try:
                 expected, _ = draft_of(source, case, consensus_file(audit, case.name))
                 found, _ = read_label(source.reader(), file, source.label_values)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
-from nnunetv2_dale.case_trust.case_groups import doubted_group, two_groups
+from nnunetv2_dale.case_trust.case_groups import doubted_group, otsu_split
 from nnunetv2_dale.dale.fuzziness import label_edges, within
 
 OF_ONE_GROUP = 2 / math.pi  # Otsu's η of a normal distribution
@@ -103,7 +103,7 @@ class CaseDisplacement:
         self._doubted = None
         if self._sums is None or explained >= 1:
             return []
-        found = two_groups(self._ratio(0, 1))
+        found = otsu_split(self._ratio(0, 1))
         doubted_side, by_contrast = doubted_group(found.side, contrast := self._ratio(2, 3))
         side = doubted_side * (found.side == doubted_side)
         apart = (found.distance / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)

@@ -15,7 +15,7 @@ CERTAIN = 5.0  # standard errors by which two groups' means have to differ
 
 
 @dataclass(frozen=True)
-class TwoGroups:
+class OtsuSplit:
     """The best split of each column.
 
     Attributes:
@@ -32,7 +32,7 @@ class TwoGroups:
 
 
 @torch.no_grad()
-def two_groups(values: Tensor) -> TwoGroups:
+def otsu_split(values: Tensor) -> OtsuSplit:
     """Split each column at the threshold with the largest variance between the groups.
 
     Args:
@@ -53,7 +53,7 @@ def two_groups(values: Tensor) -> TwoGroups:
     variance = (torch.where(below <= count, ordered - mean, 0.0).square().sum(0)) / count.clamp_min(1)
     split = (count > 1) & (variance > 0)
     upper = known & (values > ordered.gather(0, best))
-    return TwoGroups(
+    return OtsuSplit(
         (upper.to(values.dtype) - (known & ~upper).to(values.dtype)) * split,
         torch.where(split, (between.gather(0, best)[0] / variance.clamp_min(1e-12)).clamp(0, 1), 0.0),
         torch.where(split, distances.gather(0, best)[0], 0.0),
@@ -68,7 +68,7 @@ def doubted_group(side: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
     Otherwise the smaller one. Of groups of one size neither is.
 
     Args:
-        side: (N, K) in {-1, 0, 1}, of `TwoGroups`.
+        side: (N, K) in {-1, 0, 1}, of `OtsuSplit`.
         contrast: (N, K) of each case's borders; NaN where not known.
     Returns:
         (K,) in {-1, 0, 1}: the side that is doubted; (K,) bool: whether the contrasts have decided.

@@ -51,7 +51,7 @@ class CaseTrust:
         labels, valid = self._loss.labels(target), self._loss.valid(target)
         own = images[:, : self._image_channels]  # what the stage before has learned would confirm itself
         self.displacement.observe(_named(cases), own, probabilities, labels, valid, self._loss.regions)
-        return self._weights(probabilities, labels, _named(cases))
+        return self._trust(probabilities, labels, _named(cases))
 
     @torch.no_grad()
     def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
@@ -67,9 +67,9 @@ class CaseTrust:
         if not self.displacement.has_groups:
             return None
         probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
-        return self._weights(probabilities, self._loss.labels(target), _named(cases))
+        return self._trust(probabilities, self._loss.labels(target), _named(cases))
 
-    def _weights(self, probabilities: Tensor, labels: Tensor, cases: Sequence[str]) -> Tensor | None:
+    def _trust(self, probabilities: Tensor, labels: Tensor, cases: Sequence[str]) -> Tensor | None:
         doubted = self.displacement.doubt_of(cases)
         if doubted is None:
             return None

@@ -53,9 +53,9 @@ class WeightedStep:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             outputs = self.network(images)
-        weights = self.trust.observe_and_weigh(images, outputs, full_resolution(targets), cases)
-        loss = self.loss(outputs, targets, None, weights)
+        trust = self.trust.observe_and_weigh(images, outputs, full_resolution(targets), cases)
+        loss = self.loss(outputs, targets, None, trust)
         self.update(loss)
-        if weights is None:
+        if trust is None:
             return WeightedRecord(loss.detach(), loss.new_ones(()), loss.new_zeros(()))
-        return WeightedRecord(loss.detach(), weights.mean(), weights.std(correction=0))
+        return WeightedRecord(loss.detach(), trust.mean(), trust.std(correction=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK
-from numpy.typing import NDArray
 
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
+from nnunetv2_dale.nnunet_files.geometry import Grid, grid_difference, grid_of
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 _FILE_ENDING = ".nii.gz"
-_TOLERATED_VOXELS = 0.1  # how far corners of image and label may lie apart, in units of the smallest voxel edge
 
 
 @dataclass(frozen=True)
@@ -106,19 +104,17 @@ def describe_difference(image: SimpleITK.Image, other: SimpleITK.Image) -> str |
     """
     if image.GetSize() != other.GetSize():
         return f"size {other.GetSize()} instead of {image.GetSize()}"
-    apart = float(np.abs(_corners_mm(image) - _corners_mm(other)).max())
-    if apart <= _TOLERATED_VOXELS * min(image.GetSpacing()):
+    found = grid_difference(_grid(other), _grid(image))
+    if found is None:
         return None
-    for name in ("Spacing", "Origin", "Direction"):
-        mine, theirs = (np.round(getattr(volume, f"Get{name}")(), 4).tolist() for volume in (image, other))
-        if mine != theirs:
-            return f"{name.lower()} {theirs} instead of {mine}, up to {apart:.3g} mm apart"
-    return f"up to {apart:.3g} mm apart"
+    name = found.differs[0]
+    mine, theirs = (np.round(getattr(volume, f"Get{name.title()}")(), 4).tolist() for volume in (image, other))
+    return f"{name} {theirs} instead of {mine}, up to {found.apart_mm:.3g} mm apart"
 
 
-def _corners_mm(volume: SimpleITK.Image) -> NDArray[np.float64]:
-    ends = [(0, size - 1) for size in volume.GetSize()]
-    return np.array([volume.TransformIndexToPhysicalPoint(corner) for corner in itertools.product(*ends)])
+def _grid(volume: SimpleITK.Image) -> Grid | None:
+    stored = {name.lower(): getattr(volume, f"Get{name}")() for name in ("Origin", "Direction", "Spacing")}
+    return grid_of({"sitk_stuff": stored}, volume.GetSize()[::-1])
 
 
 def _write_unless_copied(source: Path, target: Path, labels: SimpleITK.Image | None) -> None:

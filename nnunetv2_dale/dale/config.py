@@ -11,7 +11,6 @@ from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, num
 ConfidenceGradient = Literal["look_ahead", "reuse", "head"]
 DirectionalDerivative = Literal["one_sided", "forward_mode"]
 FuzzyGraph = Literal["keep", "recompute", "shifted"]
-CaseTrust = Literal["off", "groups"]
 AlignmentScale = Literal["absolute", "relative"]
 
 
@@ -75,9 +74,6 @@ class DaleConfig(ValidatedSettings):
         "the fuzzy view's activations that the update needs: kept during the look-ahead (fast), computed anew (lean), "
         "or those of the forward at shifted weights (both; the update's gradient is taken 1e-4 beside the weights)",
     )
-    case_trust: CaseTrust = choice(
-        "off", CaseTrust, "whether omega is also multiplied by the trust of the case; not in the paper"
-    )
 
     # Alignment (Eqs. 12-15)
     alignment_weight: float = number(0.05, 0.0, 1000.0, "alpha of Eq. 15; 0 switches the alignment off")
@@ -109,10 +105,6 @@ class DaleConfig(ValidatedSettings):
             raise ValueError(
                 f"phase_in ({self.phase_in:g}) and phase_out ({self.phase_out:g}) must leave some of the training for "
                 "Algorithm 1: their sum must be below 1"
-            )
-        if self.case_trust != "off" and self.phase_in == 0 and self.every == 1:
-            raise ValueError(
-                'case_trust "groups" learns from whole batches, of which phase_in 0 and every 1 leave none; raise one'
             )
 
     @property
@@ -159,7 +151,6 @@ ADAPTED = DaleConfig(
     learned=0.4,
     confidence_memory=0.9,
     fuzzy_graph="shifted",
-    case_trust="groups",
     alignment_scale="relative",
     alignment_memory=0.9,
     alignment_bound=0.05,

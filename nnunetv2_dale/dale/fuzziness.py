@@ -203,7 +203,8 @@ def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | 
     """One view of a batch (Eq. 7).
 
     `masked_input`, as printed: image and label multiplied by the mask. `masked_loss`: both untouched, the mask
-    weights each voxel's loss. A mask that multiplies a label or a loss is clamped at 0.
+    weights each voxel's loss. A mask that multiplies a label or a loss is clamped at 0. A sample of which a mask leaves
+    nothing (a constant m: the whole fuzzy view is 0) teaches nothing in that view: its loss has weight 0.
 
     Args:
         images: (B, C, *S).
@@ -214,10 +215,12 @@ def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | 
     weight = mask.clamp_min(0)
     if kind == "masked_loss":
         return View(images, label_mask=None, voxel_weight=weight)
+    shows = weight.amax(dim=tuple(range(1, weight.ndim)), keepdim=True) > 0
+    shown = shows.to(weight.dtype).expand_as(weight)
     if image_channels is None or image_channels == images.shape[1]:
-        return View(images * mask, label_mask=weight, voxel_weight=None)
+        return View(images * mask, label_mask=weight, voxel_weight=shown)
     masked = torch.cat([images[:, :image_channels] * mask, images[:, image_channels:]], dim=1)
-    return View(masked, label_mask=weight, voxel_weight=None)
+    return View(masked, label_mask=weight, voxel_weight=shown)
 
 
 def _grid_shape(spatial: Sequence[int], patch: Sequence[int]) -> list[int]:

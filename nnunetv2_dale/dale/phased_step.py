@@ -60,6 +60,13 @@ class Phases:
             self._look(batch)
         return self.running and (batch - self.first) % self._every == 0
 
+    def restore(
+        self, running: bool, probabilities: Sequence[float], voxels: Sequence[float], ever_learned: Iterable[int]
+    ) -> None:
+        """Go on from an earlier state. Where it was waiting for classes and these settings do not, it runs."""
+        self.running, self.ever_learned = running or not self.watches, set(ever_learned)
+        self.classes.restore(probabilities, voxels)
+
     def _look(self, batch: int) -> None:
         threshold = self.classes.threshold
         missing, lost = self.classes.below(threshold), self.ever_learned.intersection(self.classes.below(threshold / 2))

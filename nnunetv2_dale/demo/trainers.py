@@ -18,7 +18,6 @@ from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.commands.worker_pool import usable_cores
-from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.demo.dale_example import example_of
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
@@ -103,4 +102,4 @@ class nnUNetTrainer_demoQuick(QuickTraining):
 class nnUNetTrainerDALE_demoQuick(QuickTraining, ShortDale):
     """DALE, 2 epochs of 4 batches; in so few no class is learned that could be waited for."""
 
-    dale = replace(ADAPTED, learned=0.0)
+    dale = replace(nnUNetTrainerDALE.dale, learned=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ def write_case(job: CaseJob) -> CaseRow | Problem:
     if change.any():
         write_label(job.reader, noisy, noisy_path, properties)
     else:
-        shutil.copy2(job.label_path, noisy_path)
+        place(job.label_path, noisy_path)
     if noisy.max() > np.iinfo(np.uint8).max and not np.array_equal(job.reader.read_seg(str(noisy_path))[0][0], noisy):
         return Problem(job.label_path, "has labels above 255, which nnU-Net's writer for this dataset cannot write")
     write_label(job.reader, change, job.target / "labelsTr_changed" / job.label_path.name, properties)

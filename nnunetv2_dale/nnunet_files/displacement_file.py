@@ -11,7 +11,6 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
@@ -21,7 +20,7 @@ MEANING = (
     "displacement: voxels of contour by which a case's label lies outside (+) or inside (-) of the network's, per "
     "class (label maps: with background) or region; null where a case has not shown it. border_contrast: how much the "
     "image changes across the label's border, against what is around. excess, contour, contrast and faces: the moving "
-    "sums they are the ratios of. label_checksum: of the preprocessed label that was seen."
+    "sums they are the ratios of. labels: checksums of the preprocessed labels of all training cases."
 )
 SUMS = ("excess", "contour", "contrast", "faces")
 State = dict[str, list[list[float]]]  # case → each of the sums, of each class
@@ -32,24 +31,23 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
 
     Args:
         state: of `CaseDisplacement.state`.
-        labels: the checksum of each case's preprocessed label, where it is known.
+        labels: the checksum of the preprocessed label of each training case, seen yet or not.
         classes: the name of each class or region.
     """
-    cases: dict[str, dict[str, Any]] = {}
+    cases: dict[str, dict[str, Sequence[float | None]]] = {}
     for case, sums in sorted(state.items()):
         named = dict(zip(SUMS, sums, strict=True))
         displacement, contrast = _ratio(named["excess"], named["contour"]), _ratio(named["contrast"], named["faces"])
-        checksum = {"label_checksum": labels[case]} if case in labels else {}
-        cases[case] = {"displacement": displacement, "border_contrast": contrast, **named, **checksum}
+        cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
     with new_file(folder / FILE, overwrite=True) as unfinished:
-        write_json(unfinished, {"meaning": MEANING, "classes": list(classes), "cases": cases})
+        write_json(unfinished, {"meaning": MEANING, "classes": list(classes), "labels": dict(labels), "cases": cases})
     with new_file(folder / TABLE, overwrite=True) as unfinished, unfinished.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["case", "class", "displacement", "border_contrast"])
         for case, each in cases.items():
-            for name, off, contrast in zip(classes, each["displacement"], each["border_contrast"], strict=True):
+            for name, off, image in zip(classes, each["displacement"], each["border_contrast"], strict=True):
                 if off is not None:  # a case that has shown the class
-                    table.writerow([case, name, off, contrast])
+                    table.writerow([case, name, off, image])
 
 
 def read_displacements(folder: Path) -> State | None:
@@ -77,10 +75,10 @@ def read_displacements(folder: Path) -> State | None:
 
 
 def read_label_checksums(folder: Path) -> dict[str, str]:
-    """The checksum of the label that each remembered case had; older files have none."""
+    """The checksum of the label that each training case had; older files have none."""
     file = folder / FILE
-    cases = read_json(file)["cases"] if file.exists() else {}
-    return {case: each["label_checksum"] for case, each in cases.items() if "label_checksum" in each}
+    checksums: dict[str, str] = read_json(file).get("labels", {}) if file.exists() else {}
+    return checksums
 
 
 def _ratio(above: list[float], below: list[float]) -> list[float | None]:

@@ -107,11 +107,12 @@ def grid_difference(grid: Grid | None, other: Grid | None) -> GridDifference | N
         "direction": np.linalg.norm(corners @ turned.T, axis=1).max(),
         "spacing": np.linalg.norm(corners @ stretched.T, axis=1).max(),
     }
+    apart_mm = float(np.linalg.norm(corners @ (turned + stretched).T + moved, axis=1).max())
     tolerance = _SAME_WITHIN_VOXELS * float(other.spacing_mm.min())
-    differs = tuple(name for name, distance in apart.items() if distance > tolerance)
-    if not differs:
+    if apart_mm <= tolerance:
         return None
-    return GridDifference(differs, float(np.linalg.norm(corners @ (turned + stretched).T + moved, axis=1).max()))
+    differs = tuple(name for name, distance in apart.items() if distance > tolerance)
+    return GridDifference(differs or (max(apart, key=lambda name: float(apart[name])),), apart_mm)
 
 
 def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -18,12 +19,37 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
 def place(source: Path, target: Path, placement: Placement = "copy") -> None:
-    """Copy or link one file.
+    """Copy or link one file, and with a 3D TIFF the file of its voxel size.
 
     Raises:
         UserError: no such link can lead there, as a hard one to another disk.
         OSError: any other fault of the disk.
     """
+    _place_file(source, target, placement)
+    beside = spacing_file(source)
+    if beside is not None:
+        with_channel = beside.stem == source.stem
+        other = target.with_suffix(".json") if with_channel else target.with_name(_without_channel(target) + ".json")
+        if not other.exists():  # of another channel, or of the same folder
+            _place_file(beside, other, placement)
+
+
+def spacing_file(image: Path) -> Path | None:
+    """The file beside a 3D TIFF that nnU-Net takes its voxel size from, as TIFF holds none; None where there is none.
+
+    It is CASE.json, of a label CASE.tif and of the channels CASE_0000.tif alike.
+    """
+    if image.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    places = (image.with_suffix(".json"), image.with_name(_without_channel(image) + ".json"))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _without_channel(image: Path) -> str:
+    return re.sub(r"_\d{4}$", "", image.stem)
+
+
+def _place_file(source: Path, target: Path, placement: Placement) -> None:
     if placement == "copy":
         shutil.copy2(source, target)
         return

@@ -20,7 +20,7 @@ from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.trained_model import read_trained_model
-from nnunetv2_dale.nnunet_files.volume_reading import require_whole
+from nnunetv2_dale.nnunet_files.volumes import label_values, read_image, read_label, reader_of
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 from nnunetv2_dale.pages.slice_display import slices_that_matter
 
@@ -120,11 +120,9 @@ def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
     """
     if case.label is None:
         raise UserError(f"{case.name} has no label; the pictures of features and confidence need one")
-    for path in (*case.images, case.label):  # nnU-Net's preprocessing reads a cut file as far as it goes
-        try:
-            require_whole(path)
-        except ValueError as error:
-            raise UserError(f"{path} {error}") from error
+    reader = reader_of(model.dataset, case.images[0])
+    read_image(reader, case.images)  # nnU-Net's preprocessing takes what is damaged, NaN or of no class
+    read_label(reader, case.label, label_values(model.dataset["labels"]))
     preprocessor = model.configuration.preprocessor_class(verbose=False)
     images = [str(path) for path in case.images]
     data, segmentation, _ = preprocessor.run_case(

@@ -83,7 +83,9 @@ def restore_cases(
     changed = [case for case in remembered if case in then and labels.get(case, then[case]) != then[case]]
     kept = {case: sums for case, sums in remembered.items() if case not in changed}
     trust.displacement.restore(kept, device)
-    if not changed:
-        return []
-    what = f"{len(changed)} of {len(remembered)} cases, {first_few(changed)}"
-    return [f"labels have changed since the checkpoint, so that what was remembered of them is forgotten: {what}"]
+    new = set(training_cases) - set(then) if then else set()
+    sentences = {
+        "labels that have changed since the checkpoint, so that what was remembered is forgotten": changed,
+        "training cases that are new since the checkpoint": new,
+    }
+    return [f"{what}: {len(cases)} ({first_few(cases)})" for what, cases in sentences.items() if cases]

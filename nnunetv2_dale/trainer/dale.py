@@ -9,10 +9,10 @@ import torch
 from torch._dynamo import OptimizedModule
 
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
-from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
 from nnunetv2_dale.dale.shadow_network import allow_two_backwards_through_compiled_networks
+from nnunetv2_dale.trainer.config import DEFAULT, DaleTrainerConfig
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.training_log import (
     NUMBERS,
@@ -38,7 +38,7 @@ class nnUNetTrainerDALE(TrustsCases):
     `nnUNetTrainerDALE_asPrinted`); a `"dale": {...}` object in the plans' configuration overrides them.
     """
 
-    dale: DaleConfig = ADAPTED
+    dale: DaleTrainerConfig = DEFAULT
     settings_of: ClassVar[tuple[str, ...]] = ("dale", "case_trust")
     log_keys: ClassVar[tuple[str, ...]] = (RUNNING, PROBABILITY, VOXELS, LEARNED, *(f"dale_{name}" for name in NUMBERS))
     dale_step: PhasedStep | None = None  # -> on_train_start
@@ -127,8 +127,7 @@ class nnUNetTrainerDALE(TrustsCases):
             self.logger.get_value(name, self.current_epoch - 1) for name in (RUNNING, PROBABILITY, VOXELS, LEARNED)
         )
         if isinstance(probabilities, list):
-            phases.running, phases.ever_learned = bool(running), set(learned)
-            phases.classes.restore(probabilities, voxels)
+            phases.restore(bool(running), probabilities, voxels, learned)
 
     def on_train_end(self) -> None:
         super().on_train_end()

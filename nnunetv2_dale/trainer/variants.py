@@ -8,7 +8,7 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
     nnUNetTrainerNoDeepSupervision,
 )
 
-from nnunetv2_dale.dale.config import ADAPTED, PRINTED
+from nnunetv2_dale.trainer.config import AS_PRINTED, DEFAULT
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
 
@@ -19,64 +19,64 @@ class nnUNetTrainerDALE_noDeepSupervision(nnUNetTrainerDALE, nnUNetTrainerNoDeep
 class nnUNetTrainerDALE_noConfidence(nnUNetTrainerDALE):
     """Without ω, neither of meta steps nor of cases: every label of the fuzzy view is trusted (Eqs. 8–11)."""
 
-    dale = replace(ADAPTED, confidence_steps=0, case_trust="off")
+    dale = replace(DEFAULT, confidence_steps=0, case_trust="off")
 
 
 class nnUNetTrainerDALE_noMeta(nnUNetTrainerDALE):
     """ω from the trust of the cases alone, without meta steps (Eqs. 8–11)."""
 
-    dale = replace(ADAPTED, confidence_steps=0)
+    dale = replace(DEFAULT, confidence_steps=0)
 
 
 class nnUNetTrainerDALE_noCaseTrust(nnUNetTrainerDALE):
     """ω from the meta steps alone, as in the paper."""
 
-    dale = replace(ADAPTED, case_trust="off")
+    dale = replace(DEFAULT, case_trust="off")
 
 
 class nnUNetTrainerDALE_noAlignment(nnUNetTrainerDALE):
     """Without L_W (ablation of Eqs. 12–14)."""
 
-    dale = replace(ADAPTED, alignment_weight=0.0)
+    dale = replace(DEFAULT, alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_alternationOnly(nnUNetTrainerDALE):
     """Without ω, neither of meta steps nor of cases, and without L_W: the two masked updates alone."""
 
-    dale = replace(ADAPTED, confidence_steps=0, case_trust="off", alignment_weight=0.0)
+    dale = replace(DEFAULT, confidence_steps=0, case_trust="off", alignment_weight=0.0)
 
 
 class nnUNetTrainerDALE_entropyOnly(nnUNetTrainerDALE):
     """Fuzziness from patch entropy alone (Eq. 3)."""
 
-    dale = replace(ADAPTED, fuzziness_source="entropy")
+    dale = replace(DEFAULT, fuzziness_source="entropy")
 
 
 class nnUNetTrainerDALE_edgesOnly(nnUNetTrainerDALE):
     """Fuzziness from the label-edge ratio alone (Eq. 4)."""
 
-    dale = replace(ADAPTED, fuzziness_source="edges")
+    dale = replace(DEFAULT, fuzziness_source="edges")
 
 
 class nnUNetTrainerDALE_maskedLoss(nnUNetTrainerDALE):
     """The masks weight the loss of each voxel; image and label stay whole."""
 
-    dale = replace(ADAPTED, view="masked_loss")
+    dale = replace(DEFAULT, view="masked_loss")
 
 
 class nnUNetTrainerDALE_reuse(nnUNetTrainerDALE):
     """ω from the non-fuzzy gradient of line 5, without the look-ahead: cheaper."""
 
-    dale = replace(ADAPTED, confidence_gradient="reuse", fuzzy_graph="keep")
+    dale = replace(DEFAULT, confidence_gradient="reuse", fuzzy_graph="keep")
 
 
 class nnUNetTrainerDALE_head(nnUNetTrainerDALE):
     """ω from the non-fuzzy gradient of the segmentation head alone: cheapest, no copy of the network."""
 
-    dale = replace(ADAPTED, confidence_gradient="head", fuzzy_graph="keep")
+    dale = replace(DEFAULT, confidence_gradient="head", fuzzy_graph="keep")
 
 
 class nnUNetTrainerDALE_asPrinted(nnUNetTrainerDALE):
     """The paper's settings, whatever the defaults become."""
 
-    dale = PRINTED
+    dale = AS_PRINTED

@@ -217,7 +217,7 @@ def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPat
         paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
     )
     arm = ARMS["settings of nnUNetTrainerDALE"]
-    assert config_of(arm, SIZE) == replace(ADAPTED, case_trust="off", patch_size=2)
+    assert config_of(arm, SIZE) == replace(ADAPTED, patch_size=2)
     masked = config_of(ARMS["settings of nnUNetTrainerDALE, masked loss"], SIZE)
     assert masked == replace(config_of(arm, SIZE), view="masked_loss")
     monkeypatch.setattr(paper_training, "ADAPTED", DaleConfig(phase_in=0.3, every=2))

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from nnunetv2_dale.case_trust.case_groups import CERTAIN, doubted_group, two_groups
+from nnunetv2_dale.case_trust.case_groups import CERTAIN, doubted_group, otsu_split
 
 
 def _column(*values: float) -> torch.Tensor:
@@ -19,7 +19,7 @@ def _column(*values: float) -> torch.Tensor:
 
 def test_two_values_by_hand():
     """Three cases at 0 and two at 1: all variance lies between them."""
-    found = two_groups(_column(1.0, 0.0, 0.0, 1.0, 0.0))
+    found = otsu_split(_column(1.0, 0.0, 0.0, 1.0, 0.0))
     assert_close(found.side, _column(1.0, -1.0, -1.0, 1.0, -1.0))
     assert_close(found.explained, torch.tensor([1.0]))
     assert_close(found.distance, torch.tensor([1.0]))
@@ -30,7 +30,7 @@ def test_two_values_by_hand():
 )
 @pytest.mark.parametrize("contrast", [math.nan, 1.2], ids=["unknown", "equal"])
 def test_without_a_difference_in_contrast_the_smaller_group_is_doubted(values, doubted, contrast):
-    side = two_groups(_column(*values)).side
+    side = otsu_split(_column(*values)).side
     found, certain = doubted_group(side, torch.full_like(side, contrast))
     assert (int(found), bool(certain)) == (doubted, False)
 
@@ -58,7 +58,7 @@ def test_a_single_case_of_a_group_decides_nothing_by_its_contrast():
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [math.nan, math.nan], [math.nan, 5.0]], ids=len)
 def test_without_two_different_values_there_are_no_groups(values):
-    found = two_groups(_column(*values))
+    found = otsu_split(_column(*values))
     assert_close(found.side, torch.zeros(len(values), 1))
     assert found.explained == 0
     assert found.distance == 0
@@ -69,7 +69,7 @@ def test_against_trying_every_threshold(seed):
     random = np.random.default_rng(seed)
     values = np.concatenate([random.normal(0, 1, (30, 3)), random.normal(seed, 0.5, (17, 3))])
     values[random.random(values.shape) < 0.2] = np.nan
-    found = two_groups(torch.from_numpy(values))
+    found = otsu_split(torch.from_numpy(values))
     for column in range(3):
         known = values[:, column][~np.isnan(values[:, column])]
         best = (0.0, 0.0, 0.0)
@@ -89,4 +89,4 @@ def test_against_trying_every_threshold(seed):
 
 def test_a_normal_distribution_is_explained_to_two_over_pi():
     values = torch.erfinv(torch.linspace(-0.999, 0.999, 2001, dtype=torch.float64))[:, None]
-    assert_close(two_groups(values).explained, torch.tensor([2 / math.pi], dtype=torch.float64), atol=5e-3, rtol=0)
+    assert_close(otsu_split(values).explained, torch.tensor([2 / math.pi], dtype=torch.float64), atol=5e-3, rtol=0)

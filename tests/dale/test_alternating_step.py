@@ -330,6 +330,29 @@ def test_where_nothing_is_fuzzy_the_clear_update_is_plain_training():
     record = our_step(ours, config)(images, targets)
     assert record.fuzzy_fraction == 0
     assert_close(record.non_fuzzy_loss, MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets).detach())
+    assert all(p.grad is None or (p.grad == 0).all() for p in ours.parameters())  # of the fuzzy update, the last one
+
+
+@pytest.mark.parametrize("view", ["masked_input", "masked_loss"])
+def test_a_sample_whose_fuzziness_is_constant_has_no_part_in_the_fuzzy_update(view):
+    """Beside another, which is trained on as if it were alone, with its share of the batch."""
+    images, targets = make_batch(1)
+    images[1], targets = 1.0, [torch.cat([each[:1], torch.ones_like(each[:1])]) for each in targets]
+    config = CONFIG.updated({"confidence_steps": 0, "alignment_weight": 0.0, "view": view})
+    network, gradients = small_unet().double(), []
+
+    def note(module: nn.Module, given: Any, outputs: list[Tensor]) -> None:
+        outputs[0].register_hook(gradients.append)
+
+    network.register_forward_hook(note)
+    for samples in (2, 1):
+        step = our_step(network, config)
+        step.update = Tensor.backward  # the weights stay
+        step(images[:samples], [each[:samples] for each in targets])
+    _, both, _, alone = gradients
+    assert (both[1] == 0).all()
+    assert both[0].abs().max() > 0
+    assert_close(2 * both[0], alone[0])
 
 
 @pytest.mark.parametrize("gradient", ["look_ahead", "reuse", "head"])

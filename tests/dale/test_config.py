@@ -13,7 +13,7 @@ def test_defaults_are_the_papers():
     config = DaleConfig()
     assert (config.fuzzy_threshold, config.alignment_weight, config.confidence_steps) == (0.9, 0.05, 1)
     assert (config.confidence_lr, config.patch_size, config.view) == (0.1, 16, "masked_input")
-    assert (config.confidence_gradient, config.intensity_bins, config.case_trust) == ("look_ahead", "equal", "off")
+    assert (config.confidence_gradient, config.intensity_bins) == ("look_ahead", "equal")
     assert (config.phase_in, config.every, config.learned) == (
         0,
         1,
@@ -27,8 +27,8 @@ def test_what_the_trainer_uses_has_every_part_of_dale():
     assert ADAPTED.learns_confidence
     assert ADAPTED.alignment_weight > 0
     assert 0 < ADAPTED.phase_in < 1
-    assert (ADAPTED.case_trust, ADAPTED.fuzziness_source) == ("groups", "both")
-    assert len(fields(DaleConfig)) <= 24  # a setting more needs one less
+    assert ADAPTED.fuzziness_source == "both"
+    assert len(fields(DaleConfig)) <= 23  # a setting more needs one less
 
 
 def test_a_plans_object_replaces_fields():
@@ -88,13 +88,6 @@ def test_the_graph_of_the_shifted_forward_needs_one() -> None:
 def test_phases_must_leave_some_of_the_training() -> None:
     with pytest.raises(ValueError, match="must leave some of the training for Algorithm 1: their sum must be below 1"):
         DaleConfig(phase_in=0.6, phase_out=0.4)
-
-
-def test_the_trust_of_cases_needs_whole_batches() -> None:
-    with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
-        DaleConfig(case_trust="groups")
-    assert DaleConfig(case_trust="groups", every=2).case_trust == "groups"
-    assert DaleConfig(case_trust="groups", phase_in=0.1).case_trust == "groups"
 
 
 REMOVED = ("alignment_warmup", "confidence_source", "confidence_start", "updates", "displacement_groups")

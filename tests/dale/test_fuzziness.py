@@ -194,7 +194,14 @@ def test_masked_input_multiplies_the_image_by_the_printed_mask_and_clamps_it_on_
     view = view_of(images, mask, "masked_input")
     assert_close(view.images, images * mask)
     assert_close(view.label_mask, torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(2, 1, 4, 4))
-    assert view.voxel_weight is None
+    assert_close(view.voxel_weight, torch.ones(2, 1, 4, 4))
+
+
+def test_a_sample_of_which_a_view_shows_nothing_has_no_weight_in_it():
+    """All of it fuzzy: M^n is negative everywhere. Nothing fuzzy: M^f is 0 everywhere."""
+    for mask in (torch.tensor([-0.1, 0.2]), torch.tensor([0.0, 1.0])):
+        view = view_of(torch.randn(2, 1, 4, 4), mask.view(2, 1, 1, 1).expand(2, 1, 4, 4), "masked_input")
+        assert_close(view.voxel_weight, torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4))
 
 
 def test_masked_input_leaves_the_previous_stage_of_a_cascade_alone():

@@ -27,7 +27,7 @@ def test_it_comes_back(tmp_path: Path) -> None:
     write_displacements(tmp_path, STATE, {}, CLASSES)
     write_displacements(tmp_path, STATE, LABELS, CLASSES)  # the next checkpoint
     assert read_displacements(tmp_path) == STATE
-    assert read_label_checksums(tmp_path) == {"case a": "0a1b"}
+    assert read_label_checksums(tmp_path) == LABELS
     assert {path.name for path in tmp_path.iterdir()} == {FILE, TABLE}
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.distributed import OnCpu, this_rank
@@ -21,7 +20,7 @@ class DistributedDALE(OnCpu, Printed):
 class Alternation(Printed):
     """The two masked updates alone, on every batch."""
 
-    dale = replace(PRINTED, confidence_steps=0, alignment_weight=0.0)
+    dale = replace(Printed.dale, confidence_steps=0, alignment_weight=0.0)
 
 
 class DistributedAlternation(OnCpu, Alternation):

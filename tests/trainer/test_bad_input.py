@@ -18,7 +18,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
-from nnunetv2_dale.dale.config import PRINTED
+from nnunetv2_dale.trainer.config import AS_PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.datasets import architecture
@@ -85,11 +85,11 @@ BATCHES = [
 class EdgesOnly(Printed):
     """Edges alone are a constant map here: nothing is fuzzy."""
 
-    dale = replace(PRINTED, fuzziness_source="edges")
+    dale = replace(AS_PRINTED, fuzziness_source="edges")
 
 
 class NoAlignment(Printed):
-    dale = replace(PRINTED, alignment_weight=0.0)
+    dale = replace(AS_PRINTED, alignment_weight=0.0)
 
 
 class AllAdaptations(nnUNetTrainerDALE):

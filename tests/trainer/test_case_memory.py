@@ -78,10 +78,13 @@ def test_the_memory_of_another_training_is_refused(tmp_path: Path, cases: list[s
 
 
 def test_a_case_whose_label_has_changed_is_forgotten_and_named(tmp_path: Path) -> None:
+    """And so is a new case; one that had not been seen yet is neither."""
     write_displacements(tmp_path, STATE, SUMS, CLASSES)
     fresh = trust_with({})
-    (sentence,) = restore_cases(fresh, tmp_path, ["a", "b", "c"], 2, {**SUMS, "b": "beef", "c": "beef"}, CPU)
-    assert sentence.endswith("is forgotten: 1 of 2 cases, b")
+    now = {**SUMS, "b": "beef", "c": "beef", "d": "0004"}
+    forgotten, new = restore_cases(fresh, tmp_path, ["a", "b", "c", "d"], 2, now, CPU)
+    assert forgotten.endswith("is forgotten: 1 (b)")
+    assert new.endswith("new since the checkpoint: 1 (d)")
     assert fresh.displacement.state() == {"a": STATE["a"]}
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 
-from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from tests.trainer.fixtures import (
     DALE_KEYS,
@@ -23,6 +25,7 @@ from tests.trainer.fixtures import (
     make_trainer,
     next_batch,
     started,
+    stop_after,
     train,
 )
 
@@ -39,7 +42,9 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 
 def test_its_settings_are_the_adapted_ones() -> None:
-    assert nnUNetTrainerDALE.dale == ADAPTED
+    found = nnUNetTrainerDALE.dale
+    assert {each.name: getattr(found, each.name) for each in fields(DaleConfig)} == asdict(ADAPTED)
+    assert found.case_trust == "groups"
 
 
 # --- every part changes the network -----------------------------------------------------------------------------------
@@ -201,6 +206,17 @@ def test_phases_go_on_where_a_paused_epoch_left_them() -> None:
     assert not step.phases.running
     assert step.phases.classes.probabilities == pytest.approx(kept)
     assert step.batch == 2
+
+
+def test_without_a_threshold_a_resumed_training_waits_for_nothing() -> None:
+    """It was waiting for classes when it was interrupted; the plans it goes on with do not ask for them."""
+    waiting, not_waiting = (settings(learned=learned, phase_in=0.1) for learned in (1.0, 0.0))
+    stop_after(make_trainer(nnUNetTrainerDALE, settings=waiting, epochs=3, iterations=2), epochs=1)
+    resumed = make_trainer(nnUNetTrainerDALE, settings=not_waiting, epochs=3, iterations=2, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    log = train(resumed)
+    assert log["dale_running"] == [0.0, 1.0, 1.0]
+    assert log["dale_share"] == [0.0, 0.5, 0.5]
 
 
 # --- refused at the start ---------------------------------------------------------------------------------------------

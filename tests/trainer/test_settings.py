@@ -49,3 +49,11 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
 def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make_trainer(Printed, settings={"dale": settings})
+
+
+def test_the_trust_of_cases_needs_whole_batches() -> None:
+    with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
+        make_trainer(Printed, settings={"dale": {"case_trust": "groups"}})
+    for enough in ({"every": 2}, {"phase_in": 0.1}):
+        trainer = make_trainer(Printed, settings={"dale": {"case_trust": "groups", **enough}})
+        assert trainer.dale.case_trust == "groups"

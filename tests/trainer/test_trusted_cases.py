@@ -73,13 +73,13 @@ def test_labels_that_changed_before_a_training_goes_on_are_named(trainer_class: 
     file = Path(resumed.output_folder, FILE)
     memory = json.loads(file.read_text())
     seen = sorted(memory["cases"])
-    memory["cases"][seen[0]]["label_checksum"] = "of another label"
+    memory["labels"][seen[0]] = "of another label"
     file.write_text(json.dumps(memory))
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     started(resumed)
     assert set(resumed.trust.displacement.state()) == set(seen[1:])
     (line,) = lines_of(resumed, "memory of the cases: ")
-    assert line.endswith(f"1 of {len(seen)} cases, {seen[0]}")
+    assert line.endswith(f"is forgotten: 1 ({seen[0]})")
 
 
 @BOTH

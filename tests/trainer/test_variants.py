@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.training_log import SCALARS
@@ -60,7 +59,7 @@ def first_step(trainer_class: type[nnUNetTrainerDALE], seed: int = 0) -> tuple[d
 
 @pytest.mark.parametrize(("name", "fields"), ABLATIONS.items(), ids=ABLATIONS)
 def test_an_ablation_changes_exactly_its_fields(name: str, fields: dict[str, Any]) -> None:
-    assert asdict(variant(name).dale) == {**asdict(ADAPTED), **fields}
+    assert asdict(variant(name).dale) == {**asdict(nnUNetTrainerDALE.dale), **fields}
 
 
 def test_as_printed_has_the_papers_settings() -> None:

@@ -12,12 +12,13 @@ TAG ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-for
 
-.PHONY: help demo test check lint format types pages site dist clean
+.PHONY: help demo test coverage check lint format types pages site dist clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole way on a phantom made here: plan, train, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
+	@echo "make coverage  all tests, and how much of the package they run; not below fail_under in setup.cfg"
 	@echo "make check   lint, format, types"
 	@echo "make pages   write the README and the pages in docs/ whose numbers come from settings and stored results"
 	@echo "make site    the pages as a web site in site/, which needs no network to be read"
@@ -31,6 +32,10 @@ demo: $(INSTALLED)-demo
 test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)-development
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: export OMP_NUM_THREADS ?= 1
+coverage: $(INSTALLED)-development
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
 
 check: lint format types
 

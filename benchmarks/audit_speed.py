@@ -75,7 +75,7 @@ def large(root: Path) -> dict[str, float]:
 def one_case(root: Path) -> dict[str, float]:
     """Measure the case in `root` in this process."""
     from nnunetv2_dale.audit.case_volumes import kept_case
-    from nnunetv2_dale.audit.evidence import measure_case
+    from nnunetv2_dale.audit.evidence import evidence_of
     from nnunetv2_dale.audit.maps import write_maps
     from nnunetv2_dale.audit.referees import audit_task
 
@@ -85,7 +85,7 @@ def one_case(root: Path) -> dict[str, float]:
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     wall, cpu = time.perf_counter(), time.process_time()
     kept = root / "kept.npz"
-    measure_case(task.cases[0], task, kept)
+    evidence_of(task.cases[0], task, kept)
     measured = time.process_time() - cpu
     (root / "maps").mkdir()
     chances = {item.key: 1.0 for item in task.classes}

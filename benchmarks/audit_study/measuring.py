@@ -16,9 +16,9 @@ from benchmarks.audit_study.quality import ranking_quality
 from benchmarks.audit_study.rivals import rival_scores
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import read_case
+from nnunetv2_dale.audit.kept_evidence import all_evidence
 from nnunetv2_dale.audit.maps import suspicion_map
-from nnunetv2_dale.audit.measure_cases import measure_cases
-from nnunetv2_dale.audit.probabilities import class_probabilities
+from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import Judgement, expected_effort, rank_cases
 
@@ -44,7 +44,7 @@ def measure(condition: Condition, results: Path, kept: Path, hard: Collection[st
         hard: cases with soft borders; the wrong labels are ranked against the right ones of these alone, too.
     """
     task = audit_task([results], references=raw_folder(condition) / "labelsTr" if condition.kinds else None)
-    evidence = measure_cases(task, kept, 1)
+    evidence = all_evidence(task, kept, 1)
     judged = rank_cases(evidence, task)
     noise = _noise(condition)
     names = [each.audited.case for each in judged]
@@ -121,9 +121,7 @@ def _case(
     file = inputs.probabilities[0]
     if file is None:
         raise SystemExit(f"{inputs.case} was predicted without --npz; train again")
-    probabilities = np.stack(list(class_probabilities(file, volumes.label.shape, len(task.channels)))).astype(
-        np.float64
-    )
+    probabilities = np.stack(list(npz_channels(file, volumes.label.shape, len(task.channels)))).astype(np.float64)
     rivals = rival_scores(volumes.label.astype(np.uint8), probabilities)
     suspicion = suspicion_map(volumes, task, judged.class_chances, judged.class_kinds)
     changed, _ = task.reader.read_seg(str(raw_folder(condition) / "labelsTr_changed" / inputs.label.name))

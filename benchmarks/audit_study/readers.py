@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.audit_study.quality import ranking_quality
-from nnunetv2_dale.audit.measure_cases import measure_cases
+from nnunetv2_dale.audit.kept_evidence import all_evidence
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import rank_cases
 from nnunetv2_dale.masks.overlap import dice
@@ -39,7 +39,7 @@ def measure_readers(source: Path, results: Path, kept: Path) -> dict[str, Any]:
     evidence, task = [], None
     for reader in range(READERS):
         task = audit_task([results], references=source / "lidc_nodules" / f"rater{reader}")
-        found = measure_cases(task, kept / f"rater{reader}", 1)
+        found = all_evidence(task, kept / f"rater{reader}", 1)
         evidence += [replace(each, case=f"{each.case}/{reader}") for each in found]
     assert task is not None
     names = [each.audited.case for each in rank_cases(evidence, task)]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.probabilities import class_probabilities
+from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
@@ -153,7 +153,7 @@ def _mean_probabilities(
     """Class key → mean of all files, one channel of them at a time; any class is what is not background."""
     support = {}
     audited = {item.key for item in task.classes}
-    channels = zip(*(class_probabilities(file, shape, len(task.channels)) for file in files), strict=True)
+    channels = zip(*(npz_channels(file, shape, len(task.channels)) for file in files), strict=True)
     for key, each in zip(task.channels, channels, strict=True):
         if key not in audited and not task.whole:
             continue

@@ -84,7 +84,7 @@ class CaseEvidence:
         return asdict(self)
 
 
-def measure_case(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -> CaseEvidence:
+def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -> CaseEvidence:
     """Read and measure one case.
 
     Args:

@@ -7,14 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
 
 VERSION = 1
-KINDS = (
+Kind = Literal[
     "wider",
     "narrower",
     "shifted",
@@ -25,7 +25,8 @@ KINDS = (
     "other_case",
     "flipped",
     "unclear",
-)
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 COLUMNS = ("case", "class", "kind", "score", "size", "unit", "sentence")
 
 
@@ -36,7 +37,6 @@ class Finding:
     Attributes:
         class_name: name of the class; "all classes" where it concerns the whole label.
         label: its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label.
-        kind: of `KINDS`.
         score: estimated chance that the label is wrong there, in [0, 1].
         size: in `unit`.
         voxel: (z, y, x) of the label file.
@@ -46,7 +46,7 @@ class Finding:
 
     class_name: str
     label: str
-    kind: str
+    kind: Kind
     score: float
     size: float
     unit: str

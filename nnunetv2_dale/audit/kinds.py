@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnunetv2_dale.audit.components import Component
 from nnunetv2_dale.audit.displacement import QUANTILES
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
+from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.orientation import Orientation
 from nnunetv2_dale.audit.unusual import UnusualClass
 
@@ -26,7 +28,6 @@ class Suspicion:
 
     Attributes:
         key: class key; "" for the whole label.
-        kind: of `findings.KINDS`.
         strength: how unusual, to put several in order.
         voxel: (z, y, x).
         size_mm: of displacements: how far; of a shift its length.
@@ -38,7 +39,7 @@ class Suspicion:
     """
 
     key: str
-    kind: str
+    kind: Kind
     strength: float
     voxel: tuple[int, ...]
     size_mm: float = 0.0
@@ -115,7 +116,7 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterato
         )
     elif coherent:
         size, share = _beyond(found.quantiles_mm, float(unusual.habit_mm[number]), sign)
-        kind = "wider" if sign > 0 else "narrower"
+        kind: Kind = "wider" if sign > 0 else "narrower"
         yield Suspicion(unusual.key, kind, max(abs(wider), restless), place, size, share)
     else:
         yield Suspicion(unusual.key, "unclear", max(abs(wider), shifted, restless), place, found.absolute_mm)
@@ -123,7 +124,12 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterato
 
 def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
     """The largest part of each kind; the rest shows on the maps."""
-    for kind, parts in (("missed_object", row.missed), ("extra_object", row.extra), ("exchanged", row.exchanged)):
+    sorted_parts: tuple[tuple[Kind, tuple[Component, ...]], ...] = (
+        ("missed_object", row.missed),
+        ("extra_object", row.extra),
+        ("exchanged", row.exchanged),
+    )
+    for kind, parts in sorted_parts:
         if parts and parts[0].voxels >= LEAST_OBJECT * unusual.typical_voxels:
             largest = parts[0]
             strength = float(unusual.objects[number])

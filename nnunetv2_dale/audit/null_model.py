@@ -93,14 +93,14 @@ def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) 
 
 
 @dataclass(frozen=True)
-class TwoGroups:
+class WrongAndRight:
     """Cases told apart: `z` in spreads of the right ones above their middle, `chance` of being of the wrong ones."""
 
     z: Floats
     chance: Floats
 
 
-def two_groups(values: Floats) -> TwoGroups:
+def wrong_and_right(values: Floats) -> WrongAndRight:
     """The chance that each case is of the wrong ones (see the top of this module).
 
     Args:
@@ -112,7 +112,7 @@ def two_groups(values: Floats) -> TwoGroups:
     """
     count = len(values)
     if count < 3:
-        return TwoGroups(np.zeros(count), np.zeros(count))
+        return WrongAndRight(np.zeros(count), np.zeros(count))
     middle, own_spread = usual(values)
     # What is known before counts as if of some cases more.
     known = USUAL_CASES * USUAL_SPREAD**2
@@ -127,4 +127,4 @@ def two_groups(values: Floats) -> TwoGroups:
     order = np.argsort(z)
     rising = np.empty(count)
     rising[order] = np.maximum.accumulate(chance[order])  # of three cases' t distribution the tail is the heavier one
-    return TwoGroups(z, rising)
+    return WrongAndRight(z, rising)

@@ -15,7 +15,7 @@ from nnunetv2_dale.commands.command_line import UserError
 MEMBER = "probabilities.npy"
 
 
-def class_probabilities(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
+def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
     """The probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
 
     Args:

@@ -22,8 +22,8 @@ from nnunetv2_dale.audit.decisions import (
     write_template,
 )
 from nnunetv2_dale.audit.findings import Audit, Finding, write_csv
+from nnunetv2_dale.audit.kept_evidence import all_evidence, kept_file
 from nnunetv2_dale.audit.maps import has_maps, write_maps
-from nnunetv2_dale.audit.measure_cases import kept_file, measure_cases
 from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
@@ -91,7 +91,7 @@ def _audit(
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):
         leftover.unlink()
-    evidence = measure_cases(task, work / "measured", processes)
+    evidence = all_evidence(task, work / "measured", processes)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
     audit = Audit(

@@ -10,9 +10,9 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence
-from nnunetv2_dale.audit.findings import AuditedCase, Finding
+from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions
-from nnunetv2_dale.audit.null_model import Floats, two_groups
+from nnunetv2_dale.audit.null_model import Floats, wrong_and_right
 from nnunetv2_dale.audit.sentences import in_words
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 from nnunetv2_dale.nnunet_files.geometry import world_mm
@@ -27,7 +27,7 @@ class Judgement:
 
     audited: AuditedCase
     class_chances: dict[str, float]
-    class_kinds: dict[str, frozenset[str]]
+    class_kinds: dict[str, frozenset[Kind]]
 
 
 def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Accepted = ()) -> list[Judgement]:
@@ -39,8 +39,8 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     """
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
     whole = unusual_class(evidence, "") if task.whole else None
-    groups = two_groups(unusual_cases([*unusual, whole] if whole else unusual))
-    class_chances = np.stack([two_groups(np.cbrt(each.squares)).chance for each in unusual])
+    groups = wrong_and_right(unusual_cases([*unusual, whole] if whole else unusual))
+    class_chances = np.stack([wrong_and_right(np.cbrt(each.squares)).chance for each in unusual])
     known = [each for each in map(_agreement, evidence) if each is not None]
     agreement = float(np.median(known)) if known else 0.0
     classes = {item.key: item for item in task.classes}
@@ -64,7 +64,7 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
 
 
-def _kinds(found: Sequence[Suspicion]) -> dict[str, frozenset[str]]:
+def _kinds(found: Sequence[Suspicion]) -> dict[str, frozenset[Kind]]:
     return {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
 
 

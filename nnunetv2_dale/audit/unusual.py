@@ -94,7 +94,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
 def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
     """(N,) all classes together; of many classes the most unusual ones count most.
 
-    The cube root of a sum of squares is nearly normal (Wilson and Hilferty), as `two_groups` needs it.
+    The cube root of a sum of squares is nearly normal (Wilson and Hilferty), as `wrong_and_right` needs it.
     """
     together: Floats = np.cbrt(np.sqrt(np.sum([each.squares**2 for each in classes], axis=0)))
     return together

@@ -60,7 +60,7 @@ def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -
     if readable["final"]:
         return FoldState(Stage.VALIDATE, broken, "trained, not validated")
     if readable["latest"]:
-        as_it_is = "; to take the best one as it is: nnUNetv2_train … --val --val_best" if readable["best"] else ""
+        as_it_is = "; to end here, copy checkpoint_best.pth to checkpoint_final.pth" if readable["best"] else ""
         return FoldState(Stage.RESUME, broken, f"not validated, has a checkpoint{as_it_is}")
     if readable["latest"] is False and readable["best"]:
         return FoldState(Stage.RESUME, broken, "latest checkpoint is cut short, continues from the best one")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.label_noise.components import drop_components, swap_components
-from nnunetv2_dale.label_noise.displacement import shift
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
+from nnunetv2_dale.label_noise.missing_and_swap import drop_components, swap_components
 from nnunetv2_dale.label_noise.morphology import dilate, erode
 from nnunetv2_dale.label_noise.polygons import coarsen_contours
 from nnunetv2_dale.label_noise.random_streams import case_generator
+from nnunetv2_dale.label_noise.shift import shift
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 
 

@@ -45,15 +45,26 @@ def policy_entropy(logits: Tensor, valid: Tensor | None = None) -> Tensor:
     return _mean(-(log_policy.exp() * log_policy).sum(dim=1, keepdim=True), valid)
 
 
+def scaled_advantage(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
+    """A / RMS(A) over the voxels of a batch that are not ignored: a policy learns as fast from small rewards.
+
+    Args:
+        advantage: R − V, (B, 1, *S). Where all are 0 they stay 0.
+        valid: (B, 1, *S) bool; None is all.
+    """
+    scale = _mean(advantage.square(), valid).sqrt()
+    return advantage / scale.clamp_min(torch.finfo(scale.dtype).tiny)
+
+
 def policy_loss(
     logits: Tensor, actions: Tensor, advantage: Tensor, entropy_weight: float, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """mean(−log π(a) · stopgrad(R − V)) − β_H · entropy; and the entropy.
+    """mean(−log π(a) · stopgrad(A)) − β_H · entropy; and the entropy.
 
     Args:
         logits: of π, (B, 3, *S), with gradient.
         actions: (B, 1, *S) int64, those that were taken.
-        advantage: R − V, (B, 1, *S).
+        advantage: of the actions, (B, 1, *S).
         valid: (B, 1, *S) bool; None is all.
     """
     log_policy = _in_full_precision(logits).log_softmax(dim=1)

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, number
 
-RewardKind = Literal["volume", "voxel"]
+RewardKind = Literal["share", "volume", "voxel"]
+ActionSource = Literal["policy", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,20 @@ class SvlDrlConfig(ValidatedSettings):
     full_share: float = number(0.5, 0.0, 1.0, "part of the epochs in which the policy is learned too")
     steps: int = number(3, 1, 100, "T: edits of an image in one iteration")
     action_strength: float = number(0.3, 0.0, 1.0, "the most an action changes a scaled intensity, relative to it")
-    reward: RewardKind = choice("volume", RewardKind, "of the whole volume, or of each voxel (PixelRL)")
+    actions: ActionSource = choice("policy", ActionSource, "who draws them; uniform: a third each, nothing to learn")
+    edited_weight: float = number(
+        0.0, 0.0, 1.0, "what an edited image counts in the segmentation's loss, beside 1 of the untouched one"
+    )
+    reward: RewardKind = choice(
+        "share", RewardKind, "a voxel's share of its volume's, all of its volume's, or its own error's (PixelRL)"
+    )
     continuity_weight: float = number(
         0.1, -10.0, 10.0, "how far C lowers the reward; below 0 it raises it, the paper's printed sign"
     )
     discount: float = number(0.95, 0.0, 1.0, "gamma of the returns")
     value_in_transition: float = number(0.1, 0.0, 1.0, "lambda: weight of the value's loss in the transition")
     value_weight: float = number(0.1, 0.0, 1.0, "alpha: weight of the value's loss in the full stage")
-    policy_weight: float = number(0.05, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
+    policy_weight: float = number(0.3, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
     entropy_weight: float = number(0.01, 0.0, 10.0, "beta_H: how far an undecided policy is rewarded")
     decoder_width: float = number(
         0.25, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"

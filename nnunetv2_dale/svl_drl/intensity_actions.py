@@ -58,7 +58,8 @@ def apply_actions(
 ) -> Tensor:
     """The image after its voxels have acted.
 
-    On intensities I scaled to [0, 1]: keep I; enhance clip(I · (1 + a), 0, 1); weaken clip(I · (1 − a), 0, 1).
+    On intensities I scaled to [0, 1]: keep I; enhance clip(I · (1 + a), 0, 1); weaken clip(I · (1 − a), 0, 1). What
+    lies outside stays: clipped, it would change by the same whatever the action.
 
     Args:
         images: (B, C, *S).
@@ -67,7 +68,7 @@ def apply_actions(
         scale: of the untouched images, the same in every step.
         image_channels: leading channels that are image; what follows (a cascade's segmentation) stays. None is all.
     Returns:
-        (B, C, *S), a new tensor; bit by bit the given value wherever the action is keep.
+        (B, C, *S), a new tensor; bit by bit the given value wherever the action is keep, and outside of the scale.
     """
     own = images[:, :image_channels]
     dimensions = (1,) * (images.ndim - 2)
@@ -76,5 +77,6 @@ def apply_actions(
     relative = (own.float() - low) / torch.where(width > 0, width, 1.0)
     factor = 1 + torch.where(actions == Action.ENHANCE, amount, -amount)
     changed = (low + (relative * factor).clamp(0, 1) * width).to(images.dtype)
-    acted = torch.where((actions == Action.KEEP) | (width <= 0), own, changed)
+    inside = (own >= low) & (own <= high) & (width > 0)
+    acted = torch.where((actions != Action.KEEP) & inside, changed, own)
     return torch.cat([acted, images[:, own.shape[1] :]], dim=1)

@@ -3,15 +3,20 @@
     r_t = Dice(f_t, G) − Dice(f_{t−1}, G) − w · C(f_t)
 
 The paper's summaries add C, which rewards fragments: here it is subtracted, and a negative w is the printed sign.
+
+r_t is of a whole volume. Given to each of its N voxels, it teaches none what its own action was worth: the gradient
+falls with 1 / N. So a voxel is given its share of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.svl_drl.config import RewardKind
 from nnunetv2_dale.svl_drl.connected_components import count_components
 
 _SMOOTH = 1e-5  # nnU-Net's, so that a class that is nowhere has Dice 1
@@ -22,14 +27,40 @@ class Reference:
     """The labels of a batch, as the reward reads them."""
 
     foreground: Tensor  # (B, K, *S) bool: foreground classes, or regions; False where ignored
-    valid: Tensor | None  # (B, 1, *S) bool, False where ignored; None is all
-    components: Tensor  # (B, K) of `foreground`
+    valid: Tensor | None = None  # (B, 1, *S) bool, False where ignored; None is all
+    regions: bool = False  # they may overlap
+
+    @cached_property
+    def components(self) -> Tensor:
+        """(B, K) of `foreground`."""
+        return count_components(self.foreground)
 
     @classmethod
-    def of(cls, foreground: Tensor, valid: Tensor | None) -> Reference:
+    def of(cls, foreground: Tensor, valid: Tensor | None, regions: bool = False) -> Reference:
         """The reference of (B, K, *S) bool foreground."""
-        foreground = foreground if valid is None else foreground & valid
-        return cls(foreground, valid, count_components(foreground))
+        return cls(foreground if valid is None else foreground & valid, valid, regions)
+
+
+def reward_of(
+    before: Tensor, after: Tensor, reference: Reference, kind: RewardKind, continuity_weight: float
+) -> tuple[Tensor, Tensor]:
+    """The two parts of r_t, each broadcastable to (B, 1, *S): what was gained, and −w C.
+
+    Args:
+        before: (B, K, *S) probabilities of the foreground classes at t − 1.
+        after: at t.
+        kind: "share": of each voxel; the number of components has no shares and is left out. "volume": of the volume.
+            "voxel": the fall of each voxel's own squared error, without C.
+    """
+    if kind == "voxel":
+        gain = squared_error(before, reference) - squared_error(after, reference)
+        return gain, torch.zeros_like(gain)
+    if kind == "share":
+        return dice_shares(before, after, reference), -continuity_weight * total_variation_shares(after)
+    gain = soft_dice(after, reference) - soft_dice(before, reference)
+    cost = -continuity_weight * continuity_cost(after, _masks(after, reference), reference)
+    shape = (-1,) + (1,) * (after.ndim - 1)
+    return gain.view(shape), cost.view(shape)
 
 
 def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:
@@ -40,10 +71,35 @@ def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:
     Returns:
         (B,) in [0, 1].
     """
+    dice, _ = _dice_and_total(probabilities, reference)
+    return dice.mean(dim=1)
+
+
+def dice_shares(before: Tensor, after: Tensor, reference: Reference) -> Tensor:
+    """g_v = N · Σ_k ∂Dice/∂f_vk · (after − before)_vk: each voxel's share of the gain in Dice.
+
+    The derivative is that at the mean of both, so that the mean of g over the N voxels of a volume is the gain to
+    second order in the change.
+
+    Args:
+        before: (B, K, *S) probabilities of the foreground classes.
+        after: likewise.
+    Returns:
+        (B, 1, *S), 0 where ignored.
+    """
+    dice, total = _dice_and_total((before + after) / 2, reference)
+    each = (..., *(None,) * (before.ndim - 2))
+    derivative = (2 * reference.foreground - dice[each]) / (total[each] * before.shape[1])
+    shares = before[0, 0].numel() * (derivative * (after - before)).sum(dim=1, keepdim=True)
+    return shares if reference.valid is None else shares * reference.valid
+
+
+def _dice_and_total(probabilities: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
+    """Soft Dice of each class, and the sum below its line; (B, K) each."""
     given = probabilities if reference.valid is None else probabilities * reference.valid
     overlap = (given * reference.foreground).flatten(2).sum(dim=2)
-    total = given.flatten(2).sum(dim=2) + reference.foreground.flatten(2).sum(dim=2)
-    return ((2 * overlap + _SMOOTH) / (total + _SMOOTH)).mean(dim=1)
+    total = given.flatten(2).sum(dim=2) + reference.foreground.flatten(2).sum(dim=2) + _SMOOTH
+    return (2 * overlap + _SMOOTH) / total, total
 
 
 def total_variation(probabilities: Tensor) -> Tensor:
@@ -57,6 +113,19 @@ def total_variation(probabilities: Tensor) -> Tensor:
     axes = range(2, probabilities.ndim)
     each = [probabilities.diff(dim=axis).abs().flatten(1).mean(dim=1) for axis in axes if probabilities.shape[axis] > 1]
     return torch.stack(each).mean(dim=0)
+
+
+def total_variation_shares(probabilities: Tensor) -> Tensor:
+    """Each voxel's share of `total_variation`, half of each of its differences: (B, 1, *S) of the same mean."""
+    axes = [axis for axis in range(2, probabilities.ndim) if probabilities.shape[axis] > 1]
+    shares = torch.zeros_like(probabilities[:, :1])
+    for axis in axes:
+        voxels = probabilities.shape[axis]
+        differences = probabilities.diff(dim=axis).abs().mean(dim=1, keepdim=True) * voxels / (voxels - 1)
+        halves = differences / (2 * len(axes))
+        shares.narrow(axis, 0, voxels - 1).add_(halves)
+        shares.narrow(axis, 1, voxels - 1).add_(halves)
+    return shares
 
 
 def fragmentation(masks: Tensor, reference: Reference) -> Tensor:
@@ -78,6 +147,15 @@ def fragmentation(masks: Tensor, reference: Reference) -> Tensor:
 def continuity_cost(probabilities: Tensor, masks: Tensor, reference: Reference) -> Tensor:
     """C(f): fragmentation plus total variation of each volume, (B,)."""
     return fragmentation(masks, reference) + total_variation(probabilities)
+
+
+def _masks(probabilities: Tensor, reference: Reference) -> Tensor:
+    """(B, K, *S) bool: the predicted regions, or the foreground class where one is the most likely of all."""
+    if reference.regions:
+        return probabilities > 0.5
+    background = 1 - probabilities.sum(dim=1, keepdim=True)
+    highest = probabilities.amax(dim=1, keepdim=True)
+    return (probabilities == highest) & (highest > background)
 
 
 def squared_error(probabilities: Tensor, reference: Reference) -> Tensor:

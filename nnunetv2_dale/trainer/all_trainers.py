@@ -17,7 +17,7 @@ from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
-from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
+from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL, nnUNetTrainerSVLDRL_uniformActions
 
 WRITTEN: tuple[type[SafeTraining], ...] = (
     nnUNetTrainerDALE,
@@ -28,6 +28,7 @@ WRITTEN: tuple[type[SafeTraining], ...] = (
     nnUNetTrainerGCE,
     nnUNetTrainerMWNet,
     nnUNetTrainerSVLDRL,
+    nnUNetTrainerSVLDRL_uniformActions,
     *(kind for kind in vars(variants).values() if getattr(kind, "__module__", None) == variants.__name__),
 )
 LENGTHS: dict[str, type[nnUNetTrainer]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,8 @@ from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.stages import stage_of
-from nnunetv2_dale.svl_drl.training_step import StepRecord, SvlDrlStep
+from nnunetv2_dale.svl_drl.step_record import StepRecord
+from nnunetv2_dale.svl_drl.training_step import SvlDrlStep
 from nnunetv2_dale.trainer.modules_beside import NetworkWithSkips, TrainsBeside
 
 
@@ -57,3 +60,9 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
     def _learn(self, images: Tensor, targets: Outputs) -> StepRecord:
         assert self.step is not None
         return self.step(images, targets)
+
+
+class nnUNetTrainerSVLDRL_uniformActions(nnUNetTrainerSVLDRL):
+    """SVL-DRL without a policy: what the edits do to a training whoever chooses them."""
+
+    svl_drl = replace(nnUNetTrainerSVLDRL.svl_drl, actions="uniform")

@@ -148,8 +148,8 @@ def test_one_fold_only_is_told(
 def test_a_killed_audit_goes_on(
     study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunetv2_dale.audit import measure_cases, run
-    from nnunetv2_dale.audit.evidence import measure_case
+    from nnunetv2_dale.audit import kept_evidence, run
+    from nnunetv2_dale.audit.evidence import evidence_of
 
     measured: list[str] = []
 
@@ -157,17 +157,17 @@ def test_a_killed_audit_goes_on(
         if len(measured) == 8:
             raise KeyboardInterrupt
         measured.append(inputs.case)
-        return measure_case(inputs, *rest)
+        return evidence_of(inputs, *rest)
 
     def all_others(inputs: Any, *rest: Any) -> Any:
         measured.append(inputs.case)
-        return measure_case(inputs, *rest)
+        return evidence_of(inputs, *rest)
 
     output = tmp_path / "audit"
-    monkeypatch.setattr(measure_cases, "measure_case", until_the_eighth)
+    monkeypatch.setattr(kept_evidence, "evidence_of", until_the_eighth)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
-    monkeypatch.setattr(measure_cases, "measure_case", all_others)
+    monkeypatch.setattr(kept_evidence, "evidence_of", all_others)
     monkeypatch.setattr(run, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
     assert len(measured) == len(set(measured)) == CASES

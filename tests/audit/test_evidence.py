@@ -13,8 +13,8 @@ import SimpleITK
 
 from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.evidence import ClassEvidence, measure_case
-from nnunetv2_dale.audit.probabilities import class_probabilities
+from nnunetv2_dale.audit.evidence import ClassEvidence, evidence_of
+from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
@@ -39,13 +39,13 @@ def test_label_against_probabilities(key: str, study: Path) -> None:
     file = inputs.probabilities[0]
     assert file is not None
     label, _ = task.reader.read_seg(str(inputs.label))
-    background, first, second = class_probabilities(file, label.shape[1:], 3)
+    background, first, second = npz_channels(file, label.shape[1:], 3)
     support = {"1": first, "2": second, "": 1 - background}[key]
     excess = apart = unsure = 0.0
     for y, s in zip(label[0].reshape(-1), support.reshape(-1), strict=True):
         inside = y in {"1": (1,), "2": (2,), "": (1, 2)}[key]
         excess, apart, unsure = excess + inside - s, apart + abs(inside - s), unsure + 2 * s * (1 - s)
-    found = measure_case(inputs, task).of(key)
+    found = evidence_of(inputs, task).of(key)
     assert (found.excess_voxels, found.apart_voxels) == pytest.approx((excess, apart), rel=0.01)  # kept in 255ths
     assert found.unsure_voxels == pytest.approx(unsure, rel=0.01)
 
@@ -61,7 +61,7 @@ def test_probabilities_of_regions_go_to_their_region(order: tuple[str, ...], stu
     save_probabilities(study, values)
     task = audit_task([study])
     for inputs in task.cases:
-        evidence = measure_case(inputs, task)
+        evidence = evidence_of(inputs, task)
         assert set(evidence.classes) == {"(1, 2, 3)", "(1, 3)", "2"}
         for key, found in evidence.classes.items():
             drawn = found.label_voxels - found.referees_voxels
@@ -120,13 +120,13 @@ def test_what_is_ignored_has_no_support(study: Path) -> None:
     volumes = read_case(inputs, task)
     for key in ("1", "2", ""):
         assert not volumes.support[key][label[volumes.box] == 3].any()
-    evidence = measure_case(inputs, task)
+    evidence = evidence_of(inputs, task)
     assert abs(evidence.classes["1"].excess_voxels) < 0.1 * evidence.classes["1"].label_voxels
 
 
 def test_a_single_network_without_probabilities_is_never_unsure(study: Path) -> None:
     task = audit_task([study])
-    found: ClassEvidence = measure_case(task.cases[2], task).classes["1"]
+    found: ClassEvidence = evidence_of(task.cases[2], task).classes["1"]
     assert found.unsure_voxels == 0
     assert found.excess_voxels == found.label_voxels - found.referees_voxels
 

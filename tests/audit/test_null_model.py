@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.null_model import WRONG_MEAN_Z, deviations, two_groups, usual, usual_by_fold
+from nnunetv2_dale.audit.null_model import WRONG_MEAN_Z, deviations, usual, usual_by_fold, wrong_and_right
 
 
 def normal(count: int, seed: int = 0) -> np.ndarray:
@@ -32,8 +32,8 @@ def test_wrong_labels_hardly_move_the_middle(share: float) -> None:
 
 def test_too_few_say_nothing() -> None:
     assert usual(np.array([1.0, np.nan, 2.0])) == (0.0, float("inf"))
-    assert two_groups(np.array([1.0, 2.0])).chance.tolist() == [0, 0]
-    assert two_groups(np.zeros(0)).chance.shape == (0,)
+    assert wrong_and_right(np.array([1.0, 2.0])).chance.tolist() == [0, 0]
+    assert wrong_and_right(np.zeros(0)).chance.shape == (0,)
 
 
 def test_equal_values_have_a_least_spread() -> None:
@@ -64,7 +64,7 @@ def test_of_a_fold_of_two_cases_nothing_is_known() -> None:
 
 def test_right_labels_alone_are_not_accused() -> None:
     for seed in range(20):
-        chance = two_groups(0.5 * np.random.default_rng(seed).standard_normal(100)).chance
+        chance = wrong_and_right(0.5 * np.random.default_rng(seed).standard_normal(100)).chance
         assert chance.sum() < 6
         assert (chance > 0.5).sum() <= 1
 
@@ -72,7 +72,7 @@ def test_right_labels_alone_are_not_accused() -> None:
 def test_the_expected_number_is_near_the_true_one() -> None:
     values = normal(200)
     values[:20] += 6
-    found = two_groups(0.5 * values)
+    found = wrong_and_right(0.5 * values)
     assert found.chance[:20].min() > 0.5
     assert (found.chance[20:] > 0.5).sum() <= 1
     assert 17 < found.chance.sum() < 27
@@ -82,7 +82,7 @@ def test_the_chance_is_bayes_rule_by_hand() -> None:
     from scipy.stats import gamma, t
 
     values = 0.5 * normal(101)
-    found = two_groups(values)
+    found = wrong_and_right(values)
     share = found.chance.sum() + 1.0  # 5 % of 20 cases known before
     share /= 101 + 20
     place = int(np.argmax(values))
@@ -91,5 +91,5 @@ def test_the_chance_is_bayes_rule_by_hand() -> None:
 
 
 def test_rises_with_the_value_even_from_three_cases() -> None:
-    chance = two_groups(np.array([0.0, 1.0, 1.1, 30.0, 60.0])).chance
+    chance = wrong_and_right(np.array([0.0, 1.0, 1.1, 30.0, 60.0])).chance
     assert (np.diff(chance) >= 0).all()

@@ -10,7 +10,7 @@ import pytest
 from nnunetv2_dale.audit.components import Component
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
-from nnunetv2_dale.audit.null_model import two_groups
+from nnunetv2_dale.audit.null_model import wrong_and_right
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 
 AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
@@ -45,7 +45,7 @@ def study(count: int = 40, habit: float = 0.0, seed: int = 0) -> list[CaseEviden
 
 
 def chances(cases: list[CaseEvidence]) -> np.ndarray:
-    return two_groups(unusual_cases([unusual_class(cases, "1")])).chance
+    return wrong_and_right(unusual_cases([unusual_class(cases, "1")])).chance
 
 
 def test_a_habit_of_the_networks_is_no_finding() -> None:

@@ -30,7 +30,7 @@ def test_checkpoints_decide(tmp_path: Path, whole: tuple[str, ...], cut_short: t
         write_checkpoint(folder / f"checkpoint_{name}.pth", whole=name in whole)
     state = _state(tmp_path)
     assert state.stage is stage
-    assert ("--val --val_best" in state.why) == (whole == ("latest", "best"))
+    assert ("copy checkpoint_best.pth" in state.why) == (whole == ("latest", "best"))
     assert {path.name for path in state.broken} == {f"checkpoint_{name}.pth" for name in cut_short}
 
 

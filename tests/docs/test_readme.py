@@ -103,7 +103,8 @@ def test_every_trainer_has_a_page() -> None:
     pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for name in ALL_TRAINERS:
         family, *parts = name.split("_")
-        assert all(f"`{part}`" in pages for part in (family, *(f"_{part}" for part in parts))), name
+        in_parts = all(f"`{part}`" in pages for part in (family, *(f"_{part}" for part in parts)))
+        assert f"`{name}`" in pages or in_parts, name
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -9,7 +9,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_entropy, policy_loss, value_loss
+from nnunetv2_dale.svl_drl.actor_critic import (
+    discounted_returns,
+    policy_entropy,
+    policy_loss,
+    scaled_advantage,
+    value_loss,
+)
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.95, 1.0])
@@ -78,3 +84,13 @@ def test_the_entropy_of_a_uniform_policy_is_log_3_and_of_a_sure_one_0() -> None:
     sure = torch.zeros(1, 3, 4, 4)
     sure[:, 1] = 100
     assert_close(policy_entropy(sure), torch.tensor(0.0))
+
+
+def test_an_advantage_is_scaled_by_its_root_mean_square_over_the_batch() -> None:
+    """√((3² + 4² + 0 + 5²) / 4) = 3.5355…; the ignored 100 does not count."""
+    advantage = torch.tensor([3.0, -4.0, 0.0, 5.0, 100.0]).view(1, 1, 1, 5)
+    valid = torch.tensor([True, True, True, True, False]).view(1, 1, 1, 5)
+    found = scaled_advantage(advantage, valid).flatten()
+    assert_close(found[:4], torch.tensor([3.0, -4.0, 0.0, 5.0]) / 12.5**0.5)
+    assert_close(scaled_advantage(1e-6 * advantage, valid).flatten()[:4], found[:4])
+    assert not scaled_advantage(torch.zeros(1, 1, 2, 2)).any()

@@ -42,6 +42,16 @@ def test_keep_is_the_identity_bit_by_bit_even_outside_the_scale(shape: tuple[int
     assert acted is not images
 
 
+def test_what_lies_outside_of_the_scale_stays_whatever_the_action() -> None:
+    """Clipped, a voxel above the 99.5 percentile would fall by the same whether it is enhanced or weakened."""
+    scale = IntensityRange(low=torch.tensor([[-1.0]]), high=torch.tensor([[3.0]]))
+    images = torch.tensor([-1.5, 3.01, 40.0, 2.9]).view(1, 1, 1, 4)
+    for action in Action:
+        acted = apply_actions(images, torch.full((1, 1, 1, 4), int(action)), torch.full((1, 1, 1, 4), 0.3), scale)
+        assert torch.equal(acted[..., :3], images[..., :3])
+        assert (acted[..., 3] == images[..., 3]) == (action is Action.KEEP)
+
+
 def test_actions_of_no_amount_go_to_the_scale_and_back() -> None:
     images = torch.randn(2, 1, 9, 9, dtype=torch.float64)
     scale = IntensityRange(images.amin(dim=(2, 3)), images.amax(dim=(2, 3)))

@@ -12,12 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
+from benchmarks.method_iterations import PASSES, STEPS
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns
 from nnunetv2_dale.svl_drl.config import RewardKind, SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.intensity_actions import Action, apply_actions, intensity_range, sample_actions
-from nnunetv2_dale.svl_drl.reward import Reference, continuity_cost, soft_dice
+from nnunetv2_dale.svl_drl.reward import (
+    Reference,
+    continuity_cost,
+    dice_shares,
+    soft_dice,
+    total_variation_shares,
+)
 from nnunetv2_dale.svl_drl.stages import Stage
 from nnunetv2_dale.svl_drl.training_step import SvlDrlStep
 
@@ -63,9 +70,28 @@ def batch_of(ignore: bool) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("ignore", [False, True])
-@pytest.mark.parametrize("stage", list(Stage))
-def test_gradients_are_those_of_the_losses_written_out(stage: Stage, ignore: bool) -> None:
-    config = replace(SvlDrlConfig(), steps=2, value_in_transition=0.3, value_weight=0.2, policy_weight=0.1)
+@pytest.mark.parametrize(
+    ("stage", "reward", "edited_weight"),
+    [
+        (Stage.WARM_UP, "share", 0.0),
+        (Stage.TRANSITION, "share", 0.0),
+        (Stage.FULL, "share", 0.0),
+        (Stage.FULL, "share", 0.5),
+        (Stage.FULL, "volume", 1.0),
+    ],
+)
+def test_gradients_are_those_of_the_losses_written_out(
+    stage: Stage, reward: RewardKind, edited_weight: float, ignore: bool
+) -> None:
+    config = replace(
+        SvlDrlConfig(),
+        steps=2,
+        reward=reward,
+        edited_weight=edited_weight,
+        value_in_transition=0.3,
+        value_weight=0.2,
+        policy_weight=0.1,
+    )
     loss = MaskedLoss(ignore_label=CLASSES if ignore else None)
     step, network = made_step(config, loss)
     images, target = batch_of(ignore)
@@ -88,6 +114,8 @@ def test_gradients_are_those_of_the_losses_written_out(stage: Stage, ignore: boo
         return
     assert_close(record.reward, whole["reward"])
     assert_close(record.reward, record.reward_gain + record.reward_continuity)
+    assert_close(record.reward, record.reward_first_step + record.reward_last_step)  # of two steps
+    assert_close(record.reward_last_step, whole["last"])
     assert_close(record.value_loss, whole["value"])
     assert_close(record.keep_share + record.enhance_share + record.weaken_share, torch.tensor(1.0))
 
@@ -130,18 +158,23 @@ def written_out(
         f = predictions[t + 1]
         full = torch.cat([1 - f.sum(1, keepdim=True), f], dim=1)
         hard = functional.one_hot(full.argmax(1), CLASSES).movedim(-1, 1)[:, 1:].bool()
-        reward = soft_dice(f, reference) - soft_dice(predictions[t], reference)
-        rewards.append((reward - config.continuity_weight * continuity_cost(f, hard, reference)).view(-1, 1, 1, 1))
+        if config.reward == "share":
+            gain, cost = dice_shares(predictions[t], f, reference), total_variation_shares(f)
+        else:
+            gain = (soft_dice(f, reference) - soft_dice(predictions[t], reference)).view(-1, 1, 1, 1)
+            cost = continuity_cost(f, hard, reference).view(-1, 1, 1, 1)
+        rewards.append(gain - config.continuity_weight * cost)
     returns = discounted_returns(rewards, beside.value(skips).detach(), config.discount)
     counted = torch.ones_like(target, dtype=torch.bool) if valid is None else valid
 
     def mean(each: Tensor) -> Tensor:
         return each[counted].mean()
 
-    segmentation = torch.stack(losses).mean()
+    counted_losses = [losses[0], *(config.edited_weight * each for each in losses[1:])]
+    segmentation = torch.stack(counted_losses).sum() / (1 + config.edited_weight * (config.steps - 1))
     value = torch.stack([mean((r - v) ** 2) for r, v in zip(returns, values, strict=True)]).mean()
     policy_parts = [
-        mean(-log * (r - v).detach()) - config.entropy_weight * mean(entropy)
+        mean(-log * (r - v).detach() / mean((r - v) ** 2).sqrt().detach()) - config.entropy_weight * mean(entropy)
         for log, r, v, entropy in zip(logs, returns, values, entropies, strict=True)
     ]
     if stage is Stage.TRANSITION:
@@ -149,8 +182,13 @@ def written_out(
     else:
         alpha, beta = config.value_weight, config.policy_weight
         total = (1 - alpha - beta) * segmentation + alpha * value + beta * torch.stack(policy_parts).mean()
-    reward_mean = torch.stack([each.mean() for each in rewards]).mean()
-    return {"loss": total, "segmentation": segmentation, "reward": reward_mean, "value": value}
+    return {
+        "loss": total,
+        "segmentation": segmentation,
+        "reward": torch.stack([each.mean() for each in rewards]).sum(),
+        "last": rewards[-1].mean(),
+        "value": value,
+    }
 
 
 def test_regions_and_deep_supervision() -> None:
@@ -180,6 +218,38 @@ def test_nothing_of_an_episode_changes_the_batch() -> None:
     assert torch.equal(target, kept[1])
 
 
+def test_uniform_actions_are_a_third_each_and_teach_the_policy_nothing() -> None:
+    step, network = made_step(replace(SvlDrlConfig(), actions="uniform"), MaskedLoss())
+    images, target = batch_of(ignore=False)
+    step.stage = Stage.FULL
+    records = [step(images, target) for _ in range(20)]
+    for name in ("keep_share", "enhance_share", "weaken_share"):
+        mean = torch.stack([getattr(record, name) for record in records]).mean()
+        assert_close(mean, torch.tensor(1 / 3), atol=0.02, rtol=0)  # of 9,600 draws
+    assert_close(records[0].policy_entropy, torch.tensor(3.0).log())
+    assert all(weight.grad is None for weight in step.actor_critic.policy.parameters())
+    assert all(weight.grad is not None for weight in [*network.parameters(), *step.actor_critic.value.parameters()])
+
+
+@pytest.mark.parametrize("steps", [1, STEPS, 5])
+def test_an_iteration_costs_the_passes_that_are_promised(steps: int) -> None:
+    """A backward counts as two forwards, plain nnU-Net's three as one."""
+    step, network = made_step(replace(SvlDrlConfig(), steps=steps), MaskedLoss())
+    with_gradient: list[bool] = []
+
+    def counted(images: Tensor) -> tuple[list[Tensor], Tensor]:
+        with_gradient.append(torch.is_grad_enabled())
+        return network(images)
+
+    step.network = counted
+    step.stage = Stage.FULL
+    step(*batch_of(ignore=False))
+    passes = (with_gradient.count(False) + 3 * with_gradient.count(True)) / 3
+    assert passes <= (steps + 1) * 1.5
+    if steps == STEPS == SvlDrlConfig().steps:
+        assert passes == PASSES["svl_drl"]
+
+
 class Everywhere(nn.Module):
     """A policy or value that is the same at every voxel."""
 
@@ -192,7 +262,7 @@ class Everywhere(nn.Module):
         return self.score.view(1, -1, *(1,) * len(spatial)).expand(batch, -1, *spatial)
 
 
-@pytest.mark.parametrize("reward", ["volume", "voxel"])
+@pytest.mark.parametrize("reward", ["share", "volume", "voxel"])
 @pytest.mark.parametrize("right", [Action.ENHANCE, Action.WEAKEN])
 def test_the_policy_learns_the_right_action(reward: RewardKind, right: Action) -> None:
     """A fixed network finds foreground where it is bright (or dark), and everything is labelled foreground."""

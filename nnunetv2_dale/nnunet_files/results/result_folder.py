@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,13 +145,15 @@ def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, 
 
 
 def validation_command(path: Path, fold: str) -> str:
-    """nnU-Net's command that validates a fold; that of a training stopped early, its best checkpoint as it is."""
+    """nnU-Net's command that validates a fold; of a training stopped early, its best checkpoint."""
     trainer, plans, configuration = _parts_of_name(path.name)
     words = f"{path.parent.name} {configuration} {fold} -tr {trainer} -p {plans}" if trainer else "…"
-    checkpoints = {file.name for file in (path / f"fold_{fold}").glob("checkpoint_*.pth")}
-    if "checkpoint_best.pth" in checkpoints and "checkpoint_final.pth" not in checkpoints:
-        return f"nnUNetv2_train {words} --val --val_best (it was stopped early; --c alone would continue it)"
-    return f"nnUNetv2_train {words} --val"
+    folder, command = path / f"fold_{fold}", f"nnUNetv2_train {words} --val"
+    checkpoints = {file.name for file in folder.glob("checkpoint_*.pth")}
+    if "checkpoint_best.pth" in checkpoints and "checkpoint_final.pth" not in checkpoints:  # --val needs a final one
+        best, final = (shlex.quote(str(folder / f"checkpoint_{name}.pth")) for name in ("best", "final"))
+        return f"cp {best} {final} && {command} (it was stopped early; --c in place of both continues it)"
+    return command
 
 
 def _parts_of_name(name: str) -> tuple[str | None, str | None, str | None]:

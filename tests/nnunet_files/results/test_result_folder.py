@@ -127,17 +127,21 @@ def test_folds_without_any_validation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("checkpoints", "flags"),
-    [(("best", "latest"), r"--val --val_best \(it was stopped early; --c alone"), (("best", "final"), "--val$")],
+    ("checkpoints", "said"),
+    [
+        (("best", "latest"), r"cp \S+checkpoint_best.pth \S+checkpoint_final.pth && {} \(it was stopped early; --c"),
+        (("best", "final"), "finish it with {}$"),
+    ],
 )
 def test_a_training_that_was_stopped_early_is_told_how_to_validate(
-    tmp_path: Path, checkpoints: tuple[str, ...], flags: str
+    tmp_path: Path, checkpoints: tuple[str, ...], said: str
 ) -> None:
     fold = tmp_path / "Dataset004_A" / "nnUNetTrainer__nnUNetPlans__2d" / "fold_3"
     fold.mkdir(parents=True)
     for name in checkpoints:
         (fold / f"checkpoint_{name}.pth").touch()
-    with pytest.raises(UserError, match=f"nnUNetv2_train Dataset004_A 2d 3 -tr nnUNetTrainer -p nnUNetPlans {flags}"):
+    command = "nnUNetv2_train Dataset004_A 2d 3 -tr nnUNetTrainer -p nnUNetPlans --val"
+    with pytest.raises(UserError, match=said.format(command)):
         read_result_folder(fold.parent)
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.evidence import CaseEvidence, measure_case
+from nnunetv2_dale.audit.evidence import CaseEvidence, evidence_of
 from nnunetv2_dale.audit.evidence_json import evidence_from_json
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -15,7 +15,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file
 EVIDENCE_VERSION = 4  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
-def measure_cases(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
+def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
     """The evidence of every case, in the order of the task.
 
     Args:
@@ -40,7 +40,7 @@ def kept_file(folder: Path, inputs: CaseInputs) -> Path:
 
 
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
-    evidence = measure_case(inputs, task, target.with_suffix(".npz"))
+    evidence = evidence_of(inputs, task, target.with_suffix(".npz"))
     with new_file(target, overwrite=True) as unfinished:
         unfinished.write_text(json.dumps(evidence.to_json()))
 

@@ -123,8 +123,13 @@ def _summary(audit: Audit) -> str:
     expected = audit.expected
     found = sum(len(case.findings) for case in audit.cases)
     referees = len(audit.referees)
-    return (
+    held = (
         f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}, whose "
-        f"networks had not seen their labels. {found} findings are listed. About {expected['wrong_cases']:g} labels "
-        f"are expected to be wrong; the first {expected['cases_for_80_percent']} cases should hold 80 % of them."
+        "networks had not seen their labels"
+    )
+    if not expected["judged_cases"]:
+        return f"{held}; none of them could be judged."
+    return (
+        f"{held}. {found} findings are listed. About {expected['wrong_cases']:g} labels are expected to be wrong; the "
+        f"first {expected['cases_for_80_percent']} cases should hold 80 % of them."
     )

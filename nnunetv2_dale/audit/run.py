@@ -11,6 +11,7 @@ from pathlib import Path
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import kept_case
+from nnunetv2_dale.audit.class_statements import class_statements
 from nnunetv2_dale.audit.decisions import (
     DecisionTable,
     Line,
@@ -28,6 +29,7 @@ from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
+from nnunetv2_dale.audit.units import remarks_on_units
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
@@ -105,8 +107,9 @@ def _audit(
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
         },
-        missing=(*task.missing, *misplaced_remarks(misplaced)),
+        missing=(*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence)),
         misplaced=tuple(misplaced),
+        classes=class_statements(evidence, task),
     )
     _forget_other_audits(work, audit.to_json())
     to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps

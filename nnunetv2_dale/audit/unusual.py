@@ -82,7 +82,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         shift_mm=np.stack([each - usual_by_fold(each, folds).middle for each in moves], axis=1),
         shifted=shifted,
         objects=objects,
-        by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted > border),
+        by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
         typical_voxels=object_voxels,
         squares=_of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0),
     )

@@ -156,7 +156,7 @@ def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, processes: i
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
             f"with {_amounts(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change the kind, "
-            "or give --keep-closest"
+            "or give --keep_closest"
         )
     return calibration
 

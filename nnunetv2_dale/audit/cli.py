@@ -13,12 +13,15 @@ from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_new_dataset,
+    add_no_paths,
+    add_no_pictures,
     add_output,
     add_overwrite,
     add_processes,
     add_result_folders,
 )
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.pages.private_content import Held
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,8 +52,10 @@ def audit_parser() -> CommandParser:
         help="Decisions of an earlier audit: accepted findings stay away, and all stand in the new table",
     )
     add_processes(parser)
+    add_no_pictures(parser, "the page")
+    add_no_paths(parser)
     add_overwrite(parser, "the audit in the output folder")
-    parser.add_argument("--apply", type=Path, help=argparse.SUPPRESS)  # how `apply` was spelled before 0.2.0, with -d
+    parser.add_argument("--apply", type=Path, help=argparse.SUPPRESS)  # how `apply` was spelled at first, with -d
     parser.add_argument("-d", help=argparse.SUPPRESS)
     return parser
 
@@ -89,6 +94,7 @@ def _audit(arguments: argparse.Namespace) -> None:
         images=arguments.images,
         decisions=arguments.decisions,
         processes=arguments.np,
+        held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
     audit = run_audit(arguments.folders, arguments.o, settings)
     expected = audit.expected

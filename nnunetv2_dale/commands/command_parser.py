@@ -16,7 +16,7 @@ from nnunetv2_dale import __version__
 class CommandParser(argparse.ArgumentParser):
     """An `ArgumentParser` with `--version`, whose help says for each flag whether it is needed and its default.
 
-    Words in a flag are joined by underscores; hyphens in their place, as before 0.2.0, are read as underscores.
+    Words in a flag are joined by underscores; hyphens in their place, as spelled at first, are read as underscores.
     Sub-commands are of this class too. What it cannot read ends in one sentence and exit code 2.
     """
 

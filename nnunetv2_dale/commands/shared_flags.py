@@ -57,7 +57,7 @@ def add_device(parser: _ActionsContainer, default: str) -> None:
 
 def add_seed(parser: _ActionsContainer, of: str) -> None:
     """`--seed`, 0 by default."""
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help=f"Seed of {of}")
+    parser.add_argument("--seed", type=at_least_zero, default=0, metavar="N", help=f"Seed of {of}")
 
 
 def add_patients(parser: _ActionsContainer, use: str, required: bool = False) -> None:
@@ -100,9 +100,32 @@ def add_overwrite(parser: _ActionsContainer, what: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=f"Replace {what} if it exists")
 
 
+def add_no_pictures(parser: _ActionsContainer, pages: str) -> None:
+    """`--no_pictures`: no pixel of a patient in what is written.
+
+    Args:
+        pages: what has none then.
+    """
+    parser.add_argument("--no_pictures", action="store_true", help=f"Draw no picture of a patient in {pages}")
+
+
+def add_no_paths(parser: _ActionsContainer) -> None:
+    """`--no_paths`: no absolute path in pages and tables."""
+    words = "Write no absolute path in HTML, JSON and CSV, only names of files; names of cases stay"
+    parser.add_argument("--no_paths", action="store_true", help=words)
+
+
 def at_least_one(text: str) -> int:
-    """An argparse type: a whole number from 1 on."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return value
+    """Read a whole number from 1 on: an argparse type."""
+    return _at_least(1, text)
+
+
+def at_least_zero(text: str) -> int:
+    """Read a whole number from 0 on: an argparse type."""
+    return _at_least(0, text)
+
+
+def _at_least(lowest: int, text: str) -> int:
+    if not text.isdecimal() or int(text) < lowest:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {lowest} on, got {text!r}")
+    return int(text)

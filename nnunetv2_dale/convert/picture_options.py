@@ -12,8 +12,8 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask_threshold",
         type=int,
-        metavar="GREY",
-        help="Foreground is every mask value of at least GREY. Default: 0/1, 0/255 and lossy 0/255 are recognised",
+        metavar="VALUE",
+        help="Foreground is every mask value of at least VALUE. Default: 0/1, 0/255 and lossy 0/255 are recognised",
     )
     parser.add_argument(
         "--resize_masks",

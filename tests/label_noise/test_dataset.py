@@ -317,22 +317,8 @@ def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
     _many(raw, ignored=False)
     corrupted = []
     for fraction in ("0.3", "0.4"):
-        words = [
-            "-d",
-            "6",
-            "--new_id",
-            "906",
-            "-np",
-            "1",
-            "--kind",
-            "dilate",
-            "swap",
-            "--weights",
-            "2",
-            "1",
-            "--overwrite",
-        ]
-        assert main([*words, *noise.split(), "--seed", seed, "--fraction", fraction]) == 0
+        words = ["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "swap", "--weights", "2", "1"]
+        assert main([*words, "--overwrite", *noise.split(), "--seed", seed, "--fraction", fraction]) == 0
         copy = raw / "Dataset906_Many"
         settings = json.loads((copy / "label_noise.json").read_text())
         assert settings["drawn_but_unchanged"] == []

@@ -13,6 +13,7 @@ from nnunetv2_dale.commands.csv_table import read_table
 
 CHOICES = ("accept", "fix", "exclude")
 COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence")
+COMMENT = "comment"  # a column that is always there, as if a person had added it
 Line = Mapping[str, str]  # column → value
 
 
@@ -32,7 +33,7 @@ class DecisionTable:
     """The table to be filled in.
 
     Attributes:
-        columns: `COLUMNS`, then those that a person added.
+        columns: `COLUMNS`, then those that a person added, among them `COMMENT`.
         listed: a line per finding, in the order of the audit.
         kept: lines of earlier decisions on what is no longer a finding.
     """
@@ -49,7 +50,9 @@ def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
         earlier: from `read_lines`.
     """
     before = {_finding(line): line for line in earlier}
-    added = tuple(dict.fromkeys(name for line in earlier for name in line if name and name not in COLUMNS))
+    added = tuple(
+        dict.fromkeys([*(name for line in earlier for name in line if name and name not in COLUMNS), COMMENT])
+    )
     columns = (*COLUMNS, *added)
     listed = []
     for case in audit.cases:

@@ -11,6 +11,7 @@ from pathlib import Path
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import kept_case
+from nnunetv2_dale.audit.class_statements import class_statements
 from nnunetv2_dale.audit.decisions import (
     DecisionTable,
     Line,
@@ -28,11 +29,13 @@ from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
+from nnunetv2_dale.audit.units import remarks_on_units
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
+from nnunetv2_dale.pages.private_content import EVERYTHING, Held, without_paths
 
 MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 SMALLEST_AUDIT = 5
@@ -47,6 +50,7 @@ class AuditSettings:
     images: Path | None = None
     decisions: Path | None = None
     processes: int = 1
+    held: Held = EVERYTHING
 
 
 def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
@@ -71,7 +75,7 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     goes_on = work.exists()
     try:
         with naming(output):
-            return _audit(task, [Path(path) for path in paths], work, output, settings.processes, earlier)
+            return _audit(task, [Path(path) for path in paths], work, output, settings, earlier)
     except UserError:
         if not goes_on:
             shutil.rmtree(work, ignore_errors=True)
@@ -83,7 +87,7 @@ def _audit(
     paths: Sequence[Path],
     work: Path,
     output: Path,
-    processes: int,
+    settings: AuditSettings,
     earlier: Sequence[Line],
 ) -> Audit:
     decisions = decisions_in(earlier)
@@ -91,9 +95,10 @@ def _audit(
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):
         leftover.unlink()
-    evidence = all_evidence(task, work / "measured", processes)
+    evidence = all_evidence(task, work / "measured", settings.processes)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
+    missing = (*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence))
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -105,15 +110,16 @@ def _audit(
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
         },
-        missing=(*task.missing, *misplaced_remarks(misplaced)),
+        missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),
+        classes=class_statements(evidence, task),
     )
     _forget_other_audits(work, audit.to_json())
-    to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
+    to_fix = cases_to("fix", decisions)  # `apply` takes their drafts from the maps
     listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
-    pictures = _draw_all(task, listed, work, processes)
+    pictures = _draw_all(task, listed, work, settings)
     table = decision_table(audit, earlier)
-    page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task))
+    page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task), settings.held)
     _finish(audit, table, page, work, output)
     return audit
 
@@ -130,10 +136,16 @@ def _forget_other_audits(work: Path, content: str) -> None:
         (work / name).mkdir(exist_ok=True)
 
 
-def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processes: int) -> PictureFiles:
+def _folders_of(paths: Sequence[Path], task: AuditTask) -> set[Path]:
+    files = {file for case in task.cases for file in (case.label, *case.predictions, *case.images)}
+    return {*paths, *(folder for path in paths for folder in path.absolute().parents), *(file.parent for file in files)}
+
+
+def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, settings: AuditSettings) -> PictureFiles:
     """Maps of every listed case, pictures of the most suspicious findings: (case, class key, kind) → PNG file."""
     inputs = {each.case: each for each in task.cases}
-    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings][:MOST_PICTURES]
+    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings]
+    found = found[: MOST_PICTURES if settings.held.pictures else 0]
     files = [work / "pictures" / f"{number:03d}.png" for number in range(len(found))]
     jobs = []
     for each in listed:
@@ -141,7 +153,7 @@ def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processe
         shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
         kept = kept_file(work / "measured", case)
         jobs.append((case.case, (case, kept, task, each, shown if case.images else {}, work / "maps")))
-    for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
+    for _ in run_cases(_draw, jobs, settings.processes, "writing maps and pictures"):
         pass
     drawn = zip(files, found, strict=True)
     return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import read_keyed_table, read_table
+from nnunetv2_dale.commands.csv_table import read_keyed_table, read_numbered_table, read_table
 
 ROWS = [{"case": "c0", "patient": "Ä, B"}, {"case": "c1", "patient": ""}]
 
@@ -36,6 +36,18 @@ def test_further_columns_are_kept(tmp_path: Path) -> None:
     assert read_table(file, ["case", "patient"]) == [{"site": "A", "case": "c0", "patient": "p"}]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_line_breaks_in_a_value_are_kept(tmp_path: Path, delimiter: str) -> None:
+    """Also breaks that no table means: a form feed. Lines are counted as an editor does."""
+    file = tmp_path / "t.csv"
+    content = 'case,note\nc0,"first\n\nthird"\nc1,page\x0c2\n'.replace(",", delimiter)
+    file.write_text(content, encoding="utf-8")
+    rows = [(2, {"case": "c0", "note": "first\n\nthird"}), (5, {"case": "c1", "note": "page\x0c2"})]
+    assert read_numbered_table(file, ["case"]) == rows
+    file.write_text(content.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert read_numbered_table(file, ["case"]) == rows
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -46,6 +58,7 @@ def test_further_columns_are_kept(tmp_path: Path) -> None:
         (b"case,patient\nc0,p\nc1,p\nc0,q\n", "lists c0 twice"),
         (b"case,patient\n,p\n", "a line without a case: p"),
         (b"case,patient\nc0,\xc4\n", "CSV UTF-8"),
+        (b'case,patient\nc0,"p\nc1,q\n', "unexpected end of data; look at its quotation marks"),
     ],
 )
 def test_tables_that_say_nothing_or_two_things(tmp_path: Path, content: bytes, message: str) -> None:

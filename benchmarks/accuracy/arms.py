@@ -20,9 +20,9 @@ def _adapted(case_trust: str = "groups", **settings: Any) -> Arm:
     return Arm("dale", asdict(ADAPTED.updated(settings)) | {"case_trust": case_trust})
 
 
-_NO_META = {"confidence_steps": 0}
-_NO_TRUST = {"case_trust": "off"}
-_NO_ALIGNMENT = {"alignment_weight": 0.0}
+_NO_META: dict[str, Any] = {"confidence_steps": 0}
+_NO_TRUST: dict[str, Any] = {"case_trust": "off"}
+_NO_ALIGNMENT: dict[str, Any] = {"alignment_weight": 0.0}
 
 # named as the trainers: "DALE_noMeta" is nnUNetTrainerDALE_noMeta
 ARMS = {

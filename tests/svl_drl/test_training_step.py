@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
+from benchmarks.method_iterations import PASSES, STEPS
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns
 from nnunetv2_dale.svl_drl.config import RewardKind, SvlDrlConfig
@@ -228,6 +229,25 @@ def test_uniform_actions_are_a_third_each_and_teach_the_policy_nothing() -> None
     assert_close(records[0].policy_entropy, torch.tensor(3.0).log())
     assert all(weight.grad is None for weight in step.actor_critic.policy.parameters())
     assert all(weight.grad is not None for weight in [*network.parameters(), *step.actor_critic.value.parameters()])
+
+
+@pytest.mark.parametrize("steps", [1, STEPS, 5])
+def test_an_iteration_costs_the_passes_that_are_promised(steps: int) -> None:
+    """A backward counts as two forwards, plain nnU-Net's three as one."""
+    step, network = made_step(replace(SvlDrlConfig(), steps=steps), MaskedLoss())
+    with_gradient: list[bool] = []
+
+    def counted(images: Tensor) -> tuple[list[Tensor], Tensor]:
+        with_gradient.append(torch.is_grad_enabled())
+        return network(images)
+
+    step.network = counted
+    step.stage = Stage.FULL
+    step(*batch_of(ignore=False))
+    passes = (with_gradient.count(False) + 3 * with_gradient.count(True)) / 3
+    assert passes <= (steps + 1) * 1.5
+    if steps == STEPS == SvlDrlConfig().steps:
+        assert passes == PASSES["svl_drl"]
 
 
 class Everywhere(nn.Module):

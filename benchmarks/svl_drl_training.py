@@ -1,0 +1,250 @@
+"""Does SVL-DRL's policy learn in a training, and does it help? Hippocampus in 2D, half of the training labels dilated.
+
+    python -m benchmarks.svl_drl_training --workspace W --source FOLDER     data, then every training that is not stored
+    python -m benchmarks.svl_drl_training --figure                          docs/evidence/svl_drl_curves.png
+
+FOLDER holds Dataset004_Hippocampus. The cases of fold 0 keep their own labels and judge. Data, plans and trainings are
+made by the commands that a user gives, on one thread, with smaller networks in the plans; the settings of an arm stand
+there too. Every training adds a line to results/svl_drl.jsonl. The same command again goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from benchmarks.machine import command_environment, command_line, describe
+from benchmarks.table import markdown
+from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
+
+RESULTS = Path(__file__).resolve().parent / "results" / "svl_drl.jsonl"
+FIGURE = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "svl_drl_curves.png"
+SOURCE, NOISY = "Dataset004_Hippocampus", "Dataset904_Hippocampus"
+FEATURES, BATCH = [8, 16, 32, 64], 12  # of the network, and slices: minutes on a CPU
+TRAINER = "nnUNetTrainerSVLDRL"
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # trainer, and settings in the plans
+    "plain": ("nnUNetTrainer", {}),
+    "SVL-DRL": (TRAINER, {}),
+    "uniform actions": (f"{TRAINER}_uniformActions", {}),
+    "volume's reward": (TRAINER, {"reward": "volume"}),
+    "edited images count": (TRAINER, {"edited_weight": 1.0}),
+    "uniform, edited count": (f"{TRAINER}_uniformActions", {"edited_weight": 1.0}),
+}
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    arm: str
+    seed: int
+    epochs: int  # of 250 iterations
+
+    @property
+    def name(self) -> str:
+        """For files and folders."""
+        return f"{self.arm}_{self.seed}_{self.epochs}".replace(" ", "_").replace("'", "").replace(",", "")
+
+
+def prepare(workspace: Path, source: Path) -> None:
+    """Make the noisy copy, its plans and its preprocessed cases; what is there already stays."""
+    from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+    raw, made = workspace / "raw", workspace / "preprocessed" / NOISY
+    if not (raw / SOURCE).exists():
+        shutil.copytree(source / SOURCE, raw / SOURCE)
+    splits = workspace / "splits_final.json"
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / SOURCE / "labelsTr").glob("*.nii.gz"))
+    write_json(splits, generate_crossval_split(cases, seed=12345, n_splits=5))
+    environment = command_environment() | {"nnUNet_n_proc_DA": "1"}  # planning needs one
+    if not (raw / NOISY).exists():
+        noise = ["--kind", "dilate", "--amount", "2", "--fraction", "0.5", "--seed", "1"]
+        command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", "904", *noise]
+        subprocess.run([*command, "--splits", str(splits), "--fold", "0", "-np", "1"], check=True, env=environment)
+    if not (made / "tiny.json").exists():
+        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]
+        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "904", *plan], check=True, env=environment)
+    shutil.copy(splits, made / "splits_final.json")
+
+
+def write_plans(run: Run, folder: Path) -> str:
+    """nnU-Net's plans with a smaller network and batch and an arm's settings, edited as a user edits; their name."""
+    plans = read_json(folder / "tiny.json")
+    chosen = plans["configurations"]["2d"]
+    chosen["batch_size"] = BATCH
+    chosen["architecture"]["arch_kwargs"]["features_per_stage"] = FEATURES
+    chosen["svl_drl"] = ARMS[run.arm][1]
+    plans["plans_name"] = f"small_{run.name}"
+    write_json(folder / f"{plans['plans_name']}.json", plans)
+    return str(plans["plans_name"])
+
+
+def train(run: Run, workspace: Path) -> dict[str, Any]:
+    """Train and validate with nnU-Net's command: the Dice of every case of fold 0, and the log of the epochs."""
+    plans = write_plans(run, workspace / "preprocessed" / NOISY)
+    trainer = f"{ARMS[run.arm][0]}_{run.epochs}epochs"
+    results = workspace / "results" / run.name
+    arguments = ["904", "2d", "0", "-tr", trainer, "-p", plans, "-device", "cpu"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with (workspace / f"{run.name}.txt").open("w") as text:
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.svl_drl_training", "--seeded", str(run.seed), *arguments],
+            check=True,
+            env=command_environment() | {"nnUNet_results": str(results), "nnUNet_n_proc_DA": "0"},
+            stdout=text,
+            stderr=text,
+        )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    folder = results / NOISY / f"{trainer}__{plans}__2d" / "fold_0"
+    cases = read_json(folder / "validation" / "summary.json")["metric_per_case"]
+    return {
+        "run": asdict(run),
+        "training": " ".join(["nnUNetv2_train", *arguments]),
+        "dice": [round(statistics.mean(each["Dice"] for each in case["metrics"].values()), 5) for case in cases],
+        "processor_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
+        "log": log_of(folder / "checkpoint_final.pth"),
+    }
+
+
+def log_of(checkpoint: Path) -> dict[str, list[float | None]]:
+    """The numbers of each epoch in nnU-Net's log; None where an epoch does not have it."""
+    import torch
+
+    logging = torch.load(checkpoint, map_location="cpu", weights_only=False)["logging"]
+    names = ("train_losses", "mean_fg_dice", *(name for name in logging if name.startswith("svl_drl_")))
+    return {name: [None if value != value else round(float(value), 5) for value in logging[name]] for name in names}
+
+
+def train_seeded(arguments: Sequence[str]) -> None:
+    """`nnUNetv2_train` with a seed, given first, and with the threads that `OMP_NUM_THREADS` says."""
+    import numpy as np
+    import torch
+
+    seed = int(arguments[0])
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    from nnunetv2_dale.benchmark import cpu_training
+
+    sys.argv = ["nnUNetv2_train", *arguments[1:]]
+    cpu_training.main()
+
+
+def results_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Dice of each seed, its difference to plain nnU-Net's, and how far the policy has moved."""
+    header = ["iterations", "arm", "Dice of each seed", "above plain", "entropy / log 3", "gain of an episode", "cost"]
+    runs = {Run(**row["run"]): row for row in rows}
+    lines = []
+    for epochs in sorted({run.epochs for run in runs}):
+        for arm in ARMS:
+            own = [runs[run] for seed in SEEDS if (run := Run(arm, seed, epochs)) in runs]
+            if own:
+                lines.append([str(250 * epochs), arm, *_cells(own, runs)])
+    return markdown(header, lines)
+
+
+def _cells(own: Sequence[dict[str, Any]], runs: dict[Run, dict[str, Any]]) -> list[str]:
+    """Of the trainings of an arm."""
+    import math
+
+    plain = [runs.get(Run("plain", row["run"]["seed"], row["run"]["epochs"])) for row in own]
+    both = [(row, other) for row, other in zip(own, plain, strict=True) if other is not None]
+
+    def points(row: dict[str, Any]) -> float:
+        return 100 * statistics.mean(row["dice"])
+
+    def first_and_last(name: str, scale: float) -> str:
+        curves = [[value for value in row["log"].get(f"svl_drl_{name}", []) if value is not None] for row in own]
+        ends = [f"{curve[0] * scale:.3f} → {curve[-1] * scale:.3f}" for curve in curves if curve]
+        return ", ".join(ends) or "-"
+
+    return [
+        ", ".join(f"{points(row):.2f}" for row in own),
+        ", ".join(f"{points(row) - points(other):+.2f}" for row, other in both) or "-",
+        first_and_last("policy_entropy", 1 / math.log(3)),
+        first_and_last("reward_gain", 1.0),
+        ", ".join(f"{row['processor_seconds'] / other['processor_seconds']:.1f}" for row, other in both) or "-",
+    ]
+
+
+def draw_curves(rows: Sequence[dict[str, Any]], target: Path) -> None:
+    """Entropy of the policy, shares of the actions and reward of an episode over the epochs, an arm a colour."""
+    import math
+
+    from matplotlib.figure import Figure
+
+    panels = {
+        "entropy of the policy / log 3": ("policy_entropy", 1 / math.log(3)),
+        "part of the voxels that keep": ("keep_share", 1.0),
+        "part that enhance": ("enhance_share", 1.0),
+        "reward of an episode": ("reward", 1.0),
+        "its gain in Dice": ("reward_gain", 1.0),
+        "its first step": ("reward_first_step", 1.0),
+    }
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    with_episodes = [row for row in rows if row["run"]["arm"] != "plain"]
+    for axes, (title, (name, scale)) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
+        for row in with_episodes:
+            values = row["log"][f"svl_drl_{name}"]
+            points = [(epoch + 1, scale * value) for epoch, value in enumerate(values) if value is not None]
+            arm, seed = row["run"]["arm"], row["run"]["seed"]
+            colour = f"C{list(ARMS).index(arm)}"
+            label = arm if seed == 0 else None
+            axes.plot(*zip(*points, strict=True), color=colour, linestyle="-:"[seed], marker=".", label=label)
+        axes.set(title=title, xlabel="epoch")
+    figure.axes[0].legend(fontsize="small")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=100)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.figure:
+        draw_curves(rows_of(RESULTS), FIGURE)
+        return
+    if arguments.workspace is None or arguments.source is None:
+        raise UserError("expected --workspace and --source, or --figure; give both")
+    import torch
+
+    workspace = arguments.workspace.resolve()
+    use_workspace(workspace)
+    prepare(workspace, arguments.source.resolve())
+    for each in [Run(arm, seed, arguments.epochs) for seed in SEEDS for arm in arguments.arms]:
+        with claimed(workspace, each.name) as mine:
+            if not mine or each in [Run(**row["run"]) for row in rows_of(RESULTS)]:
+                continue
+            made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
+            add_row(RESULTS, train(each, workspace) | made)
+            print(results_table(rows_of(RESULTS)), flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--seeded"]:  # of this command itself
+        train_seeded(argv[1:])
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, metavar="W", help="folder for datasets and trainings")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="holds Dataset004_Hippocampus")
+    parser.add_argument("--epochs", type=int, default=5, help="a length of nnU-Net's. Default: %(default)s")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="Default: all")
+    parser.add_argument("--figure", action="store_true", help="train nothing: draw the curves of what is stored")
+    return run_command(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
         folds=None if arguments.f is None else tuple(arguments.f),
         references=arguments.references,
         images=arguments.images,
-        decisions=arguments.decisions,
+        decisions=() if arguments.decisions is None else (arguments.decisions,),
         processes=arguments.np,
     )
     audit = run_audit(arguments.folders, output, settings)
@@ -83,7 +83,9 @@ def _apply(arguments: argparse.Namespace) -> None:
     if len(arguments.folders) > 1:
         raise UserError("with --apply, give one folder: the audit's")
     folder = arguments.folders[0] if arguments.folders else arguments.apply.parent
-    done = apply_decisions(arguments.apply, folder, arguments.dataset, int(arguments.output), arguments.overwrite)
+    done = apply_decisions([arguments.apply], folder, arguments.dataset, int(arguments.output), arguments.overwrite)
+    for remark in done.remarks:
+        print(remark)
     print(
         f"{done.folder}: {done.cases} cases, {done.excluded} excluded, {done.to_fix} to fix (see to_fix.csv and "
         "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
@@ -100,7 +102,8 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return
-    from nnunetv2_dale.audit.decisions import is_filled_in, read_lines
+    from nnunetv2_dale.audit.decision_files import read_lines
+    from nnunetv2_dale.audit.decisions import is_filled_in
     from nnunetv2_dale.audit.findings import read_audit
 
     if not (output / "audit.json").is_file():

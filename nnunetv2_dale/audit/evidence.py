@@ -62,7 +62,7 @@ class CaseEvidence:
     """One case: what all its classes show, and whether turning the label would help.
 
     `whole` is of all classes together; None where one class is everything. `misplaced` are its predictions that are
-    stored elsewhere than the label.
+    stored elsewhere than the label. `checksum` is the label's.
     """
 
     case: str
@@ -75,6 +75,7 @@ class CaseEvidence:
     whole: ClassEvidence | None
     orientation: Orientation | None
     misplaced: tuple[Misplaced, ...] = ()
+    checksum: str = ""
 
     def of(self, key: str) -> ClassEvidence:
         """A class, or with the key "" the whole label."""
@@ -110,6 +111,7 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
         misplaced=volumes.misplaced,
+        checksum=volumes.checksum,
     )
 
 

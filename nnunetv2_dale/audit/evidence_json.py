@@ -26,6 +26,7 @@ def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
         whole=None if whole is None else _class(whole),
         orientation=None if turned is None else Orientation(**turned),
         misplaced=tuple(misplaced_from_json(each) for each in content["misplaced"]),
+        checksum=content["checksum"],
     )
 
 

@@ -70,12 +70,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditedCase:
-    """One case: the chance that its label is wrong somewhere, and what was found, most likely first."""
+    """One case: the chance that its label is wrong somewhere, and what was found, most likely first.
+
+    `checksum` is of its label (`label_checksum`); "" in an audit of an earlier version.
+    """
 
     case: str
     fold: str
     score: float
     findings: tuple[Finding, ...]
+    checksum: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +87,7 @@ class AuditedCase:
             "fold": self.fold,
             "score": round(self.score, 4),
             "findings": [finding.to_json() for finding in self.findings],
+            "checksum": self.checksum,
         }
 
 
@@ -159,6 +164,7 @@ def _case(content: Mapping[str, Any]) -> AuditedCase:
         fold=content["fold"],
         score=content["score"],
         findings=tuple(_finding(each) for each in content["findings"]),
+        checksum=content.get("checksum", ""),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -44,20 +45,50 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
     )
 
 
-def read_keyed_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+def read_keyed_table(
+    path: Path, key: str, columns: Sequence[str], names: Collection[str] = ()
+) -> dict[str, dict[str, str]]:
     """`read_table` with each line under its value in column `key`.
 
+    Args:
+        names: keys to recognise, see `own_name`.
     Raises:
         UserError: as `read_table`; also a line without a key, or a key that is listed twice.
     """
     keyed: dict[str, dict[str, str]] = {}
-    for row in read_table(path, [key, *columns]):
+    for number, row in read_numbered_table(path, [key, *columns]):
         if not row[key]:
             raise UserError(f"{path} has a line without a {key}: {', '.join(filter(None, row.values()))}")
-        if row[key] in keyed:
-            raise UserError(f"{path} lists {row[key]} twice; keep one line for each {key}")
-        keyed[row[key]] = row
+        name = row[key] = own_name(row[key], names, f"{path}, line {number}")
+        if name in keyed:
+            raise UserError(f"{path} lists {name} twice; keep one line for each {key}")
+        keyed[name] = row
     return keyed
+
+
+def own_name(text: str, names: Collection[str], where: str) -> str:
+    """The name that a value stands for: as it is, with its outer spaces, or as the number a spreadsheet made of it.
+
+    5, 5.0 and 5.00E+00 stand for 005 where no other name has this value. What stands for none of `names` stays.
+
+    Args:
+        where: the value is, for the error.
+    Raises:
+        UserError: it may be two of them.
+    """
+    if text in names:
+        return text
+    number = _number(text)
+    stripped = [name for name in names if name.strip() == text]
+    found = stripped or [name for name in names if number is not None and _number(name) == number]
+    if len(found) > 1:
+        may_be = " or ".join(map(repr, sorted(found)))
+        raise UserError(f"{where}: {text!r} may be {may_be}; write it as it is in the dataset")
+    return found[0] if found else text
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?(E[+-]?\d+)?", text, re.IGNORECASE | re.ASCII) else None
 
 
 def _text(path: Path) -> str:

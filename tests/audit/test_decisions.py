@@ -12,7 +12,8 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
+from nnunetv2_dale.audit.decision_files import read_decisions
+from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
@@ -253,7 +254,7 @@ def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     text = table.read_text().splitlines()
     text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
-    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,,", "case_03,,1,wider,,,,,see the report", ""]))
     before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
     for _ in range(2):
         assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
@@ -334,7 +335,10 @@ def test_reading(tmp_path: Path) -> None:
         ("", "needs a first line with the columns"),
         ("case,label,kind,decision\na,1,wider,maybe\n", "case a, label 1, wider: expected the decision accept, fix"),
         ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
-        ("case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n", "decided twice, fix and accept"),
+        (
+            "case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n",
+            r"decided twice; .*\n  case a, label 1, wider: fix \(.*line 2\) and accept \(.*line 3\)",
+        ),
     ],
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:

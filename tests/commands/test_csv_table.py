@@ -48,6 +48,18 @@ def test_line_breaks_in_a_value_are_kept(tmp_path: Path, delimiter: str) -> None
     assert read_numbered_table(file, ["case"]) == rows
 
 
+def test_names_that_a_spreadsheet_made_numbers_are_recognised(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("case,patient\n5.0,p\n1E+3,q\nc 0,r\n6,s\n")
+    names = ["005", "1e3", " c 0", "x6"]
+    assert list(read_keyed_table(file, "case", ["patient"], names)) == ["005", "1e3", " c 0", "6"]
+    with pytest.raises(UserError, match=r"line 2: '5.0' may be '005' or '05'"):
+        read_keyed_table(file, "case", ["patient"], [*names, "05"])
+    file.write_text("case,patient\n5,p\n005,q\n")
+    with pytest.raises(UserError, match="lists 005 twice"):
+        read_keyed_table(file, "case", ["patient"], names)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

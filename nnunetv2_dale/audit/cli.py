@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders
+from nnunetv2_dale.commands.shared_flags import (
+    add_no_paths,
+    add_no_pictures,
+    add_overwrite,
+    add_processes,
+    add_result_folders,
+)
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.pages.private_content import Held
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         help="decisions of an earlier audit: accepted findings stay away, and all stand in the new table",
     )
     add_processes(parser)
+    add_no_pictures(parser, "the page")
+    add_no_paths(parser)
     add("--apply", type=Path, metavar="CSV", help="make a new dataset from these decisions; needs -d")
     add("-d", dest="dataset", help="with --apply: id or name of the audited dataset in nnUNet_raw; it is not changed")
     add_overwrite(parser, "the audit that is in the output folder, or the new dataset,")
@@ -62,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> None:
         images=arguments.images,
         decisions=() if arguments.decisions is None else (arguments.decisions,),
         processes=arguments.np,
+        held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
     audit = run_audit(arguments.folders, output, settings)
     expected = audit.expected

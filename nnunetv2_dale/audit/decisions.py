@@ -11,6 +11,7 @@ from nnunetv2_dale.audit.findings import Audit
 
 CHOICES = ("accept", "fix", "exclude")
 COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence", "checksum")
+COMMENT = "comment"  # a column that is always there, as if a person had added it
 WHO = "who"  # a column that tables of several people have
 Line = Mapping[str, str]  # column → value
 
@@ -38,7 +39,7 @@ class DecisionTable:
     """The table to be filled in.
 
     Attributes:
-        columns: `COLUMNS`, then those that a person added.
+        columns: `COLUMNS`, then those that a person added, among them `COMMENT`.
         listed: a line per finding, in the order of the audit.
         kept: lines of earlier decisions on what is no longer a finding.
     """
@@ -71,8 +72,9 @@ def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
 
 
 def columns_of(lines: Sequence[Line]) -> tuple[str, ...]:
-    """`COLUMNS`, then those that a person added to the lines."""
-    return (*COLUMNS, *dict.fromkeys(name for line in lines for name in line if name and name not in COLUMNS))
+    """`COLUMNS`, then those that a person added to the lines, among them `COMMENT`."""
+    added = [name for line in lines for name in line if name and name not in COLUMNS]
+    return (*COLUMNS, *dict.fromkeys([*added, COMMENT]))
 
 
 def write_template(table: DecisionTable, file: Path) -> None:

@@ -34,6 +34,7 @@ from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
+from nnunetv2_dale.pages.private_content import EVERYTHING, Held, without_paths
 
 MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 SMALLEST_AUDIT = 5
@@ -48,6 +49,7 @@ class AuditSettings:
     images: Path | None = None
     decisions: tuple[Path, ...] = ()
     processes: int = 1
+    held: Held = EVERYTHING
 
 
 def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
@@ -73,7 +75,7 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     goes_on = work.exists()
     try:
         with naming(output):
-            return _audit(task, [Path(path) for path in paths], work, output, settings.processes, earlier)
+            return _audit(task, [Path(path) for path in paths], work, output, settings, earlier)
     except UserError:
         if not goes_on:
             shutil.rmtree(work, ignore_errors=True)
@@ -85,18 +87,19 @@ def _audit(
     paths: Sequence[Path],
     work: Path,
     output: Path,
-    processes: int,
+    settings: AuditSettings,
     earlier: Sequence[Line],
 ) -> Audit:
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):
         leftover.unlink()
-    evidence = all_evidence(task, work / "measured", processes)
+    evidence = all_evidence(task, work / "measured", settings.processes)
     earlier, redrawn = without_redrawn(earlier, {each.case: each.checksum for each in evidence})
     decisions = decisions_in(earlier)
     accepted = accepted_findings(decisions)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
+    missing = (*task.missing, *misplaced_remarks(misplaced), *_remarks(task, earlier, redrawn))
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -108,15 +111,15 @@ def _audit(
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
         },
-        missing=(*task.missing, *misplaced_remarks(misplaced), *_remarks(task, earlier, redrawn)),
+        missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),
     )
     _forget_other_audits(work, audit.to_json())
     to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
     listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
-    pictures = _draw_all(task, listed, work, processes)
+    pictures = _draw_all(task, listed, work, settings)
     table = decision_table(audit, earlier)
-    page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task))
+    page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task), settings.held)
     _finish(audit, table, page, work, output)
     return audit
 
@@ -144,10 +147,16 @@ def _forget_other_audits(work: Path, content: str) -> None:
         (work / name).mkdir(exist_ok=True)
 
 
-def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processes: int) -> PictureFiles:
+def _folders_of(paths: Sequence[Path], task: AuditTask) -> set[Path]:
+    files = {file for case in task.cases for file in (case.label, *case.predictions, *case.images)}
+    return {*paths, *(folder for path in paths for folder in path.absolute().parents), *(file.parent for file in files)}
+
+
+def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, settings: AuditSettings) -> PictureFiles:
     """Maps of every listed case, pictures of the most suspicious findings: (case, class key, kind) → PNG file."""
     inputs = {each.case: each for each in task.cases}
-    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings][:MOST_PICTURES]
+    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings]
+    found = found[: MOST_PICTURES if settings.held.pictures else 0]
     files = [work / "pictures" / f"{number:03d}.png" for number in range(len(found))]
     jobs = []
     for each in listed:
@@ -155,7 +164,7 @@ def _draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processe
         shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
         kept = kept_file(work / "measured", case)
         jobs.append((case.case, (case, kept, task, each, shown if case.images else {}, work / "maps")))
-    for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
+    for _ in run_cases(_draw, jobs, settings.processes, "writing maps and pictures"):
         pass
     drawn = zip(files, found, strict=True)
     return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}

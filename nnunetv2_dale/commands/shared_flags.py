@@ -57,6 +57,21 @@ def add_overwrite(parser: _ActionsContainer, what: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=f"replace {what} if it exists")
 
 
+def add_no_pictures(parser: _ActionsContainer, pages: str) -> None:
+    """`--no_pictures`: no pixel of a patient in what is written.
+
+    Args:
+        pages: what has none then.
+    """
+    parser.add_argument("--no_pictures", action="store_true", help=f"no picture of a patient in {pages}")
+
+
+def add_no_paths(parser: _ActionsContainer) -> None:
+    """`--no_paths`: no absolute path in pages and tables."""
+    words = "no absolute path in HTML, JSON and CSV, only names of files; names of cases stay"
+    parser.add_argument("--no_paths", action="store_true", help=words)
+
+
 def at_least_one(text: str) -> int:
     """An argparse type: a whole number from 1 on."""
     value = int(text)

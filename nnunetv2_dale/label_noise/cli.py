@@ -11,7 +11,14 @@ import numpy as np
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
-from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
+from nnunetv2_dale.label_noise.dataset import (
+    TABLE_NAME,
+    CopyPlan,
+    amounts_in_words,
+    mean_noisy_dice,
+    write_noisy_copy,
+)
+from nnunetv2_dale.label_noise.drawing import rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
@@ -32,17 +39,17 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     splits = _splits(source, names, arguments.splits)
     clean = _clean_cases(splits, arguments)
     model = _model(source, arguments)
-    corrupted = choose_cases(names, clean, arguments.fraction, arguments.seed)
-    if UNLABELLED in arguments.kind and len(corrupted) + len(clean) == len(names):
+    ranking = rank_cases(names, clean, arguments.fraction, arguments.seed)
+    if UNLABELLED in arguments.kind and ranking.wanted == len(ranking.names):
         raise UserError(
-            f"no training case would keep its label: --fraction {arguments.fraction:g} of {len(corrupted)} cases; "
+            f"no training case would keep its label: --fraction {arguments.fraction:g} of {ranking.wanted} cases; "
             "give a smaller one, for example --fraction 0.9"
         )
     plan = CopyPlan(
         source=source,
         target=Target(raw, arguments.o, source.folder.name.partition("_")[2], NOISY_COPY),
         model=model,
-        corrupted=corrupted,
+        ranking=ranking,
         splits=splits,
         patients=known_patients(source.folder),
         wanted_dice=arguments.dice,
@@ -59,6 +66,9 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         + ("" if np.isnan(mean) or UNLABELLED in plan.model.kinds else f"; mean Dice of those drawn {mean:.4f}")
         + f"; see {TABLE_NAME}"
     )
+    if calibration is not None:
+        amounts = amounts_in_words(model, calibration.scale)
+        print(f"for that Dice all amounts were multiplied by {calibration.scale:.4g}: {amounts}")
     if calibration is not None and not calibration.reached:
         print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")
         return 1
@@ -170,7 +180,8 @@ def _add_noise(group: argparse._ArgumentGroup) -> None:
 
 def _add_cases(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    fraction_help = "part of the cases that gets noise, of those that --fold leaves (default: %(default)s)"
+    fraction_help = "part of the cases that gets noise, of those that --fold leaves; a case that the noise leaves "
+    fraction_help += "unchanged is replaced by another while there is one (default: %(default)s)"
     add("--fraction", type=float, default=1.0, help=fraction_help)
     splits_help = (
         "splits_final.json to go with the copy (default: the dataset's, if it has one); given without --fold, the "

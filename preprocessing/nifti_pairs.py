@@ -26,10 +26,11 @@ FACTS = Facts(
     cases="all that are there",
     split="none: nnU-Net's own five folds",
     layout="""\
-  imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels)
+  imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels; also .nii, .nrrd, .seg.nrrd, .mha)
   imagesTs/*.nii.gz   labelsTs/*.nii.gz   (used if present)
   dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
-    caveats="Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first.",
+    caveats="""Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first. In
+    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is.""",
 )
 
 
@@ -62,7 +63,7 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
         channel_names=channels or ("unknown",),
         labels=names,
         cases=cases,
-        format=VolumeFormat(label_map),
+        format=VolumeFormat(label_map, names, options.mask_threshold, has_mask_options=True),
         problems=problems,
     )
 
@@ -153,6 +154,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help=classes)
     channels = "what each image shows, such as CT or T2; CT only for Hounsfield units (default: what dataset.json says)"
     parser.add_argument("--channels", nargs="+", metavar="NAME", help=channels)
+    threshold = "with one class, take every value from V on as it: 1 for parts that are numbered, 0.5 for soft masks"
+    parser.add_argument("--mask_threshold", type=float, metavar="V", help=threshold)
     parser.add_argument(
         "--consecutive-labels",
         action="store_true",

@@ -12,6 +12,7 @@ from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_overwrite, 
 from nnunetv2_dale.convert.dataset_writer import write_raw_dataset
 from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
+from nnunetv2_dale.convert.unlabelled_cases import add_unlabelled_command
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
@@ -37,6 +38,8 @@ examples:
     nnUNetv2_dale_convert left_atrium -i LeftAtrium -d 504
   folds by patient, for a dataset that is in nnUNet_raw already
     nnUNetv2_dale_convert splits -d 510 --patients patients.csv
+  images without labels, beside the labelled cases of a dataset that is in nnUNet_raw already
+    nnUNetv2_dale_convert unlabelled -d 510 -i imagesUn --new_id 511
 
 Each recipe has a page. It shows which files are expected, the classes, the split and the licence:
     nnUNetv2_dale_convert btcv --help
@@ -96,7 +99,7 @@ def _command(arguments: argparse.Namespace) -> None:
 
 
 def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
-    """The command's arguments: one sub-command for each recipe, and `splits`."""
+    """The command's arguments: one sub-command for each recipe, `splits` and `unlabelled`."""
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
         description=DESCRIPTION,
@@ -123,6 +126,7 @@ def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
         add_overwrite(command, "the dataset of the same id and name")
         recipe.add_options(command)
     add_splits_command(commands)
+    add_unlabelled_command(commands)
     return parser
 
 

@@ -115,20 +115,13 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
             weights=tuple(arguments.weights or [1.0] * len(kinds)),
             seed=arguments.seed,
             classes=source.foreground_values,
-            ignore_label=_ignore_label(source, kinds),
+            ignore_label=source.ignore_label_or_next if UNLABELLED in kinds else source.ignore_label,
             bias=arguments.bias,
             variance=arguments.variance,
             smoothing=arguments.smoothing,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _ignore_label(source: RawDataset, kinds: Sequence[str]) -> int | None:
-    """The dataset's ignore label; for `unlabelled` a new one after the last label, if it has none."""
-    if source.ignore_label is None and UNLABELLED in kinds:
-        return max(source.label_values) + 1
-    return source.ignore_label
 
 
 def _parser() -> argparse.ArgumentParser:

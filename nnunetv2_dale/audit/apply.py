@@ -94,7 +94,7 @@ def _refuse(source: RawDataset, target: Target) -> None:
             f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
         )
     if source.folder.resolve() == target.folder.resolve():
-        raise UserError(f"{source.folder} is the audited dataset itself; give another id with -o")
+        raise UserError(f"{source.folder} is the audited dataset itself; give another id with --new_id")
 
 
 def _decided(files: Sequence[Path], source: RawDataset, audited: Audit, audit_file: Path) -> list[Line]:

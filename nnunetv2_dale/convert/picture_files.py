@@ -80,14 +80,14 @@ class PictureFormat:
         except ValueError as error:
             if not self.has_mask_options or self.mask_threshold is not None:
                 raise
-            raise ValueError(f"{error}; --mask-threshold says which grey values are foreground") from error
+            raise ValueError(f"{error}; --mask_threshold says which grey values are foreground") from error
 
     def _resized(self, mask: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
         sizes = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its picture {shape[1]} x {shape[0]}"
         if abs(mask.shape[0] * shape[1] - mask.shape[1] * shape[0]) > max(*mask.shape, *shape):
             raise ValueError(f"{sizes}: not even the same aspect ratio")
         if not self.resize_masks:
-            advice = "; --resize-masks brings masks to their picture's size" if self.has_mask_options else ""
+            advice = "; --resize_masks brings masks to their picture's size" if self.has_mask_options else ""
             raise ValueError(sizes + advice)
         rows = ((np.arange(shape[0]) + 0.5) * mask.shape[0] / shape[0]).astype(int)
         columns = ((np.arange(shape[1]) + 0.5) * mask.shape[1] / shape[1]).astype(int)

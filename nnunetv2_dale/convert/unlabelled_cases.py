@@ -12,6 +12,7 @@ import numpy as np
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.convert.splits import Fold, random_folds
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
@@ -34,7 +35,7 @@ from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image
 
 DESCRIPTION = """\
-Adds images without labels to a copy of a dataset, for methods that learn from them too (nnUNetTrainerDKUXNet).
+Add images without labels to a copy of a dataset, for methods that learn from them too (nnUNetTrainerDKUXNet).
 Their label maps hold the ignore label everywhere; a dataset without that label gets one. They train in every fold
 and validate in none.
 
@@ -46,18 +47,17 @@ example:
 """
 
 
-def add_unlabelled_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_unlabelled_command(commands: argparse._SubParsersAction[CommandParser]) -> None:
     """The sub-command with its flags."""
     command = commands.add_parser(
         "unlabelled",
-        help="images without labels as further training cases of a copy of a dataset",
+        help="Images without labels as further training cases of a copy of a dataset",
         description=DESCRIPTION,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_dataset(command, "nnUNet_raw")
-    command.add_argument("-i", type=Path, required=True, metavar="FOLDER", help="folder that holds the images")
-    add_new_dataset(command, "--new_id")
+    command.add_argument("-i", type=Path, required=True, metavar="FOLDER", help="Folder that holds the images")
+    add_new_dataset(command)
     add_overwrite(command, "the copy")
     add_processes(command, most=4)
     command.set_defaults(run=add_unlabelled)

@@ -147,7 +147,7 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
             f"with {amounts_in_words(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change "
-            "the kind, or give --keep-closest"
+            "the kind, or give --keep_closest"
         )
     return calibration
 

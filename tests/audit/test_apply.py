@@ -221,7 +221,7 @@ def test_an_exclusion_against_a_fix_is_told(study: Study, capsys: pytest.Capture
     table = study.decide({"case_06": "exclude"})
     with table.open("a") as stream:
         stream.write("case_06,,1,wider,fix,,,\n")
-    assert main(["--apply", str(table), "-d", "777", "-o", "104"]) == 0
+    assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 0
     assert "case_06 is excluded: exclude (" in capsys.readouterr().out
     assert not (study.new / "labelsTr" / "case_06.nii.gz").exists()
 
@@ -229,12 +229,17 @@ def test_an_exclusion_against_a_fix_is_told(study: Study, capsys: pytest.Capture
 def test_tables_of_two_people(study: Study) -> None:
     anna = study.decide({"case_01": "accept", "case_04": "fix"}, "anna")
     ben = study.decide({"case_06": "exclude", "case_04": "fix"}, "ben")
-    assert study.apply(anna, ben).excluded == 1
+    assert main(["apply", str(anna), str(ben), "-d", "777", "--new_id", "104"]) == 0
     with (study.new / "audit_decisions.csv").open(newline="") as stream:
         who = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
     assert who == {"case_01": ("accept", "anna"), "case_04": ("fix", "anna; ben"), "case_06": ("exclude", "ben")}
     with (study.new / "to_fix.csv").open(newline="") as stream:
         assert {row["who"] for row in csv.DictReader(stream)} == {"anna; ben"}
+    found = study.audit_again("--decisions", str(anna), str(ben))
+    assert not found["case_01"]["findings"]
+    with (study.root / "second" / "decisions.csv").open(newline="") as stream:
+        again = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
+    assert again == who
 
 
 def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:
@@ -256,7 +261,7 @@ def test_what_else_is_known_of_the_cases_that_stay_is_copied(study: Study) -> No
     assert [path.name for path in (study.new / "confidenceTr").iterdir()] == ["case_02.nii.gz"]
     assert [path.name for path in (study.new / "ratersTr" / "reader_a").iterdir()] == ["case_02.nii.gz"]
     assert (study.new / "confidence.csv").read_text() == 'case;weight;note\ncase_02;0.5;"two\nlines"\n'
-    again = ["--apply", str(table), "-d", "777", "-o", "104", "--overwrite"]
+    again = ["apply", str(table), "-d", "777", "--new_id", "104", "--overwrite"]
     assert main(again) == 0
     (study.new / "confidence.csv").write_text("case;weight\ncase_02;0.9\n")
     assert main(again) == 2

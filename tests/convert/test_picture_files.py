@@ -135,7 +135,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
     assert problems == ["the mask is 96 x 80 pixels, its picture 48 x 40"]
     problems, *_ = _convert(tmp_path, picture, double, PictureFormat(colour=False, has_mask_options=True))
     assert problems == [
-        "the mask is 96 x 80 pixels, its picture 48 x 40; --resize-masks brings masks to their picture's size"
+        "the mask is 96 x 80 pixels, its picture 48 x 40; --resize_masks brings masks to their picture's size"
     ]
     problems, _, label = _convert(tmp_path, picture, double, PictureFormat(colour=False, resize_masks=True))
     assert problems == []

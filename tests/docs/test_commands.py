@@ -33,7 +33,7 @@ ADDED = {
     "nnUNetv2_predict_from_modelfolder": "-device cpu --disable_tta",
     "nnUNetv2_plan_and_preprocess": "-np 1 -npfp 1",
     "nnUNetv2_evaluate_folder": "-np 1",
-    "nnUNetv2_dale_benchmark": "-device cpu --dry-run",
+    "nnUNetv2_dale_benchmark": "-device cpu --dry_run",
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
 }

@@ -35,7 +35,7 @@ def _label(source: Path, name: str, label: np.ndarray = LABEL, folder: str = "la
 
 
 def _convert(source: Path, *flags: str) -> int:
-    return main(["nifti_pairs", "-i", str(source), "-d", "6", "-np", "1", *flags])
+    return main(["nifti_pairs", "-i", str(source), "--new_id", "6", "-np", "1", *flags])
 
 
 CLASSES = ("--classes", "tumour", "--channels", "MRI")
@@ -101,9 +101,9 @@ def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
     described = {"labels": {"0": "background", "1": "ncr", "2": "ed", "4": "et"}, "modality": {"0": "MRI"}}
     (source / "dataset.json").write_text(json.dumps(described))
     assert _convert(source) == 2
-    message = "dataset.json: has the labels 0, 1, 2, 4, and nnU-Net needs consecutive ones; --consecutive-labels"
+    message = "dataset.json: has the labels 0, 1, 2, 4, and nnU-Net needs consecutive ones; --consecutive_labels"
     assert message in capsys.readouterr().err
-    assert _convert(source, "--consecutive-labels") == 0
+    assert _convert(source, "--consecutive_labels") == 0
     written = json.loads((_written(source) / "dataset.json").read_text())
     assert written["labels"] == {"background": 0, "ncr": 1, "ed": 2, "et": 3}
     assert_array_equal(_array(_written(source) / "labelsTr/a.nii.gz"), np.where(label == 4, 3, label))

@@ -11,6 +11,7 @@ from pathlib import Path
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import kept_case
+from nnunetv2_dale.audit.class_statements import class_statements
 from nnunetv2_dale.audit.decision_files import KnownNames, not_among, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import (
     Decision,
@@ -29,6 +30,7 @@ from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
+from nnunetv2_dale.audit.units import remarks_on_units
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
@@ -99,7 +101,8 @@ def _audit(
     accepted = accepted_findings(decisions)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
-    missing = (*task.missing, *misplaced_remarks(misplaced), *_remarks(task, earlier, redrawn))
+    on_decisions = _remarks(task, earlier, redrawn)
+    missing = (*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence), *on_decisions)
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -113,6 +116,7 @@ def _audit(
         },
         missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),
+        classes=class_statements(evidence, task),
     )
     _forget_other_audits(work, audit.to_json())
     to_fix = cases_to("fix", decisions)  # `apply` takes their drafts from the maps

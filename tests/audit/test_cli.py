@@ -195,6 +195,7 @@ def test_a_second_audit_at_once_is_refused(
         (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
+        (["FOLDER", "FOLDER"], "was given twice"),
     ],
 )
 def test_bad_input(

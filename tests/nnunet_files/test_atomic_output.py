@@ -227,3 +227,12 @@ def test_every_name_that_a_file_takes_can_be_written(tmp_path, letter):
         target.unlink() if target.is_file() else target.rmdir()
     with pytest.raises(UserError, match=r"nii\.gz cannot be written: its name has 25[67] bytes, a file takes 255"):
         new_file(target.with_name("nn" + target.name)).__enter__()
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_what_another_run_made_meanwhile_stays(new, tmp_path):
+    target = tmp_path / "result"
+    with pytest.raises(UserError, match="result already exists"), new(target):
+        target.write_text("of the other run")
+    assert target.read_text() == "of the other run"
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]

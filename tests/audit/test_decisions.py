@@ -40,7 +40,7 @@ def fill_in(audit: Path, decisions: dict[str, str]) -> Path:
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, [*COLUMNS, "comment"])
         writer.writeheader()
         for row in rows:
             writer.writerow(row | {"decision": decisions.get(row["case"], "")})
@@ -253,7 +253,7 @@ def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     text = table.read_text().splitlines()
     text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
-    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,,", "case_03,,1,wider,,,,,see the report", ""]))
     before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
     for _ in range(2):
         assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0

@@ -96,7 +96,7 @@ def _refuse(source: RawDataset, target: Target, unknown: Collection[str], file: 
             f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
         )
     if source.folder.resolve() == target.folder.resolve():
-        raise UserError(f"{source.folder} is the audited dataset itself; give another id with -o")
+        raise UserError(f"{source.folder} is the audited dataset itself; give another id with --new_id")
     if unknown:
         raise UserError(f"{file} decides on cases that {source.folder} does not have: {', '.join(sorted(unknown)[:5])}")
 

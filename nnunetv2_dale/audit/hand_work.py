@@ -1,4 +1,4 @@
-"""What a person did in a dataset that `--apply` made, before another one takes its place."""
+"""What a person did in a dataset that `apply` made, before another one takes its place."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ OWN_FILES = {"dataset.json", "splits_final.json", "splits_patients.json", "to_fi
 def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
     """Labels and drafts that were mended by hand, and files that somebody added.
 
-    `--apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
+    `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
 
     Args:
         source: the audited dataset.
-        made: folder of the dataset that an earlier `--apply` made of it.
+        made: folder of the dataset that an earlier `apply` made of it.
         audit: folder of the audit, whose consensus the drafts are.
     """
     return [

@@ -112,7 +112,7 @@ def _audit(
         misplaced=tuple(misplaced),
     )
     _forget_other_audits(work, audit.to_json())
-    to_fix = cases_to("fix", decisions)  # --apply takes their drafts from the maps
+    to_fix = cases_to("fix", decisions)  # `apply` takes their drafts from the maps
     listed = [each for each in judged if each.audited.findings or each.audited.case in to_fix]
     pictures = _draw_all(task, listed, work, settings)
     table = decision_table(audit, earlier)

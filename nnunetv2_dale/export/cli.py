@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds, add_output, add_plans
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
@@ -27,7 +28,7 @@ NNUNET_FOLDS = ("0", "1", "2", "3", "4")
 NNUNET_CHECKPOINT = "checkpoint_final.pth"
 """What nnU-Net's prediction takes unless it is told otherwise."""
 
-DESCRIPTION = """Turns a trained model into one that plain nnU-Net loads, on machines without this package. Give the
+DESCRIPTION = """Turn a trained model into one that plain nnU-Net loads, on machines without this package. Give the
 model as its folder (-i) or as nnU-Net names it (-d, -c, -tr, -p). The result is laid out like nnUNet_results. Only what
 prediction (and -pretrained_weights) needs is in it: no validation results, no logs, no lists of cases. It cannot resume
 a training. Its plans are named after the trainer (nnUNetPlans_from_DALE), so that it replaces no other model where it
@@ -36,38 +37,39 @@ is installed."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return run_command(_parser(), _export, argv)
+    return run_command(export_parser(), _export, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
-    parser.add_argument("-i", type=Path, metavar="FOLDER", help="trained model folder (TRAINER__PLANS__CONFIGURATION)")
-    add_dataset(parser, "nnUNet_results", required=False)
-    parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="configurations, with -d")
-    parser.add_argument("-tr", metavar="TRAINER", help="trainer, with -d")
+def export_parser() -> CommandParser:
+    """The command's arguments."""
+    parser = CommandParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
     parser.add_argument(
-        "-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier, with -d. Default: %(default)s"
+        "-i", type=Path, metavar="FOLDER", help="Folder of the trained model (TRAINER__PLANS__CONFIGURATION)"
     )
+    add_dataset(parser, "nnUNet_results", required=False)
+    parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="Configurations, with -d")
+    parser.add_argument("-tr", metavar="TRAINER", help="Trainer, with -d")
+    add_plans(parser, help="Plans identifier, with -d")
     add_folds(parser)
     parser.add_argument(
         "-chk",
         nargs="+",
         default=[NNUNET_CHECKPOINT],
         metavar="CHECKPOINT",
-        help=f"names of the checkpoints. Default: {NNUNET_CHECKPOINT}",
+        help="Names of the checkpoints",
     )
-    name = "name of the plans in the export, by which plain nnU-Net finds it (-p). Default: PLANS_from_TRAINER"
-    parser.add_argument("--name", metavar="PLANS", help=name)
-    parser.add_argument("-o", type=Path, required=True, metavar="OUTPUT", help="folder or zip file to write")
+    name = "Name of the plans in the export, by which plain nnU-Net finds it (-p). Default: PLANS_from_TRAINER"
+    parser.add_argument("--name", metavar="NAME", help=name)
+    add_output(parser, "Folder or zip file to write")
     parser.add_argument(
         "--zip",
         action="store_true",
-        help="write a zip file for nnUNetv2_install_pretrained_model_from_zip; implied by a name that ends in .zip",
+        help="Write a zip file for nnUNetv2_install_pretrained_model_from_zip; implied by a name that ends in .zip",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace an existing zip file; in an existing folder, replace earlier exports of the same models only",
+        help="Replace an existing zip file; in an existing folder, replace earlier exports of the same models only",
     )
     return parser
 

@@ -22,7 +22,7 @@ from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, 
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
+from nnunetv2_dale.nnunet_files.placing import Placement, place_others
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
@@ -90,8 +90,7 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
         if problems:
             raise DatasetProblemsError(problems, plan.source.folder)
         if plan.model.ignore_label != plan.source.ignore_label:
-            labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
-            write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
+            write_json(folder / "dataset.json", plan.source.with_ignore_label())
         written = [
             dataclasses.replace(job, model=plan.model if name in noisy else None, scale=scale, target=folder)
             for name, job in jobs.items()
@@ -148,7 +147,7 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
             f"with {amounts_in_words(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change "
-            "the kind, or give --keep-closest"
+            "the kind, or give --keep_closest"
         )
     return calibration
 
@@ -199,17 +198,9 @@ def _job(plan: CopyPlan, case: RawCase) -> CaseJob:
 
 def _prepare(plan: CopyPlan, folder: Path) -> list[Problem]:
     """Make the folders and place all that is not a training case: test images, descriptions, what else lies there."""
-    problems: list[Problem] = []
     for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
         (folder / name).mkdir()
-    for path in sorted(plan.source.folder.iterdir()):
-        if path.name in _WRITTEN_HERE:
-            continue
-        if path.is_dir():
-            problems += place_folder(path, folder / path.name, plan.placement)
-        else:
-            problems += place_checked(path, folder / path.name)
-    return problems
+    return place_others(plan.source.folder, folder, _WRITTEN_HERE, plan.placement)
 
 
 def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_no_pictures, add_overwrite
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_no_pictures,
+    add_output,
+    add_overwrite,
+    add_plans,
+    add_tau,
+)
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
@@ -33,7 +41,7 @@ _DOTS_PER_INCH = 110
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return run_command(_parser(), _preview, argv)
+    return run_command(preview_parser(), _preview, argv)
 
 
 def _preview(arguments: argparse.Namespace) -> None:
@@ -172,9 +180,10 @@ def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
     return tuple(dict.fromkeys(arguments.patch_size or [ADAPTED.patch_size]))
 
 
-def _parser() -> argparse.ArgumentParser:
+def preview_parser() -> CommandParser:
+    """The command's arguments."""
     defaults = ADAPTED
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="nnUNetv2_dale_preview",
         description="Draw what DALE sees in the training cases of a dataset, one PNG per case: image, label, how fuzzy "
         "each patch is, and the two views that DALE trains on. The slices are those with most foreground and most "
@@ -182,44 +191,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_dataset(parser, "nnUNet_raw, or with -c in nnUNet_preprocessed")
-    add("-o", required=True, type=Path, metavar="FOLDER", help="where the pictures go")
-    add("-c", metavar="CONFIGURATION", help="show preprocessed cases of this configuration (default: the raw images)")
-    add("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the preprocessed cases (default: %(default)s)")
+    add_output(parser, "Folder for the pictures")
+    add("-c", metavar="CONFIGURATION", help="Configuration whose preprocessed cases are shown. Default: the raw images")
+    add_plans(parser, help="Plans identifier, with -c")
     add(
         "--model",
         type=Path,
-        metavar="RESULT_FOLDER",
-        help="a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence omega "
-        "instead, two PNGs per case",
+        metavar="FOLDER",
+        help="Folder of a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence "
+        "omega instead, two PNGs per case",
     )
-    add("-f", metavar="FOLD", help="fold of the model (default: the first that is there)")
+    add("-f", metavar="FOLD", help="Fold of the model. Default: the first that is there")
     add(
         "-chk",
         default="checkpoint_final.pth",
         metavar="CHECKPOINT",
-        help="the model's checkpoint (default: %(default)s)",
+        help="Name of the model's checkpoint",
     )
-    add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
-    add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
-    size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: "
-    size_help += f"{defaults.patch_size}, less in small images as in training)"
+    add("--cases", nargs="+", metavar="CASE", help="Names of the cases. Default: the first ones")
+    add("-n", type=int, default=5, metavar="N", help="Number of cases, without --cases")
+    size_help = "Edge of a fuzziness patch in voxels, in the plane; several are drawn below each other. Default: "
+    size_help += f"{defaults.patch_size}, less in small images as in training"
     add("--patch_size", type=int, nargs="+", metavar="N", help=size_help)
-    add(
-        "--tau",
-        type=float,
-        default=defaults.fuzzy_threshold,
-        help="a patch is fuzzy where its fuzziness m, from 0 to 1, reaches this (default: %(default)s)",
-    )
-    bins_help = "intensity bins of the entropy (default: %(default)s)"
+    add_tau(parser, float, defaults.fuzzy_threshold)
+    bins_help = "Intensity bins of the entropy"
     add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
     where_help = (
-        "where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
+        "Where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
     )
-    where_help += "width between an image's extremes, as the paper (default: %(default)s)"
+    where_help += "width between an image's extremes, as the paper"
     add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=defaults.intensity_bins, help=where_help)
-    add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")
-    add("--channel", type=int, default=0, help="channel that is shown, unless the image is RGB (default: %(default)s)")
-    add("--html", action="store_true", help=f"also write {PAGE_NAME}, one self-contained page with all pictures")
+    add("--slicewise", action="store_true", help="Treat the slices of raw volumes as images, like a 2d configuration")
+    add("--channel", type=int, default=0, metavar="N", help="Channel that is shown, unless the image is RGB")
+    add("--html", action="store_true", help=f"Also write {PAGE_NAME}, one self-contained page with all pictures")
     add_no_pictures(parser, f"{PAGE_NAME}, which holds no path either; the PNG files lie beside it")
     add_overwrite(parser, "each picture")
     return parser

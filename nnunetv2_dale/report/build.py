@@ -106,7 +106,7 @@ def _masks(
     folders: Sequence[ResultFolder], task: SharedTask, settings: ReportSettings
 ) -> tuple[list[CaseFiles], list[str]]:
     if settings.summary_only:
-        return [], ["surface metrics and the fuzzy region were not asked for (--summary-only)"]
+        return [], ["surface metrics and the fuzzy region were not asked for (--summary_only)"]
     return find_case_files(folders, task.case_names, settings.references, settings.images)
 
 

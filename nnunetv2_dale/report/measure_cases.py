@@ -169,7 +169,7 @@ def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _P
         raise UserError(
             f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has {found} "
             f"voxels, there {stated.n_reference}; give the folder of the right references with --references, or "
-            "compare what summary.json holds alone (--summary-only)"
+            "compare what summary.json holds alone (--summary_only)"
         )
     for what, count, expected in (
         ("prediction", np.count_nonzero(predicted), stated.n_prediction),
@@ -179,5 +179,5 @@ def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _P
             raise UserError(
                 f"{pair.files.predictions[pair.number]} is not what {summary_file} was made of: class {key} of the "
                 f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
-                "holds alone (--summary-only)"
+                "holds alone (--summary_only)"
             )

@@ -180,7 +180,7 @@ def test_a_killed_audit_goes_on(
     [
         (["nowhere"], "is no folder"),
         ([], "give one or more result folders"),
-        (["FOLDER", "-d", "4"], "-d belongs to --apply"),
+        (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
     ],

@@ -33,7 +33,7 @@ ADDED = {
     "nnUNetv2_predict_from_modelfolder": "-device cpu --disable_tta",
     "nnUNetv2_plan_and_preprocess": "-np 1 -npfp 1",
     "nnUNetv2_evaluate_folder": "-np 1",
-    "nnUNetv2_dale_benchmark": "-device cpu --dry-run",
+    "nnUNetv2_dale_benchmark": "-device cpu --dry_run",
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
 }
@@ -89,6 +89,8 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "nnUNet_preprocessed").mkdir()
     (tmp_path / "images").mkdir()
     shutil.copy(raw / f"imagesTr/{CASES[0]}_0000.nii.gz", tmp_path / "images")
+    (tmp_path / "imagesUn").mkdir()
+    shutil.copy(raw / f"imagesTr/{CASES[0]}_0000.nii.gz", tmp_path / "imagesUn/unlabelled_0000.nii.gz")
     make_lidc(tmp_path / "DOWNLOADED_FOLDER")
     make_left_atrium(tmp_path / "LA_H5", train=10)
     make_polyp(tmp_path / "POLYP")

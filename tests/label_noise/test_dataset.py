@@ -52,7 +52,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _run(*arguments: str) -> int:
-    return main(["-d", "4", "-o", "904", "-np", "1", *arguments])
+    return main(["-d", "4", "--new_id", "904", "-np", "1", *arguments])
 
 
 def _array(path: Path) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_same_seed_gives_the_same_bytes_with_two_processes(raw: Path) -> None:
     noise = ("--kind", "boundary", "smooth", "swap", "--dice", "0.85", "--seed", "5", "--fraction", "0.6")
     assert _run(*noise) == 0
     first = _files(raw / "Dataset904_Tiny")
-    assert main(["-d", "Dataset004_Tiny", "-o", "904", "-np", "2", *noise, "--overwrite"]) == 0
+    assert main(["-d", "Dataset004_Tiny", "--new_id", "904", "-np", "2", *noise, "--overwrite"]) == 0
     assert _files(raw / "Dataset904_Tiny") == first
     settings = json.loads(first["label_noise.json"])
     assert len(settings["corrupted"]) + len(settings["drawn_but_unchanged"]) == 5
@@ -220,7 +220,7 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
     assert _run(*unreachable) == 2
     assert "the closest is 0." in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
-    assert _run(*unreachable, "--keep-closest") == 1
+    assert _run(*unreachable, "--keep_closest") == 1
     assert (raw / "Dataset904_Tiny" / "label_noise.csv").is_file()
 
 
@@ -276,7 +276,7 @@ def test_two_dimensional_png(raw: Path) -> None:
     _write(folder / "labelsTr" / "a.png", label, (1.0, 1.0))
     description = {"channel_names": {"0": "grey"}, "labels": {"background": 0, "x": 1}, "file_ending": ".png"}
     (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 1}))
-    assert main(["-d", "5", "-o", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
+    assert main(["-d", "5", "--new_id", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
     moved = _array(raw / "Dataset905_Flat" / "labelsTr" / "a.png")
     assert moved.sum() == label.sum()
     centre = np.argwhere(moved).mean(0) - np.argwhere(label).mean(0)
@@ -317,8 +317,8 @@ def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
     _many(raw, ignored=False)
     corrupted = []
     for fraction in ("0.3", "0.4"):
-        words = ["-d", "6", "-o", "906", "-np", "1", "--kind", "dilate", "swap", "--weights", "2", "1", "--overwrite"]
-        assert main([*words, *noise.split(), "--seed", seed, "--fraction", fraction]) == 0
+        words = ["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "swap", "--weights", "2", "1"]
+        assert main([*words, "--overwrite", *noise.split(), "--seed", seed, "--fraction", fraction]) == 0
         copy = raw / "Dataset906_Many"
         settings = json.loads((copy / "label_noise.json").read_text())
         assert settings["drawn_but_unchanged"] == []
@@ -343,12 +343,12 @@ def test_labels_without_room_are_refused_and_the_others_keep_their_ignored_voxel
     raw: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _many(raw, ignored=True)
-    assert main(["-d", "6", "-o", "906", "-np", "1", "--kind", "dilate", "--amount", "3"]) == 2
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "--amount", "3"]) == 2
     assert "the noise changes none of the 30 labels" in capsys.readouterr().err
-    assert main(["-d", "6", "-o", "906", "-np", "1", "--kind", "dilate", "--dice", "0.8"]) == 2
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "--dice", "0.8"]) == 2
     assert "the closest is 1.000" in capsys.readouterr().err
     assert not (raw / "Dataset906_Many").exists()
-    assert main(["-d", "6", "-o", "906", "-np", "1", "--kind", "erode", "--amount", "2"]) == 0
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "erode", "--amount", "2"]) == 0
     clean, noisy = (_array(raw / f"{name}/labelsTr/c07.nii.gz") for name in ("Dataset006_Many", "Dataset906_Many"))
     np.testing.assert_array_equal(clean == 3, noisy == 3)
     assert (noisy != clean).any()
@@ -368,7 +368,7 @@ def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: s
         _write(folder / "labelsTr/a.nii.gz", np.moveaxis(axial, 0, axis), spacing)
         description = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
         (folder / "dataset.json").write_text(json.dumps(description))
-        assert main(["-d", f"1{axis}", "-o", f"91{axis}", "-np", "1", *noise]) == 0
+        assert main(["-d", f"1{axis}", "--new_id", f"91{axis}", "-np", "1", *noise]) == 0
         copy = raw / f"Dataset91{axis}_Slice"
         noisy.append(np.moveaxis(_array(copy / "labelsTr/a.nii.gz"), axis, 0))
         rows.append(_table(copy)["a"])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from nnunetv2_dale.report.cli import _command, _parser, main
+from nnunetv2_dale.report.cli import _command, main, report_parser
 from nnunetv2_dale.report.page_tables import tables_of
 from nnunetv2_dale.report.report_data import read_report
 from tests.report.fixtures import (
@@ -71,17 +71,17 @@ def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[
     "flags",
     [
         ["-f", "0", "1", "--patients", "table of patients.csv"],
-        ["--tolerance-mm", "1", "--tau", "0.5", "--patch-size", "8", "--resamples", "99", "--seed", "3"],
-        ["--references", "labels", "--images", "images", "--summary-only"],
+        ["--tolerance_mm", "1", "--tau", "0.5", "--patch_size", "8", "--resamples", "99", "--seed", "3"],
+        ["--references", "labels", "--images", "images", "--summary_only"],
         ["--no_pictures", "--no_paths"],
         [],
     ],
     ids=str,
 )
 def test_the_command_that_a_report_names_asks_for_the_same(flags: list[str]) -> None:
-    asked = vars(_parser().parse_args(["a folder", "b", *flags, "-o", "report", "-np", "1"]))
-    named = shlex.split(_command(_parser().parse_args(["a folder", "b", *flags, "-o", "report"])))
-    assert vars(_parser().parse_args([*named[1:], "-o", "report", "-np", "1"])) == asked
+    asked = vars(report_parser().parse_args(["a folder", "b", *flags, "-o", "report", "-np", "1"]))
+    named = shlex.split(_command(report_parser().parse_args(["a folder", "b", *flags, "-o", "report"])))
+    assert vars(report_parser().parse_args([*named[1:], "-o", "report", "-np", "1"])) == asked
 
 
 def test_everything_is_written(made: tuple[Study, Path]) -> None:
@@ -163,17 +163,17 @@ def test_csv_and_latex_say_the_same(made: tuple[Study, Path]) -> None:
 
 
 def test_drawn_again_from_json(made: tuple[Study, Path], tmp_path: Path) -> None:
-    assert main(["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(made[1] / "report.json"), "-o", str(tmp_path / "again")]) == 0
     for file in ("report.json", "report.html", "comparisons.csv", "comparisons.tex", "cases.csv"):
         assert (tmp_path / "again" / file).read_bytes() == (made[1] / file).read_bytes()
 
 
 def test_a_further_page_is_linked_as_seen_from_the_report(made: tuple[Study, Path], tmp_path: Path) -> None:
     source, output = str(made[1] / "report.json"), tmp_path / "reports" / "again"
-    flags = ["--link", str(tmp_path / "my page.html"), "What <was> done"]
-    assert main(["--from-json", source, "-o", str(output), *flags]) == 0
+    flags = ["--page_link", str(tmp_path / "my page.html"), "What <was> done"]
+    assert main(["--from_json", source, "-o", str(output), *flags]) == 0
     assert '<a href="../../my%20page.html">What &lt;was&gt; done</a>' in (output / "report.html").read_text()
-    assert main(["--from-json", str(output), "-o", str(output.with_name("third"))]) == 0  # the JSON keeps it
+    assert main(["--from_json", str(output), "-o", str(output.with_name("third"))]) == 0  # the JSON keeps it
     assert report_of(output.with_name("third"))["links"] == [
         {"text": "What <was> done", "href": "../../my%20page.html"}
     ]
@@ -193,7 +193,7 @@ def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) 
     table = tmp_path / "cases.csv"
     table.write_text("case;patient\n" + "".join(f"case_{n:02d};p{n // 2}\n" for n in range(8)), "utf-8-sig")
     output = tmp_path / "report"
-    arguments = [*study.folders, str(other), "--patients", str(table), "--summary-only", "-o", str(output), *FAST]
+    arguments = [*study.folders, str(other), "--patients", str(table), "--summary_only", "-o", str(output), *FAST]
     assert main(arguments) == 0
     report = report_of(output)
     assert len({run["name"] for run in report["runs"]}) == 3
@@ -303,7 +303,7 @@ def test_a_trainer_whose_method_never_ran_is_named(
     for fold, lines in ((0, [plan, nothing]), (1, [plan, nothing, plan, some])):
         with (study.candidate / f"fold_{fold}" / log).open("a") as file:
             file.write("\n".join(lines) + "\n")
-    assert main([*study.folders, "-o", str(tmp_path / "report"), "--summary-only", *FAST]) == 0
+    assert main([*study.folders, "-o", str(tmp_path / "report"), "--summary_only", *FAST]) == 0
     assert report_of(tmp_path / "report")["runs"][0]["ran"] == {}
     assert report_of(tmp_path / "report")["runs"][1]["ran"] == {
         "0": "Algorithm 1 in 0 of 80 batches: this is plain nnU-Net",
@@ -327,8 +327,8 @@ def test_a_report_without_pictures_and_paths(study: Study, tmp_path: Path) -> No
     flags = ["--no_pictures", "--no_paths"]
     assert main([*words, "-o", str(tmp_path / "all")]) == 0
     assert main([*words, "-o", str(tmp_path / "none"), *flags]) == 0
-    assert main(["--from-json", str(tmp_path / "all"), "-o", str(tmp_path / "again"), *flags]) == 0
-    assert main(["--from-json", str(tmp_path / "none"), "-o", str(tmp_path / "none again")]) == 0
+    assert main(["--from_json", str(tmp_path / "all"), "-o", str(tmp_path / "again"), *flags]) == 0
+    assert main(["--from_json", str(tmp_path / "none"), "-o", str(tmp_path / "none again")]) == 0
     for name, holds in (("all", True), ("none", False), ("again", False), ("none again", False)):
         assert (tmp_path / name / "overlays").exists() is holds
         texts = [file.read_text(encoding="utf-8") for file in (tmp_path / name).iterdir() if file.is_file()]
@@ -368,7 +368,7 @@ def test_a_flipped_prediction_is_told_everywhere(
     page = (output / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
     assert sentence in page
     assert "Files stored elsewhere than their reference" in page
-    assert main(["--from-json", str(output), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(output), "-o", str(tmp_path / "again")]) == 0
     assert report_of(tmp_path / "again") == report
 
 
@@ -379,7 +379,7 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     rows = json.loads((validation / "summary.json").read_text())
     rows["metric_per_case"] = [row for row in rows["metric_per_case"] if "case_03" not in row["prediction_file"]]
     (validation / "summary.json").write_text(json.dumps(rows))
-    assert main([*study.folders, "--summary-only", "-o", str(tmp_path / "report"), *FAST]) == 1
+    assert main([*study.folders, "--summary_only", "-o", str(tmp_path / "report"), *FAST]) == 1
     errors = capsys.readouterr().err
     assert "1 case is not compared, because not every folder has a result of it" in errors
     assert f"not in {study.candidate.name}: case_03" in errors
@@ -388,8 +388,8 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     assert any(
         "1 case (case_03) with a predicted mask in no summary.json" in sentence for sentence in report["missing"]
     )
-    assert main(["--from-json", str(tmp_path / "report"), "-o", str(tmp_path / "again")]) == 1
-    assert main([*study.folders, "-f", "0", "--summary-only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
+    assert main(["--from_json", str(tmp_path / "report"), "-o", str(tmp_path / "again")]) == 1
+    assert main([*study.folders, "-f", "0", "--summary_only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
 
 
 def test_other_patients_references_are_no_references(
@@ -414,7 +414,7 @@ def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path],
         report[part] = [item for item in report[part] if item.get("name", item.get("metric")) not in new]
     shutil.copytree(made[1] / "overlays", tmp_path / "old" / "overlays")
     (tmp_path / "old" / "report.json").write_text(json.dumps(report))
-    assert main(["--from-json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
     assert "What was found" not in (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
 
 
@@ -499,9 +499,9 @@ def test_bad_folders(
             ["{baseline}", "{candidate}", "--images", "nowhere", "--references", "{raw}/labelsTr"],
             "nowhere is no folder",
         ),
-        (["--from-json", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--from-json", "{raw}/dataset.json"], "is no report"),
-        (["{baseline}", "--from-json", "x.json"], "not both"),
+        (["--from_json", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--from_json", "{raw}/dataset.json"], "is no report"),
+        (["{baseline}", "--from_json", "x.json"], "not both"),
     ],
 )
 def test_bad_arguments(
@@ -520,7 +520,7 @@ def test_bad_arguments(
 def test_only_a_report_is_replaced_and_only_when_asked(
     made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = ["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
+    again = ["--from_json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
     assert main(again) == 0
     assert main(again) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -539,7 +539,7 @@ def test_a_place_that_cannot_be_used_is_told_before_any_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    again = ["--from-json", str(made[1] / "report.json"), "-o"]
+    again = ["--from_json", str(made[1] / "report.json"), "-o"]
     monkeypatch.chdir(tmp_path)
     assert main([*again, "."]) == 0
     assert Path("report.html").is_file()  # by the process: the folder is the one it stands in

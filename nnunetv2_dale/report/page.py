@@ -139,7 +139,7 @@ def _difference_figures(report: Report) -> Iterator[dict[str, str]]:
                     "uri": figure_data_uri(plots.difference_plot(report, metric)),
                     "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
                     "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
-                    "0 is evidence of a difference; the diamond is the mean over classes.",
+                    "0 is evidence of a difference between these models; the diamond is the mean over classes.",
                 }
 
 

@@ -143,16 +143,6 @@ def test_names_of_classes_and_colour_channels() -> None:
     assert not is_colour({"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}})
 
 
-def case_fuzziness_of_one(raw: Path) -> str:
-    """The patch of case "one", by hand: a fifth of the shortest axis in its plane, and as deep in mm."""
-    image = RawSource("4", slicewise=False).load("one")
-    assert isinstance(image, PreviewCase)
-    y, x = image.image.shape[2:]
-    edge = min(y, x) // 5
-    deep = max(1, round(edge * image.spacing_mm[1] / image.spacing_mm[0]))
-    return f"{min(deep, image.image.shape[1])}×{edge}×{edge}"
-
-
 def test_command_draws_cases_with_and_without_label_and_a_page(raw: Path, tmp_path: Path) -> None:
     target = tmp_path / "my pictures"
     arguments = ["-d", "4", "-o", str(target), "--patch_size", "4", "8", "--html"]
@@ -169,9 +159,8 @@ def test_command_draws_cases_with_and_without_label_and_a_page(raw: Path, tmp_pa
     assert "data:image/png" not in page
     assert "no picture of a patient" in page
     assert not any(str(folder) in page for folder in (tmp_path, raw))
-    used = case_fuzziness_of_one(raw)
-    assert f"<dd>{used}</dd>" in page  # not the 16 voxels that a small image has no room for
-    assert f"patch {used}: m reaches" in page
+    assert "<dd>3×3×3</dd>" in page  # a fifth of the 16 × 20 voxels of a slice, not the 16 voxels of large images
+    assert "patch 3×3×3: m reaches" in page
 
 
 def test_two_dimensional_rgb_png(raw: Path, tmp_path: Path) -> None:

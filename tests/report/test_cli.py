@@ -254,7 +254,9 @@ def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Pat
     page = (made[1] / "report.html").read_text(encoding="utf-8")
     assert "What was found: precision, recall, connected parts" in page
     assert "Connected parts in 8 cases" in page
-    assert "esion" not in re.sub(r"<img[^>]*>|such as its lesions|lesions_matched_above_iou", "", page)  # these classes are organs
+    assert "esion" not in re.sub(
+        r"<img[^>]*>|such as its lesions|lesions_matched_above_iou", "", page
+    )  # these classes are organs
     with (made[1] / "cases.csv").open(newline="") as file:
         columns = next(csv.reader(file))
     # by position as in earlier releases

@@ -98,12 +98,14 @@ def _audit(arguments: argparse.Namespace) -> None:
     )
     audit = run_audit(arguments.folders, arguments.o, settings)
     expected = audit.expected
-    for sentence in audit.missing:
+    for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
-    print(
-        f"{len(audit.cases)} cases, about {expected['wrong_cases']:g} wrong labels expected; "
-        f"open {arguments.o / 'audit.html'}"
+    said = (
+        f"about {expected['wrong_cases']:g} wrong labels expected"
+        if expected["judged_cases"]
+        else "none of them could be judged"
     )
+    print(f"{len(audit.cases)} cases, {said}; open {arguments.o / 'audit.html'}")
 
 
 def _apply(arguments: argparse.Namespace) -> None:

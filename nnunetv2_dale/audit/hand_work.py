@@ -27,7 +27,7 @@ def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
         audit: folder of the audit, whose consensus the drafts are.
     """
     return [
-        Problem(file, "was mended or added by hand, or is of another audit; move it, or give another id with -o")
+        Problem(file, "was mended or added by hand, or is of another audit; move it, or give another id with --new_id")
         for file in sorted(made.rglob("*"))
         if file.is_file() and not file.name.startswith(".") and _is_by_hand(file.relative_to(made), source, made, audit)
     ]

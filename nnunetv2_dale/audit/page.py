@@ -48,6 +48,7 @@ def render_audit(
         "columns": table.columns,
         "kept": table.kept,
         "memory": memory_key(audit, table),
+        "percent": percent,
         "without": sum(not case.findings for case in audit.cases),
         "summary": _summary(audit),
         "holds": Held(bool(pictures), held.paths),
@@ -91,7 +92,9 @@ def _entries(
 
 def percent(score: float) -> str:
     """A chance as a reader takes it: an estimate is never certain."""
-    return "over 99 %" if score > 0.99 else f"{100 * score:.0f} %"
+    if score > 0.99:
+        return "over 99 %"
+    return "under 1 %" if score < 0.01 else f"{100 * score:.0f} %"
 
 
 def _counted(names: Sequence[str], found: Sequence[str]) -> list[tuple[str, int]]:
@@ -124,8 +127,13 @@ def _summary(audit: Audit) -> str:
     expected = audit.expected
     found = sum(len(case.findings) for case in audit.cases)
     referees = len(audit.referees)
-    return (
+    held = (
         f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}, whose "
-        f"networks had not seen their labels. {found} findings are listed. About {expected['wrong_cases']:g} labels "
-        f"are expected to be wrong; the first {expected['cases_for_80_percent']} cases should hold 80 % of them."
+        "networks had not seen their labels"
+    )
+    if not expected["judged_cases"]:
+        return f"{held}; none of them could be judged."
+    return (
+        f"{held}. {found} findings are listed. About {expected['wrong_cases']:g} labels are expected to be wrong; the "
+        f"first {expected['cases_for_80_percent']} cases should hold 80 % of them."
     )

@@ -16,8 +16,8 @@ from nnunetv2_dale.nnunet_files.results.case_files import (
     prediction_file,
 )
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.nnunet_files.results.same_task import shared_task
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.same_task import read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.volumes import reader_of
 
 
@@ -37,11 +37,9 @@ def audit_task(
     Raises:
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
     """
-    folders = [read_result_folder(path, folds) for path in paths]
+    folders = read_result_folders(paths, folds)
     for folder in folders:
         _refuse_training_cases(folder)
-    if len({folder.path for folder in folders}) < len(folders):
-        raise UserError("a result folder was given twice; give different ones, each is a referee of its own")
     classes = shared_task(folders).classes
     first = folders[0]
     description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
@@ -61,7 +59,7 @@ def audit_task(
             "with --references"
         )
     pictures = folder_of_images(first, place, images)
-    referees = _distinct_names(folders)
+    referees = tuple(folder.name for folder in folders)
     cases = tuple(_case(name, folders, referees, place, pictures) for name in names)
     dataset = RawDataset(place, dict(description), ())
     return AuditTask(
@@ -140,14 +138,6 @@ def _case(
         probabilities=tuple(file if file.is_file() else None for file in probabilities),
         images=channel_files(pictures, name, ending) if pictures else (),
     )
-
-
-def _distinct_names(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
-    """Folders of one name (two result roots) carry as much of their path as tells them apart."""
-    depth = 1
-    while len({folder.path.parts[-depth:] for folder in folders}) < len(folders):
-        depth += 1
-    return tuple("/".join(folder.path.parts[-depth:]) for folder in folders)
 
 
 def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import kept_case
+from nnunetv2_dale.audit.class_statements import class_statements
 from nnunetv2_dale.audit.decisions import (
     DecisionTable,
     Line,
@@ -28,6 +29,7 @@ from nnunetv2_dale.audit.page import PictureFiles, render_audit
 from nnunetv2_dale.audit.pictures import write_pictures
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Judgement, expected_effort, rank_cases
+from nnunetv2_dale.audit.units import remarks_on_units
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
@@ -96,7 +98,7 @@ def _audit(
     evidence = all_evidence(task, work / "measured", settings.processes)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
-    missing = (*task.missing, *misplaced_remarks(misplaced))
+    missing = (*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence))
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -110,6 +112,7 @@ def _audit(
         },
         missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),
+        classes=class_statements(evidence, task),
     )
     _forget_other_audits(work, audit.to_json())
     to_fix = cases_to("fix", decisions)  # `apply` takes their drafts from the maps

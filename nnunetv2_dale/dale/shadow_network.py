@@ -93,7 +93,8 @@ def allow_two_backwards_through_compiled_networks() -> None:
     """Change two settings of torch.compile, in the versions that have them, before the first forward.
 
     The fuzzy graph is run backward twice, by the pseudo-step and by the update. And a network that is compiled would
-    run what was compiled for its shadow, which has no hook that keeps the features.
+    run what was compiled for its shadow, which has no hook that keeps the features; or for another training of this
+    process, which is forgotten.
     """
     for settings, name in (
         (torch._functorch.config, "donated_buffer"),
@@ -101,3 +102,4 @@ def allow_two_backwards_through_compiled_networks() -> None:
     ):
         if hasattr(settings, name):
             setattr(settings, name, False)
+    torch._dynamo.reset()

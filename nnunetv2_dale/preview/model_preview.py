@@ -13,7 +13,7 @@ from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.dale.fuzziness import patch_shape
 from nnunetv2_dale.pages.slice_display import slices_that_matter
 from nnunetv2_dale.preview.model_case import CasePatch, LoadedModel, case_patch, load_model
-from nnunetv2_dale.preview.model_picture import ShownSlice, confidence_picture, features_picture, numbers_of
+from nnunetv2_dale.preview.model_picture import OMEGA_IS, ShownSlice, confidence_picture, features_picture, numbers_of
 from nnunetv2_dale.preview.network_look import NetworkLook, look
 from nnunetv2_dale.preview.picture import CasePicture
 from nnunetv2_dale.preview.preview_case import RawSource, class_names, is_colour
@@ -84,7 +84,7 @@ class ModelPreview:
             f"{fallen:.1%} of the voxels"
         )
         figure = confidence_picture(rows, model.spacing_mm[-2:], names, reach, name, heading)
-        yield "confidence", CasePicture(figure, (summary,), (used,))
+        yield "confidence", CasePicture(figure, (summary, OMEGA_IS), (used,))
 
 
 def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int) -> list[ShownSlice]:

@@ -13,8 +13,8 @@ from statistics import fmean
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, shared_task
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each, what_ran
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
@@ -64,7 +64,7 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     require_packages("statsmodels")
     if len(paths) < 2:
         raise UserError("give two or more result folders; the first is the baseline")
-    folders = _with_distinct_names([read_result_folder(path, settings.folds) for path in paths])
+    folders = read_result_folders(paths, settings.folds)
     task = shared_task(folders)
     patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
     files, missing = _masks(folders, task, settings)
@@ -201,16 +201,3 @@ def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles], patche
             "lesions_matched_above_iou": MATCHED_ABOVE_IOU,
         }
     return shown
-
-
-def _with_distinct_names(folders: list[ResultFolder]) -> list[ResultFolder]:
-    """Folders of one name (two result roots) are told apart by as much of their path as that takes."""
-    if len({folder.path for folder in folders}) < len(folders):
-        twice = next(folder.path for folder in folders if [other.path for other in folders].count(folder.path) > 1)
-        raise UserError(f"{twice} was given twice; give different result folders")
-    names = [folder.name for folder in folders]
-    depth = 1
-    while len(set(names)) < len(names):
-        depth += 1
-        names = ["/".join(folder.path.parts[-depth:]) for folder in folders]
-    return [replace(folder, name=name) for folder, name in zip(folders, names, strict=True)]

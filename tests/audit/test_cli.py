@@ -58,14 +58,15 @@ def test_every_error_is_found_and_named(audited: Path) -> None:
 
 def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     audit = read(audited)
-    assert list(audit) == ["version", "dataset", "referees", "cases", "expected", "settings", "missing"]
+    about = ["version", "dataset", "referees", "cases", "expected", "settings", "missing", "misplaced", "classes"]
+    assert list(audit) == about
     assert (audit["version"], audit["dataset"]) == (1, DATASET)
-    assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases"}
+    assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases", "judged_cases"}
     scores = [case["score"] for case in audit["cases"]]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == CASES
     for case in audit["cases"]:
-        assert set(case) == {"case", "fold", "score", "findings"}
+        assert set(case) == {"case", "fold", "score", "judged", "findings"}
         for found in case["findings"]:
             types = {
                 "class": str,
@@ -183,6 +184,7 @@ def test_a_killed_audit_goes_on(
         (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
+        (["FOLDER", "FOLDER"], "was given twice"),
     ],
 )
 def test_bad_input(

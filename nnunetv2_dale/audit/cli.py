@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.lock import held
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_new_dataset,
@@ -20,7 +21,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_result_folders,
 )
-from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.nnunet_files.atomic_output import made_for, refuse_existing, refuse_irreplaceable
 from nnunetv2_dale.pages.private_content import Held
 
 
@@ -96,7 +97,9 @@ def _audit(arguments: argparse.Namespace) -> None:
         processes=arguments.np,
         held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
-    audit = run_audit(arguments.folders, arguments.o, settings)
+    with made_for(arguments.o), held(arguments.o, "nnUNetv2_dale_audit"):
+        check_output(arguments.o, arguments.overwrite, arguments.decisions)  # another may have ended meanwhile
+        audit = run_audit(arguments.folders, arguments.o, settings)
     expected = audit.expected
     for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)

@@ -59,13 +59,14 @@ def new_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """
     target = Path(target)
     refuse_existing(target, overwrite)
-    with _tidy(target):
+    with made_for(target):
         handle, name = tempfile.mkstemp(prefix=".unfinished_", suffix="_" + target.name, dir=target.parent)
         os.close(handle)
         unfinished = Path(name)
         try:
             yield unfinished
             unfinished.chmod(0o666 & ~_umask())
+            refuse_existing(target, overwrite)  # another run may have made it meanwhile
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -100,13 +101,14 @@ def new_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     refuse_existing(target, overwrite)
     refuse_irreplaceable(target)
     target = target.resolve()
-    with _tidy(target):
+    with made_for(target):
         for leftover in sorted(target.parent.glob(f".unfinished_*_{glob.escape(target.name)}")):
             logger.warning("%s is left of a run that was cut off; remove it, unless a run is writing there", leftover)
         unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", suffix="_" + target.name, dir=_workplace(target)))
         try:
             yield unfinished
             unfinished.chmod(0o777 & ~_umask())
+            refuse_existing(target, overwrite)
             put_in_place(unfinished, target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -175,7 +177,7 @@ def naming(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _tidy(target: Path) -> Iterator[None]:
+def made_for(target: Path) -> Iterator[None]:
     """Make the folders above `target`, and remove them again if the block fails; see `naming` too."""
     absent = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)

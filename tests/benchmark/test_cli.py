@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.benchmark import cli
-from nnunetv2_dale.benchmark.lock import acquire
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
 from tests.report.fixtures import write_raw_dataset, write_results
 

@@ -211,3 +211,12 @@ def test_permissions_are_the_users(tmp_path):
     with new_file(tmp_path / "ours") as unfinished:
         Path(unfinished).write_text("")
     assert (tmp_path / "ours").stat().st_mode == ordinary.stat().st_mode
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_what_another_run_made_meanwhile_stays(new, tmp_path):
+    target = tmp_path / "result"
+    with pytest.raises(UserError, match="result already exists"), new(target):
+        target.write_text("of the other run")
+    assert target.read_text() == "of the other run"
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]

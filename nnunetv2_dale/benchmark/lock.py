@@ -109,7 +109,7 @@ def living_holder(folder: Path) -> LockHolder | None:
 
 
 def is_stale(folder: Path, holder: LockHolder) -> bool:
-    """Whether the lock's holder is gone: its process, or, seen from another machine, its signs of life."""
+    """Return whether the lock's holder is gone: its process, or, seen from another machine, its signs of life."""
     alive = holder.process.is_alive()
     if alive is not None:
         return not alive

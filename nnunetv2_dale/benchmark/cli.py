@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
 from nnunetv2_dale.benchmark.job import Job
-from nnunetv2_dale.benchmark.lock import living_holder
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
@@ -25,6 +23,8 @@ from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
+from nnunetv2_dale.commands.lock import living_holder
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from nnunetv2_dale.benchmark.inputs import Folders

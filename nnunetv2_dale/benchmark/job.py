@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.worker_pool import usable_cores
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_dale.benchmark.lock import living_holder
 from nnunetv2_dale.benchmark.progress import last_lines, read_progress
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
 from nnunetv2_dale.benchmark.state import Stage, fold_state, read_summary
 from nnunetv2_dale.benchmark.table import HEADER, plain_table, row
+from nnunetv2_dale.commands.lock import living_holder
 
 LOG_LINES = 10
 

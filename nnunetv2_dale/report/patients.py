@@ -15,7 +15,7 @@ def read_patients(table: Path, case_names: Sequence[str]) -> list[str]:
     Raises:
         UserError: no such table, other columns, a case that is listed twice or has no patient.
     """
-    rows = read_keyed_table(table, "case", ["patient"])
+    rows = read_keyed_table(table, "case", ["patient"], case_names)
     without = [name for name in case_names if name not in rows or not rows[name]["patient"]]
     if without:
         raise UserError(f"{table} has no patient for case {without[0]} ({len(without)} of {len(case_names)} cases)")

@@ -181,7 +181,7 @@ def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 
 def preview_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     defaults = ADAPTED
     parser = CommandParser(
         prog="nnUNetv2_dale_preview",

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     parser = CommandParser(
         prog="nnUNetv2_dale_report",
         description="Compare two or more result folders of nnU-Net, case by case. Writes one HTML page that needs no "
@@ -198,7 +198,7 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """The call as it can be typed again, but for the place of the output and the number of processes."""
+    """Return the call as it can be typed again, but for the place of the output and the number of processes."""
     words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:

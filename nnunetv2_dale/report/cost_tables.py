@@ -12,7 +12,7 @@ from nnunetv2_dale.report.report_data import FoldCost, Report, Run
 
 
 def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
-    """One line a run, over the folds that are finished; None without any record."""
+    """Return one line a run, over the folds that are finished; None without any record."""
     if not any(run.costs for run in report.runs):
         return None
     hours = shared_hours([run.finished_curves for run in report.runs])
@@ -75,7 +75,7 @@ def _mean_hours(costs: Sequence[FoldCost]) -> float | None:
 
 
 def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
-    """One line a fold; None without any record."""
+    """Return one line a fold; None without any record."""
     rows = [
         [
             labels[run.name],

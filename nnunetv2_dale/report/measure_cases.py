@@ -98,7 +98,7 @@ def measure_cases(
 
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
-    """The measures of one case, one entry per result folder."""
+    """Return the measures of one case, one entry per result folder."""
     reference = settings.reader.label(files.reference)
     region, image_grid, patch = None, None, None
     if settings.tau is not None:

@@ -21,7 +21,7 @@ _FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a
 
 
 def render_report(report: Report, folder: Path) -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
         report: the numbers.
@@ -64,7 +64,7 @@ def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -
 
 
 def verdict(row: Comparison, labels: dict[str, str]) -> str:
-    """One sentence on the mean Dice that claims no more than its interval does."""
+    """Return one sentence on the mean Dice that claims no more than its interval does."""
     candidate, baseline = labels[row.candidate], labels[row.baseline]
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
@@ -191,7 +191,7 @@ def _patches(settings: Mapping[str, Any]) -> str:
 
 
 def _rules(report: Report) -> list[tuple[str, str]]:
-    """What a reader has to know to trust a number, as (name, sentence)."""
+    """Return what a reader has to know to trust a number, as (name, sentence)."""
     settings = report.settings
     unit = "patients, with all their cases" if report.patients is not None else "cases"
     rules = [

@@ -28,7 +28,7 @@ _REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
 
 
 def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]:
-    """Every table of the page; None where there is nothing to show."""
+    """Return every table of the page; None where there is nothing to show."""
     return {
         "overall": _comparison_table(
             report, labels, lambda row: row.region == "all" and row.metric not in _FOUND, "Whole image"

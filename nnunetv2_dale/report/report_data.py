@@ -201,16 +201,16 @@ class Report:
     links: list[Link] = field(default_factory=list)
 
     def class_title(self, key: str) -> str:
-        """The name of a class key; "mean" is the mean over classes."""
+        """Return the name of a class key; "mean" is the mean over classes."""
         return {item.key: item.name for item in self.classes}.get(key, "mean over classes")
 
     def run(self, name: str) -> Run:
-        """The run of that name."""
+        """Return the run of that name."""
         return next(run for run in self.runs if run.name == name)
 
 
 def to_json(report: Report) -> str:
-    """The report as JSON text: strict JSON, in which a number that is not defined is null."""
+    """Return the report as JSON text: strict JSON, in which a number that is not defined is null."""
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(report)}
     return json.dumps(_public_names(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

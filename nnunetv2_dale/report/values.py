@@ -39,7 +39,7 @@ class AllValues:
 
 
 def summary_values(folders: Sequence[ResultFolder], task: SharedTask) -> AllValues:
-    """What the summaries hold."""
+    """Return what the summaries hold."""
     metrics = [*summary_metrics(), *found_metrics(with_lesions=False)]
     return AllValues(metrics, {folder.name: _of_summary(folder, task) for folder in folders})
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def audit_parser() -> CommandParser:
-    """The arguments of an audit."""
+    """Build the parser of an audit."""
     parser = CommandParser(
         prog="nnUNetv2_dale_audit",
         description="Find wrong labels with the cross-validation that is already there: each case was predicted by a "
@@ -65,7 +65,7 @@ def audit_parser() -> CommandParser:
 
 
 def apply_parser() -> CommandParser:
-    """The arguments of `apply`."""
+    """Build the parser of `apply`."""
     parser = CommandParser(
         prog="nnUNetv2_dale_audit apply",
         description="Make a new dataset from the decisions on an audit's findings: without the excluded cases, with a "

@@ -105,7 +105,7 @@ def _split_file(folders: Folders) -> Path:
 
 
 def _read_split(folders: Folders) -> Splits | None:
-    """The dataset's folds; None where there is no file."""
+    """Return the dataset's folds; None where there is no file."""
     file = _split_file(folders)
     return read_splits(file) if file.is_file() else None
 

@@ -10,7 +10,7 @@ from nnunetv2_dale.commands.csv_table import read_keyed_table
 
 
 def read_patients(table: Path, case_names: Sequence[str]) -> list[str]:
-    """The patient of each case, from a table with the columns `case` and `patient`.
+    """Return the patient of each case, from a table with the columns `case` and `patient`.
 
     Raises:
         UserError: no such table, other columns, a case that is listed twice or has no patient.

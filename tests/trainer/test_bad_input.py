@@ -23,6 +23,7 @@ from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.datasets import architecture
 from tests.trainer.fixtures import (
+    TINY_TRAININGS,
     make_trainer,
     next_batch,
     started,
@@ -30,12 +31,7 @@ from tests.trainer.fixtures import (
     weights_of,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("nnunet"),
-    # nnU-Net: Dice of a class that one validation batch does not hold
-    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning"),
-]
+pytestmark = TINY_TRAININGS
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

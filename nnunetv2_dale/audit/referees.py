@@ -33,7 +33,7 @@ def audit_task(
     Args:
         paths: result folders, each a referee.
         folds: only these.
-        references: folder of the labels; None looks in nnU-Net's own folders.
+        references: folder of the labels, of some cases at least; None looks in nnU-Net's own folders.
         images: folder of the images; None looks in `nnUNet_raw`; without any, there are no pictures.
     Raises:
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
@@ -46,12 +46,7 @@ def audit_task(
         raise UserError(f"{first.path / 'dataset.json'} is missing; the audit needs the names of the labels from it")
     names = sorted(set.union(*(set(folder.cases) for folder in folders)))
     audited = tuple(AuditedClass(item.key, item.name, class_labels(item.key)) for item in classes)
-    example_case = next(iter(first.cases))
-    if references is not None and not (references / (example_case + first.file_ending)).is_file():
-        raise UserError(
-            f"{references / (example_case + first.file_ending)} is missing; expected the audited labels there"
-        )
-    place = folder_of_references(first, sorted(first.cases), references)
+    place = references or folder_of_references(first, sorted(first.cases), None)
     if place is None:
         raise UserError(
             f"the labels of {first.path} were not found: set nnUNet_preprocessed or nnUNet_raw, or name their folder "
@@ -59,6 +54,10 @@ def audit_task(
         )
     for folder in folders:
         refuse_seen_labels(folder, place)
+    without = [] if references is None else [name for name in names if not _label(place, name, first).is_file()]
+    if len(without) == len(names):
+        raise UserError(f"{_label(place, names[0], first)} is missing; expected the audited labels there")
+    names = [name for name in names if name not in without]
     pictures = folder_of_images(first, place, images)
     referees = tuple(folder.name for folder in folders)
     cases = tuple(_case(name, folders, referees, place, pictures) for name in names)
@@ -74,7 +73,7 @@ def audit_task(
         is_ct=dataset.is_ct,
         reader=reader_of(description, cases[0].label, first.plans),
         cases=cases,
-        missing=(*_missing(folders, place, cases), *remarks_on_origin(folders)),
+        missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
     )
 
@@ -135,7 +134,13 @@ def _case(
     )
 
 
-def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs]) -> Iterator[str]:
+def _label(place: Path, name: str, folder: ResultFolder) -> Path:
+    return place / (name + folder.file_ending)
+
+
+def _missing(
+    folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs], without: Sequence[str]
+) -> Iterator[str]:
     ending = folders[0].file_ending
     labelled = {file.name.removesuffix(ending) for file in place.iterdir() if file.name.endswith(ending)}
     unseen = sorted(labelled - {each.case for each in cases})
@@ -145,6 +150,8 @@ def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseI
             f"{len(unseen)} labelled cases were predicted in no fold that is at hand ({folds}) and are not audited: "
             f"{', '.join(unseen)}"
         )
+    if without:
+        yield f"{len(without)} cases have no label in {place} and are not audited: {', '.join(without)}"
     fewer = [each.case for each in cases if len(each.predictions) < len(folders)]
     if fewer:
         yield f"{len(fewer)} cases were predicted in some of the result folders only: {', '.join(fewer)}"

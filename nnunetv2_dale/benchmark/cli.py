@@ -150,7 +150,7 @@ def _engine(
 
 
 def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """What every worker needs of this command's environment; not every batch system hands it on."""
+    """Return what every worker needs of this command's environment; not every batch system hands it on."""
     passed = {
         name: value
         for name, value in environment.items()
@@ -164,7 +164,7 @@ def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[Run]) -> int:
-    """One report for each configuration that was asked for; returns the worst exit code."""
+    """Write one report for each configuration that was asked for; returns the worst exit code."""
     from nnunetv2_dale.report.cli import main as report
 
     target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"

@@ -150,7 +150,7 @@ def _watch(job: Job, lock: FoldLock, stop_requests: list[int]) -> Callable[[], N
 
 
 def _stop_requests() -> list[int]:
-    """A list that grows by the number of each signal that asks this process to end."""
+    """Return a list that grows by the number of each signal that asks this process to end."""
     requests: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -143,7 +143,7 @@ def living_holder(folder: Path) -> LockHolder | None:
 
 
 def is_stale(folder: Path, holder: LockHolder, name: str = LOCK_NAME) -> bool:
-    """Whether the lock's holder is gone: its process, or, seen from another machine, its signs of life."""
+    """Return whether the lock's holder is gone: its process, or, seen from another machine, its signs of life."""
     alive = holder.process.is_alive()
     if alive is not None:
         return not alive

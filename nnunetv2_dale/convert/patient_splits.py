@@ -57,7 +57,7 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     """
     raw = dataset_folder(environment_folder("nnUNet_raw"), arguments.d)
     names = [case.name for case in read_dataset(raw).cases]
-    table = read_keyed_table(arguments.patients, "case", ["patient"])
+    table = read_keyed_table(arguments.patients, "case", ["patient"], names)
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:
         shorter = without[0].lstrip("0")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import PLACE_ERRORS, UserError
+from nnunetv2_dale.nnunet_files.name_lengths import UNFINISHED, unfinished_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def new_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
     target = Path(target)
     refuse_existing(target, overwrite)
     with made_for(target):
-        handle, name = tempfile.mkstemp(prefix=".unfinished_", suffix="_" + target.name, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=unfinished_suffix(target), dir=target.parent)
         os.close(handle)
         unfinished = Path(name)
         try:
@@ -102,9 +103,9 @@ def new_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     refuse_irreplaceable(target)
     target = target.resolve()
     with made_for(target):
-        for leftover in sorted(target.parent.glob(f".unfinished_*_{glob.escape(target.name)}")):
+        for leftover in sorted(target.parent.glob(f"{UNFINISHED}*{glob.escape(unfinished_suffix(target))}")):
             logger.warning("%s is left of a run that was cut off; remove it, unless a run is writing there", leftover)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", suffix="_" + target.name, dir=_workplace(target)))
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, suffix=unfinished_suffix(target), dir=_workplace(target)))
         try:
             yield unfinished
             unfinished.chmod(0o777 & ~_umask())

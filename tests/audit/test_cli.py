@@ -67,7 +67,7 @@ def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == CASES
     for case in audit["cases"]:
-        assert set(case) == {"case", "fold", "score", "judged", "findings"}
+        assert set(case) == {"case", "fold", "score", "judged", "findings", "checksum"}
         for found in case["findings"]:
             types = {
                 "class": str,

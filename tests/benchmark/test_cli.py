@@ -56,6 +56,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
         ('[{"train": ["case_0', "is not valid JSON"),
+        ('[{"train": ["case_000"], "val": []}]', "splits_final.json has no validation case; take other folds with -f"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_checkpoint, epochs_from_logs
 from nnunetv2_dale.report.report_data import FoldCost, LearningCurve
@@ -27,8 +27,7 @@ def read_fold_cost(
         return None
     numbers = sorted(epochs)
     durations = [epochs[number].duration for number in numbers]
-    seconds = [epochs[number].seconds for number in numbers]
-    known = [value for value in seconds if value is not None]
+    known = [value for value in durations if value is not None]
     complete = all(value is not None for value in durations)
     curve = LearningCurve(
         fold=fold,
@@ -41,7 +40,7 @@ def read_fold_cost(
     cost = FoldCost(
         fold=fold,
         epochs=len(numbers),
-        seconds_per_epoch=median(known) if known else None,
+        seconds_per_epoch=fmean(known) if known else None,
         hours=curve.hours[-1] if complete else None,
         mean_validation_dice=mean_validation_dice,
         source=source,

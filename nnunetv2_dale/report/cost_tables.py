@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.report.cost import pseudo_dice_at, shared_hours
@@ -19,9 +19,9 @@ def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
     columns = [
         column("Run"),
         number_column("Folds", "finished folds with a record"),
-        number_column("Epochs", "median of the folds"),
-        number_column("s / epoch", "seconds an epoch: median over epochs, then mean over folds"),
-        number_column("h / fold", "hours of training a fold"),
+        number_column("Epochs", "mean of the folds"),
+        number_column("s / epoch", "mean over all epochs, with saving and plotting: epochs × s / epoch = h / fold"),
+        number_column("h / fold", "hours of training, mean of the folds"),
         number_column("h in all"),
         number_column("× baseline", "hours a fold over the baseline's"),
     ]
@@ -41,14 +41,14 @@ def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
     if not costs:
         return [labels[run.name], *(missing() for _ in range(6))]
     hours, baseline = _mean_hours(costs), _mean_hours(report.runs[0].finished_costs)
-    seconds = [cost.seconds_per_epoch for cost in costs if cost.seconds_per_epoch is not None]
-    epochs = median(cost.epochs for cost in costs)
+    seconds = _mean_seconds(costs)
+    epochs = fmean(cost.epochs for cost in costs)
     total = [cost.hours for cost in costs]
     return [
         labels[run.name],
         cell(str(len(costs)), len(costs)),
         cell(f"{epochs:g}", epochs),
-        cell(f"{fmean(seconds):.1f}", fmean(seconds)) if seconds else missing(),
+        missing() if seconds is None else cell(f"{seconds:.1f}", seconds),
         missing() if hours is None else cell(f"{hours:.3g}", hours),
         missing()
         if None in total
@@ -61,6 +61,12 @@ def _equal_time(run: Run, hours: float) -> Cell:
     reached = [pseudo_dice_at(curve, hours) for curve in run.finished_curves]
     there = [value for value in reached if value is not None]
     return cell(f"{100 * fmean(there):.2f} %", fmean(there)) if there and len(there) == len(reached) else missing()
+
+
+def _mean_seconds(costs: Sequence[FoldCost]) -> float | None:
+    """Of all epochs of the folds, so that it agrees with the hours."""
+    known = [(cost.seconds_per_epoch, cost.epochs) for cost in costs if cost.seconds_per_epoch is not None]
+    return sum(seconds * epochs for seconds, epochs in known) / sum(epochs for _, epochs in known) if known else None
 
 
 def _mean_hours(costs: Sequence[FoldCost]) -> float | None:

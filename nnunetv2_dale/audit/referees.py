@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
@@ -38,8 +39,6 @@ def audit_task(
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
     """
     folders = read_result_folders(paths, folds)
-    for folder in folders:
-        _refuse_training_cases(folder)
     classes = shared_task(folders).classes
     first = folders[0]
     description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
@@ -53,6 +52,8 @@ def audit_task(
             f"the labels of {first.path} were not found: set nnUNet_preprocessed or nnUNet_raw, or name their folder "
             "with --references"
         )
+    for folder in folders:
+        refuse_seen_labels(folder, place)
     without = [] if references is None else [name for name in names if not _label(place, name, first).is_file()]
     if len(without) == len(names):
         raise UserError(f"{_label(place, names[0], first)} is missing; expected the audited labels there")
@@ -72,15 +73,9 @@ def audit_task(
         is_ct=dataset.is_ct,
         reader=reader_of(description, cases[0].label, first.plans),
         cases=cases,
-        missing=tuple(_missing(folders, place, cases, without)),
+        missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
+        held_out=all(map(is_held_out, folders)),
     )
-
-
-def _refuse_training_cases(folder: ResultFolder) -> None:
-    if folder.folds == ("all",):
-        raise UserError(
-            f"{folder.path} has fold all alone, whose network has seen every label; train folds 0 to 4 for the audit"
-        )
 
 
 def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:

@@ -113,6 +113,7 @@ def _audit(
             "listed_from_score": LISTED_FROM,
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
+            "held_out": task.held_out,
         },
         missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),

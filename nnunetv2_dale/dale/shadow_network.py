@@ -28,7 +28,6 @@ class ShadowNetwork:
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.module = copy.deepcopy(network)
-        self.names = [name for name, weight in self.module.named_parameters() if weight.requires_grad]
         self.weights: list[Tensor] = [weight for weight in self.module.parameters() if weight.requires_grad]
         self._run: Callable[[Tensor], Outputs] = torch.compile(self.module) if compiled else self.module
         self._autocast = autocast

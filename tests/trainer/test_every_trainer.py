@@ -377,9 +377,10 @@ def test_non_finite_intensities_are_named_and_not_trained_on(trainer_class: type
     trainer = alike(trainer_class)
     before, batch = weights_of(trainer), next_batch(trainer)
     batch["keys"] = ["fine", "with_a_hole"]
-    batch["data"][1].view(-1)[7] = float("nan")
-    with pytest.raises(RuntimeError, match="NaN or infinite intensities, from with_a_hole; repair these images"):
-        trainer.train_step(batch)
+    for value in (float("nan"), float("inf"), float("-inf")):
+        batch["data"][1].view(-1)[7] = value
+        with pytest.raises(RuntimeError, match="NaN or infinite intensities, from with_a_hole; repair these images"):
+            trainer.train_step(batch)
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
 
 

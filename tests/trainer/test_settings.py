@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -35,20 +34,6 @@ def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
     """With one patch per image the fuzziness is constant, hence 0 after min–max: nothing is fuzzy."""
     log = train(make_trainer(Printed, settings={"dale": {"patch_size": 32}}))
     assert log["dale_fuzzy_fraction"] == [0.0]
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"tau": 0.5}, r"unknown setting 'tau' in .dale.\. Valid are: .*fuzzy_threshold \(0 to 1\)"),
-        ({"fuzzy_threshold": 1.5}, "fuzzy_threshold must be in 0 to 1, got 1.5"),
-        ({"view": "both"}, r"view must be one of masked_input \| masked_loss, got 'both'"),
-    ],
-    ids=["unknown", "range", "choice"],
-)
-def test_bad_settings_are_told_at_start(settings: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        make_trainer(Printed, settings={"dale": settings})
 
 
 def test_the_trust_of_cases_needs_whole_batches() -> None:

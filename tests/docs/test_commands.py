@@ -125,7 +125,7 @@ def test_the_commands_of_all_pages_run(workspace: Path) -> None:
     by_page = {page.name: [as_run(line) for line in (*BEFORE.get(page.name, ()), *commands(page))] for page in pages()}
     assert sum(map(len, by_page.values())) > 30
     run(workspace, by_page.pop("report.md") + by_page["audit.md"][:1])
-    _decide(workspace / "audit/decisions.csv", workspace / "decisions.csv")
+    _decide(workspace / "audit/decisions.csv")
     run(workspace, by_page.pop("audit.md")[1:])
     shutil.rmtree(workspace / "nnUNet_results" / DATASET)  # with its half of what nnU-Net writes
     run(workspace, by_page.pop("benchmark.md"))
@@ -140,12 +140,12 @@ def test_pages_name_benchmarks_that_exist() -> None:
     assert [name for name in named if importlib.util.find_spec(name) is None] == []
 
 
-def _decide(table: Path, target: Path) -> None:
+def _decide(table: Path) -> None:
     """The first finding's label is left out, as a reader would write it."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     rows[0]["decision"] = "exclude"
-    with target.open("w", newline="") as file:
+    with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)

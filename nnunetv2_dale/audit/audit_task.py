@@ -62,6 +62,7 @@ class AuditTask:
         reader: nnU-Net's reader.
         cases: in alphabetical order.
         missing: a sentence for each thing that could not be used.
+        held_out: whether no network is known or may be thought to have seen the labels it judges.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class AuditTask:
     reader: Any
     cases: tuple[CaseInputs, ...]
     missing: tuple[str, ...]
+    held_out: bool = True
 
     @property
     def whole(self) -> AuditedClass | None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
+from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case
 KNOWN_FROM = 0.2  # share of the labelled cases in which networks have to find a class to judge its labels
-LEAST_OF_FOLD = 3  # labelled cases of a fold, from which it shows what its own network knows
 NOT_DRAWN_FROM, NOT_DRAWN_CASES = 0.15, 5  # share and number of the cases, from which a lost class is a habit
 AS_LARGE = 0.25  # of what the networks usually find of a class, from which a lost one counts
 

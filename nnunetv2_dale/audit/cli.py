@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.lock import held
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_new_dataset,
@@ -20,7 +21,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_result_folders,
 )
-from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.nnunet_files.atomic_output import made_for, refuse_existing, refuse_irreplaceable
 from nnunetv2_dale.pages.private_content import Held
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def audit_parser() -> CommandParser:
-    """The arguments of an audit."""
+    """Build the parser of an audit."""
     parser = CommandParser(
         prog="nnUNetv2_dale_audit",
         description="Find wrong labels with the cross-validation that is already there: each case was predicted by a "
@@ -48,8 +49,11 @@ def audit_parser() -> CommandParser:
     parser.add_argument(
         "--decisions",
         type=Path,
+        nargs="+",
+        default=(),
         metavar="CSV",
-        help="Decisions of an earlier audit: accepted findings stay away, and all stand in the new table",
+        help="Decisions of an earlier audit, of one person or several: accepted findings stay away, and all stand in "
+        "the new table",
     )
     add_processes(parser)
     add_no_pictures(parser, "the page")
@@ -61,14 +65,16 @@ def audit_parser() -> CommandParser:
 
 
 def apply_parser() -> CommandParser:
-    """The arguments of `apply`."""
+    """Build the parser of `apply`."""
     parser = CommandParser(
         prog="nnUNetv2_dale_audit apply",
         description="Make a new dataset from the decisions on an audit's findings: without the excluded cases, with a "
         "draft for each label to fix. The audited dataset is not changed.",
-        epilog="example:\n  nnUNetv2_dale_audit apply AUDIT/decisions.csv -d 4 --new_id 104",
+        epilog="examples:\n  nnUNetv2_dale_audit apply AUDIT/decisions.csv -d 4 --new_id 104\n"
+        "  nnUNetv2_dale_audit apply anna.csv ben.csv --audit AUDIT -d 4 --new_id 104",
     )
-    parser.add_argument("decisions", nargs="+", type=Path, metavar="DECISIONS", help="Table of decisions (CSV)")
+    tables = "Tables of decisions (CSV), one or several that are taken together; contradictions are refused"
+    parser.add_argument("decisions", nargs="+", type=Path, metavar="DECISIONS", help=tables)
     add_dataset(parser, "nnUNet_raw")
     add_new_dataset(parser, old_spelling="-o")
     audit = "Folder of the audit. Default: the folder that DECISIONS is in"
@@ -92,11 +98,13 @@ def _audit(arguments: argparse.Namespace) -> None:
         folds=None if arguments.f is None else tuple(arguments.f),
         references=arguments.references,
         images=arguments.images,
-        decisions=arguments.decisions,
+        decisions=tuple(arguments.decisions),
         processes=arguments.np,
         held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
-    audit = run_audit(arguments.folders, arguments.o, settings)
+    with made_for(arguments.o), held(arguments.o, "nnUNetv2_dale_audit"):
+        check_output(arguments.o, arguments.overwrite, arguments.decisions)  # another may have ended meanwhile
+        audit = run_audit(arguments.folders, arguments.o, settings)
     expected = audit.expected
     for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
@@ -111,11 +119,12 @@ def _audit(arguments: argparse.Namespace) -> None:
 def _apply(arguments: argparse.Namespace) -> None:
     from nnunetv2_dale.audit.apply import apply_decisions
 
-    if len(arguments.decisions) > 1:
-        raise UserError(f"expected one table of decisions, got {len(arguments.decisions)}; join them into one")
-    decisions = arguments.decisions[0]
-    audit = decisions.parent if arguments.audit is None else arguments.audit
-    done = apply_decisions(decisions, audit, arguments.d, arguments.new_id, arguments.overwrite)
+    audit = arguments.decisions[0].parent if arguments.audit is None else arguments.audit
+    if not (audit / "audit.json").is_file():
+        raise UserError(f"{audit} holds no audit (audit.json); give the audit's folder with --audit")
+    done = apply_decisions(arguments.decisions, audit, arguments.d, arguments.new_id, arguments.overwrite)
+    for remark in done.remarks:
+        print(remark)
     print(
         f"{done.folder}: {done.cases} cases, {done.excluded} excluded, {done.to_fix} to fix (see to_fix.csv and "
         "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
@@ -139,7 +148,7 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
     )
 
 
-def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
+def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
     """Only an audit may be replaced, only when asked, and nothing that a person did is lost with it.
 
     Raises:
@@ -149,7 +158,8 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return
-    from nnunetv2_dale.audit.decisions import is_filled_in, read_lines
+    from nnunetv2_dale.audit.decision_files import read_lines
+    from nnunetv2_dale.audit.decisions import is_filled_in
     from nnunetv2_dale.audit.findings import read_audit
 
     if not (output / "audit.json").is_file():
@@ -158,7 +168,7 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     if not overwrite:
         raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
     mine = output / "decisions.csv"
-    given = decisions is not None and decisions.resolve() == mine.resolve()
+    given = mine.resolve() in [file.resolve() for file in decisions]
     if mine.is_file() and not given and any(map(is_filled_in, read_lines(mine))):
         raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
     foreign = [str(path) for path in _not_of_the_audit(output)]

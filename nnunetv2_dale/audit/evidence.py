@@ -69,7 +69,7 @@ class CaseEvidence:
     """One case: what all its classes show, and whether turning the label would help.
 
     `whole` is of all classes together; None where one class is everything. `misplaced` are its predictions that are
-    stored elsewhere than the label; `soft`: its referees' probabilities were read.
+    stored elsewhere than the label; `soft`: its referees' probabilities were read. `checksum` is the label's.
     """
 
     case: str
@@ -83,6 +83,7 @@ class CaseEvidence:
     orientation: Orientation | None
     misplaced: tuple[Misplaced, ...] = ()
     soft: bool = False
+    checksum: str = ""
 
     def of(self, key: str) -> ClassEvidence:
         """A class, or with the key "" the whole label."""
@@ -119,6 +120,7 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
         misplaced=volumes.misplaced,
         soft=None not in inputs.probabilities,
+        checksum=volumes.checksum,
     )
 
 

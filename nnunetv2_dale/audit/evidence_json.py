@@ -27,6 +27,7 @@ def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
         orientation=None if turned is None else Orientation(**{**turned, "moved": tuple(turned["moved"])}),
         misplaced=tuple(misplaced_from_json(each) for each in content["misplaced"]),
         soft=content["soft"],
+        checksum=content["checksum"],
     )
 
 

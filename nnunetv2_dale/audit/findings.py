@@ -74,6 +74,7 @@ class AuditedCase:
     """One case: the chance that its label is wrong somewhere, and what was found, most likely first.
 
     `judged`: False where the networks know none of its classes; its score of 0 says nothing.
+    `checksum` is of its label (`label_checksum`); "" in an audit of an earlier version.
     """
 
     case: str
@@ -81,6 +82,7 @@ class AuditedCase:
     score: float
     findings: tuple[Finding, ...]
     judged: bool = True
+    checksum: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -89,6 +91,7 @@ class AuditedCase:
             "score": round(self.score, 4),
             "judged": self.judged,
             "findings": [finding.to_json() for finding in self.findings],
+            "checksum": self.checksum,
         }
 
 
@@ -172,6 +175,7 @@ def _case(content: Mapping[str, Any]) -> AuditedCase:
         score=content["score"],
         findings=tuple(_finding(each) for each in content["findings"]),
         judged=content.get("judged", True),
+        checksum=content.get("checksum", ""),
     )
 
 

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 NORMAL_HALF = 1.349  # length of the shortest half of a normal distribution, in standard deviations
 BULK = 2.5  # spreads around the middle within which values count as the bulk
 BULK_DEVIATION = 0.953  # standard deviation of a normal distribution cut at ± 2.5
+LEAST_OF_FOLD = 3  # cases, from which a fold shows anything of its own
 FOLD_CASES = 10  # of a fold, from which it counts as much as all folds together
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
@@ -78,7 +79,7 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
     for fold in set(folds):
         mine = np.array([each == fold for each in folds])
         known = int(np.isfinite(values[mine]).sum())
-        if known >= 3:
+        if known >= LEAST_OF_FOLD:
             own_middle, own_spread = usual(values[mine], least_spread)
             weight = known / (known + FOLD_CASES)
             middles[mine] += weight * (own_middle - middle)

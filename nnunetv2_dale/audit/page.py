@@ -127,9 +127,8 @@ def _summary(audit: Audit) -> str:
     expected = audit.expected
     found = sum(len(case.findings) for case in audit.cases)
     referees = len(audit.referees)
-    held = (
-        f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}, whose "
-        "networks had not seen their labels"
+    held = f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}" + (
+        ", whose networks had not seen their labels" if audit.settings.get("held_out", True) else ""
     )
     if not expected["judged_cases"]:
         return f"{held}; none of them could be judged."

@@ -12,14 +12,15 @@ import nnunetv2_dale
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import kept_case
 from nnunetv2_dale.audit.class_statements import class_statements
+from nnunetv2_dale.audit.decision_files import KnownNames, not_among, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import (
+    Decision,
     DecisionTable,
     Line,
     accepted_findings,
     cases_to,
     decision_table,
     decisions_in,
-    read_lines,
     write_template,
 )
 from nnunetv2_dale.audit.findings import Audit, Finding, write_csv
@@ -48,7 +49,7 @@ class AuditSettings:
     folds: tuple[str, ...] | None = None
     references: Path | None = None
     images: Path | None = None
-    decisions: Path | None = None
+    decisions: tuple[Path, ...] = ()
     processes: int = 1
     held: Held = EVERYTHING
 
@@ -63,8 +64,9 @@ def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> A
     Raises:
         UserError: input that cannot be audited; nothing is left behind.
     """
-    earlier = [] if settings.decisions is None else read_lines(settings.decisions)
     task = audit_task(paths, settings.folds, settings.references, settings.images)
+    known = KnownNames(frozenset(each.case for each in task.cases), {item.name: item.key for item in task.classes})
+    earlier = read_lines(*settings.decisions, known=known)
     if len(task.cases) < SMALLEST_AUDIT:
         raise UserError(
             f"{paths[0]} holds predictions of {len(task.cases)} cases; the audit compares cases with each other and "
@@ -90,15 +92,17 @@ def _audit(
     settings: AuditSettings,
     earlier: Sequence[Line],
 ) -> Audit:
-    decisions = decisions_in(earlier)
-    accepted = accepted_findings(decisions)
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):
         leftover.unlink()
     evidence = all_evidence(task, work / "measured", settings.processes)
+    earlier, redrawn = without_redrawn(earlier, {each.case: each.checksum for each in evidence})
+    decisions = decisions_in(earlier)
+    accepted = accepted_findings(decisions)
     judged = rank_cases(evidence, task, accepted)
     misplaced = [file for each in evidence for file in each.misplaced]
-    missing = (*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence))
+    on_decisions = _remarks(task, earlier, redrawn)
+    missing = (*task.missing, *misplaced_remarks(misplaced), *remarks_on_units(evidence), *on_decisions)
     audit = Audit(
         dataset=task.dataset,
         referees=task.referees,
@@ -109,6 +113,7 @@ def _audit(
             "listed_from_score": LISTED_FROM,
             "probabilities": all(file is not None for inputs in task.cases for file in inputs.probabilities),
             "accepted_before": len(accepted),
+            "held_out": task.held_out,
         },
         missing=missing if settings.held.paths else without_paths(missing, _folders_of(paths, task)),
         misplaced=tuple(misplaced),
@@ -122,6 +127,17 @@ def _audit(
     page = render_audit(audit, table, task, evidence, pictures, training_memory(paths, task), settings.held)
     _finish(audit, table, page, work, output)
     return audit
+
+
+def _remarks(task: AuditTask, earlier: Sequence[Line], redrawn: Sequence[Decision]) -> list[str]:
+    """On decisions that were given and do not count here."""
+    listed = ", ".join(f"{each.case}: {each.in_words}" for each in redrawn)
+    elsewhere = not_among(earlier, {each.case for each in task.cases})
+    remarks = {
+        f"{len(redrawn)} decisions were on labels that were drawn anew since, and are asked again: {listed}": redrawn,
+        f"decisions on cases that are not audited here stay in decisions.csv: {', '.join(elsewhere)}": elsewhere,
+    }
+    return [remark for remark, cause in remarks.items() if cause]
 
 
 def _forget_other_audits(work: Path, content: str) -> None:

@@ -69,7 +69,7 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
         asked = [each for each in listed if (case.case, each.label, each.kind) not in accepted]
         asked.sort(key=lambda each: -each.score)
         score = 0.0 if listed and not asked else chance
-        audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case))
+        audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case), case.checksum)
         ranked.append(Judgement(audited, chances, _kinds(found)))
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
 

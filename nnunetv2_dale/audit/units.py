@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.evidence import CaseEvidence
+from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
 
 Form = tuple[int, bool]
 """How a case is judged: how many referees, and whether they say how sure they are."""
@@ -35,7 +36,7 @@ def of_the_most_frequent_form(cases: Sequence[CaseEvidence]) -> NDArray[np.bool_
 
 
 def remarks_on_units(cases: Sequence[CaseEvidence]) -> list[str]:
-    """A sentence on each way in which probabilities are there and do not serve."""
+    """A sentence on probabilities that are there and do not serve, and on folds that are judged by all others."""
     remarks = []
     saturated = sorted(saturated_folds(cases))
     if saturated:
@@ -49,6 +50,13 @@ def remarks_on_units(cases: Sequence[CaseEvidence]) -> list[str]:
         remarks.append(
             f"{len(without)} of {len(cases)} cases have no probabilities (.npz; fold {folds}): {fewer} cases are "
             "judged by the networks' yes or no; validate again with --npz to tell hard borders from wrong ones"
+        )
+    sizes = Counter(case.fold for case in cases)
+    small = sum(size < LEAST_OF_FOLD for size in sizes.values())
+    if small:
+        remarks.append(
+            f"{small} of {len(sizes)} folds have fewer than {LEAST_OF_FOLD} cases: what is usual for their networks is "
+            "taken from the cases of all folds"
         )
     return remarks
 

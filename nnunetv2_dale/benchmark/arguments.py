@@ -17,7 +17,7 @@ what is done is read from nnU-Net's own files."""
 
 
 def benchmark_parser() -> CommandParser:
-    """The command line of the benchmark."""
+    """Build the command line of the benchmark."""
     parser = CommandParser("nnUNetv2_dale_benchmark", description=DESCRIPTION)
     add = parser.add_argument
     _add_what(parser.add_argument_group("what to train"))
@@ -33,7 +33,7 @@ def benchmark_parser() -> CommandParser:
 
 
 def executor_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The flags that are fields of `ExecutorSettings`; None where not given."""
+    """Return the flags that are fields of `ExecutorSettings`; None where not given."""
     return {field.name: getattr(arguments, field.name) for field in fields(ExecutorSettings)}
 
 

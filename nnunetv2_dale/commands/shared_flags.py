@@ -13,7 +13,7 @@ from nnunetv2_dale.commands.worker_pool import usable_cores
 
 
 def add_dataset(parser: _ActionsContainer, place: str, required: bool = True) -> None:
-    """`-d`: a dataset that is there, as nnU-Net's own commands name it.
+    """Add `-d`: a dataset that is there, as nnU-Net's own commands name it.
 
     Args:
         place: the variable of nnU-Net whose folder holds it, such as "nnUNet_raw".
@@ -22,7 +22,7 @@ def add_dataset(parser: _ActionsContainer, place: str, required: bool = True) ->
 
 
 def add_new_dataset(parser: _ActionsContainer, old_spelling: str | None = None) -> None:
-    """`--new_id`: the number of a dataset that the command makes.
+    """Add `--new_id`: the number of a dataset that the command makes.
 
     Args:
         old_spelling: the flag that it had at first, if it had one; it stays, out of sight.
@@ -35,46 +35,46 @@ def add_new_dataset(parser: _ActionsContainer, old_spelling: str | None = None) 
 
 
 def add_output(parser: _ActionsContainer, what: str, required: bool = True, default: Path | None = None) -> None:
-    """`-o`: the place of what the command writes; `what` is its help."""
+    """Add `-o`: the place of what the command writes; `what` is its help."""
     parser.add_argument("-o", type=Path, required=required, default=default, metavar="FOLDER", help=what)
 
 
 def add_folds(parser: _ActionsContainer, default: Sequence[str] | None = None) -> None:
-    """`-f`: folds by number, or `all`; None stands for every fold that is there."""
+    """Add `-f`: folds by number, or `all`; None stands for every fold that is there."""
     shown = "Folds" if default else "Folds. Default: all that are there"
     parser.add_argument("-f", nargs="+", default=default, metavar="FOLD", help=shown)
 
 
 def add_plans(parser: _ActionsContainer, **options: Any) -> None:
-    """`-p`: plans identifier; `options` are those of `add_argument`."""
+    """Add `-p`: plans identifier; `options` are those of `add_argument`."""
     parser.add_argument("-p", **{"default": "nnUNetPlans", "metavar": "PLANS", "help": "Plans identifier", **options})
 
 
 def add_device(parser: _ActionsContainer, default: str) -> None:
-    """`-device`: what to train on."""
+    """Add `-device`: what to train on."""
     what = "Device the training should run with"
     parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default=default, help=what)
 
 
 def add_seed(parser: _ActionsContainer, of: str) -> None:
-    """`--seed`, 0 by default."""
+    """Add `--seed`, 0 by default."""
     parser.add_argument("--seed", type=at_least_zero, default=0, metavar="N", help=f"Seed of {of}")
 
 
 def add_patients(parser: _ActionsContainer, use: str, required: bool = False) -> None:
-    """`--patients`: whose case is whose; `use` says what for."""
+    """Add `--patients`: whose case is whose; `use` says what for."""
     what = f"Table with the columns case and patient: {use}"
     parser.add_argument("--patients", type=Path, required=required, metavar="CSV", help=what)
 
 
 def add_tau(parser: _ActionsContainer, share: Callable[[str], float], default: float) -> None:
-    """`--tau`: from which fuzziness on a patch is fuzzy."""
+    """Add `--tau`: from which fuzziness on a patch is fuzzy."""
     what = "A patch is fuzzy where its fuzziness m, from 0 to 1, reaches this"
     parser.add_argument("--tau", type=share, default=default, metavar="TAU", help=what)
 
 
 def add_result_folders(parser: _ActionsContainer, folders: str) -> None:
-    """What names cross-validation results and the files they were made of: `folders`, `-f`, `--references`, `--images`.
+    """Add what names results and the files they were made of: `folders`, `-f`, `--references`, `--images`.
 
     Args:
         folders: help of the positional argument; it says what the order of the folders means.
@@ -88,7 +88,7 @@ def add_result_folders(parser: _ActionsContainer, folders: str) -> None:
 
 
 def add_processes(parser: _ActionsContainer, most: int = 8) -> None:
-    """`-np`: processes; by default one for each core that this process may use, at most `most`."""
+    """Add `-np`: processes; by default one for each core that this process may use, at most `most`."""
     default = min(most, usable_cores())
     what = "Number of processes"
     if most > 1:
@@ -97,12 +97,12 @@ def add_processes(parser: _ActionsContainer, most: int = 8) -> None:
 
 
 def add_overwrite(parser: _ActionsContainer, what: str) -> None:
-    """`--overwrite`, without which nothing that exists is replaced."""
+    """Add `--overwrite`, without which nothing that exists is replaced."""
     parser.add_argument("--overwrite", action="store_true", help=f"Replace {what} if it exists")
 
 
 def add_no_pictures(parser: _ActionsContainer, pages: str) -> None:
-    """`--no_pictures`: no pixel of a patient in what is written.
+    """Add `--no_pictures`: no pixel of a patient in what is written.
 
     Args:
         pages: what has none then.
@@ -111,7 +111,7 @@ def add_no_pictures(parser: _ActionsContainer, pages: str) -> None:
 
 
 def add_no_paths(parser: _ActionsContainer) -> None:
-    """`--no_paths`: no absolute path in pages and tables."""
+    """Add `--no_paths`: no absolute path in pages and tables."""
     words = "Write no absolute path in HTML, JSON and CSV, only names of files; names of cases stay"
     parser.add_argument("--no_paths", action="store_true", help=words)
 

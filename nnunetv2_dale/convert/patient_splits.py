@@ -57,13 +57,11 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     """
     raw = dataset_folder(environment_folder("nnUNet_raw"), arguments.d)
     names = [case.name for case in read_dataset(raw).cases]
-    table = read_keyed_table(arguments.patients, "case", ["patient"])
+    table = read_keyed_table(arguments.patients, "case", ["patient"], names)
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:
-        shorter = without[0].lstrip("0")
-        hint = f"; it has {shorter}: keep the leading 0, as text in a spreadsheet" if shorter in table else ""
         raise UserError(
-            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}{hint}"
+            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}"
         )
     patients = {name: table[name]["patient"] for name in names}
     if arguments.folds < 2:

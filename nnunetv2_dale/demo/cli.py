@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def demo_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     parser = CommandParser(prog="nnUNetv2_dale_demo", description=DESCRIPTION)
     add_output(parser, "Folder to make and to keep everything in", required=False, default=Path("nnUNetv2_dale_demo"))
     add_overwrite(parser, "the folder of an earlier demo")

@@ -22,7 +22,7 @@ def similarity_sums(distributions: Tensor) -> Tensor:
 
 
 def contrastive_agreement(similarity: Tensor, temperature: float) -> Tensor:
-    """How much the two views of a sample resemble each other more than they resemble other samples (NT-Xent).
+    """Return how much the two views of a sample resemble each other more than they resemble other samples (NT-Xent).
 
     L = −1/2B Σ_a log( exp(s(a, a⁺)/τ) / Σ_{b ≠ a} exp(s(a, b)/τ) )
 

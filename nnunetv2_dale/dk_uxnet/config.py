@@ -55,6 +55,6 @@ class DkUxnetConfig(ValidatedSettings):
         return tuple(self.width * 2**stage for stage in range(self.stages))
 
     def agreement_weight(self, progress: float) -> float:
-        """The weight of the agreements at a point of the training, from 0 (start) to 1 (end)."""
+        """Return the weight of the agreements at a point of the training, from 0 (start) to 1 (end)."""
         ramp = (self.agreement_first, self.agreement_second, self.agreement_third, self.agreement_last)
         return ramp[min(int(4 * progress), 3)]

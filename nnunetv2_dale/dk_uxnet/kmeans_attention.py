@@ -15,7 +15,7 @@ from nnunetv2_dale.dk_uxnet.encoder import ChannelNorm
 
 
 def assignment_logits(features: Tensor, queries: Tensor) -> Tensor:
-    """How well each voxel fits each query: ⟨query, feature⟩ / √D.
+    """Return how well each voxel fits each query: ⟨query, feature⟩ / √D.
 
     Args:
         features: (B, D, *S).
@@ -73,7 +73,7 @@ class KMeansLayer(nn.Module):
         )
 
     def forward(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """The queries after the step, and the logits of the assignment.
+        """Return the queries after the step, and the logits of the assignment.
 
         Args:
             pixels: (B, pixel_channels, *S).

@@ -115,7 +115,7 @@ class DkUxnet(nn.Module):
 
 
 def _head(in_channels: int, out_channels: int) -> nn.Module:
-    """A small perceptron, applied to each query."""
+    """Return a small perceptron, applied to each query."""
     return nn.Sequential(
         nn.LayerNorm(in_channels), nn.Linear(in_channels, in_channels), nn.GELU(), nn.Linear(in_channels, out_channels)
     )

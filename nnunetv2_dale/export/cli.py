@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def export_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     parser = CommandParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
     parser.add_argument(
         "-i", type=Path, metavar="FOLDER", help="Folder of the trained model (TRAINER__PLANS__CONFIGURATION)"

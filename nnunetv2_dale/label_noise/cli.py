@@ -127,7 +127,7 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
 
 
 def corrupt_labels_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     kinds = "\n".join(f"  {name:10} {kind.meaning}; {_amount(name)}" for name, kind in KINDS.items())
     parser = CommandParser(
         prog="nnUNetv2_dale_corrupt_labels",

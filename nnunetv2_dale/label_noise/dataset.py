@@ -164,7 +164,7 @@ def _refuse_problems(plan: CopyPlan) -> None:
             )
         )
     if source.folder.resolve() == plan.target.folder.resolve():
-        problems.append(Problem(source.folder, "is the dataset itself; give another id with -o"))
+        problems.append(Problem(source.folder, "is the dataset itself; give another id with --new_id"))
     if problems:
         raise DatasetProblemsError(problems, source.folder)
     require_labels(source)

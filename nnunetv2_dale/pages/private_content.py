@@ -31,17 +31,16 @@ def without_paths(value: Any, folders: Iterable[Path]) -> Any:
     """
     known = {Path(folder).absolute() for folder in folders}
     known |= {folder.resolve() for folder in known}
-    longest_first = sorted((folder for folder in known if folder.name), key=lambda folder: -len(str(folder)))
-    return _without(value, longest_first)
+    longest_first = sorted((str(folder) for folder in known if folder.name), key=len, reverse=True)
+    folder = re.compile(rf"(?<![\w.:/\\])(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(/|(?![^\s\"',;:)]))")
+    return _without(value, folder)
 
 
-def _without(value: Any, folders: list[Path]) -> Any:
+def _without(value: Any, folder: re.Pattern[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _without(item, folders) for key, item in value.items()}
+        return {key: _without(item, folder) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_without(item, folders) for item in value)
+        return type(value)(_without(item, folder) for item in value)
     if not isinstance(value, str):
         return value
-    for folder in folders:
-        value = value.replace(f"{folder}/", "").replace(str(folder), folder.name)
-    return _FOLDERS.sub("", value)
+    return _FOLDERS.sub("", folder.sub(lambda found: "" if found[1] else Path(found[0]).name, value))

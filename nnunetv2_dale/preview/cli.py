@@ -7,11 +7,19 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_output, add_overwrite, add_plans, add_tau
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_no_pictures,
+    add_output,
+    add_overwrite,
+    add_plans,
+    add_tau,
+)
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
@@ -45,18 +53,30 @@ def _preview(arguments: argparse.Namespace) -> None:
     for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
         refuse_existing(target, arguments.overwrite)
     description, pictures = _drawing(arguments, source)
-    shown = []
+    shown: list[ShownPicture] = []
     with ExitStack() as all_or_none:
         for name, drawn in run_cases(_drawn, [(name, (name, pictures)) for name in names], 1, "drawing"):
-            for kind, summary, png in drawn:
+            for kind, picture, png in drawn:
                 target = arguments.o / output_name(name, kind)
                 all_or_none.enter_context(new_file(target, arguments.overwrite)).write_bytes(png)
-                shown.append((f"{name}, {kind}" if kind else name, summary, png if arguments.html else b""))
+                on_page = png if arguments.html and not arguments.no_pictures else b""
+                shown.append(
+                    ShownPicture(f"{name}, {kind}" if kind else name, picture.summary, picture.patches, on_page)
+                )
         if arguments.html:
             _write_page(arguments, source, description, shown)
     print(
         f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
     )
+
+
+class ShownPicture(NamedTuple):
+    """A picture as the page shows it; `png` is empty where the page has none."""
+
+    name: str
+    summary: tuple[str, ...]
+    patches: tuple[tuple[int, ...], ...]
+    png: bytes
 
 
 Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
@@ -85,10 +105,10 @@ def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictur
     return source.description, lambda name: iter([("", draw_case(source.load(name), settings, heading))])
 
 
-def _drawn(name: str, pictures: Pictures) -> list[tuple[str, tuple[str, ...], bytes]]:
-    """Kind, summary and PNG of each picture of a case."""
+def _drawn(name: str, pictures: Pictures) -> list[tuple[str, CasePicture, bytes]]:
+    """Kind, picture and PNG of each picture of a case."""
     try:
-        return [(kind, picture.summary, _png(picture)) for kind, picture in pictures(name)]
+        return [(kind, picture, _png(picture)) for kind, picture in pictures(name)]
     except UserError:
         raise
     except ValueError as error:
@@ -105,20 +125,25 @@ def _write_page(
     arguments: argparse.Namespace,
     source: Source,
     description: str,
-    shown: Sequence[tuple[str, tuple[str, ...], bytes]],
+    shown: Sequence[ShownPicture],
 ) -> None:
     from nnunetv2_dale.pages.html_page import png_data_uri, render_page
+    from nnunetv2_dale.pages.private_content import Held
 
+    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
     context = {
         "title": f"DALE preview of {source.title}",
         "settings": [
             ("Data" if arguments.model is None else "Model", description),
-            ("Patch sizes", ", ".join(map(str, _patch_sizes(arguments)))),
+            ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
             ("τ", f"{arguments.tau:g}"),
             ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
             ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
         ],
-        "cases": [{"name": name, "summary": summary, "uri": png_data_uri(png)} for name, summary, png in shown],
+        "cases": [
+            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
+        ],
+        "holds": Held(pictures=not arguments.no_pictures, paths=False),
     }
     with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
         unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")
@@ -139,6 +164,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--tau lies between 0 and 1, got {arguments.tau:g}")
     if arguments.entropy_bins < 2:
         raise UserError(f"--entropy_bins is at least 2, got {arguments.entropy_bins}")
+    if arguments.no_pictures and not arguments.html:
+        raise UserError("--no_pictures is for the page; give --html, or leave it out")
     if arguments.n < 1:
         raise UserError(f"-n is at least 1, got {arguments.n}")
     if arguments.model is None and arguments.f is not None:
@@ -154,7 +181,7 @@ def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 
 def preview_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     defaults = ADAPTED
     parser = CommandParser(
         prog="nnUNetv2_dale_preview",
@@ -197,5 +224,6 @@ def preview_parser() -> CommandParser:
     add("--slicewise", action="store_true", help="Treat the slices of raw volumes as images, like a 2d configuration")
     add("--channel", type=int, default=0, metavar="N", help="Channel that is shown, unless the image is RGB")
     add("--html", action="store_true", help=f"Also write {PAGE_NAME}, one self-contained page with all pictures")
+    add_no_pictures(parser, f"{PAGE_NAME}, which holds no path either; the PNG files lie beside it")
     add_overwrite(parser, "each picture")
     return parser

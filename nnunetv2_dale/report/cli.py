@@ -14,6 +14,8 @@ from urllib.parse import quote
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
 from nnunetv2_dale.commands.shared_flags import (
+    add_no_paths,
+    add_no_pictures,
     add_output,
     add_overwrite,
     add_patients,
@@ -30,7 +32,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import (
     refuse_irreplaceable,
 )
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
-from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, to_json
+from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, report_without_paths, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
 
 
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report_parser() -> CommandParser:
-    """The command's arguments."""
+    """Build the parser of the command."""
     parser = CommandParser(
         prog="nnUNetv2_dale_report",
         description="Compare two or more result folders of nnU-Net, case by case. Writes one HTML page that needs no "
@@ -82,6 +84,8 @@ def report_parser() -> CommandParser:
     )
     add_old_spelling(parser, link, "--link")
     parser.add_argument("--from_json", type=Path, metavar="JSON", help="Draw the report again from its report.json")
+    add_no_pictures(parser, "the report")
+    add_no_paths(parser)
     add_overwrite(parser, "the report in the output folder")
     return parser
 
@@ -95,15 +99,24 @@ def _report(arguments: argparse.Namespace) -> int:
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
         report = read_report(source)
         report = replace(report, links=[*report.links, *_links(arguments)])
-        _write(output, report, None, source.parent)
+        _write(output, _as_asked(report, arguments), None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments))
         report = replace(built.report, links=_links(arguments))
-        _write(output, report, built, None)
+        _write(output, _as_asked(report, arguments), None if arguments.no_pictures else built, None)
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
     return _say_what_is_left_out(report)
+
+
+def _as_asked(report: Report, arguments: argparse.Namespace) -> Report:
+    if arguments.no_pictures:
+        report = replace(report, overlays=[])
+    if not arguments.no_paths:
+        return report
+    files = [Path(word).absolute() for word in shlex.split(report.command)[1:]]  # options do no harm
+    return report_without_paths(report, {*files, *(folder for file in files for folder in file.parents)})
 
 
 def _say_what_is_left_out(report: Report) -> int:
@@ -185,7 +198,7 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """The call as it can be typed again, but for the place of the output and the number of processes."""
+    """Return the call as it can be typed again, but for the place of the output and the number of processes."""
     words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:
@@ -196,7 +209,7 @@ def _command(arguments: argparse.Namespace) -> str:
         value = getattr(arguments, name)
         if value != getattr(ReportSettings, name):
             words += [f"--{name}", str(value)]
-    words += ["--summary_only"] if arguments.summary_only else []
+    words += [f"--{name}" for name in ("summary_only", "no_pictures", "no_paths") if getattr(arguments, name)]
     return shlex.join(words)
 
 

@@ -12,7 +12,8 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
+from nnunetv2_dale.audit.decision_files import read_decisions
+from nnunetv2_dale.audit.decisions import accepted_findings, cases_to
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
@@ -40,7 +41,7 @@ def fill_in(audit: Path, decisions: dict[str, str]) -> Path:
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow(row | {"decision": decisions.get(row["case"], "")})
@@ -229,7 +230,7 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
         (["a", "b", "--apply", "TABLE", "-d", "777", "-o", "104"], "give one folder"),
         (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the audited dataset itself"),
         (["apply", "TABLE", "-d", "778", "--new_id", "104"], "no dataset"),
-        (["apply", "TABLE", "TABLE", "-d", "777", "--new_id", "104"], "expected one table"),
+        (["apply", "TABLE", "--audit", ".", "-d", "777", "--new_id", "104"], ". holds no audit (audit.json); give"),
     ],
 )
 def test_bad_calls(
@@ -264,7 +265,7 @@ def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     text = table.read_text().splitlines()
     text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
-    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,,,", "case_03,,1,wider,,,,,,see the report", ""]))
     before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
     for _ in range(2):
         assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
@@ -345,7 +346,10 @@ def test_reading(tmp_path: Path) -> None:
         ("", "needs a first line with the columns"),
         ("case,label,kind,decision\na,1,wider,maybe\n", "case a, label 1, wider: expected the decision accept, fix"),
         ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
-        ("case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n", "decided twice, fix and accept"),
+        (
+            "case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n",
+            r"decided twice; .*\n  case a, label 1, wider: fix \(.*line 2\) and accept \(.*line 3\)",
+        ),
     ],
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:

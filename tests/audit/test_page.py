@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decisions import decision_table, read_decisions, read_lines
+from nnunetv2_dale.audit.decision_files import read_decisions, read_lines
+from nnunetv2_dale.audit.decisions import decision_table
 from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.page import memory_key, viewer_commands
 from tests.audit.fixtures import make_study

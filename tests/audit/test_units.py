@@ -83,3 +83,11 @@ def test_saturated_probabilities_are_taken_as_yes_or_no(tmp_path: Path) -> None:
     task, saturated = measured(folder)
     assert [each.audited for each in rank_cases(saturated, task)] == [each.audited for each in rank_cases(hard, task)]
     assert any("fold 0, 1 are all exactly 0 or 1" in sentence for sentence in remarks_on_units(saturated))
+
+
+def test_one_case_per_fold_borrows_from_all(tmp_path: Path) -> None:
+    """nnU-Net #2376: leave one out. The wrong ones lead, and it is told."""
+    _, (folder,) = make_study(tmp_path, {3: "wider", 8: "missed_object", 20: "shifted"}, 30, folds=30)
+    task, cases = measured(folder)
+    assert {each.audited.case for each in rank_cases(cases, task)[:3]} == {"case_03", "case_08", "case_20"}
+    assert any("30 of 30 folds have fewer than 3 cases" in sentence for sentence in remarks_on_units(cases))

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.benchmark import cli
-from nnunetv2_dale.benchmark.lock import acquire
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
 from tests.report.fixtures import write_raw_dataset, write_results
 
@@ -56,6 +56,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
         ('[{"train": ["case_0', "is not valid JSON"),
+        ('[{"train": ["case_000"], "val": []}]', "splits_final.json has no validation case; take other folds with -f"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(

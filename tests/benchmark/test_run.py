@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from nnunetv2_dale.benchmark.lock import read_holder
+from nnunetv2_dale.commands.lock import read_holder
 from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from nnunetv2_dale.pages.private_content import without_paths
         ("give it with --references '/mnt/big disk/labels'", "give it with --references 'labels'"),
         ('in (/data/study), with "/x/y z", and =/data/study/b', 'in (study), with "y z", and =b'),
         (r"C:\Users\me\case_1.nii.gz", "case_1.nii.gz"),
-        ("s / epoch, and/or, 3/4, https://host/page, ../results/a, overlays/00_a.png", None),
+        ("s / epoch, and/or, 3/4, https://host/page, ../results/a, a/x/y z/b, overlays/00_a.png", None),
         ("nnUNetv2_train 4 3d_fullres 0 --val", None),
     ],
 )

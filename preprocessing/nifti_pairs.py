@@ -164,5 +164,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver tumour --channels CT")
+EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver --channels CT")
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

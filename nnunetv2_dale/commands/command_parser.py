@@ -64,7 +64,7 @@ class _HelpText(argparse.HelpFormatter):
         if not text or not action.option_strings or default is argparse.SUPPRESS:
             return text
         text = ("[REQUIRED] " if action.required else "[OPTIONAL] ") + text
-        if default is None or default is False or default == [] or "Default: " in text:
+        if default is None or default is False or default in ([], ()) or "Default: " in text:
             return text
         values = default if isinstance(default, (list, tuple)) else [default]
         return f"{text}. Default: " + " ".join(

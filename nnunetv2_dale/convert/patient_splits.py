@@ -60,10 +60,8 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     table = read_keyed_table(arguments.patients, "case", ["patient"], names)
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:
-        shorter = without[0].lstrip("0")
-        hint = f"; it has {shorter}: keep the leading 0, as text in a spreadsheet" if shorter in table else ""
         raise UserError(
-            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}{hint}"
+            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}"
         )
     patients = {name: table[name]["patient"] for name in names}
     if arguments.folds < 2:

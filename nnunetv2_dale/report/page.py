@@ -71,6 +71,7 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     cases = f"{row.n} case{'s' * (row.n != 1)}" + (
         f" of {row.n_patients} patients" if row.n_patients is not None else ""
     )
+    cases += f" ({row.n_not_counted} more have no Dice: empty masks)" if row.n_not_counted else ""
     if row.ci95 is None or (row.n if row.n_patients is None else row.n_patients) < _FEWEST:
         return f"{candidate} and {baseline} share {cases}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)

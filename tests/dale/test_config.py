@@ -13,12 +13,10 @@ def test_defaults_are_the_papers():
     config = DaleConfig()
     assert (config.fuzzy_threshold, config.alignment_weight, config.confidence_steps) == (0.9, 0.05, 1)
     assert (config.confidence_lr, config.patch_size, config.view) == (0.1, 16, "masked_input")
-    assert (config.confidence_gradient, config.intensity_bins) == ("look_ahead", "equal")
-    assert (config.phase_in, config.every, config.learned) == (
-        0,
-        1,
-        0,
-    )  # Algorithm 1 from the first batch, on every one
+    assert (config.fuzziness_source, config.intensity_bins, config.fewest_patches) == ("both", "equal", 1)
+    assert config.confidence_gradient == "look_ahead"
+    # Algorithm 1 from the first batch to the last, on every one
+    assert (config.phase_in, config.phase_out, config.every, config.learned) == (0, 0, 1, 0)
     assert (config.confidence_memory, config.alignment_memory, config.alignment_scale) == (0, 0, "absolute")
     assert config == PRINTED
 

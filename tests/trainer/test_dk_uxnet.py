@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -25,11 +24,9 @@ from nnunetv2_dale.trainer.dk_uxnet import (
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
-    log_of,
     make_dk_uxnet,
     next_batch,
     started,
-    stop_after,
     train,
     weights_of,
 )
@@ -280,11 +277,3 @@ def test_a_training_without_cases_of_both_kinds_is_refused(
 def test_a_batch_of_one_is_refused() -> None:
     with pytest.raises(RuntimeError, match="needs at least 2 on every GPU, found batch_size 1 in the plans"):
         make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
-
-
-def test_the_checkpoint_of_other_widths_is_refused() -> None:
-    stop_after(make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
-    other = make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2, settings={"query_count": 12}, resume=True)
-    with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
-        maybe_load_checkpoint(other, continue_training=True, validation_only=False)
-    assert log_of(other)["train_losses"] == []

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import npz_channels
-from nnunetv2_dale.audit.region_maps import decoded
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.audit.region_maps import label_map_of
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
 from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
-from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_label
 
@@ -79,7 +77,7 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         require_same_voxels(file, (prediction.shape, others), inputs.label, (label.shape, properties), _REMEDY)
         apart = grid_difference(grid_of(others, prediction.shape), grid)
         misplaced += misplaced_file(inputs.case, referee, file, apart)
-        predictions.append(_of_crossing_regions(file, npz, label, task) if task.crossing_regions else prediction)
+        predictions.append(label_map_of(file, npz, label.shape, task) if task.crossing_regions else prediction)
     ignored = None if task.ignore_label is None else label == task.ignore_label
     if ignored is not None:
         for each in (label, *predictions):
@@ -148,22 +146,6 @@ def _labels(file: Path, task: AuditTask) -> tuple[Labels, Properties, str]:
     labels, properties = read_label(task.reader, file, task.label_values)
     checksum = checksum_text(labels)
     return (labels.astype(np.uint8) if max(task.label_values) < 256 else labels), properties, checksum
-
-
-def _of_crossing_regions(prediction: Path, npz: Path | None, label: Labels, task: AuditTask) -> Labels:
-    """What a network found, from its probabilities.
-
-    Raises:
-        UserError: there are none.
-    """
-    if npz is None:
-        raise UserError(
-            f"{prediction} cannot say which regions were found: by regions_class_order, one region is painted as "
-            "others; validate again with --npz (nnUNetv2_train … --val --npz)"
-        )
-    regions = [class_labels(key) for key in task.channels]
-    found = decoded(npz_channels(npz, label.shape, len(regions)), regions)
-    return found.astype(np.uint8) if label.dtype == np.uint8 else found
 
 
 def _majority(predictions: Sequence[Labels]) -> Labels:

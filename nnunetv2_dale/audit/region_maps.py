@@ -8,9 +8,15 @@ voxel of the last is painted 3, which belongs to the two others.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.probabilities import npz_channels
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 
 Region = Collection[int]
 
@@ -42,6 +48,24 @@ def decoded(channels: Iterable[NDArray[np.float32]], regions: Sequence[Region]) 
     nearest = [min(codes, key=lambda value: (codes[value] ^ code).bit_count()) for code in range(1 << len(regions))]
     labels: NDArray[np.int16] = np.array(nearest, np.int16)[found]
     return labels
+
+
+def label_map_of(
+    prediction: Path, npz: Path | None, shape: Sequence[int], task: AuditTask
+) -> NDArray[np.uint8] | NDArray[np.int16]:
+    """What a network found of crossing regions, from its probabilities.
+
+    Raises:
+        UserError: there are none.
+    """
+    if npz is None:
+        raise UserError(
+            f"{prediction} cannot say which regions were found: one is painted as others (regions_class_order); "
+            "validate again with --npz (nnUNetv2_train … --val --npz)"
+        )
+    regions = [class_labels(key) for key in task.channels]
+    found = decoded(npz_channels(npz, shape, len(regions)), regions)
+    return found.astype(np.uint8) if max(task.label_values) < 256 else found
 
 
 def _code(value: int, regions: Sequence[Region]) -> int:

@@ -26,8 +26,9 @@ FACTS = Facts(
     cases="all that are there",
     split="none: nnU-Net's own five folds",
     layout="""\
-  imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels; also .nii, .nrrd, .seg.nrrd, .mha)
+  imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels)
   imagesTs/*.nii.gz   labelsTs/*.nii.gz   (used if present)
+  also .nii, .nrrd, .seg.nrrd and .mha
   dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
     caveats="""Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first. In
     the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is.""",
@@ -163,5 +164,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver tumour --channels CT")
+EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver --channels CT")
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

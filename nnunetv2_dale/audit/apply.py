@@ -127,7 +127,7 @@ def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tu
         splits = read_splits(path, names)
     else:
         fold_of = {case.case: case.fold for case in audited.cases}
-        folds = sorted(set(fold_of.values()))
+        folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
             return None, ()
         splits = [

@@ -31,15 +31,15 @@ def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Colle
     absent = {each.case for each in audit.cases} - {case.name for case in source.cases}
     if absent:
         raise UserError(
-            f"{source.folder} lacks {len(absent)} cases of {file} ({_first(absent)}); give the audited dataset, or "
-            "audit again"
+            f"{source.folder} lacks cases of {file}, {len(absent)} in number ({_first(absent)}); give the audited "
+            "dataset, or audit again"
         )
     then = {each.case: each.checksum for each in audit.cases if each.checksum and each.case in decided}
     changed = [case.name for case in source.cases if case.name in then and _checksum(source, case) != then[case.name]]
     if changed:
         raise UserError(
-            f"{len(changed)} labels in {source.folder} are not those that were audited ({_first(changed)}); put them "
-            "back, or audit again with --decisions"
+            f"labels in {source.folder} are not those that were audited, {len(changed)} in number "
+            f"({_first(changed)}); put them back, or audit again with --decisions"
         )
 
 
@@ -48,8 +48,8 @@ def refuse_redrawn(redrawn: Sequence[Decision], file: Path) -> None:
     if redrawn:
         cases = list(dict.fromkeys(each.case for each in redrawn))
         raise UserError(
-            f"the decisions on {len(cases)} cases ({_first(cases)}) are on other labels than those of {file}; decide "
-            "on them again, in the table of that audit"
+            f"decisions are on other labels than those of {file} ({_first(cases)}); decide on them again, in the table "
+            "of that audit"
         )
 
 

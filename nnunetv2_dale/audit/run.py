@@ -134,7 +134,7 @@ def _remarks(task: AuditTask, earlier: Sequence[Line], redrawn: Sequence[Decisio
     listed = ", ".join(f"{each.case}: {each.in_words}" for each in redrawn)
     elsewhere = not_among(earlier, {each.case for each in task.cases})
     remarks = {
-        f"{len(redrawn)} decisions were on labels that were drawn anew since, and are asked again: {listed}": redrawn,
+        f"decided on a label that was drawn anew since, and asked again: {listed}": redrawn,
         f"decisions on cases that are not audited here stay in decisions.csv: {', '.join(elsewhere)}": elsewhere,
     }
     return [remark for remark, cause in remarks.items() if cause]

@@ -18,15 +18,10 @@ from nnunetv2_dale.commands.shared_flags import (
     add_seed,
 )
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
-from nnunetv2_dale.label_noise.dataset import (
-    TABLE_NAME,
-    CopyPlan,
-    amounts_in_words,
-    mean_noisy_dice,
-    write_noisy_copy,
-)
+from nnunetv2_dale.label_noise.dataset import CopyPlan, write_noisy_copy
 from nnunetv2_dale.label_noise.drawing import rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
+from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import known_patients

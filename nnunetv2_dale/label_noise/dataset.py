@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
 from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
+from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-TABLE_NAME = "label_noise.csv"
 _WRITTEN_HERE = {"imagesTr", "labelsTr", SPLITS, PATIENTS}
 
 
@@ -105,19 +104,13 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
                 f"the noise changes none of the {len(noisy)} labels that were drawn; nothing was written; give more of "
                 "it, or another kind: a structure that ignored voxels surround has no room to grow"
             )
-        _write_table(folder / TABLE_NAME, rows)
+        write_table(folder / TABLE_NAME, rows)
         write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             write_json(folder / SPLITS, plan.splits)
         if plan.patients is not None:
             write_json(folder / PATIENTS, dict(plan.patients))
     return rows, calibration
-
-
-def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
-    """The mean Dice over the corrupted cases that have foreground, which `--dice` asks for; NaN without any."""
-    values = [row.dice for row in rows if row.kind and row.voxels_foreground]
-    return float(np.mean(values)) if values else float("nan")
 
 
 def _drawn(plan: CopyPlan, ranked: Sequence[CaseJob], scale: float, processes: int, what: str) -> Drawn:
@@ -155,14 +148,6 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
 def _results(work: Callable[[CaseJob], Result], jobs: Sequence[CaseJob], processes: int, what: str) -> list[Result]:
     named = [(job.case.name, (job,)) for job in jobs]
     return [result for _, result in run_cases(work, named, processes, what)]
-
-
-def amounts_in_words(model: NoiseModel, scale: float) -> str:
-    """Each kind with its amount times `scale`: "dilate 1.2 mm, swap 0.08 probability"."""
-    shown = []
-    for kind, amount in zip(model.kinds, model.amounts, strict=True):
-        shown.append(f"{kind} {min(KINDS[kind].highest, amount * scale):.4g} {KINDS[kind].unit}")
-    return ", ".join(shown)
 
 
 def _refuse_problems(plan: CopyPlan) -> None:
@@ -227,16 +212,3 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "corrupted": sorted(row.case for row in rows if row.is_changed),
         "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
-
-
-def _write_table(path: Path, rows: list[CaseRow]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(CaseRow)])
-        for row in rows:
-            values = [getattr(row, field.name) for field in dataclasses.fields(CaseRow)]
-            writer.writerow([_number(value) if isinstance(value, float) else value for value in values])
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.6g}"

@@ -96,7 +96,7 @@ def test_another_dataset_is_refused(study: Study) -> None:
 def test_a_dataset_of_other_cases_is_refused(study: Study) -> None:
     for file in ("imagesTr/case_09_0000.nii.gz", "labelsTr/case_09.nii.gz"):
         (study.raw / file).unlink()
-    with pytest.raises(UserError, match=r"lacks 1 cases of .*audit.json \(case_09\)"):
+    with pytest.raises(UserError, match=r"lacks cases of .*audit.json, 1 in number \(case_09\)"):
         study.apply(study.decide({"case_04": "fix"}))
 
 
@@ -106,7 +106,7 @@ def test_a_label_that_changed_since_is_refused(decision: str, study: Study) -> N
     write_volume(label_map(4), study.raw / "labelsTr" / "case_04.nii.gz")
     stored_anew(study.raw / "labelsTr" / "case_06.nii.gz")
     table = study.decide({"case_04": decision, "case_06": "fix"})
-    with pytest.raises(UserError, match=r"1 labels in .* are not those that were audited \(case_04\)"):
+    with pytest.raises(UserError, match=r"are not those that were audited, 1 in number \(case_04\)"):
         study.apply(table)
     assert study.apply(study.decide({"case_06": "fix"})).to_fix == 1
 
@@ -125,7 +125,7 @@ def test_decisions_of_an_earlier_audit_are_refused_where_labels_changed(study: S
     table = study.decide({"case_04": "fix", "case_06": "fix"})
     rows = table.read_text().splitlines()
     table.write_text("\n".join([*(row[:-8] + "0" * 8 if "case_04" in row else row for row in rows), ""]))
-    with pytest.raises(UserError, match=r"decisions on 1 cases \(case_04\) are on other labels than those of"):
+    with pytest.raises(UserError, match=r"decisions are on other labels than those of .* \(case_04\)"):
         study.apply(table)
 
 
@@ -206,6 +206,18 @@ def test_folds_without_a_case_on_one_side_are_left_out(study: Study) -> None:
         "fold 3 has no training case any more and is left out",
         "the other folds are numbered 0 to 1 now",
     )
+
+
+def test_of_many_folds_the_right_one_is_left_out(study: Study) -> None:
+    """Each case alone in its fold, and no splits_final.json but what the audit knows of it."""
+    content = json.loads((study.audit / "audit.json").read_text())
+    for case in content["cases"]:
+        case["fold"] = str(int(case["case"][-2:]))
+    (study.audit / "audit.json").write_text(json.dumps(content))
+    done = study.apply(study.decide({"case_04": "exclude"}))
+    new = json.loads((study.new / "splits_final.json").read_text())
+    assert [fold["val"] for fold in new] == [[f"case_{number:02d}"] for number in range(16) if number != 4]
+    assert done.remarks[0] == "fold 4 has no validation case any more and is left out"
 
 
 def test_without_any_fold_nnunet_makes_its_own(study: Study) -> None:

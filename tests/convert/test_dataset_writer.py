@@ -92,7 +92,7 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
     expected = [
         "TrainDataset/images/0.png: has no label in masks",
         "TrainDataset/masks/1.png: has no image in images",
-        "TrainDataset/masks/2.png: unknown label values 7 (known are 0, 1)",
+        "TrainDataset/masks/2.png: unknown label values 7 (202 voxels); known are 0, 1",
         "TrainDataset/masks/3.png: the mask is 60 x 10 pixels, its picture 48 x 40: not even the same aspect ratio",
         "TrainDataset/images/4.png: cannot be read as a picture",
         "TrainDataset/images/a b.png: would be named a_b, the name of A_B.png after conversion",

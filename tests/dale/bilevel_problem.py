@@ -11,7 +11,7 @@ from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.networks import blob_batch, small_unet
 
 STEP_SIZE = 0.05
-SHORT = 1e-8  # of the one-sided step: in float64 the difference is the derivative
+SHORT = 1e-9  # of the one-sided step: in float64 the difference is the derivative
 
 
 class Problem:

@@ -308,3 +308,16 @@ def test_channels_that_lie_elsewhere_are_refused(
     said = capsys.readouterr().err
     assert "a_0001.nii.gz: does not lie on the first channel's grid" in said
     assert what in said
+
+
+def test_a_class_that_no_label_has_is_told(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """nnU-Net issue 2402; a test label does not count."""
+    for case, folder in (("a", "Tr"), ("b", "Tr"), ("t", "Ts")):
+        _image(source, f"{case}.nii.gz", folder=f"images{folder}")
+        _label(source, f"{case}.nii.gz", LABEL * (2 if case == "t" else 1), folder=f"labels{folder}")
+    assert _convert(source, "--classes", "tumour", "cyst", "--channels", "MRI") == 0
+    assert "no training label holds the class cyst" in caplog.text
+    caplog.clear()
+    _label(source, "b.nii.gz", 2 * LABEL)
+    assert _convert(source, "--classes", "tumour", "cyst", "--channels", "MRI", "--overwrite") == 0
+    assert "holds the class" not in caplog.text

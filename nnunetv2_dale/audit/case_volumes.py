@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import npz_channels
+from nnunetv2_dale.audit.region_maps import label_map_of
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
@@ -71,12 +72,12 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
     label, properties, checksum = _labels(inputs.label, task)
     grid = grid_of(properties, label.shape)
     predictions, misplaced = [], []
-    for referee, file in zip(inputs.referees, inputs.predictions, strict=True):
+    for referee, file, npz in zip(inputs.referees, inputs.predictions, inputs.probabilities, strict=True):
         prediction, others, _ = _labels(file, task)
         require_same_voxels(file, (prediction.shape, others), inputs.label, (label.shape, properties), _REMEDY)
         apart = grid_difference(grid_of(others, prediction.shape), grid)
         misplaced += misplaced_file(inputs.case, referee, file, apart)
-        predictions.append(prediction)
+        predictions.append(label_map_of(file, npz, label.shape, task) if task.crossing_regions else prediction)
     ignored = None if task.ignore_label is None else label == task.ignore_label
     if ignored is not None:
         for each in (label, *predictions):

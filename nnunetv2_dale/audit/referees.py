@@ -8,6 +8,7 @@ from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
+from nnunetv2_dale.audit.region_maps import reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
@@ -75,6 +76,7 @@ def audit_task(
         cases=cases,
         missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
+        crossing_regions=_regions_cross(description, _channels(folders)),
     )
 
 
@@ -93,6 +95,18 @@ def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
                 f"{first / 'dataset.json'} in {', '.join(channels)}; audit these folders one by one"
             )
     return channels
+
+
+def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> bool:
+    """Whether nnU-Net's label maps cannot hold the regions; see `region_maps`."""
+    order = description.get("regions_class_order")
+    regions = [class_labels(key) for key in channels]
+    return (
+        "0" not in channels
+        and isinstance(order, list)
+        and len(order) == len(regions)
+        and not reads_back(regions, order)
+    )
 
 
 def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from benchmarks.machine import command_environment, describe
 from benchmarks.table import markdown
 from benchmarks.trainings import add_row, claimed, rows_of, small_plans, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.label_noise.dataset import TABLE_NAME
+from nnunetv2_dale.label_noise.noise_table import TABLE_NAME
 from nnunetv2_dale.nnunet_files.displacement_file import FILE as DISPLACEMENTS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "other_methods.jsonl"

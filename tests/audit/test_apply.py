@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ class Study:
     def apply(self, *files: Path, dataset: str = "777") -> AppliedDecisions:
         return apply_decisions(files, self.audit, dataset, 104)
 
-    def audit_again(self, *words: str) -> dict[str, dict[str, object]]:
+    def audit_again(self, *words: str) -> dict[str, dict[str, Any]]:
         """Another audit: case → what audit.json says of it, and "" → all of that."""
         assert main([str(self.results), "-o", str(self.root / "second"), "-np", "1", *words]) == 0
         found = json.loads((self.root / "second" / "audit.json").read_text())
@@ -114,7 +115,7 @@ def test_a_label_that_changed_since_is_refused(decision: str, study: Study) -> N
 def stored_anew(label: Path) -> None:
     import nibabel
 
-    image = nibabel.load(label)
+    image = nibabel.Nifti1Image.from_filename(label)
     voxels = np.asarray(image.dataobj)
     before = label.read_bytes()
     nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), image.affine), label)

@@ -8,6 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
@@ -68,6 +69,7 @@ def test_both_contours_are_in_view() -> None:
     assert axial.get_title("left") == "axial, z 7"
     # 24 voxels to each side of the middle, (34, 54): the label's box begins 6 voxels before it, the networks' 4
     for outline, first in zip(axial.collections, (18, 20), strict=True):
+        assert isinstance(outline, LineCollection)
         points = np.concatenate(outline.get_segments())
         assert points.min(axis=0).tolist() == [first - 0.5, first - 0.5]
         assert points.max(axis=0).max() < min(max(axial.get_xlim()), max(axial.get_ylim()))
@@ -78,8 +80,9 @@ def test_the_whole_label_has_an_outline_for_each_class() -> None:
     label[1, 5:15, 5:15], label[1, 5:15, 15:25] = 1, 2
     volumes = volumes_of(label, np.zeros_like(label))
     figure = draw_finding(label.astype(np.float32), volumes, TASK, finding("other_case", (1, 6, 6), ""), (0, 1))
-    segments = figure.axes[0].collections[0].get_segments()
-    assert any(np.allclose(line[:, 0], 14.5) and np.ptp(line[:, 1]) == 10 for line in segments)
+    (outlines, *_) = figure.axes[0].collections
+    assert isinstance(outlines, LineCollection)
+    assert any(np.allclose(line[:, 0], 14.5) and np.ptp(line[:, 1]) == 10 for line in outlines.get_segments())
 
 
 @pytest.mark.parametrize(

@@ -288,8 +288,9 @@ def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(
     assert report["runs"][1]["empty"][1] == {"class": "2", "both_empty": 4, "prediction_empty": 0, "reference_empty": 1}
     assert report["runs"][1]["lesions"][1] == {"class": "2", "in_reference": 5, "in_prediction": 6, "matched": 5}
     table = tables_of(read_report(output / "report.json"), {run["name"]: run["name"] for run in report["runs"]})
-    row = next(row for row in read_report(output / "report.json").comparisons if row.class_key == "2")
-    assert "5 cases (5 more have no Dice" in verdict(row, {each: each for each in (row.baseline, row.candidate)})
+    compared = next(each for each in read_report(output / "report.json").comparisons if each.class_key == "2")
+    names = {each: each for each in (compared.baseline, compared.candidate)}
+    assert "5 cases (5 more have no Dice" in verdict(compared, names)
     parts, empty = table["lesions"], table["empty"]
     assert parts is not None
     assert empty is not None

@@ -91,7 +91,7 @@ def prepare(workspace: Path, source: Path) -> None:
         noise = ["--kind", "dilate", "erode", "shift", "--amount", "1", "1", "2", "--dice", "0.75", "--fraction", "0.5"]
         kept = ["--seed", "1", "--splits", str(splits), "--fold", "0", "-np", "1"]
         subprocess.run(
-            ["nnUNetv2_dale_corrupt_labels", "-d", "15", "-o", "915", *noise, *kept],
+            ["nnUNetv2_dale_corrupt_labels", "-d", "15", "--new_id", "915", *noise, *kept],
             check=True,
             env=command_environment(),
         )

@@ -74,7 +74,7 @@ def prepare(workspace: Path, source: Path) -> None:
     environment = command_environment() | {"nnUNet_n_proc_DA": "1"}  # planning needs one
     if not (raw / NOISY).exists():
         noise = ["--kind", "dilate", "--amount", "2", "--fraction", "0.5", "--seed", "1"]
-        command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", "904", *noise]
+        command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "904", *noise]
         subprocess.run([*command, "--splits", str(splits), "--fold", "0", "-np", "1"], check=True, env=environment)
     if not (made / "tiny.json").exists():
         plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]

@@ -1,4 +1,4 @@
-"""One recipe per public dataset, and the command that runs them: `nnUNetv2_dale_convert RECIPE -i SOURCE -d ID`.
+"""One recipe per public dataset, and the command that runs them: `nnUNetv2_dale_convert RECIPE -i FOLDER --new_id ID`.
 
 A recipe is a page: the dataset's facts, where its files lie, and one plan for `nnunetv2_dale.convert`.
 """

@@ -64,7 +64,7 @@ def _ph2_cases(folder: Path, problems: list[Problem]) -> list[SourceCase]:
     names = ("PH2 Dataset images", "PH2_Dataset_images", ".")
     root = next((folder / name for name in names if (folder / name).is_dir()), None)
     if root is None:
-        problems.append(Problem(folder, "folder is missing; give PH2's place with --ph2, or --without-ph2"))
+        problems.append(Problem(folder, "folder is missing; give PH2's place with --ph2, or --without_ph2"))
         return []
     cases = []
     for case in sorted(path for path in root.resolve().glob("IMD*") if path.is_dir()):
@@ -81,8 +81,10 @@ def _ph2_cases(folder: Path, problems: list[Problem]) -> list[SourceCase]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Where PH2 is, and the flags for masks."""
-    parser.add_argument("--ph2", type=Path, metavar="FOLDER", help="PH2's folder; default: SOURCE/PH2Dataset")
-    parser.add_argument("--without-ph2", action="store_true", help="convert ISIC-2016 alone, with no external test set")
+    parser.add_argument(
+        "--ph2", type=Path, metavar="FOLDER", help="PH2's folder. Default: PH2Dataset in the folder of -i"
+    )
+    parser.add_argument("--without_ph2", action="store_true", help="Convert ISIC-2016 alone, with no external test set")
     add_mask_options(parser)
 
 

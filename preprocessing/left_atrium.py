@@ -87,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--labelled",
         type=int,
         metavar="N",
-        help="the first N of train.list keep their labels (usual: 8 or 16 of 80); of the others every voxel becomes "
+        help="The first N of train.list keep their labels (usual: 8 or 16 of 80); of the others every voxel becomes "
         "the ignore label. The test cases keep theirs",
     )
 

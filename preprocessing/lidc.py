@@ -10,6 +10,7 @@ import numpy as np
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import read_keyed_table
+from nnunetv2_dale.commands.shared_flags import add_seed
 from nnunetv2_dale.convert.layouts import PICTURE_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.picture_files import PictureFormat
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
@@ -109,9 +110,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--target",
         choices=["consensus", "random", *_READERS],
         default="consensus",
-        help="training label: at least 2 of 4 readers, a random reader per case, or one reader; default: consensus",
+        help="Training label: at least 2 of 4 readers, a random reader for each case, or one reader",
     )
-    parser.add_argument("--seed", type=int, default=0, help="for --target random; default: 0")
+    add_seed(parser, "--target random")
 
 
 RECIPE = Recipe("lidc", "LIDC", FACTS, plan, add_options)

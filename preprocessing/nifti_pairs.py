@@ -22,14 +22,16 @@ FACTS = Facts(
     source="your own data, or http://medicaldecathlon.com (Antonelli et al., Nature Communications 2022)",
     licence="the source's (the Decathlon's is CC BY-SA 4.0)",
     modality="3D, one file per channel: CASE.nii.gz, or CASE_0000.nii.gz, CASE_0001.nii.gz, ...",
-    classes="from dataset.json in SOURCE, or given with --classes in the order of their label values 1, 2, ...",
+    classes="from dataset.json in that folder, or given with --classes in the order of their label values 1, 2, ...",
     cases="all that are there",
     split="none: nnU-Net's own five folds",
     layout="""\
   imagesTr/*.nii.gz   labelsTr/*.nii.gz   (other names: --images, --labels)
   imagesTs/*.nii.gz   labelsTs/*.nii.gz   (used if present)
+  also .nii, .nrrd, .seg.nrrd and .mha
   dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
-    caveats="Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first.",
+    caveats="""Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first. In
+    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is.""",
 )
 
 
@@ -62,7 +64,7 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
         channel_names=channels or ("unknown",),
         labels=names,
         cases=cases,
-        format=VolumeFormat(label_map),
+        format=VolumeFormat(label_map, names, options.mask_threshold, has_mask_options=True),
         problems=problems,
     )
 
@@ -85,7 +87,7 @@ def _classes_and_channels(
     values = sorted(classes)
     if values != list(range(len(values))) and not options.consecutive_labels:
         shown = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
-        what = f"has the labels {shown}, and nnU-Net needs consecutive ones; --consecutive-labels renumbers them"
+        what = f"has the labels {shown}, and nnU-Net needs consecutive ones; --consecutive_labels renumbers them"
         problems.append(Problem(path, what))
     label_map = {value: number for number, value in enumerate(values)}
     names = {classes[value]: label for value, label in label_map.items()}
@@ -146,19 +148,21 @@ def images_by_case(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Folder names, classes and channels."""
-    folder = "folder of %s in SOURCE (default: %%(default)s)"
-    parser.add_argument("--images", default="imagesTr", metavar="NAME", help=folder % "images")
-    parser.add_argument("--labels", default="labelsTr", metavar="NAME", help=folder % "labels")
-    classes = "name of each label: the first has the value 1, the next 2, ... (default: what dataset.json says)"
+    folder = "Folder of %s in that of -i"
+    parser.add_argument("--images", type=Path, default="imagesTr", metavar="FOLDER", help=folder % "images")
+    parser.add_argument("--labels", type=Path, default="labelsTr", metavar="FOLDER", help=folder % "labels")
+    classes = "Name of each label: the first has the value 1, the next 2, ... Default: what dataset.json says"
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help=classes)
-    channels = "what each image shows, such as CT or T2; CT only for Hounsfield units (default: what dataset.json says)"
+    channels = "What each image shows, such as CT or T2; CT only for Hounsfield units. Default: what dataset.json says"
     parser.add_argument("--channels", nargs="+", metavar="NAME", help=channels)
+    threshold = "Foreground is every value of at least VALUE, for one class: 1 for numbered parts, 0.5 for soft masks"
+    parser.add_argument("--mask_threshold", type=float, metavar="VALUE", help=threshold)
     parser.add_argument(
-        "--consecutive-labels",
+        "--consecutive_labels",
         action="store_true",
-        help="renumber label values with gaps, such as 0 1 2 4, to 0 1 2 3 in their order",
+        help="Renumber label values with gaps, such as 0 1 2 4, to 0 1 2 3 in their order",
     )
 
 
-EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver tumour --channels CT")
+EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver --channels CT")
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

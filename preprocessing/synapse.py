@@ -127,7 +127,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=(1.0, 1.0, 1.0),
         metavar=("SLICES", "ROWS", "COLUMNS"),
-        help="voxel spacing in mm for TransUNet's arrays, which hold none; default: 1 1 1",
+        help="Voxel spacing in mm for TransUNet's arrays, which hold none",
     )
 
 

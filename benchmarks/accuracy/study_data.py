@@ -27,8 +27,8 @@ class StudyData:
 
 
 def _noise(number: int, *flags: str, fraction: float = 0.45) -> list[str]:
-    command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "-o", str(number), "--fraction", str(fraction), "--seed", "1"]
-    return [*command, "-np", "2", *flags]
+    command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", str(number), "--fraction", str(fraction)]
+    return [*command, "--seed", "1", "-np", "2", *flags]
 
 
 HIPPOCAMPUS = StudyData(
@@ -59,7 +59,7 @@ LIDC = StudyData(
             "lidc",
             "-i",
             "SOURCE",
-            "-d",
+            "--new_id",
             "907",
             "--target",
             "consensus",
@@ -71,7 +71,7 @@ LIDC = StudyData(
             "lidc",
             "-i",
             "SOURCE",
-            "-d",
+            "--new_id",
             "906",
             "--target",
             "random",

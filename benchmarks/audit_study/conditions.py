@@ -54,7 +54,7 @@ class Condition:
     def recipe(self) -> list[str]:
         """The command that makes the dataset from the clean one."""
         amounts = AMOUNTS if self.data == HIPPOCAMPUS else LIDC_AMOUNTS
-        words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "-o", str(self.number)]
+        words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "--new_id", str(self.number)]
         words += ["--kind", *self.kinds, "--amount", *(f"{amounts[kind]:g}" for kind in self.kinds)]
         return [
             *words,
@@ -134,7 +134,7 @@ def _patient(case: str) -> str:
 
 def convert_readers(source: Path, target: str, number: int) -> None:
     """LIDC's nodules as a raw dataset with the consensus' or a reader's labels."""
-    words = ["nnUNetv2_dale_convert", "lidc", "-i", str(source / "lidc_nodules"), "-d", str(number)]
+    words = ["nnUNetv2_dale_convert", "lidc", "-i", str(source / "lidc_nodules"), "--new_id", str(number)]
     subprocess.run(
         [*words, "--target", target, "--name", "LIDC" + target, "-np", "1"], check=True, env=command_environment()
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import other_methods, semi_supervised
+from benchmarks import other_methods, semi_supervised, svl_drl_toy, svl_drl_training
 from benchmarks.pages.cost_numbers import RESULTS, stored
 from benchmarks.pages.shown import columns, stacked
 from benchmarks.table import markdown
@@ -33,6 +33,16 @@ def other_methods_table() -> str:
     lengths = sorted({other_methods.Run(**row["run"]).iterations for row in rows})
     tables = {str(length): other_methods.results_table(rows, length) for length in lengths}
     return stacked("iterations", {name: columns(table, other_methods.COLUMNS) for name, table in tables.items()})
+
+
+def svl_drl_table() -> str:
+    """SVL-DRL's trainings on the hippocampus, and what its policy does in them."""
+    return svl_drl_training.results_table(rows_of(RESULTS / svl_drl_training.RESULTS.name))
+
+
+def svl_drl_toy_table() -> str:
+    """How far the policy has learned what is right."""
+    return svl_drl_toy.table(stored("svl_drl_toy.json")["toys"])
 
 
 def few_labels_table() -> str:
@@ -115,6 +125,8 @@ def _fidelity(part: str) -> list[dict[str, Any]]:
 
 FUNCTIONS = (
     other_methods_table,
+    svl_drl_table,
+    svl_drl_toy_table,
     few_labels_table,
     few_labels,
     fuzzy_region_table,

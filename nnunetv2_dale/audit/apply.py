@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.audit.decisions import Decision, cases_to, read_decisions
+from nnunetv2_dale.audit.audited_labels import refuse_redrawn, require_audited
+from nnunetv2_dale.audit.confidence_copy import copy_confidence
+from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
+from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, decisions_in, overruled, write_lines
 from nnunetv2_dale.audit.drafts import consensus_file, write_draft
-from nnunetv2_dale.audit.findings import read_audit
+from nnunetv2_dale.audit.findings import Audit, read_audit
 from nnunetv2_dale.audit.hand_work import hand_work
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
@@ -19,30 +22,34 @@ from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
 from nnunetv2_dale.nnunet_files.split_patients import known_patients
-from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits, without_cases
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
 
 
 @dataclass(frozen=True)
 class AppliedDecisions:
-    """What was made: the dataset's folder and how many cases it has, lacks, and has to mend."""
+    """What was made: the dataset's folder, how many cases it has, lacks and has to mend, and what else to know."""
 
     folder: Path
     cases: int
     excluded: int
     to_fix: int
+    remarks: tuple[str, ...]
 
 
-def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrite: bool = False) -> AppliedDecisions:
+def apply_decisions(
+    files: Sequence[Path], audit: Path, dataset: str, new_id: int, overwrite: bool = False
+) -> AppliedDecisions:
     """Copy a raw dataset without the excluded cases, with a draft for each label to fix, and its splits.
 
     A label to fix stays as it was in `labelsTr`, until a person mends it; the networks' consensus lies beside it in
     `drafts/CASE_draft_by_networks`, and `to_fix.csv` lists what was found.
 
     Args:
-        file: decisions.csv.
+        files: tables of decisions, one per person who decided; taken together.
         audit: folder with the audit's `maps` and `audit.json`.
         dataset: id or name of the audited dataset.
         new_id: of the new one; it keeps the name.
@@ -52,17 +59,16 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
     raw = environment_folder("nnUNet_raw")
     source = read_dataset(dataset_folder(raw, dataset))
     target = Target(raw, new_id, source.folder.name.partition("_")[2], DECIDED_COPY)
-    decisions = read_decisions(file)
-    if not decisions:
-        raise UserError(f"{file} holds no decision yet; fill in accept, fix or exclude")
+    _refuse(source, target)
+    audited = read_audit(audit / "audit.json")
+    lines = _decided(files, source, audited, audit / "audit.json")
+    decisions = decisions_in(lines)
     excluded, to_fix = set(cases_to("exclude", decisions)), cases_to("fix", decisions)
-    names = [case.name for case in source.cases]
-    _refuse(source, target, {each.case for each in decisions} - set(names), file)
     kept = [case for case in source.cases if case.name not in excluded]
     if not kept:
-        raise UserError(f"{file} excludes every case of {source.folder}; a dataset needs some")
+        raise UserError(f"{_named(files)} excludes every case of {source.folder}; a dataset needs some")
     drafts = {name: consensus_file(audit, name) for name in to_fix}
-    splits = _splits(source, names, excluded, audit)
+    splits, remarks = _splits(source, excluded, audited)
     patients = known_patients(source.folder)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
@@ -76,41 +82,54 @@ def apply_decisions(file: Path, audit: Path, dataset: str, new_id: int, overwrit
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
-        _write_table(
-            folder / "to_fix.csv", [each for each in decisions if each.case in drafts and each.decision == "fix"]
-        )
-        shutil.copyfile(file, folder / "audit_decisions.csv")
-        description = source.dataset_json | {"numTraining": len(kept)}
-        write_json(folder / "dataset.json", description)
-        if splits is not None:
-            write_json(folder / SPLITS, splits)
-        if patients is not None:
-            of_kept = {case.name: patients[case.name] for case in kept if case.name in patients}
-            write_json(folder / PATIENTS, of_kept)
-    return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix))
+        _write_tables(files, lines, [each for each in decisions if each.case in drafts], folder)
+        _write_descriptions(source, kept, splits, patients, folder)
+    remarks = (*overruled(decisions), *remarks)
+    return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix), remarks)
 
 
-def _refuse(source: RawDataset, target: Target, unknown: Collection[str], file: Path) -> None:
+def _refuse(source: RawDataset, target: Target) -> None:
     if "dataset" in source.dataset_json:
         raise UserError(
             f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
         )
     if source.folder.resolve() == target.folder.resolve():
-        raise UserError(f"{source.folder} is the audited dataset itself; give another id with -o")
+        raise UserError(f"{source.folder} is the audited dataset itself; give another id with --new_id")
+
+
+def _decided(files: Sequence[Path], source: RawDataset, audited: Audit, audit_file: Path) -> list[Line]:
+    """What was decided, on labels that are still the audited ones."""
+    names = frozenset(case.name for case in source.cases)
+    lines = read_lines(*files, known=KnownNames(names, keys_of_names(source.dataset_json["labels"])))
+    decided = {each.case for each in decisions_in(lines)}
+    if not decided:
+        raise UserError(f"{_named(files)} holds no decision yet; fill in accept, fix or exclude")
+    require_audited(audited, audit_file, source, decided)
+    unknown = sorted(decided - names)
     if unknown:
-        raise UserError(f"{file} decides on cases that {source.folder} does not have: {', '.join(sorted(unknown)[:5])}")
+        raise UserError(
+            f"{_named(files)} decides on cases that {source.folder} does not have: {', '.join(unknown[:5])}"
+        )
+    current, redrawn = without_redrawn(lines, {each.case: each.checksum for each in audited.cases})
+    refuse_redrawn(redrawn, audit_file)
+    return current
 
 
-def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str], audit: Path) -> Splits | None:
-    """The folds without the excluded cases: of the dataset, else as the audit saw them."""
+def _named(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))
+
+
+def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tuple[Splits | None, Sequence[str]]:
+    """The folds without the excluded cases, of the dataset, else as the audit saw them; what to tell about them."""
+    names = [case.name for case in source.cases]
     path = find_splits(source.folder, None)
     if path is not None:
         splits = read_splits(path, names)
     else:
-        fold_of = {case.case: case.fold for case in read_audit(audit / "audit.json").cases}
-        folds = sorted(set(fold_of.values()))
+        fold_of = {case.case: case.fold for case in audited.cases}
+        folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
-            return None
+            return None, ()
         splits = [
             {
                 "train": [name for name in names if fold_of[name] != fold],
@@ -118,9 +137,8 @@ def _splits(source: RawDataset, names: Sequence[str], excluded: Collection[str],
             }
             for fold in folds
         ]
-    return [
-        {part: [name for name in fold[part] if name not in excluded] for part in ("train", "val")} for fold in splits
-    ]
+    left, remarks = without_cases(splits, excluded)
+    return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 
 
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
@@ -136,11 +154,32 @@ def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Pro
     for name in ("imagesTs", "labelsTs"):
         if (source.folder / name).is_dir():
             problems += place_folder(source.folder / name, folder / name)
-    return problems
+    return problems + copy_confidence(source, {case.name for case in kept}, folder)
 
 
-def _write_table(file: Path, decisions: Sequence[Decision]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
+def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Sequence[Decision], folder: Path) -> None:
+    """What is to be fixed; and the decisions: the table as it came, or several taken together."""
+    with (folder / "to_fix.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("case", "label", "kind", "sentence"))
-        writer.writerows((each.case, each.label, each.kind, each.sentence) for each in decisions)
+        writer.writerow(("case", "label", "kind", "sentence", "who"))
+        writer.writerows(
+            (each.case, each.label, each.kind, each.sentence, each.who) for each in of_drafts if each.decision == "fix"
+        )
+    if len(files) == 1:
+        shutil.copyfile(files[0], folder / DECIDED_COPY)
+    else:
+        write_lines(columns_of(lines), lines, folder / DECIDED_COPY)
+
+
+def _write_descriptions(
+    source: RawDataset,
+    kept: Sequence[RawCase],
+    splits: Splits | None,
+    patients: Mapping[str, str] | None,
+    folder: Path,
+) -> None:
+    write_json(folder / "dataset.json", source.dataset_json | {"numTraining": len(kept)})
+    if splits is not None:
+        write_json(folder / SPLITS, splits)
+    if patients is not None:
+        write_json(folder / PATIENTS, {case.name: patients[case.name] for case in kept if case.name in patients})

@@ -62,6 +62,8 @@ class AuditTask:
         reader: nnU-Net's reader.
         cases: in alphabetical order.
         missing: a sentence for each thing that could not be used.
+        crossing_regions: whether predicted label maps do not say what regions were found; probabilities do.
+        held_out: whether no network is known or may be thought to have seen the labels it judges.
     """
 
     dataset: str
@@ -75,6 +77,8 @@ class AuditTask:
     reader: Any
     cases: tuple[CaseInputs, ...]
     missing: tuple[str, ...]
+    held_out: bool = True
+    crossing_regions: bool = False
 
     @property
     def whole(self) -> AuditedClass | None:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.probabilities import npz_channels
+from nnunetv2_dale.audit.region_maps import label_map_of
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
+from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_label
 
@@ -34,6 +36,7 @@ class CaseVolumes:
         spacing_mm: of the axes.
         affine: from voxel (x, y, z) to RAS+ mm.
         misplaced: the predictions that are stored elsewhere than the label.
+        checksum: of the label as its file has it.
     """
 
     label: Labels
@@ -43,6 +46,7 @@ class CaseVolumes:
     spacing_mm: tuple[float, ...]
     affine: NDArray[np.float64]
     misplaced: tuple[Misplaced, ...] = ()
+    checksum: str = ""
 
     def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """The referees' support of a class in [0, 1], in a part of the foreground's box.
@@ -65,15 +69,15 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
     Raises:
         UserError: a file that cannot be read, values the dataset does not have, or shapes and spacings that differ.
     """
-    label, properties = _labels(inputs.label, task)
+    label, properties, checksum = _labels(inputs.label, task)
     grid = grid_of(properties, label.shape)
     predictions, misplaced = [], []
-    for referee, file in zip(inputs.referees, inputs.predictions, strict=True):
-        prediction, others = _labels(file, task)
+    for referee, file, npz in zip(inputs.referees, inputs.predictions, inputs.probabilities, strict=True):
+        prediction, others, _ = _labels(file, task)
         require_same_voxels(file, (prediction.shape, others), inputs.label, (label.shape, properties), _REMEDY)
         apart = grid_difference(grid_of(others, prediction.shape), grid)
         misplaced += misplaced_file(inputs.case, referee, file, apart)
-        predictions.append(prediction)
+        predictions.append(label_map_of(file, npz, label.shape, task) if task.crossing_regions else prediction)
     ignored = None if task.ignore_label is None else label == task.ignore_label
     if ignored is not None:
         for each in (label, *predictions):
@@ -102,6 +106,7 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         spacing_mm=tuple(float(step) for step in properties["spacing"]),
         affine=affine_of(properties, label.shape),
         misplaced=tuple(misplaced),
+        checksum=checksum,
     )
 
 
@@ -122,7 +127,7 @@ def keep_case(volumes: CaseVolumes, file: Path) -> None:
 
 
 def kept_case(file: Path) -> CaseVolumes:
-    """What `keep_case` wrote, but for what is told of misplaced files."""
+    """What `keep_case` wrote, but for the checksum and what is told of misplaced files."""
     with np.load(file) as kept:
         shape, box = tuple(kept["shape"]), tuple(slice(*map(int, ends)) for ends in kept["box"])
         label, consensus = (np.zeros(shape, kept["label"].dtype) for _ in range(2))
@@ -131,9 +136,16 @@ def kept_case(file: Path) -> CaseVolumes:
         return CaseVolumes(label, consensus, support, box, tuple(kept["spacing_mm"].tolist()), kept["affine"])
 
 
-def _labels(file: Path, task: AuditTask) -> tuple[Labels, Properties]:
+def checksum_text(labels: NDArray[np.int16]) -> str:
+    """The checksum of a label, as `audit.json` and decisions.csv have it: no spreadsheet takes it for a number."""
+    return f"crc32:{label_checksum(labels)}"
+
+
+def _labels(file: Path, task: AuditTask) -> tuple[Labels, Properties, str]:
+    """A label map in little memory, with its checksum."""
     labels, properties = read_label(task.reader, file, task.label_values)
-    return (labels.astype(np.uint8) if max(task.label_values) < 256 else labels), properties
+    checksum = checksum_text(labels)
+    return (labels.astype(np.uint8) if max(task.label_values) < 256 else labels), properties, checksum
 
 
 def _majority(predictions: Sequence[Labels]) -> Labels:

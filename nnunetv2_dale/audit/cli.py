@@ -4,93 +4,151 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders
-from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.lock import held
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_new_dataset,
+    add_no_paths,
+    add_no_pictures,
+    add_output,
+    add_overwrite,
+    add_processes,
+    add_result_folders,
+)
+from nnunetv2_dale.nnunet_files.atomic_output import made_for, refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.pages.private_content import Held
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see `run_command` for how it ends."""
-    return run_command(_parser(), _run, argv)
+    """Run the command or its sub-command `apply`; see `run_command` for how they end."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["apply"]:
+        return run_command(apply_parser(), _apply, words[1:])
+    return run_command(audit_parser(), _audit, words)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def audit_parser() -> CommandParser:
+    """Build the parser of an audit."""
+    parser = CommandParser(
         prog="nnUNetv2_dale_audit",
         description="Find wrong labels with the cross-validation that is already there: each case was predicted by a "
         "network that never saw its label. Writes a ranked list (JSON, CSV), maps, and a page to decide on each "
-        "finding with the keyboard. With --apply, makes a new dataset from the decisions.",
+        "finding with the keyboard.",
+        epilog="a new dataset from the decisions:\n"
+        "  nnUNetv2_dale_audit apply AUDIT/decisions.csv -d 4 --new_id 104\n"
+        "  nnUNetv2_dale_audit apply --help",
     )
-    add_result_folders(
-        parser,
-        "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee; with --apply the folder of "
-        "the audit, unless the decisions lie in it",
-    )
-    add = parser.add_argument
-    add("-o", dest="output", required=True, help="[REQUIRED] folder for the audit; with --apply the new dataset's id")
-    add(
+    add_result_folders(parser, "Result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee")
+    add_output(parser, "Folder for the audit")
+    parser.add_argument(
         "--decisions",
         type=Path,
+        nargs="+",
+        default=(),
         metavar="CSV",
-        help="decisions of an earlier audit: accepted findings stay away, and all stand in the new table",
+        help="Decisions of an earlier audit, of one person or several: accepted findings stay away, and all stand in "
+        "the new table",
     )
     add_processes(parser)
-    add("--apply", type=Path, metavar="CSV", help="make a new dataset from these decisions; needs -d")
-    add("-d", dest="dataset", help="with --apply: id or name of the audited dataset in nnUNet_raw; it is not changed")
-    add_overwrite(parser, "the audit that is in the output folder, or the new dataset,")
+    add_no_pictures(parser, "the page")
+    add_no_paths(parser)
+    add_overwrite(parser, "the audit in the output folder")
+    parser.add_argument("--apply", type=Path, help=argparse.SUPPRESS)  # how `apply` was spelled at first, with -d
+    parser.add_argument("-d", help=argparse.SUPPRESS)
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def apply_parser() -> CommandParser:
+    """Build the parser of `apply`."""
+    parser = CommandParser(
+        prog="nnUNetv2_dale_audit apply",
+        description="Make a new dataset from the decisions on an audit's findings: without the excluded cases, with a "
+        "draft for each label to fix. The audited dataset is not changed.",
+        epilog="examples:\n  nnUNetv2_dale_audit apply AUDIT/decisions.csv -d 4 --new_id 104\n"
+        "  nnUNetv2_dale_audit apply anna.csv ben.csv --audit AUDIT -d 4 --new_id 104",
+    )
+    tables = "Tables of decisions (CSV), one or several that are taken together; contradictions are refused"
+    parser.add_argument("decisions", nargs="+", type=Path, metavar="DECISIONS", help=tables)
+    add_dataset(parser, "nnUNet_raw")
+    add_new_dataset(parser, old_spelling="-o")
+    audit = "Folder of the audit. Default: the folder that DECISIONS is in"
+    parser.add_argument("--audit", type=Path, metavar="FOLDER", help=audit)
+    add_overwrite(parser, "the new dataset")
+    return parser
+
+
+def _audit(arguments: argparse.Namespace) -> None:
     if arguments.apply is not None:
-        _apply(arguments)
+        _apply(_as_spelled_now(arguments))
         return
-    if arguments.dataset is not None:
-        raise UserError("-d belongs to --apply; to audit, give result folders")
+    if arguments.d is not None:
+        raise UserError("-d belongs to nnUNetv2_dale_audit apply; to audit, give result folders")
     if not arguments.folders:
         raise UserError("give one or more result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG)")
     from nnunetv2_dale.audit.run import AuditSettings, run_audit
 
-    output = Path(arguments.output)
-    check_output(output, arguments.overwrite, arguments.decisions)
+    check_output(arguments.o, arguments.overwrite, arguments.decisions)
     settings = AuditSettings(
         folds=None if arguments.f is None else tuple(arguments.f),
         references=arguments.references,
         images=arguments.images,
-        decisions=arguments.decisions,
+        decisions=tuple(arguments.decisions),
         processes=arguments.np,
+        held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
-    audit = run_audit(arguments.folders, output, settings)
+    with made_for(arguments.o), held(arguments.o, "nnUNetv2_dale_audit"):
+        check_output(arguments.o, arguments.overwrite, arguments.decisions)  # another may have ended meanwhile
+        audit = run_audit(arguments.folders, arguments.o, settings)
     expected = audit.expected
-    for sentence in audit.missing:
+    for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
-    print(
-        f"{len(audit.cases)} cases, about {expected['wrong_cases']:g} wrong labels expected; "
-        f"open {output / 'audit.html'}"
+    said = (
+        f"about {expected['wrong_cases']:g} wrong labels expected"
+        if expected["judged_cases"]
+        else "none of them could be judged"
     )
+    print(f"{len(audit.cases)} cases, {said}; open {arguments.o / 'audit.html'}")
 
 
 def _apply(arguments: argparse.Namespace) -> None:
     from nnunetv2_dale.audit.apply import apply_decisions
 
-    if arguments.dataset is None:
-        raise UserError("--apply needs the audited dataset: give its id or name with -d")
-    if not arguments.output.isdecimal():
-        raise UserError(f"with --apply, -o is the id of the new dataset, a number; got {arguments.output!r}")
-    if len(arguments.folders) > 1:
-        raise UserError("with --apply, give one folder: the audit's")
-    folder = arguments.folders[0] if arguments.folders else arguments.apply.parent
-    done = apply_decisions(arguments.apply, folder, arguments.dataset, int(arguments.output), arguments.overwrite)
+    audit = arguments.decisions[0].parent if arguments.audit is None else arguments.audit
+    if not (audit / "audit.json").is_file():
+        raise UserError(f"{audit} holds no audit (audit.json); give the audit's folder with --audit")
+    done = apply_decisions(arguments.decisions, audit, arguments.d, arguments.new_id, arguments.overwrite)
+    for remark in done.remarks:
+        print(remark)
     print(
         f"{done.folder}: {done.cases} cases, {done.excluded} excluded, {done.to_fix} to fix (see to_fix.csv and "
         "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
     )
 
 
-def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
+def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
+    """`[AUDIT] --apply DECISIONS -d DATASET -o ID` in the words of `apply`."""
+    if arguments.d is None:
+        raise UserError("--apply needs the audited dataset: give its id or name with -d")
+    if not str(arguments.o).isdecimal():
+        raise UserError(f"with --apply, -o is the id of the new dataset, a number; got '{arguments.o}'")
+    if len(arguments.folders) > 1:
+        raise UserError("with --apply, give one folder: the audit's")
+    return argparse.Namespace(
+        decisions=[arguments.apply],
+        d=arguments.d,
+        new_id=int(str(arguments.o)),
+        audit=arguments.folders[0] if arguments.folders else None,
+        overwrite=arguments.overwrite,
+    )
+
+
+def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
     """Only an audit may be replaced, only when asked, and nothing that a person did is lost with it.
 
     Raises:
@@ -100,7 +158,8 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return
-    from nnunetv2_dale.audit.decisions import is_filled_in, read_lines
+    from nnunetv2_dale.audit.decision_files import read_lines
+    from nnunetv2_dale.audit.decisions import is_filled_in
     from nnunetv2_dale.audit.findings import read_audit
 
     if not (output / "audit.json").is_file():
@@ -109,7 +168,7 @@ def check_output(output: Path, overwrite: bool, decisions: Path | None) -> None:
     if not overwrite:
         raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
     mine = output / "decisions.csv"
-    given = decisions is not None and decisions.resolve() == mine.resolve()
+    given = mine.resolve() in [file.resolve() for file in decisions]
     if mine.is_file() and not given and any(map(is_filled_in, read_lines(mine))):
         raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
     foreign = [str(path) for path in _not_of_the_audit(output)]

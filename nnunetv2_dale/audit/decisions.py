@@ -7,24 +7,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.audit.findings import KINDS, Audit
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import read_table
+from nnunetv2_dale.audit.findings import Audit
 
 CHOICES = ("accept", "fix", "exclude")
-COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence")
+COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence", "checksum")
+COMMENT = "comment"  # a column that is always there, as if a person had added it
+WHO = "who"  # a column that tables of several people have
 Line = Mapping[str, str]  # column → value
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One line: `decision` is one of `CHOICES`, or empty where nothing was decided yet."""
+    """One line: `decision` is one of `CHOICES`; `who` decided, where that is known."""
 
     case: str
     label: str
     kind: str
     decision: str
     sentence: str
+    who: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """What was decided: "exclude (wider, label 1, by anna)"."""
+        by = f", by {self.who}" if self.who else ""
+        return f"{self.decision} ({self.kind}, {f'label {self.label}' if self.label else 'the whole label'}{by})"
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class DecisionTable:
     """The table to be filled in.
 
     Attributes:
-        columns: `COLUMNS`, then those that a person added.
+        columns: `COLUMNS`, then those that a person added, among them `COMMENT`.
         listed: a line per finding, in the order of the audit.
         kept: lines of earlier decisions on what is no longer a finding.
     """
@@ -46,63 +53,50 @@ def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
     """A line for each finding; what a person decided or noted earlier stands in it again, and none of it is left out.
 
     Args:
-        earlier: from `read_lines`.
+        earlier: from `read_lines`, of the labels as they are now (`without_redrawn`).
     """
-    before = {_finding(line): line for line in earlier}
-    added = tuple(dict.fromkeys(name for line in earlier for name in line if name and name not in COLUMNS))
-    columns = (*COLUMNS, *added)
+    before = {finding_of(line): line for line in earlier}
+    columns = columns_of(earlier)
     listed = []
     for case in audit.cases:
         for found in case.findings:
-            old = before.pop((case.case, found.label, found.kind), {})
+            old = before.get((case.case, found.label, found.kind), {})
             own = (found.class_name, found.label, found.kind, old.get("decision", ""), f"{found.score:.4f}")
-            values = (case.case, *own, found.sentence, *(old.get(name, "") for name in added))
+            added = (old.get(name, "") for name in columns[len(COLUMNS) :])
+            values = (case.case, *own, found.sentence, case.checksum, *added)
             listed.append(dict(zip(columns, values, strict=True)))
-    kept = [{name: line.get(name, "") for name in columns} for line in before.values() if is_filled_in(line)]
+    again = set(map(finding_of, listed))
+    kept = [line for line in earlier if finding_of(line) not in again and is_filled_in(line)]
+    kept = [{name: line.get(name, "") for name in columns} for line in kept]
     return DecisionTable(columns, tuple(listed), tuple(kept))
+
+
+def columns_of(lines: Sequence[Line]) -> tuple[str, ...]:
+    """`COLUMNS`, then those that a person added to the lines, among them `COMMENT`."""
+    added = [name for line in lines for name in line if name and name not in COLUMNS]
+    return (*COLUMNS, *dict.fromkeys([*added, COMMENT]))
 
 
 def write_template(table: DecisionTable, file: Path) -> None:
     """Write the table, to be filled in."""
+    write_lines(table.columns, (*table.listed, *table.kept), file)
+
+
+def write_lines(columns: Sequence[str], lines: Sequence[Line], file: Path) -> None:
+    """Write a table of decisions."""
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, table.columns, lineterminator="\n")
+        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows((*table.listed, *table.kept))
-
-
-def read_lines(file: Path) -> list[Line]:
-    """Read a table; one line per finding, also where nothing was decided.
-
-    Raises:
-        UserError: no such file, other columns, a decision that there is not, or two for one finding.
-    """
-    lines: dict[tuple[str, str, str], dict[str, str]] = {}
-    for row in read_table(file, ["case", "label", "kind", "decision"]):
-        decision = row["decision"] = row["decision"].lower()
-        shown = f"{file}, case {row['case']}, label {row['label']}, {row['kind']}"
-        if decision and decision not in CHOICES:
-            raise UserError(f"{shown}: expected the decision {', '.join(CHOICES)} or nothing, got {decision!r}")
-        if row["kind"] not in KINDS:
-            raise UserError(f"{shown}: {row['kind']!r} is no kind of finding ({', '.join(KINDS)})")
-        line = lines.setdefault(_finding(row), row)
-        if decision and line["decision"] not in ("", decision):
-            raise UserError(f"{shown}: decided twice, {line['decision']} and {decision}; keep one of them")
-        line["decision"] = line["decision"] or decision
-    return list(lines.values())
-
-
-def read_decisions(file: Path) -> list[Decision]:
-    """Read a table; lines without a decision are left out.
-
-    Raises:
-        UserError: as `read_lines`.
-    """
-    return decisions_in(read_lines(file))
+        writer.writerows(lines)
 
 
 def decisions_in(lines: Sequence[Line]) -> list[Decision]:
     """The lines with a decision."""
-    return [Decision(*_finding(line), line["decision"], line.get("sentence", "")) for line in lines if line["decision"]]
+    return [
+        Decision(*finding_of(line), line["decision"], line.get("sentence", ""), line.get(WHO, ""))
+        for line in lines
+        if line["decision"]
+    ]
 
 
 def is_filled_in(line: Line) -> bool:
@@ -110,7 +104,8 @@ def is_filled_in(line: Line) -> bool:
     return any(value for name, value in line.items() if name == "decision" or name not in COLUMNS)
 
 
-def _finding(line: Line) -> tuple[str, str, str]:
+def finding_of(line: Line) -> tuple[str, str, str]:
+    """(case, class key, kind): what a line decides on."""
     return line["case"], line["label"], line["kind"]
 
 
@@ -124,3 +119,15 @@ def cases_to(choice: str, decisions: Sequence[Decision]) -> Collection[str]:
     excluded = {each.case for each in decisions if each.decision == "exclude"}
     chosen = [each.case for each in decisions if each.decision == choice]
     return list(dict.fromkeys(case for case in chosen if choice == "exclude" or case not in excluded))
+
+
+def overruled(decisions: Sequence[Decision]) -> list[str]:
+    """A sentence for each case that one decision excludes although others have it stay."""
+    sentences = []
+    for case in cases_to("exclude", decisions):
+        of_case = [each for each in decisions if each.case == case]
+        first = next(each for each in of_case if each.decision == "exclude")
+        others = [each.in_words for each in of_case if each.decision != "exclude"]
+        if others:
+            sentences.append(f"{case} is excluded: {first.in_words}, against {', '.join(others)}")
+    return sentences

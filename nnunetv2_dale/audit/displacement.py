@@ -77,7 +77,7 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
         return None
     distances = np.concatenate([pair.label_mm, pair.referees_mm])
     areas = np.concatenate([pair.label.area_mm2, pair.referees.area_mm2])
-    shift_voxels = _middle(label) - _middle(referees)
+    shift_voxels = middle(label) - middle(referees)
     overlap = dice(label, referees)
     return Displacement(
         mean_mm=float(np.average(distances, weights=areas)),
@@ -94,7 +94,7 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
     )
 
 
-def _middle(mask: Mask) -> NDArray[np.float64]:
+def middle(mask: Mask) -> NDArray[np.float64]:
     """Mean index of a mask's voxels along each axis; on large masks faster than SciPy's center_of_mass."""
     others = ((*range(axis), *range(axis + 1, mask.ndim)) for axis in range(mask.ndim))
     counts = [np.count_nonzero(mask, axis=each) for each in others]

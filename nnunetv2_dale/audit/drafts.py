@@ -33,7 +33,7 @@ def consensus_file(audit: Path, case: str) -> Path:
     found = map_file(audit / "maps", case, "consensus")
     if not found.is_file():
         raise UserError(
-            f"{found} is missing, the draft of a label to fix; give the audit's folder before --apply, or audit again"
+            f"{found} is missing, the draft of a label to fix; give the audit's folder with --audit, or audit again"
         )
     return found
 

@@ -41,6 +41,7 @@ class ClassEvidence:
         displacement: of the parts that both have, or None.
         extra, missed, exchanged: whole parts, largest first.
         typical_voxels: median size of the referees' parts.
+        apart_at: a voxel where both masks differ, in the slice that holds most of the difference; None without any.
     """
 
     label_voxels: int
@@ -55,6 +56,12 @@ class ClassEvidence:
     missed: tuple[Component, ...]
     exchanged: tuple[Component, ...]
     typical_voxels: int
+    apart_at: tuple[int, ...] | None = None
+
+    @property
+    def differing_voxels(self) -> float:
+        """Voxels that only one of the two masks holds: Σ |y − c|, c what most referees say."""
+        return 0.0 if self.dice is None else (self.label_voxels + self.referees_voxels) * (1 - self.dice)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class CaseEvidence:
     """One case: what all its classes show, and whether turning the label would help.
 
     `whole` is of all classes together; None where one class is everything. `misplaced` are its predictions that are
-    stored elsewhere than the label.
+    stored elsewhere than the label; `soft`: its referees' probabilities were read. `checksum` is the label's.
     """
 
     case: str
@@ -75,6 +82,8 @@ class CaseEvidence:
     whole: ClassEvidence | None
     orientation: Orientation | None
     misplaced: tuple[Misplaced, ...] = ()
+    soft: bool = False
+    checksum: str = ""
 
     def of(self, key: str) -> ClassEvidence:
         """A class, or with the key "" the whole label."""
@@ -110,6 +119,8 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
         misplaced=volumes.misplaced,
+        soft=None not in inputs.probabilities,
+        checksum=volumes.checksum,
     )
 
 
@@ -135,7 +146,19 @@ def _measure_class(item: AuditedClass, volumes: CaseVolumes, task: AuditTask, bo
         missed=_moved(objects.missed, corner),
         exchanged=_moved(objects.exchanged, corner),
         typical_voxels=objects.typical_voxels,
+        apart_at=_from_corner(apart_at, corner) if (apart_at := _fullest(of_label != of_referees)) else None,
     )
+
+
+def _fullest(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """A voxel of a mask in its fullest slice, and there in the fullest row; None of an empty one."""
+    if not mask.any():
+        return None
+    place: tuple[int, ...] = ()
+    while len(place) < mask.ndim:
+        rest = mask[place]
+        place += (int(np.argmax(np.count_nonzero(rest, axis=tuple(range(1, rest.ndim))) if rest.ndim > 1 else rest)),)
+    return place
 
 
 def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> tuple[float, float, float]:

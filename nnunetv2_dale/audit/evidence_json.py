@@ -24,15 +24,21 @@ def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
         planar=content["planar"],
         classes={key: _class(each) for key, each in content["classes"].items()},
         whole=None if whole is None else _class(whole),
-        orientation=None if turned is None else Orientation(**turned),
+        orientation=None if turned is None else Orientation(**{**turned, "moved": tuple(turned["moved"])}),
         misplaced=tuple(misplaced_from_json(each) for each in content["misplaced"]),
+        soft=content["soft"],
+        checksum=content["checksum"],
     )
 
 
 def _class(content: Mapping[str, Any]) -> ClassEvidence:
     parts = {name: tuple(_component(each) for each in content[name]) for name in ("extra", "missed", "exchanged")}
     found = content["displacement"]
-    return ClassEvidence(**{**content, **parts, "displacement": None if found is None else _displacement(found)})
+    others = {
+        "displacement": None if found is None else _displacement(found),
+        "apart_at": None if content["apart_at"] is None else tuple(content["apart_at"]),
+    }
+    return ClassEvidence(**{**content, **parts, **others})
 
 
 def _component(content: Mapping[str, Any]) -> Component:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from nnunetv2_dale.audit.class_statements import ClassStatement, statement_from_json
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
@@ -70,19 +71,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditedCase:
-    """One case: the chance that its label is wrong somewhere, and what was found, most likely first."""
+    """One case: the chance that its label is wrong somewhere, and what was found, most likely first.
+
+    `judged`: False where the networks know none of its classes; its score of 0 says nothing.
+    `checksum` is of its label (`label_checksum`); "" in an audit of an earlier version.
+    """
 
     case: str
     fold: str
     score: float
     findings: tuple[Finding, ...]
+    judged: bool = True
+    checksum: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "case": self.case,
             "fold": self.fold,
             "score": round(self.score, 4),
+            "judged": self.judged,
             "findings": [finding.to_json() for finding in self.findings],
+            "checksum": self.checksum,
         }
 
 
@@ -97,6 +106,7 @@ class Audit:
     settings: Mapping[str, Any]
     missing: tuple[str, ...] = ()
     misplaced: tuple[Misplaced, ...] = ()
+    classes: tuple[ClassStatement, ...] = ()
 
     def to_json(self) -> str:
         content = {
@@ -108,12 +118,16 @@ class Audit:
             "settings": dict(self.settings),
             "missing": list(self.missing),
             "misplaced": [asdict(each) for each in self.misplaced],
+            "classes": [each.to_json() for each in self.classes],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_csv(audit: Audit, file: Path) -> None:
-    """One line per finding, in the order of the cases; a case without findings has one line with its score."""
+    """One line per finding, in the order of the cases; a case without findings has one line with its score.
+
+    That of a case that could not be judged has no score.
+    """
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -124,7 +138,7 @@ def write_csv(audit: Audit, file: Path) -> None:
                     [case.case, found.class_name, found.kind, f"{found.score:.4f}", size, found.unit, found.sentence]
                 )
             if not case.findings:
-                writer.writerow([case.case, "", "", f"{case.score:.4f}", "", "", ""])
+                writer.writerow([case.case, "", "", f"{case.score:.4f}" if case.judged else "", "", "", ""])
 
 
 def read_audit(file: Path) -> Audit:
@@ -146,6 +160,7 @@ def read_audit(file: Path) -> Audit:
             settings=content["settings"],
             missing=tuple(content["missing"]),
             misplaced=tuple(misplaced_from_json(each) for each in content.get("misplaced", [])),
+            classes=tuple(statement_from_json(each) for each in content.get("classes", [])),
         )
     except UserError:
         raise
@@ -159,6 +174,8 @@ def _case(content: Mapping[str, Any]) -> AuditedCase:
         fold=content["fold"],
         score=content["score"],
         findings=tuple(_finding(each) for each in content["findings"]),
+        judged=content.get("judged", True),
+        checksum=content.get("checksum", ""),
     )
 
 

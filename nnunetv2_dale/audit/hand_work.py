@@ -1,4 +1,4 @@
-"""What a person did in a dataset that `--apply` made, before another one takes its place."""
+"""What a person did in a dataset that `apply` made, before another one takes its place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunetv2_dale.audit.confidence_copy import FOLDERS, TABLE, lines_of
 from nnunetv2_dale.audit.drafts import FOLDER, consensus_file, draft_file, draft_of
 from nnunetv2_dale.nnunet_files.placing import spacing_file
 from nnunetv2_dale.nnunet_files.problems import Problem
@@ -19,15 +20,15 @@ OWN_FILES = {"dataset.json", "splits_final.json", "splits_patients.json", "to_fi
 def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
     """Labels and drafts that were mended by hand, and files that somebody added.
 
-    `--apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
+    `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
 
     Args:
         source: the audited dataset.
-        made: folder of the dataset that an earlier `--apply` made of it.
+        made: folder of the dataset that an earlier `apply` made of it.
         audit: folder of the audit, whose consensus the drafts are.
     """
     return [
-        Problem(file, "was mended or added by hand, or is of another audit; move it, or give another id with -o")
+        Problem(file, "was mended or added by hand, or is of another audit; move it, or give another id with --new_id")
         for file in sorted(made.rglob("*"))
         if file.is_file() and not file.name.startswith(".") and _is_by_hand(file.relative_to(made), source, made, audit)
     ]
@@ -41,7 +42,10 @@ def _is_by_hand(name: Path, source: RawDataset, made: Path, audit: Path) -> bool
     original = source.folder / name
     if not original.is_file():
         return True
-    return name.parts[0].startswith("labels") and not filecmp.cmp(original, made / name, shallow=False)
+    if str(name) == TABLE:
+        cases = {file.name.removesuffix(source.file_ending)[: -len("_0000")] for file in (made / "imagesTr").iterdir()}
+        return (made / name).read_bytes() != lines_of(original, cases)
+    return name.parts[0].startswith(("labels", *FOLDERS)) and not filecmp.cmp(original, made / name, shallow=False)
 
 
 def _is_draft_of_the_networks(file: Path, source: RawDataset, made: Path, audit: Path) -> bool:

@@ -12,7 +12,7 @@ from nnunetv2_dale.audit.evidence_json import evidence_from_json
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
-EVIDENCE_VERSION = 4  # of what is kept: counts up when `CaseEvidence` or what is measured changes
+EVIDENCE_VERSION = 6  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
 def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:

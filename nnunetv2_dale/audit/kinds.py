@@ -12,14 +12,15 @@ from nnunetv2_dale.audit.displacement import QUANTILES
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.orientation import Orientation
-from nnunetv2_dale.audit.unusual import UnusualClass
+from nnunetv2_dale.audit.unusual import CLEAR_DEVIATION, UnusualClass
 
-CLEAR_DEVIATION = 3.0  # spreads from which a kind of evidence is worth a sentence of its own
 LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
 COHERENT = 0.4  # share of the displacement that must point one way to be called wider or narrower
 LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
 BORDER_KINDS = ("wider", "narrower", "shifted", "unclear")
-TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned label must reach
+TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned or moved label must reach
+CLEARLY_MORE = 0.25  # of what a move leaves unexplained, that a turn must explain to be called one
+LEAST_OF_PARTS = 0.3  # of all parts that one side lacks, from which those of a kind are named
 
 
 @dataclass(frozen=True)
@@ -76,31 +77,40 @@ def suspicions(
 
 
 def _whole_label(case: CaseEvidence, usual_agreement: float) -> Suspicion | None:
-    rows = list(case.classes.values())
-    labelled, found = sum(row.label_voxels for row in rows), sum(row.referees_voxels for row in rows)
+    labelled = sum(row.label_voxels for row in case.classes.values())
+    rows = [row for row in case.classes.values() if row.dice is not None]
+    found = sum(row.referees_voxels for row in rows)
     place = _any_place(rows)
     if place is None:
         return None
     if not labelled:
         return Suspicion("", "empty", np.inf, place, voxels=found)
     turned = case.orientation
-    if turned and turned.agreement_turned >= TURNED_AGREEMENT * usual_agreement and _much_better(turned):
+    enough = TURNED_AGREEMENT * usual_agreement
+    if turned and turned.agreement_turned >= enough and _is_turned(turned):
         return Suspicion("", "flipped", np.inf, place, share=turned.agreement_turned, words=turned.words)
+    unjudged = any(row.dice is None and row.label_voxels for row in case.classes.values())
     exchanged = any(row.exchanged for row in rows)
-    if found and not exchanged and all((row.dice or 0.0) < LITTLE_IN_COMMON for row in rows):
+    if found and not exchanged and not unjudged and all((row.dice or 0.0) < LITTLE_IN_COMMON for row in rows):
+        if turned and turned.agreement_moved >= enough:
+            vector = tuple(step * mm for step, mm in zip(turned.moved, case.spacing_mm, strict=True))
+            return Suspicion("", "shifted", np.inf, place, float(np.linalg.norm(vector)), vector_mm=vector)
         return Suspicion("", "other_case", np.inf, place, voxels=labelled)
     return None
 
 
-def _much_better(turned: Orientation) -> bool:
-    return turned.agreement_turned - turned.agreement >= 0.5 * (1 - turned.agreement)
+def _is_turned(found: Orientation) -> bool:
+    """Whether a turn explains much, and clearly more than moving the label: one round object may be turned into any."""
+    gain = found.agreement_turned - found.agreement
+    beyond = found.agreement_turned - found.agreement_moved
+    unexplained = 1 - found.agreement_moved
+    return bool(found.words) and gain >= 0.5 * (1 - found.agreement) and beyond > CLEARLY_MORE * unexplained
 
 
 def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
-    if unusual.objects[number] >= CLEAR_DEVIATION:
-        yield from _objects(row, unusual, number)
+    yield from _objects(row, unusual, number)
     found = row.displacement
-    if found is None:
+    if found is None or unusual.by_parts[number]:
         return
     wider, shifted, restless = (float(each[number]) for each in (unusual.wider, unusual.shifted, unusual.restless))
     sign = 1 if unusual.excess_mm[number] >= 0 else -1
@@ -123,19 +133,38 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterato
 
 
 def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
-    """The largest part of each kind; the rest shows on the maps."""
+    """The largest part of each kind; the rest shows on the maps.
+
+    Small parts count where they are what is unusual.
+    """
+    clear = unusual.objects[number] >= CLEAR_DEVIATION
+    of_all = sum(part.voxels for part in (*row.extra, *row.missed, *row.exchanged))
     sorted_parts: tuple[tuple[Kind, tuple[Component, ...]], ...] = (
         ("missed_object", row.missed),
         ("extra_object", row.extra),
         ("exchanged", row.exchanged),
     )
     for kind, parts in sorted_parts:
-        if parts and parts[0].voxels >= LEAST_OBJECT * unusual.typical_voxels:
-            largest = parts[0]
+        if not parts:
+            continue
+        largest, size = parts[0], sum(part.voxels for part in parts)
+        is_object = clear and largest.voxels >= LEAST_OBJECT * unusual.typical_voxels
+        if is_object or (unusual.by_parts[number] and size >= LEAST_OF_PARTS * of_all):
             strength = float(unusual.objects[number])
             yield Suspicion(
                 unusual.key, kind, strength, largest.voxel, voxels=largest.voxels, other=largest.other or ""
             )
+
+
+def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) -> Suspicion | None:
+    """What is said of a case that stands out, and of which nothing else can be said: the class that differs most."""
+    known = [each for each in classes if case.of(each.key).apart_at is not None]
+    if not known:
+        return None
+    key = max(known, key=lambda each: float(np.nan_to_num(each.squares[number]))).key
+    row = case.of(key)
+    size_mm = row.displacement.absolute_mm if row.displacement else 0.0
+    return Suspicion(key, "unclear", 0.0, row.apart_at or (), size_mm, voxels=round(row.differing_voxels))
 
 
 def _move_helps(row: ClassEvidence) -> bool:
@@ -156,7 +185,5 @@ def _any_place(rows: Sequence[ClassEvidence]) -> tuple[int, ...] | None:
     parts = [part for row in rows for part in (*row.missed, *row.extra, *row.exchanged)]
     if parts:
         return max(parts, key=lambda part: part.voxels).voxel
-    for row in rows:
-        if row.displacement is not None and (row.displacement.widest or row.displacement.narrowest):
-            return row.displacement.widest or row.displacement.narrowest
-    return None
+    apart = [row for row in rows if row.apart_at is not None]
+    return max(apart, key=lambda row: row.differing_voxels).apart_at if apart else None

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 NORMAL_HALF = 1.349  # length of the shortest half of a normal distribution, in standard deviations
 BULK = 2.5  # spreads around the middle within which values count as the bulk
 BULK_DEVIATION = 0.953  # standard deviation of a normal distribution cut at ± 2.5
+LEAST_OF_FOLD = 3  # cases, from which a fold shows anything of its own
 FOLD_CASES = 10  # of a fold, from which it counts as much as all folds together
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
@@ -78,7 +79,7 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
     for fold in set(folds):
         mine = np.array([each == fold for each in folds])
         known = int(np.isfinite(values[mine]).sum())
-        if known >= 3:
+        if known >= LEAST_OF_FOLD:
             own_middle, own_spread = usual(values[mine], least_spread)
             weight = known / (known + FOLD_CASES)
             middles[mine] += weight * (own_middle - middle)
@@ -105,18 +106,25 @@ def wrong_and_right(values: Floats) -> WrongAndRight:
 
     Args:
         values: (N,) cube roots of sums of squared deviations; large is suspicious, and right cases are nearly normal.
-            With few cases their spread stays near `USUAL_SPREAD`.
+            With few cases their spread stays near `USUAL_SPREAD`. NaN: there is nothing to judge.
     Returns:
         (N,) each; the chance rises with the value and is 0 below the middle. Few cases make far values less
-        surprising: the t distribution has half as many degrees of freedom as there are cases.
+        surprising: the t distribution has half as many degrees of freedom as there are cases. NaN gets the least z and
+        the chance 0.
     """
+    known = np.isfinite(values)
+    if not known.all():
+        found = wrong_and_right(values[known])
+        z, chance = np.full(len(values), -LARGEST_Z), np.zeros(len(values))
+        z[known], chance[known] = found.z, found.chance
+        return WrongAndRight(z, chance)
     count = len(values)
     if count < 3:
         return WrongAndRight(np.zeros(count), np.zeros(count))
     middle, own_spread = usual(values)
     # What is known before counts as if of some cases more.
-    known = USUAL_CASES * USUAL_SPREAD**2
-    spread = float(np.sqrt((count * own_spread**2 + known) / (count + USUAL_CASES)))
+    before = USUAL_CASES * USUAL_SPREAD**2
+    spread = float(np.sqrt((count * own_spread**2 + before) / (count + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
     right = stats.t.pdf(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)))
     wrong = stats.gamma.pdf(z, 2, scale=WRONG_MEAN_Z / 2)

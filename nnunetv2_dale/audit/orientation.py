@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.audit.displacement import middle
+from nnunetv2_dale.masks.overlap import Mask, dice
 
 Labels = NDArray[np.integer]
 LARGEST_SIDE = 64  # voxels that are looked at along an axis
@@ -21,29 +22,42 @@ class Orientation:
     """What a label would have to be turned by.
 
     Attributes:
-        words: what to do with the label, such as "flipped along x".
+        words: what to do with the label, such as "flipped along x"; "" where no turn helps.
         agreement, agreement_turned: mean Dice over the classes before and after, on a coarse grid.
+        agreement_moved: the same when the whole label is moved instead, middle upon middle.
+        moved: voxels along each axis from the referees' middle to the label's.
     """
 
     words: str
     agreement: float
     agreement_turned: float
+    agreement_moved: float = 0.0
+    moved: tuple[int, ...] = ()
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
-    """The change of the whole label map that agrees best with the referees, or None where nothing is to gain.
+    """The turn of the whole label map that agrees best with the referees, and the move; None where nothing is to gain.
 
     Args:
         label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.
     """
-    before = _agreement(*(_coarse(each, label.shape) for each in (label, referees)))
-    best = Orientation("", before, before)
     coarse = _coarse(referees, label.shape)
+    before = _agreement(_coarse(label, label.shape), coarse)
+    moved = _move(label > 0, referees > 0)
+    back = np.roll(label, tuple(-step for step in moved), tuple(range(label.ndim))) if any(moved) else label
+    best = Orientation("", before, before, _agreement(_coarse(back, label.shape), coarse), moved)
     for words, turned in _changes(label):
         after = _agreement(_coarse(turned, label.shape), coarse)
         if after > best.agreement_turned:
-            best = Orientation(words, before, after)
-    return best if best.words else None
+            best = replace(best, words=words, agreement_turned=after)
+    return best if best.words or best.agreement_moved > before else None
+
+
+def _move(label: Mask, referees: Mask) -> tuple[int, ...]:
+    """Whole voxels from the middle of one mask to the middle of the other; none where one is empty."""
+    if not label.any() or not referees.any():
+        return (0,) * label.ndim
+    return tuple(int(step) for step in np.rint(middle(label) - middle(referees)))
 
 
 def _changes(label: Labels) -> Iterator[tuple[str, Labels]]:

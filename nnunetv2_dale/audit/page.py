@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.decisions import DecisionTable
+from nnunetv2_dale.audit.distribution import distribution_figure, shown_classes
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.findings import Audit
 from nnunetv2_dale.audit.maps import map_file
-from nnunetv2_dale.pages.html_page import OKABE_ITO, figure_data_uri, png_data_uri, render_page
+from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
+from nnunetv2_dale.pages.private_content import Held
 
 PictureFiles = Mapping[tuple[str, str, str], Path]
-MOST_CLASSES = 12  # in the figure of distributions
 
 
 def render_audit(
@@ -29,6 +29,7 @@ def render_audit(
     evidence: Sequence[CaseEvidence],
     pictures: PictureFiles,
     witnesses: Mapping[str, Sequence[str]],
+    held: Held,
 ) -> str:
     """The page as text.
 
@@ -36,29 +37,9 @@ def render_audit(
         table: the decisions the page begins with; it writes the same table.
         pictures: (case, class key, kind) → PNG.
         witnesses: case → sentences of the trainings' own memory.
+        held: without paths the page has no command lines of viewers; without pictures, give no `pictures`.
     """
-    inputs = {each.case: each for each in task.cases}
-    findings = [
-        {
-            "case": case.case,
-            "class": found.class_name,
-            "label": found.label,
-            "kind": found.kind,
-            "percent": f"{100 * found.score:.0f} %",
-            "sentence": found.sentence,
-            "voxel": ", ".join(map(str, found.voxel)),
-            "world": ", ".join(f"{value:g}" for value in found.world_mm),
-            "picture": png_data_uri(file.read_bytes())
-            if (file := pictures.get((case.case, found.label, found.kind)))
-            else "",
-            "commands": viewer_commands(inputs[case.case].images, inputs[case.case].label, case.case),
-            "memory": list(witnesses.get(case.case, ())),
-            "line": line,
-        }
-        for (case, found), line in zip(
-            ((case, found) for case in audit.cases for found in case.findings), table.listed, strict=True
-        )
-    ]
+    findings = list(_entries(audit, table, task, pictures, witnesses, held))
     context = {
         "title": f"Label audit of {audit.dataset}",
         "kicker": "which labels to look at first",
@@ -67,11 +48,58 @@ def render_audit(
         "columns": table.columns,
         "kept": table.kept,
         "memory": memory_key(audit, table),
+        "percent": percent,
         "without": sum(not case.findings for case in audit.cases),
         "summary": _summary(audit),
+        "holds": Held(bool(pictures), held.paths),
+        "classes": _counted([item.name for item in task.classes], [found["class"] for found in findings]),
+        "kinds": _counted([], [each.kind.replace("_", " ") for case in audit.cases for each in case.findings]),
+        "all_classes_shown": shown_classes(audit, task) == list(task.classes),
         "distribution": figure_data_uri(distribution_figure(audit, task, evidence)),
     }
     return render_page("audit.html.j2", "nnunetv2_dale.audit", context)
+
+
+def _entries(
+    audit: Audit,
+    table: DecisionTable,
+    task: AuditTask,
+    pictures: PictureFiles,
+    witnesses: Mapping[str, Sequence[str]],
+    held: Held,
+) -> Iterator[dict[str, Any]]:
+    """The findings as the page's script takes them."""
+    inputs = {each.case: each for each in task.cases}
+    pairs = [(case, found) for case in audit.cases for found in case.findings]
+    for (case, found), line in zip(pairs, table.listed, strict=True):
+        file = pictures.get((case.case, found.label, found.kind))
+        files = inputs[case.case]
+        yield {
+            "case": case.case,
+            "class": found.class_name,
+            "label": found.label,
+            "kind": found.kind,
+            "percent": percent(found.score),
+            "sentence": found.sentence,
+            "voxel": ", ".join(map(str, found.voxel)),
+            "world": ", ".join(f"{value:g}" for value in found.world_mm),
+            "picture": png_data_uri(file.read_bytes()) if file else "",
+            "commands": viewer_commands(files.images, files.label, case.case) if held.paths else {},
+            "memory": list(witnesses.get(case.case, ())),
+            "line": line,
+        }
+
+
+def percent(score: float) -> str:
+    """A chance as a reader takes it: an estimate is never certain."""
+    if score > 0.99:
+        return "over 99 %"
+    return "under 1 %" if score < 0.01 else f"{100 * score:.0f} %"
+
+
+def _counted(names: Sequence[str], found: Sequence[str]) -> list[tuple[str, int]]:
+    """(name, how many findings), the most frequent first; names without any too."""
+    return Counter(dict.fromkeys(names, 0) | Counter(found)).most_common()
 
 
 def memory_key(audit: Audit, table: DecisionTable) -> str:
@@ -95,36 +123,16 @@ def viewer_commands(images: Sequence[Path], label: Path, case: str) -> dict[str,
     }
 
 
-def distribution_figure(audit: Audit, task: AuditTask, evidence: Sequence[CaseEvidence]) -> Any:
-    """Mean displacement of every case in each class; cases with a finding in the class stand out."""
-    from matplotlib.figure import Figure
-
-    suspects = {(case.case, found.label) for case in audit.cases for found in case.findings}
-    classes = task.classes[:MOST_CLASSES]
-    figure = Figure(figsize=(9, 1.1 + 0.55 * len(classes)))
-    axes = figure.subplots()
-    rng = np.random.default_rng(0)
-    for row, item in enumerate(classes):
-        shown = [(case, each) for case in evidence if (each := case.classes[item.key].displacement) is not None]
-        heights = row + rng.uniform(-0.22, 0.22, len(shown))
-        suspect = np.array([bool({(case.case, item.key), (case.case, "")} & suspects) for case, _ in shown], dtype=bool)
-        means = np.array([each.mean_mm for _, each in shown])
-        axes.plot(means[~suspect], heights[~suspect], "o", color=OKABE_ITO[0], markersize=3, alpha=0.5)
-        axes.plot(means[suspect], heights[suspect], "D", color=OKABE_ITO[1], markersize=5)
-    axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.set_yticks(range(len(classes)), [item.name for item in classes])
-    axes.invert_yaxis()
-    axes.set_xlabel("label narrower than the networks  ←  mean displacement of the border (mm)  →  wider")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
 def _summary(audit: Audit) -> str:
     expected = audit.expected
     found = sum(len(case.findings) for case in audit.cases)
     referees = len(audit.referees)
+    held = f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}" + (
+        ", whose networks had not seen their labels" if audit.settings.get("held_out", True) else ""
+    )
+    if not expected["judged_cases"]:
+        return f"{held}; none of them could be judged."
     return (
-        f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}, whose "
-        f"networks had not seen their labels. {found} findings are listed. About {expected['wrong_cases']:g} labels "
-        f"are expected to be wrong; the first {expected['cases_for_80_percent']} cases should hold 80 % of them."
+        f"{held}. {found} findings are listed. About {expected['wrong_cases']:g} labels are expected to be wrong; the "
+        f"first {expected['cases_for_80_percent']} cases should hold 80 % of them."
     )

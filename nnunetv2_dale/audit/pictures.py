@@ -1,10 +1,12 @@
-"""The picture of a finding: contours of the label and of the referees, near by in three slices, and the whole slice."""
+"""The picture of a finding: contours of the label and of the networks in the slices that hold most of it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,15 +17,19 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
+from nnunetv2_dale.audit.finding_part import finding_part, outlined, slices_with_most
 from nnunetv2_dale.audit.findings import Finding
+from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
+from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH, require_same_voxels
 from nnunetv2_dale.nnunet_files.volumes import read_image
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
+from nnunetv2_dale.pages.view_of_patient import PlaneView, plane_views
 
-PLANES = ("axial", "coronal", "sagittal")
 HALF_WINDOW_VOXELS = 24
+MARGIN_VOXELS = 8
 LABEL, NETWORKS = "label", "networks"
+Window = tuple[slice, slice]
 
 
 def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:
@@ -52,61 +58,85 @@ def draw_finding(
     found: Finding,
     value_range: tuple[float, float],
 ) -> Figure:
-    """Zooms on the finding in every plane, then the whole axial slice with the zoom's frame.
+    """In every plane the slice with most of the finding, near by; then the whole slice, with the frame of what is near.
+
+    R, L, A, P, S and I stand at the edges, but for a picture that has no place in a patient.
 
     Args:
         image: (Z, Y, X).
     """
-    values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
-    masks = {LABEL: np.isin(volumes.label, values), NETWORKS: np.isin(volumes.consensus, values)}
-    planes = PLANES[:1] if image.shape[0] == 1 else PLANES
+    part = finding_part(volumes, found, task)
+    corner = tuple(axis.start for axis in volumes.box)
+    planar = image.shape[0] == 1
+    photo = planar and volumes.spacing_mm[0] == NO_DEPTH
+    contours = {
+        name: outlined(each, found, task) for name, each in ((LABEL, volumes.label), (NETWORKS, volumes.consensus))
+    }
+    slices = slices_with_most(part, corner, found.voxel)
+    views = [None] * 3 if photo else plane_views(volumes.affine)
+    planes = [
+        _Plane(axis, slices[axis], _window(part, corner, axis, slices, image.shape), view)
+        for axis, view in enumerate(views[: 1 if planar else 3])
+    ]
     figure = Figure(figsize=(4.2 * len(planes) + 3.2, 4.6))
     panels = figure.subplots(1, len(planes) + 1, width_ratios=[4.2] * len(planes) + [3.2])
-    windows = _windows(found.voxel, image.shape)
     handles = []
-    for axis, (plane, axes) in enumerate(zip(planes, panels, strict=False)):
-        handles = _draw(axes, image, masks, volumes.spacing_mm, axis, found.voxel, windows, value_range)
-        axes.set_title(plane if len(planes) > 1 else "near by", fontsize=12, loc="left")
-    whole = [slice(None)] * 3
-    _draw(panels[-1], image, masks, volumes.spacing_mm, 0, found.voxel, whole, value_range)
-    _, rows, columns = windows
-    frame = Rectangle(
-        (columns.start - 0.5, rows.start - 0.5),
-        columns.stop - columns.start,
-        rows.stop - rows.start,
-        fill=False,
-        edgecolor="white",
-        linewidth=1.2,
-        linestyle="--",
-    )
-    panels[-1].add_patch(frame)
-    panels[-1].set_title("whole slice", fontsize=12, loc="left")
-    figure.legend(handles, [LABEL, NETWORKS], loc="lower center", ncols=2, frameon=False, fontsize=12)
+    for plane, axes in zip(planes, panels, strict=False):
+        handles = plane.draw(axes, image, contours, volumes.spacing_mm, value_range)
+        title = "near by" if planar or plane.view is None else f"{plane.view.name}, {'zyx'[plane.axis]} {plane.index}"
+        axes.set_title(title, fontsize=14, loc="left")
+    whole = replace(planes[0], window=(slice(None), slice(None)))
+    whole.draw(panels[-1], image, contours, volumes.spacing_mm, value_range)
+    panels[-1].add_patch(_frame(planes[0].window))
+    panels[-1].set_title("whole slice", fontsize=14, loc="left")
+    figure.legend(handles, [LABEL, NETWORKS], loc="lower center", ncols=2, frameon=False, fontsize=14)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.1, wspace=0.04)
     return figure
 
 
-def _draw(
-    axes: Axes,
-    image: NDArray[np.float32],
-    masks: dict[str, NDArray[np.bool_]],
-    spacing_mm: Sequence[float],
-    axis: int,
-    voxel: Sequence[int],
-    window: Sequence[slice],
-    value_range: tuple[float, float],
-) -> list[LineCollection]:
-    """One plane: the slice at the voxel along `axis`, cut to the window along the two others."""
-    cut = tuple(voxel[each] if each == axis else window[each] for each in range(3))
-    others = [spacing_mm[each] for each in range(3) if each != axis]
-    handles = draw_slice(axes, image[cut], others, {name: mask[cut] for name, mask in masks.items()}, value_range)
-    if axis:  # slices are stacked from the feet up
-        axes.invert_yaxis()
-    return handles
+@dataclass(frozen=True)
+class _Plane:
+    """A slice along one axis, the part of it that is shown, and how it lies in the patient."""
+
+    axis: int
+    index: int
+    window: Window
+    view: PlaneView | None
+
+    def draw(
+        self,
+        axes: Axes,
+        image: NDArray[np.float32],
+        contours: Mapping[str, NDArray[Any]],
+        spacing_mm: tuple[float, ...],
+        value_range: tuple[float, float],
+    ) -> list[LineCollection]:
+        others = [spacing_mm[each] for each in range(3) if each != self.axis]
+        image, *outlines = (np.take(each, self.index, self.axis)[self.window] for each in (image, *contours.values()))
+        handles = draw_slice(axes, image, others, dict(zip(contours, outlines, strict=True)), value_range)
+        if self.view is not None:
+            self.view.turn(axes)
+        return handles
 
 
-def _windows(voxel: Sequence[int], shape: Sequence[int]) -> list[slice]:
-    return [
-        slice(max(0, middle - HALF_WINDOW_VOXELS), min(size, middle + HALF_WINDOW_VOXELS + 1))
-        for middle, size in zip(voxel, shape, strict=True)
-    ]
+def _window(
+    part: NDArray[np.bool_], corner: tuple[int, ...], axis: int, slices: tuple[int, ...], shape: tuple[int, ...]
+) -> Window:
+    """Where to look in a slice: all of the finding there, and at least `HALF_WINDOW_VOXELS` around its middle."""
+    others = [each for each in range(3) if each != axis]
+    box = box_of(np.take(part, slices[axis] - corner[axis], axis)) if part.any() else None
+    if box is None:
+        box = tuple(slice(slices[each] - corner[each], slices[each] - corner[each] + 1) for each in others)
+    ends = []
+    for place, each in zip(box, others, strict=True):
+        middle = (place.start + place.stop - 1) // 2 + corner[each]
+        half = max(HALF_WINDOW_VOXELS, (place.stop - place.start) // 2 + MARGIN_VOXELS)
+        ends.append(slice(max(0, middle - half), min(shape[each], middle + half + 1)))
+    return ends[0], ends[1]
+
+
+def _frame(window: Window) -> Rectangle:
+    rows, columns = window
+    corner = (columns.start - 0.5, rows.start - 0.5)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    return Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=1.2, linestyle="--")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
+from nnunetv2_dale.audit.region_maps import reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
@@ -16,8 +18,8 @@ from nnunetv2_dale.nnunet_files.results.case_files import (
     prediction_file,
 )
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.nnunet_files.results.same_task import shared_task
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.same_task import read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.volumes import reader_of
 
 
@@ -32,16 +34,12 @@ def audit_task(
     Args:
         paths: result folders, each a referee.
         folds: only these.
-        references: folder of the labels; None looks in nnU-Net's own folders.
+        references: folder of the labels, of some cases at least; None looks in nnU-Net's own folders.
         images: folder of the images; None looks in `nnUNet_raw`; without any, there are no pictures.
     Raises:
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
     """
-    folders = [read_result_folder(path, folds) for path in paths]
-    for folder in folders:
-        _refuse_training_cases(folder)
-    if len({folder.path for folder in folders}) < len(folders):
-        raise UserError("a result folder was given twice; give different ones, each is a referee of its own")
+    folders = read_result_folders(paths, folds)
     classes = shared_task(folders).classes
     first = folders[0]
     description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
@@ -49,19 +47,20 @@ def audit_task(
         raise UserError(f"{first.path / 'dataset.json'} is missing; the audit needs the names of the labels from it")
     names = sorted(set.union(*(set(folder.cases) for folder in folders)))
     audited = tuple(AuditedClass(item.key, item.name, class_labels(item.key)) for item in classes)
-    example_case = next(iter(first.cases))
-    if references is not None and not (references / (example_case + first.file_ending)).is_file():
-        raise UserError(
-            f"{references / (example_case + first.file_ending)} is missing; expected the audited labels there"
-        )
-    place = folder_of_references(first, sorted(first.cases), references)
+    place = references or folder_of_references(first, sorted(first.cases), None)
     if place is None:
         raise UserError(
             f"the labels of {first.path} were not found: set nnUNet_preprocessed or nnUNet_raw, or name their folder "
             "with --references"
         )
+    for folder in folders:
+        refuse_seen_labels(folder, place)
+    without = [] if references is None else [name for name in names if not _label(place, name, first).is_file()]
+    if len(without) == len(names):
+        raise UserError(f"{_label(place, names[0], first)} is missing; expected the audited labels there")
+    names = [name for name in names if name not in without]
     pictures = folder_of_images(first, place, images)
-    referees = _distinct_names(folders)
+    referees = tuple(folder.name for folder in folders)
     cases = tuple(_case(name, folders, referees, place, pictures) for name in names)
     dataset = RawDataset(place, dict(description), ())
     return AuditTask(
@@ -75,15 +74,10 @@ def audit_task(
         is_ct=dataset.is_ct,
         reader=reader_of(description, cases[0].label, first.plans),
         cases=cases,
-        missing=tuple(_missing(folders, place, cases)),
+        missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
+        held_out=all(map(is_held_out, folders)),
+        crossing_regions=_regions_cross(description, _channels(folders)),
     )
-
-
-def _refuse_training_cases(folder: ResultFolder) -> None:
-    if folder.folds == ("all",):
-        raise UserError(
-            f"{folder.path} has fold all alone, whose network has seen every label; train folds 0 to 4 for the audit"
-        )
 
 
 def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
@@ -101,6 +95,18 @@ def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
                 f"{first / 'dataset.json'} in {', '.join(channels)}; audit these folders one by one"
             )
     return channels
+
+
+def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> bool:
+    """Whether nnU-Net's label maps cannot hold the regions; see `region_maps`."""
+    order = description.get("regions_class_order")
+    regions = [class_labels(key) for key in channels]
+    return (
+        "0" not in channels
+        and isinstance(order, list)
+        and len(order) == len(regions)
+        and not reads_back(regions, order)
+    )
 
 
 def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
@@ -142,15 +148,13 @@ def _case(
     )
 
 
-def _distinct_names(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
-    """Folders of one name (two result roots) carry as much of their path as tells them apart."""
-    depth = 1
-    while len({folder.path.parts[-depth:] for folder in folders}) < len(folders):
-        depth += 1
-    return tuple("/".join(folder.path.parts[-depth:]) for folder in folders)
+def _label(place: Path, name: str, folder: ResultFolder) -> Path:
+    return place / (name + folder.file_ending)
 
 
-def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs]) -> Iterator[str]:
+def _missing(
+    folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs], without: Sequence[str]
+) -> Iterator[str]:
     ending = folders[0].file_ending
     labelled = {file.name.removesuffix(ending) for file in place.iterdir() if file.name.endswith(ending)}
     unseen = sorted(labelled - {each.case for each in cases})
@@ -160,6 +164,8 @@ def _missing(folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseI
             f"{len(unseen)} labelled cases were predicted in no fold that is at hand ({folds}) and are not audited: "
             f"{', '.join(unseen)}"
         )
+    if without:
+        yield f"{len(without)} cases have no label in {place} and are not audited: {', '.join(without)}"
     fewer = [each.case for each in cases if len(each.predictions) < len(folders)]
     if fewer:
         yield f"{len(fewer)} cases were predicted in some of the result folders only: {', '.join(fewer)}"

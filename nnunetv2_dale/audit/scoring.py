@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.class_statements import class_statements, is_judged, judged_evidence
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
-from nnunetv2_dale.audit.kinds import Suspicion, suspicions
+from nnunetv2_dale.audit.kinds import Suspicion, suspicions, unclear
 from nnunetv2_dale.audit.null_model import Floats, wrong_and_right
 from nnunetv2_dale.audit.sentences import in_words
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
@@ -36,7 +37,11 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     Args:
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again. A case whose
             findings were all accepted goes to the end of the list, with a score of 0.
+    Returns:
+        every case from a score of `LISTED_FROM` has a finding, but for what was accepted. Classes that
+        `class_statements` speaks of are not judged in the cases it names.
     """
+    evidence = judged_evidence(evidence, class_statements(evidence, task))
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
     whole = unusual_class(evidence, "") if task.whole else None
     groups = wrong_and_right(unusual_cases([*unusual, whole] if whole else unusual))
@@ -57,10 +62,15 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
             for each in found
             if (score := chances.get(each.key, chance)) >= LISTED_FROM
         ]
+        if chance >= LISTED_FROM and not listed and (last := unclear(case, number, unusual)):
+            chances[last.key] = chance
+            found.append(last)
+            listed = [_finding(chance, last, case, classes)]
         asked = [each for each in listed if (case.case, each.label, each.kind) not in accepted]
         asked.sort(key=lambda each: -each.score)
         score = 0.0 if listed and not asked else chance
-        ranked.append(Judgement(AuditedCase(case.case, case.fold, score, tuple(asked)), chances, _kinds(found)))
+        audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case), case.checksum)
+        ranked.append(Judgement(audited, chances, _kinds(found)))
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
 
 
@@ -73,7 +83,12 @@ def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
     found: Floats = np.cumsum([case.score for case in cases])
     total = float(found[-1]) if len(cases) else 0.0
     needed = int(np.searchsorted(found, 0.8 * total - 1e-9)) + 1 if total > 0 else 0
-    return {"wrong_cases": round(total, 1), "cases_for_80_percent": needed, "of_cases": len(cases)}
+    return {
+        "wrong_cases": round(total, 1),
+        "cases_for_80_percent": needed,
+        "of_cases": len(cases),
+        "judged_cases": sum(case.judged for case in cases),
+    }
 
 
 def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Finding:

@@ -41,6 +41,9 @@ def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, Audite
             z, y, x = suspicion.vector_mm
             vector = f"x {x:+.1f}, y {y:+.1f}" + ("" if case.planar else f", z {z:+.1f}") + f" {unit}"
             sentence = f"{name} lies {size:.1f} {unit} off where {_find(case.referees)} it ({vector} along the axes)"
+        case "unclear" if not suspicion.size_mm:
+            size, unit = _volume(suspicion.voxels, case, length)
+            sentence = f"{name} differs from {networks} in {size:g} {unit}, in no way that has a name; look at it"
         case "unclear":
             size, unit = suspicion.size_mm, length
             sentence = (

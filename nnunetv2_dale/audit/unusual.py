@@ -3,24 +3,28 @@
 Hard is not wrong. If networks are as unsure as their support s says, a right label y is drawn from it. Then it is
 expected to differ from them by Σ |y − s| = Σ 2 s (1 − s) voxels. A soft border has much of both. So every difference is
 counted in units of the expected one. To it a tenth of a voxel along the border is added, within which nobody can draw.
-It is all that is expected of referees that do not say how sure they are.
+It is all that is expected of referees that do not say how sure they are. Where some do and some do not, see `units`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.null_model import Floats, deviations, usual_by_fold
+from nnunetv2_dale.audit.units import of_the_most_frequent_form
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
 LEAST_RATIO = 0.1  # differences whose sizes differ by less than 10 % are alike
 LEAST_GAIN = 0.05  # Dice, by which moving a right label to where networks find it may better it
 LEAST_SHARE = 3e-3  # of a typical object: smaller ones count as none
+CLEAR_DEVIATION = 3.0  # spreads from which a kind of evidence is worth a sentence of its own
+PART_LEAVES = 0.5  # of a case's deviation: if the border alone has less, the parts are what is unusual
 OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e are alike
 
 
@@ -38,6 +42,7 @@ class UnusualClass:
         shift_mm: (N, 3) beyond what is usual.
         shifted: (N,) what moving the label back would gain, in spreads.
         objects: (N,) objects that one side lacks, in spreads; 0 for the whole label.
+        by_parts: (N,) whether it is parts that one side lacks that make a case unusual, and not the border.
         typical_voxels: median size of the referees' objects.
         squares: (N,) the sum of the squares of these four deviations, of those that are suspicious.
     """
@@ -50,6 +55,7 @@ class UnusualClass:
     shift_mm: Floats
     shifted: Floats
     objects: Floats
+    by_parts: NDArray[np.bool_]
     typical_voxels: float
     squares: Floats
 
@@ -57,18 +63,8 @@ class UnusualClass:
 def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     """Compare all cases in one class."""
     rows, folds = [case.of(key) for case in cases], [case.fold for case in cases]
-    sizes = np.array([_voxel_size(case) for case in cases])
-    step = _voxel_step(cases)
-    # A class that fills the image has no border; one face is less than any border has.
-    undrawable = LEAST_STEP * step * _of_rows(rows, lambda each: each.area_mm2 or step**2)
-    excess, apart, unsure = (
-        sizes * _of_rows(rows, value)
-        for value in (lambda each: each.excess_voxels, lambda each: each.apart_voxels, lambda each: each.unsure_voxels)
-    )
-    expected = unsure + undrawable
-    least = float(np.nanmedian(undrawable / expected)) if np.isfinite(expected).any() else 1.0
-    wider = deviations(excess / expected, folds, least)
-    restless = deviations(np.log((apart + undrawable) / expected), folds, LEAST_RATIO)
+    wider, restless = _comparable_differences(cases, rows)
+    border = _strongest(*_comparable_differences(cases, [_without_parts(row) for row in rows]))
     gain = _of_displacements(rows, lambda each: each.dice_moved - each.dice)
     shifted = deviations(gain, folds, LEAST_GAIN)
     objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
@@ -86,18 +82,71 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         shift_mm=np.stack([each - usual_by_fold(each, folds).middle for each in moves], axis=1),
         shifted=shifted,
         objects=objects,
+        by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
         typical_voxels=object_voxels,
-        squares=np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0),
+        squares=_of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0),
     )
 
 
+def _comparable_differences(cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence]) -> tuple[Floats, Floats]:
+    """(`wider`, `restless`) of all cases, each in the units that `units` says."""
+    comparable = of_the_most_frequent_form(cases)
+    wider, restless = _differences(cases, rows, comparable)
+    if comparable.all():
+        return wider, restless
+    others = _differences(cases, [_yes_or_no(row) for row in rows])
+    return np.where(comparable, wider, others[0]), np.where(comparable, restless, others[1])
+
+
+def _strongest(wider: Floats, restless: Floats) -> Floats:
+    return np.nan_to_num(np.maximum(np.abs(wider), restless))
+
+
+def _is_by_parts(border: Floats, all_together: Floats) -> NDArray[np.bool_]:
+    """Whether the border alone has little of the deviation, or is nothing that stands out."""
+    clear = (border < CLEAR_DEVIATION) & (all_together >= CLEAR_DEVIATION)
+    return (border <= PART_LEAVES * all_together) | clear
+
+
+def _without_parts(row: ClassEvidence) -> ClassEvidence:
+    """What a row would hold without the parts that one side lacks: the borders of what both have."""
+    extra, missed, exchanged = (sum(part.voxels for part in each) for each in (row.extra, row.missed, row.exchanged))
+    apart = max(0.0, row.apart_voxels - extra - missed - exchanged)
+    return replace(row, excess_voxels=row.excess_voxels - extra + missed, apart_voxels=apart)
+
+
+def _differences(
+    cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats]:
+    """(`wider`, `restless`) of the cases that are `among` those compared; NaN of the others."""
+    sizes = np.array([_voxel_size(case) for case in cases]) * (1.0 if among is None else np.where(among, 1.0, np.nan))
+    folds, step = [case.fold for case in cases], _voxel_step(cases)
+    # A class that fills the image has no border; one face is less than any border has.
+    undrawable = LEAST_STEP * step * _of_rows(rows, lambda each: each.area_mm2 or step**2)
+    excess, apart, unsure = (
+        sizes * _of_rows(rows, value)
+        for value in (lambda each: each.excess_voxels, lambda each: each.apart_voxels, lambda each: each.unsure_voxels)
+    )
+    expected = unsure + undrawable
+    least = float(np.nanmedian(undrawable / expected)) if np.isfinite(expected).any() else 1.0
+    wider = deviations(excess / expected, folds, least)
+    return wider, deviations(np.log((apart + undrawable) / expected), folds, LEAST_RATIO)
+
+
+def _yes_or_no(row: ClassEvidence) -> ClassEvidence:
+    """What a row would hold if the referees said only yes or no."""
+    excess = float(row.label_voxels - row.referees_voxels)
+    return replace(row, excess_voxels=excess, apart_voxels=row.differing_voxels, unsure_voxels=0.0)
+
+
 def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
-    """(N,) all classes together; of many classes the most unusual ones count most.
+    """(N,) all classes together; of many classes the most unusual ones count most. NaN where none is on either side.
 
     The cube root of a sum of squares is nearly normal (Wilson and Hilferty), as `wrong_and_right` needs it.
     """
-    together: Floats = np.cbrt(np.sqrt(np.sum([each.squares**2 for each in classes], axis=0)))
-    return together
+    squares = np.stack([each.squares for each in classes])
+    together: Floats = np.cbrt(np.sqrt(np.nansum(squares**2, axis=0)))
+    return np.where(np.isnan(squares).all(axis=0), np.nan, together)
 
 
 def _of_rows(rows: Sequence[ClassEvidence], value: Callable[[ClassEvidence], float]) -> Floats:
@@ -125,4 +174,5 @@ def _objects(rows: Sequence[ClassEvidence], folds: Sequence[str]) -> tuple[Float
     largest = [max((part.voxels for part in (*row.extra, *row.missed, *row.exchanged)), default=0) for row in rows]
     sizes = [row.typical_voxels for row in rows if row.typical_voxels]
     typical = float(np.median(sizes)) if sizes else 1.0
-    return deviations(np.log(np.array(largest) / typical + LEAST_SHARE), folds, OBJECT_SPREAD), typical
+    known = _of_rows(rows, lambda _: 1.0)
+    return deviations(known * np.log(np.array(largest) / typical + LEAST_SHARE), folds, OBJECT_SPREAD), typical

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
 from nnunetv2_dale.benchmark.job import Job
-from nnunetv2_dale.benchmark.lock import living_holder
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
@@ -25,6 +23,8 @@ from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
+from nnunetv2_dale.commands.lock import living_holder
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from nnunetv2_dale.benchmark.inputs import Folders
@@ -150,7 +150,7 @@ def _engine(
 
 
 def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """What every worker needs of this command's environment; not every batch system hands it on."""
+    """Return what every worker needs of this command's environment; not every batch system hands it on."""
     passed = {
         name: value
         for name, value in environment.items()
@@ -164,7 +164,7 @@ def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[Run]) -> int:
-    """One report for each configuration that was asked for; returns the worst exit code."""
+    """Write one report for each configuration that was asked for; returns the worst exit code."""
     from nnunetv2_dale.report.cli import main as report
 
     target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"

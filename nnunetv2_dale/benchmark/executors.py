@@ -107,7 +107,7 @@ def _config(executor: HighThroughputExecutor, strategy: str, run_dir: str) -> Co
 
 
 def user_config(path: Path, run_dir: Path) -> Config:
-    """The configuration `config` from a user's Python file, without usage tracking.
+    """Return the configuration `config` from a user's Python file, without usage tracking.
 
     Raises:
         UserError: no such file, or it defines no `parsl.config.Config` of that name.

@@ -36,7 +36,7 @@ class Folders:
 
 
 def find_dataset(name_or_id: str) -> Folders:
-    """The dataset's full name and nnU-Net's folders.
+    """Return the dataset's full name and nnU-Net's folders.
 
     Raises:
         UserError: a variable is not set, there is no such preprocessed dataset, or its dataset.json is damaged.

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.worker_pool import usable_cores
 
 
@@ -57,12 +57,12 @@ class Job:
     head: ProcessIdentity
 
     def to_json(self) -> str:
-        """The job as text."""
+        """Return the job as text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """The job that `to_json` wrote."""
+        """Return the job that `to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "run": Run(**fields["run"]), "head": ProcessIdentity(**fields["head"])})
 
@@ -82,12 +82,12 @@ class JobResult:
     log: str | None = None
 
     def to_json(self) -> str:
-        """The result as text."""
+        """Return the result as text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> JobResult:
-        """The result that `to_json` wrote."""
+        """Return the result that `to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "ending": Ending(fields["ending"])})
 

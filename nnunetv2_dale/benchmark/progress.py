@@ -59,7 +59,7 @@ def read_progress(folder: Path) -> FoldProgress:
 
 
 def tail(path: Path, size: int = TAIL_BYTES) -> str:
-    """The last `size` bytes of a text file, from the start of a line on."""
+    """Return the last `size` bytes of a text file, from the start of a line on."""
     with path.open("rb") as stream:
         end = stream.seek(0, 2)
         stream.seek(max(0, end - size))
@@ -70,7 +70,7 @@ def tail(path: Path, size: int = TAIL_BYTES) -> str:
 
 
 def last_lines(path: Path, number: int) -> list[str]:
-    """The last `number` lines of a log that are not empty."""
+    """Return the last `number` lines of a log that are not empty."""
     return [line.rstrip() for line in tail(path).splitlines() if line.strip()][-number:]
 
 

@@ -44,11 +44,11 @@ class Run:
         return f"{self.model} fold {self.fold}"
 
     def folder(self, results: Path) -> Path:
-        """Where nnU-Net writes this run, below the folder ``nnUNet_results``."""
+        """Return where nnU-Net writes this run, below the folder ``nnUNet_results``."""
         return results / self.dataset / self.model / f"fold_{self.fold}"
 
     def depends_on(self, other: Run) -> bool:
-        """Whether `other` has to be done first."""
+        """Return whether `other` has to be done first."""
         return (
             self.needs is not None
             and other.configuration == self.needs
@@ -65,7 +65,7 @@ def plan_runs(
     previous_stage: Mapping[tuple[str, str], str],
     split_folds: Iterable[str],
 ) -> list[Run]:
-    """Every run of the benchmark, those that others wait for first.
+    """Return every run of the benchmark, those that others wait for first.
 
     The second stage of a cascade trains on the first stage's predictions of *all* cases, so it brings the first stage's
     folds of the whole split with it, asked for or not.

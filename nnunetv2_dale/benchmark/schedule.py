@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from nnunetv2_dale.benchmark.job import Ending, JobResult
-from nnunetv2_dale.benchmark.lock import living_holder
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.state import Stage, fold_state, progress_mark
+from nnunetv2_dale.commands.lock import living_holder
 
 
 class Status(Enum):

@@ -16,7 +16,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
 from nnunetv2_dale.nnunet_files.split_patients import FILE, read_split_patients, shared_patient
-from nnunetv2_dale.nnunet_files.splits import Splits, read_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, lacking_part, read_splits
 
 DEFAULT_NUMBER_OF_FOLDS = 5
 
@@ -27,7 +27,8 @@ def check_folds(folders: Folders, folds: Sequence[str]) -> list[str]:
     Returns:
         every fold of the split.
     Raises:
-        UserError: the split is none, or has no such fold; nnU-Net itself would train on a random split instead.
+        UserError: the split is none, or has no such fold (nnU-Net itself would train on a random split instead), or
+            one without a training or validation case.
     """
     split = _read_split(folders)
     number = DEFAULT_NUMBER_OF_FOLDS if split is None else len(split)
@@ -35,6 +36,9 @@ def check_folds(folders: Folders, folds: Sequence[str]) -> list[str]:
     for fold in folds:
         if fold not in known and fold != "all":
             raise UserError(f"{folders.dataset} has no fold {fold}; it has {listed([*known, 'all'])}")
+        lacking = lacking_part(split[int(fold)]) if split is not None and fold != "all" else None
+        if lacking is not None:
+            raise UserError(f"fold {fold} of {_split_file(folders)} has no {lacking} case; take other folds with -f")
     return known
 
 
@@ -101,7 +105,7 @@ def _split_file(folders: Folders) -> Path:
 
 
 def _read_split(folders: Folders) -> Splits | None:
-    """The dataset's folds; None where there is no file."""
+    """Return the dataset's folds; None where there is no file."""
     file = _split_file(folders)
     return read_splits(file) if file.is_file() else None
 

@@ -38,7 +38,7 @@ class FoldState:
 
 
 def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -> FoldState:
-    """How far `run` is.
+    """Return how far `run` is.
 
     ``validation/summary.json`` → done; ``checkpoint_final.pth`` → only validation is missing;
     ``checkpoint_latest.pth`` → training can be continued; else it starts from the beginning. A file that was cut short
@@ -87,7 +87,7 @@ def progress_mark(folder: Path) -> tuple[str, int] | None:
 
 
 def _is_checkpoint(path: Path) -> bool | None:
-    """Whether the file is a whole checkpoint; None when there is no such file.
+    """Return whether the file is a whole checkpoint; None when there is no such file.
 
     torch.save writes a zip archive whose table of contents comes last, so a file that was cut short is no archive.
     """
@@ -98,7 +98,7 @@ def _is_checkpoint(path: Path) -> bool | None:
 
 
 def _missing_outputs(run: Run, summary: dict[str, Any], results: Path, preprocessed: Path, npz: bool) -> str:
-    """Which outputs of the validation, beyond its summary, are asked for and not there; empty when all are."""
+    """Return which outputs of the validation, beyond its summary, are asked for and not there; empty when all are."""
     if npz:
         probabilities = [file.stem for file in (run.folder(results) / "validation").glob("*.npz")]
         predictions = [Path(case["prediction_file"]).name for case in summary.get("metric_per_case", [])]

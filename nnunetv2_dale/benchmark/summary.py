@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_dale.benchmark.lock import living_holder
 from nnunetv2_dale.benchmark.progress import last_lines, read_progress
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
 from nnunetv2_dale.benchmark.state import Stage, fold_state, read_summary
 from nnunetv2_dale.benchmark.table import HEADER, plain_table, row
+from nnunetv2_dale.commands.lock import living_holder
 
 LOG_LINES = 10
 
 
 def dry_run_text(runs: Sequence[Run], results: Path, preprocessed: Path, npz: bool) -> str:
-    """The table of what is done, resumable and missing, with a line of totals."""
+    """Return the table of what is done, resumable and missing, with a line of totals."""
     rows = [_state_row(run, results, preprocessed, npz) for run in runs]
     counts = Counter(cells[4] for cells in rows)
     stages = [stage.value for stage in Stage] + [Status.ELSEWHERE.value]
@@ -26,7 +26,7 @@ def dry_run_text(runs: Sequence[Run], results: Path, preprocessed: Path, npz: bo
 
 
 def final_text(records: Sequence[Record], results: Path) -> str:
-    """The table of how every run ended, then each failed one with the last lines of its log."""
+    """Return the table of how every run ended, then each failed one with the last lines of its log."""
     parts = [plain_table(HEADER, [row(record, results) for record in records])]
     for record in records:
         if record.status is Status.FAILED:

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import FrameType
 
 from nnunetv2_dale.benchmark.job import Ending, Job, JobResult, nnunet_train_command
-from nnunetv2_dale.benchmark.lock import HEARTBEAT_S, FoldLock, LockLostError, acquire, read_holder
 from nnunetv2_dale.benchmark.state import FoldState, Stage, fold_state
 from nnunetv2_dale.benchmark.tied_process import tie_to_parent
+from nnunetv2_dale.commands.lock import HEARTBEAT_S, FoldLock, LockLostError, acquire, read_holder
 
 POLL_S = 0.5
 GRACE_S = 10.0
@@ -150,7 +150,7 @@ def _watch(job: Job, lock: FoldLock, stop_requests: list[int]) -> Callable[[], N
 
 
 def _stop_requests() -> list[int]:
-    """A list that grows by the number of each signal that asks this process to end."""
+    """Return a list that grows by the number of each signal that asks this process to end."""
     requests: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -20,7 +20,7 @@ from nnunetv2_dale.dale.fuzziness import label_edges, within
 def border_contrast(
     images: Tensor, labels: Tensor, valid: Tensor | None, classes: int, regions: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What the borders of one batch show.
+    """Return what the borders of one batch show.
 
     Args:
         images: (B, C, *S); of several channels, which nnU-Net has normalised, the mean change counts.

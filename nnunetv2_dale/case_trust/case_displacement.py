@@ -160,7 +160,7 @@ class CaseDisplacement:
         return torch.where(denominator > 0, numerator / denominator.clamp_min(1), math.nan)
 
     def state(self) -> dict[str, list[list[float]]]:
-        """What a checkpoint keeps: for each case each of its moving sums (see `SUMS`), of each class."""
+        """Return what a checkpoint keeps: for each case each of its moving sums (see `SUMS`), of each class."""
         if self._sums is None:
             return {}
         sums = self._sums.cpu()
@@ -174,7 +174,7 @@ class CaseDisplacement:
         self._sums = torch.tensor(list(state.values()), device=device)
 
     def _rows_of(self, cases: Sequence[str], like: Tensor) -> Tensor:
-        """The row of each case, with new rows for new cases."""
+        """Return the row of each case, with new rows for new cases."""
         for case in cases:
             self._rows.setdefault(case, len(self._rows))
         if self._sums is None:

@@ -62,7 +62,7 @@ def otsu_split(values: Tensor) -> OtsuSplit:
 
 @torch.no_grad()
 def doubted_group(side: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of two groups of labels is to be doubted.
+    """Return which of two groups of labels is to be doubted.
 
     The one whose borders lie where the image changes less, if their mean contrasts differ for certain (Welch's t).
     Otherwise the smaller one. Of groups of one size neither is.

@@ -30,7 +30,7 @@ class CaseTrust:
         self._first = max(config.start * batches, config.after)
 
     def may_doubt(self, batch: int) -> bool:
-        """Whether cases may be doubted from this batch on, counted from 0."""
+        """Return whether cases may be doubted from this batch on, counted from 0."""
         return batch >= self._first
 
     def look_for_groups(self) -> list[str]:
@@ -55,7 +55,7 @@ class CaseTrust:
 
     @torch.no_grad()
     def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        """What each label of the batch is worth, (B, 1, *S) in [0, 1], float32; None: all alike.
+        """Return what each label of the batch is worth, (B, 1, *S) in [0, 1], float32; None: all alike.
 
         Args:
             outputs: logits, full resolution first.

@@ -43,7 +43,7 @@ class WeightedStep:
     autocast: Callable[[], AbstractContextManager[object]]
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WeightedRecord:
-        """One update.
+        """Make one update.
 
         Args:
             images: (B, C, *S), finite.

@@ -26,7 +26,7 @@ class UserError(ValueError):
 
 
 def not_installed(user: str, package: str, extra: str) -> UserError:
-    """What to say where a package of one of the extras is missing.
+    """Return what to say where a package of one of the extras is missing.
 
     Args:
         user: what needs it.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -15,37 +17,78 @@ _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The lines of a table as dictionaries, without spaces around the values; lines without any value are left out.
 
-    Column names may be written in capitals. Columns that are not in `columns` are kept.
+    Column names may be written in capitals. Columns that are not in `columns` are kept, and so are line breaks in a
+    quoted value.
 
     Raises:
-        UserError: no such file, no text, a column is missing, or a line has more values than there are columns.
+        UserError: no such file, no text, a column is missing, a quotation mark that does not end, or a line has more
+            values than there are columns.
     """
-    lines = _text(path).splitlines()
-    header = lines[0] if lines else ""
+    return [row for _, row in read_numbered_table(path, columns)]
+
+
+def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """`read_table` with the number of the line that each row begins in, counted from 1."""
+    text = _text(path)
     for delimiter in _DELIMITERS:
-        names = [name.strip().casefold() for name in next(csv.reader([header], delimiter=delimiter), [])]
-        if set(columns) <= set(names):
-            return _rows(path, names, list(csv.reader(lines[1:], delimiter=delimiter)))
+        try:
+            lines = _lines(text, delimiter)
+            _, header = next(lines, (1, []))
+            names = [name.strip().casefold() for name in header]
+            if set(columns) <= set(names):
+                return _rows(path, names, lines)
+        except csv.Error as error:
+            raise UserError(f"{path} cannot be read as a table: {error}; look at its quotation marks") from error
     raise UserError(
         f"{path} needs a first line with the columns {' and '.join(columns)}, separated by commas, semicolons or tabs, "
-        f"and one line for each {columns[0]}; its first line is {header[:80]!r}"
+        f"and one line for each {columns[0]}; its first line is {text.partition(chr(10))[0].strip()[:80]!r}"
     )
 
 
-def read_keyed_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+def read_keyed_table(
+    path: Path, key: str, columns: Sequence[str], names: Collection[str] = ()
+) -> dict[str, dict[str, str]]:
     """`read_table` with each line under its value in column `key`.
 
+    Args:
+        names: keys to recognise, see `own_name`.
     Raises:
         UserError: as `read_table`; also a line without a key, or a key that is listed twice.
     """
     keyed: dict[str, dict[str, str]] = {}
-    for row in read_table(path, [key, *columns]):
+    for number, row in read_numbered_table(path, [key, *columns]):
         if not row[key]:
             raise UserError(f"{path} has a line without a {key}: {', '.join(filter(None, row.values()))}")
-        if row[key] in keyed:
-            raise UserError(f"{path} lists {row[key]} twice; keep one line for each {key}")
-        keyed[row[key]] = row
+        name = row[key] = own_name(row[key], names, f"{path}, line {number}")
+        if name in keyed:
+            raise UserError(f"{path} lists {name} twice; keep one line for each {key}")
+        keyed[name] = row
     return keyed
+
+
+def own_name(text: str, names: Collection[str], where: str) -> str:
+    """The name that a value stands for: as it is, with its outer spaces, or as the number a spreadsheet made of it.
+
+    5, 5.0 and 5.00E+00 stand for 005 where no other name has this value. What stands for none of `names` stays.
+
+    Args:
+        where: the value is, for the error.
+    Raises:
+        UserError: it may be two of them.
+    """
+    if text in names:
+        return text
+    number = _number(text)
+    stripped = [name for name in names if name.strip() == text]
+    found = stripped or [name for name in names if number is not None and _number(name) == number]
+    if len(found) > 1:
+        may_be = " or ".join(map(repr, sorted(found)))
+        raise UserError(f"{where}: {text!r} may be {may_be}; write it as it is in the dataset")
+    return found[0] if found else text
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?(E[+-]?\d+)?", text, re.IGNORECASE | re.ASCII) else None
 
 
 def _text(path: Path) -> str:
@@ -60,14 +103,24 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} cannot be read as a table: it is no UTF-8 text; save it as CSV UTF-8") from error
 
 
-def _rows(path: Path, names: Sequence[str], lines: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+def _lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    first = 1
+    for values in reader:
+        yield first, values
+        first = reader.line_num + 1
+
+
+def _rows(
+    path: Path, names: Sequence[str], lines: Iterable[tuple[int, Sequence[str]]]
+) -> list[tuple[int, dict[str, str]]]:
     rows = []
-    for number, line in enumerate(lines, start=2):
-        values = [value.strip() for value in line]
+    for number, line in lines:
+        values = ["\n".join(value.strip().splitlines()) if "\r" in value else value.strip() for value in line]
         if not any(values):
             continue
         if any(values[len(names) :]):
             raise UserError(f"line {number} of {path} has {len(values)} values for {len(names)} columns")
         values += [""] * (len(names) - len(values))
-        rows.append(dict(zip(names, values, strict=False)))
+        rows.append((number, dict(zip(names, values, strict=False))))
     return rows

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import SimpleITK
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnunetv2_dale import __version__
@@ -20,17 +21,25 @@ from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
 from nnunetv2_dale.nnunet_files.split_patients import FILE
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
+from nnunetv2_dale.nnunet_files.volumes import values_in
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ConvertedCase:
-    """What a worker reports about one case: its problems, and the SHA-256 of each of its source files."""
+    """What a worker reports about one case.
+
+    Attributes:
+        problems: what is wrong with it.
+        checksums: SHA-256 of each of its source files.
+        values: of the label that was written.
+    """
 
     case: SourceCase
     problems: list[Problem]
     checksums: dict[str, str]
+    values: frozenset[int] = frozenset()
 
 
 def write_raw_dataset(
@@ -67,6 +76,7 @@ def write_raw_dataset(
         _write_descriptions(plan, folder, target, ending)
         write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
+    _warn_about_classes(plan, converted)
     return target.folder
 
 
@@ -79,8 +89,13 @@ def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes:
 
 def _convert_case(case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None) -> ConvertedCase:
     problems = case_format.convert(case, targets)
-    checksums = {} if targets is None or problems else {str(path): _sha256(path) for path in case.files}
-    return ConvertedCase(case, problems, checksums)
+    if targets is None or problems:
+        return ConvertedCase(case, problems, {})
+    checksums = {str(path): _sha256(path) for path in case.files}
+    if targets.label is None or case.test_set is not None:
+        return ConvertedCase(case, problems, checksums)
+    label = SimpleITK.GetArrayViewFromImage(SimpleITK.ReadImage(str(targets.label)))
+    return ConvertedCase(case, problems, checksums, frozenset(map(int, values_in(label).tolist())))
 
 
 def _targets(case: SourceCase, folder: Path | None, ending: str, case_format: CaseFormat) -> CaseTargets | None:
@@ -162,6 +177,15 @@ def _warn_about_counts(plan: DatasetPlan) -> None:
                 name,
                 expected,
             )
+
+
+def _warn_about_classes(plan: DatasetPlan, converted: Sequence[ConvertedCase]) -> None:
+    there = frozenset[int]().union(*(done.values for done in converted))
+    absent = [
+        name for name, value in plan.labels.items() if value not in there and name not in ("background", "ignore")
+    ]
+    if absent:
+        logger.warning("no training label holds the class %s; nnU-Net cannot learn it", " or ".join(absent))
 
 
 def _sha256(path: Path) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunetv2_dale.masks.connected_parts import numbered_parts
 from nnunetv2_dale.nnunet_files.volumes import whole_numbers
 
 BINARY: Mapping[int, int] = {0: 0, 1: 1}
@@ -17,10 +18,16 @@ _FOREGROUND_FROM = 128
 _UNSURE = (64, 192)  # grey values that are neither clearly background nor clearly foreground
 _MAX_UNSURE_FRACTION = 0.1
 _MIN_LOSSY_VALUES = 6  # fewer distinct values are somebody's labels, not the noise of a lossy file
+_FEWEST_NUMBERED = 3  # a second value alone may be a class that is not documented
+_NUMBERED_SHARE = 0.8  # of such numbers that lie in one piece; a lesion may be cut in two by its own border
 
 
 def to_labels(
-    mask: NDArray[Any], label_map: Mapping[int, int], lossy: bool = False, threshold: int | None = None
+    mask: NDArray[Any],
+    label_map: Mapping[int, int],
+    lossy: bool = False,
+    threshold: float | None = None,
+    of_picture: bool = True,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Map the values of a mask to labels.
 
@@ -32,6 +39,7 @@ def to_labels(
         label_map: value in the file -> label, 0 to 65535.
         lossy: the file format itself is lossy (JPEG), so values are read as grey values from 0 to 255.
         threshold: for binary masks, take every value >= threshold as foreground and do not guess.
+        of_picture: it may have been a lossy file once. Volumes never were: their many small values are numbered parts.
     Returns:
         labels, same shape: uint8, or uint16 where `label_map` has a label above 255.
     Raises:
@@ -50,10 +58,41 @@ def to_labels(
         return _look_up(mask, label_map)
     if binary and np.isin(values, (0, 255)).all():
         return np.asarray(mask == 255, dtype=np.uint8)
-    if binary and (lossy or len(values) >= _MIN_LOSSY_VALUES) and _is_blurred_binary(mask):
+    may_be_blurred = of_picture and (lossy or len(values) >= _MIN_LOSSY_VALUES)
+    if binary and may_be_blurred and _is_blurred_binary(mask, lossy):
         return np.asarray(mask >= _FOREGROUND_FROM, dtype=np.uint8)
-    unknown = values[~np.isin(values, list(label_map))]
-    raise ValueError(f"unknown label values {_shorten(unknown)} (known are {_shorten(np.array(sorted(label_map)))})")
+    unknown, counts = np.unique(mask[~np.isin(mask, list(label_map))], return_counts=True)
+    shown = [f"{value:.4g} ({_voxels(n)})" for value, n in zip(unknown[:8].tolist(), counts.tolist(), strict=False)]
+    more = f", … ({len(unknown)} in all)" if len(unknown) > 8 else ""
+    raise ValueError(f"unknown label values {', '.join(shown)}{more}; known are {_shorten(sorted(label_map))}")
+
+
+def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
+    """What to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are soft.
+
+    Args:
+        mask: (Z, Y, X).
+        label_map: of `to_labels`.
+    Returns:
+        the end of a sentence; empty where neither is so, or there are several classes.
+    """
+    values = np.unique(whole_numbers(mask))
+    if dict(label_map) != dict(BINARY) or not np.all(np.isfinite(values)):
+        return ""
+    if values[0] >= 0 and values[-1] <= 1:
+        return "; the mask is soft, as after resampling: --mask_threshold 0.5 takes what is at least 0.5"
+    numbers = values[values > 0].tolist()
+    if len(numbers) < _FEWEST_NUMBERED or numbers != list(range(1, len(numbers) + 1)):
+        return ""
+    in_one_piece = sum(numbered_parts(mask == number)[1] == 1 for number in numbers)
+    if in_one_piece < _NUMBERED_SHARE * len(numbers):
+        return ""
+    many = f"1 to {len(numbers)} look like the numbers of separate parts"
+    return f"; the values {many}, not like classes: --mask_threshold 1 makes one class of them"
+
+
+def _voxels(count: int) -> str:
+    return f"{count} voxel{'' if count == 1 else 's'}"
 
 
 def _look_up(mask: NDArray[Any], label_map: Mapping[int, int]) -> NDArray[np.unsignedinteger[Any]]:
@@ -66,19 +105,19 @@ def _look_up(mask: NDArray[Any], label_map: Mapping[int, int]) -> NDArray[np.uns
     return np.asarray(labels[np.searchsorted(known, mask)])
 
 
-def _is_blurred_binary(mask: NDArray[Any]) -> bool:
+def _is_blurred_binary(mask: NDArray[Any], lossy: bool) -> bool:
     """Whether nearly every value lies near 0 or near 255, as after lossy compression or smoothing of a 0/255 mask.
 
-    An empty mask (all near 0) is one; a picture that is only dim is not.
+    An empty mask (all near 0) is one in a lossy file; elsewhere its values may be numbered parts. A dim picture is not.
     """
     low, high = _UNSURE
     if mask.min() < 0 or mask.max() > 255:
         return False
     unsure = float(np.mean((mask >= low) & (mask < high)))
     reaches_white = mask.max() >= high
-    return unsure <= _MAX_UNSURE_FRACTION and bool(reaches_white or mask.max() < low // 2)
+    return unsure <= _MAX_UNSURE_FRACTION and bool(reaches_white or (lossy and mask.max() < low // 2))
 
 
-def _shorten(values: NDArray[Any]) -> str:
-    shown = [f"{value:.10g}" for value in values[:8].tolist()]
+def _shorten(values: Sequence[int]) -> str:
+    shown = [str(value) for value in values[:8]]
     return ", ".join(shown) + (f", … ({len(values)} in all)" if len(values) > 8 else "")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
+from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 
 
 def case_name(text: str) -> str:
@@ -50,12 +50,23 @@ def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]
 
 
 def _passed_over(path: Path, suffixes: Sequence[str]) -> list[Problem]:
-    """An image that would silently be left out: of a format that is not read, or a series of DICOM files."""
+    """What would silently be left out: an image of another format, a series of DICOM files, several masks of a case."""
     if path.is_file() and path.name.lower().endswith((*VOLUME_ENDINGS, *PICTURE_ENDINGS)):
         return [Problem(path, f"is in a format that is not read here; expected {', '.join(suffixes)}")]
     if path.is_dir() and any(inside.name.lower().endswith((".dcm", ".ima")) for inside in path.iterdir()):
         return [
             Problem(path, "is a folder of DICOM files; make a volume of the series first, for example with dcm2niix")
+        ]
+    inside = sorted(each.name for each in path.iterdir() if is_image_name(each.name)) if path.is_dir() else []
+    if inside:
+        shown = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "")
+        what = (
+            f"is a folder of {len(inside)} files ({shown}); one file per case is expected, {path.name}{suffixes[0]}, "
+        )
+        return [
+            Problem(
+                path, what + "where a label has a value for each class; where masks overlap, decide which class wins"
+            )
         ]
     return []
 

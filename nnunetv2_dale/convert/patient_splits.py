@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.csv_table import read_keyed_table
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, at_least_one
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, add_patients, at_least_one
 from nnunetv2_dale.convert.splits import folds_by_group
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
 from nnunetv2_dale.nnunet_files.folders import SPLITS, dataset_folder, environment_folder, known_places
@@ -16,7 +16,7 @@ from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import FILE
 
 DESCRIPTION = f"""\
-Divides a dataset into folds by patient: all cases of a patient are in the same fold. So no network is
+Divide a dataset into folds by patient: all cases of a patient are in the same fold. So no network is
 validated on a patient that it was trained on.
 
 You give a table with one line for each case, and the columns case and patient:
@@ -34,20 +34,17 @@ example:
 """
 
 
-def add_splits_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_splits_command(commands: argparse._SubParsersAction[CommandParser]) -> None:
     """The sub-command with its flags."""
     command = commands.add_parser(
         "splits",
-        help="folds by patient, for a dataset that is in nnUNet_raw already",
+        help="Folds by patient, for a dataset that is in nnUNet_raw already",
         description=DESCRIPTION,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_dataset(command, "nnUNet_raw")
-    command.add_argument(
-        "--patients", type=Path, required=True, metavar="TABLE", help="table with the columns case and patient"
-    )
-    command.add_argument("--folds", type=at_least_one, default=5, metavar="N", help="how many (default: %(default)s)")
+    add_patients(command, "folds by patient", required=True)
+    command.add_argument("--folds", type=at_least_one, default=5, metavar="N", help="Number of folds")
     add_overwrite(command, f"{SPLITS} and {FILE}")
     command.set_defaults(run=split_by_patient)
 
@@ -60,7 +57,7 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     """
     raw = dataset_folder(environment_folder("nnUNet_raw"), arguments.d)
     names = [case.name for case in read_dataset(raw).cases]
-    table = read_keyed_table(arguments.patients, "case", ["patient"])
+    table = read_keyed_table(arguments.patients, "case", ["patient"], names)
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:
         raise UserError(

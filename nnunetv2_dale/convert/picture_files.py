@@ -26,6 +26,8 @@ _MAX_GREY_DIFFERENCE = 24  # between the channels of a grey picture that was sav
 _LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _TIFF_BITS_TAG = 258
+_MOST_COLOURS = 4
+_ONE_VALUE = "expected one value per class, the same in all files"
 _DEEP_MODES = ("F", "I")  # do not fit into PNG
 
 
@@ -78,14 +80,14 @@ class PictureFormat:
         except ValueError as error:
             if not self.has_mask_options or self.mask_threshold is not None:
                 raise
-            raise ValueError(f"{error}; --mask-threshold says which grey values are foreground") from error
+            raise ValueError(f"{error}; --mask_threshold says which grey values are foreground") from error
 
     def _resized(self, mask: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
         sizes = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its picture {shape[1]} x {shape[0]}"
         if abs(mask.shape[0] * shape[1] - mask.shape[1] * shape[0]) > max(*mask.shape, *shape):
             raise ValueError(f"{sizes}: not even the same aspect ratio")
         if not self.resize_masks:
-            advice = "; --resize-masks brings masks to their picture's size" if self.has_mask_options else ""
+            advice = "; --resize_masks brings masks to their picture's size" if self.has_mask_options else ""
             raise ValueError(sizes + advice)
         rows = ((np.arange(shape[0]) + 0.5) * mask.shape[0] / shape[0]).astype(int)
         columns = ((np.arange(shape[1]) + 0.5) * mask.shape[1] / shape[1]).astype(int)
@@ -146,6 +148,8 @@ def read_mask(path: Path) -> tuple[NDArray[np.generic], bool]:
         if picture.mode == "P":
             rgb, indices = np.asarray(picture.convert("RGB")), np.asarray(picture)
             is_grey = bool(np.all(rgb[..., 0] == rgb[..., 1]) and np.all(rgb[..., 1] == rgb[..., 2]))
+            if not is_grey and rgb[indices == 0].any():
+                raise ValueError(f"is a mask whose background, value 0, has a colour ({_colours(rgb)}); {_ONE_VALUE}")
             return (rgb[..., 0] if is_grey else indices), lossy
         values = np.asarray(picture if picture.mode != "CMYK" else picture.convert("RGB"))
     if values.ndim == 2:
@@ -155,8 +159,16 @@ def read_mask(path: Path) -> tuple[NDArray[np.generic], bool]:
     if alpha is not None and np.ptp(colours) == 0 and np.ptp(alpha) > 0:
         return alpha, lossy
     if int(np.max(colours.max(axis=2).astype(int) - colours.min(axis=2))) > (_MAX_GREY_DIFFERENCE if lossy else 0):
-        raise ValueError("is a mask in colours without a palette; expected one value per class")
+        raise ValueError(f"is a mask in colours without a palette ({_colours(colours)}); {_ONE_VALUE}")
     return colours[..., 0], lossy
+
+
+def _colours(pixels: NDArray[np.generic]) -> str:
+    """The colours (R, G, B) of a picture (H, W, 3), the most frequent first."""
+    found, counts = np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0, return_counts=True)
+    shown = [str(tuple(found[number].tolist())) for number in np.argsort(-counts)[:_MOST_COLOURS]]
+    more = [f"… {len(found)} in all"] if len(found) > _MOST_COLOURS else []
+    return ", ".join(shown + more)
 
 
 def _write_picture(target: Path, pixels: NDArray[np.generic], source: Path | None) -> None:

@@ -8,17 +8,17 @@ from nnunetv2_dale.convert.picture_files import PictureFormat
 
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:
-    """`--mask-threshold` and `--resize-masks`; see `PictureFormat`."""
+    """Add `--mask_threshold` and `--resize_masks`; see `PictureFormat`."""
     parser.add_argument(
-        "--mask-threshold",
+        "--mask_threshold",
         type=int,
-        metavar="GREY",
-        help="foreground is every mask value of at least GREY; default: 0/1, 0/255 and lossy 0/255 are recognised",
+        metavar="VALUE",
+        help="Foreground is every mask value of at least VALUE. Default: 0/1, 0/255 and lossy 0/255 are recognised",
     )
     parser.add_argument(
-        "--resize-masks",
+        "--resize_masks",
         action="store_true",
-        help="bring masks of another size but the same aspect ratio to their picture's size (nearest neighbour)",
+        help="Bring masks of another size but the same aspect ratio to their picture's size (nearest neighbour)",
     )
 
 

@@ -108,7 +108,7 @@ class Facts:
             ("Caveats", self.caveats),
         ]
         facts = "\n\n".join(textwrap.fill(f"{name}: {' '.join(text.split())}", _PAGE_WIDTH) for name, text in rows)
-        return f"{self.title}\n\n{facts}\n\nExpected below SOURCE:\n{self.layout.rstrip()}"
+        return f"{self.title}\n\n{facts}\n\nExpected in the folder of -i:\n{self.layout.rstrip()}"
 
 
 @dataclass(frozen=True)

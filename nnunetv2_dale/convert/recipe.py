@@ -8,35 +8,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_overwrite, add_processes
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_output, add_overwrite, add_processes
 from nnunetv2_dale.convert.dataset_writer import write_raw_dataset
 from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
+from nnunetv2_dale.convert.unlabelled_cases import add_unlabelled_command
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
 DESCRIPTION = """\
-Makes a dataset for nnU-Net out of files that you have. Nothing is downloaded. Your files stay as they are.
+Make a dataset for nnU-Net out of files that you have. Nothing is downloaded. Your files stay as they are.
 
 Choose a RECIPE below: a public dataset by its name, or nifti_pairs for your own volumes.
--i is the folder that holds your files. -d is the number of the new dataset, from 1 to 999.
+-i is the folder that holds your files. --new_id is the number of the new dataset, from 1 to 999.
 The new dataset is put into the folder nnUNet_raw. If a file is damaged or a label is missing,
 all such problems are listed and nothing is written.
 """
 EXAMPLES = """\
 examples:
   your own volumes (NIfTI, NRRD or MHA): images in OURS/scans, labels of the same names in OURS/masks
-    nnUNetv2_dale_convert nifti_pairs -i OURS -d 510 --images scans --labels masks --classes liver --channels CT
+    nnUNetv2_dale_convert nifti_pairs -i OURS --new_id 510 --images scans --labels masks --classes liver --channels CT
   a task of the Medical Segmentation Decathlon, as it was downloaded
-    nnUNetv2_dale_convert nifti_pairs -i Task09_Spleen -d 509 --name Spleen
+    nnUNetv2_dale_convert nifti_pairs -i Task09_Spleen --new_id 509 --name Spleen
   a public dataset of volumes
-    nnUNetv2_dale_convert btcv -i RawData -d 502
+    nnUNetv2_dale_convert btcv -i RawData --new_id 502
   a public dataset of pictures (PNG, JPEG or BMP)
-    nnUNetv2_dale_convert mosmed_plus -i MosMedDataPlus -d 503
+    nnUNetv2_dale_convert mosmed_plus -i MosMedDataPlus --new_id 503
   a public dataset of arrays (.h5 or .npz)
-    nnUNetv2_dale_convert left_atrium -i LeftAtrium -d 504
+    nnUNetv2_dale_convert left_atrium -i LeftAtrium --new_id 504
   folds by patient, for a dataset that is in nnUNet_raw already
     nnUNetv2_dale_convert splits -d 510 --patients patients.csv
+  images without labels, beside the labelled cases of a dataset that is in nnUNet_raw already
+    nnUNetv2_dale_convert unlabelled -d 510 -i imagesUn --new_id 511
 
 Each recipe has a page. It shows which files are expected, the classes, the split and the licence:
     nnUNetv2_dale_convert btcv --help
@@ -57,7 +61,7 @@ class Recipe:
         facts: the dataset's page.
         plan: finds the cases below a source folder, with the recipe's own flags.
         add_options: adds those flags.
-        examples: what follows `-d`, a line each; more than the plain call where a recipe needs it.
+        examples: what follows `--new_id`, a line each; more than the plain call where a recipe needs it.
     """
 
     command: str
@@ -90,18 +94,17 @@ def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) ->
 
 def _command(arguments: argparse.Namespace) -> None:
     recipe: Recipe = arguments.recipe
-    target = Target(arguments.o or default_root(), arguments.d, arguments.name or recipe.dataset_name, CONVERSION)
+    target = Target(arguments.o or default_root(), arguments.new_id, arguments.name, CONVERSION)
     folder = convert(recipe, arguments.i, target, arguments, arguments.np, arguments.overwrite)
-    print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.d} --verify_dataset_integrity")
+    print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.new_id} --verify_dataset_integrity")
 
 
-def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
-    """The command's arguments: one sub-command for each recipe, and `splits`."""
-    parser = argparse.ArgumentParser(
+def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:
+    """The command's arguments: one sub-command for each recipe, `splits` and `unlabelled`."""
+    parser = CommandParser(
         prog=_PROGRAM,
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="recipes", metavar="RECIPE", required=True, dest="recipe_name")
     for recipe in recipes:
@@ -111,21 +114,20 @@ def recipe_parser(recipes: Sequence[Recipe]) -> argparse.ArgumentParser:
             help=recipe.facts.title,
             description=page,
             epilog=_examples_of(recipe),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=_command, recipe=recipe)
-        command.add_argument("-i", metavar="SOURCE", type=Path, required=True, help="folder that holds the files")
-        add_new_dataset(command, "-d")
-        where = "folder to put the new dataset into (default: what the variable nnUNet_raw names)"
-        command.add_argument("-o", metavar="FOLDER", type=Path, help=where)
+        command.add_argument("-i", metavar="FOLDER", type=Path, required=True, help="Folder that holds the files")
+        add_new_dataset(command, old_spelling="-d")
+        add_output(command, "Folder to put the new dataset into. Default: what nnUNet_raw names", required=False)
         add_processes(command)
-        command.add_argument("--name", help=f"name of the new dataset (default: {recipe.dataset_name})")
+        command.add_argument("--name", metavar="NAME", default=recipe.dataset_name, help="Name of the new dataset")
         add_overwrite(command, "the dataset of the same id and name")
         recipe.add_options(command)
     add_splits_command(commands)
+    add_unlabelled_command(commands)
     return parser
 
 
 def _examples_of(recipe: Recipe) -> str:
-    lines = [f"{_PROGRAM} {recipe.command} -i FOLDER -d 501 {words}".rstrip() for words in recipe.examples]
+    lines = [f"{_PROGRAM} {recipe.command} -i FOLDER --new_id 501 {words}".rstrip() for words in recipe.examples]
     return "\n  ".join([f"example{'s' * (len(lines) > 1)}:", *lines])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
 
-from nnunetv2_dale.convert.label_values import to_labels
+from nnunetv2_dale.convert.label_values import merging_advice, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
+from nnunetv2_dale.convert.slicer_segments import label_map_of, segment_names
 from nnunetv2_dale.nnunet_files.geometry import Grid, grid_difference, grid_of
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole
@@ -26,9 +27,15 @@ class VolumeFormat:
 
     Attributes:
         label_map: value in the label file -> label.
+        classes: name -> label, for label files of 3D Slicer, whose values mean what their header says.
+        mask_threshold: see `to_labels`.
+        has_mask_options: the recipe has a flag for it, which a message may name.
     """
 
     label_map: Mapping[int, int]
+    classes: Mapping[str, int] = field(default_factory=dict)
+    mask_threshold: float | None = None
+    has_mask_options: bool = False
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Always `.nii.gz`."""
@@ -63,7 +70,14 @@ class VolumeFormat:
         difference = describe_difference(image, raw) if image is not None else None
         if difference:
             raise ValueError(f"does not lie on its image's grid: {difference}")
-        labels = SimpleITK.GetImageFromArray(to_labels(SimpleITK.GetArrayViewFromImage(raw), self.label_map))
+        names = segment_names(raw) if self.classes else {}
+        label_map = label_map_of(raw, names, self.classes) if names else self.label_map
+        mask = SimpleITK.GetArrayViewFromImage(raw)
+        try:
+            found = to_labels(mask, label_map, threshold=self.mask_threshold, of_picture=False)
+        except ValueError as error:
+            raise ValueError(f"{error}{merging_advice(mask, label_map) if self.has_mask_options else ''}") from error
+        labels = SimpleITK.GetImageFromArray(found)
         labels.CopyInformation(image if image is not None else raw)
         return labels
 
@@ -80,9 +94,15 @@ def read_volume(path: Path) -> SimpleITK.Image:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ") if str(error).strip() else "no reason"
         raise ValueError(f"cannot be read as a volume ({' '.join(reason.split())})") from error
-    if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() != 1:
+    layers = volume.GetNumberOfComponentsPerPixel()
+    if layers > 1 and segment_names(volume):
         raise ValueError(
-            f"has {volume.GetDimension()} axes and {volume.GetNumberOfComponentsPerPixel()} values per voxel; "
+            f"has {layers} layers of segments that overlap, and a label has one value per voxel; let each voxel belong "
+            "to one segment in 3D Slicer"
+        )
+    if volume.GetDimension() != 3 or layers != 1:
+        raise ValueError(
+            f"has {volume.GetDimension()} axes and {layers} values per voxel; "
             "a volume of 3 axes with one value is expected"
         )
     return volume
@@ -107,9 +127,11 @@ def describe_difference(image: SimpleITK.Image, other: SimpleITK.Image) -> str |
     found = grid_difference(_grid(other), _grid(image))
     if found is None:
         return None
-    name = found.differs[0]
-    mine, theirs = (np.round(getattr(volume, f"Get{name.title()}")(), 4).tolist() for volume in (image, other))
-    return f"{name} {theirs} instead of {mine}, up to {found.apart_mm:.3g} mm apart"
+    shown = []
+    for name in found.differs:
+        mine, theirs = (np.round(getattr(volume, f"Get{name.title()}")(), 4).tolist() for volume in (image, other))
+        shown.append(f"{name} {theirs} instead of {mine}")
+    return f"{', '.join(shown)}, up to {found.apart_mm:.3g} mm apart"
 
 
 def _grid(volume: SimpleITK.Image) -> Grid | None:

@@ -18,7 +18,7 @@ from nnunetv2_dale.dale.label_confidence import LabelConfidence, confidence_lear
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
 from nnunetv2_dale.dale.random_draws import draws_from_here
-from nnunetv2_dale.dale.shadow_network import ShadowNetwork
+from nnunetv2_dale.dale.shadow_network import ShadowNetwork, allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.dale.step_record import AlternatingRecord, histogram_of, spread_of
 
 
@@ -70,7 +70,7 @@ class AlternatingStep:
         loss_scale: the current factor on losses before a backward (AMP); None is 1.
         head: the module whose input is aligned; None looks for nnU-Net's.
         generator: for the random choices of the alignment; on the network's device.
-        compiled: compile the shadow network too.
+        compiled: `network` is compiled; compile the shadow network too. Forgets what torch.compile has made before.
         label_trust: what multiplies ω; None: nothing does.
     """
 
@@ -92,6 +92,8 @@ class AlternatingStep:
 
     def __post_init__(self) -> None:
         config, head = self.config, self.head
+        if self.compiled:
+            allow_two_backwards_through_compiled_networks()
         if head is None and config.uses_features:
             head = segmentation_head(self.module)
         # before the tap listens to the head: a copy of it would keep features as well

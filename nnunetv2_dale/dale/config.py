@@ -9,7 +9,6 @@ from nnunetv2_dale.dale.fuzziness import FuzzinessSource, IntensityBins, ViewKin
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, number
 
 ConfidenceGradient = Literal["look_ahead", "reuse", "head"]
-DirectionalDerivative = Literal["one_sided", "forward_mode"]
 FuzzyGraph = Literal["keep", "recompute", "shifted"]
 AlignmentScale = Literal["absolute", "relative"]
 
@@ -63,11 +62,6 @@ class DaleConfig(ValidatedSettings):
     confidence_memory: float = number(
         0.0, 0.0, 0.999, "what an iteration leaves of the non-fuzzy gradients before it; 0 as printed"
     )
-    directional_derivative: DirectionalDerivative = choice(
-        "one_sided",
-        DirectionalDerivative,
-        "how the logits' change along that gradient is found: a forward at shifted weights, or forward-mode AD",
-    )
     fuzzy_graph: FuzzyGraph = choice(
         "keep",
         FuzzyGraph,
@@ -95,11 +89,6 @@ class DaleConfig(ValidatedSettings):
             raise ValueError(
                 f'fuzzy_graph "{self.fuzzy_graph}" is for confidence_gradient "look_ahead"; '
                 f'with "{self.confidence_gradient}", which holds one graph anyway, set fuzzy_graph to "keep"'
-            )
-        if self.fuzzy_graph == "shifted" and self.directional_derivative != "one_sided":
-            raise ValueError(
-                f'fuzzy_graph "shifted" is the forward of directional_derivative "one_sided"; '
-                f'with "{self.directional_derivative}", which makes none, set fuzzy_graph to "keep"'
             )
         if self.phase_in + self.phase_out >= 1:
             raise ValueError(

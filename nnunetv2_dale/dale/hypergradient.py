@@ -16,10 +16,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional
 
-from nnunetv2_dale.dale.config import DirectionalDerivative
 from nnunetv2_dale.dale.masked_loss import Outputs, all_resolutions, full_resolution
 from nnunetv2_dale.dale.random_draws import SameDraws
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
@@ -79,20 +77,12 @@ def look_ahead_gradient(
 
 
 def confidence_derivative(
-    shadow: ShadowNetwork,
-    weights: Sequence[Tensor],
-    fuzzy: FuzzyPass,
-    direction: Sequence[Tensor],
-    how: DirectionalDerivative = "one_sided",
+    shadow: ShadowNetwork, weights: Sequence[Tensor], fuzzy: FuzzyPass, direction: Sequence[Tensor]
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
     """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
 
-    The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves the one-sided difference a loss.
+    The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves a loss.
     """
-    if how == "forward_mode":
-        with fuzzy.same_draws():
-            tangents = logits_tangent(shadow, weights, fuzzy.images, direction)
-        return lambda omega, _: derivative_along(fuzzy, omega, tangents)
     distance = shift_length(weights, direction, relative_shift(fuzzy.outputs))
     with fuzzy.same_draws(), torch.no_grad():
         shadow.place(weights, direction, distance)
@@ -133,32 +123,6 @@ def loss_by_omega(fuzzy: FuzzyPass, outputs: Outputs, omega: Tensor) -> Tensor:
         leaf = omega.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(fuzzy.loss(detached, leaf), leaf)
     return gradient
-
-
-def logits_tangent(
-    shadow: ShadowNetwork, weights: Sequence[Tensor], images: Tensor, direction: Sequence[Tensor]
-) -> Sequence[Tensor]:
-    """ż, the directional derivative of every output along `direction` at θ_n: one forward-mode pass in full precision.
-
-    Raises:
-        RuntimeError: a layer without forward-mode derivative.
-    """
-    with forward_ad.dual_level(), torch.autocast(images.device.type, enabled=False):
-        duals = {
-            name: forward_ad.make_dual(weight.detach(), tangent.detach())  # type: ignore[no-untyped-call]
-            for name, weight, tangent in zip(shadow.names, weights, direction, strict=True)
-        }
-        # tie_weights=False: nnU-Net registers sub-modules twice, and tied look-up would replace live parameters
-        outputs = torch.func.functional_call(shadow.module, duals, (images,), tie_weights=False)
-        tangents = [
-            forward_ad.unpack_dual(logits).tangent  # type: ignore[no-untyped-call]
-            for logits in all_resolutions(outputs)
-        ]
-    if any(tangent is None for tangent in tangents):
-        raise RuntimeError(
-            f"{type(shadow.module).__name__} gave no forward-mode derivative; use the one-sided difference"
-        )
-    return tangents
 
 
 def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]) -> list[Tensor]:

@@ -118,8 +118,7 @@ class LookAhead(ConfidenceLearner):
                     outputs, features = self.see(fuzzy.images)
                 change = difference(fuzzy, outputs, distance, omega, by_omega)
             else:
-                how = config.directional_derivative
-                change = confidence_derivative(self.shadow, self.weights, fuzzy, v, how)(omega, by_omega)
+                change = confidence_derivative(self.shadow, self.weights, fuzzy, v)(omega, by_omega)
             confidence = confidence.stepped(-step_size * change, config.confidence_lr)
         if config.fuzzy_graph == "recompute":
             with fuzzy.same_draws():
@@ -143,7 +142,7 @@ class Reuse(ConfidenceLearner):
 
     def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
         v = self.average(gradients_of(self.weights))
-        change = confidence_derivative(self.shadow, self.weights, fuzzy, v, self.config.directional_derivative)
+        change = confidence_derivative(self.shadow, self.weights, fuzzy, v)
         return _stepped(fuzzy, lambda omega: change(omega, None), self.step_size(), self.config)
 
 

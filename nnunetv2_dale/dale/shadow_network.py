@@ -28,7 +28,6 @@ class ShadowNetwork:
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.module = copy.deepcopy(network)
-        self.names = [name for name, weight in self.module.named_parameters() if weight.requires_grad]
         self.weights: list[Tensor] = [weight for weight in self.module.parameters() if weight.requires_grad]
         self._run: Callable[[Tensor], Outputs] = torch.compile(self.module) if compiled else self.module
         self._autocast = autocast
@@ -93,7 +92,8 @@ def allow_two_backwards_through_compiled_networks() -> None:
     """Change two settings of torch.compile, in the versions that have them, before the first forward.
 
     The fuzzy graph is run backward twice, by the pseudo-step and by the update. And a network that is compiled would
-    run what was compiled for its shadow, which has no hook that keeps the features.
+    run what was compiled for its shadow, which has no hook that keeps the features; or for another training of this
+    process, which is forgotten.
     """
     for settings, name in (
         (torch._functorch.config, "donated_buffer"),
@@ -101,3 +101,4 @@ def allow_two_backwards_through_compiled_networks() -> None:
     ):
         if hasattr(settings, name):
             setattr(settings, name, False)
+    torch._dynamo.reset()

@@ -84,7 +84,7 @@ def commands(workspace: Workspace, scale: Scale, device: str, processes: int) ->
         train = ("nnUNetv2_train", dataset, CONFIGURATION, "0", "-tr", trainer, "-p", PLANS, "-device", device)
         trainings.append(Command(f"train {method}", train, r"\bEpoch time:", scale.epochs, "epoch"))
     models = tuple(str(model_folder(workspace, trainer)) for trainer in scale.trainers.values())
-    link = ("--link", str(workspace.page), LINK)
+    link = ("--page_link", str(workspace.page), LINK)
     report = ("nnUNetv2_dale_report", *models, "-o", str(workspace.report), "-np", workers, *link)
     return before, [Command("preprocess", preprocess), *trainings, Command("compare both", report)]
 

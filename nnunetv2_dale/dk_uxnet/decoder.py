@@ -59,7 +59,7 @@ class UxnetDecoder(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(2 * width, width) for width in widths)
 
     def forward(self, images: Tensor, stages: Sequence[Tensor]) -> list[Tensor]:
-        """The features of every level but the deepest, full resolution first.
+        """Return the features of every level but the deepest, full resolution first.
 
         Args:
             images: (B, C, *S).

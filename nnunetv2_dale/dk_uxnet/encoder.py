@@ -67,7 +67,7 @@ class UxnetEncoder(nn.Module):
         self.norms = nn.ModuleList(ChannelNorm(width) for width in widths)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The normalised features of every stage, finest first.
+        """Return the normalised features of every stage, finest first.
 
         Args:
             images: (B, C, *S), each axis a multiple of the product of its strides.

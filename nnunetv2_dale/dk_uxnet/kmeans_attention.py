@@ -17,7 +17,7 @@ CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn
 
 
 def assignment_logits(features: Tensor, queries: Tensor) -> Tensor:
-    """How well each voxel fits each query: ⟨query, feature⟩ / √D.
+    """Return how well each voxel fits each query: ⟨query, feature⟩ / √D.
 
     Args:
         features: (B, D, *S).
@@ -79,7 +79,7 @@ class KMeansLayer(nn.Module):
         )
 
     def forward(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """The queries after the step, and the logits of the assignment.
+        """Return the queries after the step, and the logits of the assignment.
 
         Args:
             pixels: (B, pixel_channels, *S).

@@ -55,7 +55,7 @@ def loss_terms(
     supervised: SupervisedLoss,
     temperature: float,
 ) -> LossTerms:
-    """The terms for the two views of a batch.
+    """Return the terms for the two views of a batch.
 
     Every output takes part in a term whatever the batch holds, with a gradient of 0 where nothing is to be learned:
     distributed training needs all gradients.
@@ -95,6 +95,6 @@ def _without(labels: Tensor, labelled: Tensor, ignore_label: int) -> Tensor:
 
 @torch.no_grad()
 def _used(assignment: Tensor) -> Tensor:
-    """The part of the queries, over all samples, that at least one voxel goes to."""
+    """Return the part of the queries, over all samples, that at least one voxel goes to."""
     best = assignment.flatten(2).argmax(dim=1)
     return torch.zeros(assignment.shape[:2], device=assignment.device).scatter_(1, best, 1.0).mean()

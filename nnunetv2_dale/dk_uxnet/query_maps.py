@@ -35,7 +35,7 @@ class QueryMaps(NamedTuple):
 
 
 def query_maps(queries: Queries, sizes: Sequence[int], slab_voxels: int = SLAB_VOXELS) -> QueryMaps:
-    """The maps of all voxels. Shares are computed anew in the backward pass instead of being kept.
+    """Return the maps of all voxels. Shares are computed anew in the backward pass instead of being kept.
 
     Args:
         queries: of the weak views, then of the strong views of the same crops. In `similarity` the weak ones have no
@@ -69,7 +69,7 @@ def query_maps(queries: Queries, sizes: Sequence[int], slab_voxels: int = SLAB_V
 
 
 def query_logits(queries: Queries, slab_voxels: int = SLAB_VOXELS) -> Tensor:
-    """The class logits alone, (B, K, *S): what prediction needs of `query_maps`."""
+    """Return the class logits alone, (B, K, *S): what prediction needs of `query_maps`."""
     batch, _, *spatial = queries.features.shape
     with torch.autocast(queries.features.device.type, enabled=False):
         slabs = [

@@ -3,65 +3,73 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds, add_output, add_plans
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
-from nnunetv2_dale.nnunet_files.folders import environment_folder
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.trained_model import TrainedModel, read_trained_model
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.nnunet_files.stock_model import StockModel
 
 NNUNET_FOLDS = ("0", "1", "2", "3", "4")
 NNUNET_CHECKPOINT = "checkpoint_final.pth"
 """What nnU-Net's prediction takes unless it is told otherwise."""
 
-DESCRIPTION = """Turns a trained model into one that plain nnU-Net loads, on machines without this package. Give the
+DESCRIPTION = """Turn a trained model into one that plain nnU-Net loads, on machines without this package. Give the
 model as its folder (-i) or as nnU-Net names it (-d, -c, -tr, -p). The result is laid out like nnUNet_results. Only what
 prediction (and -pretrained_weights) needs is in it: no validation results, no logs, no lists of cases. It cannot resume
-a training."""
+a training. Its plans are named after the trainer (nnUNetPlans_from_DALE), so that it replaces no other model where it
+is installed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return run_command(_parser(), _export, argv)
+    return run_command(export_parser(), _export, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
-    parser.add_argument("-i", type=Path, metavar="FOLDER", help="trained model folder (TRAINER__PLANS__CONFIGURATION)")
+def export_parser() -> CommandParser:
+    """Build the parser of the command."""
+    parser = CommandParser(prog="nnUNetv2_dale_export", description=DESCRIPTION)
+    parser.add_argument(
+        "-i", type=Path, metavar="FOLDER", help="Folder of the trained model (TRAINER__PLANS__CONFIGURATION)"
+    )
     add_dataset(parser, "nnUNet_results", required=False)
-    parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="configurations, with -d")
-    parser.add_argument(
-        "-tr", default="nnUNetTrainerDALE", metavar="TRAINER", help="trainer, with -d. Default: %(default)s"
-    )
-    parser.add_argument(
-        "-p", default="nnUNetPlans", metavar="PLANS", help="plans identifier, with -d. Default: %(default)s"
-    )
+    parser.add_argument("-c", nargs="+", default=[], metavar="CONFIGURATION", help="Configurations, with -d")
+    parser.add_argument("-tr", metavar="TRAINER", help="Trainer, with -d")
+    add_plans(parser, help="Plans identifier, with -d")
     add_folds(parser)
     parser.add_argument(
         "-chk",
         nargs="+",
         default=[NNUNET_CHECKPOINT],
         metavar="CHECKPOINT",
-        help=f"names of the checkpoints. Default: {NNUNET_CHECKPOINT}",
+        help="Names of the checkpoints",
     )
-    parser.add_argument("-o", type=Path, required=True, metavar="OUTPUT", help="folder or zip file to write")
+    name = "Name of the plans in the export, by which plain nnU-Net finds it (-p). Default: PLANS_from_TRAINER"
+    parser.add_argument("--name", metavar="NAME", help=name)
+    add_output(parser, "Folder or zip file to write")
     parser.add_argument(
         "--zip",
         action="store_true",
-        help="write a zip file for nnUNetv2_install_pretrained_model_from_zip; implied by a name that ends in .zip",
+        help="Write a zip file for nnUNetv2_install_pretrained_model_from_zip; implied by a name that ends in .zip",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace an existing zip file; in an existing folder, replace earlier exports of the same models only",
+        help="Replace an existing zip file; in an existing folder, replace earlier exports of the same models only",
     )
     return parser
 
@@ -72,16 +80,24 @@ def _export(arguments: argparse.Namespace) -> None:
     as_zip = arguments.zip or output.suffix.lower() == ".zip"
     if output.exists() and output.is_dir() == as_zip:
         raise UserError(f"{output} should be a {'zip file' if as_zip else 'folder'} and is not; give another -o")
+    if arguments.name is not None and not re.fullmatch(r"[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*", arguments.name):
+        raise UserError(f"--name has letters and digits, with single - . or _ between them, got {arguments.name!r}")
     models = [read_trained_model(folder, arguments.f, arguments.chk) for folder in _model_folders(arguments)]
+    from nnunetv2_dale.nnunet_files.stock_model import for_export
+
+    exports = [for_export(model, arguments.name) for model in models]
+    for export in exports:
+        print(f"name of the export for plain nnU-Net: {export.place}")
     try:
-        places = _write(models, output, as_zip, arguments.overwrite)
+        _write(exports, output, as_zip, arguments.overwrite)
     except RuntimeError as error:  # torch.save's, when the disk is full
         reason = " ".join(str(error).split())
         raise UserError(f"{output} could not be written, probably for lack of space: {reason}") from error
-    for model, place in zip(models, places, strict=True):
-        print(f"{output}: {place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
+    for export in exports:
+        model = export.model
+        print(f"{output}: {export.place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")
         _say_what_is_left_out(model)
-    _say_how_to_use(models, places, output, as_zip, arguments.chk)
+    _say_how_to_use(exports, output, as_zip, arguments.chk)
 
 
 def _say_what_is_left_out(model: TrainedModel) -> None:
@@ -112,7 +128,10 @@ def _model_folders(arguments: argparse.Namespace) -> list[Path]:
         return [arguments.i]
     if not arguments.c:
         raise UserError("with -d, name the configurations to export, such as -c 3d_fullres")
-    environment_folder("nnUNet_results")
+    results = environment_folder("nnUNet_results")
+    if arguments.tr is None:
+        there = {path.name.split("__")[0] for path in dataset_folder(results, arguments.d).glob("*__*__*")}
+        raise UserError(f"with -d, name the trainer, -tr; trainers there: {', '.join(sorted(there)) or 'none'}")
     # nnU-Net's own functions take seconds to import, which errors in the arguments need not wait for
     from nnunetv2.utilities.file_path_utilities import get_output_folder
 
@@ -122,67 +141,60 @@ def _model_folders(arguments: argparse.Namespace) -> list[Path]:
         raise UserError(f"dataset {arguments.d} was not found: {str(error).splitlines()[0]}") from None
 
 
-def _write(models: Sequence[TrainedModel], output: Path, as_zip: bool, overwrite: bool) -> list[Path]:
-    """Write the models to `output`; returns their places in it."""
+def _write(exports: Sequence[StockModel], output: Path, as_zip: bool, overwrite: bool) -> None:
     if as_zip:
-        return _write_zip(models, output, overwrite)
-    if output.exists():
-        return _write_models(models, output)
-    with new_folder(output) as unfinished:
-        return _write_models(models, unfinished)
+        _write_zip(exports, output, overwrite)
+    elif output.exists():
+        _write_models(exports, output)
+    else:
+        with new_folder(output) as unfinished:
+            _write_models(exports, unfinished)
 
 
-def _write_zip(models: Sequence[TrainedModel], output: Path, overwrite: bool) -> list[Path]:
+def _write_zip(exports: Sequence[StockModel], output: Path, overwrite: bool) -> None:
     with (
         new_file(output, overwrite) as unfinished,
         tempfile.TemporaryDirectory(prefix=".unfinished_", dir=output.parent) as name,
     ):
-        places = _write_models(models, Path(name))
+        _write_models(exports, Path(name))
         files = sorted(path for path in Path(name).rglob("*") if path.is_file())
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in tqdm(files, desc="compressing", unit="file", disable=None):
                 archive.write(path, path.relative_to(name))
-    return places
 
 
-def _write_models(models: Sequence[TrainedModel], results: Path) -> list[Path]:
-    """Write each model below `results`, which is laid out like nnUNet_results; returns the places in it."""
-    from nnunetv2_dale.nnunet_files.stock_model import (
-        ORIGIN_FILE,
-        check_weights,
-        stock_folder_name,
-        stock_trainer,
-        write_stock_model,
-    )
+def _write_models(exports: Sequence[StockModel], results: Path) -> None:
+    """Write each model below `results`, which is laid out like nnUNet_results."""
+    from nnunetv2_dale.nnunet_files.stock_model import ORIGIN_FILE, check_weights, write_stock_model
 
-    trainers = [stock_trainer(model.trainer_name) for model in models]
-    places = [stock_folder_name(model, trainer) for model, trainer in zip(models, trainers, strict=True)]
-    for model, trainer, place in zip(models, trainers, places, strict=True):
-        if (results / place).exists() and not (results / place / ORIGIN_FILE).is_file():
-            raise UserError(f"{results / place} is no export, so it is not replaced by one; give another -o")
-        check_weights(model, trainer)
+    for export in exports:
+        there = results / export.place
+        if there.exists() and not (there / ORIGIN_FILE).is_file():
+            raise UserError(f"{there} is no export, so it is not replaced by one; give another -o or --name")
+        check_weights(export)
     with ExitStack() as all_or_none:
-        for model, trainer, place in tqdm(
-            list(zip(models, trainers, places, strict=True)), desc="exporting", unit="model", disable=None
-        ):
-            unfinished = all_or_none.enter_context(new_folder(results / place, overwrite=True))
-            write_stock_model(model, trainer, unfinished)
-    return places
+        for export in tqdm(exports, desc="exporting", unit="model", disable=None):
+            unfinished = all_or_none.enter_context(new_folder(results / export.place, overwrite=True))
+            write_stock_model(export, unfinished)
 
 
-def _say_how_to_use(
-    models: Sequence[TrainedModel], places: Sequence[Path], output: Path, as_zip: bool, checkpoints: Sequence[str]
-) -> None:
+def _say_how_to_use(exports: Sequence[StockModel], output: Path, as_zip: bool, checkpoints: Sequence[str]) -> None:
     if as_zip:
         print(f"install it with: nnUNetv2_install_pretrained_model_from_zip {shlex.quote(str(output))}")
-    for model, place in zip(models, places, strict=True):
-        trainer, plans, configuration = place.name.split("__")
+        print(
+            "where a model of the same name is installed, nnU-Net replaces it without asking:",
+            *[export.place for export in exports],
+        )
+    for export in exports:
+        trainer, plans, configuration = export.place.name.split("__")
         if as_zip:
-            names = ["-d", model.dataset_name, "-tr", trainer, "-p", plans, "-c", configuration]
-            command = ["nnUNetv2_predict", "-i", "IMAGES", "-o", "OUTPUT", *names]
+            known_as = ["-d", export.model.dataset_name, "-tr", trainer, "-p", plans, "-c", configuration]
+            command = ["nnUNetv2_predict", "-i", "IMAGES", "-o", "OUTPUT", *known_as]
         else:
-            command = ["nnUNetv2_predict_from_modelfolder", "-i", "IMAGES", "-o", "OUTPUT", "-m", str(output / place)]
-        print("predict with:", shlex.join([*command, *_what_differs(model, checkpoints)]))
+            place = str(output / export.place)
+            command = ["nnUNetv2_predict_from_modelfolder", "-i", "IMAGES", "-o", "OUTPUT", "-m", place]
+        print("predict with:", shlex.join([*command, *_what_differs(export.model, checkpoints)]))
+    models = [export.model for export in exports]
     exported = {model.configuration for model in models}
     for model in models:
         stage_before = model.plans["configurations"][model.configuration].get("previous_stage")

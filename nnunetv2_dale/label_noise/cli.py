@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_new_dataset,
+    add_overwrite,
+    add_processes,
+    add_seed,
+)
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
-from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, choose_cases, mean_noisy_dice, write_noisy_copy
+from nnunetv2_dale.label_noise.dataset import CopyPlan, write_noisy_copy
+from nnunetv2_dale.label_noise.drawing import rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
+from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
 from nnunetv2_dale.nnunet_files.split_patients import known_patients
@@ -22,7 +31,7 @@ from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return run_command(_parser(), _corrupt, argv)
+    return run_command(corrupt_labels_parser(), _corrupt, argv)
 
 
 def _corrupt(arguments: argparse.Namespace) -> int:
@@ -32,17 +41,17 @@ def _corrupt(arguments: argparse.Namespace) -> int:
     splits = _splits(source, names, arguments.splits)
     clean = _clean_cases(splits, arguments)
     model = _model(source, arguments)
-    corrupted = choose_cases(names, clean, arguments.fraction, arguments.seed)
-    if UNLABELLED in arguments.kind and len(corrupted) + len(clean) == len(names):
+    ranking = rank_cases(names, clean, arguments.fraction, arguments.seed)
+    if UNLABELLED in arguments.kind and ranking.wanted == len(ranking.names):
         raise UserError(
-            f"no training case would keep its label: --fraction {arguments.fraction:g} of {len(corrupted)} cases; "
+            f"no training case would keep its label: --fraction {arguments.fraction:g} of {ranking.wanted} cases; "
             "give a smaller one, for example --fraction 0.9"
         )
     plan = CopyPlan(
         source=source,
-        target=Target(raw, arguments.o, source.folder.name.partition("_")[2], NOISY_COPY),
+        target=Target(raw, arguments.new_id, source.folder.name.partition("_")[2], NOISY_COPY),
         model=model,
-        corrupted=corrupted,
+        ranking=ranking,
         splits=splits,
         patients=known_patients(source.folder),
         wanted_dice=arguments.dice,
@@ -59,6 +68,9 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         + ("" if np.isnan(mean) or UNLABELLED in plan.model.kinds else f"; mean Dice of those drawn {mean:.4f}")
         + f"; see {TABLE_NAME}"
     )
+    if calibration is not None:
+        amounts = amounts_in_words(model, calibration.scale)
+        print(f"for that Dice all amounts were multiplied by {calibration.scale:.4g}: {amounts}")
     if calibration is not None and not calibration.reached:
         print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")
         return 1
@@ -105,7 +117,7 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
             weights=tuple(arguments.weights or [1.0] * len(kinds)),
             seed=arguments.seed,
             classes=source.foreground_values,
-            ignore_label=_ignore_label(source, kinds),
+            ignore_label=source.ignore_label_or_next if UNLABELLED in kinds else source.ignore_label,
             bias=arguments.bias,
             variance=arguments.variance,
             smoothing=arguments.smoothing,
@@ -114,25 +126,18 @@ def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:
         raise UserError(str(error)) from error
 
 
-def _ignore_label(source: RawDataset, kinds: Sequence[str]) -> int | None:
-    """The dataset's ignore label; for `unlabelled` a new one after the last label, if it has none."""
-    if source.ignore_label is None and UNLABELLED in kinds:
-        return max(source.label_values) + 1
-    return source.ignore_label
-
-
-def _parser() -> argparse.ArgumentParser:
+def corrupt_labels_parser() -> CommandParser:
+    """Build the parser of the command."""
     kinds = "\n".join(f"  {name:10} {kind.meaning}; {_amount(name)}" for name, kind in KINDS.items())
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="nnUNetv2_dale_corrupt_labels",
         description="Copy a raw dataset under a new id, with noise of a known kind and amount in its training labels.\n"
         "The copy holds noisy labels (labelsTr), clean ones (labelsTr_clean), maps of changed voxels\n"
         f"(labelsTr_changed) and a table ({TABLE_NAME}).",
         epilog=f"kinds of noise:\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_dataset(parser, "nnUNet_raw")
-    add_new_dataset(parser, "-o")
+    add_new_dataset(parser, old_spelling="-o")
     _add_noise(parser.add_argument_group("noise"))
     _add_cases(parser.add_argument_group("cases"))
     _add_output(parser.add_argument_group("output"))
@@ -141,49 +146,46 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_noise(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    kinds_help = "kind of noise, see below; of several, each case draws one"
+    kinds_help = "Kind of noise, see below; of several, each case draws one"
     add("--kind", nargs="+", required=True, choices=list(KINDS), metavar="KIND", help=kinds_help)
     dice_help = (
-        "find the amount at which noisy and clean labels have this Dice, of all foreground together and in the mean "
+        "Find the amount at which noisy and clean labels have this Dice, of all foreground together and in the mean "
         f"over the corrupted cases with foreground, within {TOLERANCE}; exit with an error if there is none"
     )
     add("--dice", type=float, metavar="DICE", help=dice_help)
-    add("--amount", type=float, nargs="+", metavar="A", help="instead of --dice: the amount of each kind, in its unit")
+    add("--amount", type=float, nargs="+", metavar="A", help="Instead of --dice: the amount of each kind, in its unit")
     add(
         "--weights",
         type=float,
         nargs="+",
         metavar="W",
-        help="of a mixture: how often each kind is drawn (default: equally)",
+        help="Of a mixture: how often each kind is drawn. Default: equally",
     )
-    add(
-        "--seed", type=int, default=0, help="the same seed makes the same noise, whatever -np is (default: %(default)s)"
-    )
-    add("--bias", type=float, default=0.8, help="boundary: probability that a step grows (default: %(default)s)")
-    variance_help = "boundary: probability that a voxel at the contour changes in a step (default: %(default)s)"
-    add("--variance", type=float, default=0.05, help=variance_help)
-    smoothing_help = (
-        "boundary: Gaussian that smooths the walk at its end, in the smallest voxel sizes (default: %(default)s)"
-    )
-    add("--smoothing", type=float, default=1.0, help=smoothing_help)
+    add_seed(group, "the noise: the same one makes the same noise, whatever -np is")
+    add("--bias", type=float, default=0.8, metavar="P", help="Kind boundary: probability that a step grows")
+    variance_help = "Kind boundary: probability that a voxel at the contour changes in a step"
+    add("--variance", type=float, default=0.05, metavar="P", help=variance_help)
+    smoothing_help = "Kind boundary: Gaussian that smooths the walk at its end, in the smallest voxel sizes"
+    add("--smoothing", type=float, default=1.0, metavar="SIGMA", help=smoothing_help)
 
 
 def _add_cases(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    fraction_help = "part of the cases that gets noise, of those that --fold leaves (default: %(default)s)"
-    add("--fraction", type=float, default=1.0, help=fraction_help)
+    fraction_help = "Part of the cases that gets noise, of those that --fold leaves; a case that the noise leaves "
+    fraction_help += "unchanged is replaced by another while there is one"
+    add("--fraction", type=float, default=1.0, metavar="P", help=fraction_help)
     splits_help = (
-        "splits_final.json to go with the copy (default: the dataset's, if it has one); given without --fold, the "
-        "validation cases of all its folds stay clean"
+        "Folds (splits_final.json) to go with the copy; given without --fold, the validation cases of all its folds "
+        "stay clean. Default: the dataset's, if it has some"
     )
     add("--splits", type=Path, metavar="FILE", help=splits_help)
-    add("--fold", type=int, nargs="+", metavar="K", help="validation cases of these folds keep clean labels")
+    add("--fold", type=int, nargs="+", metavar="FOLD", help="Validation cases of these folds keep clean labels")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--link", choices=["hard", "symbolic"], help="link images and clean labels instead of copying them")
-    add("--keep-closest", action="store_true", help="write the copy also where --dice is not reached (exit code 1)")
+    add("--link", choices=["hard", "symbolic"], help="Link images and clean labels instead of copying them")
+    add("--keep_closest", action="store_true", help="Write the copy also where --dice is not reached (exit code 1)")
     add_overwrite(group, "the copy")
     add_processes(group, most=4)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,21 +15,16 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
+from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
-from nnunetv2_dale.label_noise.noisy_case import (
-    CaseJob,
-    CaseRow,
-    check_label,
-    dice_of_case,
-    write_case,
-)
-from nnunetv2_dale.label_noise.random_streams import case_generator
+from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
+from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import Placement, place_checked, place_folder
+from nnunetv2_dale.nnunet_files.placing import Placement, place_others
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
 from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
@@ -39,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-TABLE_NAME = "label_noise.csv"
 _WRITTEN_HERE = {"imagesTr", "labelsTr", SPLITS, PATIENTS}
 
 
@@ -51,7 +44,7 @@ class CopyPlan:
         source: the clean dataset, with a label for every case.
         target: where the copy goes.
         model: the noise.
-        corrupted: the cases that get it.
+        ranking: the cases that may get it, and how many do.
         splits: splits_final.json of the copy, or None.
         patients: case to patient, where patients are known.
         wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
@@ -63,30 +56,13 @@ class CopyPlan:
     source: RawDataset
     target: Target
     model: NoiseModel
-    corrupted: frozenset[str]
+    ranking: Ranking
     splits: Splits | None
     patients: Mapping[str, str] | None = None
     wanted_dice: float | None = None
     keep_closest: bool = False
     placement: Placement = "copy"
     overwrite: bool = False
-
-
-def choose_cases(names: Sequence[str], clean: Collection[str], fraction: float, seed: int) -> frozenset[str]:
-    """Draw `fraction` of the cases that are not to stay clean, rounded to whole cases; more contain fewer.
-
-    Raises:
-        UserError: no case is left.
-    """
-    candidates = [name for name in names if name not in clean]
-    ranked = sorted(candidates, key=lambda name: (case_generator(seed, name, "selection").random(), name))
-    chosen = frozenset(ranked[: round(fraction * len(ranked))])
-    if not chosen:
-        raise UserError(
-            f"no case is left to corrupt: {len(names)} cases, {len(set(names) & set(clean))} of them kept clean for "
-            f"validation, fraction {fraction:g}; give one --fold, or a larger --fraction"
-        )
-    return chosen
 
 
 def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Calibration | None]:
@@ -99,28 +75,36 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
             `keep_closest`. Nothing is written.
     """
     _refuse_problems(plan)
-    jobs = [_job(plan, case_number) for case_number in range(len(plan.source.cases))]
-    checked = _results(check_label, jobs, processes, "checking labels")
-    problems = [result for result in checked if isinstance(result, Problem)]
+    jobs = {case.name: _job(plan, case) for case in plan.source.cases}
+    checked = _results(check_label, list(jobs.values()), processes, "checking labels")
+    problems = [problem for problem in checked if problem is not None]
     if problems:
         raise DatasetProblemsError(problems, plan.source.folder)
-    measured = [job for job, has_foreground in zip(jobs, checked, strict=True) if job.model and has_foreground]
-    calibration = None if plan.wanted_dice is None else _calibrated(plan, measured, plan.wanted_dice, processes)
+    ranked = [dataclasses.replace(jobs[name], model=plan.model) for name in plan.ranking.names]
+    calibration = None if plan.wanted_dice is None else _calibrated(plan, ranked, plan.wanted_dice, processes)
     scale = 1.0 if calibration is None else calibration.scale
+    noisy = _drawn(plan, ranked, scale, processes, "drawing cases").effects
     with offered_splits(plan.target.folder, plan.splits), new_folder(plan.target.folder, plan.overwrite) as folder:
         problems = _prepare(plan, folder)
         if problems:
             raise DatasetProblemsError(problems, plan.source.folder)
         if plan.model.ignore_label != plan.source.ignore_label:
-            labels = {**plan.source.dataset_json["labels"], "ignore": plan.model.ignore_label}
-            write_json(folder / "dataset.json", {**plan.source.dataset_json, "labels": labels})
-        jobs = [dataclasses.replace(job, scale=scale if job.model else 0.0, target=folder) for job in jobs]
-        results = _results(write_case, jobs, processes, "writing cases")
+            write_json(folder / "dataset.json", plan.source.with_ignore_label())
+        written = [
+            dataclasses.replace(job, model=plan.model if name in noisy else None, scale=scale, target=folder)
+            for name, job in jobs.items()
+        ]
+        results = _results(write_case, written, processes, "writing cases")
         problems = [result for result in results if isinstance(result, Problem)]
         if problems:
             raise DatasetProblemsError(problems, plan.source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
-        _write_table(folder / TABLE_NAME, rows)
+        if scale * max(plan.model.amounts) > 0 and not any(row.is_changed for row in rows):
+            raise UserError(
+                f"the noise changes none of the {len(noisy)} labels that were drawn; nothing was written; give more of "
+                "it, or another kind: a structure that ignored voxels surround has no room to grow"
+            )
+        write_table(folder / TABLE_NAME, rows)
         write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
         if plan.splits is not None:
             write_json(folder / SPLITS, plan.splits)
@@ -129,22 +113,22 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
     return rows, calibration
 
 
-def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
-    """The mean Dice over the corrupted cases that have foreground, which `--dice` asks for; NaN without any."""
-    values = [row.dice for row in rows if row.kind and row.voxels_foreground]
-    return float(np.mean(values)) if values else float("nan")
+def _drawn(plan: CopyPlan, ranked: Sequence[CaseJob], scale: float, processes: int, what: str) -> Drawn:
+    """The cases that get noise at this scale of its amounts."""
+    scaled = [dataclasses.replace(job, scale=scale) for job in ranked]
+    return draw_cases(scaled, plan.ranking.wanted, lambda jobs: _results(effect_of_noise, jobs, processes, what))
 
 
-def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, processes: int) -> Calibration:
-    if not jobs:
-        raise UserError(f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground")
-    used = [job.model.draw(job.case.name)[0] for job in jobs if job.model]
-    if set(used) <= {"swap"}:
+def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, processes: int) -> Calibration:
+    if {plan.model.draw(name)[0] for name in plan.ranking.names} <= {"swap"}:
         raise UserError("swap leaves the foreground as a whole as it is, so --dice cannot be reached; give --amount")
 
     def mean_dice(scale: float) -> float:
-        scaled = [dataclasses.replace(job, scale=scale) for job in jobs]
-        mean = float(np.mean(_results(dice_of_case, scaled, processes, f"calibrating, amounts x {scale:.4g}")))
+        mean = _drawn(plan, ranked, scale, processes, f"calibrating, amounts x {scale:.4g}").mean_dice
+        if np.isnan(mean):
+            raise UserError(
+                f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground"
+            )
         logger.info("amounts x %.4g: mean Dice %.4f", scale, mean)
         return mean
 
@@ -155,8 +139,8 @@ def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, processes: i
     if not calibration.reached and not plan.keep_closest:
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
-            f"with {_amounts(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change the kind, "
-            "or give --keep-closest"
+            f"with {amounts_in_words(plan.model, calibration.scale)}; nothing was written; ask for that Dice, change "
+            "the kind, or give --keep_closest"
         )
     return calibration
 
@@ -164,13 +148,6 @@ def _calibrated(plan: CopyPlan, jobs: list[CaseJob], wanted: float, processes: i
 def _results(work: Callable[[CaseJob], Result], jobs: Sequence[CaseJob], processes: int, what: str) -> list[Result]:
     named = [(job.case.name, (job,)) for job in jobs]
     return [result for _, result in run_cases(work, named, processes, what)]
-
-
-def _amounts(model: NoiseModel, scale: float) -> str:
-    shown = []
-    for kind, amount in zip(model.kinds, model.amounts, strict=True):
-        shown.append(f"{kind} {min(KINDS[kind].highest, amount * scale):.4g} {KINDS[kind].unit}")
-    return ", ".join(shown)
 
 
 def _refuse_problems(plan: CopyPlan) -> None:
@@ -187,37 +164,28 @@ def _refuse_problems(plan: CopyPlan) -> None:
             )
         )
     if source.folder.resolve() == plan.target.folder.resolve():
-        problems.append(Problem(source.folder, "is the dataset itself; give another id with -o"))
+        problems.append(Problem(source.folder, "is the dataset itself; give another id with --new_id"))
     if problems:
         raise DatasetProblemsError(problems, source.folder)
     require_labels(source)
 
 
-def _job(plan: CopyPlan, case_number: int) -> CaseJob:
-    case = plan.source.cases[case_number]
+def _job(plan: CopyPlan, case: RawCase) -> CaseJob:
     return CaseJob(
         case=case,
         reader=plan.source.reader(),
         allowed=plan.source.label_values,
         ignore_label=plan.model.ignore_label,
-        model=plan.model if case.name in plan.corrupted else None,
+        model=None,
         placement=plan.placement,
     )
 
 
 def _prepare(plan: CopyPlan, folder: Path) -> list[Problem]:
     """Make the folders and place all that is not a training case: test images, descriptions, what else lies there."""
-    problems: list[Problem] = []
     for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
         (folder / name).mkdir()
-    for path in sorted(plan.source.folder.iterdir()):
-        if path.name in _WRITTEN_HERE:
-            continue
-        if path.is_dir():
-            problems += place_folder(path, folder / path.name, plan.placement)
-        else:
-            problems += place_checked(path, folder / path.name)
-    return problems
+    return place_others(plan.source.folder, folder, _WRITTEN_HERE, plan.placement)
 
 
 def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:
@@ -244,16 +212,3 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "corrupted": sorted(row.case for row in rows if row.is_changed),
         "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
-
-
-def _write_table(path: Path, rows: list[CaseRow]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(CaseRow)])
-        for row in rows:
-            values = [getattr(row, field.name) for field in dataclasses.fields(CaseRow)]
-            writer.writerow([_number(value) if isinstance(value, float) else value for value in values])
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.6g}"

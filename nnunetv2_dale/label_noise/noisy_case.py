@@ -79,19 +79,29 @@ class CaseRow:
         return changed > 0
 
 
-def check_label(job: CaseJob) -> bool | Problem:
-    """Whether the clean label has foreground, or what is wrong with the file."""
+def check_label(job: CaseJob) -> Problem | None:
+    """What is wrong with the clean label's file."""
     try:
-        label, _ = read_label(job.reader, job.label_path, job.allowed)
+        read_label(job.reader, job.label_path, job.allowed)
     except FileError as error:
         return error.problem
-    return bool(_foreground(label, job.ignore_label).any())
+    return None
 
 
-def dice_of_case(job: CaseJob) -> float:
-    """The Dice between noisy and clean foreground at the job's scale."""
+@dataclass(frozen=True)
+class Effect:
+    """What noise does to a label: Dice of all foreground together, noisy against clean."""
+
+    is_changed: bool
+    has_foreground: bool
+    dice: float
+
+
+def effect_of_noise(job: CaseJob) -> Effect:
+    """What the job's noise does at its scale."""
     clean, noisy, _ = _clean_and_noisy(job)
-    return dice(_foreground(clean, job.ignore_label), _foreground(noisy, job.ignore_label))
+    before, after = (_foreground(label, job.ignore_label) for label in (clean, noisy))
+    return Effect(not np.array_equal(clean, noisy), bool(before.any()), dice(before, after))
 
 
 def write_case(job: CaseJob) -> CaseRow | Problem:

@@ -9,6 +9,8 @@ from skimage.measure import find_contours
 
 from nnunetv2_dale.masks.boxes import box_of
 
+_CLOSEST_MM = 1e-9  # no length can be divided by the smallest floats
+
 
 def coarsen_contours(
     label: NDArray[np.int16], spacing_mm: tuple[float, float, float], click_mm: float, rng: np.random.Generator
@@ -53,7 +55,7 @@ def _click(
     """
     lengths = np.linalg.norm(np.diff(contour, axis=0) * np.asarray(spacing_mm), axis=1)
     travelled = np.concatenate([[0.0], np.cumsum(lengths)])
-    number = max(3, round(travelled[-1] / click_mm))
+    number = max(3, round(travelled[-1] / max(click_mm, _CLOSEST_MM)))
     if number >= len(contour) - 1:
         return contour
     clicks = (np.arange(number) + start) / number * travelled[-1]

@@ -12,7 +12,10 @@ Box = tuple[slice, ...]
 
 
 def box_of(mask: NDArray[np.bool_], margin: int | Sequence[int] = 0) -> Box | None:
-    """The box of the True voxels, widened by `margin` voxels (of each axis) and cut at the border; None without any."""
+    """Return the box of the True voxels, widened by `margin` voxels (of each axis) and cut at the border.
+
+    None without any.
+    """
     box = []
     for axis in range(mask.ndim):
         used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
@@ -29,7 +32,10 @@ def boxes_of_values(labels: NDArray[np.integer]) -> dict[int, Box]:
 
 
 def box_around(boxes: Iterable[Box], shape: Sequence[int], margin: int | Sequence[int] = 0) -> Box | None:
-    """The smallest box around several, widened by `margin` and cut at the border of `shape`; None around nothing."""
+    """Return the smallest box around several, widened by `margin` and cut at the border of `shape`.
+
+    None around nothing.
+    """
     there = list(boxes)
     if not there:
         return None

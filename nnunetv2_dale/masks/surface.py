@@ -31,7 +31,7 @@ class Surface:
 
 
 def surface_of(mask: Mask, spacing_mm: Sequence[float]) -> Surface:
-    """The faces of a mask of D axes; none for an empty or a full one. An axis of one voxel has no faces."""
+    """Return the faces of a mask of D axes; none for an empty or a full one. An axis of one voxel has no faces."""
     inside, outside, areas = [], [], []
     whole = float(np.prod([step for step, size in zip(spacing_mm, mask.shape, strict=True) if size > 1]))
     for axis, step in enumerate(spacing_mm):
@@ -49,14 +49,14 @@ def surface_of(mask: Mask, spacing_mm: Sequence[float]) -> Surface:
 
 
 def surface_area(mask: Mask, spacing_mm: Sequence[float]) -> float:
-    """The area of all faces of a mask, mm²; of one slice their length in mm."""
+    """Return the area of all faces of a mask, mm²; of one slice their length in mm."""
     whole = float(np.prod([step for step, size in zip(spacing_mm, mask.shape, strict=True) if size > 1]))
     faces = (np.count_nonzero(np.diff(mask, axis=axis)) * whole / step for axis, step in enumerate(spacing_mm))
     return float(sum(faces))
 
 
 def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
-    """How far each face of `surface` lies from the surface of another mask.
+    """Return how far each face of `surface` lies from the surface of another mask.
 
     Args:
         surface: N faces.

@@ -42,7 +42,7 @@ class SurfaceDistances:
         )
 
     def hausdorff_95(self) -> float | None:
-        """The larger of the two directed 95th percentiles, in mm; None without any surface."""
+        """Return the larger of the two directed 95th percentiles, in mm; None without any surface."""
         sides = [side for side in (self.from_prediction, self.from_reference) if side.size]
         return max(float(np.percentile(side, 95)) for side in sides) if sides else None
 
@@ -58,7 +58,7 @@ class SurfaceDistances:
 
 
 def surface_distances(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> SurfaceDistances | None:
-    """The distances between the surfaces of two masks; None where one of the masks is empty.
+    """Return the distances between the surfaces of two masks; None where one of the masks is empty.
 
     Args:
         prediction, reference: bool, 2 or 3 axes; a slice is 2D. Crop them to the box of their union: it changes

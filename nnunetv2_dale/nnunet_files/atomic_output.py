@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import PLACE_ERRORS, UserError
+from nnunetv2_dale.nnunet_files.name_lengths import UNFINISHED, unfinished_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +60,14 @@ def new_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """
     target = Path(target)
     refuse_existing(target, overwrite)
-    with _tidy(target):
-        handle, name = tempfile.mkstemp(prefix=".unfinished_", suffix="_" + target.name, dir=target.parent)
+    with made_for(target):
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=unfinished_suffix(target), dir=target.parent)
         os.close(handle)
         unfinished = Path(name)
         try:
             yield unfinished
             unfinished.chmod(0o666 & ~_umask())
+            refuse_existing(target, overwrite)  # another run may have made it meanwhile
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -100,13 +102,14 @@ def new_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     refuse_existing(target, overwrite)
     refuse_irreplaceable(target)
     target = target.resolve()
-    with _tidy(target):
-        for leftover in sorted(target.parent.glob(f".unfinished_*_{glob.escape(target.name)}")):
+    with made_for(target):
+        for leftover in sorted(target.parent.glob(f"{UNFINISHED}*{glob.escape(unfinished_suffix(target))}")):
             logger.warning("%s is left of a run that was cut off; remove it, unless a run is writing there", leftover)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", suffix="_" + target.name, dir=_workplace(target)))
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, suffix=unfinished_suffix(target), dir=_workplace(target)))
         try:
             yield unfinished
             unfinished.chmod(0o777 & ~_umask())
+            refuse_existing(target, overwrite)
             put_in_place(unfinished, target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -175,7 +178,7 @@ def naming(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _tidy(target: Path) -> Iterator[None]:
+def made_for(target: Path) -> Iterator[None]:
     """Make the folders above `target`, and remove them again if the block fails; see `naming` too."""
     absent = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)

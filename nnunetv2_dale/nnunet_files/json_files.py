@@ -9,16 +9,31 @@ from typing import Any
 from nnunetv2_dale.nnunet_files.problems import FileError
 
 
+class _DoubledKeyError(Exception):
+    """A key stands twice in one object."""
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DoubledKeyError(next(key for key in keys if keys.count(key) > 1))
+    return found
+
+
 def read_json(path: Path, remedy: str = "") -> Any:
     """The content of a JSON file; a byte order mark is accepted.
 
     Args:
         remedy: what to do where it is missing or damaged, to end the sentence.
     Raises:
-        FileError: it cannot be opened, is cut off, or is no JSON.
+        FileError: it cannot be opened, is cut off, is no JSON, or has a key twice in one object.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_twins)
+    except _DoubledKeyError as error:
+        what = f"has the key {error.args[0]!r} twice in one object, of which only the last would count"
+        raise FileError(path, _with(what, remedy or "keep one of them")) from error
     except OSError as error:
         missing = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
         what = f"cannot be read: {missing}"

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -94,4 +95,17 @@ def place_folder(source: Path, target: Path, placement: Placement = "copy") -> l
         below.mkdir(parents=True, exist_ok=True)
         for name in sorted(names):
             problems += place_checked(Path(here) / name, below / name, placement)
+    return problems
+
+
+def place_others(source: Path, target: Path, left_out: Collection[str], placement: Placement = "copy") -> list[Problem]:
+    """All of a dataset's folder but some names: folders as `place_folder`, single files copied."""
+    problems: list[Problem] = []
+    for path in sorted(source.iterdir()):
+        if path.name in left_out:
+            continue
+        if path.is_dir():
+            problems += place_folder(path, target / path.name, placement)
+        else:
+            problems += place_checked(path, target / path.name)
     return problems

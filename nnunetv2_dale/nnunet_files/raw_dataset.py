@@ -49,6 +49,15 @@ class RawDataset:
         return None if ignore is None else int(ignore)
 
     @property
+    def ignore_label_or_next(self) -> int:
+        """The ignore label, or the value that a new one gets: nnU-Net wants it to be the last."""
+        return max(self.label_values) + 1 if self.ignore_label is None else self.ignore_label
+
+    def with_ignore_label(self) -> dict[str, Any]:
+        """dataset.json with the ignore label among its labels."""
+        return {**self.dataset_json, "labels": {**self.dataset_json["labels"], "ignore": self.ignore_label_or_next}}
+
+    @property
     def label_values(self) -> frozenset[int]:
         """Every value a label file may hold: background, classes or members of regions, and the ignore label."""
         return label_values(self.dataset_json["labels"])
@@ -75,11 +84,7 @@ def read_dataset(folder: Path) -> RawDataset:
     Raises:
         UserError: dataset.json is missing or is not one, there are no training images, or an image has no file.
     """
-    from nnunetv2.utilities.utils import (
-        create_paths_fn,
-        get_filenames_of_train_images_and_targets,
-        get_identifiers_from_splitted_dataset_folder,
-    )
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     description = read_description(folder / "dataset.json")
     if "dataset" in description:
@@ -89,26 +94,54 @@ def read_dataset(folder: Path) -> RawDataset:
         ending, images = str(description["file_ending"]), folder / "imagesTr"
         if not images.is_dir():
             raise UserError(f"expected training images in {images}; it is not a folder")
-        files = sorted(path.name for path in images.iterdir() if path.name.endswith(ending))
-        names = get_identifiers_from_splitted_dataset_folder(str(images), ending)
-        cases = [
-            _case(str(name), create_paths_fn(str(images), files, ending, name), folder / "labelsTr" / f"{name}{ending}")
-            for name in names
-        ]
+        cases = _cases_in(images, folder / "labelsTr", ending)
     if not cases:
         raise UserError(
             f"found no training images in {folder}; expected imagesTr/CASE_0000{description['file_ending']}"
         )
     problems = [Problem(path, "missing image") for case in cases for path in case.images if not path.is_file()]
-    problems += [
-        Problem(folder / "imagesTr", f"case {case.name!r} has no _0000 image") for case in cases if not case.images
-    ]
-    if "dataset" not in description:
-        problems += _left_out(folder, description["file_ending"], cases)
-    problems += _channel_problems(folder, cases, str(description["file_ending"]), numbered="dataset" not in description)
+    numbered = "dataset" not in description
+    problems += _file_problems(
+        folder / "imagesTr", folder / "labelsTr", cases, str(description["file_ending"]), numbered
+    )
     if problems:
         raise DatasetProblemsError(problems, folder)
     return RawDataset(folder, description, tuple(cases))
+
+
+def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
+    """The images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
+
+    Raises:
+        UserError: no images, or some that the dataset could not take.
+    """
+    if not folder.is_dir():
+        raise UserError(f"expected images in {folder}; it is not a folder")
+    cases = _cases_in(folder, None, dataset.file_ending)
+    if not cases:
+        raise UserError(f"found no images in {folder}; expected CASE_0000{dataset.file_ending}, as in imagesTr")
+    problems = _file_problems(folder, None, cases, dataset.file_ending, numbered=True)
+    wanted, known = len(dataset.cases[0].images), {case.name for case in dataset.cases}
+    for case in cases:
+        if case.name in known:
+            problems.append(Problem(folder, f"case {case.name} is in {dataset.folder.name} already"))
+        if case.images and len(case.images) != wanted:
+            problems.append(Problem(folder, f"case {case.name} has {len(case.images)} channels instead of {wanted}"))
+    if problems:
+        raise DatasetProblemsError(problems, folder)
+    return tuple(cases)
+
+
+def _cases_in(images: Path, labels: Path | None, ending: str) -> list[RawCase]:
+    """Cases by the names of their images, CASE_0000."""
+    from nnunetv2.utilities.utils import create_paths_fn, get_identifiers_from_splitted_dataset_folder
+
+    files = sorted(path.name for path in images.iterdir() if path.name.endswith(ending))
+    names = get_identifiers_from_splitted_dataset_folder(str(images), ending)
+    return [
+        _case(str(name), create_paths_fn(str(images), files, ending, name), labels and labels / f"{name}{ending}")
+        for name in names
+    ]
 
 
 def require_labels(dataset: RawDataset) -> None:
@@ -121,7 +154,16 @@ def require_labels(dataset: RawDataset) -> None:
         raise DatasetProblemsError(problems, dataset.folder)
 
 
-def _channel_problems(folder: Path, cases: Sequence[RawCase], ending: str, numbered: bool) -> list[Problem]:
+def _file_problems(
+    images: Path, labels: Path | None, cases: Sequence[RawCase], ending: str, numbered: bool
+) -> list[Problem]:
+    """What is wrong with the files of cases, by their names."""
+    problems = [Problem(images, f"case {case.name!r} has no _0000 image") for case in cases if not case.images]
+    left_out = _left_out(images, labels, ending, cases) if numbered else []
+    return [*problems, *left_out, *_channel_problems(images, cases, ending, numbered)]
+
+
+def _channel_problems(images: Path, cases: Sequence[RawCase], ending: str, numbered: bool) -> list[Problem]:
     """Cases that lack a channel; where files are numbered, their numbers count from 0 without a gap."""
     channels: dict[str, list[int]] = {}
     for case in cases:
@@ -134,26 +176,26 @@ def _channel_problems(folder: Path, cases: Sequence[RawCase], ending: str, numbe
         if numbers != list(range(len(numbers))):
             shown = ", ".join(f"{number:04d}" for number in numbers)
             odd = {name: f"case {name} has the channels {shown}; nnU-Net counts from 0000 without a gap"}
-    return [Problem(folder / "imagesTr", what) for what in odd.values()]
+    return [Problem(images, what) for what in odd.values()]
 
 
-def _left_out(folder: Path, ending: str, cases: Sequence[RawCase]) -> list[Problem]:
+def _left_out(images: Path, labels: Path | None, ending: str, cases: Sequence[RawCase]) -> list[Problem]:
     """Images and labels that nnU-Net would pass over: named for another file format, or without a channel number."""
     known = {
         path.name for case in cases for path in case.images if re.fullmatch(r".*_\d{4}", path.name[: -len(ending)])
     }
-    found = {path for path in (folder / "imagesTr").iterdir() if path.name not in known}
-    if (folder / "labelsTr").is_dir():
-        found |= {path for path in (folder / "labelsTr").iterdir() if not path.name.endswith(ending)}
+    found = {path for path in images.iterdir() if path.name not in known}
+    if labels is not None and labels.is_dir():
+        found |= {path for path in labels.iterdir() if not path.name.endswith(ending)}
     endings = PICTURE_ENDINGS if ending in PICTURE_ENDINGS else VOLUME_ENDINGS
     return [
         Problem(path, f"would be left out: expected a name like {example}{ending}")
         for path in sorted(found)
-        for example in ["CASE_0000" if path.parent.name == "imagesTr" else "CASE"]
+        for example in ["CASE_0000" if path.parent == images else "CASE"]
         if path.name.lower().endswith(endings) and not path.name.startswith(".")
     ]
 
 
-def _case(name: str, images: list[str], label: Path | str) -> RawCase:
-    label = Path(label)
-    return RawCase(name, tuple(map(Path, images)), label if label.is_file() else None)
+def _case(name: str, images: list[str], label: Path | str | None) -> RawCase:
+    there = None if label is None or not Path(label).is_file() else Path(label)
+    return RawCase(name, tuple(map(Path, images)), there)

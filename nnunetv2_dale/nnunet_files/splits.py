@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,26 @@ def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
         shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
         raise UserError(f"{path} names {len(unknown)} cases that the dataset does not have: {shown}")
     return splits
+
+
+def lacking_part(fold: Mapping[str, Sequence[str]]) -> str | None:
+    """ "training" or "validation" where a fold has no such case: nnU-Net ends in a traceback on it. Else None."""
+    return next((word for part, word in (("train", "training"), ("val", "validation")) if not fold[part]), None)
+
+
+def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[str]]:
+    """The folds without some cases, and a sentence for each fold that is left out because it lacks a part then."""
+    kept, remarks = [], []
+    for number, fold in enumerate(splits):
+        left = {part: [name for name in names if name not in cases] for part, names in fold.items()}
+        lacking = lacking_part(left)
+        if lacking is None:
+            kept.append(left)
+        else:
+            remarks.append(f"fold {number} has no {lacking} case any more and is left out")
+    if remarks and kept:
+        remarks.append(f"the other folds are numbered 0 to {len(kept) - 1} now")
+    return kept, remarks
 
 
 def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """A trained model in the form that nnU-Net loads where this package is not installed.
 
 DALE trains nnU-Net's own networks, so nothing has to be converted: the checkpoints name a trainer that stock nnU-Net
-has, and the folder is called after it. What only training needs (optimizer, curves) stays behind, as does what may name
-patients.
+has, and the folder is called after it. Its plans get a name of their own: else the model would replace the plain one of
+the same dataset. What only training needs (optimizer, curves) stays behind, as does what may name patients.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,50 @@ def _instead(module: str) -> str:
     return "share the trainer together with the model instead"
 
 
-def stock_folder_name(model: TrainedModel, trainer: type[nnUNetTrainer]) -> Path:
-    """Where the model belongs below `nnUNet_results`: `DATASET/TRAINER__PLANS__CONFIGURATION`."""
-    name: str = convert_trainer_plans_config_to_identifier(trainer.__name__, model.plans_name, model.configuration)
-    return Path(model.dataset_name) / name
+@dataclass(frozen=True)
+class StockModel:
+    """A model as stock nnU-Net shall find it.
+
+    Attributes:
+        model: with the name of its plans in the export.
+        trainer: of stock nnU-Net.
+        trained_plans: the name of the plans it was trained with.
+    """
+
+    model: TrainedModel
+    trainer: type[nnUNetTrainer]
+    trained_plans: str
+
+    @property
+    def place(self) -> Path:
+        """Where it belongs below `nnUNet_results`: `DATASET/TRAINER__PLANS__CONFIGURATION`."""
+        parts = self.trainer.__name__, self.model.plans_name, self.model.configuration
+        return Path(self.model.dataset_name) / str(convert_trainer_plans_config_to_identifier(*parts))
 
 
-def check_weights(model: TrainedModel, trainer: type[nnUNetTrainer]) -> None:
+def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel:
+    """The model under stock nnU-Net's trainer and a name of plans of its own.
+
+    Stock nnU-Net builds the folder's name from -tr and -p, and reads the name inside `plans.json` for no prediction.
+
+    Args:
+        plans_name: None takes `nnUNetPlans_from_DALE` for `nnUNetPlans` and `nnUNetTrainerDALE`.
+    Raises:
+        UserError: as `stock_trainer`.
+    """
+    trainer = stock_trainer(model.trainer_name)
+    origin = model.trainer_name.removeprefix("nnUNetTrainer") or model.trainer_name
+    name = plans_name or f"{model.plans_name}_from_{origin.strip('_')}"
+    return StockModel(replace(model, plans={**model.plans, "plans_name": name}), trainer, model.plans_name)
+
+
+def check_weights(stock: StockModel) -> None:
     """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it.
 
     Raises:
         UserError: names or shapes of the weights do not fit.
     """
+    model, trainer = stock.model, stock.trainer
     plans = PlansManager(model.plans)
     configuration = plans.get_configuration(model.configuration)
     inputs = determine_num_input_channels(plans, configuration, model.dataset)
@@ -138,13 +171,14 @@ def prediction_checkpoint(
     }
 
 
-def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target: Path) -> None:
-    """Write the model into the empty folder `target`, which has to get the name of `stock_folder_name`.
+def write_stock_model(stock: StockModel, target: Path) -> None:
+    """Write the model into the empty folder `target`, which has to get the name of `StockModel.place`.
 
     Written are `plans.json`, `dataset.json` (its `EXPORTED_KEYS`), `dataset_fingerprint.json`, the folds'
     checkpoints, the postprocessing that `nnUNetv2_find_best_configuration` determined for these folds, and
     `exported_from.json`.
     """
+    model, trainer = stock.model, stock.trainer
     dataset = {key: value for key, value in model.dataset.items() if key in EXPORTED_KEYS}
     write_json(target / "plans.json", model.plans)
     write_json(target / "dataset.json", dataset)
@@ -156,11 +190,12 @@ def write_stock_model(model: TrainedModel, trainer: type[nnUNetTrainer], target:
         if (model.folder / name).is_file():
             (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(model.folder / name, target / name)
-    write_json(target / ORIGIN_FILE, _origin(model))
+    write_json(target / ORIGIN_FILE, _origin(stock))
 
 
-def _origin(model: TrainedModel) -> Json:
-    epochs = {path: int(checkpoint.get("current_epoch", 0)) for path, checkpoint in model.checkpoints.items()}
+def _origin(stock: StockModel) -> Json:
+    epochs = {path: int(checkpoint.get("current_epoch", 0)) for path, checkpoint in stock.model.checkpoints.items()}
     versions = {name: importlib.metadata.version(name) for name in ("nnunetv2", "torch")}
     versions["nnunetv2-dale"] = __version__  # also right in a checkout that is not installed
-    return {"trained_with": model.trainer_name, "epochs": epochs, "exported_with": versions}
+    trained = {"trained_with": stock.model.trainer_name, "plans": stock.trained_plans}
+    return {**trained, "epochs": epochs, "exported_with": versions}

@@ -11,14 +11,16 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import nibabel
 
 from nnunetv2_dale.nnunet_files.voxel_headers import (
     StoredVoxels,
     gipl_voxels,
     meta_image_voxels,
-    nifti_axes,
     nifti_voxels,
     nrrd_voxels,
 )
@@ -50,22 +52,10 @@ def require_whole(path: Path) -> None:
             return
 
 
-def require_all_whole(paths: Iterable[Path]) -> None:
-    """`require_whole` of several files; the sentence names the file, where there are several."""
-    paths = list(paths)
-    for path in paths:
-        try:
-            require_whole(path)
-        except ValueError as error:
-            raise ValueError(f"{path.name} {error}" if len(paths) > 1 else str(error)) from error
-
-
 def is_compressed_volume(path: Path) -> bool:
     """Whether a `.nii.gz` is compressed and has three axes; ITK reads others too, some of nnU-Net's readers do not."""
-    if not _starts_with(path, _GZIP):
-        return False
-    with gzip.open(path) as file:
-        return nifti_axes(file.read(_HEADER_BYTES)) == 3
+    image: Any = nibabel.load(path) if _starts_with(path, _GZIP) else None
+    return image is not None and len(image.shape) == 3
 
 
 def _check_nifti(path: Path) -> None:
@@ -104,8 +94,8 @@ def _check_text_header(path: Path, read_header: Callable[[bytes], StoredVoxels])
     match voxels.encoding:
         case "raw":
             _hold_against(place.stat().st_size, voxels, exactly=voxels.file_name is None)
-        case "gzip" | "zlib" | "bzip2" as encoding:
-            size = voxels.offset + sum(map(len, _decompressed(place, voxels.offset, encoding)))
+        case "compressed":
+            size = voxels.offset + sum(map(len, _decompressed(place, voxels.offset)))
             _hold_against(size, voxels, exactly=False)
         case _:
             with place.open("rb") as file:
@@ -169,12 +159,9 @@ def _unzipped(path: Path) -> Iterator[bytes]:
         raise ValueError(f"is damaged: {_reason(error)}") from error
 
 
-def _decompressed(path: Path, offset: int, encoding: str) -> Iterator[bytes]:
-    """Compressed voxels from `offset` on, to the end of the compressed data, where the checksum is."""
-    import bz2
-
-    decompressor: zlib._Decompress | bz2.BZ2Decompressor
-    decompressor = bz2.BZ2Decompressor() if encoding == "bzip2" else zlib.decompressobj(zlib.MAX_WBITS | 32)
+def _decompressed(path: Path, offset: int) -> Iterator[bytes]:
+    """Voxels from `offset` on, compressed as gzip or zlib, to the end of the compressed data, where the checksum is."""
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
     with path.open("rb") as file:
         file.seek(offset)
         while not decompressor.eof:
@@ -183,7 +170,7 @@ def _decompressed(path: Path, offset: int, encoding: str) -> Iterator[bytes]:
                 raise ValueError("is damaged: it ends before its compressed voxels do")
             try:
                 yield decompressor.decompress(block)
-            except (zlib.error, OSError) as error:
+            except zlib.error as error:
                 raise ValueError(f"is damaged: {_reason(error)}") from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
+from nnunetv2_dale.nnunet_files.name_lengths import require_short_name
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 
@@ -21,8 +22,10 @@ def written_whole(target: Path) -> Iterator[None]:
     """The block writes `target` with some library.
 
     Raises:
+        UserError: the file's name is too long.
         OSError: the library failed, or what it wrote is not whole: ITK fills a disk with NIfTI and says nothing.
     """
+    require_short_name(target)
     try:
         yield
     except (RuntimeError, OSError) as error:  # ITK raises the first, Pillow an OSError without a number

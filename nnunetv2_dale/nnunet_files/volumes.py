@@ -83,7 +83,7 @@ def read_label(
         raise FileError(file, f"cannot be read as an image ({_reason(error)})") from error
     if data.shape[0] != 1:
         raise FileError(file, f"has the shape {data.shape}; a label has one value per voxel in three axes")
-    found = np.unique(whole_numbers(_first_of_runs(data[0])))
+    found = np.unique(whole_numbers(values_in(data[0])))
     whole = (found == np.rint(found)) & (np.abs(found) <= _LARGEST)
     known = whole if allowed is None else np.isin(found, list(allowed))
     if not known.all():
@@ -131,12 +131,12 @@ def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
         return rounded if np.all(np.abs(values - rounded) <= _ROUNDING) else values
 
 
-def _first_of_runs(values: NDArray[Any]) -> NDArray[Any]:
-    """Every value at least once, (N,): neighbours in a label are mostly equal, so that few are left to be looked at."""
-    flat = values.ravel()
+def values_in(label: NDArray[Any]) -> NDArray[Any]:
+    """The values of a label, ascending; neighbours are mostly equal, so that few are left to be sorted."""
+    flat = label.ravel()
     starts = np.ones(flat.size, np.bool_)
     np.not_equal(flat[1:], flat[:-1], out=starts[1:])
-    return flat[starts]
+    return np.unique(flat[starts])
 
 
 def _voxels(count: int | np.intp) -> str:

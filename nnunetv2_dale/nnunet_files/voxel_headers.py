@@ -16,7 +16,7 @@ class StoredVoxels:
         offset: bytes before the voxels.
         number: voxels, with all their components.
         bytes_each: of one of them.
-        encoding: "raw", "gzip", "zlib", "bzip2", or "text".
+        encoding: "raw", "compressed" (gzip or zlib), or "text".
         file_name: the file they are in; None for the header's own.
     """
 
@@ -51,16 +51,6 @@ def nifti_voxels(start: bytes) -> StoredVoxels:
     return StoredVoxels(max(int(offset), size), math.prod(shape[1 : axes + 1]), bits / 8)
 
 
-def nifti_axes(start: bytes) -> int:
-    """How many axes a NIfTI header names, those of one voxel included."""
-    for order in "<>":
-        size = struct.unpack_from(f"{order}i", start)[0]
-        if size in (348, 540):
-            axes = struct.unpack_from(f"{order}{'h' if size == 348 else 'q'}", start, 40 if size == 348 else 16)
-            return int(axes[0])
-    raise ValueError("it is no NIfTI header")
-
-
 def gipl_voxels(start: bytes) -> StoredVoxels:
     """Of GIPL, whose 256 bytes of header are big-endian.
 
@@ -85,10 +75,9 @@ _NRRD_BYTES = {
     **dict.fromkeys(("int64", "int64_t", "ulonglong", "unsigned long long", "unsigned long long int"), 8),
     **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
 }
-_NRRD_ENCODINGS = {
-    **dict.fromkeys(("raw",), "raw"),
-    **dict.fromkeys(("gzip", "gz"), "gzip"),
-    **dict.fromkeys(("bzip2", "bz2"), "bzip2"),
+_NRRD_ENCODINGS = {  # ITK, and so nnU-Net, reads no bzip2
+    "raw": "raw",
+    **dict.fromkeys(("gzip", "gz"), "compressed"),
     **dict.fromkeys(("ascii", "text", "txt"), "text"),
 }
 
@@ -147,7 +136,7 @@ def meta_image_voxels(start: bytes) -> StoredVoxels:
     number *= int(fields.get("ElementNumberOfChannels", "1"))
     compressed = fields.get("CompressedData", "False").lower() == "true"
     binary = fields.get("BinaryData", "True").lower() == "true"
-    encoding = "zlib" if compressed else "raw" if binary else "text"
+    encoding = "compressed" if compressed else "raw" if binary else "text"
     local = place.upper() == "LOCAL"
     return StoredVoxels(
         end.end() if local else 0, number, _META_BYTES[fields["ElementType"]], encoding, None if local else place

@@ -114,7 +114,7 @@ def draw_slice(
         axes: where to draw; its ticks are removed.
         image_slice: (Y, X) grey, or (Y, X, 3) colour.
         spacing_mm: (row, column) distance of pixels; of three values the last two count.
-        contours: name → (Y, X) mask, outlined where it is not 0, in the order of `CONTOUR_COLOURS`.
+        contours: name → (Y, X) mask or label map, in the order of `CONTOUR_COLOURS`; outlined is each value but 0.
         value_range: intensities for black and white; None uses `display_range` for an image that is not CT.
     Returns:
         one artist per name, with the name as its label: the handles of a legend. An empty mask has an empty outline.
@@ -133,11 +133,11 @@ def draw_slice(
     for number, (name, mask) in enumerate((contours or {}).items()):
         if mask.shape != image_slice.shape[:2]:
             raise ValueError(f"expected contour {name!r} of shape {image_slice.shape[:2]}, got {mask.shape}")
-        handles.append(_draw_outline(axes, mask != 0, name, CONTOUR_COLOURS[number % len(CONTOUR_COLOURS)]))
+        handles.append(_draw_outline(axes, mask, name, CONTOUR_COLOURS[number % len(CONTOUR_COLOURS)]))
     return handles
 
 
-def _draw_outline(axes: Axes, mask: NDArray[np.bool_], name: str, colour: str) -> LineCollection:
+def _draw_outline(axes: Axes, mask: NDArray[Any], name: str, colour: str) -> LineCollection:
     rim = [patheffects.Stroke(linewidth=2.4, foreground="black", alpha=0.6), patheffects.Normal()]
     outline = LineCollection(
         list(pixel_outline(mask)), colors=colour, linewidths=1.3, label=name, path_effects=rim, capstyle="projecting"
@@ -146,16 +146,16 @@ def _draw_outline(axes: Axes, mask: NDArray[np.bool_], name: str, colour: str) -
     return outline
 
 
-def pixel_outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Line segments along the edges between the pixels inside and outside a mask.
+def pixel_outline(mask: NDArray[Any]) -> NDArray[np.float64]:
+    """Line segments along the edges between the pixels inside and outside a mask, or of unequal values of a label map.
 
     Args:
-        mask: (Y, X) bool.
+        mask: (Y, X) bool or integers; 0 lies around it.
     Returns:
         (N, 2, 2): N segments of two points (x, y), where pixel (row, column) covers column ± 0.5 and row ± 0.5.
         Straight runs of edges are one segment each.
     """
-    inside = np.pad(mask, 1).astype(np.int8)
+    inside = np.pad(mask, 1).astype(np.int32)
     horizontal = _runs(np.diff(inside, axis=0)[:, 1:-1] != 0)
     vertical = _runs((np.diff(inside, axis=1)[1:-1] != 0).T)[:, :, ::-1]
     return np.concatenate([horizontal, vertical]) - 0.5

@@ -7,10 +7,19 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite
+from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_no_pictures,
+    add_output,
+    add_overwrite,
+    add_plans,
+    add_tau,
+)
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
@@ -32,7 +41,7 @@ _DOTS_PER_INCH = 110
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return run_command(_parser(), _preview, argv)
+    return run_command(preview_parser(), _preview, argv)
 
 
 def _preview(arguments: argparse.Namespace) -> None:
@@ -44,18 +53,30 @@ def _preview(arguments: argparse.Namespace) -> None:
     for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
         refuse_existing(target, arguments.overwrite)
     description, pictures = _drawing(arguments, source)
-    shown = []
+    shown: list[ShownPicture] = []
     with ExitStack() as all_or_none:
         for name, drawn in run_cases(_drawn, [(name, (name, pictures)) for name in names], 1, "drawing"):
-            for kind, summary, png in drawn:
+            for kind, picture, png in drawn:
                 target = arguments.o / output_name(name, kind)
                 all_or_none.enter_context(new_file(target, arguments.overwrite)).write_bytes(png)
-                shown.append((f"{name}, {kind}" if kind else name, summary, png if arguments.html else b""))
+                on_page = png if arguments.html and not arguments.no_pictures else b""
+                shown.append(
+                    ShownPicture(f"{name}, {kind}" if kind else name, picture.summary, picture.patches, on_page)
+                )
         if arguments.html:
             _write_page(arguments, source, description, shown)
     print(
         f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
     )
+
+
+class ShownPicture(NamedTuple):
+    """A picture as the page shows it; `png` is empty where the page has none."""
+
+    name: str
+    summary: tuple[str, ...]
+    patches: tuple[tuple[int, ...], ...]
+    png: bytes
 
 
 Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
@@ -84,10 +105,10 @@ def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictur
     return source.description, lambda name: iter([("", draw_case(source.load(name), settings, heading))])
 
 
-def _drawn(name: str, pictures: Pictures) -> list[tuple[str, tuple[str, ...], bytes]]:
-    """Kind, summary and PNG of each picture of a case."""
+def _drawn(name: str, pictures: Pictures) -> list[tuple[str, CasePicture, bytes]]:
+    """Kind, picture and PNG of each picture of a case."""
     try:
-        return [(kind, picture.summary, _png(picture)) for kind, picture in pictures(name)]
+        return [(kind, picture, _png(picture)) for kind, picture in pictures(name)]
     except UserError:
         raise
     except ValueError as error:
@@ -104,20 +125,25 @@ def _write_page(
     arguments: argparse.Namespace,
     source: Source,
     description: str,
-    shown: Sequence[tuple[str, tuple[str, ...], bytes]],
+    shown: Sequence[ShownPicture],
 ) -> None:
     from nnunetv2_dale.pages.html_page import png_data_uri, render_page
+    from nnunetv2_dale.pages.private_content import Held
 
+    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
     context = {
         "title": f"DALE preview of {source.title}",
         "settings": [
             ("Data" if arguments.model is None else "Model", description),
-            ("Patch sizes", ", ".join(map(str, _patch_sizes(arguments)))),
+            ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
             ("τ", f"{arguments.tau:g}"),
             ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
             ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
         ],
-        "cases": [{"name": name, "summary": summary, "uri": png_data_uri(png)} for name, summary, png in shown],
+        "cases": [
+            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
+        ],
+        "holds": Held(pictures=not arguments.no_pictures, paths=False),
     }
     with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
         unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")
@@ -138,6 +164,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--tau lies between 0 and 1, got {arguments.tau:g}")
     if arguments.entropy_bins < 2:
         raise UserError(f"--entropy_bins is at least 2, got {arguments.entropy_bins}")
+    if arguments.no_pictures and not arguments.html:
+        raise UserError("--no_pictures is for the page; give --html, or leave it out")
     if arguments.n < 1:
         raise UserError(f"-n is at least 1, got {arguments.n}")
     if arguments.model is None and arguments.f is not None:
@@ -152,9 +180,10 @@ def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
     return tuple(dict.fromkeys(arguments.patch_size or [ADAPTED.patch_size]))
 
 
-def _parser() -> argparse.ArgumentParser:
+def preview_parser() -> CommandParser:
+    """Build the parser of the command."""
     defaults = ADAPTED
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="nnUNetv2_dale_preview",
         description="Draw what DALE sees in the training cases of a dataset, one PNG per case: image, label, how fuzzy "
         "each patch is, and the two views that DALE trains on. The slices are those with most foreground and most "
@@ -162,43 +191,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_dataset(parser, "nnUNet_raw, or with -c in nnUNet_preprocessed")
-    add("-o", required=True, type=Path, metavar="FOLDER", help="where the pictures go")
-    add("-c", metavar="CONFIGURATION", help="show preprocessed cases of this configuration (default: the raw images)")
-    add("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the preprocessed cases (default: %(default)s)")
+    add_output(parser, "Folder for the pictures")
+    add("-c", metavar="CONFIGURATION", help="Configuration whose preprocessed cases are shown. Default: the raw images")
+    add_plans(parser, help="Plans identifier, with -c")
     add(
         "--model",
         type=Path,
-        metavar="RESULT_FOLDER",
-        help="a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence omega "
-        "instead, two PNGs per case",
+        metavar="FOLDER",
+        help="Folder of a trained model (TRAINER__PLANS__CONFIGURATION): draw its features (t-SNE) and the confidence "
+        "omega instead, two PNGs per case",
     )
-    add("-f", metavar="FOLD", help="fold of the model (default: the first that is there)")
+    add("-f", metavar="FOLD", help="Fold of the model. Default: the first that is there")
     add(
         "-chk",
         default="checkpoint_final.pth",
         metavar="CHECKPOINT",
-        help="the model's checkpoint (default: %(default)s)",
+        help="Name of the model's checkpoint",
     )
-    add("--cases", nargs="+", metavar="CASE", help="names of the cases (default: the first ones)")
-    add("-n", type=int, default=5, help="how many cases without --cases (default: %(default)s)")
-    size_help = "voxels along each in-plane axis of a patch; several are drawn below each other (default: "
-    size_help += f"{defaults.patch_size}, less in small images as in training)"
+    add("--cases", nargs="+", metavar="CASE", help="Names of the cases. Default: the first ones")
+    add("-n", type=int, default=5, metavar="N", help="Number of cases, without --cases")
+    size_help = "Edge of a fuzziness patch in voxels, in the plane; several are drawn below each other. Default: "
+    size_help += f"{defaults.patch_size}, less in small images as in training"
     add("--patch_size", type=int, nargs="+", metavar="N", help=size_help)
-    add(
-        "--tau",
-        type=float,
-        default=defaults.fuzzy_threshold,
-        help="a patch is fuzzy where its fuzziness m, from 0 to 1, reaches this (default: %(default)s)",
-    )
-    bins_help = "intensity bins of the entropy (default: %(default)s)"
+    add_tau(parser, float, defaults.fuzzy_threshold)
+    bins_help = "Intensity bins of the entropy"
     add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
     where_help = (
-        "where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
+        "Where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
     )
-    where_help += "width between an image's extremes, as the paper (default: %(default)s)"
+    where_help += "width between an image's extremes, as the paper"
     add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=defaults.intensity_bins, help=where_help)
-    add("--slicewise", action="store_true", help="treat the slices of raw volumes as images, like a 2d configuration")
-    add("--channel", type=int, default=0, help="channel that is shown, unless the image is RGB (default: %(default)s)")
-    add("--html", action="store_true", help=f"also write {PAGE_NAME}, one self-contained page with all pictures")
+    add("--slicewise", action="store_true", help="Treat the slices of raw volumes as images, like a 2d configuration")
+    add("--channel", type=int, default=0, metavar="N", help="Channel that is shown, unless the image is RGB")
+    add("--html", action="store_true", help=f"Also write {PAGE_NAME}, one self-contained page with all pictures")
+    add_no_pictures(parser, f"{PAGE_NAME}, which holds no path either; the PNG files lie beside it")
     add_overwrite(parser, "each picture")
     return parser

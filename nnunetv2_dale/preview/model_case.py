@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
@@ -82,7 +83,7 @@ def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
         folder: TRAINER__PLANS__CONFIGURATION.
         fold: None takes the first that is there.
     Raises:
-        UserError: no such model, an unknown trainer, or a cascade's second stage.
+        UserError: no such model, an unknown trainer, a cascade's second stage, or a network without nnU-Net's head.
     """
     model = read_trained_model(folder, None if fold is None else [fold], [checkpoint])
     if model.plans["configurations"][model.configuration].get("previous_stage"):
@@ -100,6 +101,14 @@ def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
             predictor.initialize_from_trained_model_folder(str(folder), (model.folds[0],), checkpoint)
     except RuntimeError as error:
         raise UserError(f"{folder} could not be loaded: {' '.join(str(error).split())[:300]}") from error
+    try:
+        segmentation_head(predictor.network)
+    except ValueError as error:
+        raise UserError(
+            f"{folder} cannot be shown: {type(predictor.network).__name__}, the network of {model.trainer_name}, has "
+            "no decoder.seg_layers, before which the features are read; give a model with a network of nnU-Net's, or "
+            "leave out --model to see the images and labels"
+        ) from error
     predictor.network.load_state_dict(predictor.list_of_parameters[0])
     return LoadedModel(
         predictor.network,

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
 from nnunetv2_dale.preview.region_features import RegionFeatures, embedded, fitting_perplexity
 
+OMEGA_IS = (
+    "ω is how much one meta step would weigh each voxel's label. It does not find wrong labels reliably; the trust of "
+    "whole cases (nnUNetTrainerCaseTrust) and nnUNetv2_dale_audit do."
+)
 CONFIDENCE_COLOURS = "PuOr_r"  # made for colour-blind readers; white is 1
 MAP_COLOURS = "cividis"
 _BACKGROUND = "#8a949c"
@@ -52,13 +56,13 @@ def confidence_picture(
     columns = ("Image", "Label", *rows[0].predicted, "Fuzziness $m$", "Confidence $\\omega$")
     height, width = rows[0].image.shape[:2]
     panel = _PANEL_INCH * min(1.6, max(0.55, height * spacing_mm[-2] / (width * spacing_mm[-1])))
-    size = (1.1 + len(columns) * _PANEL_INCH + 1.6, 1.5 + len(rows) * (panel + 0.1))
+    size = (1.1 + len(columns) * _PANEL_INCH + 1.6, 1.75 + len(rows) * (panel + 0.1))
     figure = Figure(figsize=size, facecolor="white")
     place = {
         "left": 1.0 / size[0],
         "right": 1 - 1.7 / size[0],
         "top": 1 - 1.0 / size[1],
-        "bottom": 0.5 / size[1],
+        "bottom": 0.75 / size[1],
         "wspace": 0.06,
         "hspace": 0.06,
     }
@@ -87,8 +91,9 @@ def confidence_picture(
     _colour_bar(figure, 0.65, Normalize(1 - reach, 1 + reach), CONFIDENCE_COLOURS, "$\\omega$")
     handles = grid[0][1].collections
     figure.legend(
-        handles=list(handles), loc="lower left", bbox_to_anchor=(1.0 / size[0], 0.08 / size[1]), ncols=8, frameon=False
+        handles=list(handles), loc="lower left", bbox_to_anchor=(1.0 / size[0], 0.33 / size[1]), ncols=8, frameon=False
     )
+    figure.text(1.0 / size[0], 0.15 / size[1], OMEGA_IS, fontsize=9, color=_QUIET)
     return figure
 
 

@@ -10,9 +10,10 @@ import torch
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
+from nnunetv2_dale.dale.fuzziness import patch_shape
 from nnunetv2_dale.pages.slice_display import slices_that_matter
 from nnunetv2_dale.preview.model_case import CasePatch, LoadedModel, case_patch, load_model
-from nnunetv2_dale.preview.model_picture import ShownSlice, confidence_picture, features_picture, numbers_of
+from nnunetv2_dale.preview.model_picture import OMEGA_IS, ShownSlice, confidence_picture, features_picture, numbers_of
 from nnunetv2_dale.preview.network_look import NetworkLook, look
 from nnunetv2_dale.preview.picture import CasePicture
 from nnunetv2_dale.preview.preview_case import RawSource, class_names, is_colour
@@ -64,12 +65,15 @@ class ModelPreview:
         valid = None if model.labels.ignore_label is None else patch.label_map != model.labels.ignore_label
         tau = config.fuzzy_threshold
         sample = region_features(seen.features, patch.label_map, seen.m, tau, valid)
-        heading = f"{self.description} · τ = {tau:g} · patch {config.patch_size}"
+        shape = patch.images.shape[2:]
+        used = patch_shape(shape, config.patch_size, spacing, config.fewest_patches)
+        heading = f"{self.description} · τ = {tau:g} · patch {'×'.join(map(str, used))}"
         yield (
             "features",
             CasePicture(
                 features_picture({"features before the head": sample}, names, name, heading),
                 tuple(line.strip() for line in numbers_of(sample, names).replace("$W_2$", "W₂").splitlines()),
+                (used,),
             ),
         )
         rows = _rows(model, patch, seen, self._channel)
@@ -80,7 +84,7 @@ class ModelPreview:
             f"{fallen:.1%} of the voxels"
         )
         figure = confidence_picture(rows, model.spacing_mm[-2:], names, reach, name, heading)
-        yield "confidence", CasePicture(figure, (summary,))
+        yield "confidence", CasePicture(figure, (summary, OMEGA_IS), (used,))
 
 
 def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int) -> list[ShownSlice]:

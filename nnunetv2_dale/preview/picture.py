@@ -39,10 +39,11 @@ _PANEL_INCH = 1.95
 
 @dataclass(frozen=True)
 class CasePicture:
-    """The drawn figure and the figures in words."""
+    """The drawn figure, the figures in words (of a case a line per patch size), and the patches that were used."""
 
     figure: Figure
-    summary: tuple[str, ...]  # a line per patch size
+    summary: tuple[str, ...]
+    patches: tuple[tuple[int, ...], ...]  # voxels along each axis
 
 
 def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> CasePicture:
@@ -88,7 +89,7 @@ def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> Cas
         axes.set_title(title, fontsize=10.5, pad=6)
     bins = f"{settings.entropy_bins} {BINS_IN_WORDS[maps[0].intensity_bins]}"
     _decorate(figure, case, settings, f"{heading} · {bins}", classes)
-    return CasePicture(figure, tuple(summary(part, settings.tau) for part in maps))
+    return CasePicture(figure, tuple(summary(part, settings.tau) for part in maps), tuple(part.patch for part in maps))
 
 
 def _classes(case: PreviewCase, ignore_label: int | None) -> NDArray[np.int16] | None:

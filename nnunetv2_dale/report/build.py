@@ -13,8 +13,9 @@ from statistics import fmean
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
-from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, shared_task
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
+from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each, what_ran
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
@@ -63,7 +64,7 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     require_packages("statsmodels")
     if len(paths) < 2:
         raise UserError("give two or more result folders; the first is the baseline")
-    folders = _with_distinct_names([read_result_folder(path, settings.folds) for path in paths])
+    folders = read_result_folders(paths, settings.folds)
     task = shared_task(folders)
     patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
     files, missing = _masks(folders, task, settings)
@@ -85,7 +86,7 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
         excluded=list(task.excluded),
         runs=[_run(folder, task, known, folders) for folder in folders],
         comparisons=compare(known.values, known.metrics, task.classes, patients, settings.resamples, settings.seed),
-        settings=_settings_shown(settings, files),
+        settings=_settings_shown(settings, files, known.patches),
         versions=versions(),
         missing=[*missing, *missing_of_runs(folders)],
         remarks=[*_remarks(folders, task), *misplaced_remarks(known.misplaced)],
@@ -105,7 +106,7 @@ def _masks(
     folders: Sequence[ResultFolder], task: SharedTask, settings: ReportSettings
 ) -> tuple[list[CaseFiles], list[str]]:
     if settings.summary_only:
-        return [], ["surface metrics and the fuzzy region were not asked for (--summary-only)"]
+        return [], ["surface metrics and the fuzzy region were not asked for (--summary_only)"]
     return find_case_files(folders, task.case_names, settings.references, settings.images)
 
 
@@ -128,8 +129,15 @@ def _run(folder: ResultFolder, task: SharedTask, known: AllValues, folders: Sequ
         empty=[_empty_count(folder, task, item.key) for item in task.classes],
         costs=costs,
         curves=curves,
+        ran=_what_ran(folder),
         lesions=known.lesions.get(folder.name, []),
     )
+
+
+def _what_ran(folder: ResultFolder) -> dict[str, str]:
+    logs = {fold: sorted(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds}
+    found = {fold: what_ran(files) for fold, files in logs.items()}
+    return {fold: sentence for fold, sentence in found.items() if sentence is not None}
 
 
 def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
@@ -160,6 +168,10 @@ def _empty_count(folder: ResultFolder, task: SharedTask, key: str) -> EmptyCount
 
 def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
     remarks = [f"{folder.name}: {remark}" for folder in folders for remark in folder.remarks]
+    for folder in folders:
+        for sentence, folds in folds_of_each(_what_ran(folder)).items():
+            if sentence.endswith(PLAIN):
+                remarks.append(f"{folder.name}: {sentence} (fold {', '.join(folds)})")
     first = folders[0]
     for other in folders[1:]:
         moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
@@ -171,7 +183,7 @@ def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
     return remarks
 
 
-def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles]) -> dict[str, object]:
+def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles], patches: Sequence[str]) -> dict[str, object]:
     shown: dict[str, object] = {
         "bootstrap_resamples": settings.resamples,
         "bootstrap_seed": settings.seed,
@@ -184,20 +196,8 @@ def _settings_shown(settings: ReportSettings, files: Sequence[CaseFiles]) -> dic
             "surface_dice_tolerance_mm": settings.tolerance_mm,
             "fuzzy_tau": settings.tau,
             "fuzzy_patch_size": settings.patch_size,
+            "fuzzy_patches": ", ".join(patches),
             "fuzzy_source": "image and reference" if files[0].images else "reference edges alone",
             "lesions_matched_above_iou": MATCHED_ABOVE_IOU,
         }
     return shown
-
-
-def _with_distinct_names(folders: list[ResultFolder]) -> list[ResultFolder]:
-    """Folders of one name (two result roots) are told apart by as much of their path as that takes."""
-    if len({folder.path for folder in folders}) < len(folders):
-        twice = next(folder.path for folder in folders if [other.path for other in folders].count(folder.path) > 1)
-        raise UserError(f"{twice} was given twice; give different result folders")
-    names = [folder.name for folder in folders]
-    depth = 1
-    while len(set(names)) < len(names):
-        depth += 1
-        names = ["/".join(folder.path.parts[-depth:]) for folder in folders]
-    return [replace(folder, name=name) for folder, name in zip(folders, names, strict=True)]

@@ -12,7 +12,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
-from nnunetv2_dale.commands.shared_flags import add_overwrite, add_processes, add_result_folders, at_least_one
+from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
+from nnunetv2_dale.commands.shared_flags import (
+    add_no_paths,
+    add_no_pictures,
+    add_output,
+    add_overwrite,
+    add_patients,
+    add_processes,
+    add_result_folders,
+    add_seed,
+    add_tau,
+    at_least_one,
+)
 from nnunetv2_dale.nnunet_files.atomic_output import (
     is_empty_folder,
     new_folder,
@@ -20,61 +32,60 @@ from nnunetv2_dale.nnunet_files.atomic_output import (
     refuse_irreplaceable,
 )
 from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
-from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, to_json
+from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, report_without_paths, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code is 1 where the report was written but a case that has a result is not in it."""
-    return run_command(_parser(), _report, argv)
+    return run_command(report_parser(), _report, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def report_parser() -> CommandParser:
+    """Build the parser of the command."""
+    parser = CommandParser(
         prog="nnUNetv2_dale_report",
         description="Compare two or more result folders of nnU-Net, case by case. Writes one HTML page that needs no "
         "network, every number as JSON and CSV, and a LaTeX table. It works for any trainer, and with folds missing.",
     )
     add_result_folders(
-        parser, "result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline"
+        parser, "Result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline"
     )
-    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="[REQUIRED] folder for the report")
+    add_output(parser, "Folder for the report")
+    add_patients(parser, "statistics by patient")
     parser.add_argument(
-        "--patients", type=Path, metavar="CSV", help="table with columns case and patient: statistics by patient"
-    )
-    parser.add_argument(
-        "--tolerance-mm",
+        "--tolerance_mm",
         type=_not_negative,
         default=2.0,
-        help="surfaces this close count as equal in the surface Dice, in mm. Default: 2",
+        metavar="MM",
+        help="Surfaces this close count as equal in the surface Dice",
     )
+    add_tau(parser, _share, 0.9)
     parser.add_argument(
-        "--tau",
-        type=_share,
-        default=0.9,
-        help="a patch is fuzzy where its fuzziness m, from 0 to 1, reaches this. Default: 0.9",
-    )
-    parser.add_argument(
-        "--patch-size",
+        "--patch_size",
         type=at_least_one,
         default=16,
-        help="edge of a fuzziness patch in voxels, less in small images as in training. Default: 16",
+        metavar="N",
+        help="Edge of a fuzziness patch in voxels, less in small images as in training",
     )
     parser.add_argument(
-        "--summary-only", action="store_true", help="use summary.json alone: no masks, no surface metrics, no pictures"
+        "--summary_only", action="store_true", help="Use summary.json alone: no masks, no surface metrics, no pictures"
     )
     add_processes(parser)
-    parser.add_argument("--resamples", type=at_least_one, default=9999, help="bootstrap resamples. Default: 9999")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap. Default: 0")
-    parser.add_argument(
-        "--link",
+    parser.add_argument("--resamples", type=at_least_one, default=9999, metavar="N", help="Bootstrap resamples")
+    add_seed(parser, "the bootstrap")
+    link = parser.add_argument(
+        "--page_link",
         nargs=2,
         action="append",
         default=[],
         metavar=("FILE", "TEXT"),
-        help="a further page that the report links to at its top, with the words of the link; can be given again",
+        help="A further page that the report links to at its top, with the words of the link; can be given again",
     )
-    parser.add_argument("--from-json", type=Path, metavar="JSON", help="draw the report again from its report.json")
+    add_old_spelling(parser, link, "--link")
+    parser.add_argument("--from_json", type=Path, metavar="JSON", help="Draw the report again from its report.json")
+    add_no_pictures(parser, "the report")
+    add_no_paths(parser)
     add_overwrite(parser, "the report in the output folder")
     return parser
 
@@ -84,19 +95,28 @@ def _report(arguments: argparse.Namespace) -> int:
     _check_output(output, arguments.overwrite)
     if arguments.from_json is not None:
         if arguments.folders:
-            raise UserError("give either result folders or --from-json, not both")
+            raise UserError("give either result folders or --from_json, not both")
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
         report = read_report(source)
         report = replace(report, links=[*report.links, *_links(arguments)])
-        _write(output, report, None, source.parent)
+        _write(output, _as_asked(report, arguments), None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments))
         report = replace(built.report, links=_links(arguments))
-        _write(output, report, built, None)
+        _write(output, _as_asked(report, arguments), None if arguments.no_pictures else built, None)
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
     return _say_what_is_left_out(report)
+
+
+def _as_asked(report: Report, arguments: argparse.Namespace) -> Report:
+    if arguments.no_pictures:
+        report = replace(report, overlays=[])
+    if not arguments.no_paths:
+        return report
+    files = [Path(word).absolute() for word in shlex.split(report.command)[1:]]  # options do no harm
+    return report_without_paths(report, {*files, *(folder for file in files for folder in file.parents)})
 
 
 def _say_what_is_left_out(report: Report) -> int:
@@ -145,7 +165,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _links(arguments: argparse.Namespace) -> list[Link]:
-    return [Link(text, quote(Path(os.path.relpath(file, arguments.o)).as_posix())) for file, text in arguments.link]
+    return [
+        Link(text, quote(Path(os.path.relpath(file, arguments.o)).as_posix())) for file, text in arguments.page_link
+    ]
 
 
 def _write(output: Path, report: Report, built: BuiltReport | None, source: Path | None) -> None:
@@ -176,7 +198,7 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """The call as it can be typed again, but for the place of the output and the number of processes."""
+    """Return the call as it can be typed again, but for the place of the output and the number of processes."""
     words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:
@@ -186,8 +208,8 @@ def _command(arguments: argparse.Namespace) -> str:
     for name in ("tolerance_mm", "tau", "patch_size", "resamples", "seed"):
         value = getattr(arguments, name)
         if value != getattr(ReportSettings, name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--summary-only"] if arguments.summary_only else []
+            words += [f"--{name}", str(value)]
+    words += [f"--{name}" for name in ("summary_only", "no_pictures", "no_paths") if getattr(arguments, name)]
     return shlex.join(words)
 
 

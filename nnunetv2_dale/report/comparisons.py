@@ -21,7 +21,7 @@ def compare(
     resamples: int = 9999,
     seed: int = 0,
 ) -> list[Comparison]:
-    """All rows, for each candidate and metric the mean first and then the classes.
+    """Return all rows, for each candidate and metric the mean first and then the classes.
 
     Args:
         values: run name → its values; the first run is the baseline.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_checkpoint, epochs_from_logs
 from nnunetv2_dale.report.report_data import FoldCost, LearningCurve
@@ -13,7 +13,7 @@ from nnunetv2_dale.report.report_data import FoldCost, LearningCurve
 def read_fold_cost(
     folder: Path, fold: str, mean_validation_dice: float | None
 ) -> tuple[FoldCost, LearningCurve] | None:
-    """The cost and the learning curve of a fold, or None where neither a log nor a checkpoint tells.
+    """Return the cost and the learning curve of a fold, or None where neither a log nor a checkpoint tells.
 
     Args:
         folder: the fold's folder (`fold_0`).
@@ -27,8 +27,7 @@ def read_fold_cost(
         return None
     numbers = sorted(epochs)
     durations = [epochs[number].duration for number in numbers]
-    seconds = [epochs[number].seconds for number in numbers]
-    known = [value for value in seconds if value is not None]
+    known = [value for value in durations if value is not None]
     complete = all(value is not None for value in durations)
     curve = LearningCurve(
         fold=fold,
@@ -41,7 +40,7 @@ def read_fold_cost(
     cost = FoldCost(
         fold=fold,
         epochs=len(numbers),
-        seconds_per_epoch=median(known) if known else None,
+        seconds_per_epoch=fmean(known) if known else None,
         hours=curve.hours[-1] if complete else None,
         mean_validation_dice=mean_validation_dice,
         source=source,
@@ -62,7 +61,7 @@ def _cumulated_hours(durations: Sequence[float | None]) -> list[float | None]:
 
 
 def pseudo_dice_at(curve: LearningCurve, hours: float) -> float | None:
-    """The pseudo Dice of the last epoch that ended within `hours` of training; None if none did."""
+    """Return the pseudo Dice of the last epoch that ended within `hours` of training; None if none did."""
     reached = None
     for end, dice in zip(curve.hours, curve.pseudo_dice, strict=True):
         if end is not None and end <= hours + 1e-9 and dice is not None:
@@ -71,7 +70,7 @@ def pseudo_dice_at(curve: LearningCurve, hours: float) -> float | None:
 
 
 def shared_hours(curves_of_runs: Sequence[Sequence[LearningCurve]]) -> float | None:
-    """The training time that every fold of every run reached; None where a run has no record of time."""
+    """Return the training time that every fold of every run reached; None where a run has no record of time."""
     ends = [curve.hours[-1] for curves in curves_of_runs for curve in curves]
     if not ends or any(end is None for end in ends) or not all(curves_of_runs):
         return None

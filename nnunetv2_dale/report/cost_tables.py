@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.report.cost import pseudo_dice_at, shared_hours
@@ -12,16 +12,16 @@ from nnunetv2_dale.report.report_data import FoldCost, Report, Run
 
 
 def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
-    """One line a run, over the folds that are finished; None without any record."""
+    """Return one line a run, over the folds that are finished; None without any record."""
     if not any(run.costs for run in report.runs):
         return None
     hours = shared_hours([run.finished_curves for run in report.runs])
     columns = [
         column("Run"),
         number_column("Folds", "finished folds with a record"),
-        number_column("Epochs", "median of the folds"),
-        number_column("s / epoch", "seconds an epoch: median over epochs, then mean over folds"),
-        number_column("h / fold", "hours of training a fold"),
+        number_column("Epochs", "mean of the folds"),
+        number_column("s / epoch", "mean over all epochs, with saving and plotting: epochs × s / epoch = h / fold"),
+        number_column("h / fold", "hours of training, mean of the folds"),
         number_column("h in all"),
         number_column("× baseline", "hours a fold over the baseline's"),
     ]
@@ -41,14 +41,14 @@ def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
     if not costs:
         return [labels[run.name], *(missing() for _ in range(6))]
     hours, baseline = _mean_hours(costs), _mean_hours(report.runs[0].finished_costs)
-    seconds = [cost.seconds_per_epoch for cost in costs if cost.seconds_per_epoch is not None]
-    epochs = median(cost.epochs for cost in costs)
+    seconds = _mean_seconds(costs)
+    epochs = fmean(cost.epochs for cost in costs)
     total = [cost.hours for cost in costs]
     return [
         labels[run.name],
         cell(str(len(costs)), len(costs)),
         cell(f"{epochs:g}", epochs),
-        cell(f"{fmean(seconds):.1f}", fmean(seconds)) if seconds else missing(),
+        missing() if seconds is None else cell(f"{seconds:.1f}", seconds),
         missing() if hours is None else cell(f"{hours:.3g}", hours),
         missing()
         if None in total
@@ -63,13 +63,19 @@ def _equal_time(run: Run, hours: float) -> Cell:
     return cell(f"{100 * fmean(there):.2f} %", fmean(there)) if there and len(there) == len(reached) else missing()
 
 
+def _mean_seconds(costs: Sequence[FoldCost]) -> float | None:
+    """Of all epochs of the folds, so that it agrees with the hours."""
+    known = [(cost.seconds_per_epoch, cost.epochs) for cost in costs if cost.seconds_per_epoch is not None]
+    return sum(seconds * epochs for seconds, epochs in known) / sum(epochs for _, epochs in known) if known else None
+
+
 def _mean_hours(costs: Sequence[FoldCost]) -> float | None:
     hours = [cost.hours for cost in costs if cost.hours is not None]
     return fmean(hours) if hours and len(hours) == len(costs) else None
 
 
 def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
-    """One line a fold; None without any record."""
+    """Return one line a fold; None without any record."""
     rows = [
         [
             labels[run.name],

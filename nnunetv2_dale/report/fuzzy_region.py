@@ -14,6 +14,11 @@ from nnunetv2_dale.dale.fuzziness import FuzzinessSource, fuzziness_map, patch_s
 from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
 
+def fuzzy_patch(shape: Sequence[int], spacing_mm: Sequence[float], patch_size: int = 16) -> tuple[int, ...]:
+    """The voxels of a patch along each axis of a reference, as in the training: fewer in small images."""
+    return patch_shape(shape, patch_size, spacing_mm, ADAPTED.fewest_patches)
+
+
 def fuzzy_region(
     image: NDArray[Any] | None,
     reference: NDArray[Any],
@@ -35,7 +40,7 @@ def fuzzy_region(
     """
     labels = torch.from_numpy(np.ascontiguousarray(reference, dtype=np.int16))[None, None]
     valid = None if ignore_label is None else labels != ignore_label
-    patch = patch_shape(reference.shape, patch_size, spacing_mm, ADAPTED.fewest_patches)
+    patch = fuzzy_patch(reference.shape, spacing_mm, patch_size)
     source: FuzzinessSource = "edges" if image is None else "both"
     if image is None:
         # The shape is all that is used of it.

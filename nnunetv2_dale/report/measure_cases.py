@@ -16,7 +16,7 @@ from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
-from nnunetv2_dale.report.fuzzy_region import fuzzy_region
+from nnunetv2_dale.report.fuzzy_region import fuzzy_patch, fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
 from nnunetv2_dale.report.volumes import MaskReader, Volume
@@ -54,10 +54,14 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """One case: each result folder's prediction, and how the image's voxels lie elsewhere than the reference's."""
+    """One case: each result folder's prediction, and how the image's voxels lie elsewhere than the reference's.
+
+    `patch` is that of the fuzzy region in voxels, None without one.
+    """
 
     runs: list[MeasuredRun]
     image_grid: GridDifference | None
+    patch: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,13 @@ def measure_cases(
 
 
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
-    """The measures of one case, one entry per result folder."""
+    """Return the measures of one case, one entry per result folder."""
     reference = settings.reader.label(files.reference)
-    region, image_grid = None, None
+    region, image_grid, patch = None, None, None
     if settings.tau is not None:
         image = settings.reader.image(files.images, reference) if files.images else None
         image_grid = None if image is None else grid_difference(image.grid, reference.grid)
+        patch = fuzzy_patch(reference.voxels.shape, reference.spacing_mm, settings.patch_size)
         region = fuzzy_region(
             None if image is None else image.voxels,
             reference.voxels,
@@ -119,7 +124,7 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
         if ignored is not None:
             prediction.voxels[ignored] = 0
         runs.append(_measure_pair(_Pair(prediction, reference, region, files, number, result, settings), boxes))
-    return MeasuredCase(runs, image_grid)
+    return MeasuredCase(runs, image_grid, patch)
 
 
 def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
@@ -164,7 +169,7 @@ def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _P
         raise UserError(
             f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has {found} "
             f"voxels, there {stated.n_reference}; give the folder of the right references with --references, or "
-            "compare what summary.json holds alone (--summary-only)"
+            "compare what summary.json holds alone (--summary_only)"
         )
     for what, count, expected in (
         ("prediction", np.count_nonzero(predicted), stated.n_prediction),
@@ -174,5 +179,5 @@ def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _P
             raise UserError(
                 f"{pair.files.predictions[pair.number]} is not what {summary_file} was made of: class {key} of the "
                 f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
-                "holds alone (--summary-only)"
+                "holds alone (--summary_only)"
             )

@@ -14,17 +14,17 @@ _REGION_SUFFIX = {"all": "", "fuzzy": " (fuzzy region)", "clear": " (outside fuz
 
 
 def metric_name(measure: str, region: str) -> str:
-    """The name of a metric in a region: "Dice", "Dice (fuzzy region)", "Dice (outside fuzzy region)"."""
+    """Return the name of a metric in a region: "Dice", "Dice (fuzzy region)", "Dice (outside fuzzy region)"."""
     return measure + _REGION_SUFFIX[region]
 
 
 def summary_metrics() -> list[Metric]:
-    """What `summary.json` holds."""
+    """Return what `summary.json` holds."""
     return [Metric(name, "", True, "all", _POINT) for name in ("Dice", "IoU")]
 
 
 def mask_metrics(with_fuzzy_region: bool) -> list[Metric]:
-    """What needs the masks: surface metrics everywhere, and every metric inside and outside the fuzzy region."""
+    """Return what needs the masks: surface metrics everywhere, and every metric inside and outside the fuzzy region."""
     metrics = []
     for region in REGIONS if with_fuzzy_region else ("all",):
         if region != "all":
@@ -38,7 +38,10 @@ def mask_metrics(with_fuzzy_region: bool) -> list[Metric]:
 
 
 def found_metrics(with_lesions: bool) -> list[Metric]:
-    """What was found and what was not: by voxels, and with the masks by lesions. Last, so that no column moves."""
+    """Return what was found and what was not: by voxels, and with the masks by lesions.
+
+    Last, so that no column moves.
+    """
     names = ("Precision", "Recall", LESION_F1) if with_lesions else ("Precision", "Recall")
     return [Metric(name, "", True, "all", _POINT) for name in names]
 

@@ -28,7 +28,7 @@ def missing_folds(folder: ResultFolder, folders: Sequence[ResultFolder]) -> list
 
 
 def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
-    """A sentence for each thing that a folder lacks."""
+    """Return a sentence for each thing that a folder lacks."""
     missing = []
     for folder in folders:
         absent = missing_folds(folder, folders)

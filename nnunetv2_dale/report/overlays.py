@@ -71,7 +71,7 @@ def draw_case(
     is_ct: bool,
     reader: MaskReader,
 ) -> Figure:
-    """One slice of a case in a row of panels: image, reference, each prediction.
+    """Draw one slice of a case in a row of panels: image, reference, each prediction.
 
     The slice is the one where the baseline and the candidate differ most, else the one with most foreground.
 
@@ -127,7 +127,7 @@ def _slice_to_show(stacks: Sequence[NDArray[np.int16]], candidate: int) -> int:
 
 
 def _window(slices: Sequence[NDArray[np.int16]]) -> tuple[slice, slice]:
-    """The part of the slice around every outline, at least `_SMALLEST_SIDE` voxels along each axis."""
+    """Return the part of the slice around every outline, at least `_SMALLEST_SIDE` voxels along each axis."""
     anything = np.any([part > 0 for part in slices], axis=0)
     box = box_of(anything) or tuple(slice(0, size) for size in anything.shape)
     window = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
+from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, plots
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.page_cells import signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases
-from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run, holds_paths
 from nnunetv2_dale.report.run_labels import short_names
 from nnunetv2_dale.report.tables import p_text
 
@@ -20,7 +21,7 @@ _FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a
 
 
 def render_report(report: Report, folder: Path) -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
         report: the numbers.
@@ -39,6 +40,7 @@ def render_report(report: Report, folder: Path) -> str:
         "distribution_figures": list(_distribution_figures(report)),
         "fold_figure": _fold_figure(report),
         "learning_figure": _learning_figure(report),
+        "holds": Held(bool(report.overlays), holds_paths(report)),
         "tables": page_tables.tables_of(report, labels),
         "rules": _rules(report),
     }
@@ -62,13 +64,14 @@ def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -
 
 
 def verdict(row: Comparison, labels: dict[str, str]) -> str:
-    """One sentence on the mean Dice that claims no more than its interval does."""
+    """Return one sentence on the mean Dice that claims no more than its interval does."""
     candidate, baseline = labels[row.candidate], labels[row.baseline]
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
     cases = f"{row.n} case{'s' * (row.n != 1)}" + (
         f" of {row.n_patients} patients" if row.n_patients is not None else ""
     )
+    cases += f" ({row.n_not_counted} more have no Dice: empty masks)" if row.n_not_counted else ""
     if row.ci95 is None or (row.n if row.n_patients is None else row.n_patients) < _FEWEST:
         return f"{candidate} and {baseline} share {cases}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)
@@ -137,7 +140,7 @@ def _difference_figures(report: Report) -> Iterator[dict[str, str]]:
                     "uri": figure_data_uri(plots.difference_plot(report, metric)),
                     "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
                     "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
-                    "0 is evidence of a difference; the diamond is the mean over classes.",
+                    "0 is evidence of a difference between these models; the diamond is the mean over classes.",
                 }
 
 
@@ -182,8 +185,14 @@ def _row(report: Report, candidate: str, metric: str) -> Comparison:
     )
 
 
+def _patches(settings: Mapping[str, Any]) -> str:
+    """What was used: in small images a patch has fewer voxels than asked for."""
+    used = settings.get("fuzzy_patches")
+    return f"{used} voxels" if used else f"{settings['fuzzy_patch_size']} voxels in-plane"
+
+
 def _rules(report: Report) -> list[tuple[str, str]]:
-    """What a reader has to know to trust a number, as (name, sentence)."""
+    """Return what a reader has to know to trust a number, as (name, sentence)."""
     settings = report.settings
     unit = "patients, with all their cases" if report.patients is not None else "cases"
     rules = [
@@ -191,8 +200,8 @@ def _rules(report: Report) -> list[tuple[str, str]]:
         (
             "Empty masks",
             "Prediction and reference both empty: not counted. One of them empty: every ratio (Dice, IoU, precision, "
-            "recall, surface Dice, lesion F1) is 0, distances are missing. The counts are in the table of empty "
-            "classes.",
+            "recall, surface Dice, F1 of connected parts) is 0, distances are missing. The counts are in the table of "
+            "empty classes.",
         ),
         (
             "Precision, recall",
@@ -234,15 +243,15 @@ def _rules(report: Report) -> list[tuple[str, str]]:
                 f"both surfaces at most {settings['surface_dice_tolerance_mm']:g} mm apart.",
             ),
             (
-                "Lesions",
-                "Connected components of a class's mask; voxels that touch at a face, an edge or a corner belong "
-                "together. Components of reference and prediction are matched one to one where their IoU is above "
-                f"{MATCHED_ABOVE_IOU:g}, so that there are most pairs. F1 is 2 × pairs / (lesions of the reference + "
-                "lesions of the prediction).",
+                "Connected parts",
+                "Of a class's mask, such as its lesions; voxels that touch at a face, an edge or a corner belong "
+                "together. Parts of reference and prediction are matched one to one where their IoU is above "
+                f"{MATCHED_ABOVE_IOU:g}, so that there are most pairs. F1 is 2 × pairs / (parts of the reference + "
+                "parts of the prediction).",
             ),
             (
                 "Fuzzy region",
-                f"Patches of the reference ({settings['fuzzy_patch_size']} voxels in-plane) with m ≥ "
+                f"Patches of the reference ({_patches(settings)}) with m ≥ "
                 f"{settings['fuzzy_tau']:g}, computed from {settings['fuzzy_source']}, the same for every run. Dice "
                 "and IoU of the masks inside it; distances of the surface voxels inside it to the whole other surface.",
             ),

@@ -18,27 +18,27 @@ class Table:
 
 
 def column(name: str) -> dict[str, Any]:
-    """A column of words."""
+    """Return a column of words."""
     return {"name": name, "numeric": False, "help": ""}
 
 
 def number_column(name: str, explanation: str = "") -> dict[str, Any]:
-    """A column of numbers; the explanation is shown on the header."""
+    """Return a column of numbers; the explanation is shown on the header."""
     return {"name": name, "numeric": True, "help": explanation}
 
 
 def cell(text: str, sort: Any, kind: str = "") -> Cell:
-    """A cell that shows `text`, sorts by `sort` and has the CSS class `kind`."""
+    """Return a cell that shows `text`, sorts by `sort` and has the CSS class `kind`."""
     return {"text": text, "sort": sort, "class": kind}
 
 
 def missing() -> Cell:
-    """A cell without a value; it sorts last in both directions."""
+    """Return a cell without a value; it sorts last in both directions."""
     return {"text": "–", "sort": "", "class": "missing"}
 
 
 def number_cell(value: float | None, unit: str, kind: str = "", sign: bool = False) -> Cell:
-    """A metric's value: ratios (unit "") in %, distances in their unit."""
+    """Return a metric's value: ratios (unit "") in %, distances in their unit."""
     return missing() if value is None else cell(signed(value, unit) if sign else plain(value, unit), value, kind)
 
 
@@ -53,5 +53,5 @@ def signed(value: float, unit: str) -> str:
 
 
 def with_minus(text: str) -> str:
-    """The typographic minus, as wide as the plus."""
+    """Write the typographic minus, as wide as the plus."""
     return text.replace("-", "−")

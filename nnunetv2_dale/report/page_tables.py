@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nnunetv2_dale.nnunet_files.results.training_logs import folds_of_each
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
 from nnunetv2_dale.report.metrics import LESION_F1
 from nnunetv2_dale.report.page_cells import (
@@ -22,17 +23,18 @@ from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 from nnunetv2_dale.report.tables import p_text
 
 _FOUND = ("Precision", "Recall", LESION_F1)
+_IN_WORDS = {LESION_F1: "F1 of connected parts"}
 _REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
 
 
 def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]:
-    """Every table of the page; None where there is nothing to show."""
+    """Return every table of the page; None where there is nothing to show."""
     return {
         "overall": _comparison_table(
             report, labels, lambda row: row.region == "all" and row.metric not in _FOUND, "Whole image"
         ),
         "found": _comparison_table(
-            report, labels, lambda row: row.metric in _FOUND, "What was found: precision, recall, lesions"
+            report, labels, lambda row: row.metric in _FOUND, "What was found: precision, recall, connected parts"
         ),
         "lesions": _lesion_table(report, labels),
         "regions": _comparison_table(
@@ -85,7 +87,7 @@ def _comparison_cells(row: Comparison) -> list[Any]:
         interval = cell(f"{signed(low, row.unit)} to {signed(high, row.unit)}", low)
     is_mean = row.class_key == MEAN_CLASS
     return [
-        f"{row.metric.split(' (')[0]}, {row.unit or '%'}",
+        f"{_IN_WORDS.get(row.metric, row.metric.split(' (')[0])}, {row.unit or '%'}",
         *([_REGION_TITLE[row.region]] if row.region != "all" else []),
         # The mean sorts before every class.
         cell("mean", "0 mean", "strong") if is_mean else cell(row.class_name, row.class_name),
@@ -132,10 +134,11 @@ def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
     columns = [
         column("Class"),
         column("Run"),
-        number_column("In references", "connected components of the references"),
+        number_column("Cases", "in which the reference or the prediction has any; the others are not counted"),
+        number_column("In references", "connected parts of the references"),
         number_column("Found", "of those, matched to a predicted one at IoU above 0.1"),
         number_column("Missed", "of those, not matched"),
-        number_column("Predicted", "connected components of the predictions"),
+        number_column("Predicted", "connected parts of the predictions"),
         number_column("False", "of those, not matched"),
     ]
     rows: list[list[Any]] = [
@@ -145,6 +148,7 @@ def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
             *(
                 cell(str(n), n)
                 for n in (
+                    len(report.case_names) - run.empty[position].both_empty,
                     total.in_reference,
                     total.matched,
                     total.in_reference - total.matched,
@@ -157,7 +161,7 @@ def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
         for run in report.runs
         for total in run.lesions[position : position + 1]
     ]
-    return Table(f"Lesions in {len(report.case_names)} cases", columns, rows) if rows else None
+    return Table(f"Connected parts in {len(report.case_names)} cases", columns, rows) if rows else None
 
 
 def _case_table(report: Report, labels: dict[str, str]) -> Table:
@@ -218,9 +222,16 @@ def _run_table(report: Report, labels: dict[str, str]) -> Table:
     rows: list[list[Any]] = [["folds", *(", ".join(run.folds) for run in report.runs)]]
     rows += [["folds missing", *(", ".join(run.missing_folds) or "none" for run in report.runs)]]
     rows += [["cases", *(str(run.n_cases) for run in report.runs)]]
+    if any(run.ran for run in report.runs):
+        rows += [["what ran", *(_ran(run.ran) for run in report.runs)]]
     rows += [["seed", *(run.seed or "not recorded (plain nnU-Net fixes none)" for run in report.runs)]]
     rows += [[name, *(run.facts.get(name, "not recorded") for run in report.runs)] for name in names]
     return Table("What was compared", [column(""), *(column(labels[run.name]) for run in report.runs)], rows)
+
+
+def _ran(sentences: Mapping[str, str]) -> str:
+    folds = folds_of_each(sentences).items()
+    return "; ".join(f"{sentence} (fold {', '.join(of)})" for sentence, of in folds) or "not recorded"
 
 
 def _dale_table(report: Report, labels: dict[str, str]) -> Table | None:

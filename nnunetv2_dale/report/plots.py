@@ -124,7 +124,7 @@ def distribution_plot(report: Report, metric: Metric) -> Figure:
 
 
 def fold_plot(report: Report, metric: Metric) -> Figure:
-    """The cases' means of each fold, beside each other for the runs."""
+    """Draw the cases' means of each fold, beside each other for the runs."""
     folds = list(dict.fromkeys(fold for run in report.runs for fold in run.folds))
     labels = short_names([run.name for run in report.runs])
     scale, unit = _scale(metric)
@@ -150,7 +150,7 @@ def fold_plot(report: Report, metric: Metric) -> Figure:
 
 
 def slope_plot(report: Report, candidate: str, metric: Metric) -> Figure:
-    """One line per case from the baseline's value to the candidate's."""
+    """Draw one line per case from the baseline's value to the candidate's."""
     before, after = _pairs(report, candidate, metric)
     labels = short_names([run.name for run in report.runs])
     gains = (after - before) * (1 if metric.higher_is_better else -1)

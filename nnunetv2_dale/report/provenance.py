@@ -70,7 +70,7 @@ def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
 
 
 def seed_of(folder: ResultFolder, dale: Mapping[str, Any] | None) -> str | None:
-    """The seed of the training, or None: plain nnU-Net fixes none and records none."""
+    """Return the seed of the training, or None: plain nnU-Net fixes none and records none."""
     debug = _debug_of(folder)
     for value in (debug.get("seed"), debug.get("random_seed"), (dale or {}).get("seed")):
         if value not in (None, "None", ""):
@@ -79,7 +79,7 @@ def seed_of(folder: ResultFolder, dale: Mapping[str, Any] | None) -> str | None:
 
 
 def resolved_configuration(plans: Mapping[str, Any], configuration: str | None) -> dict[str, Any]:
-    """A configuration of the plans with what it inherits; empty where the plans lack it."""
+    """Return a configuration of the plans with what it inherits; empty where the plans lack it."""
     configurations = plans.get("configurations", {})
     own = configurations.get(configuration)
     if not isinstance(own, dict):
@@ -123,7 +123,7 @@ def _settings_of_text(text: Any) -> dict[str, Any]:
 
 
 def _settings_of_line(line: str | None) -> dict[str, Any]:
-    """What the trainer writes into its log at the start: `dale settings: {…}`."""
+    """Return what the trainer writes into its log at the start: `dale settings: {…}`."""
     if line is None:
         return {}
     try:

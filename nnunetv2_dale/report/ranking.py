@@ -23,7 +23,7 @@ class RankedCase:
 
 
 def ranked_cases(report: Report, candidate: str, count: int = 5) -> list[RankedCase]:
-    """The `count` cases with the largest gain in Dice, then those with the largest loss (the worst first).
+    """Return the `count` cases with the largest gain in Dice, then those with the largest loss (the worst first).
 
     With fewer than 2·`count` cases the better half and the worse half; no case is in both.
     """

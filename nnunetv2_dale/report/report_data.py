@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
+from nnunetv2_dale.pages.private_content import without_paths
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
@@ -61,6 +62,7 @@ class LesionTotal:
 class FoldCost:
     """One fold's training. Times are training time: pauses between interrupted runs do not count.
 
+    `seconds_per_epoch` is the mean over the epochs, with saving and plotting: times the epochs it is `hours`.
     A fold that is not `finished` has no validation yet: what it has cost so far is no cost of a training.
     """
 
@@ -87,7 +89,7 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder."""
+    """One result folder. `ran` is what of its method a fold's training had, in its trainer's words."""
 
     name: str
     trainer: str | None
@@ -105,6 +107,7 @@ class Run:
     costs: list[FoldCost]
     curves: list[LearningCurve]
     lesions: list[LesionTotal] = field(default_factory=list)
+    ran: dict[str, str] = field(default_factory=dict)
 
     @property
     def finished_costs(self) -> list[FoldCost]:
@@ -198,18 +201,33 @@ class Report:
     links: list[Link] = field(default_factory=list)
 
     def class_title(self, key: str) -> str:
-        """The name of a class key; "mean" is the mean over classes."""
+        """Return the name of a class key; "mean" is the mean over classes."""
         return {item.key: item.name for item in self.classes}.get(key, "mean over classes")
 
     def run(self, name: str) -> Run:
-        """The run of that name."""
+        """Return the run of that name."""
         return next(run for run in self.runs if run.name == name)
 
 
 def to_json(report: Report) -> str:
-    """The report as JSON text: strict JSON, in which a number that is not defined is null."""
+    """Return the report as JSON text: strict JSON, in which a number that is not defined is null."""
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(report)}
     return json.dumps(_public_names(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def report_without_paths(report: Report, folders: Iterable[Path]) -> Report:
+    """The same report, with the name at the end of every absolute path alone.
+
+    Args:
+        folders: known ones, see `without_paths`.
+    """
+    return _report_of(_python_names(without_paths(json.loads(to_json(report)), folders)))
+
+
+def holds_paths(report: Report) -> bool:
+    """Whether an absolute path stands in a report."""
+    content = json.loads(to_json(report))
+    return bool(without_paths(content, ()) != content)
 
 
 def read_report(file: Path) -> Report:

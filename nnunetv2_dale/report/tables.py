@@ -100,7 +100,7 @@ def _signed(value: float | None, row: Comparison) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p-value as it is printed: three decimals, "<0.001", or a dash where it is not defined."""
+    """Return a p-value as it is printed: three decimals, "<0.001", or a dash where it is not defined."""
     if p is None:
         return "–"
     return "<0.001" if p < 0.0005 else f"{p:.3f}"

@@ -29,16 +29,17 @@ class MaskSettings:
 
 @dataclass
 class AllValues:
-    """What is known of every case: run name → values, run name → lesions, and the files that lie elsewhere."""
+    """What is known of every case: run name → values, run name → lesions, the files that lie elsewhere, the patches."""
 
     metrics: list[Metric]
     values: dict[str, Values]
     lesions: dict[str, list[LesionTotal]] = field(default_factory=dict)
     misplaced: list[Misplaced] = field(default_factory=list)
+    patches: list[str] = field(default_factory=list)  # of the fuzzy region, in voxels; each once
 
 
 def summary_values(folders: Sequence[ResultFolder], task: SharedTask) -> AllValues:
-    """What the summaries hold."""
+    """Return what the summaries hold."""
     metrics = [*summary_metrics(), *found_metrics(with_lesions=False)]
     return AllValues(metrics, {folder.name: _of_summary(folder, task) for folder in folders})
 
@@ -75,6 +76,8 @@ def add_mask_values(
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
             }
         known.lesions[folder.name] = [_lesion_total(measured, number, item.key) for item in task.classes]
+    patches = dict.fromkeys(found.patch for found in measured if found.patch is not None)
+    known.patches = [" × ".join(map(str, patch)) for patch in patches]
     for case, found in zip(files, measured, strict=True):
         if found.image_grid is not None:
             known.misplaced += misplaced_file(case.case, None, case.images[0], found.image_grid)

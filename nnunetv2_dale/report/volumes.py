@@ -49,23 +49,23 @@ class MaskReader:
     allowed: frozenset[int] | None
 
     def label(self, file: Path) -> Volume:
-        """A reference."""
+        """Return a reference."""
         labels, properties = read_label(self.reader, file, self.allowed)
         return _volume(labels, labels.shape, properties, file)
 
     def prediction(self, file: Path, reference: Volume) -> Volume:
-        """A prediction, which has the reference's voxels, though perhaps in other places (`grid`)."""
+        """Return a prediction, which has the reference's voxels, though perhaps in other places (`grid`)."""
         return _of(reference, self.label(file), "validate again (nnUNetv2_train … --val)")
 
     def image(self, files: Sequence[Path], reference: Volume) -> Volume:
-        """The channels of the reference's image, which has its voxels."""
+        """Return the channels of the reference's image, which has its voxels."""
         channels, properties = read_image(self.reader, files)
         found = _volume(channels, channels.shape[1:], properties, files[0])
         return _of(reference, found, "give the folder of its images (--images)")
 
 
 def mask_reader(folder: ResultFolder, example: Path) -> MaskReader:
-    """The reader of a result folder's masks.
+    """Return the reader of a result folder's masks.
 
     Args:
         example: one of them.

@@ -102,7 +102,7 @@ class AbstainingDiceStep:
     penalty: float | None = None  # α; None is the warm-up
 
     def __call__(self, images: Tensor, targets: Outputs) -> AbstainingRecord:
-        """One forward and backward.
+        """Run one forward and backward.
 
         Args:
             images: (B, C, *S), finite.

@@ -111,5 +111,5 @@ class CoTrainingStep:
         return (losses * rest * valid).sum() / valid.sum().clamp_min(1)
 
     def _said(self, logits: Tensor) -> Tensor:
-        """The labels a network gives: (B, 1, *S) classes, or (B, R, *S) regions."""
+        """Return the labels a network gives: (B, 1, *S) classes, or (B, R, *S) regions."""
         return logits.detach() > 0 if self.loss.regions else logits.detach().argmax(dim=1, keepdim=True)

@@ -37,7 +37,7 @@ class WeightNet(nn.Module):
 
     @torch.no_grad()
     def weigh(self, losses: Tensor) -> Tensor:
-        """The same without gradient, in parts that fit any memory."""
+        """Return the same without gradient, in parts that fit any memory."""
         return torch.cat([self(part) for (part,) in _parts(losses)]).view_as(losses)
 
     def add_gradient(self, losses: Tensor, by_weights: Tensor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nnunetv2_dale.nnunet_files.displacement_file import (
     read_label_checksums,
     write_displacements,
 )
+from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
 from nnunetv2_dale.trainer.unlabelled_cases import first_few
 
 # From the first of these that is there a training goes on (nnU-Net's order), so the memory is of that one's epoch.
@@ -29,7 +29,7 @@ def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
     Args:
         dataset: one of nnU-Net's, with `load_case`.
     """
-    return {case: f"{zlib.crc32(np.asarray(dataset.load_case(case)[1][:]).tobytes()):08x}" for case in cases}
+    return {case: label_checksum(np.asarray(dataset.load_case(case)[1][:])) for case in cases}
 
 
 def save_cases(trust: CaseTrust, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:

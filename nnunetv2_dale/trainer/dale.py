@@ -11,7 +11,6 @@ from torch._dynamo import OptimizedModule
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
-from nnunetv2_dale.dale.shadow_network import allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.trainer.config import DEFAULT, DaleTrainerConfig
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.training_log import (
@@ -53,9 +52,6 @@ class nnUNetTrainerDALE(TrustsCases):
         if self.device.type == "cpu" and self.dale.learns_confidence:
             keep_freed_memory()
         super().on_train_start()
-        compiled = isinstance(self._unwrapped_network(), OptimizedModule)
-        if compiled:
-            allow_two_backwards_through_compiled_networks()
         loss, regions = self._masked_loss(), self.label_manager.has_regions
         if self.dale.case_trust != "off":
             self._trust_cases(loss)
@@ -72,7 +68,7 @@ class nnUNetTrainerDALE(TrustsCases):
             autocast=self._autocast,
             loss_scale=self._loss_scale,
             generator=torch.Generator(self.device),
-            compiled=compiled,
+            compiled=isinstance(self._unwrapped_network(), OptimizedModule),
             label_trust=self.trust,
         )
         self.dale_step = PhasedStep(algorithm, self._batches)

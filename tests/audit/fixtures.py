@@ -12,6 +12,9 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nnunetv2_dale.audit.evidence import evidence_of
+from nnunetv2_dale.audit.referees import audit_task
+from nnunetv2_dale.audit.scoring import Judgement, rank_cases
 from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_raw_dataset, write_summary, write_volume
 
 Labels = NDArray[np.uint8]
@@ -123,3 +126,37 @@ def ellipsoid(shape: Sequence[int], middle: Sequence[float], radii: Sequence[flo
     """A filled ellipsoid, all in voxels."""
     axes = np.meshgrid(*(np.arange(size) for size in shape), indexing="ij")
     return np.asarray(sum(((a - m) / r) ** 2 for a, m, r in zip(axes, middle, radii, strict=True)) <= 1)
+
+
+def write_study(
+    root: Path,
+    labels: Mapping[str, NDArray[Any]],
+    predictions: Mapping[str, NDArray[Any]],
+    names: Mapping[str, Any],
+    folds: int = 5,
+    regions: Sequence[Any] = (),
+) -> Path:
+    """The result folder of a cross-validation with these labels and predictions; the raw dataset lies in `root/raw`.
+
+    Args:
+        names: of the labels, as in `dataset.json`.
+        folds: cases go to them in turn.
+        regions: that the summaries are about; without, the values of the labels.
+    """
+    raw, folder = root / "raw" / DATASET, root / "results" / DATASET / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    for number, (case, label) in enumerate(labels.items()):
+        write_volume(label.astype(np.uint8), raw / "labelsTr" / f"{case}.nii.gz")
+        write_volume(label.astype(np.float32), raw / "imagesTr" / f"{case}_0000.nii.gz")
+        validation = folder / f"fold_{number % folds}" / "validation"
+        write_volume(predictions[case].astype(np.uint8), validation / f"{case}.nii.gz")
+    description = json.dumps(DATASET_JSON | {"labels": names})
+    (raw / "dataset.json").write_text(description)
+    values = regions or [value for value in names.values() if isinstance(value, int) and value]
+    finish_results(folder, raw, description, values)
+    return folder
+
+
+def judge(folder: Path) -> list[Judgement]:
+    """What the audit says of a study, without its files."""
+    task = audit_task([folder], references=folder.parents[2] / "raw" / DATASET / "labelsTr")
+    return rank_cases([evidence_of(inputs, task) for inputs in task.cases], task)

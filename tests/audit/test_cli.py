@@ -14,6 +14,7 @@ import SimpleITK
 
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import KINDS
+from nnunetv2_dale.commands.lock import held
 from tests.audit.fixtures import make_study, save_probabilities
 from tests.report.fixtures import DATASET, write_volume
 
@@ -58,14 +59,15 @@ def test_every_error_is_found_and_named(audited: Path) -> None:
 
 def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     audit = read(audited)
-    assert list(audit) == ["version", "dataset", "referees", "cases", "expected", "settings", "missing"]
+    about = ["version", "dataset", "referees", "cases", "expected", "settings", "missing", "misplaced", "classes"]
+    assert list(audit) == about
     assert (audit["version"], audit["dataset"]) == (1, DATASET)
-    assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases"}
+    assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases", "judged_cases"}
     scores = [case["score"] for case in audit["cases"]]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == CASES
     for case in audit["cases"]:
-        assert set(case) == {"case", "fold", "score", "findings"}
+        assert set(case) == {"case", "fold", "score", "judged", "findings", "checksum"}
         for found in case["findings"]:
             types = {
                 "class": str,
@@ -175,14 +177,25 @@ def test_a_killed_audit_goes_on(
     assert [path.name for path in tmp_path.iterdir()] == ["audit"]
 
 
+def test_a_second_audit_at_once_is_refused(
+    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(tmp_path / "audit", "nnUNetv2_dale_audit"):
+        before = list(tmp_path.iterdir())
+        assert main([str(study[1][0]), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
+        assert list(tmp_path.iterdir()) == before
+    assert "audit is being written by another nnUNetv2_dale_audit (process" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["nowhere"], "is no folder"),
         ([], "give one or more result folders"),
-        (["FOLDER", "-d", "4"], "-d belongs to --apply"),
+        (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
+        (["FOLDER", "FOLDER"], "was given twice"),
     ],
 )
 def test_bad_input(

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.cli import main
-from tests.audit.fixtures import ERRORS, finish_results, grown, make_study, save_probabilities, wobbly
+from tests.audit.fixtures import (
+    ERRORS,
+    ellipsoid,
+    finish_results,
+    grown,
+    judge,
+    make_study,
+    save_probabilities,
+    wobbly,
+    write_study,
+)
 from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_summary, write_volume
 
 CASES = 16
@@ -149,3 +159,65 @@ def test_a_habit_of_all_networks_is_no_finding(tmp_path: Path, monkeypatch: pyte
     finish_results(folder, raw / DATASET)
     audit = audit_of([folder], tmp_path / "audit")
     assert max(case["score"] for case in audit["cases"]) < 0.5
+
+
+def discs(shape: tuple[int, int, int], radius: float) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """One round object near the middle of the image, as a polyp or a prostate, and where networks find it."""
+    rng = np.random.default_rng(1)
+    labels, predictions = {}, {}
+    for number in range(20):
+        middle = (shape[0] // 2, 18 + number % 3, 20)
+        label = ellipsoid(shape, middle, (radius / 2, radius, radius)).astype(np.uint8)
+        labels[f"c{number:02d}"] = label
+        predictions[f"c{number:02d}"] = np.roll(label, tuple(rng.integers(-1, 2, 2)), (1, 2))
+    return labels, predictions
+
+
+@pytest.mark.parametrize("depth", [1, 12], ids=["slice", "volume"])
+def test_a_moved_round_object_is_shifted_and_not_flipped(depth: int, tmp_path: Path) -> None:
+    labels, predictions = discs((depth, 44, 48), 10)
+    labels["c03"] = np.roll(predictions["c03"], 9, 2)
+    first = judge(write_study(tmp_path, labels, predictions, {"background": 0, "nodule": 1}))[0].audited
+    (found,) = first.findings
+    assert (first.case, found.kind, found.unit) == ("c03", "shifted", "mm")
+    assert found.size == pytest.approx(9, abs=0.3)
+
+
+@pytest.mark.parametrize("depth", [1, 12], ids=["slice", "volume"])
+def test_an_object_with_nothing_in_common_that_a_move_explains_is_shifted(depth: int, tmp_path: Path) -> None:
+    labels, predictions = discs((depth, 44, 48), 8)
+    labels["c03"] = np.roll(predictions["c03"], (-7, 17), (1, 2))
+    first = judge(write_study(tmp_path, labels, predictions, {"background": 0, "nodule": 1}))[0].audited
+    (found,) = first.findings
+    assert (first.case, found.kind) == ("c03", "shifted")
+    assert found.size == pytest.approx(np.hypot(7, 17), abs=0.3)
+    assert "x +17.0, y -7.0" in found.sentence
+
+
+@pytest.mark.parametrize("depth", [1, 12], ids=["slice", "volume"])
+@pytest.mark.parametrize("missed", [False, True], ids=["extra_object", "missed_object"])
+def test_a_small_part_is_no_border(depth: int, missed: bool, tmp_path: Path) -> None:
+    """A part of 7 % of the organ, far from it; the organ itself is right."""
+    shape = (depth, 44, 48)
+    labels, predictions = discs(shape, 8)
+    stray = ellipsoid(shape, (depth // 2, 36, 40), (1.5, 3, 3))
+    (predictions if missed else labels)["c05"][stray] = 1
+    first = judge(write_study(tmp_path, labels, predictions, {"background": 0, "prostate": 1}))[0].audited
+    (found,) = first.findings
+    assert (first.case, found.kind) == ("c05", "missed_object" if missed else "extra_object")
+    assert stray[found.voxel]
+
+
+def test_a_stroke_of_a_class_that_the_case_lacks_has_a_finding(tmp_path: Path) -> None:
+    shape = (12, 44, 48)
+    labels, predictions = discs(shape, 12)
+    for number in range(1, 20, 2):
+        for each in (labels, predictions):
+            each[f"c{number:02d}"][ellipsoid(shape, (6, 18 + number % 3, 18), (3, 7, 7))] = 2
+    stray = ellipsoid(shape, (6, 36, 40), (1.5, 3, 3))
+    labels["c08"][stray] = 2
+    first = judge(write_study(tmp_path, labels, predictions, {"background": 0, "liver": 1, "tumour": 2}))[0].audited
+    (found,) = first.findings
+    assert (first.case, found.label, found.kind) == ("c08", "2", "extra_object")
+    assert stray[found.voxel]
+    assert found.score > 0.5

@@ -12,7 +12,8 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decisions import COLUMNS, accepted_findings, cases_to, read_decisions
+from nnunetv2_dale.audit.decision_files import read_decisions
+from nnunetv2_dale.audit.decisions import accepted_findings, cases_to
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
@@ -40,7 +41,7 @@ def fill_in(audit: Path, decisions: dict[str, str]) -> Path:
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow(row | {"decision": decisions.get(row["case"], "")})
@@ -56,7 +57,7 @@ def test_a_new_dataset_and_a_second_audit(audited: tuple[Path, Path, Path], tmp_
     raw, folder, audit = audited
     before = checksums(raw / DATASET)
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
-    assert main(["--apply", str(table), "-d", "777", "-o", "104"]) == 0
+    assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 0
     assert checksums(raw / DATASET) == before
 
     new = raw / NEW
@@ -86,7 +87,7 @@ def test_a_new_dataset_and_a_second_audit(audited: tuple[Path, Path, Path], tmp_
 def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
-    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     assert main(words) == 0
     first = checksums(raw / NEW)
     assert main(words) == 2
@@ -110,7 +111,7 @@ def test_what_was_mended_by_hand_is_not_lost(
     name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw, _, audit = audited
-    words = ["--apply", str(audit / "decisions.csv"), "-d", "777", "-o", "104"]
+    words = ["apply", str(audit / "decisions.csv"), "-d", "777", "--new_id", "104"]
     fill_in(audit, {"case_04": "fix"})
     assert main(words) == 0
     (raw / NEW / "labelsTr" / ".DS_Store").touch()
@@ -133,7 +134,7 @@ def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.Ca
     patients = {f"case_{number:02d}": f"p{number // 2}" for number in range(15)}  # not of case_15
     table = raw / DATASET / "splits_patients.json"
     table.write_text(json.dumps(patients))
-    words = ["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]
+    words = ["apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "--new_id", "104"]
     assert main(words) == 0
     del patients["case_06"]
     assert read_split_patients([raw / NEW]) == patients
@@ -151,14 +152,14 @@ def test_patients_are_those_beside_the_splits_in_use(
     monkeypatch.setenv("nnUNet_preprocessed", str(in_use.parent))
     (in_use / "splits_patients.json").write_text('{"case_00": "new"}')
     (raw / DATASET / "splits_patients.json").write_text('{"case_00": "old"}')
-    assert main(["--apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "-o", "104"]) == 0
+    assert main(["apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "--new_id", "104"]) == 0
     assert read_split_patients([raw / NEW]) == {"case_00": "new"}
 
 
 def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
-    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     with full_after(100):
         assert main(words) == 2
     assert f"stopped: {raw / NEW}: File too large; nothing half-written" in capsys.readouterr().err
@@ -185,7 +186,7 @@ def test_a_killed_apply_leaves_no_dataset(
 ) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
-    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     kill_at("nnunetv2_dale.audit.cli", "shutil.copy2", 9, words)
     assert {path.name for path in raw.iterdir() if not path.name.startswith(".unfinished_")} == {DATASET}
     assert main(words) == 0
@@ -204,7 +205,7 @@ def test_damaged_files_are_named_and_not_copied(
     for name in damaged:
         file = raw / DATASET / f"{name}.nii.gz"
         file.write_bytes(file.read_bytes()[:-9])
-    words = ["--apply", str(table), "-d", "777", "-o", "104"]
+    words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     assert main(words) == 2
     told = capsys.readouterr().err
     assert all(f"{name}.nii.gz: is damaged" in told for name in damaged)
@@ -216,7 +217,7 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
     table = fill_in(audit, {"case_04": "fix"})
     draft = audit / "maps/case_04_consensus.nii.gz"
     draft.write_bytes(draft.read_bytes()[:-9])
-    assert main(["--apply", str(table), "-d", "777", "-o", "104"]) == 2
+    assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 2
     assert "case_04_consensus.nii.gz is damaged" in capsys.readouterr().err
     assert not (raw / NEW).exists()
 
@@ -224,10 +225,12 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["-o", "104"], "needs the audited dataset"),
-        (["-d", "777", "-o", "audit2"], "a number"),
-        (["-d", "777", "-o", "777"], "is the audited dataset itself"),
-        (["-d", "778", "-o", "104"], "no dataset"),
+        (["--apply", "TABLE", "-o", "104"], "needs the audited dataset"),
+        (["--apply", "TABLE", "-d", "777", "-o", "audit2"], "a number"),
+        (["a", "b", "--apply", "TABLE", "-d", "777", "-o", "104"], "give one folder"),
+        (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the audited dataset itself"),
+        (["apply", "TABLE", "-d", "778", "--new_id", "104"], "no dataset"),
+        (["apply", "TABLE", "--audit", ".", "-d", "777", "--new_id", "104"], ". holds no audit (audit.json); give"),
     ],
 )
 def test_bad_calls(
@@ -235,9 +238,18 @@ def test_bad_calls(
 ) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
-    assert main(["--apply", str(table), *words]) == 2
+    assert main([str(table) if word == "TABLE" else word for word in words]) == 2
     assert sentence in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == [DATASET]
+
+
+def test_apply_as_it_was_spelled_before(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    raw, _, audit = audited
+    table = shutil.copyfile(fill_in(audit, {"case_04": "fix"}), tmp_path / "decisions.csv")
+    assert main(["apply", str(table), "--audit", str(audit), "-d", "777", "--new_id", "104"]) == 0
+    now = checksums(raw / NEW)
+    assert main([str(audit), "--apply", str(table), "-d", "777", "-o", "104", "--overwrite"]) == 0
+    assert checksums(raw / NEW) == now
 
 
 def test_decisions_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,7 +265,7 @@ def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     text = table.read_text().splitlines()
     text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
-    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,", "case_03,,1,wider,,,,see the report", ""]))
+    write(table, "\n".join([*text, "case_02,,1,wider,fix,,,,,", "case_03,,1,wider,,,,,,see the report", ""]))
     before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
     for _ in range(2):
         assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
@@ -272,7 +284,7 @@ def test_a_draft_for_what_is_no_longer_listed(audited: tuple[Path, Path, Path], 
     raw, folder, _ = audited
     table = write(tmp_path / "earlier.csv", "case,label,kind,decision\ncase_02,1,wider,fix\n")
     assert main([str(folder), "-o", str(tmp_path / "second"), "--decisions", str(table), "-np", "1"]) == 0
-    assert main(["--apply", str(tmp_path / "second" / "decisions.csv"), "-d", "777", "-o", "104"]) == 0
+    assert main(["apply", str(tmp_path / "second" / "decisions.csv"), "-d", "777", "--new_id", "104"]) == 0
     assert [path.name for path in (raw / NEW / "drafts").iterdir()] == ["case_02_draft_by_networks.nii.gz"]
 
 
@@ -334,7 +346,10 @@ def test_reading(tmp_path: Path) -> None:
         ("", "needs a first line with the columns"),
         ("case,label,kind,decision\na,1,wider,maybe\n", "case a, label 1, wider: expected the decision accept, fix"),
         ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
-        ("case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n", "decided twice, fix and accept"),
+        (
+            "case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n",
+            r"decided twice; .*\n  case a, label 1, wider: fix \(.*line 2\) and accept \(.*line 3\)",
+        ),
     ],
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decisions import decision_table, read_decisions, read_lines
+from nnunetv2_dale.audit.decision_files import read_decisions, read_lines
+from nnunetv2_dale.audit.decisions import decision_table
 from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.page import memory_key, viewer_commands
 from tests.audit.fixtures import make_study
@@ -40,6 +41,30 @@ seen.commands = [...document.querySelectorAll("#shown pre")].map((e) => e.textCo
 seen.requests = performance.getEntriesByType("resource").filter((e) => !/^(data|blob):/.test(e.name)).length;
 seen.unnamed = [...document.images].filter((i) => !i.alt).length;
 seen.pictures = document.querySelectorAll("#shown img").length;
+document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
+document.getElementById("seen").textContent = JSON.stringify(seen);
+});
+</script>"""
+
+# Decides, comments and takes back, without looking; then reports what the page shows.
+UNDO = """<script>
+window.addEventListener("load", () => {
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const shown = () => document.querySelector("#shown h3").textContent;
+const decided = () => [...document.querySelectorAll("#list .decided")].map((e) => e.textContent).join(",");
+const seen = { steps: [] };
+const step = (key) => { press(key); seen.steps.push([shown(), decided()]); };
+for (const key of ["a", "x", "u", "u", "u", "f", "ArrowLeft", "a", "u", "ArrowLeft", "Delete", "u"]) step(key);
+press("c");
+const box = document.activeElement;
+seen.box = box.id;
+box.value = 'a, "second" look';
+box.dispatchEvent(new Event("input", { bubbles: true }));
+press("a"); seen.typed = decided();
+press("Enter"); seen.left = document.activeElement === document.body;
+press("n"); press("p"); seen.kept = document.getElementById("comment").value;
+seen.csv = document.getElementById("csv").value;
+seen.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
 document.getElementById("seen").textContent = JSON.stringify(seen);
 });
@@ -84,14 +109,21 @@ def test_nothing_is_asked_from_elsewhere(page: Path) -> None:
     assert "+0.80 voxels of contour, in 1 training" in text
 
 
-def in_a_browser(page: Path, tmp_path: Path, probe: str) -> dict[str, Any]:
+def in_a_browser(page: Path, tmp_path: Path, probe: str, width: int = 1280) -> dict[str, Any]:
     """What a script at the end of the page puts into an element `seen`; the browser may complain about nothing."""
     with_probe = tmp_path / "audit with spaces.html"
     with_probe.write_text(page.read_text(encoding="utf-8").replace("</head>", probe + "</head>"), encoding="utf-8")
     arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
     done = subprocess.run(
-        [browser(), *arguments.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", with_probe.as_uri()],
+        [
+            browser(),
+            *arguments.split(),
+            f"--window-size={width},900",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            with_probe.as_uri(),
+        ],
         capture_output=True,
         text=True,
         timeout=240,
@@ -117,13 +149,45 @@ def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
     assert any(command.startswith("itksnap -g") for command in seen["commands"])
 
 
+@pytest.mark.parametrize("width", [800, 1280, 3840])
+def test_decisions_are_taken_back_one_by_one(page: Path, tmp_path: Path, width: int) -> None:
+    """And the page is nowhere wider than the window, with a name that no line could break."""
+    text = page.read_text(encoding="utf-8").replace("case_06", "case_06" + "x" * 150)
+    (tmp_path / "long.html").write_text(text, encoding="utf-8")
+    seen = in_a_browser(tmp_path / "long.html", tmp_path, UNDO, width)
+    titles = [title for title, _ in seen["steps"]]
+    decided = [each.split(",") for _, each in seen["steps"]]
+    first, second = titles[3], titles[0]
+    expected = [
+        (second, ["accept", ""]),
+        (titles[1], ["accept", "exclude"]),
+        (second, ["accept", ""]),
+        (first, ["", ""]),
+        (first, ["", ""]),  # nothing is left to take back
+        (second, ["fix", ""]),
+        (first, ["fix", ""]),
+        (second, ["accept", ""]),
+        (first, ["fix", ""]),  # as it was before
+        (first, ["fix", ""]),
+        (first, ["", ""]),
+        (first, ["fix", ""]),
+    ]
+    assert [(title, each[:2]) for title, each in zip(titles, decided, strict=True)] == expected
+    assert len({first, second, titles[1]}) == 3
+    assert (seen["box"], seen["typed"], seen["left"]) == ("comment", seen["steps"][-1][1], True)
+    assert seen["kept"] == 'a, "second" look'
+    rows = list(csv.DictReader(io.StringIO(seen["csv"])))
+    assert [(row["decision"], row["comment"]) for row in rows[:2]] == [("fix", 'a, "second" look'), ("", "")]
+    assert seen["width"] == 0
+
+
 def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path: Path) -> None:
     """And with no others: those of another audit of this dataset stay with its own page."""
     root = page.parents[1]
     lines = read_lines(page.parent / "decisions.csv")
     earlier = tmp_path / "earlier.csv"
     fixed = ",".join(lines[0][name] for name in ("case", "label", "kind"))
-    earlier.write_text(f"case,label,kind,decision,note\n{fixed},fix,\ncase_02,1,wider,accept,looked at\n")
+    earlier.write_text(f"case,label,kind,decision,comment\n{fixed},fix,so wide\ncase_02,1,wider,accept,looked at\n")
     (folder,) = (root / "results").glob("*/*")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("nnUNet_raw", str(root / "raw"))
@@ -140,6 +204,32 @@ def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path
         (lines[0]["case"], "fix"),
         ("case_02", "accept"),
     ]
+
+
+def test_a_page_without_pictures_and_paths(page: Path, tmp_path: Path) -> None:
+    """Of a study with a fold that is not there, which the audit names with its folder."""
+    root = page.parents[1]
+    assert "pictures of patients, paths of files" in page.read_text()
+    (folder,) = (root / "results").glob("*/*")
+    copied = tmp_path / "my results" / folder.name
+    shutil.copytree(folder, copied)
+    (copied / "fold_1" / "validation" / "summary.json").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(root / "raw"))
+        for name, flags in (("all", []), ("none", ["--no_pictures", "--no_paths"])):
+            assert main([str(copied), "-o", str(tmp_path / name), "-np", "1", *flags]) == 0
+    texts = {
+        name: [file.read_text() for file in (tmp_path / name).rglob("*") if file.suffix in (".html", ".json", ".csv")]
+        for name in ("all", "none")
+    }
+    for found, name in ((True, "all"), (False, "none")):
+        everything = "".join(texts[name])
+        assert ("data:image/png" in everything) is found
+        assert any(str(each) in everything for each in (tmp_path, root)) is found
+    assert len(texts["none"]) == 4
+    written = [each.split("<script>")[0] for each in texts["none"]]
+    assert not any(re.search(r"""(?:^|[\s"'(=])/[\w.-]+/""", each) for each in written)
+    assert "case_00" in "".join(texts["none"])
 
 
 def test_every_audit_is_remembered_on_its_own(page: Path) -> None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.benchmark.job import Job
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from tests.datasets import NnunetFolders, preprocess, write_phantoms
 
 DATASET = "Dataset905_Phantom"

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.benchmark import cli
-from nnunetv2_dale.benchmark.lock import acquire
 from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
+from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
 from tests.report.fixtures import write_raw_dataset, write_results
 
@@ -56,6 +56,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
         ('[{"train": ["case_0', "is not valid JSON"),
+        ('[{"train": ["case_000"], "val": []}]', "splits_final.json has no validation case; take other folds with -f"),
     ],
 )
 def test_a_split_of_other_cases_is_refused(
@@ -65,7 +66,7 @@ def test_a_split_of_other_cases_is_refused(
     before = file.read_text() if file.exists() else None
     file.write_text(split)
     try:
-        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu", "--dry-run"]
+        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu", "--dry_run"]
         assert cli.main(flags) == 2
     finally:
         file.unlink() if before is None else file.write_text(before)
@@ -98,7 +99,7 @@ def test_damaged_descriptions_are_named(
     before = file.read_text()
     file.write_text(before[:-20])
     try:
-        assert cli.main(["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "--dry-run"]) == 2
+        assert cli.main(["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "--dry_run"]) == 2
     finally:
         file.write_text(before)
     assert f"{file} is not valid JSON" in capsys.readouterr().err
@@ -125,7 +126,7 @@ def test_a_dry_run_shows_what_is_done(
     write_checkpoint(folders[2] / "checkpoint_final.pth")
     lock = acquire(folders[3], "another")
     assert lock is not None
-    assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "--dry-run"]) == 0
+    assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[4] for line in lines[1:6]] == ["done", "resumable", "validate", "elsewhere", "missing"]
     assert "0.7500" in lines[1]
@@ -169,7 +170,7 @@ def test_a_second_benchmark_leaves_the_report_of_the_first(tmp_path: Path) -> No
         runs = [Run(DATASET, trainer, "P", "2d", fold) for trainer in trainers for fold in folds]
         arguments = report_arguments(runs, "2d", tmp_path / "results", tmp_path / "reports")
         assert arguments is not None
-        assert report([*arguments, "--summary-only", "--resamples", "9"]) == 0
+        assert report([*arguments, "--summary_only", "--resamples", "9"]) == 0
         return Path(arguments[arguments.index("-o") + 1]).name
 
     (tmp_path / "reports/2d").mkdir(parents=True)

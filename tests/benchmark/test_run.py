@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from nnunetv2_dale.benchmark.lock import read_holder
+from nnunetv2_dale.commands.lock import read_holder
 from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom
 
 pytestmark = pytest.mark.integration
@@ -68,7 +68,7 @@ def started(phantom: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., s
 def test_two_folds_at_once_one_killed_and_picked_up_again(
     phantom: dict[str, str], started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    command = started("-tr", "nnUNetTrainer_long", "-f", "0", "1", "--workers", "2", "--no-report")
+    command = started("-tr", "nnUNetTrainer_long", "-f", "0", "1", "--workers", "2", "--no_report")
     folds = [_fold(phantom, "nnUNetTrainer_long", fold) for fold in (0, 1)]
     _wait_until(lambda: all(read_holder(fold) is not None for fold in folds), command)  # both at once
     _wait_until(lambda: _can_be_continued(folds[0]), command)
@@ -89,12 +89,12 @@ def test_two_folds_at_once_one_killed_and_picked_up_again(
 
 def test_a_failed_fold_is_named_with_its_log_and_the_others_go_on(phantom: dict[str, str]) -> None:
     trainers = ("nnUNetTrainer_broken", "nnUNetTrainer_short")
-    ended = _run(phantom, "-tr", *trainers, "-f", "0", "--workers", "2", "--no-report")
+    ended = _run(phantom, "-tr", *trainers, "-f", "0", "--workers", "2", "--no_report")
     assert ended.returncode == 1
     assert f"nnUNetTrainer_broken{PARTS} fold 0 failed: nnUNetv2_train ended with exit code 1" in ended.stdout
     assert "RuntimeError: this trainer breaks in its second epoch" in ended.stdout
     assert (_fold(phantom, "nnUNetTrainer_short", 0) / "validation" / "summary.json").exists()
-    dry = _run(phantom, "-tr", *trainers, "-f", "0", "1", "--dry-run")
+    dry = _run(phantom, "-tr", *trainers, "-f", "0", "1", "--dry_run")
     states = [line.split()[4] for line in dry.stdout.splitlines()[1:5]]
     assert (dry.returncode, states) == (0, ["resumable", "missing", "done", "missing"])
 
@@ -102,7 +102,7 @@ def test_a_failed_fold_is_named_with_its_log_and_the_others_go_on(phantom: dict[
 def test_sigterm_stops_the_trainings_and_frees_their_folds(
     phantom: dict[str, str], started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    command = started("-tr", "nnUNetTrainer_long", "-f", "2", "--no-report")
+    command = started("-tr", "nnUNetTrainer_long", "-f", "2", "--no_report")
     fold = _fold(phantom, "nnUNetTrainer_long", 2)
     _wait_until((fold / "checkpoint_latest.pth").exists, command)
     children = psutil.Process(command.pid).children(recursive=True)

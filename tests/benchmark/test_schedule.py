@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.benchmark.job import Ending, JobResult
-from nnunetv2_dale.benchmark.lock import acquire
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
+from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import RUN, write_checkpoint, write_summary
 
 Attempt = Callable[[Run], JobResult]

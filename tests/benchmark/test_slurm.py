@@ -37,7 +37,7 @@ def test_a_cancelled_job_continues_from_its_checkpoint(tmp_path: Path) -> None:
             "cpu",
             "--settings",
             str(settings),
-            "--no-report",
+            "--no_report",
         )
         output = tmp_path / "output.txt"
         with output.open("w") as stream:

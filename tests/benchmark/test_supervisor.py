@@ -3,9 +3,9 @@ import sys
 from pathlib import Path
 
 from nnunetv2_dale.benchmark.job import Job, worker_environment
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
 from nnunetv2_dale.benchmark.state import FoldState, Stage
 from nnunetv2_dale.benchmark.supervisor import train_command
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from tests.benchmark.fixtures import RUN, job_for
 
 WEIGHTS = "/some where/checkpoint.pth"

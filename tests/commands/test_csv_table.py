@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import read_keyed_table, read_table
+from nnunetv2_dale.commands.csv_table import read_keyed_table, read_numbered_table, read_table
 
 ROWS = [{"case": "c0", "patient": "Ä, B"}, {"case": "c1", "patient": ""}]
 
@@ -36,6 +36,30 @@ def test_further_columns_are_kept(tmp_path: Path) -> None:
     assert read_table(file, ["case", "patient"]) == [{"site": "A", "case": "c0", "patient": "p"}]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_line_breaks_in_a_value_are_kept(tmp_path: Path, delimiter: str) -> None:
+    """Also breaks that no table means: a form feed. Lines are counted as an editor does."""
+    file = tmp_path / "t.csv"
+    content = 'case,note\nc0,"first\n\nthird"\nc1,page\x0c2\n'.replace(",", delimiter)
+    file.write_text(content, encoding="utf-8")
+    rows = [(2, {"case": "c0", "note": "first\n\nthird"}), (5, {"case": "c1", "note": "page\x0c2"})]
+    assert read_numbered_table(file, ["case"]) == rows
+    file.write_text(content.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert read_numbered_table(file, ["case"]) == rows
+
+
+def test_names_that_a_spreadsheet_made_numbers_are_recognised(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("case,patient\n5.0,p\n1E+3,q\nc 0,r\n6,s\n")
+    names = ["005", "1e3", " c 0", "x6"]
+    assert list(read_keyed_table(file, "case", ["patient"], names)) == ["005", "1e3", " c 0", "6"]
+    with pytest.raises(UserError, match=r"line 2: '5.0' may be '005' or '05'"):
+        read_keyed_table(file, "case", ["patient"], [*names, "05"])
+    file.write_text("case,patient\n5,p\n005,q\n")
+    with pytest.raises(UserError, match="lists 005 twice"):
+        read_keyed_table(file, "case", ["patient"], names)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -46,6 +70,7 @@ def test_further_columns_are_kept(tmp_path: Path) -> None:
         (b"case,patient\nc0,p\nc1,p\nc0,q\n", "lists c0 twice"),
         (b"case,patient\n,p\n", "a line without a case: p"),
         (b"case,patient\nc0,\xc4\n", "CSV UTF-8"),
+        (b'case,patient\nc0,"p\nc1,q\n', "unexpected end of data; look at its quotation marks"),
     ],
 )
 def test_tables_that_say_nothing_or_two_things(tmp_path: Path, content: bytes, message: str) -> None:

@@ -41,10 +41,10 @@ def test_defaults() -> None:
 def test_datasets_that_are_there_and_new_ones() -> None:
     parser = argparse.ArgumentParser()
     shared_flags.add_dataset(parser, "nnUNet_raw")
-    shared_flags.add_new_dataset(parser, "-o")
-    assert vars(parser.parse_args(["-d", "Dataset004_X", "-o", "104"])) == {"d": "Dataset004_X", "o": 104}
+    shared_flags.add_new_dataset(parser, old_spelling="-o")
+    assert vars(parser.parse_args(["-d", "Dataset004_X", "--new_id", "104"])) == {"d": "Dataset004_X", "new_id": 104}
     with pytest.raises(SystemExit):
-        parser.parse_args(["-o", "104"])
+        parser.parse_args(["--new_id", "104"])
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two"])

@@ -43,7 +43,7 @@ def _volumes(root: Path, count: int = 3) -> Path:
 
 
 def _convert(source: Path, dataset_id: int = 501, *flags: str, recipe: str = "nifti_pairs") -> int:
-    return main([recipe, "-i", str(source), "-d", str(dataset_id), "-np", "1", *flags])
+    return main([recipe, "-i", str(source), "--new_id", str(dataset_id), "-np", "1", *flags])
 
 
 def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, folders: dict[str, Path]) -> None:
@@ -61,7 +61,7 @@ def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, fo
 def test_workers_write_the_same_as_one_process(tmp_path: Path, folders: dict[str, Path]) -> None:
     source = _volumes(tmp_path / "source")
     assert _convert(source, 501) == 0
-    assert main(["nifti_pairs", "-i", str(source), "-d", "502", "-np", "2"]) == 0
+    assert main(["nifti_pairs", "-i", str(source), "--new_id", "502", "-np", "2"]) == 0
     one, two = (folders["nnUNet_raw"] / f"Dataset50{number}_Converted" for number in (1, 2))
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file() and path.name != "dataset.json")
     assert len(files) == 7
@@ -92,7 +92,7 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
     expected = [
         "TrainDataset/images/0.png: has no label in masks",
         "TrainDataset/masks/1.png: has no image in images",
-        "TrainDataset/masks/2.png: unknown label values 7 (known are 0, 1)",
+        "TrainDataset/masks/2.png: unknown label values 7 (202 voxels); known are 0, 1",
         "TrainDataset/masks/3.png: the mask is 60 x 10 pixels, its picture 48 x 40: not even the same aspect ratio",
         "TrainDataset/images/4.png: cannot be read as a picture",
         "TrainDataset/images/a b.png: would be named a_b, the name of A_B.png after conversion",
@@ -125,9 +125,9 @@ def test_a_source_that_is_something_else(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["-d", "0"], "between 1 and 999"),
-        (["-d", "1000"], "between 1 and 999"),
-        (["-d", "5", "--name", "../up"], "a dataset name has none of"),
+        (["--new_id", "0"], "between 1 and 999"),
+        (["--new_id", "1000"], "between 1 and 999"),
+        (["--new_id", "5", "--name", "../up"], "a dataset name has none of"),
     ],
 )
 def test_flags_that_make_no_sense(
@@ -235,7 +235,7 @@ def test_an_interrupted_conversion_leaves_no_dataset(tmp_path: Path, how: signal
         )
         save_volume(source / f"labelsTr/case_{number}.nii.gz", np.zeros(image.shape, np.uint8))
     command = [sys.executable, "-c", "import sys; from nnunetv2_dale.preprocessing import main; sys.exit(main())"]
-    flags = ["nifti_pairs", "-i", str(source), "-o", str(tmp_path / "raw"), "-d", "501", "-np", "2"]
+    flags = ["nifti_pairs", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "501", "-np", "2"]
     flags += ["--classes", "all", "--channels", "CT"]
     running = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, start_new_session=True, text=True)
     deadline = time.monotonic() + 60

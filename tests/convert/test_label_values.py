@@ -45,6 +45,7 @@ def test_an_empty_lossy_mask_is_background() -> None:
         list(range(256)),  # a picture, not a mask
         list(range(60)),  # dim, never white
         [-1, 0, 1],
+        list(range(21)),  # lesions that are numbered, not the residue of a lossy file
         [0.0, 0.5, 1.0],
         [0.0, float("nan")],
         [0.0, float("inf")],
@@ -56,10 +57,17 @@ def test_what_is_not_clearly_a_label_is_refused(mask: list[float]) -> None:
 
 
 def test_the_report_names_values_and_the_way_out() -> None:
-    with pytest.raises(ValueError, match=r"unknown label values 128 \(known are 0, 1\)$"):
+    with pytest.raises(ValueError, match=r"unknown label values 128 \(1 voxel\); known are 0, 1$"):
         to_labels(np.array([0, 128]), BINARY)
-    with pytest.raises(ValueError, match=r"unknown label values 5, 9 \(known are 0, 1, 2\)$"):
-        to_labels(np.array([0, 1, 5, 9]), {0: 0, 1: 1, 2: 2})
+    with pytest.raises(ValueError, match=r"unknown label values 5 \(2 voxels\), 9 \(1 voxel\); known are 0, 1, 2$"):
+        to_labels(np.array([0, 1, 5, 9, 5]), {0: 0, 1: 1, 2: 2})
+
+
+def test_a_volume_is_not_taken_for_a_lossy_picture() -> None:
+    mask = np.concatenate([np.zeros(5000), np.arange(256)])
+    assert to_labels(mask, BINARY).sum() == 128
+    with pytest.raises(ValueError, match="254 in all"):
+        to_labels(mask, BINARY, of_picture=False)
 
 
 def test_a_threshold_decides_for_one_class_only() -> None:

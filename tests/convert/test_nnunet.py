@@ -52,7 +52,7 @@ def test_2d_datasets_are_planned_and_preprocessed(
     make: Callable[[Path], Path],
     channels: int,
 ) -> None:
-    assert main([recipe, "-i", str(make(tmp_path / recipe)), "-d", "501", "-np", "1"]) == 0
+    assert main([recipe, "-i", str(make(tmp_path / recipe)), "--new_id", "501", "-np", "1"]) == 0
     # threads instead of processes: those nnU-Net spawns import for long, and forks of a process with threads can hang
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))
     monkeypatch.setattr(nnunetv2.utilities.utils, "Pool", ThreadPool)
@@ -85,7 +85,7 @@ def test_a_converted_rgb_dataset_is_trained_with_dale(tmp_path: Path, folders: d
     environment = {**folders, "nnUNet_extTrainer": str(tmp_path / "trainers")}
     environment |= {"OMP_NUM_THREADS": "1", "nnUNet_def_n_proc": "1"}
     source = make_isic2016(tmp_path / "ISIC 2016", train=4, test=1)
-    assert main(["isic2016", "-i", str(source), "-d", "502", "-np", "1"]) == 0
+    assert main(["isic2016", "-i", str(source), "--new_id", "502", "-np", "1"]) == 0
     plan = ("-d", "502", "-c", "2d", "-npfp", "1", "-np", "1")
     _run("nnUNetv2_plan_and_preprocess", *plan, environment={**environment, "nnUNet_n_proc_DA": "1"})
     training = ("502", "2d", "0", "-tr", "nnUNetTrainerDALE_converted", "-device", "cpu")

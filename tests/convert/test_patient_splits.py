@@ -51,6 +51,37 @@ def test_no_patient_is_on_both_sides_of_a_fold(
     assert read_split_patients([tmp_path, dataset]) == CASES
 
 
+def test_numbers_that_lost_their_leading_0_are_recognised(dataset: Path, tmp_path: Path) -> None:
+    """nnU-Net issue 1871: patient and time point in one number."""
+    cases = {
+        f"0{8 + number // 2}0{number % 2 + 1}" if number < 4 else f"{number}00": f"0{number // 2}"
+        for number in range(12)
+    }
+    for old, new in zip(CASES, cases, strict=True):
+        (dataset / f"imagesTr/{old}_0000.nii.gz").rename(dataset / f"imagesTr/{new}_0000.nii.gz")
+    for names in (cases, [case.lstrip("0") for case in cases]):  # as they are, and after a spreadsheet
+        table = _table(tmp_path, dict(zip(names, cases.values(), strict=True)))
+        assert _split(table, "--overwrite") == 0
+        assert read_split_patients([tmp_path, dataset]) == cases
+    splits = json.loads((dataset / "splits_final.json").read_text())
+    assert sorted(case for fold in splits for case in fold["val"]) == sorted(cases)
+
+
+def test_slices_of_a_patient_stay_together(dataset: Path, tmp_path: Path) -> None:
+    """nnU-Net issue 2660: 110 slices of 10 patients, as PNG."""
+    description = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_text(json.dumps({**description, "file_ending": ".png"}))
+    for path in (dataset / "imagesTr").iterdir():
+        path.unlink()
+    slices = {f"oct{patient:02d}_{number:02d}": f"oct{patient:02d}" for patient in range(10) for number in range(11)}
+    for case in slices:
+        (dataset / f"imagesTr/{case}_0000.png").touch()
+    assert _split(_table(tmp_path, slices)) == 0
+    splits = json.loads((dataset / "splits_final.json").read_text())
+    assert [len(fold["val"]) for fold in splits] == [22] * 5
+    assert shared_patient(splits, slices) is None
+
+
 def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path) -> None:
     used = tmp_path / "preprocessed/Dataset004_Twelve/splits_final.json"
     used.parent.mkdir()

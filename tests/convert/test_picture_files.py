@@ -118,6 +118,16 @@ def test_colours_without_a_palette_are_refused(tmp_path: Path) -> None:
         read_mask(save(tmp_path / "a.png", colour_picture(1)))
 
 
+def test_colours_are_named_and_no_value_is_taken_for_a_class(tmp_path: Path) -> None:
+    """cvat issues 6274 and 6446: colours differ by picture, the background has one."""
+    red = np.array([[0, 0, 90], [250, 0, 0]], np.uint8)[MASK]
+    with pytest.raises(ValueError, match=r"palette \(\(0, 0, 90\), \(250, 0, 0\)\); expected one value per class"):
+        read_mask(save(tmp_path / "a.png", red))
+    _palette(MASK, [0, 0, 90, 250, 0, 0]).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"value 0, has a colour \(\(0, 0, 90\), \(250, 0, 0\)\)"):
+        read_mask(tmp_path / "b.png")
+
+
 def test_sizes_that_differ(tmp_path: Path) -> None:
     picture = save(tmp_path / "a.png", GREY)
     double = save(tmp_path / "double.png", 255 * MASK.repeat(2, axis=0).repeat(2, axis=1))
@@ -125,7 +135,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
     assert problems == ["the mask is 96 x 80 pixels, its picture 48 x 40"]
     problems, *_ = _convert(tmp_path, picture, double, PictureFormat(colour=False, has_mask_options=True))
     assert problems == [
-        "the mask is 96 x 80 pixels, its picture 48 x 40; --resize-masks brings masks to their picture's size"
+        "the mask is 96 x 80 pixels, its picture 48 x 40; --resize_masks brings masks to their picture's size"
     ]
     problems, _, label = _convert(tmp_path, picture, double, PictureFormat(colour=False, resize_masks=True))
     assert problems == []

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale import alignment as alignment_module
+from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.label_confidence import LookAhead
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from tests.dale.bilevel_problem import SHORT
 from tests.dale.fixed_trust import FixedTrust
 from tests.dale.networks import blob_batch, small_unet
 
@@ -30,14 +32,14 @@ CONFIG = DaleConfig(
     alignment_weight=ALPHA,
     alignment_min_voxels=4,
     covariance_noise=0.0,
-    directional_derivative="forward_mode",
 )
 
 
 @pytest.fixture(autouse=True)
 def _every_voxel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plain iteration draws no voxels: it takes all of a class."""
+    """The plain iteration draws no voxels, it takes all of a class; and differentiates where we take a difference."""
     monkeypatch.setattr(alignment_module, "MOST_VOXELS", 1_000_000)
+    monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", SHORT)
 
 
 def sgd(network: nn.Module) -> torch.optim.Optimizer:
@@ -359,7 +361,7 @@ def test_a_sample_whose_fuzziness_is_constant_has_no_part_in_the_fuzzy_update(vi
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_training_learns(dimensions, gradient):
     network = small_unet(dimensions)
-    step = our_step(network, CONFIG.updated({"confidence_gradient": gradient, "directional_derivative": "one_sided"}))
+    step = our_step(network, CONFIG.updated({"confidence_gradient": gradient}))
     images, labels = blob_batch(dimensions, 16)
     targets = [labels, labels[(..., *[slice(None, None, 2)] * dimensions)]]
     losses = [float(step(images, targets).fuzzy_loss) for _ in range(30)]

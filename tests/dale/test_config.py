@@ -13,12 +13,10 @@ def test_defaults_are_the_papers():
     config = DaleConfig()
     assert (config.fuzzy_threshold, config.alignment_weight, config.confidence_steps) == (0.9, 0.05, 1)
     assert (config.confidence_lr, config.patch_size, config.view) == (0.1, 16, "masked_input")
-    assert (config.confidence_gradient, config.intensity_bins) == ("look_ahead", "equal")
-    assert (config.phase_in, config.every, config.learned) == (
-        0,
-        1,
-        0,
-    )  # Algorithm 1 from the first batch, on every one
+    assert (config.fuzziness_source, config.intensity_bins, config.fewest_patches) == ("both", "equal", 1)
+    assert config.confidence_gradient == "look_ahead"
+    # Algorithm 1 from the first batch to the last, on every one
+    assert (config.phase_in, config.phase_out, config.every, config.learned) == (0, 0, 1, 0)
     assert (config.confidence_memory, config.alignment_memory, config.alignment_scale) == (0, 0, "absolute")
     assert config == PRINTED
 
@@ -28,7 +26,7 @@ def test_what_the_trainer_uses_has_every_part_of_dale():
     assert ADAPTED.alignment_weight > 0
     assert 0 < ADAPTED.phase_in < 1
     assert ADAPTED.fuzziness_source == "both"
-    assert len(fields(DaleConfig)) <= 23  # a setting more needs one less
+    assert len(fields(DaleConfig)) <= 22  # a setting more needs one less
 
 
 def test_a_plans_object_replaces_fields():
@@ -80,17 +78,19 @@ def test_a_fuzzy_graph_that_is_not_kept_needs_a_look_ahead(choice: str) -> None:
         DaleConfig(fuzzy_graph=choice, confidence_gradient="reuse")
 
 
-def test_the_graph_of_the_shifted_forward_needs_one() -> None:
-    with pytest.raises(ValueError, match="one_sided"):
-        DaleConfig(fuzzy_graph="shifted", directional_derivative="forward_mode")
-
-
 def test_phases_must_leave_some_of_the_training() -> None:
     with pytest.raises(ValueError, match="must leave some of the training for Algorithm 1: their sum must be below 1"):
         DaleConfig(phase_in=0.6, phase_out=0.4)
 
 
-REMOVED = ("alignment_warmup", "confidence_source", "confidence_start", "updates", "displacement_groups")
+REMOVED = (
+    "alignment_warmup",
+    "confidence_source",
+    "confidence_start",
+    "updates",
+    "displacement_groups",
+    "directional_derivative",
+)
 
 
 @pytest.mark.parametrize("name", REMOVED)

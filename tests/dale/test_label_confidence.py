@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.gradient_average import GradientAverage
@@ -16,7 +17,12 @@ from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import LabelConfidence, LookAhead, Reuse, confidence_learner, confidence_step
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
-from tests.dale.bilevel_problem import EXACT, STEP_SIZE, Problem
+from tests.dale.bilevel_problem import SHORT, STEP_SIZE, Problem
+
+
+@pytest.fixture
+def short_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", SHORT)
 
 
 def look_ahead(problem: Problem, config: DaleConfig, loss_scale: Tensor | None = None) -> LabelConfidence:
@@ -33,19 +39,20 @@ def reuse(problem: Problem, v: list[Tensor], config: DaleConfig) -> LabelConfide
     return learner(problem.fuzzy, problem.non_fuzzy)[0]
 
 
+@pytest.mark.usefixtures("short_step")
 @pytest.mark.parametrize("steps", [1, 2])
 def test_confidence_after_k_steps_is_that_of_k_unrolled_ones(steps):
     problem = Problem()
     expected = problem.ones
     for _ in range(steps):
         expected = confidence_step(expected, problem.unrolled(expected), 0.1)
-    config = EXACT.updated({"confidence_steps": steps})
-    found = look_ahead(problem, config)
+    found = look_ahead(problem, DaleConfig(confidence_steps=steps))
     assert_close(found.omega, expected, rtol=1e-6, atol=1e-9)
     assert not found.non_finite
     assert (found.omega != 1).any()
 
 
+@pytest.mark.usefixtures("short_step")
 def test_reuse_mode_is_the_product_of_both_gradients_differentiated():
     """−η ∂/∂ω ⟨∂L_f(ω)/∂θ, v⟩ with v from elsewhere, by double backward."""
     problem = Problem()
@@ -55,7 +62,7 @@ def test_reuse_mode_is_the_product_of_both_gradients_differentiated():
     gradients = torch.autograd.grad(loss, problem.weights, create_graph=True, allow_unused=True, materialize_grads=True)
     product = sum((g * each).sum() for g, each in zip(gradients, v, strict=True))
     expected = confidence_step(problem.ones, torch.autograd.grad(-STEP_SIZE * product, omega)[0], 0.1)
-    found = reuse(problem, v, EXACT)
+    found = reuse(problem, v, DaleConfig())
     assert_close(found.omega, expected, rtol=1e-6, atol=1e-9)
 
 
@@ -86,7 +93,7 @@ def test_a_meta_step_evaluates_the_fuzzy_loss_twice():
 
 def test_loss_scale_cancels():
     plain, scaled = (
-        look_ahead(p, EXACT, scale).omega
+        look_ahead(p, DaleConfig(), scale).omega
         for p, scale in zip([Problem()] * 2, (None, torch.tensor(65536.0)), strict=True)
     )
     assert_close(plain, scaled)

@@ -51,7 +51,7 @@ def test_the_report_compares_both_and_links_to_the_page_on_dale(workspace):
         "nnUNetTrainer_demoQuick__nnUNetDemoPlans__2d",
         "nnUNetTrainerDALE_demoQuick__nnUNetDemoPlans__2d",
     ]
-    assert report.arguments[report.arguments.index("--link") + 1] == str(workspace.page)
+    assert report.arguments[report.arguments.index("--page_link") + 1] == str(workspace.page)
 
 
 def test_device_and_processes_reach_the_commands(workspace):

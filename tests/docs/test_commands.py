@@ -33,7 +33,7 @@ ADDED = {
     "nnUNetv2_predict_from_modelfolder": "-device cpu --disable_tta",
     "nnUNetv2_plan_and_preprocess": "-np 1 -npfp 1",
     "nnUNetv2_evaluate_folder": "-np 1",
-    "nnUNetv2_dale_benchmark": "-device cpu --dry-run",
+    "nnUNetv2_dale_benchmark": "-device cpu --dry_run",
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
 }
@@ -89,6 +89,8 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "nnUNet_preprocessed").mkdir()
     (tmp_path / "images").mkdir()
     shutil.copy(raw / f"imagesTr/{CASES[0]}_0000.nii.gz", tmp_path / "images")
+    (tmp_path / "imagesUn").mkdir()
+    shutil.copy(raw / f"imagesTr/{CASES[0]}_0000.nii.gz", tmp_path / "imagesUn/unlabelled_0000.nii.gz")
     make_lidc(tmp_path / "DOWNLOADED_FOLDER")
     make_left_atrium(tmp_path / "LA_H5", train=10)
     make_polyp(tmp_path / "POLYP")
@@ -123,7 +125,7 @@ def test_the_commands_of_all_pages_run(workspace: Path) -> None:
     by_page = {page.name: [as_run(line) for line in (*BEFORE.get(page.name, ()), *commands(page))] for page in pages()}
     assert sum(map(len, by_page.values())) > 30
     run(workspace, by_page.pop("report.md") + by_page["audit.md"][:1])
-    _decide(workspace / "audit/decisions.csv", workspace / "decisions.csv")
+    _decide(workspace / "audit/decisions.csv")
     run(workspace, by_page.pop("audit.md")[1:])
     shutil.rmtree(workspace / "nnUNet_results" / DATASET)  # with its half of what nnU-Net writes
     run(workspace, by_page.pop("benchmark.md"))
@@ -138,12 +140,12 @@ def test_pages_name_benchmarks_that_exist() -> None:
     assert [name for name in named if importlib.util.find_spec(name) is None] == []
 
 
-def _decide(table: Path, target: Path) -> None:
+def _decide(table: Path) -> None:
     """The first finding's label is left out, as a reader would write it."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     rows[0]["decision"] = "exclude"
-    with target.open("w", newline="") as file:
+    with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)

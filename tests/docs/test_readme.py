@@ -93,7 +93,7 @@ def test_flags_in_commands_of_ours_are_theirs(page: Path) -> None:
     """Every flag of every command line of ours that a page shows is one the command knows."""
     for line in re.findall(r"^(?: {4}|\$ )?(nnUNetv2_dale_\w+ .+)$", page.read_text(encoding="utf-8"), flags=re.M):
         name, *words = line.split("#")[0].split()
-        known = help_of(name, *words[: name == "nnUNetv2_dale_convert"])
+        known = help_of(name, *words[: name == "nnUNetv2_dale_convert" or words[0] == "apply"])
         for flag in (word.split("=")[0] for word in words if re.fullmatch(r"--?[A-Za-z][\w-]*(=.*)?", word)):
             assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", known), f"{page.name}: {line}"
 

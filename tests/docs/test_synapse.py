@@ -14,7 +14,7 @@ import pytest
 from tests.convert.fixtures import make_btcv
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "synapse.md"
-ADDED = {"nnUNetv2_plan_and_preprocess": " -npfp 1 -np 1", "nnUNetv2_dale_benchmark": " -device cpu --dry-run"}
+ADDED = {"nnUNetv2_plan_and_preprocess": " -npfp 1 -np 1", "nnUNetv2_dale_benchmark": " -device cpu --dry_run"}
 """What the test adds to a command: fewer workers; and the table of trainings instead of 12 trainings of days."""
 
 

@@ -17,7 +17,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tests.datasets import tiny_plans
 
 DATASET = "Dataset997_Exported"
-STOCK = "nnUNetTrainer__nnUNetPlans__2d"
+STOCK = "nnUNetTrainer__nnUNetPlans_from_DALE__2d"
 PATIENT = "patient_jane_doe"
 IMAGE = np.random.default_rng(0).normal(110, 60, size=(1, 3, 20, 26)).astype(np.float32)
 PROPERTIES = {"spacing": [4.0, 2.0, 2.0]}

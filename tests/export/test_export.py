@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from nnunetv2.model_sharing.model_import import install_model_from_zip_file
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.export.cli import main
@@ -111,7 +112,7 @@ def test_the_printed_command_runs_as_printed(tmp_path, capsys, checkpoint):
 def test_the_printed_command_names_only_what_nnunet_would_not_find_itself(tmp_path, capsys):
     all_five = make_model(tmp_path / "five", folds=(0, 1, 2, 3, 4))
     assert main(["-i", str(all_five), "-o", str(tmp_path / "a")]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("nnUNetTrainer__nnUNetPlans__2d")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(STOCK)
     assert main(["-i", str(all_five), "-o", str(tmp_path / "b.zip"), "-f", "3"]) == 0
     assert f"nnUNetv2_predict -i IMAGES -o OUTPUT -d {DATASET} -tr nnUNetTrainer" in (said := capsys.readouterr().out)
     assert said.splitlines()[-1].endswith("-c 2d -f 3")
@@ -137,13 +138,14 @@ def test_export_holds_what_prediction_needs_and_names_no_case(model, tmp_path, c
         "exported_from.json",
     }
     assert not [path for path in files(output) if PATIENT.encode() in (output / path).read_bytes()]
-    assert json.loads((place / "plans.json").read_text()) == json.loads((model / "plans.json").read_text())
+    trained = json.loads((model / "plans.json").read_text())
+    assert json.loads((place / "plans.json").read_text()) == {**trained, "plans_name": "nnUNetPlans_from_DALE"}
     kept = {"channel_names", "labels", "file_ending", "numTraining", "name", "licence", "reference"}
     checkpoint = torch.load(place / "fold_0/checkpoint_final.pth", weights_only=True)
     for dataset in (json.loads((place / "dataset.json").read_text()), checkpoint["init_args"]["dataset_json"]):
         assert dataset.keys() == kept
     origin = json.loads((place / "exported_from.json").read_text())
-    assert origin["trained_with"] == "nnUNetTrainerDALE"
+    assert (origin["trained_with"], origin["plans"]) == ("nnUNetTrainerDALE", "nnUNetPlans")
     assert origin["epochs"] == {"fold_0/checkpoint_final.pth": 7}
 
 
@@ -171,16 +173,68 @@ def test_models_named_as_nnunet_names_them_in_one_zip(tmp_path, monkeypatch, cap
     for configuration in ("2d", "3d_cascade_fullres"):
         make_model(tmp_path / "results", configuration=configuration, folds=(0, 1))
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
-    arguments = ["-d", "997", "-c", "2d", "3d_cascade_fullres", "-f", "1", "-o", str(tmp_path / "model"), "--zip"]
+    arguments = [
+        "-d",
+        "997",
+        "-c",
+        "2d",
+        "3d_cascade_fullres",
+        "-tr",
+        "nnUNetTrainerDALE",
+        "-f",
+        "1",
+        "-o",
+        str(tmp_path / "model"),
+        "--zip",
+    ]
     assert main(arguments) == 0
     with zipfile.ZipFile(tmp_path / "model") as archive:
         checkpoints = {name for name in archive.namelist() if name.endswith(".pth")}
     assert checkpoints == {
-        f"{DATASET}/nnUNetTrainer__nnUNetPlans__{configuration}/fold_1/checkpoint_final.pth"
+        f"{DATASET}/nnUNetTrainer__nnUNetPlans_from_DALE__{configuration}/fold_1/checkpoint_final.pth"
         for configuration in ("2d", "3d_cascade_fullres")
     }
     assert "3d_cascade_fullres needs the predictions of 3d_lowres" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"results", "model"}
+
+
+def test_exports_stand_beside_each_other_and_beside_a_plain_model(tmp_path, monkeypatch, capsys):
+    """As nnU-Net installs them: one export per trainer, and one under a name that was given."""
+    results = tmp_path / "there"
+    plain = make_model(results, "nnUNetTrainer")
+    before = {path: (plain / path).read_bytes() for path in files(plain)}
+    monkeypatch.setattr("nnunetv2.model_sharing.model_import.nnUNet_results", str(results))
+    for trainer, name in (
+        ("nnUNetTrainerDALE", []),
+        ("nnUNetTrainerDALE_maskedLoss", []),
+        ("nnUNetTrainer", []),
+        ("nnUNetTrainer", ["--name", "hospital.b"]),
+    ):
+        folder = tmp_path / "here" / DATASET / f"{trainer}__nnUNetPlans__2d"
+        folder = folder if folder.exists() else make_model(tmp_path / "here", trainer)
+        target = tmp_path / f"{trainer}{len(name)}.zip"
+        assert main(["-i", str(folder), "-o", str(target), *name]) == 0
+        install_model_from_zip_file(str(target))
+    assert {path.name.split("__")[1] for path in (results / DATASET).iterdir()} == {
+        "nnUNetPlans",
+        "nnUNetPlans_from_DALE",
+        "nnUNetPlans_from_DALE_maskedLoss",
+        "nnUNetPlans_from_nnUNetTrainer",
+        "hospital.b",
+    }
+    assert {path: (plain / path).read_bytes() for path in files(plain)} == before
+    said = capsys.readouterr().out.splitlines()
+    assert f"name of the export for plain nnU-Net: {DATASET}/nnUNetTrainer__hospital.b__2d" in said
+    assert "-p hospital.b" in said[-1]
+
+
+def test_the_name_is_told_before_anything_is_written(model, tmp_path, capsys, monkeypatch):
+    def full_disk(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    assert main(["-i", str(model), "-o", str(tmp_path / "out.zip")]) == 2
+    assert f"{DATASET}/{STOCK}" in capsys.readouterr().out
 
 
 def test_trainers_of_nnunet_keep_the_network_they_build():

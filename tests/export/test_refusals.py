@@ -38,8 +38,9 @@ def test_existing_output_is_refused_and_other_models_in_it_survive(model, tmp_pa
     assert "already exists" in refused(capsys, "-i", model, "-o", output)
     trained = make_model(output, "nnUNetTrainer")
     before = files(trained)
-    assert "is no export" in refused(capsys, "-i", model, "-o", output, "--overwrite")
-    assert "is no export" in refused(capsys, "-i", trained, "-o", output, "--overwrite")
+    onto = ["-o", output, "--overwrite", "--name", "nnUNetPlans"]
+    assert "is no export" in refused(capsys, "-i", model, *onto)
+    assert "is no export" in refused(capsys, "-i", trained, *onto)
     assert files(trained) == before
     trained.rename(trained.with_name("nnUNetTrainer__other__2d"))
     for _ in range(2):
@@ -69,8 +70,12 @@ def test_how_the_model_is_given_is_checked(model, tmp_path, capsys, monkeypatch)
     assert "-c 3d_fullres" in refused(capsys, "-d", 997, *output)
     assert "nnUNet_results is not set" in refused(capsys, "-d", 997, "-c", "2d", *output)
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
-    assert "dataset 996 was not found" in refused(capsys, "-d", 996, "-c", "2d", *output)
-    assert "no trained model at" in refused(capsys, "-d", 997, "-c", "3d_fullres", *output)
+    trainer = ["-tr", "nnUNetTrainerDALE"]
+    assert "trainers there: nnUNetTrainerDALE" in refused(capsys, "-d", 997, "-c", "2d", *output)
+    assert "dataset 996 was not found" in refused(capsys, "-d", 996, "-c", "2d", *trainer, *output)
+    assert "no trained model at" in refused(capsys, "-d", 997, "-c", "3d_fullres", *trainer, *output)
+    for name in ("a__b", "../up", "", "a b", "_a"):
+        assert "--name has" in refused(capsys, "-i", model, "--name", name, *output)
     assert "plans.json cannot be read: there is no such file" in refused(capsys, "-i", model / "fold_0", *output)
     assert not (tmp_path / "out").exists()
 

@@ -52,7 +52,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _run(*arguments: str) -> int:
-    return main(["-d", "4", "-o", "904", "-np", "1", *arguments])
+    return main(["-d", "4", "--new_id", "904", "-np", "1", *arguments])
 
 
 def _array(path: Path) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_same_seed_gives_the_same_bytes_with_two_processes(raw: Path) -> None:
     noise = ("--kind", "boundary", "smooth", "swap", "--dice", "0.85", "--seed", "5", "--fraction", "0.6")
     assert _run(*noise) == 0
     first = _files(raw / "Dataset904_Tiny")
-    assert main(["-d", "Dataset004_Tiny", "-o", "904", "-np", "2", *noise, "--overwrite"]) == 0
+    assert main(["-d", "Dataset004_Tiny", "--new_id", "904", "-np", "2", *noise, "--overwrite"]) == 0
     assert _files(raw / "Dataset904_Tiny") == first
     settings = json.loads(first["label_noise.json"])
     assert len(settings["corrupted"]) + len(settings["drawn_but_unchanged"]) == 5
@@ -220,7 +220,7 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
     assert _run(*unreachable) == 2
     assert "the closest is 0." in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
-    assert _run(*unreachable, "--keep-closest") == 1
+    assert _run(*unreachable, "--keep_closest") == 1
     assert (raw / "Dataset904_Tiny" / "label_noise.csv").is_file()
 
 
@@ -234,7 +234,7 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
         (("--kind", "dilate", "--amount", "1", "--fold", "0"), "--fold needs"),
         (("--kind", "dilate", "--amount", "1", "--fraction", "0.01"), "no case is left"),
         (("--kind", "dilate", "--amount", "1", "--splits", "/nowhere.json"), "cannot be read"),
-        (("--kind", "dilate", "--amount", "1", "-o", "4"), "already exists"),
+        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "already exists"),
         (("--kind", "dilate", "--amount", "1", "-d", "77"), "no dataset"),
     ],
 )
@@ -276,7 +276,7 @@ def test_two_dimensional_png(raw: Path) -> None:
     _write(folder / "labelsTr" / "a.png", label, (1.0, 1.0))
     description = {"channel_names": {"0": "grey"}, "labels": {"background": 0, "x": 1}, "file_ending": ".png"}
     (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 1}))
-    assert main(["-d", "5", "-o", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
+    assert main(["-d", "5", "--new_id", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
     moved = _array(raw / "Dataset905_Flat" / "labelsTr" / "a.png")
     assert moved.sum() == label.sum()
     centre = np.argwhere(moved).mean(0) - np.argwhere(label).mean(0)
@@ -293,6 +293,67 @@ def test_a_case_that_the_noise_left_unchanged_is_counted_so(raw: Path, capsys: p
     assert settings["corrupted"] == [f"case {number}" for number in range(1, 8)]
 
 
+def _many(raw: Path, ignored: bool) -> None:
+    """Dataset006_Many: 30 cases, the first five without foreground; with `ignored`, all around the organ is."""
+    folder = raw / "Dataset006_Many"
+    for number in range(30):
+        label = np.full((3, 14, 14), 3 if ignored else 0, np.uint8)
+        if number >= 5:
+            label[:, 4:10, 3:9], label[:, 4:10, 6:9] = 1, 2
+        _write(folder / "imagesTr" / f"c{number:02d}_0000.nii.gz", label.astype(np.float32))
+        _write(folder / "labelsTr" / f"c{number:02d}.nii.gz", label)
+    labels = {"background": 0, "a": 1, "b": 2, "ignore": 3}
+    (folder / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz"})
+    )
+
+
+@pytest.mark.parametrize("noise", ["--dice 0.85", "--amount 1 0.3"])
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
+    raw: Path, noise: str, seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cases without foreground, and those whose swap swaps nothing, are replaced: 9 of 30, and 12 that hold them."""
+    _many(raw, ignored=False)
+    corrupted = []
+    for fraction in ("0.3", "0.4"):
+        words = ["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "swap", "--weights", "2", "1"]
+        assert main([*words, "--overwrite", *noise.split(), "--seed", seed, "--fraction", fraction]) == 0
+        copy = raw / "Dataset906_Many"
+        settings = json.loads((copy / "label_noise.json").read_text())
+        assert settings["drawn_but_unchanged"] == []
+        changed = [
+            name
+            for name, row in _table(copy).items()
+            if (_array(copy / f"labelsTr_changed/{name}.nii.gz") > 0).any() and row["kind"]
+        ]
+        assert changed == settings["corrupted"]
+        corrupted.append(set(changed))
+    assert [len(names) for names in corrupted] == [9, 12]
+    said = capsys.readouterr().out
+    if "dice" in noise:
+        assert settings["mean_dice_of_corrupted_cases_with_foreground"] == pytest.approx(0.85, abs=0.02)
+        scale = settings["noise"][0]["amount"]
+        assert f"all amounts were multiplied by {scale:.4g}: dilate {scale:.4g} mm, swap {0.2 * scale:.4g} prob" in said
+    else:
+        assert corrupted[0] <= corrupted[1]
+
+
+def test_labels_without_room_are_refused_and_the_others_keep_their_ignored_voxels(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _many(raw, ignored=True)
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "--amount", "3"]) == 2
+    assert "the noise changes none of the 30 labels" in capsys.readouterr().err
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "--dice", "0.8"]) == 2
+    assert "the closest is 1.000" in capsys.readouterr().err
+    assert not (raw / "Dataset906_Many").exists()
+    assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "erode", "--amount", "2"]) == 0
+    clean, noisy = (_array(raw / f"{name}/labelsTr/c07.nii.gz") for name in ("Dataset006_Many", "Dataset906_Many"))
+    np.testing.assert_array_equal(clean == 3, noisy == 3)
+    assert (noisy != clean).any()
+
+
 @pytest.mark.parametrize("kind", ["boundary 20", "dilate 2", "erode 2", "shift 3", "smooth 6"])
 def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: str) -> None:
     noise = ("--kind", kind.split()[0], "--amount", kind.split()[1], "--seed", "2")
@@ -307,7 +368,7 @@ def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: s
         _write(folder / "labelsTr/a.nii.gz", np.moveaxis(axial, 0, axis), spacing)
         description = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
         (folder / "dataset.json").write_text(json.dumps(description))
-        assert main(["-d", f"1{axis}", "-o", f"91{axis}", "-np", "1", *noise]) == 0
+        assert main(["-d", f"1{axis}", "--new_id", f"91{axis}", "-np", "1", *noise]) == 0
         copy = raw / f"Dataset91{axis}_Slice"
         noisy.append(np.moveaxis(_array(copy / "labelsTr/a.nii.gz"), axis, 0))
         rows.append(_table(copy)["a"])

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -52,6 +52,7 @@ def test_amount_0_is_the_identity(label: np.ndarray, kind: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(label=labels(), kind=st.sampled_from(WITH_AN_AMOUNT), part=st.floats(0.0, 1.0))
+@example(label=np.pad(np.ones((1, 5, 5), np.int16), ((0, 0), (3, 3), (3, 3))), kind="smooth", part=2.2e-309)
 def test_labels_stay_in_the_label_set_and_ignored_voxels_stay(label: np.ndarray, kind: str, part: float) -> None:
     amount = part * min(KINDS[kind].highest, 30.0)
     noisy = _model(kind, amount).corrupt(label, MM, "a")

@@ -211,3 +211,28 @@ def test_permissions_are_the_users(tmp_path):
     with new_file(tmp_path / "ours") as unfinished:
         Path(unfinished).write_text("")
     assert (tmp_path / "ours").stat().st_mode == ordinary.stat().st_mode
+
+
+@pytest.mark.parametrize("letter", ["n", "ä"])
+def test_every_name_that_a_file_takes_can_be_written(tmp_path, letter):
+    """Its unfinished name is longer, and starts as every other; the suffixes stay."""
+    ending = "_displacement.nii.gz"
+    target = tmp_path / (letter * ((255 - len(ending)) // len(letter.encode())) + ending)
+    for new in (new_file, new_folder):
+        with new(target, overwrite=True) as unfinished:
+            assert unfinished.name.startswith(".unfinished_")
+            assert unfinished.name.endswith(ending)
+            if new is new_file:
+                unfinished.write_text("text")
+        target.unlink() if target.is_file() else target.rmdir()
+    with pytest.raises(UserError, match=r"nii\.gz cannot be written: its name has 25[67] bytes, a file takes 255"):
+        new_file(target.with_name("nn" + target.name)).__enter__()
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_what_another_run_made_meanwhile_stays(new, tmp_path):
+    target = tmp_path / "result"
+    with pytest.raises(UserError, match="result already exists"), new(target):
+        target.write_text("of the other run")
+    assert target.read_text() == "of the other run"
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_what_nnunet_reads_is_returned_as_it_is(tmp_path: Path) -> None:
 def test_odd_descriptions(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         read_description(_write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("read", [read_description, read_json_object])
+def test_a_key_that_stands_twice_is_named(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """nnU-Net issue 2884: a reader of JSON keeps the last of two in silence."""
+    path = _write(tmp_path, labels={"background": 0, "ignore": 1, "a": 2, "other": 3})
+    path.write_text(path.read_text().replace("other", "ignore"))
+    with pytest.raises(UserError, match=r"dataset\.json has the key 'ignore' twice"):
+        read(path)
 
 
 def test_files_that_are_not_json_for_nnunet(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_noisy_copy_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     size = (raw / "Dataset004_Full/labelsTr/a.nii.gz").stat().st_size
-    noise = ["-d", "4", "-o", "904", "--kind", "shift", "--amount", "0", "-np", "1", "--link", "symbolic"]
+    noise = ["-d", "4", "--new_id", "904", "--kind", "shift", "--amount", "0", "-np", "1", "--link", "symbolic"]
     for limit in (100, size - 100):
         with full_after(limit):
             assert corrupt_labels(noise) == 2
@@ -75,7 +75,7 @@ def test_a_noisy_copy_without_its_folds_leaves_nothing(
     """The folds go to the disk of the preprocessed data, which fills up first."""
     folds = raw.parent / "folds.json"
     folds.write_text(json.dumps([{"train": ["a"], "val": []}] * 500))
-    noise = ["-d", "4", "-o", "904", "--kind", "shift", "--amount", "1", "-np", "1", "--splits", str(folds)]
+    noise = ["-d", "4", "--new_id", "904", "--kind", "shift", "--amount", "1", "-np", "1", "--splits", str(folds)]
     with full_after(20000):
         assert corrupt_labels(noise) == 2
     place = raw.parent / "preprocessed/Dataset904_Full/splits_final.json"

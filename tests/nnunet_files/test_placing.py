@@ -43,7 +43,7 @@ def test_a_noisy_copy_keeps_the_voxel_size(tmp_path: Path, monkeypatch: pytest.M
     described |= {"numTraining": 2, "overwrite_image_reader_writer": "Tiff3DIO"}
     (source / "dataset.json").write_text(json.dumps(described))
     flags = ["--kind", "dilate", "--amount", "1", "--fraction", "0.5", "-np", "1", *link]
-    assert corrupt_labels(["-d", "777", "-o", "778", *flags]) == 0
+    assert corrupt_labels(["-d", "777", "--new_id", "778", *flags]) == 0
     for case in ("c0", "c1"):
         assert spacings(tmp_path / "Dataset778_Tiff", case) == [SPACING] * 3
 

@@ -28,11 +28,14 @@ from tests.audit.fixtures import make_study
 from tests.report.fixtures import DATASET, DATASET_JSON
 
 CASE = "case_03"
+NOISE = ["--kind", "dilate", "--amount", "1"]
 COMMANDS: dict[str, Callable[[list[str], list[str]], int]] = {
     "audit": lambda folders, output: audit([folders[0], *places(), *output, "-np", "1"]),
     "report": lambda folders, output: report([*folders, *places(), *output, "-np", "1", "--resamples", "9"]),
     "preview": lambda _, output: preview(["-d", "777", *output, "--cases", CASE]),
-    "corrupt_labels": lambda _, output: corrupt_labels(["-d", "777", "-o", "778", "--kind", "dilate", "--amount", "1"]),
+    "corrupt_labels": lambda _, output: corrupt_labels(
+        ["-d", "777", "--new_id", "778", "--kind", "dilate", "--amount", "1"]
+    ),
 }
 
 

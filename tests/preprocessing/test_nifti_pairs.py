@@ -35,7 +35,7 @@ def _label(source: Path, name: str, label: np.ndarray = LABEL, folder: str = "la
 
 
 def _convert(source: Path, *flags: str) -> int:
-    return main(["nifti_pairs", "-i", str(source), "-d", "6", "-np", "1", *flags])
+    return main(["nifti_pairs", "-i", str(source), "--new_id", "6", "-np", "1", *flags])
 
 
 CLASSES = ("--classes", "tumour", "--channels", "MRI")
@@ -101,9 +101,9 @@ def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
     described = {"labels": {"0": "background", "1": "ncr", "2": "ed", "4": "et"}, "modality": {"0": "MRI"}}
     (source / "dataset.json").write_text(json.dumps(described))
     assert _convert(source) == 2
-    message = "dataset.json: has the labels 0, 1, 2, 4, and nnU-Net needs consecutive ones; --consecutive-labels"
+    message = "dataset.json: has the labels 0, 1, 2, 4, and nnU-Net needs consecutive ones; --consecutive_labels"
     assert message in capsys.readouterr().err
-    assert _convert(source, "--consecutive-labels") == 0
+    assert _convert(source, "--consecutive_labels") == 0
     written = json.loads((_written(source) / "dataset.json").read_text())
     assert written["labels"] == {"background": 0, "ncr": 1, "ed": 2, "et": 3}
     assert_array_equal(_array(_written(source) / "labelsTr/a.nii.gz"), np.where(label == 4, 3, label))
@@ -180,3 +180,144 @@ def test_an_image_that_is_not_read_is_named(source: Path, capsys: pytest.Capture
     assert "3 problems" in error
     assert "imagesTr/b.mgz: is in a format that is not read here" in error
     assert "imagesTr/c: is a folder of DICOM files" in error
+
+
+# --- public reports: values that are no classes, segmentations of 3D Slicer, a mask for each organ -------------------
+
+
+def _numbered(count: int) -> np.ndarray:
+    label = np.zeros(LABEL.shape, np.int16)
+    for number in range(count):
+        label[2 * (number // 9), 2 * (number // 3 % 3), 2 * (number % 3)] = number + 1
+    return label
+
+
+def test_numbered_lesions_are_not_classes_and_can_be_merged(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nnU-Net issue 2034: each metastasis has its own number."""
+    counts = {"a": 1, "b": 6, "c": 18}
+    for case, count in counts.items():
+        _image(source, f"{case}.nii.gz")
+        _label(source, f"{case}.nii.gz", _numbered(count))
+    assert _convert(source, *CLASSES) == 2
+    said = capsys.readouterr().err
+    assert "labelsTr/c.nii.gz: unknown label values 2 (1 voxel), 3 (1 voxel)" in said
+    assert "1 to 18 look like the numbers of separate parts, not like classes: --mask_threshold 1" in said
+    assert "labelsTr/a.nii.gz" not in said
+    assert not _written(source).exists()
+    assert _convert(source, *CLASSES, "--mask_threshold", "1") == 0
+    for case, count in counts.items():
+        assert_array_equal(_array(_written(source) / f"labelsTr/{case}.nii.gz"), _numbered(count) > 0)
+
+
+def test_soft_and_undocumented_values_are_counted(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soft, other = LABEL.astype(np.float32), LABEL.copy()
+    soft[1, 2, 1:4] = 0.13, 0.5, 0.98
+    other[2, :2, :2] = 2
+    for case, label in {"a": LABEL, "soft": soft, "other": other}.items():
+        _image(source, f"{case}.nii.gz")
+        _label(source, f"{case}.nii.gz", label)
+    assert _convert(source, *CLASSES) == 2
+    said = capsys.readouterr().err
+    assert (
+        "unknown label values 0.13 (1 voxel), 0.5 (1 voxel), 0.98 (1 voxel); known are 0, 1; the mask is soft" in said
+    )
+    (line,) = [line for line in said.splitlines() if "other.nii.gz" in line]
+    assert line.endswith("unknown label values 2 (4 voxels); known are 0, 1")
+    assert _convert(source, *CLASSES, "--mask_threshold", "0.5") == 0
+    assert_array_equal(_array(_written(source) / "labelsTr/soft.nii.gz"), soft >= 0.5)
+
+
+def _slicer(source: Path, name: str, label: np.ndarray, segments: dict[int, str]) -> None:
+    """A segmentation as 3D Slicer writes it, order and values its own; (…, Z, Y, X) with layers first."""
+    volume = SimpleITK.GetImageFromArray(
+        np.moveaxis(label, 0, -1) if label.ndim == 4 else label, isVector=label.ndim == 4
+    )
+    volume.SetSpacing((0.8, 0.8, 3.0))
+    volume.SetOrigin((-10.0, 5.0, 2.0))
+    for number, (value, segment) in enumerate(segments.items()):
+        volume.SetMetaData(f"Segment{number}_LabelValue", str(value))
+        volume.SetMetaData(f"Segment{number}_Name", segment)
+    path = source / "labelsTr" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(volume, str(path))
+
+
+ORGANS = ("--classes", "liver", "left kidney", "--channels", "CT")
+
+
+def test_slicers_values_mean_what_their_names_say(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nnU-Net issue 2220."""
+    label = np.zeros(LABEL.shape, np.uint8)
+    label[1, :2], label[1, 3:] = 5, 2
+    names = {"a": {5: "Liver", 2: "left_kidney", 9: "not drawn"}, "b": {2: "liver", 5: "Left kidney"}}
+    for case, segments in names.items():
+        _image(source, f"{case}.nii.gz")
+        _slicer(source, f"{case}.seg.nrrd", label, segments)
+    assert _convert(source, *ORGANS) == 0
+    table = {"a": {5: 1, 2: 2}, "b": {2: 1, 5: 2}}
+    for case, values in table.items():
+        expected = np.select([label == value for value in values], list(values.values()), 0)
+        assert_array_equal(_array(_written(source) / f"labelsTr/{case}.nii.gz"), expected)
+    _slicer(source, "b.seg.nrrd", label, {2: "liver", 5: "Segment_1"})
+    assert _convert(source, *ORGANS, "--overwrite") == 2
+    assert "has the segment 'Segment_1' (value 5), which is none of the classes liver, left" in capsys.readouterr().err
+    _slicer(source, "b.seg.nrrd", label, {2: "liver"})
+    assert _convert(source, *ORGANS, "--overwrite") == 2
+    assert "unknown label values 5" in capsys.readouterr().err
+
+
+def test_layers_of_slicer_are_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _image(source, "a.nii.gz")
+    _slicer(source, "a.seg.nrrd", np.stack([LABEL, np.roll(LABEL, 1, 2)]), {1: "liver"})
+    assert _convert(source, *ORGANS) == 2
+    assert "a.seg.nrrd: has 2 layers of segments that overlap" in capsys.readouterr().err
+
+
+def test_a_mask_for_each_organ_is_refused_with_what_is_wanted(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _image(source, "a.nii.gz")
+    for organ in ("liver", "spleen"):
+        _label(source, f"a/{organ}.nrrd")
+    assert _convert(source, *ORGANS) == 2
+    said = capsys.readouterr().err
+    assert (
+        "labelsTr/a: is a folder of 2 files (liver.nrrd, spleen.nrrd); one file per case is expected, a.nii.gz" in said
+    )
+
+
+def test_both_spacings_are_named_where_a_label_has_another(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _image(source, "a.nii.gz")
+    save_volume(source / "labelsTr/a.nii.gz", LABEL, spacing=(1.0, 1.0, 3.0), origin=(0.0, 5.0, 2.0))
+    assert _convert(source, *CLASSES) == 2
+    said = capsys.readouterr().err
+    assert "spacing [1.0, 1.0, 3.0] instead of [0.8, 0.8, 3.0]" in said
+    assert "origin [0.0, 5.0, 2.0] instead of [-10.0, 5.0, 2.0]" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "geometry"),
+    [("origin", {"origin": (-8.2, 5.0, 2.0)}), ("direction", {"direction": (0, 1, 0, 1, 0, 0, 0, 0, -1)})],
+)
+def test_channels_that_lie_elsewhere_are_refused(
+    source: Path, what: str, geometry: dict[str, tuple[float, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """nnU-Net issues 2599 (1.8 mm) and 2058."""
+    _label(source, "a.nii.gz")
+    _image(source, "a_0000.nii.gz")
+    save_volume(source / "imagesTr/a_0001.nii.gz", np.zeros(LABEL.shape, np.int16), **geometry)
+    assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 2
+    said = capsys.readouterr().err
+    assert "a_0001.nii.gz: does not lie on the first channel's grid" in said
+    assert what in said
+
+
+def test_a_class_that_no_label_has_is_told(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """nnU-Net issue 2402; a test label does not count."""
+    for case, folder in (("a", "Tr"), ("b", "Tr"), ("t", "Ts")):
+        _image(source, f"{case}.nii.gz", folder=f"images{folder}")
+        _label(source, f"{case}.nii.gz", LABEL * (2 if case == "t" else 1), folder=f"labels{folder}")
+    assert _convert(source, "--classes", "tumour", "cyst", "--channels", "MRI") == 0
+    assert "no training label holds the class cyst" in caplog.text
+    caplog.clear()
+    _label(source, "b.nii.gz", 2 * LABEL)
+    assert _convert(source, "--classes", "tumour", "cyst", "--channels", "MRI", "--overwrite") == 0
+    assert "holds the class" not in caplog.text

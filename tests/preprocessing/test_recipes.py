@@ -44,7 +44,7 @@ def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
     monkeypatch.setattr("nnunetv2.utilities.utils.Pool", ThreadPool)  # a fork of a process with threads can hang
 
     def run(recipe: str, source: Path, *flags: str) -> Path:
-        assert main([recipe, "-i", str(source), "-d", "501", "-np", "1", *flags]) == 0
+        assert main([recipe, "-i", str(source), "--new_id", "501", "-np", "1", *flags]) == 0
         (folder,) = (tmp_path / "nnUNet_raw").glob("Dataset501_*")
         integrity.verify_dataset_integrity(str(folder), 1)
         return folder
@@ -123,7 +123,7 @@ def test_synapse_reports_missing_cases_slices_and_strangers(
     source = make_transunet(tmp_path / "Synapse")
     (source / "train_npz/case0006_slice002.npz").unlink()
     (source / "test_vol_h5/case0035.npy.h5").rename(source / "test_vol_h5/case0011.npy.h5")
-    assert main(["synapse", "-i", str(source), "-o", str(tmp_path / "raw"), "-d", "1", "-np", "1"]) == 2
+    assert main(["synapse", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
     report = capsys.readouterr().err
     assert "train_npz/case0006_slice002.npz: is missing between its neighbours" in report
     assert "case0035 is missing; the 18/12 split needs all 30 cases" in report
@@ -158,10 +158,10 @@ def test_isic2016_finds_ph2_elsewhere_or_goes_without(
 ) -> None:
     source = make_isic2016(tmp_path / "source")
     (source / "PH2Dataset").rename(tmp_path / "elsewhere")
-    assert main(["isic2016", "-i", str(source), "-d", "1", "-np", "1"]) == 2
-    assert "--without-ph2" in capsys.readouterr().err
+    assert main(["isic2016", "-i", str(source), "--new_id", "1", "-np", "1"]) == 2
+    assert "--without_ph2" in capsys.readouterr().err
     assert (convert("isic2016", source, "--ph2", str(tmp_path / "elsewhere")) / "labelsTs").is_dir()
-    assert not (convert("isic2016", source, "--without-ph2", "--overwrite") / "labelsTs").exists()
+    assert not (convert("isic2016", source, "--without_ph2", "--overwrite") / "labelsTs").exists()
 
 
 def test_polyp_has_five_named_test_sets(tmp_path: Path, convert: Converted) -> None:
@@ -189,7 +189,7 @@ def test_left_atrium_reports_its_lists(tmp_path: Path, capsys: pytest.CaptureFix
     source = make_left_atrium(tmp_path / "LA")
     with (source / "train.list").open("a") as file:
         file.write("NOTTHERE\n" + (source / "test.list").read_text().splitlines()[0] + "\n")
-    assert main(["left_atrium", "-i", str(source), "-o", str(tmp_path / "raw"), "-d", "1", "-np", "1"]) == 2
+    assert main(["left_atrium", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
     report = capsys.readouterr().err
     assert "NOTTHERE/mri_norm2.h5: is listed but missing" in report
     assert "is in train.list as well" in report
@@ -226,7 +226,7 @@ def test_lidc_reports_what_the_table_and_the_folders_disagree_on(
     source = make_lidc(tmp_path / "lidc")
     (source / "consensus/L0001_n0_s1.png").unlink()
     save(source / "images/L0099_n0_s1.png", disc(1))
-    assert main(["lidc", "-i", str(source), "-o", str(tmp_path / "raw"), "-d", "1", "-np", "1"]) == 2
+    assert main(["lidc", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
     report = capsys.readouterr().err
     assert "consensus/L0001_n0_s1.png: is missing" in report
     assert "images/L0099_n0_s1.png: is not in cases.csv" in report
@@ -281,7 +281,7 @@ def test_every_page_is_complete(recipe, capsys: pytest.CaptureFixture[str]) -> N
         "Cases:",
         "Split:",
         "Caveats:",
-        "Expected below SOURCE:",
+        "Expected in the folder of -i:",
     ):
         assert word in page
     assert all(len(line) <= 120 for line in page.splitlines())
@@ -304,7 +304,7 @@ def test_the_first_cases_of_the_left_atrium_keep_their_labels(
         "ignore": 2,
     }
     for labelled in ("0", str(len(names))):
-        assert main(["left_atrium", "-i", str(source), "-d", "7", "--labelled", labelled]) == 2
+        assert main(["left_atrium", "-i", str(source), "--new_id", "7", "--labelled", labelled]) == 2
         assert f"--labelled lies between 1 and {len(names) - 1}" in capsys.readouterr().err
 
 
@@ -314,7 +314,7 @@ def test_a_left_atrium_case_in_neither_list_or_twice_is_named(
     source = make_left_atrium(tmp_path / "source")
     first, second, *_ = (source / "train.list").read_text().split()
     (source / "train.list").write_text(f"{second}\n{second}\n")
-    assert main(["left_atrium", "-i", str(source), "-d", "7"]) == 2
+    assert main(["left_atrium", "-i", str(source), "--new_id", "7"]) == 2
     error = capsys.readouterr().err
     assert f"{first}: is in neither list" in error
     assert f"train.list: lists {second} twice" in error

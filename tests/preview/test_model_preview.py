@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from skimage import io
 from torch import nn
 
@@ -59,6 +60,7 @@ def test_two_pictures_of_a_case_and_a_page(raw: Path, configuration: str, labels
     assert page.count("data:image/png;base64,") == 2
     assert "perplexity 30" in page
     assert "it falls in" in page
+    assert "does not find wrong labels reliably" in page
     assert main(arguments) == 2  # nothing is replaced
 
 
@@ -80,6 +82,24 @@ def test_refusals(raw: Path, arguments: list[str], message: str, capsys: pytest.
     given = [str(model) if word == "MODEL" else word for word in arguments]
     assert main(["-d", "997", "-o", str(raw / "out"), *given]) == 2
     assert message in capsys.readouterr().err
+    assert not (raw / "out").exists()
+
+
+def test_a_model_with_another_network_is_refused_as_something_to_look_at(raw: Path, monkeypatch, capsys):
+    """As DK-UXNet's: the sentence is about the preview, not about a training."""
+    folder = make_model(raw / "results", "nnUNetTrainer")
+    network = nn.Sequential(nn.Conv2d(1, 3, 1))
+
+    def build(plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision):
+        return network
+
+    monkeypatch.setattr(nnUNetTrainer, "build_network_architecture", staticmethod(build))
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(path, weights_only=False), "network_weights": network.state_dict()}, path)
+    assert main(["-d", "997", "--model", str(folder), "-o", str(raw / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "Sequential, the network of nnUNetTrainer, has no decoder.seg_layers" in said
+    assert "alignment" not in said
     assert not (raw / "out").exists()
 
 

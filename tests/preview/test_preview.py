@@ -154,6 +154,13 @@ def test_command_draws_cases_with_and_without_label_and_a_page(raw: Path, tmp_pa
     assert io.imread(target / "one.png").shape[1] > 1000
     assert main(arguments) == 2
     assert main([*arguments, "--overwrite", "--slicewise", "--cases", "one"]) == 0
+    assert main([*arguments[:4], "--overwrite", "--html", "--no_pictures", "--cases", "one"]) == 0
+    page = (target / "index.html").read_text()
+    assert "data:image/png" not in page
+    assert "no picture of a patient" in page
+    assert not any(str(folder) in page for folder in (tmp_path, raw))
+    assert "<dd>3×3×3</dd>" in page  # a fifth of the 16 × 20 voxels of a slice, not the 16 voxels of large images
+    assert "patch 3×3×3: m reaches" in page
 
 
 def test_two_dimensional_rgb_png(raw: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,10 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from nnunetv2_dale.report.cli import _command, _parser, main
+from nnunetv2_dale.report.cli import _command, main, report_parser
+from nnunetv2_dale.report.page import verdict
+from nnunetv2_dale.report.page_tables import tables_of
+from nnunetv2_dale.report.report_data import read_report
 from tests.report.fixtures import (
     DATASET,
     Study,
@@ -68,16 +72,17 @@ def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[
     "flags",
     [
         ["-f", "0", "1", "--patients", "table of patients.csv"],
-        ["--tolerance-mm", "1", "--tau", "0.5", "--patch-size", "8", "--resamples", "99", "--seed", "3"],
-        ["--references", "labels", "--images", "images", "--summary-only"],
+        ["--tolerance_mm", "1", "--tau", "0.5", "--patch_size", "8", "--resamples", "99", "--seed", "3"],
+        ["--references", "labels", "--images", "images", "--summary_only"],
+        ["--no_pictures", "--no_paths"],
         [],
     ],
     ids=str,
 )
 def test_the_command_that_a_report_names_asks_for_the_same(flags: list[str]) -> None:
-    asked = vars(_parser().parse_args(["a folder", "b", *flags, "-o", "report", "-np", "1"]))
-    named = shlex.split(_command(_parser().parse_args(["a folder", "b", *flags, "-o", "report"])))
-    assert vars(_parser().parse_args([*named[1:], "-o", "report", "-np", "1"])) == asked
+    asked = vars(report_parser().parse_args(["a folder", "b", *flags, "-o", "report", "-np", "1"]))
+    named = shlex.split(_command(report_parser().parse_args(["a folder", "b", *flags, "-o", "report"])))
+    assert vars(report_parser().parse_args([*named[1:], "-o", "report", "-np", "1"])) == asked
 
 
 def test_everything_is_written(made: tuple[Study, Path]) -> None:
@@ -120,6 +125,9 @@ def shifted_dice(case: int, voxels: int) -> float:
 def test_fuzzy_region_splits_the_masks(made: tuple[Study, Path]) -> None:
     report = report_of(made[1])
     assert report["settings"]["fuzzy_source"] == "image and reference"
+    # along an axis of 48 voxels 5 patches of 9 voxels fit, not of the 16 asked for; slices are three times as far apart
+    assert report["settings"]["fuzzy_patches"] == "3 × 9 × 9"
+    assert "Patches of the reference (3 × 9 × 9 voxels)" in (made[1] / "report.html").read_text(encoding="utf-8")
     inside, outside = (row_of(report, f"Dice ({where})") for where in ("fuzzy region", "outside fuzzy region"))
     assert inside["n"] > 0
     assert outside["n"] > 0
@@ -136,7 +144,7 @@ def test_provenance_and_cost(made: tuple[Study, Path]) -> None:
     assert first["missing_folds"] == ["2", "3", "4"]
     assert first["facts"]["patch size"] == "16 × 48 × 48"
     assert [cost["epochs"] for cost in second["costs"]] == [8, 8]
-    assert second["costs"][0]["seconds_per_epoch"] == 44.0
+    assert second["costs"][0]["seconds_per_epoch"] == (7 * 45 + 44) / 8
     assert second["costs"][0]["hours"] == pytest.approx((7 * 45 + 44) / 3600)
 
 
@@ -156,17 +164,17 @@ def test_csv_and_latex_say_the_same(made: tuple[Study, Path]) -> None:
 
 
 def test_drawn_again_from_json(made: tuple[Study, Path], tmp_path: Path) -> None:
-    assert main(["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(made[1] / "report.json"), "-o", str(tmp_path / "again")]) == 0
     for file in ("report.json", "report.html", "comparisons.csv", "comparisons.tex", "cases.csv"):
         assert (tmp_path / "again" / file).read_bytes() == (made[1] / file).read_bytes()
 
 
 def test_a_further_page_is_linked_as_seen_from_the_report(made: tuple[Study, Path], tmp_path: Path) -> None:
     source, output = str(made[1] / "report.json"), tmp_path / "reports" / "again"
-    flags = ["--link", str(tmp_path / "my page.html"), "What <was> done"]
-    assert main(["--from-json", source, "-o", str(output), *flags]) == 0
+    flags = ["--page_link", str(tmp_path / "my page.html"), "What <was> done"]
+    assert main(["--from_json", source, "-o", str(output), *flags]) == 0
     assert '<a href="../../my%20page.html">What &lt;was&gt; done</a>' in (output / "report.html").read_text()
-    assert main(["--from-json", str(output), "-o", str(output.with_name("third"))]) == 0  # the JSON keeps it
+    assert main(["--from_json", str(output), "-o", str(output.with_name("third"))]) == 0  # the JSON keeps it
     assert report_of(output.with_name("third"))["links"] == [
         {"text": "What <was> done", "href": "../../my%20page.html"}
     ]
@@ -186,7 +194,7 @@ def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) 
     table = tmp_path / "cases.csv"
     table.write_text("case;patient\n" + "".join(f"case_{n:02d};p{n // 2}\n" for n in range(8)), "utf-8-sig")
     output = tmp_path / "report"
-    arguments = [*study.folders, str(other), "--patients", str(table), "--summary-only", "-o", str(output), *FAST]
+    arguments = [*study.folders, str(other), "--patients", str(table), "--summary_only", "-o", str(output), *FAST]
     assert main(arguments) == 0
     report = report_of(output)
     assert len({run["name"] for run in report["runs"]}) == 3
@@ -245,13 +253,97 @@ def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Pat
     assert row_of(report, "Lesion F1")["mean"] == 1.0  # every ellipsoid is in one piece, and is hit
     assert report["runs"][0]["lesions"][1] == {"class": "2", "in_reference": 8, "in_prediction": 8, "matched": 8}
     page = (made[1] / "report.html").read_text(encoding="utf-8")
-    assert "What was found: precision, recall, lesions" in page
-    assert "Lesions in 8 cases" in page
+    assert "What was found: precision, recall, connected parts" in page
+    assert "Connected parts in 8 cases" in page
+    assert "esion" not in re.sub(
+        r"<img[^>]*>|such as its lesions|lesions_matched_above_iou", "", page
+    )  # these classes are organs
     with (made[1] / "cases.csv").open(newline="") as file:
         columns = next(csv.reader(file))
     # by position as in earlier releases
     assert columns[6:12] == ["Dice", "IoU", "HD95", "ASD", "Surface Dice", "Dice (fuzzy region)"]
     assert columns[-3:] == ["Precision", "Recall", "Lesion F1"]
+
+
+def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(tmp_path: Path) -> None:
+    """4 of 10 cases have no class 2 and none is predicted; in one more it is found where there is none."""
+    raw = write_raw_dataset(tmp_path / "raw", 10)
+    for case in range(5):
+        without = np.where(label_map(case) == 2, 0, label_map(case)).astype(np.uint8)
+        write_volume(without, raw / "labelsTr" / f"case_{case:02d}.nii.gz")
+    names = [f"case_{n:02d}" for n in range(10)]
+    results = tmp_path / "results" / DATASET
+    folders = [write_results(results / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0)) for trainer in ("A", "B")]
+    false = folders[1] / "fold_0" / "validation" / "case_04.nii.gz"
+    write_volume(label_map(4), false)
+    write_summary(false.parent, raw)
+    output = tmp_path / "report"
+    assert main([*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]) == 0
+    report = report_of(output)
+    for metric in ("Dice", "Precision", "Recall", "Lesion F1", "Surface Dice"):
+        row = row_of(report, metric, "2")
+        assert (row["n"], row["n_not_counted"]) == (5, 5)  # in case_04 the baseline has none: no pair
+        counted = [value for value in report["runs"][1]["values"][metric]["2"] if value is not None]
+        assert counted == [0, 1, 1, 1, 1, 1]
+    assert report["runs"][1]["empty"][1] == {"class": "2", "both_empty": 4, "prediction_empty": 0, "reference_empty": 1}
+    assert report["runs"][1]["lesions"][1] == {"class": "2", "in_reference": 5, "in_prediction": 6, "matched": 5}
+    table = tables_of(read_report(output / "report.json"), {run["name"]: run["name"] for run in report["runs"]})
+    row = next(row for row in read_report(output / "report.json").comparisons if row.class_key == "2")
+    assert "5 cases (5 more have no Dice" in verdict(row, {each: each for each in (row.baseline, row.candidate)})
+    parts, empty = table["lesions"], table["empty"]
+    assert parts is not None
+    assert empty is not None
+    assert [[cell["sort"] for cell in row[2:]] for row in parts.rows[2:]] == [[5, 5, 5, 0, 5, 0], [6, 5, 5, 0, 6, 1]]
+    assert [[cell["sort"] for cell in row[2:]] for row in empty.rows[2:]] == [[5, 0, 0], [4, 0, 1]]
+
+
+def test_a_trainer_whose_method_never_ran_is_named(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In fold 0 nothing ran; fold 1 was trained twice, and its last training counts."""
+    log = "training_log_2025_1_1_00_00_00.txt"
+    plan = "2025-01-01 00:00:01: DALE: Algorithm 1 in batches 24 to 56 of 80, every second "
+    nothing = "2025-01-01 00:10:00.5: DALE: Algorithm 1 in 0 of 80 batches: this is plain nnU-Net "
+    some = "2025-01-01 00:20:00: DALE: Algorithm 1 in 17 of 80 batches; cases were down-weighted in 0 of 8 epochs "
+    for fold, lines in ((0, [plan, nothing]), (1, [plan, nothing, plan, some])):
+        with (study.candidate / f"fold_{fold}" / log).open("a") as file:
+            file.write("\n".join(lines) + "\n")
+    assert main([*study.folders, "-o", str(tmp_path / "report"), "--summary_only", *FAST]) == 0
+    assert report_of(tmp_path / "report")["runs"][0]["ran"] == {}
+    assert report_of(tmp_path / "report")["runs"][1]["ran"] == {
+        "0": "Algorithm 1 in 0 of 80 batches: this is plain nnU-Net",
+        "1": "Algorithm 1 in 17 of 80 batches; cases were down-weighted in 0 of 8 epochs",
+    }
+    said = f"{study.candidate.name}: Algorithm 1 in 0 of 80 batches: this is plain nnU-Net (fold 0)"
+    assert said in capsys.readouterr().err
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert said in page
+    assert "Algorithm 1 in 17 of 80 batches; cases were down-weighted in 0 of 8 epochs (fold 1)" in page
+    assert "This compares two models; to compare two trainers, repeat them." in page
+
+
+def test_a_report_without_pictures_and_paths(study: Study, tmp_path: Path) -> None:
+    """Of folders with a space, of which one lacks a fold's summary; from results, and drawn again."""
+    results = tmp_path / "my results"
+    for folder in (study.baseline, study.candidate):
+        shutil.copytree(folder, results / folder.name)
+    words = [str(results / Path(folder).name) for folder in study.folders]
+    words += ["--references", str(study.raw / "labelsTr"), "--images", str(study.raw / "imagesTr"), *FAST]
+    flags = ["--no_pictures", "--no_paths"]
+    assert main([*words, "-o", str(tmp_path / "all")]) == 0
+    assert main([*words, "-o", str(tmp_path / "none"), *flags]) == 0
+    assert main(["--from_json", str(tmp_path / "all"), "-o", str(tmp_path / "again"), *flags]) == 0
+    assert main(["--from_json", str(tmp_path / "none"), "-o", str(tmp_path / "none again")]) == 0
+    for name, holds in (("all", True), ("none", False), ("again", False), ("none again", False)):
+        assert (tmp_path / name / "overlays").exists() is holds
+        texts = [file.read_text(encoding="utf-8") for file in (tmp_path / name).iterdir() if file.is_file()]
+        assert len(texts) == 5
+        assert any("data:image/png" in text for text in texts) is holds
+        assert any("pictures of patients, paths of files" in text for text in texts) is holds
+        assert any(str(each) in text for text in texts for each in (tmp_path, study.raw)) is holds
+        written = [re.sub("<script>.*</script>", "", text, flags=re.S) for text in texts]
+        assert any(re.search(r"""(?:^|[\s"'(=])/[\w.-]+/""", text) for text in written) is holds
+        assert any("case_00" in text for text in texts)
 
 
 def test_a_flipped_prediction_is_told_everywhere(
@@ -281,7 +373,7 @@ def test_a_flipped_prediction_is_told_everywhere(
     page = (output / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
     assert sentence in page
     assert "Files stored elsewhere than their reference" in page
-    assert main(["--from-json", str(output), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(output), "-o", str(tmp_path / "again")]) == 0
     assert report_of(tmp_path / "again") == report
 
 
@@ -292,7 +384,7 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     rows = json.loads((validation / "summary.json").read_text())
     rows["metric_per_case"] = [row for row in rows["metric_per_case"] if "case_03" not in row["prediction_file"]]
     (validation / "summary.json").write_text(json.dumps(rows))
-    assert main([*study.folders, "--summary-only", "-o", str(tmp_path / "report"), *FAST]) == 1
+    assert main([*study.folders, "--summary_only", "-o", str(tmp_path / "report"), *FAST]) == 1
     errors = capsys.readouterr().err
     assert "1 case is not compared, because not every folder has a result of it" in errors
     assert f"not in {study.candidate.name}: case_03" in errors
@@ -301,8 +393,8 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     assert any(
         "1 case (case_03) with a predicted mask in no summary.json" in sentence for sentence in report["missing"]
     )
-    assert main(["--from-json", str(tmp_path / "report"), "-o", str(tmp_path / "again")]) == 1
-    assert main([*study.folders, "-f", "0", "--summary-only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
+    assert main(["--from_json", str(tmp_path / "report"), "-o", str(tmp_path / "again")]) == 1
+    assert main([*study.folders, "-f", "0", "--summary_only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
 
 
 def test_other_patients_references_are_no_references(
@@ -327,7 +419,7 @@ def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path],
         report[part] = [item for item in report[part] if item.get("name", item.get("metric")) not in new]
     shutil.copytree(made[1] / "overlays", tmp_path / "old" / "overlays")
     (tmp_path / "old" / "report.json").write_text(json.dumps(report))
-    assert main(["--from-json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
+    assert main(["--from_json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
     assert "What was found" not in (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
 
 
@@ -412,9 +504,9 @@ def test_bad_folders(
             ["{baseline}", "{candidate}", "--images", "nowhere", "--references", "{raw}/labelsTr"],
             "nowhere is no folder",
         ),
-        (["--from-json", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--from-json", "{raw}/dataset.json"], "is no report"),
-        (["{baseline}", "--from-json", "x.json"], "not both"),
+        (["--from_json", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--from_json", "{raw}/dataset.json"], "is no report"),
+        (["{baseline}", "--from_json", "x.json"], "not both"),
     ],
 )
 def test_bad_arguments(
@@ -433,7 +525,7 @@ def test_bad_arguments(
 def test_only_a_report_is_replaced_and_only_when_asked(
     made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = ["--from-json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
+    again = ["--from_json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
     assert main(again) == 0
     assert main(again) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -452,7 +544,7 @@ def test_a_place_that_cannot_be_used_is_told_before_any_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    again = ["--from-json", str(made[1] / "report.json"), "-o"]
+    again = ["--from_json", str(made[1] / "report.json"), "-o"]
     monkeypatch.chdir(tmp_path)
     assert main([*again, "."]) == 0
     assert Path("report.html").is_file()  # by the process: the folder is the one it stands in

@@ -18,8 +18,8 @@ from tests.report.fixtures import make_study, training_log
 def test_a_log_by_hand(tmp_path: Path) -> None:
     (tmp_path / "training_log_1.txt").write_text(training_log(4, 20.0))
     cost, curve = read_fold_cost(tmp_path, "0", 0.9) or pytest.fail("nothing read")
-    assert (cost.epochs, cost.seconds_per_epoch, cost.source) == (4, 20.0, "training log")
     # Epochs start 21 s apart; the last one lasts 20 s.
+    assert (cost.epochs, cost.seconds_per_epoch, cost.source) == (4, 83 / 4, "training log")
     assert cost.hours == pytest.approx((3 * 21 + 20) / 3600)
     assert curve.pseudo_dice == pytest.approx([0.3, 0.5, 0.7, 0.9])  # nan classes do not count
     assert curve.train_loss == pytest.approx([-0.3, -0.5, -0.7, -0.9])
@@ -81,11 +81,35 @@ def test_an_unfinished_fold_is_no_cost_of_a_training(tmp_path: Path) -> None:
     table = cost_table(report, labels) or pytest.fail("no table")
     first, second = ([cell["sort"] for cell in row[1:]] for row in table.rows)
     hours = [(9 * 21 + 20) / 3600, (7 * 45 + 44) / 3600]
-    assert first[:6] == pytest.approx([2, 10, 20.0, hours[0], 2 * hours[0], 1.0])
-    assert second[:6] == pytest.approx([1, 8, 44.0, hours[1], hours[1], hours[1] / hours[0]])
+    assert first[:6] == pytest.approx([2, 10, 20.9, hours[0], 2 * hours[0], 1.0])
+    assert second[:6] == pytest.approx([1, 8, 44.875, hours[1], hours[1], hours[1] / hours[0]])
     assert table.columns[-1]["name"] == "Pseudo Dice at 3.48 min"  # of the baseline's folds, not of the two epochs
     folds = fold_cost_table(report, labels) or pytest.fail("no table")
     assert [row[1]["text"] for row in folds.rows] == ["0", "1", "0", "1 (unfinished)"]
+
+
+def test_seconds_hours_and_share_of_the_baseline_agree(tmp_path: Path) -> None:
+    """A few epochs of the candidate are slow, so that its median is below the baseline's; folds of other lengths."""
+    study = make_study(tmp_path)
+    log = "training_log_2025_1_1_00_00_00.txt"
+    fast, slow = training_log(8, 18.0), training_log(12, 60.0, start="2025-01-01 01:00:00")
+    slow = slow[slow.index("2025-01-01 01:08:08") :]  # from epoch 8 on
+    (study.candidate / "fold_0" / log).write_text(fast)
+    (study.candidate / "fold_0" / log.replace("2025_1_1_00", "2025_1_1_01")).write_text(slow)
+    (study.candidate / "fold_1" / log).write_text(training_log(5, 30.0))
+    report = build_report([study.baseline, study.candidate], ReportSettings(summary_only=True, resamples=99)).report
+    table = cost_table(report, {run.name: run.name for run in report.runs}) or pytest.fail("no table")
+    (_, epochs, seconds, hours, _, share, _), (_, first_epochs, first_seconds, first_hours, *_) = (
+        [cell["sort"] for cell in row[1:]] for row in table.rows[::-1]
+    )
+    # epochs 0 to 7 in 7 * 19 + 18 s, 8 to 11 in 3 * 61 + 60 s; the other fold 4 * 31 + 30 s
+    assert hours == pytest.approx((151 + 243 + 154) / 2 / 3600)
+    assert epochs == 8.5
+    assert epochs * seconds / 3600 == pytest.approx(hours)
+    assert first_epochs * first_seconds / 3600 == pytest.approx(first_hours)
+    assert share == pytest.approx(hours / first_hours)
+    for fold in report.runs[1].costs:
+        assert fold.epochs * (fold.seconds_per_epoch or 0) / 3600 == pytest.approx(fold.hours)
 
 
 def test_nothing_recorded(tmp_path: Path) -> None:

@@ -11,8 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.config import DirectionalDerivative
-from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
+from nnunetv2_dale.dale import hypergradient
+from nnunetv2_dale.dale.hypergradient import (
+    SHIFT_FLOAT32,
+    FuzzyPass,
+    NonFuzzyPass,
+    confidence_derivative,
+    look_ahead_gradient,
+)
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.rivals import meta_weight_net
@@ -25,7 +31,7 @@ def tiny_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 3, 1)).double()
 
 
-def of_dale(network: nn.Module, way: DirectionalDerivative = "one_sided") -> Callable[[VirtualStep], Tensor]:
+def of_dale(network: nn.Module) -> Callable[[VirtualStep], Tensor]:
     """As the trainer makes it."""
     shadow, weights = ShadowNetwork(network), list(network.parameters())
 
@@ -33,16 +39,17 @@ def of_dale(network: nn.Module, way: DirectionalDerivative = "one_sided") -> Cal
         step = FuzzyPass(virtual.images, virtual.outputs, virtual.loss)
         judge = NonFuzzyPass(virtual.meta.images, virtual.meta.loss)
         direction, start = look_ahead_gradient(shadow, weights, step, judge, virtual.weights, STEP_SIZE)
-        return -STEP_SIZE * confidence_derivative(shadow, weights, step, direction, way)(virtual.weights, start)
+        return -STEP_SIZE * confidence_derivative(shadow, weights, step, direction)(virtual.weights, start)
 
     return by_weights
 
 
-@pytest.mark.parametrize(("way", "tolerance"), [("forward_mode", 1e-5), ("one_sided", 0.01)])
+@pytest.mark.parametrize(("shift", "tolerance"), [(1e-7, 1e-5), (SHIFT_FLOAT32, 0.01)])
 @pytest.mark.parametrize("ignore", [None, 3])
 def test_the_meta_step_is_that_of_double_backward(
-    ignore: int | None, way: DirectionalDerivative, tolerance: float
+    ignore: int | None, shift: float, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", shift)
     network, weight_net, loss = tiny_network(), WeightNet(10).double(), MaskedLoss(ignore_label=ignore)
     images, target = torch.randn(2, 1, 6, 7, dtype=torch.float64), torch.randint(4 if ignore else 3, (2, 1, 6, 7))
     meta_images, meta_target = torch.randn(2, 1, 6, 7, dtype=torch.float64), torch.randint(3, (2, 1, 6, 7))
@@ -67,7 +74,7 @@ def test_the_meta_step_is_that_of_double_backward(
     def meta_step() -> None:
         stepped.append([weight.grad.clone() for weight in weight_net.parameters() if weight.grad is not None])
 
-    step = MetaWeightStep(network, InDouble(weight_net), loss, of_dale(network, way), meta_step)
+    step = MetaWeightStep(network, InDouble(weight_net), loss, of_dale(network), meta_step)
     step(images, target, MetaBatch(meta_images, lambda z: loss(z, meta_target)))
     for found, wanted in zip(stepped[0], expected, strict=True):
         assert_close(found, wanted, rtol=tolerance, atol=1e-9)

@@ -229,10 +229,3 @@ def test_a_training_shorter_than_its_phase_in_names_the_setting() -> None:
     shorter = make_trainer(nnUNetTrainerDALE, settings=settings(phase_in=0.95), epochs=2, iterations=4)
     with pytest.raises(ValueError, match=r'"phase_in" 0\.95 and "phase_out" 0 leave none of the 8 batches'):
         shorter.run_training()
-
-
-def test_plans_of_earlier_versions_get_the_list_of_settings() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown setting 'confidence_source' in .dale.\. Valid are: .*confidence_steps"
-    ):
-        make_trainer(nnUNetTrainerDALE, settings={"dale": {"confidence_source": "grouped"}})

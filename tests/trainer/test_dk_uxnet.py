@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import warnings
 from dataclasses import replace
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -23,13 +21,10 @@ from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.trainer.fixtures import (
-    NNUNET_KEYS,
     TINY_TRAININGS,
-    log_of,
     make_dk_uxnet,
     next_batch,
     started,
-    stop_after,
     train,
     weights_of,
 )
@@ -129,8 +124,6 @@ def test_trains(batch_dice: bool) -> None:
     trainer.initialize()
     before = weights_of(trainer)
     log = train(trainer)
-    assert set(log) == NNUNET_KEYS | OWN_KEYS
-    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(log, 2)
     assert all(np.isfinite(log[key]).all() for key in OWN_KEYS | {"train_losses", "val_losses"})
     assert all(0 < value <= 1 for value in log["dk_uxnet_queries_used"])
     after = weights_of(trainer)
@@ -317,7 +310,6 @@ REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ign
         ({"labels": PLAIN_LABELS}, 'found no "ignore" among the labels in dataset.json; add it'),
         ({"labels": REGIONS}, "found regions in dataset.json"),
         ({"configuration": "3d_nonsense"}, "configuration '3d_nonsense' is not in the plans"),
-        ({"settings": {"widht": 4}}, "unknown setting 'widht' in \"dk_uxnet\""),
         ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
     ],
 )
@@ -343,21 +335,3 @@ def test_a_training_without_cases_of_both_kinds_is_refused(
 def test_a_batch_of_one_is_refused() -> None:
     with pytest.raises(RuntimeError, match="needs at least 2 samples on every GPU, found batch_size 1 in the plans"):
         make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
-
-
-def test_the_checkpoint_of_other_widths_is_refused() -> None:
-    stop_after(make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2), epochs=1)
-    other = make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=2, settings={"query_count": 12}, resume=True)
-    with pytest.raises(RuntimeError, match="does not fit the network of these plans"):
-        maybe_load_checkpoint(other, continue_training=True, validation_only=False)
-    assert log_of(other)["train_losses"] == []
-
-
-def test_settings_are_in_the_log_and_in_the_checkpoint() -> None:
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, settings={"group_weight": 0.25})
-    train(trainer)
-    line = next(line for line in Path(trainer.log_file).read_text().splitlines() if "dk_uxnet settings:" in line)
-    assert json.loads(line[line.index("{") :])["group_weight"] == 0.25
-    checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
-    plans = checkpoint["init_args"]["plans"]
-    assert plans["configurations"]["3d_fullres"]["dk_uxnet"]["group_weight"] == 0.25

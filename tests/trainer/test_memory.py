@@ -33,7 +33,6 @@ class Saved:
     [
         {},
         {"confidence_gradient": "reuse"},
-        {"directional_derivative": "forward_mode"},
         {"confidence_gradient": "head", "confidence_memory": 0.9},
         {"fuzzy_graph": "shifted", "confidence_memory": 0.9, "alignment_memory": 0.9, "intensity_bins": "near_labels"},
         {"every": 2, "learned": 1e-3},

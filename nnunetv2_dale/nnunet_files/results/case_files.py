@@ -84,7 +84,7 @@ def _existing(file: Path, what: str) -> Path:
     if not file.is_file():
         raise UserError(
             f"{file} is missing: {what} of a case that summary.json lists; put it there, or compare what summary.json "
-            "holds alone (--summary-only)"
+            "holds alone (--summary_only)"
         )
     return file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
         unlisted_cases=_unlisted_cases(path, summaries, unfinished, cases, dataset_json),
         plans=plans,
         dataset_json=dataset_json,
-        remarks=tuple(remarks),
+        remarks=(*remarks, *_leftovers(summaries, cases, dataset_json)),
         asked_folds=asked,
     )
 
@@ -177,8 +177,29 @@ def _unlisted_cases(
     cases: Mapping[str, CaseResult],
     dataset_json: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    ending = str(dataset_json.get("file_ending") or known_ending(next(iter(cases.values())).prediction_file))
+    ending = _ending(cases, dataset_json)
     folders = [file.parent for file in summaries.values()]
     folders += [path / f"fold_{fold}" / "validation" for fold in unfinished]
-    predicted = {file.name.removesuffix(ending) for folder in folders for file in folder.glob(f"*{ending}")}
-    return tuple(sorted(predicted - set(cases)))
+    return tuple(sorted({name for folder in folders for name in _predicted(folder, ending)} - set(cases)))
+
+
+def _leftovers(
+    summaries: Mapping[str, Path], cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]
+) -> Iterator[str]:
+    """A sentence on each fold with masks of cases that another fold validated: the splits have changed since."""
+    for fold, file in summaries.items():
+        own = {name for name, case in cases.items() if case.fold == fold}
+        left = sorted((_predicted(file.parent, _ending(cases, dataset_json)) & set(cases)) - own)
+        if left:
+            yield (
+                f"fold {fold} holds masks of {', '.join(left)}, which another fold validated: left over of other "
+                "splits, they are not used"
+            )
+
+
+def _ending(cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]) -> str:
+    return str(dataset_json.get("file_ending") or known_ending(next(iter(cases.values())).prediction_file))
+
+
+def _predicted(folder: Path, ending: str) -> set[str]:
+    return {file.name.removesuffix(ending) for file in folder.glob(f"*{ending}")}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
-from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, read_result_folder
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
 
 
@@ -36,6 +37,25 @@ class SharedTask:
     classes: tuple[ClassName, ...]
     case_names: tuple[str, ...]
     excluded: tuple[ExcludedCase, ...]
+
+
+def read_result_folders(paths: Sequence[Path], folds: Iterable[str] | None = None) -> list[ResultFolder]:
+    """Read folders that stand beside each other, each once and under a name of its own.
+
+    Folders of one name (two result roots) are told apart by as much of their path as that takes.
+
+    Raises:
+        UserError: a folder that was given twice, or that `read_result_folder` cannot read.
+    """
+    folders = [read_result_folder(path, folds) for path in paths]
+    places = [folder.path for folder in folders]
+    twice = [path for path in places if places.count(path) > 1]
+    if twice:
+        raise UserError(f"{twice[0]} was given twice; give different result folders")
+    depth = 1
+    while len({path.parts[-depth:] for path in places}) < len(places):
+        depth += 1
+    return [replace(folder, name="/".join(folder.path.parts[-depth:])) for folder in folders]
 
 
 def shared_task(folders: Sequence[ResultFolder]) -> SharedTask:

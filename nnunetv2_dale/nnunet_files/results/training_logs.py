@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,9 @@ _STAMPED_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): (.*)")
 # np.float32(0.81) and 0.81 are both written, depending on the version of NumPy.
 _NUMBER = re.compile(r"(?<![\w.])(?:-?\d+(?:\.\d*)?(?:e[-+]?\d+)?|-?inf|nan)(?![\w(])")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+
+_WHAT_RAN = re.compile(r"\S+: (Algorithm 1 in \d+ of \d+ batches.*|cases were down-weighted in \d+ of .*)")
+PLAIN = "this is plain nnU-Net"  # the end of the sentence of a training in which nothing of its method ran
 
 
 @dataclass
@@ -45,6 +48,25 @@ def epochs_from_logs(files: Iterable[Path]) -> dict[int, Epoch]:
     for file in files:
         epochs.update(_epochs_of_log(file.read_text(encoding="utf-8", errors="replace").splitlines()))
     return epochs
+
+
+def what_ran(files: Iterable[Path]) -> str | None:
+    """What of its method a training had, as its trainer says at the end of the log; None where it does not."""
+    said = None
+    for file in files:
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            stamped = _STAMPED_LINE.match(line)
+            if stamped and (found := _WHAT_RAN.fullmatch(stamped[2].strip())):
+                said = found[1]
+    return said
+
+
+def folds_of_each(sentences: Mapping[str, str]) -> dict[str, list[str]]:
+    """Sentence → the folds it is said of, from fold → sentence."""
+    folds: dict[str, list[str]] = {}
+    for fold, sentence in sentences.items():
+        folds.setdefault(sentence, []).append(fold)
+    return folds
 
 
 def _epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:

@@ -238,3 +238,14 @@ def test_real_results(shared_data: Path) -> None:
     means = [sum(c.dice or 0 for c in case.classes.values()) / 2 for case in result.cases.values()]
     assert len(means) == 260
     assert sum(means) / 260 == pytest.approx(0.8904, abs=5e-5)
+
+
+def test_masks_of_cases_that_another_fold_validated_are_named(tmp_path: Path) -> None:
+    """nnU-Net #1942: the splits changed, and a mask of the old ones stayed behind."""
+    folder = two_folds(tmp_path / "run")
+    for fold, case in (("0", "a"), ("0", "b.c"), ("1", "b.c")):
+        (folder / f"fold_{fold}" / "validation" / f"{case}.nii.gz").touch()
+    found = read_result_folder(folder)
+    (remark,) = found.remarks
+    assert remark.startswith("fold 0 holds masks of b.c, which another fold validated")
+    assert found.unlisted_cases == ()

@@ -25,11 +25,14 @@ class ProcessIdentity:
 
     @classmethod
     def current(cls) -> ProcessIdentity:
-        """The identity of the calling process."""
+        """Return the identity of the calling process."""
         return cls(machine=this_machine(), pid=os.getpid(), started=_start_of(os.getpid()) or "")
 
     def is_alive(self) -> bool | None:
-        """Whether the process still runs; None when this machine cannot know because the process is on another."""
+        """Return whether the process still runs.
+
+        None when this machine cannot know because the process is on another.
+        """
         if self.machine != this_machine():
             return None
         return _start_of(self.pid) == self.started

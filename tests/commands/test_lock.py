@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -9,8 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_dale.benchmark.lock import LOCK_NAME, STALE_AFTER_S, LockHolder, LockLostError, acquire, living_holder
-from nnunetv2_dale.benchmark.process_identity import ProcessIdentity
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.lock import (
+    LOCK_NAME,
+    STALE_AFTER_S,
+    FoldLock,
+    LockHolder,
+    LockLostError,
+    acquire,
+    held,
+    living_holder,
+)
+from nnunetv2_dale.commands.process_identity import ProcessIdentity
 
 
 def _write(folder: Path, process: ProcessIdentity, age_s: float = 0) -> None:
@@ -31,7 +42,7 @@ def test_a_held_lock_is_refused_and_a_released_one_is_free(tmp_path: Path) -> No
 
 def test_a_dead_process_on_this_machine_is_stale_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from pathlib import Path; from nnunetv2_dale.benchmark.lock import acquire; "
+        "import sys, os; from pathlib import Path; from nnunetv2_dale.commands.lock import acquire; "
         "acquire(Path(sys.argv[1]), 'crashed'); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
@@ -86,3 +97,23 @@ def test_who_lost_the_lock_is_told_and_leaves_the_new_one_alone(tmp_path: Path) 
         lock.refresh()
     lock.release()
     assert (tmp_path / LOCK_NAME).exists()
+
+
+def test_what_is_being_made_is_refused_with_who_is_at_it(tmp_path: Path) -> None:
+    target = tmp_path / ("a" * 250)
+    with held(target, "some_command"):
+        with pytest.raises(UserError, match=f"is being written by another some_command .*process {os.getpid()} on"):
+            held(target, "some_command").__enter__()
+        with held(tmp_path / "beside", "some_command"):
+            pass
+    with held(target, "some_command"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_run_shows_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refreshed = threading.Event()
+    monkeypatch.setattr("nnunetv2_dale.commands.lock.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(FoldLock, "refresh", lambda _: refreshed.set())
+    with held(tmp_path / "target", "some_command"):
+        assert refreshed.wait(60)

@@ -1,0 +1,60 @@
+"""Where a finding is: the voxels it is about, and the slices that hold most of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, Labels
+from nnunetv2_dale.audit.findings import Finding
+from nnunetv2_dale.masks.connected_parts import numbered_parts
+
+_ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
+
+
+def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
+    """What is outlined of a label map for a finding: its class as a mask, or every class of the whole label."""
+    values = [value for item in task.classes if item.key == found.label for value in item.values]
+    return np.isin(labels, values) if found.label else labels
+
+
+def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArray[np.bool_]:
+    """The voxels a finding is about, in `volumes.box`: what one side alone has, and of one object only that object."""
+    values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
+    label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
+    if not found.label:
+        return np.asarray(label != networks)
+    of_label, of_networks = np.isin(label, values), np.isin(networks, values)
+    if found.kind in ("wider", "extra_object"):
+        part = of_label & ~of_networks
+    elif found.kind in ("narrower", "missed_object"):
+        part = of_networks & ~of_label
+    else:
+        part = of_label ^ of_networks
+    if found.kind in _ONE_OBJECT:
+        numbered, _ = numbered_parts(part)
+        number = numbered[tuple(index - axis.start for index, axis in zip(found.voxel, volumes.box, strict=True))]
+        part = numbered == number if number else part
+    return part
+
+
+def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
+    """For each axis the index of the slice with most of a mask; of several equal ones the middle.
+
+    Args:
+        part: (Z, Y, X).
+        corner: where it lies in the volume.
+        otherwise: the indices of an empty mask.
+    """
+    if not part.any():
+        return tuple(otherwise)
+    chosen = []
+    for axis, start in enumerate(corner):
+        amount = np.count_nonzero(part, axis=tuple(other for other in range(3) if other != axis))
+        equal = np.flatnonzero(amount == amount.max())
+        chosen.append(int(equal[len(equal) // 2]) + start)
+    return tuple(chosen)

@@ -49,7 +49,7 @@ class DkUxnet(nn.Module):
         self.register_buffer("query_share", torch.zeros(()))
 
     def forward(self, images: Tensor, every_output: bool = False) -> Tensor | Outputs:
-        """Logits of the prediction: log((1 − w) softmax(convolution) + w softmax(query)), w the `query_share`.
+        """Predict logits: log((1 − w) softmax(convolution) + w softmax(query)), w the `query_share`.
 
         w is 0 until the trainer has found that the query segmentation is as good as the other.
 

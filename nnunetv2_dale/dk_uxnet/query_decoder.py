@@ -61,7 +61,7 @@ class QueryDecoder(nn.Module):
         self.bias.copy_(starting_bias(shares, self.group_sizes))
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Queries, list[Tensor]]:
-        """The queries, and the logits of each k-means layer's assignment, (B, N, *S_l).
+        """Return the queries, and the logits of each k-means layer's assignment, (B, N, *S_l).
 
         Args:
             levels: (B, channels, *S_l) of each level, full resolution first.
@@ -77,7 +77,7 @@ class QueryDecoder(nn.Module):
 
 
 def _head(in_channels: int, out_channels: int) -> nn.Module:
-    """A small perceptron, applied to each query."""
+    """Return a small perceptron, applied to each query."""
     return nn.Sequential(
         nn.LayerNorm(in_channels), nn.Linear(in_channels, in_channels), nn.GELU(), nn.Linear(in_channels, out_channels)
     )

@@ -22,6 +22,7 @@ from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
+    log_of,
     make_dk_uxnet,
     next_batch,
     started,

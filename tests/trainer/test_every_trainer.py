@@ -195,9 +195,14 @@ def test_trains_and_logs_its_numbers(
 
 
 def checkpoint_of(trainer: nnUNetTrainer) -> dict[str, Any]:
-    """All of the final checkpoint but the times."""
+    """All of the final checkpoint but the times, and the best pseudo Dice.
+
+    nnU-Net stores `checkpoint_latest` before it compares an epoch with the best one, so a resumed training can take a
+    lower one for the best. The log has the pseudo Dice of every epoch.
+    """
     checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
-    return {key: value for key, value in leaves(checkpoint).items() if "timestamps" not in key and ".device" not in key}
+    left_out = ("timestamps", ".device", "._best_ema")
+    return {key: value for key, value in leaves(checkpoint).items() if not any(part in key for part in left_out)}
 
 
 @EVERY_FAMILY

@@ -21,9 +21,11 @@ PASSES = {
     "mwnet": 9 / 3,  # forward, pseudo-backward, look-ahead (3), shifted forward, backward
     "beco": 6 / 3,
     "ads": 1.0,
+    "dknet": 2.0,  # both views of the batch
 }
 # 3D alone; beside a plain update of its own network, which it runs on two views of the batch.
 PASSES_3D = {"dk_uxnet_network": 1.0, "dk_uxnet": 2.0}
+SEMI_SUPERVISED = ("dknet", "dk_uxnet_network", "dk_uxnet")
 BESIDE = {"dk_uxnet": "dk_uxnet_network"}
 # Everything of a method at work from the first epoch on.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -41,22 +43,23 @@ def iteration(method: str, case: Case, device: torch.device) -> Callable[..., ob
     """
     made = _trainer(method, case, device)
     data = batch(case, made._get_deep_supervision_scales(), device)
-    if method.startswith("dk_uxnet"):
+    if method in SEMI_SUPERVISED:
         return _semi_supervised(method, made, data, case.classes)
     return lambda other=None: made.train_step(other or data)
 
 
 def _semi_supervised(method: str, made: Any, data: dict[str, Any], ignore_label: int) -> Callable[..., object]:
-    """An iteration of DK-UXNet whose second sample has no labels, or nnU-Net's own with its network on all labels.
+    """An iteration whose second sample has no labels; or nnU-Net's own, on all labels, with DK-UXNet's network.
 
-    Always on the whole batch: the method compares samples, so there is no iteration of one.
+    Always on the whole batch: one of its samples has labels, the other has none.
     """
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     if method == "dk_uxnet_network":
         return lambda _=None: nnUNetTrainer.train_step(made, data)
     made.unlabelled = frozenset({data["keys"][1]})
-    data["target"][1] = ignore_label
+    for labels in data["target"] if isinstance(data["target"], list) else [data["target"]]:
+        labels[1] = ignore_label
     return lambda _=None: made.train_step(data)
 
 
@@ -74,7 +77,7 @@ def _trainer(method: str, case: Case, device: torch.device) -> Any:
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         description = dataset_json(case)
-        if method.startswith("dk_uxnet"):
+        if method in SEMI_SUPERVISED:
             description["labels"]["ignore"] = case.classes
         made = WithoutDataLoading(own_plans, case.configuration, 0, description, device)
         made.on_train_start()
@@ -89,6 +92,7 @@ def _trainer_class(method: str) -> Any:
     from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
     from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
     from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+    from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
     from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
     from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
     from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
@@ -100,6 +104,7 @@ def _trainer_class(method: str) -> Any:
         "mwnet": nnUNetTrainerMWNet,
         "beco": nnUNetTrainerBECO,
         "ads": nnUNetTrainerADS,
+        "dknet": nnUNetTrainerDKNet,
         "dk_uxnet": nnUNetTrainerDKUXNet,
         "dk_uxnet_network": nnUNetTrainerDKUXNet,
     }[method]

@@ -7,7 +7,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
-from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
+from nnunetv2_dale.dk_uxnet.config import DkNetConfig, DkUxnetConfig
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig, CoTrainingConfig, MetaWeightConfig
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.trainer.config import AS_PRINTED, DEFAULT
@@ -36,6 +36,7 @@ def settings_tables() -> str:
         ("DALE", "dale", {"`nnUNetTrainerDALE`": DEFAULT, "`_asPrinted`": AS_PRINTED}),
         ("The trust of cases", "case_trust", {"`nnUNetTrainerCaseTrust`, `nnUNetTrainerDALE`": CaseTrustConfig()}),
         ("SVL-DRL", "svl_drl", {"`nnUNetTrainerSVLDRL`": SvlDrlConfig()}),
+        ("DKNet", "dknet", {"`nnUNetTrainerDKNet`": DkNetConfig()}),
         ("DK-UXNet", "dk_uxnet", {"`nnUNetTrainerDKUXNet`": DkUxnetConfig()}),
         ("Meta-Weight-Net", "mwnet", {"`nnUNetTrainerMWNet`": MetaWeightConfig()}),
         ("BECO", "beco", {"`nnUNetTrainerBECO`": CoTrainingConfig()}),

@@ -1,44 +1,61 @@
-"""Contrastive agreement between two views of the same crops: L_segc and L_qdc."""
+"""Agreement between two views of the same crop: L_segc and L_qdc. No crop is compared with another one.
+
+The published terms push crops apart at each voxel. Two right segmentations of mostly background are alike there, so
+those terms work against the task.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+SMALLEST_SQUARE = 1e-12  # of a query's map: below it the map counts as nothing, and has no gradient
 
-def similarity_sums(distributions: Tensor) -> Tensor:
-    """Σ over voxels of the cosine between the samples' distributions at the same place.
+
+def view_disagreement(strong: Tensor, weak: Tensor) -> Tensor:
+    """L_segc: mean over voxels of 1 − cos(strong, weak), in [0, 1]; the weak view teaches and has no gradient.
 
     Args:
-        distributions: (M, C, *S), what each voxel is made of: classes or queries.
+        strong, weak: (B, C, *S), the class probabilities of each voxel in the two views.
+    """
+    with torch.autocast(strong.device.type, enabled=False):  # a cosine near 1 is more than half precision has
+        strong, weak = (each if each.dtype == torch.float64 else each.float() for each in (strong, weak))
+        return 1 - functional.cosine_similarity(strong, weak.detach(), dim=1).mean()
+
+
+def map_similarity(products: Tensor, strong_squares: Tensor, weak_squares: Tensor) -> Tensor:
+    """The cosine of each query's map in the strong view with each query's in the weak one.
+
+    Args:
+        products: (B, N, N), Σ over voxels of strong map n × weak map m.
+        strong_squares, weak_squares: (B, N), Σ over voxels of the maps' squares.
     Returns:
-        (M, M), symmetric, each in [−V, V] for V voxels.
+        (B, N, N), in [0, 1] for maps that are shares.
     """
-    with torch.autocast(distributions.device.type, enabled=False):  # sums over a volume exceed half precision
-        exact = distributions if distributions.dtype == torch.float64 else distributions.float()
-        unit = functional.normalize(exact.flatten(2), dim=1).flatten(1)
-        return unit @ unit.T
+    strong, weak = (squares.clamp_min(SMALLEST_SQUARE).sqrt() for squares in (strong_squares, weak_squares))
+    return products / (strong[:, :, None] * weak[:, None, :])
 
 
-def contrastive_agreement(similarity: Tensor, temperature: float) -> Tensor:
-    """Return how much the two views of a sample resemble each other more than they resemble other samples (NT-Xent).
+def query_contrast(similarity: Tensor, shares: Tensor, sizes: Sequence[int], temperature: float) -> Tensor:
+    """L_qdc: each query's map is to be found again in the other view, among those of the crop's other classes.
 
-    L = −1/2B Σ_a log( exp(s(a, a⁺)/τ) / Σ_{b ≠ a} exp(s(a, b)/τ) )
+    L = mean over crops of Σ_n w_n log( 1 + Σ_m w_m exp((s(n, m) − s(n, n)) / τ) ), m of other groups than n
 
-    a runs over all 2B views, a⁺ is the other view of the same sample. s is to be a *mean* over voxels: of sums over a
-    volume the log-sum-exp is 0 with a gradient of 0 as soon as a pair is a little ahead.
+    w is the part of the crop that a query holds. A query that holds nothing has a map of noise, and no say on either
+    side: told apart from it, background would leave its own voxels. Queries of one class are not told apart: where two
+    of them share a voxel, that would hand it to another class.
 
     Args:
-        similarity: s, (2B, 2B); sample i has the rows i and B + i.
+        similarity: s, (B, N, N): strong view's queries by the weak view's.
+        shares: w, (B, N), summing to 1.
+        sizes: of the query groups, summing to N.
         temperature: τ.
-    Raises:
-        ValueError: fewer than two samples: then there is nothing to be told from.
     """
-    views = similarity.shape[0]
-    samples = views // 2
-    if samples < 2 or views % 2:
-        raise ValueError(f"expected two views of at least 2 samples, got {views} views")
-    itself = torch.eye(views, dtype=torch.bool, device=similarity.device)
-    logits = (similarity / temperature).masked_fill(itself, -torch.inf)
-    return functional.cross_entropy(logits, torch.arange(views, device=similarity.device).roll(samples))
+    device = similarity.device
+    group = torch.arange(len(sizes), device=device).repeat_interleave(torch.tensor(sizes, device=device))
+    itself = similarity.diagonal(dim1=1, dim2=2)[:, :, None]
+    others = ((similarity - itself) / temperature).exp() * shares[:, None, :] * (group[:, None] != group)
+    return (shares * others.sum(dim=2).log1p()).sum(dim=1).mean()

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from nnunetv2_dale.dk_uxnet.encoder import ChannelNorm
 
+CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}  # by dimensions
+
 
 def assignment_logits(features: Tensor, queries: Tensor) -> Tensor:
     """Return how well each voxel fits each query: ⟨query, feature⟩ / √D.
@@ -51,15 +53,19 @@ class KMeansLayer(nn.Module):
     Args:
         pixel_channels: of the decoder level.
         query_channels: D; heads must divide it.
+        dimensions: 2 or 3.
     """
 
-    def __init__(self, pixel_channels: int, query_channels: int, heads: int, feed_forward_channels: int) -> None:
+    def __init__(
+        self, pixel_channels: int, query_channels: int, heads: int, feed_forward_channels: int, dimensions: int = 3
+    ) -> None:
         super().__init__()
+        convolution = CONVOLUTION[dimensions]
         self.pixel_space = nn.Sequential(
-            nn.GELU(), nn.Conv3d(pixel_channels, query_channels, 1), ChannelNorm(query_channels), nn.GELU()
+            nn.GELU(), convolution(pixel_channels, query_channels, 1), ChannelNorm(query_channels), nn.GELU()
         )
-        self.key = nn.Sequential(nn.Conv3d(query_channels, query_channels, 1), ChannelNorm(query_channels))
-        self.value = nn.Conv3d(query_channels, query_channels, 1)
+        self.key = nn.Sequential(convolution(query_channels, query_channels, 1), ChannelNorm(query_channels))
+        self.value = convolution(query_channels, query_channels, 1)
         self.query = nn.Sequential(nn.LayerNorm(query_channels), nn.Linear(query_channels, query_channels))
         # the norm takes out how many voxels a query has won
         self.update = nn.Sequential(nn.LayerNorm(query_channels), nn.Linear(query_channels, query_channels))

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dk_uxnet.agreement import contrastive_agreement, similarity_sums
-from nnunetv2_dale.dk_uxnet.network import Outputs
+from nnunetv2_dale.dk_uxnet.agreement import query_contrast, view_disagreement
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss
-from nnunetv2_dale.dk_uxnet.query_maps import query_maps
+from nnunetv2_dale.dk_uxnet.query_maps import Queries, query_maps
 
-# logits (M, K, *S), labels (M, 1, *S), which samples have labels (M,) → a scalar; 0 without a labelled sample
-SupervisedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+# logits (M, K, *S_l) and labels (M, 1, *S_l) of each resolution, full resolution first, and which samples have labels
+# (M,) → a scalar; 0 without a labelled sample
+SupervisedLoss = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], Tensor]
+
+
+class Outputs(NamedTuple):
+    """All that the losses need of a forward pass."""
+
+    convolution_logits: Sequence[Tensor]  # (B, K, *S_l) of each resolution that is supervised, full resolution first
+    queries: Queries
+    assignments: list[Tensor]  # (B, N, *S_l), the logits of each k-means layer, in its own resolution
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class LossTerms:
 
 def loss_terms(
     outputs: Outputs,
-    labels: Tensor,
+    labels: Sequence[Tensor],
     labelled: Tensor,
     *,
     sizes: Sequence[int],
@@ -53,28 +62,35 @@ def loss_terms(
 
     Args:
         outputs: of 2B images: the weak views of the batch, then the strong views in the same order.
-        labels: (B, 1, *S).
+        labels: (B, 1, *S_l) for each resolution of the convolutional outputs.
         labelled: (B,) bool. What an unlabelled sample has in `labels` is not looked at.
         sizes: of the query groups.
-        temperature: of the agreements.
+        temperature: of the query agreement.
     """
     both = torch.cat([labelled, labelled])
-    ignored = torch.full_like(labels, ignore_label)
-    target = torch.where(labelled.view(-1, *(1 for _ in labels.shape[1:])), labels, ignored).repeat(2, 1, 1, 1, 1)
+    targets = [_without(each, labelled, ignore_label) for each in labels]
+    target = targets[0]
     maps = query_maps(outputs.queries, sizes)
     layers = [group_loss(group_log_probabilities(each, sizes), target, ignore_label) for each in outputs.assignments]
-    segmentation = outputs.convolution_logits.softmax(dim=1)
-    similarity = similarity_sums(segmentation) / segmentation[0, 0].numel()
+    weak, strong = outputs.convolution_logits[0].softmax(dim=1).chunk(2)
     return LossTerms(
-        convolution=supervised(outputs.convolution_logits, target, both),
-        query=supervised(maps.logits, target, both),
+        convolution=supervised(outputs.convolution_logits, targets, both),
+        query=supervised([maps.logits], [target], both),
         groups=group_loss(maps.groups, target, ignore_label),
         layers=torch.stack(layers).mean(),
-        segmentation_agreement=contrastive_agreement(similarity, temperature),
-        query_agreement=contrastive_agreement(maps.similarity, temperature),
+        segmentation_agreement=view_disagreement(strong, weak),
+        query_agreement=query_contrast(maps.similarity, maps.weak_shares, sizes, temperature),
         labelled=labelled.float().mean(),
         queries_used=_used(outputs.assignments[-1]),
     )
+
+
+def _without(labels: Tensor, labelled: Tensor, ignore_label: int) -> Tensor:
+    """The labels for both views, (2B, 1, *S); those of unlabelled samples are all ignored."""
+    shown = torch.where(
+        labelled.view(-1, *(1 for _ in labels.shape[1:])), labels, torch.full_like(labels, ignore_label)
+    )
+    return torch.cat([shown, shown])
 
 
 @torch.no_grad()

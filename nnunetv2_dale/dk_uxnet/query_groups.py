@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+SMALLEST_SHARE = 1e-4  # of a class that the labels hardly show
 
 
 def group_sizes(query_count: int, num_classes: int, background_share: float) -> tuple[int, ...]:
@@ -25,6 +28,22 @@ def group_sizes(query_count: int, num_classes: int, background_share: float) -> 
     background = min(max(1, round(query_count * background_share)), query_count - foreground)
     each, left = divmod(query_count - background, foreground)
     return (background, *(each + (place < left) for place in range(foreground)))
+
+
+def starting_bias(class_shares: Sequence[float], sizes: Sequence[int]) -> Tensor:
+    """What to add to equal logits of N queries for each group to get its class's share: log(share N / size).
+
+    Args:
+        class_shares: of the voxels, background first; none counts as less than 1e-4 of them.
+        sizes: of the groups, summing to N.
+    Returns:
+        (N,).
+    """
+    each = [
+        math.log(max(share, SMALLEST_SHARE) * sum(sizes) / size)
+        for share, size in zip(class_shares, sizes, strict=True)
+    ]
+    return torch.tensor(each).repeat_interleave(torch.tensor(sizes))
 
 
 def group_log_probabilities(logits: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from nnunetv2_dale.dk_uxnet.agreement import similarity_sums
+from nnunetv2_dale.dk_uxnet.agreement import map_similarity
 from nnunetv2_dale.dk_uxnet.kmeans_attention import assignment_logits
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities
 
@@ -22,6 +22,7 @@ class Queries(NamedTuple):
     features: Tensor  # (B, d, *S) of the voxels, at full resolution
     embeddings: Tensor  # (B, N, d), to be compared with the features
     class_logits: Tensor  # (B, N, K), the class of each query
+    bias: Tensor  # (N,), of a query's fit to any voxel
 
 
 class QueryMaps(NamedTuple):
@@ -29,13 +30,16 @@ class QueryMaps(NamedTuple):
 
     logits: Tensor  # (B, K, *S): the queries' class logits, weighed by the voxel's shares
     groups: Tensor  # (B, G, *S): log of the groups' shares
-    similarity: Tensor  # (B, B): mean over voxels of the cosine of the shares of two samples
+    similarity: Tensor  # (B/2, N, N): cosine over voxels of a strong view's map and the weak view's maps
+    weak_shares: Tensor  # (B/2, N): part of the crop that each query holds in the weak view
 
 
 def query_maps(queries: Queries, sizes: Sequence[int], slab_voxels: int = SLAB_VOXELS) -> QueryMaps:
     """Return the maps of all voxels. Shares are computed anew in the backward pass instead of being kept.
 
     Args:
+        queries: of the weak views, then of the strong views of the same crops. In `similarity` the weak ones have no
+            gradient.
         sizes: of the query groups.
         slab_voxels: how many voxels of a sample are worked on at a time; of no influence on the result.
     """
@@ -47,17 +51,20 @@ def query_maps(queries: Queries, sizes: Sequence[int], slab_voxels: int = SLAB_V
             slab,
             queries.embeddings,
             queries.class_logits,
+            queries.bias,
             sizes,
             use_reentrant=False,
             preserve_rng_state=False,
         )
         for slab in torch.split(voxels, slab_voxels, dim=2)
     ]
-    logits, groups, sums = zip(*slabs, strict=True)
+    logits, groups, *sums = zip(*slabs, strict=True)
+    products, strong_squares, weak_squares, held = (torch.stack(parts).sum(dim=0) for parts in sums)
     return QueryMaps(
         torch.cat(logits, dim=2).view(batch, -1, *spatial),
         torch.cat(groups, dim=2).view(batch, -1, *spatial),
-        torch.stack(sums).sum(dim=0) / voxels.shape[2],
+        map_similarity(products, strong_squares, weak_squares),
+        held / voxels.shape[2],
     )
 
 
@@ -66,23 +73,27 @@ def query_logits(queries: Queries, slab_voxels: int = SLAB_VOXELS) -> Tensor:
     batch, _, *spatial = queries.features.shape
     with torch.autocast(queries.features.device.type, enabled=False):
         slabs = [
-            _class_logits(_assignment(slab, queries.embeddings), queries.class_logits)
+            _class_logits(_assignment(slab, queries.embeddings, queries.bias), queries.class_logits)
             for slab in torch.split(queries.features.flatten(2), slab_voxels, dim=2)
         ]
     return torch.cat(slabs, dim=2).view(batch, -1, *spatial)
 
 
 def _of_slab(
-    features: Tensor, embeddings: Tensor, class_logits: Tensor, sizes: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
+    features: Tensor, embeddings: Tensor, class_logits: Tensor, bias: Tensor, sizes: Sequence[int]
+) -> tuple[Tensor, ...]:
+    """Class logits and groups of the slab's voxels; Σ over them of products, of both squares and of the weak shares."""
     with torch.autocast(features.device.type, enabled=False):
-        logits = _assignment(features, embeddings)
+        logits = _assignment(features, embeddings, bias)
         groups = group_log_probabilities(logits, sizes)
-        return _class_logits(logits, class_logits), groups, similarity_sums(logits.softmax(dim=1))
+        weak, strong = logits.softmax(dim=1).chunk(2)
+        weak = weak.detach()
+        sums = (strong @ weak.mT, strong.square().sum(dim=2), weak.square().sum(dim=2), weak.sum(dim=2))
+        return _class_logits(logits, class_logits), groups, *sums
 
 
-def _assignment(features: Tensor, embeddings: Tensor) -> Tensor:
-    return assignment_logits(_exact(features), _exact(embeddings))
+def _assignment(features: Tensor, embeddings: Tensor, bias: Tensor) -> Tensor:
+    return assignment_logits(_exact(features), _exact(embeddings)) + _exact(bias)[:, None]
 
 
 def _class_logits(logits: Tensor, class_logits: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
@@ -24,6 +25,7 @@ WRITTEN: tuple[type[SafeTraining], ...] = (
     nnUNetTrainerCaseTrust,
     nnUNetTrainerADS,
     nnUNetTrainerBECO,
+    nnUNetTrainerDKNet,
     nnUNetTrainerDKUXNet,
     nnUNetTrainerGCE,
     nnUNetTrainerMWNet,

@@ -54,7 +54,8 @@ class TrainsBeside(SafeTraining):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         images, targets = self._on_device(batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
         record = self._learn(images, targets)
         self._step()
         scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
@@ -96,23 +97,31 @@ class TrainsBeside(SafeTraining):
         scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
         scaled.backward()
 
+    @property
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those that take a step in every iteration."""
+        return [self.optimizer]
+
     def _step(self) -> None:
-        """nnU-Net's optimizer step from the gradients that are there, alike on all ranks.
+        """A step of every optimizer from the gradients that are there, alike on all ranks.
 
         The gradient norm of the network and that of the module are clipped at 12, each by itself.
         """
         modules = [self._plain_network(), self.beside]
         if self.is_ddp:
             average_gradients([weight for module in modules for weight in module.parameters()])
-        if self.grad_scaler is not None:
-            self.grad_scaler.unscale_(self.optimizer)
+        for optimizer in self._optimizers:
+            if self.grad_scaler is not None:
+                self.grad_scaler.unscale_(optimizer)
         for module in modules:
             torch.nn.utils.clip_grad_norm_(module.parameters(), 12)
-        if self.grad_scaler is None:
-            self.optimizer.step()
-            return
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
+        for optimizer in self._optimizers:
+            if self.grad_scaler is None:
+                optimizer.step()
+            else:
+                self.grad_scaler.step(optimizer)
+        if self.grad_scaler is not None:
+            self.grad_scaler.update()
 
     def _network_with_skips(self) -> Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]:
         """The network, giving the encoder's skips too; compiled where nnU-Net compiles."""

@@ -54,3 +54,17 @@ def _is_all(labels: Any, value: int) -> bool:
         bool((np.asarray(labels[:, start : start + _SLICES]) == value).all())
         for start in range(0, labels.shape[1], _SLICES)
     )
+
+
+def class_shares(dataset: Any, labelled: Iterable[str], classes: int) -> tuple[float, ...]:
+    """Part of the labelled voxels of some cases that each class has, background first; all alike without a voxel.
+
+    Args:
+        dataset: one of nnU-Net's; a label below 0 is background outside of the image.
+        classes: with background; a label from `classes` on is the ignore label.
+    """
+    counts = np.zeros(classes)
+    for case in labelled:
+        labels = np.asarray(dataset.load_case(case)[1][:]).clip(0)
+        counts += np.bincount(labels[labels < classes].astype(np.int64), minlength=classes)
+    return tuple((counts / counts.sum() if counts.any() else np.full(classes, 1 / classes)).tolist())

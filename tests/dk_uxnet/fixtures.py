@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,20 +39,20 @@ def labels_for(images: Tensor, seed: int = 0) -> Tensor:
     return torch.randint(0, CLASSES, images.shape, generator=torch.Generator().manual_seed(seed))
 
 
-def cross_entropy_of_labelled(logits: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
-    """A supervised loss that is simple enough for a test."""
+def cross_entropy_of_labelled(logits: Sequence[Tensor], labels: Sequence[Tensor], labelled: Tensor) -> Tensor:
+    """A supervised loss that is simple enough for a test, of full resolution."""
     if not labelled.any():
-        return logits.sum() * 0
-    return functional.cross_entropy(logits[labelled], labels[labelled, 0].long(), ignore_index=IGNORE)
+        return logits[0].sum() * 0
+    return functional.cross_entropy(logits[0][labelled], labels[0][labelled, 0].long(), ignore_index=IGNORE)
 
 
 def terms_of(network: DkUxnet, views: tuple[Tensor, Tensor], labels: Tensor, labelled: list[bool]) -> LossTerms:
     outputs = network(torch.cat(views), every_output=True)
     return loss_terms(
         outputs,
-        labels,
+        [labels],
         torch.tensor(labelled),
-        sizes=network.group_sizes,
+        sizes=network.queries.group_sizes,
         ignore_label=IGNORE,
         supervised=cross_entropy_of_labelled,
         temperature=0.5,

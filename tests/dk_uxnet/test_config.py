@@ -21,12 +21,21 @@ def test_each_stage_has_twice_the_channels_of_the_one_before() -> None:
         ({"query_count": True}, "query_count must be a whole number, got True"),
         ({"query_channels": 12}, "must be a multiple of attention_heads"),
         ({"labelled_share": 1.0}, "labelled_share must be in 0.01 to 0.99, got 1.0"),
-        ({"widht": 4}, "unknown setting 'widht' in \"dk_uxnet\". Valid are: width .1 to 4096."),
+        ({"widht": 4}, "unknown setting 'widht' in \"dk_uxnet\". Valid are: query_count .2 to 4096."),
     ],
 )
 def test_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         DkUxnetConfig().updated(settings)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "query", "share"),
+    [(0.8, 0.8, 0.5), (0.8, 0.73, 0.73 / 1.53), (0.8, 0.71, 0.0), (0.0, 0.0, 0.0), (float("nan"), float("nan"), 0.0)],
+)
+def test_the_query_head_counts_once_it_has_learned(convolution: float, query: float, share: float) -> None:
+    assert DkUxnetConfig().query_share(convolution, query) == pytest.approx(share)
+    assert DkUxnetConfig(predicted_by="convolution").query_share(convolution, query) == 0
 
 
 @pytest.mark.parametrize(

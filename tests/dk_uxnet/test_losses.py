@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dale.dk_uxnet.agreement import contrastive_agreement
+from nnunetv2_dale.dk_uxnet.agreement import query_contrast, view_disagreement
 from nnunetv2_dale.dk_uxnet.losses import LossTerms
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss
 from nnunetv2_dale.dk_uxnet.query_maps import query_maps
@@ -29,27 +29,25 @@ def test_the_terms_of_a_batch_with_one_labelled_sample() -> None:
     terms = terms_of(network, (weak, strong), labels, [False, True])
 
     outputs = network(torch.cat([weak, strong]), every_output=True)
-    maps = query_maps(outputs.queries, network.group_sizes)
+    maps = query_maps(outputs.queries, network.queries.group_sizes)
     target = labels[1:].repeat(2, 1, 1, 1, 1)
 
     def mean_over_both_views(logits: Tensor) -> float:
         return sum(functional.cross_entropy(logits[view][None], labels[1]).item() for view in (1, 3)) / 2
 
-    assert terms.convolution.item() == pytest.approx(mean_over_both_views(outputs.convolution_logits), rel=1e-5)
+    assert terms.convolution.item() == pytest.approx(mean_over_both_views(outputs.convolution_logits[0]), rel=1e-5)
     assert terms.query.item() == pytest.approx(mean_over_both_views(maps.logits), rel=1e-5)
     assert terms.groups.item() == pytest.approx(functional.nll_loss(maps.groups[[1, 3]], target[:, 0]).item(), rel=1e-5)
     of_layers = [
-        group_loss(group_log_probabilities(each[[1, 3]], network.group_sizes), target, IGNORE).item()
+        group_loss(group_log_probabilities(each[[1, 3]], network.queries.group_sizes), target, IGNORE).item()
         for each in outputs.assignments
     ]
     assert len(of_layers) == 4
     assert terms.layers.item() == pytest.approx(sum(of_layers) / 4, rel=1e-5)
-    shares = outputs.convolution_logits.softmax(dim=1)
-    similarity = torch.stack(
-        [functional.cosine_similarity(each[None], shares, dim=1).mean((1, 2, 3)) for each in shares]
-    )
-    assert terms.segmentation_agreement.item() == pytest.approx(contrastive_agreement(similarity, 0.5).item(), rel=1e-5)
-    assert terms.query_agreement.item() == pytest.approx(contrastive_agreement(maps.similarity, 0.5).item(), rel=1e-5)
+    shares = outputs.convolution_logits[0].softmax(dim=1)
+    assert terms.segmentation_agreement.item() == pytest.approx(view_disagreement(shares[2:], shares[:2]).item())
+    contrast = query_contrast(maps.similarity, maps.weak_shares, network.queries.group_sizes, 0.5)
+    assert terms.query_agreement.item() == pytest.approx(contrast.item(), rel=1e-5)
     assert terms.labelled.item() == 0.5
     winners = [set(each.flatten().tolist()) for each in outputs.assignments[-1].argmax(dim=1)]
     assert terms.queries_used.item() == pytest.approx(sum(map(len, winners)) / (4 * 6))
@@ -62,15 +60,15 @@ def test_total_by_hand() -> None:
 
 
 def test_an_unlabelled_sample_reaches_the_loss() -> None:
-    """Its image has a gradient, from the agreements alone; what its label map says is not looked at."""
+    """Its strong view has a gradient, from the agreements alone; what its label map says is not looked at."""
     network, (weak, strong) = tiny_network(), two_views()
     labels = labels_for(weak)
-    weak.requires_grad_()
+    strong.requires_grad_()
     terms = terms_of(network, (weak, strong), labels, [True, False])
     supervision = sum(getattr(terms, name) for name in SUPERVISED)
     agreement = sum(getattr(terms, name) for name in AGREEMENTS)
-    (of_supervision,) = torch.autograd.grad(supervision, weak, retain_graph=True)
-    (of_agreement,) = torch.autograd.grad(agreement, weak)
+    (of_supervision,) = torch.autograd.grad(supervision, strong, retain_graph=True)
+    (of_agreement,) = torch.autograd.grad(agreement, strong)
     assert of_supervision[0].abs().sum() > 0
     assert not of_supervision[1].any()
     assert of_agreement[1].abs().sum() > 1e-4
@@ -100,7 +98,7 @@ def test_every_weight_is_taught(labelled: list[bool]) -> None:
 def test_the_assignment_of_each_layer_is_taught() -> None:
     network, views = tiny_network(), two_views()
     layers = terms_of(network, views, labels_for(views[0]), [True, False]).layers
-    keys = [layer.key[0].weight for layer in network.query_layers]
+    keys = [layer.key[0].weight for layer in network.queries.query_layers]
     gradients = torch.autograd.grad(layers, keys)
     assert len(gradients) == 4
     assert all(gradient.abs().sum() > 1e-6 for gradient in gradients)

@@ -26,7 +26,7 @@ PLANNED = [
 def test_trains_on_whatever_patch_nnunet_plans(patch: tuple[int, ...], strides: list[tuple[int, ...]]) -> None:
     network = DkUxnet(1, 3, strides, FOUR_STAGES)
     outputs = network(torch.randn(1, 1, *patch), every_output=True)
-    assert outputs.convolution_logits.shape == (1, 3, *patch)
+    assert outputs.convolution_logits[0].shape == (1, 3, *patch)
     assert outputs.queries.features.shape == (1, 2, *patch)
     stages = min(4, len(strides))
     levels = [
@@ -49,16 +49,25 @@ def test_predicts_images_of_any_size(size: tuple[int, int, int]) -> None:
     network = tiny_network().eval()
     logits = network(torch.randn(2, 1, *size))
     assert logits.shape == (2, 3, *size)
-    torch.testing.assert_close(logits.exp().sum(dim=1), torch.ones(2, *size))
+    network.query_share.fill_(0.5)
+    torch.testing.assert_close(network(torch.randn(2, 1, *size)).exp().sum(dim=1), torch.ones(2, *size))
 
 
-def test_predicts_the_mean_of_both_decoders() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_predicts_the_mean_of_both_decoders_by_their_shares(share: float) -> None:
     network = tiny_network()
     images = torch.randn(1, 1, 4, 8, 8)
     outputs = network(images, every_output=True)
-    convolution = outputs.convolution_logits.softmax(dim=1)
+    convolution = outputs.convolution_logits[0].softmax(dim=1)
     queries = query_logits(outputs.queries).softmax(dim=1)
-    torch.testing.assert_close(network(images).softmax(dim=1), (convolution + queries) / 2)
+    network.query_share.fill_(share)
+    torch.testing.assert_close(network(images).softmax(dim=1), (1 - share) * convolution + share * queries)
+
+
+def test_a_network_that_has_not_been_trained_predicts_by_its_convolutions_alone() -> None:
+    network = tiny_network()
+    images = torch.randn(1, 1, 4, 8, 8)
+    assert torch.equal(network(images), network(images, every_output=True).convolution_logits[0])
 
 
 def test_a_training_crop_that_does_not_fit_the_strides_is_refused() -> None:

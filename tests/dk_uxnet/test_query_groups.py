@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss, group_sizes
+from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss, group_sizes, starting_bias
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,20 @@ def test_shares_sum_to_one_and_are_the_sums_of_the_softmax() -> None:
     weights = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
     for group, members in enumerate([(0,), (1, 2, 3, 4), (5, 6)]):
         torch.testing.assert_close(shares[:, group], sum(weights[:, query] for query in members))
+
+
+@pytest.mark.parametrize("shares", [(0.95, 0.04, 0.01), (0.2, 0.5, 0.3)])
+def test_queries_that_fit_alike_start_at_the_classes_shares(shares: tuple[float, ...]) -> None:
+    sizes = (16, 56, 56)
+    logits = starting_bias(shares, sizes).view(1, 128, 1, 1, 1) + 0.7
+    found = group_log_probabilities(logits, sizes).exp().flatten()
+    torch.testing.assert_close(found, tensor(shares))
+
+
+def test_a_class_without_a_voxel_starts_at_a_share_from_which_it_can_learn() -> None:
+    bias = starting_bias((1.0, 0.0), (1, 1))
+    assert bias.isfinite().all()
+    assert group_log_probabilities(bias.view(1, 2, 1, 1), (1, 1)).exp()[0, 1].item() == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_a_share_of_almost_nothing_keeps_its_gradient() -> None:

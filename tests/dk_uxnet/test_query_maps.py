@@ -15,7 +15,7 @@ SIZES = (1, 2, 2)
 
 def queries() -> Queries:
     generator = torch.Generator().manual_seed(0)
-    shapes = ((2, 4, 2, 3, 2), (2, 5, 4), (2, 5, 3))
+    shapes = ((2, 4, 2, 3, 2), (2, 5, 4), (2, 5, 3), (5,))
     return Queries(
         *(torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes)
     )
@@ -28,7 +28,9 @@ def kept(given: Queries) -> QueryMaps:
         [
             torch.stack(
                 [
-                    (given.embeddings[b] @ given.features[b].flatten(1)[:, v] / math.sqrt(channels)).softmax(dim=0)
+                    (
+                        given.embeddings[b] @ given.features[b].flatten(1)[:, v] / math.sqrt(channels) + given.bias
+                    ).softmax(0)
                     for v in range(math.prod(size))
                 ],
                 dim=1,
@@ -38,10 +40,9 @@ def kept(given: Queries) -> QueryMaps:
     )  # (B, N, V)
     logits = (given.class_logits.transpose(1, 2) @ shares).view(batch, -1, *size)
     groups = torch.stack([shares[:, :1].sum(1), shares[:, 1:3].sum(1), shares[:, 3:].sum(1)], dim=1).log()
-    similarity = torch.stack(
-        [torch.stack([torch.cosine_similarity(a, b, dim=0).mean() for b in shares]) for a in shares]
-    )
-    return QueryMaps(logits, groups.view(batch, -1, *size), similarity)
+    weak, strong = shares[0].detach(), shares[1]
+    similarity = torch.stack([torch.stack([torch.cosine_similarity(a, b, dim=0) for b in weak]) for a in strong])
+    return QueryMaps(logits, groups.view(batch, -1, *size), similarity[None], weak.mean(dim=1)[None])
 
 
 @pytest.mark.parametrize("slab_voxels", [1, 5, 12, 1000])
@@ -54,7 +55,7 @@ def test_as_voxel_by_voxel_whatever_the_slabs(slab_voxels: int) -> None:
 def test_the_gradient_is_that_of_maps_that_are_kept() -> None:
     def gradients(maps: QueryMaps, given: Queries) -> tuple[Tensor, ...]:
         weights = torch.linspace(-1, 1, maps.logits.numel(), dtype=torch.float64).view_as(maps.logits)
-        total = (maps.logits * weights).sum() + (maps.groups * weights.flip(0)).sum() + maps.similarity[0, 1]
+        total = (maps.logits * weights).sum() + (maps.groups * weights.flip(0)).sum() + maps.similarity[0, 1].sum()
         return torch.autograd.grad(total, given)
 
     first, second = queries(), queries()

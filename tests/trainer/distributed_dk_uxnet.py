@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
 from tests.datasets import CASES, IGNORE
 from tests.trainer.distributed import OnCpu, this_rank
-from tests.trainer.fixtures import make_dk_uxnet, started, weights_of
+from tests.trainer.fixtures import make_dk_uxnet, make_dknet, started, weights_of
 
 # what each rank draws in turn: labels on the first rank only, on none, on the second only, on both
 DRAWN = (
@@ -21,6 +22,10 @@ DRAWN = (
 
 
 class DistributedDKUXNet(OnCpu, nnUNetTrainerDKUXNet):
+    pass
+
+
+class DistributedDKNet(OnCpu, nnUNetTrainerDKNet):
     pass
 
 
@@ -36,6 +41,13 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
                 images = torch.randn(2, 1, 8, 32, 32)
                 trainer.train_step({"data": images, "target": labels, "keys": list(drawn[rank])})
             torch.save(weights_of(trainer), folder / f"weights_{batch_dice}_{rank}.pth")
+        trainer = started(make_dknet(DistributedDKNet, "3d_fullres", batch_size=4))
+        for drawn in DRAWN:
+            labels = torch.stack([_labels(case in trainer.unlabelled) for case in drawn[rank]])
+            targets = [labels, labels[..., ::2, ::2]]
+            trainer.train_step({"data": torch.randn(2, 1, 8, 32, 32), "target": targets, "keys": list(drawn[rank])})
+        own = {f"beside.{name}": value for name, value in trainer.beside.state_dict().items()}
+        torch.save({**weights_of(trainer), **own}, folder / f"weights_dknet_{rank}.pth")
 
 
 def _labels(ignored: bool) -> torch.Tensor:

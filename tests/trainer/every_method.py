@@ -11,10 +11,11 @@ from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
-from tests.trainer.fixtures import EAGER_TO_DOUBT, TINY_DK_UXNET
+from tests.trainer.fixtures import EAGER_TO_DOUBT, TINY_DK_UXNET, TINY_DKNET
 
 Settings = dict[type[nnUNetTrainer], dict[str, Any]]
 
@@ -31,6 +32,7 @@ BY_AND_BY: Settings = {
     nnUNetTrainerMWNet: {"mwnet": {"patch_size": 8}},
     nnUNetTrainerBECO: {"beco": {"patch_size": 8, "warm_up_share": 0.5}},
     nnUNetTrainerADS: {"ads": {"warm_up_share": 0.5}},
+    nnUNetTrainerDKNet: {"dknet": TINY_DKNET},
     nnUNetTrainerDKUXNet: {"dk_uxnet": TINY_DK_UXNET},
 }
 # from the first batch on

@@ -14,18 +14,17 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
 from tests.datasets import DATASETS
 
-# of DK-UXNet, in the plans
-TINY_DK_UXNET = {
-    "width": 4,
-    "stages": 2,
-    "blocks": 1,
+# of DKNet and DK-UXNet, in the plans
+TINY_DKNET = {
     "query_count": 10,
     "query_channels": 8,
     "attention_heads": 2,
     "feed_forward_channels": 8,
 }
+TINY_DK_UXNET = {**TINY_DKNET, "width": 4, "stages": 2, "blocks": 1}
 
 
 def make_trainer(
@@ -78,6 +77,18 @@ def make_dk_uxnet(
     """
     own = {"dk_uxnet": {**TINY_DK_UXNET, **(settings or {})}, **(plans_settings or {})}
     return make_trainer(trainer_class, "Unlabelled", configuration, settings=own, iterations=iterations, **others)
+
+
+def make_dknet(
+    trainer_class: type[nnUNetTrainerDKNet] = nnUNetTrainerDKNet,
+    configuration: str = "2d",
+    settings: dict[str, Any] | None = None,
+    batch_size: int = 2,
+    **others: Any,
+) -> nnUNetTrainer:
+    """As `make_dk_uxnet`, on nnU-Net's network."""
+    own = {"dknet": {**TINY_DKNET, **(settings or {})}, "batch_size": batch_size}
+    return make_trainer(trainer_class, "Unlabelled", configuration, settings=own, **others)
 
 
 def train(trainer: nnUNetTrainer) -> dict[str, list[Any]]:

@@ -17,13 +17,12 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_dale.trainer.dk_uxnet import (
-    NUMBERS,
-    nnUNetTrainerDKUXNet,
-)
+from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
+from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
+    log_of,
     make_dk_uxnet,
     next_batch,
     started,
@@ -98,8 +97,8 @@ def supervised_of(trainer: nnUNetTrainer) -> list[torch.Tensor]:
     seen: list[torch.Tensor] = []
     original = trainer._supervised
 
-    def noted(logits: torch.Tensor, labels: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
-        assert labels[~labelled].eq(IGNORE).all()
+    def noted(logits: list[torch.Tensor], labels: list[torch.Tensor], labelled: torch.Tensor) -> torch.Tensor:
+        assert labels[0][~labelled].eq(IGNORE).all()
         seen.append(labelled)
         return original(logits, labels, labelled)
 
@@ -130,22 +129,21 @@ def test_trains(batch_dice: bool) -> None:
     assert all(0 < value <= 1 for value in log["dk_uxnet_queries_used"])
     after = weights_of(trainer)
     assert all(weight.isfinite().all() for weight in after.values())
-    assert not [name for name, weight in after.items() if torch.equal(weight, before[name])]
+    assert [name for name, weight in after.items() if torch.equal(weight, before[name])] in ([], ["query_share"])
     assert isinstance(trainer.optimizer, torch.optim.AdamW)
-    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * 0.5**0.9)  # nnU-Net's schedule, of 1e-4
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * 0.5**0.9)  # nnU-Net's schedule, of 1e-3
 
 
 def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
-    """Twenty steps on one batch: supervision and both agreements fall."""
+    """Twenty steps on one batch: supervision and the queries' agreement fall; both views' segmentations are alike."""
     trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
-    trainer.optimizer.param_groups[0]["lr"] = 3e-3
+    trainer.scheduled_lr = 3e-3
     batch = batch_of(trainer, CASES[1], CASES[2])
     records = [trainer.train_step(batch)["dk_uxnet"] for _ in range(20)]
     names = list(NUMBERS)
-    for name in ("convolution", "query", "groups", "layers"):
+    for name in ("convolution", "query", "groups", "layers", "query_agreement"):
         assert records[-1][names.index(name)] < records[0][names.index(name)], name
-    agreement = [record[names.index("segmentation_agreement")] for record in records]
-    assert agreement[-1] < agreement[0]
+    assert records[-1][names.index("segmentation_agreement")] < 0.1
 
 
 def test_unlabelled_cases_change_the_weights() -> None:
@@ -177,7 +175,7 @@ def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
         trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_dice": batch_dice})
         trainer.initialize()
         expected = trainer.loss(logits[labelled], labels[labelled])
-        torch.testing.assert_close(trainer._supervised(logits, hidden, labelled), expected)
+        torch.testing.assert_close(trainer._supervised([logits], [hidden], labelled), expected)
 
 
 def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:
@@ -190,6 +188,36 @@ def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:
 def test_cases_without_labels_are_left_out_of_the_pseudo_dice() -> None:
     trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, fold="all"))
     assert set(trainer.dataloader_val.data_loader._data.identifiers) == set(CASES) - WITHOUT_LABELS
+
+
+def test_the_learning_rate_rises_to_the_scheduled_one() -> None:
+    """In the first half of the training here: eight batches."""
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=4, iterations=4, settings={"warm_up_share": 0.5})
+    trainer.initialize()
+    rates = []
+    for trainer.current_epoch in range(4):
+        trainer.generator = torch.Generator()
+        trainer.on_train_epoch_start()
+        for _ in range(4):
+            trainer._warm_up()
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+    scheduled = [1e-3 * (1 - batch // 4 / 4) ** 0.9 for batch in range(16)]
+    assert rates == pytest.approx([rate * min(1, (batch + 1) / 8) for batch, rate in enumerate(scheduled)])
+
+
+def test_the_published_learning_rate_is_a_setting() -> None:
+    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, settings={"learning_rate": 1e-4})
+    trainer.initialize()
+    assert trainer.optimizer.param_groups[0]["lr"] == 1e-4
+
+
+def test_groups_start_at_the_shares_of_the_labelled_cases() -> None:
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    assert sum(trainer.class_shares) == pytest.approx(1)
+    assert trainer.class_shares[0] > 0.4
+    queries = trainer.network.queries
+    background = queries.bias.softmax(0)[: queries.group_sizes[0]].sum().item()
+    assert background == pytest.approx(trainer.class_shares[0], abs=0.01)
 
 
 # --- prediction and the cascade ---------------------------------------------------------------------------------------
@@ -208,6 +236,37 @@ def test_a_trained_model_predicts_by_sliding_window() -> None:
     assert logits.isfinite().all()
     expected = weights_of(trainer)
     assert all(torch.equal(weight, expected[name]) for name, weight in predictor.network.state_dict().items())
+
+
+def test_prediction_averages_no_head_that_has_not_learned() -> None:
+    """By the pseudo Dice of each head, which the log has; the share lies in the checkpoint's weights."""
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer.network.eval()
+    batch = next(trainer.dataloader_val)
+    target = batch["target"].clone()
+    heads = trainer.validation_step(batch)["heads"]
+    assert torch.equal(batch["target"], target)
+    assert heads.shape == (2, 3, 4)  # of both heads: true and false positives, false negatives of four classes
+    assert trainer.network.query_share == 0
+
+    found, nothing = np.full((3, 4), [[8.0], [2.0], [2.0]]), np.full((3, 4), [[0.0], [0.0], [10.0]])
+    for query, share in ((nothing, 0.0), (found, 0.5)):
+        output = {"loss": np.float32(1), "tp_hard": found[0], "fp_hard": found[1], "fn_hard": found[2]}
+        trainer.on_validation_epoch_end([{**output, "heads": np.stack([found, query])}])
+        assert trainer.network.query_share == share
+    assert log_of(trainer)["dk_uxnet_convolution_dice"] == [pytest.approx(0.8)]
+    assert log_of(trainer)["dk_uxnet_query_dice"] == [pytest.approx(0.8)]
+
+
+def test_a_head_by_itself_is_measured_as_nnunet_measures_a_prediction() -> None:
+    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer.network.eval()
+    batch = next(trainer.dataloader_val)
+    heads = trainer.validation_step(batch)["heads"]
+    for place, share in enumerate((0.0, 1.0)):
+        trainer.network.query_share.fill_(share)
+        alone = nnUNetTrainer.validation_step(trainer, {**batch, "target": batch["target"].clone()})
+        np.testing.assert_array_equal(heads[place], [alone[f"{name}_hard"] for name in ("tp", "fp", "fn")])
 
 
 def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +294,7 @@ class FewQueries(nnUNetTrainerDKUXNet):
 def test_an_ablation_builds_the_network_of_its_own_settings() -> None:
     trainer = make_dk_uxnet(FewQueries)
     trainer.initialize()
-    assert len(trainer.network.query_layers) == 2
+    assert len(trainer.network.queries.query_layers) == 2
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
@@ -275,5 +334,5 @@ def test_a_training_without_cases_of_both_kinds_is_refused(
 
 
 def test_a_batch_of_one_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="needs at least 2 on every GPU, found batch_size 1 in the plans"):
+    with pytest.raises(RuntimeError, match="needs at least 2 samples on every GPU, found batch_size 1 in the plans"):
         make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()

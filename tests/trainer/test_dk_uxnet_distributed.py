@@ -18,7 +18,7 @@ def test_ranks_stay_equal_whichever_of_them_have_labels(tmp_path: Path) -> None:
     """No rank waits for a gradient or a sum that another leaves out."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
     torch_multiprocessing.spawn(run_rank, (environment, str(tmp_path / "rendezvous"), tmp_path), nprocs=RANKS)
-    for batch_dice in (False, True):
-        first, second = (torch.load(tmp_path / f"weights_{batch_dice}_{rank}.pth") for rank in range(RANKS))
+    for trained in (False, True, "dknet"):
+        first, second = (torch.load(tmp_path / f"weights_{trained}_{rank}.pth") for rank in range(RANKS))
         assert all(torch.equal(weight, second[name]) for name, weight in first.items())
         assert all(weight.isfinite().all() for weight in first.values())

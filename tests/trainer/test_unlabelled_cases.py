@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_dale.trainer.unlabelled_cases import drawn_equally, first_few, unlabelled_cases
+from nnunetv2_dale.trainer.unlabelled_cases import class_shares, drawn_equally, first_few, unlabelled_cases
 
 
 class SlicesRead:
@@ -35,6 +35,17 @@ def test_the_whole_label_map_decides() -> None:
     cases = dataset(none=all_ignored, last=last_voxel, sparse=sparse, full=np.zeros((1, 70, 4, 4)))
     assert unlabelled_cases(cases, ignore_label=2) == ["none"]
     assert unlabelled_cases(cases, ignore_label=3) == []
+
+
+def test_class_shares_by_hand() -> None:
+    """Of labels −1 0 0 1, 2 2 9 9 and 1 1 1 1 with 9 ignored, over the first two: 3, 1 and 2 of 6."""
+    maps = ([-1, 0, 0, 1], [2, 2, 9, 9], [1, 1, 1, 1])
+    cases = dataset(**{name: np.array(labels).reshape(1, 1, 2, 2) for name, labels in zip("abc", maps, strict=True)})
+    assert class_shares(cases, "ab", classes=3) == pytest.approx((3 / 6, 1 / 6, 2 / 6))
+
+
+def test_labels_that_are_all_ignored_have_classes_alike() -> None:
+    assert class_shares(dataset(a=np.full((1, 1, 2, 2), 9)), "a", classes=4) == (0.25,) * 4
 
 
 def test_of_a_labelled_case_only_the_first_slices_are_read() -> None:

@@ -54,7 +54,8 @@ class TrainsBeside(SafeTraining):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         images, targets = self._on_device(batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
         record = self._learn(images, targets)
         self._step()
         scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
@@ -96,28 +97,37 @@ class TrainsBeside(SafeTraining):
         scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
         scaled.backward()
 
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those that step after every batch."""
+        return [self.optimizer]
+
     def _step(self) -> None:
-        """nnU-Net's optimizer step from the gradients that are there, alike on all ranks.
+        """A step of each optimizer from the gradients that are there, alike on all ranks.
 
         The gradient norm of the network and that of the module are clipped at 12, each by itself.
         """
         modules = [self._plain_network(), self.beside]
         if self.is_ddp:
             average_gradients([weight for module in modules for weight in module.parameters()])
+        optimizers = [each for each in self._optimizers() if _has_gradients(each)]
         if self.grad_scaler is not None:
-            self.grad_scaler.unscale_(self.optimizer)
+            for optimizer in optimizers:
+                self.grad_scaler.unscale_(optimizer)
         for module in modules:
             torch.nn.utils.clip_grad_norm_(module.parameters(), 12)
-        if self.grad_scaler is None:
-            self.optimizer.step()
-            return
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
+        for optimizer in optimizers:
+            optimizer.step() if self.grad_scaler is None else self.grad_scaler.step(optimizer)
+        if self.grad_scaler is not None:
+            self.grad_scaler.update()
 
     def _network_with_skips(self) -> Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]:
         """The network, giving the encoder's skips too; compiled where nnU-Net compiles."""
         network = NetworkWithSkips(self._plain_network(), type(self).__name__)
         return torch.compile(network) if self._do_i_compile() else network
+
+
+def _has_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    return any(weight.grad is not None for group in optimizer.param_groups for weight in group["params"])
 
 
 class NetworkWithSkips(nn.Module):

@@ -41,6 +41,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # trainer, and settings in the 
     "SVL-DRL": (TRAINER, {}),
     "uniform actions": (f"{TRAINER}_uniformActions", {}),
     "volume's reward": (TRAINER, {"reward": "volume"}),
+    "each step alone": (TRAINER, {"discount": 0.0}),
     "edited images count": (TRAINER, {"edited_weight": 1.0}),
     "uniform, edited count": (f"{TRAINER}_uniformActions", {"edited_weight": 1.0}),
 }

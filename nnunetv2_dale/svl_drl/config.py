@@ -40,11 +40,13 @@ class SvlDrlConfig(ValidatedSettings):
     discount: float = number(0.95, 0.0, 1.0, "gamma of the returns")
     value_in_transition: float = number(0.1, 0.0, 1.0, "lambda: weight of the value's loss in the transition")
     value_weight: float = number(0.1, 0.0, 1.0, "alpha: weight of the value's loss in the full stage")
-    policy_weight: float = number(0.3, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
+    policy_weight: float = number(0.05, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
     entropy_weight: float = number(0.01, 0.0, 10.0, "beta_H: how far an undecided policy is rewarded")
     decoder_width: float = number(
         0.25, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"
     )
+
+    decoder_lr: float = number(0.01, 1e-6, 1.0, "of Adam, which trains the value and the policy decoder")
 
     def __post_init__(self) -> None:
         super().__post_init__()

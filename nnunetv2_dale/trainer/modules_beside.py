@@ -110,16 +110,14 @@ class TrainsBeside(SafeTraining):
         modules = [self._plain_network(), self.beside]
         if self.is_ddp:
             average_gradients([weight for module in modules for weight in module.parameters()])
-        for optimizer in self._optimizers:
-            if self.grad_scaler is not None:
+        optimizers = [each for each in self._optimizers if _has_gradients(each)]
+        if self.grad_scaler is not None:
+            for optimizer in optimizers:
                 self.grad_scaler.unscale_(optimizer)
         for module in modules:
             torch.nn.utils.clip_grad_norm_(module.parameters(), 12)
-        for optimizer in self._optimizers:
-            if self.grad_scaler is None:
-                optimizer.step()
-            else:
-                self.grad_scaler.step(optimizer)
+        for optimizer in optimizers:
+            optimizer.step() if self.grad_scaler is None else self.grad_scaler.step(optimizer)
         if self.grad_scaler is not None:
             self.grad_scaler.update()
 
@@ -127,6 +125,10 @@ class TrainsBeside(SafeTraining):
         """The network, giving the encoder's skips too; compiled where nnU-Net compiles."""
         network = NetworkWithSkips(self._plain_network(), type(self).__name__)
         return torch.compile(network) if self._do_i_compile() else network
+
+
+def _has_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    return any(weight.grad is not None for group in optimizer.param_groups for weight in group["params"])
 
 
 class NetworkWithSkips(nn.Module):

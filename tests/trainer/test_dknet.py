@@ -107,7 +107,7 @@ def disc_batch(generator: torch.Generator, side: int, scales: int) -> dict[str, 
 
 
 def test_the_query_head_learns_at_the_trainers_own_rate() -> None:
-    """128 queries of 256 channels, as many iterations as show it. With 1e-4 it found nothing (Dice 0), nor with SGD."""
+    """128 queries of 256 channels, as many iterations as show it."""
     torch.manual_seed(0)
     network = architecture([16, 32, 64], [[1, 1], [2, 2], [2, 2]], [1, 1, 1], decoder_convolutions=1)
     settings = {"architecture": network, "patch_size": [32, 32]}

@@ -18,7 +18,7 @@ from benchmarks.other_methods import TRAINERS, Run, cost_of, displacement_by_noi
 from benchmarks.semi_supervised import SMALL_DK_UXNET
 from benchmarks.synthetic_training import first_sample, synthetic_folders
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.trainer.dk_uxnet import NUMBERS
+from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 
 
 def row(method: str, equal: str, seed: int, dice: list[float], seconds: float = 10.0) -> dict[str, Any]:

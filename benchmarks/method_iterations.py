@@ -80,6 +80,7 @@ def _trainer(method: str, case: Case, device: torch.device) -> Any:
         if method in SEMI_SUPERVISED:
             description["labels"]["ignore"] = case.classes
         made = WithoutDataLoading(own_plans, case.configuration, 0, description, device)
+        made.class_shares = (1 / case.classes,) * case.classes  # what counting labels would find
         made.on_train_start()
         made.on_train_epoch_start()
     return made

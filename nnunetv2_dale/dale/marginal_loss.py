@@ -9,10 +9,12 @@ supervised multi-organ segmentation*, Medical Image Analysis 70, 2021):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+Outputs = Tensor | Sequence[Tensor]
 
 
 class KnownTargets(list[Tensor]):
@@ -43,9 +45,15 @@ class KnownTargets(list[Tensor]):
             targets = [_annotated(target, class_weight == 0, regions) for target in targets]
         return cls(targets, confidence, class_weight)
 
-    def without_confidence(self) -> KnownTargets:
-        """The same, for a loss whose weights hold c already."""
-        return KnownTargets(self, None, self.class_weight)
+
+def confidence_of(targets: object) -> Tensor | None:
+    """c, (B, 1, *S), where it is given."""
+    return targets.confidence if isinstance(targets, KnownTargets) else None
+
+
+def without_confidence(targets: Outputs) -> Outputs:
+    """The targets for a loss whose weights hold c already."""
+    return KnownTargets(targets, None, targets.class_weight) if isinstance(targets, KnownTargets) else targets
 
 
 def class_weight_of(targets: object) -> Tensor | None:

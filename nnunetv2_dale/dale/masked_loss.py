@@ -15,9 +15,9 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from nnunetv2_dale.dale.fuzziness import View
-from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
 
-Outputs = Tensor | Sequence[Tensor]
+__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized", "sum_over_ranks", "weighted_loss"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class MaskedLoss:
             ValueError: outputs, targets and scale weights that do not go together.
         """
         class_weight = class_weight_of(targets)
-        if isinstance(targets, KnownTargets) and targets.confidence is not None:
-            voxel_weight = _times(targets.confidence, voxel_weight)
+        if (confidence := confidence_of(targets)) is not None:
+            voxel_weight = _times(confidence, voxel_weight)
         outputs, targets = all_resolutions(outputs), all_resolutions(targets)
         weights = (1.0,) if len(outputs) == 1 else self.scale_weights or (1.0,) * len(outputs)
         if not len(outputs) == len(targets) == len(weights):
@@ -86,6 +86,14 @@ class MaskedLoss:
             return target[:, :-1]
         return target if self.ignore_label is None else torch.where(target != self.ignore_label, target, 0)
 
+    def of_label(self, log_probability: Tensor) -> Tensor:
+        """Loss of a voxel from the log-probability of its label."""
+        return -log_probability
+
+    def of_regions(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of a voxel in each region, (B, R, *S)."""
+        return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
     def _at_one_resolution(
         self,
         logits: Tensor,
@@ -98,8 +106,8 @@ class MaskedLoss:
         logits = marginal_logits(logits, class_weight, self.regions)
         valid = self.valid(target)
         labels = self.labels(target)
-        mask = _resized(label_mask, logits)
-        weight = _resized(voxel_weight, logits)
+        mask = resized(label_mask, logits)
+        weight = resized(voxel_weight, logits)
         if valid is not None:
             weight = valid.to(logits.dtype) if weight is None else weight * valid
         if class_weight is not None:
@@ -120,7 +128,9 @@ class MaskedLoss:
     ) -> Tensor:
         log_probability = logits.log_softmax(dim=1)
         of_label = log_probability.gather(1, labels)
-        nll = -of_label if mask is None else -(mask * of_label + (1 - mask) * log_probability[:, :1])
+        nll = self.of_label(of_label)
+        if mask is not None:
+            nll = -(mask * of_label + (1 - mask) * log_probability[:, :1])
         weighted = nll if weight is None else nll * weight
         if class_weight is not None:
             counted = class_weight.amax(dim=1, keepdim=True) > 0
@@ -146,7 +156,7 @@ class MaskedLoss:
         class_weight: Tensor | None,
     ) -> Tensor:
         soft_target = _times(regions.to(logits.dtype), mask)
-        weighted = _times(functional.binary_cross_entropy_with_logits(logits, soft_target, reduction="none"), weight)
+        weighted = _times(self.of_regions(logits, soft_target), weight)
         # nnU-Net divides by the number of voxels, not of voxels times regions, when there is an ignore label
         if class_weight is not None:
             means = _mean_of_counted(weighted, class_weight > 0, valid)
@@ -201,7 +211,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return cast(Tensor, _SumOverRanks.apply(values))
 
 
-def _resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
+def resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
     """A (B, 1, *S) map at the resolution of `logits`: each coarse voxel gets the mean of what it covers."""
     if weight is None or weight.shape[2:] == logits.shape[2:]:
         return weight

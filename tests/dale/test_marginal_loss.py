@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, marginal_logits, without_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.test_masked_loss import nnunet_loss
 
@@ -166,7 +166,7 @@ def test_confidence_is_the_weight_of_a_voxel_at_every_resolution() -> None:
     loss = MaskedLoss(scale_weights=(0.5, 0.5))
     found = loss(outputs, KnownTargets(targets, confidence), None, omega)
     assert_close(found, loss(outputs, targets, None, confidence * omega))
-    assert_close(loss(outputs, KnownTargets(targets, confidence).without_confidence()), loss(outputs, targets))
+    assert_close(loss(outputs, without_confidence(KnownTargets(targets, confidence))), loss(outputs, targets))
 
 
 def test_probabilities_by_hand() -> None:

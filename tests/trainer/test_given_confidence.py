@@ -25,6 +25,7 @@ from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.confidence import nnUNetTrainerConfidence
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
 from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
 from tests.datasets import CASES, DATASETS, NnunetFolders
@@ -115,7 +116,7 @@ def test_trains_with_it_on_other_labels(
 
 
 @pytest.mark.usefixtures("given")
-@EVERY_TAKING
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerConfidence, nnUNetTrainerGCE])
 def test_a_class_that_is_not_annotated_is_neither_taught_nor_forbidden(trainer_class: type[SafeTraining]) -> None:
     """Where labels say background, moving logits between background and the class changes no loss of the labels."""
     torch.manual_seed(0)

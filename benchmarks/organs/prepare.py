@@ -76,6 +76,6 @@ def copy_cases(data: Data, source: Path, target: Path) -> None:
                 shutil.copy(image, unfinished / "imagesTr")
         (unfinished / "dataset.json").write_text(json.dumps({**description, "numTraining": len(cases)}))
         if data.patients:
+            patients = {case: re.findall(data.patients, case)[0] for case in cases}
             with (unfinished / "patients.csv").open("w", newline="") as table:
-                rows = [[case, re.match(data.patients, case)[1]] for case in cases]
-                csv.writer(table).writerows([["case", "patient"], *rows])
+                csv.writer(table).writerows([("case", "patient"), *patients.items()])

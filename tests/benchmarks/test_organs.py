@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.organs import __main__ as organs
 from benchmarks.organs.prepare import copy_cases
-from benchmarks.organs.study import Data, comparisons, read_study, small_plans
+from benchmarks.organs.study import Data, benchmark_command, comparisons, read_study, small_plans
 from nnunetv2_dale.benchmark.arguments import benchmark_parser
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS
@@ -73,7 +73,7 @@ def raw_dataset(folder: Path, cases: Sequence[str]) -> Path:
 def test_the_shipped_study_names_trainers_that_exist_and_flags_of_the_benchmark() -> None:
     study = read_study(REPOSITORY / "benchmarks" / "organs" / "study.toml")
     for each in comparisons(study):
-        command = organs.benchmark_command(study, each, Path("raw"), Path("reports"))
+        command = benchmark_command(study, each, Path("raw"), Path("reports"))
         arguments = benchmark_parser().parse_args(command[1:])
         assert set(arguments.tr) - set(ALL_TRAINERS) == {f"nnUNetTrainer{each.step.length}"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK
@@ -23,7 +23,9 @@ def consensus_of(readers: Sequence[Labels], method: Method) -> tuple[Labels, int
     """
     undecided = int(max(each.max() for each in readers)) + 1
     images = [SimpleITK.GetImageFromArray(each.astype(np.uint16)) for each in readers]
-    decide = SimpleITK.LabelVotingImageFilter() if method == "majority" else SimpleITK.MultiLabelSTAPLEImageFilter()
+    decide: Any = (
+        SimpleITK.LabelVotingImageFilter() if method == "majority" else SimpleITK.MultiLabelSTAPLEImageFilter()
+    )
     decide.SetLabelForUndecidedPixels(undecided)
     found = SimpleITK.GetArrayFromImage(decide.Execute(images)).astype(np.int16)
     ties = found == undecided

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -63,13 +64,13 @@ def foreign_map(study: Study) -> None:
 
 def of_another_shape(study: Study) -> None:
     path = study.write("confidenceTr", half())
-    stored = nibabel.load(path)
+    stored: Any = nibabel.load(path)
     nibabel.save(nibabel.Nifti1Image(stored.get_fdata()[:20].astype(np.float32), stored.affine), path)
 
 
 def moved(study: Study) -> None:
     path = study.write("confidenceTr", half())
-    stored = nibabel.load(path)
+    stored: Any = nibabel.load(path)
     nibabel.save(nibabel.Nifti1Image(stored.get_fdata().astype(np.float32), stored.affine + np.eye(4, k=3) * 9), path)
 
 

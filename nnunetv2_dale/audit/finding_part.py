@@ -14,7 +14,7 @@ from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.masks.connected_parts import numbered_parts
 
 _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
-_ONE_PART = ("speck", "misplaced")
+_ONE_PART = ("speck", "misplaced", "extra_object")
 
 
 def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:

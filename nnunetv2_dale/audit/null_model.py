@@ -129,16 +129,17 @@ def wrong_and_right(values: Floats) -> WrongAndRight:
     return WrongAndRight(z, chance_of(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES))))
 
 
-def chance_of(z: Floats, degrees: float) -> Floats:
+def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z) -> Floats:
     """(N,) the chance that each case is of the wrong ones; it rises with z.
 
     Args:
         z: (N,) spreads above the middle of the right ones.
         degrees: of freedom of their t distribution.
+        wrong_mean_z: of the wrong ones' gamma distribution.
     """
     count, share = len(z), PRIOR_WRONG
     right = stats.t.pdf(z, degrees)
-    wrong = stats.gamma.pdf(z, 2, scale=WRONG_MEAN_Z / 2)
+    wrong = stats.gamma.pdf(z, 2, scale=wrong_mean_z / 2)
     for _ in range(100):
         chance = share * wrong / (share * wrong + (1 - share) * right)
         share = (chance.sum() + PRIOR_WRONG * PRIOR_CASES) / (count + PRIOR_CASES)

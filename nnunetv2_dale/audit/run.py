@@ -170,6 +170,6 @@ def _finish(audit: Audit, table: DecisionTable, page: str, work: Path, output: P
     (work / "audit.html").write_text(page, encoding="utf-8")
     write_csv(audit, work / "audit.csv")
     write_template(table, work / "decisions.csv")
-    for name in ("measured", "pictures"):
+    for name in ("measured", "pictures", *([] if audit.referees else ["maps"])):
         shutil.rmtree(work / name)
     put_in_place(work, output)

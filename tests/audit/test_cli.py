@@ -192,7 +192,7 @@ def test_a_second_audit_at_once_is_refused(
     [
         (["nowhere"], "is no folder"),
         ([], "give one or more result folders"),
-        (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
+        (["FOLDER", "-d", "4"], "-d audits without a network"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
         (["FOLDER", "FOLDER"], "was given twice"),

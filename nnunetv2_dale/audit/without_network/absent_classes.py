@@ -75,7 +75,7 @@ def _neighbours(places: Places, k: int, number: int) -> tuple[int, int] | None:
         if other < len(places.keys) and np.isfinite(places.middles[other, number, 0])
     ]
     pairs = [
-        (float(np.linalg.norm(way) + np.linalg.norm(back)), a, b)
+        (float(np.linalg.norm(way) + np.linalg.norm(back)), min(a, b), max(a, b))
         for (a, way), (b, back) in itertools.combinations(there, 2)
         if way @ back < BETWEEN * np.linalg.norm(way) * np.linalg.norm(back)
     ]

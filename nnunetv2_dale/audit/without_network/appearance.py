@@ -20,6 +20,7 @@ from nnunetv2_dale.audit.without_network.records import CaseRecord
 
 LEAST_DIFFERENCE = 0.02  # of correlations and log odds, within which cases are alike
 LEAST_SPREAD = 0.3
+MOST_OF_ONE = 6.0  # spreads that one class counts: it does not speak for the whole label
 Patches = NDArray[np.float32]
 
 
@@ -58,26 +59,26 @@ def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedCla
     moved, unlike = high_values(gain.max(axis=1), LEAST_SPREAD), high_values(misfit, LEAST_SPREAD)
     for number, record in enumerate(records):
         if record.classes:
-            yield _hint(number, record, vectors[number], float(moved[number]), float(unlike[number]))
+            yield from _hints(number, record, vectors[number], float(moved[number]), float(unlike[number]))
 
 
-def _hint(number: int, record: CaseRecord, vector: Floats, moved: float, unlike: float) -> Hint:
+def _hints(number: int, record: CaseRecord, vector: Floats, moved: float, unlike: float) -> Iterator[Hint]:
     voxel = max(record.classes.values(), key=lambda each: each.voxels).parts[0].voxel
-    if moved >= unlike:
-        size = float(np.linalg.norm(vector))
-        words = f"the label fits its image better {size:.0f} {record.length} away ({in_directions(vector)})"
-        return Hint(number, "", "shifted", moved, voxel, size, record.length, words)
+    size = float(np.linalg.norm(vector))
+    words = f"the label fits its image better {size:.0f} {record.length} away ({in_directions(vector)})"
+    yield Hint(number, "", "shifted", moved, voxel, size, record.length, words)
     words = (
         "the image around the label looks unlike that of the other cases: the label may be flipped, or belong to "
         "another case"
     )
-    return Hint(number, "", "other_case", unlike, voxel, float(len(record.classes)), "classes", words)
+    yield Hint(number, "", "other_case", unlike, voxel, float(len(record.classes)), "classes", words)
 
 
 def _deviations(values: Floats) -> Floats:
     """(N, V) in spreads (median absolute deviation) from the median of all cases."""
     apart = values - np.median(values, axis=0)
-    return np.asarray(apart / np.maximum(1.4826 * np.median(np.abs(apart), axis=0), LEAST_DIFFERENCE))
+    spread = np.maximum(1.4826 * np.median(np.abs(apart), axis=0), LEAST_DIFFERENCE)
+    return np.asarray(np.clip(apart / spread, -MOST_OF_ONE, MOST_OF_ONE))
 
 
 def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:

@@ -13,6 +13,7 @@ from nnunetv2_dale.audit.without_network.records import CaseRecord, Voxel
 
 DEGREES = 5.0  # of freedom: nature varies more than networks do
 LEAST_CASES = 5  # that have a class, from which one can say what is usual
+GROSS = 10.0  # mean deviation of what is wrong, in spreads: small errors do not show without a network
 RARE = 0.15  # share of the cases: what as many or more show is a habit, no error
 SURE = 0.95  # chance of what no other case shows
 
@@ -44,7 +45,8 @@ def high_values(values: Floats, least_spread: float) -> Floats:
     chance = np.zeros(len(values))
     if known.sum() >= LEAST_CASES:
         middle, spread = usual(values[known], least_spread)
-        chance[known] = chance_of(np.clip((values[known] - middle) / spread, -LARGEST_Z, LARGEST_Z), DEGREES)
+        z = np.clip((values[known] - middle) / spread, -LARGEST_Z, LARGEST_Z)
+        chance[known] = chance_of(z, DEGREES, GROSS) * _rarity(np.maximum(z, 0))
     return chance
 
 
@@ -54,8 +56,13 @@ def rare_amounts(amounts: Sequence[float]) -> Floats:
     As much is at least half of it. What `RARE` of the cases show is a habit.
     """
     values = np.asarray(amounts, dtype=np.float64)
+    return np.where(values > 0, SURE * _rarity(values), 0.0)
+
+
+def _rarity(values: Floats) -> Floats:
+    """1 for what no other case shows, 0 for what `RARE` of the cases show."""
     others = (values[None] >= values[:, None] / 2).sum(axis=1) - 1
-    return np.where(values > 0, SURE * np.clip(1 - others / len(values) / RARE, 0, 1), 0.0)
+    return np.asarray(np.clip(1 - others / len(values) / RARE, 0, 1))
 
 
 def volume_of(voxels: int, record: CaseRecord) -> tuple[float, str]:

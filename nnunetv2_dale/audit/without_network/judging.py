@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.class_statements import ClassStatement
-from nnunetv2_dale.audit.findings import AuditedCase, Finding
+from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
 from nnunetv2_dale.audit.without_network.absent_classes import absent_hints
 from nnunetv2_dale.audit.without_network.appearance import appearance_hints
@@ -15,6 +15,10 @@ from nnunetv2_dale.audit.without_network.places import place_hints, places_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
 from nnunetv2_dale.audit.without_network.single_classes import class_hints
 from nnunetv2_dale.nnunet_files.geometry import world_mm
+
+CAUSES: tuple[Kind, ...] = ("empty", "flipped", "exchanged", "shifted", "other_case")  # what explains most comes first
+# of what is wrong with the whole label, or of two exchanged classes
+CONSEQUENCES = ("exchanged", "shifted", "flipped", "other_case", "border", "volume")
 
 
 def rank_records(
@@ -43,14 +47,16 @@ def rank_records(
 
 
 def _of_case(hints: Collection[Hint]) -> Iterator[Hint]:
-    """One hint of each kind in each class, the likeliest first; one on the whole label stands for its classes."""
+    """One hint of each kind in each class, the likeliest first, without what follows from a graver one."""
     likeliest = sorted(hints, key=lambda each: -each.chance)
-    whole = [each for each in likeliest if not each.key and each.chance >= LISTED_FROM][:1]
-    exchanged = any(each.kind == "exchanged" and each.chance >= LISTED_FROM for each in likeliest)
+    listed = [each for each in likeliest if each.chance >= LISTED_FROM]
+    cause = [each for kind in CAUSES for each in listed if each.kind == kind and (not each.key or kind == "exchanged")][
+        :1
+    ]
     seen = set()
-    for each in whole or likeliest:
-        told_by_exchange = exchanged and each.kind in ("shifted", "other_case", "border", "volume")
-        if (each.key, each.kind) not in seen and not told_by_exchange:
+    for each in likeliest:
+        explained = bool(cause) and each not in cause and each.kind in CONSEQUENCES
+        if (each.key, each.kind) not in seen and not explained:
             seen.add((each.key, each.kind))
             yield each
 

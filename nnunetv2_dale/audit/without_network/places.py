@@ -20,6 +20,7 @@ from nnunetv2_dale.audit.without_network.records import CaseRecord
 COMPANIONS = 8  # of a class: those that lie most steadily to it
 LEAST_SPREAD_VOXELS = 1.0
 LARGEST_SQUARE = 100.0  # that one class adds to how badly an arrangement fits
+LIKELIER = 0.5  # an exchange may fit so much worse than a flip, which moves the middle of the body too
 FITS = 0.25  # of how badly the classes lie, from which another arrangement explains it
 AXES = ("left and right", "front and back", "top and bottom")  # x, y, z of RAS+
 
@@ -90,6 +91,8 @@ def _median(said: Floats) -> Floats:
 def place_hints(places: Places, records: Sequence[CaseRecord], classes: Sequence[AuditedClass]) -> Iterator[Hint]:
     """Classes that lie elsewhere than in the other cases, alone or all together."""
     squares = places.squares(places.middles)
+    for k, key in enumerate(places.keys):  # of what the image cuts off the middle is not known
+        squares[k, [key in record.classes and record.classes[key].cut for record in records]] = np.nan
     chances = np.array([high_values(np.sqrt(each), 0.5) for each in squares])
     for number in np.flatnonzero((chances > 0).any(axis=0)).tolist():
         record = records[number]
@@ -132,7 +135,8 @@ def _other_arrangement(places: Places, number: int, record: CaseRecord) -> _Arra
         if a in there or b in there:
             moved = middles.copy()
             moved[[a, b]] = middles[[b, a]]
-            candidates.append((float(np.nansum(places.squares(moved))), _Arrangement((a, b), ())))
+            cost = float(np.nansum(places.squares(moved)))
+            candidates.append((LIKELIER * cost - len(there), _Arrangement((a, b), ())))
     for count in range(1, 4):
         for axes in itertools.combinations(range(3), count):
             moved = middles.copy()

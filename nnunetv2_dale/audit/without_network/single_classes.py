@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
+from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.null_model import Floats, usual
 from nnunetv2_dale.audit.without_network.hints import Hint, high_values, rare_amounts, volume_of
 from nnunetv2_dale.audit.without_network.places import Places
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share
 
 SMALL = 0.05  # of a usual object of the class: a smaller part is a speck
-LEAST_SHARE = 0.01  # of a class, on padding or outside of the body, that counts
+LEAST_PADDED, LEAST_OUTSIDE = 0.02, 0.1  # share of a class, on padding or outside of the body, that counts
 FAR = 4.0  # spreads beyond the usual ends of a class, from which a part lies where the class never is
 LEAST_VOLUME_SPREAD, LEAST_CONTRAST_SPREAD = 0.15, 0.1  # natural logarithm
+PART_WORDS: Mapping[Kind, str] = {
+    "misplaced": "where the class lies in no other case",
+    "extra_object": "beside the largest; few other labels have a second one",
+    "speck": "beside the object: specks",
+}
 
 Rows = Sequence[tuple[int, CaseRecord, ClassRecord]]
 """Number, case and class of every case that has the class."""
@@ -34,9 +40,9 @@ def class_hints(item: AuditedClass, number: int, places: Places, records: Sequen
     yield from _parts(item, rows, typical, _too_far(number, places, records))
     yield from _volumes(item, rows)
     yield from _shares(
-        item, rows, lambda row: row.constant, "on a constant image: padding, or where nothing was scanned"
+        item, rows, lambda row: row.constant, "on a constant image: padding, or where nothing was scanned", LEAST_PADDED
     )
-    yield from _shares(item, rows, lambda row: row.outside, "outside of the body")
+    yield from _shares(item, rows, lambda row: row.outside, "outside of the body", LEAST_OUTSIDE)
     yield from _borders(item, rows)
 
 
@@ -58,25 +64,26 @@ def _too_far(k: int, places: Places, records: Sequence[CaseRecord]) -> Callable[
 
 
 def _parts(item: AuditedClass, rows: Rows, typical: float, beyond: Callable[[int, Part], float]) -> Iterator[Hint]:
-    """Specks, and parts where the class never is; the main part's place is judged in `places`."""
-    far = [[part for part in row.parts[1:] if beyond(number, part) > FAR] for number, _, row in rows]
-    near = [
-        [part for part in row.parts[1:] if part.voxels < SMALL * typical and part not in there]
-        for (_, _, row), there in zip(rows, far, strict=True)
-    ]
-    for kind, found in (("misplaced", far), ("speck", near)):
+    """Specks, second objects, parts where the class never is; the place of the largest part is judged in `places`."""
+    sorted_parts: dict[Kind, list[list[Part]]] = {"misplaced": [], "extra_object": [], "speck": []}
+    for number, _, row in rows:
+        kinds = [_kind_of(part, typical, beyond(number, part)) for part in row.parts[1:]]
+        for kind, found in sorted_parts.items():
+            found.append([part for part, its in zip(row.parts[1:], kinds, strict=True) if its == kind])
+    for kind, found in sorted_parts.items():
         chances = rare_amounts([sum(part.voxels for part in each) for each in found])
         for (number, record, _), parts, chance in zip(rows, found, chances.tolist(), strict=True):
-            if not parts:
-                continue
-            size, unit = volume_of(sum(part.voxels for part in parts), record)
-            many = f"{len(parts)} parts" if len(parts) > 1 else "a part"
-            if kind == "misplaced":
-                words = f"{many} of {item.in_words}, {size:g} {unit}, where the class lies in no other case"
-                yield Hint(number, item.key, "misplaced", chance, parts[0].voxel, size, unit, words)
-            else:
-                words = f"{item.in_words} has {many} beside the object, {size:g} {unit} together: specks"
-                yield Hint(number, item.key, "speck", chance, parts[0].voxel, size, unit, words)
+            if parts:
+                size, unit = volume_of(sum(part.voxels for part in parts), record)
+                many = f"{len(parts)} parts" if len(parts) > 1 else "a part"
+                words = f"{many} of {item.in_words}, {size:g} {unit}, {PART_WORDS[kind]}"
+                yield Hint(number, item.key, kind, chance, parts[0].voxel, size, unit, words)
+
+
+def _kind_of(part: Part, typical: float, beyond: float) -> Kind:
+    if beyond > FAR:
+        return "misplaced"
+    return "speck" if part.voxels < SMALL * typical else "extra_object"
 
 
 def _volumes(item: AuditedClass, rows: Rows) -> Iterator[Hint]:
@@ -96,9 +103,11 @@ def _volumes(item: AuditedClass, rows: Rows) -> Iterator[Hint]:
             yield Hint(number, item.key, "volume", float(chance), row.parts[0].voxel, size, unit, words)
 
 
-def _shares(item: AuditedClass, rows: Rows, of: Callable[[ClassRecord], Share], where: str) -> Iterator[Hint]:
+def _shares(
+    item: AuditedClass, rows: Rows, of: Callable[[ClassRecord], Share], where: str, least: float
+) -> Iterator[Hint]:
     shares = [of(row).voxels / row.voxels for _, _, row in rows]
-    chances = rare_amounts([share if share >= LEAST_SHARE else 0.0 for share in shares])
+    chances = rare_amounts([share if share >= least else 0.0 for share in shares])
     for (number, record, row), share, chance in zip(rows, shares, chances.tolist(), strict=True):
         there = of(row)
         if there.voxel is not None:

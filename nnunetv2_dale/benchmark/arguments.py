@@ -27,6 +27,8 @@ def benchmark_parser() -> CommandParser:
     reports = "Folder for the reports, one in it for each configuration. "
     reports += "Default: nnUNet_results/DATASET/benchmark/reports"
     add_output(parser, reports, required=False)
+    judges = "Folder with the masks that judge in the report, such as labelsTr_clean. Default: those of the validation"
+    add("--references", type=Path, metavar="FOLDER", help=judges)
     retries = "How often in a row a run may be killed (walltime, preemption) without a new checkpoint"
     add("--retries", type=int, default=3, metavar="N", help=retries)
     return parser

@@ -70,6 +70,8 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     splits.check_split_cases(folders, arguments.p, arguments.c)
     splits.check_split_patients(folders)
     inputs.check_pretrained_weights(arguments.pretrained_weights)
+    if arguments.references is not None and not arguments.references.is_dir():
+        raise UserError(f"there is no folder {arguments.references} of references; name one that holds the masks")
     inputs.check_trainers(arguments.tr)
     asked = (arguments.tr, arguments.p, arguments.c, arguments.f)
     trainers, plans, configurations, folds = (list(dict.fromkeys(names)) for names in asked)
@@ -174,7 +176,8 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
         if flags is None:
             print(f"no report for {configuration}: it takes two trainers or plans with results")
             continue
-        code = max(code, report(flags))
+        judges = [] if arguments.references is None else ["--references", str(arguments.references)]
+        code = max(code, report([*flags, *judges]))
     return code
 
 

@@ -70,8 +70,10 @@ def build_report(paths: Sequence[Path], settings: ReportSettings, command: str =
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
-        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes)
-        add_mask_values(known, folders, task, files, masks)
+        others = settings.references is not None
+        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes, others)
+        stated, folders = folders, add_mask_values(known, folders, task, files, masks)
+        missing += _other_references(stated[0], folders[0], task, settings)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
     report = Report(
@@ -131,6 +133,25 @@ def _run(folder: ResultFolder, task: SharedTask, known: AllValues, folders: Sequ
         curves=curves,
         ran=_what_ran(folder),
         lesions=known.lesions.get(folder.name, []),
+    )
+
+
+def _other_references(
+    stated: ResultFolder, judged: ResultFolder, task: SharedTask, settings: ReportSettings
+) -> list[str]:
+    """A sentence where the masks that judge are not those that `summary.json` was made with."""
+    sizes = [
+        [{key: each.n_reference for key, each in folder.cases[name].classes.items()} for name in task.case_names]
+        for folder in (stated, judged)
+    ]
+    other = sum(was != now for was, now in zip(*sizes, strict=True))
+    return (
+        [
+            f"{settings.references} judges: {other} of {len(task.case_names)} references there are not those of "
+            "summary.json; Dice, IoU, precision and recall are measured anew"
+        ]
+        if other
+        else []
     )
 
 

@@ -398,14 +398,35 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     assert main([*study.folders, "-f", "0", "--summary_only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
 
 
-def test_other_patients_references_are_no_references(
+def test_named_references_judge_in_place_of_those_of_the_summary(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = study.raw / "labelsTr_clean"
+    for case in range(8):
+        write_volume(label_map(case if case else 1), clean / f"case_{case:02d}.nii.gz")
+    for folder in (study.baseline, study.candidate):  # nnU-Net's own evaluation with these references
+        for validation in sorted(folder.glob("fold_*/validation")):
+            write_summary(validation, study.raw, labels="labelsTr_clean")
+    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "wanted"), *FAST]) == 0
+    for folder in (study.baseline, study.candidate):
+        for validation in sorted(folder.glob("fold_*/validation")):
+            write_summary(validation, study.raw)
+    assert main([*study.folders, "-o", str(tmp_path / "own"), *FAST]) == 0
+    assert "labelsTr_clean judges" not in capsys.readouterr().err
+    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "judged"), *FAST]) == 0
+    wanted, own, judged = (report_of(tmp_path / name) for name in ("wanted", "own", "judged"))
+    assert judged["comparisons"] == wanted["comparisons"] != own["comparisons"]
+    assert judged["runs"][0]["costs"] == wanted["runs"][0]["costs"] != own["runs"][0]["costs"]
+    assert any("1 of 8 references there are not those of summary.json" in sentence for sentence in judged["missing"])
+
+
+def test_references_of_other_patients_are_not_taken_for_those_of_the_summary(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for case in range(8):
-        write_volume(label_map(case + 1), study.raw / "labelsTs" / f"case_{case:02d}.nii.gz")
-    places = ["--references", str(study.raw / "labelsTs")]
-    assert main([*study.folders, *places, "-o", str(tmp_path / "report"), *FAST]) == 2
-    assert "labelsTs/case_00.nii.gz is not the reference that" in capsys.readouterr().err
+        write_volume(label_map(case + 1), study.raw / "labelsTr" / f"case_{case:02d}.nii.gz")
+    assert main([*study.folders, "-o", str(tmp_path / "report"), *FAST]) == 2
+    assert "labelsTr/case_00.nii.gz is not the reference that" in capsys.readouterr().err
 
 
 def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path], tmp_path: Path) -> None:

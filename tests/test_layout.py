@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
+    "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},

@@ -16,7 +16,12 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
-LENT = {"dale.fuzziness", "dale.masked_loss", "dale.validated_settings"}  # what the other methods may take from `dale`
+LENT = {
+    "dale.fuzziness",
+    "dale.marginal_loss",
+    "dale.masked_loss",
+    "dale.validated_settings",
+}  # what the other methods may take from `dale`
 SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
 COMMANDS = {"audit", "benchmark", "confidence", "convert", "demo", "export", "label_noise", "preview", "report"}
 MAY_IMPORT: dict[str, set[str]] = {

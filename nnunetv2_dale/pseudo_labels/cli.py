@@ -55,7 +55,7 @@ def pseudo_labels_parser() -> CommandParser:
     )
     parser.add_argument("--rest", choices=RESTS, default="confidence", help=rest)
     add_folds(parser)
-    checkpoint = "Checkpoint of each fold"
+    checkpoint = "Name of the checkpoint of each fold"
     parser.add_argument("-chk", default="checkpoint_final.pth", metavar="CHECKPOINT", help=checkpoint)
     add_device(parser, "cuda")
     parser.add_argument(

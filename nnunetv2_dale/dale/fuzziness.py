@@ -23,7 +23,10 @@ _FLAT_MAP = 1e-6
 
 @dataclass(frozen=True)
 class FuzzinessMap:
-    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch."""
+    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch.
+
+    Of `fuzziness_grids` each is (B, 1, *grid).
+    """
 
     entropy: Tensor  # r after min-max (Eqs. 3, 5)
     edges: Tensor  # e after min-max (Eqs. 4, 5)
@@ -114,7 +117,7 @@ def patch_entropy(
 
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())
-    cell = bins + entropy_bins * _patch_index(spatial, patch, images.device)
+    cell = bins.add_(_patch_index(spatial, patch, images.device), alpha=entropy_bins)  # in place: 8 bytes a voxel
     counts = torch.zeros(batch, channels, patches * entropy_bins, device=images.device)
     counts.scatter_add_(2, cell, torch.ones((), device=images.device).expand(cell.shape))
     counts = counts.view(batch, channels, patches, entropy_bins)
@@ -179,6 +182,21 @@ def fuzziness_map(
         source: "entropy" or "edges" takes m from one of the two alone.
         bin_bounds: see `patch_entropy`.
     """
+    grids = fuzziness_grids(images, labels, patch, entropy_bins, valid, source, bin_bounds)
+    each = (grids.entropy, grids.edges, grids.combined)
+    return FuzzinessMap(*(_to_voxels(grid, patch, images.shape[2:]) for grid in each))
+
+
+def fuzziness_grids(
+    images: Tensor,
+    labels: Tensor,
+    patch: Sequence[int],
+    entropy_bins: int = 32,
+    valid: Tensor | None = None,
+    source: FuzzinessSource = "both",
+    bin_bounds: Tensor | None = None,
+) -> FuzzinessMap:
+    """As `fuzziness_map`, with one value per patch: (B, 1, *grid), grid = ceil(S / patch)."""
     spatial = images.shape[2:]
     if labels.shape[2:] != spatial or len(patch) != len(spatial):
         raise ValueError(
@@ -188,7 +206,7 @@ def fuzziness_map(
     entropy = _min_max(patch_entropy(images, patch, entropy_bins, bin_bounds))
     edges = _min_max(patch_edge_ratio(labels, patch, valid))
     combined = {"both": torch.maximum(entropy, edges), "entropy": entropy, "edges": edges}[source]
-    return FuzzinessMap(*(_to_voxels(grid, patch, spatial) for grid in (entropy, edges, combined)))
+    return FuzzinessMap(entropy, edges, combined)
 
 
 def fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:

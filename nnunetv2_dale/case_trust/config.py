@@ -18,7 +18,7 @@ class CaseTrustConfig(ValidatedSettings):
     after: int = number(1000, 0, 1_000_000, "batches before a case may be down-weighted, in a short training too")
     tolerance: float = number(0.4, 0.0, 1000.0, "voxels of contour by which groups may differ on either side")
     explained: float = number(
-        0.75, 0.0, 1.0, "part of the cases' variance that two groups must explain before one is down-weighted; at 1 none ever is"
+        0.75, 0.0, 1.0, "part of the cases' variance that two groups must explain before one is down-weighted"
     )
     fewest: int = number(5, 1, 1_000_000, "cases that each group must have")
     memory: float = number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")

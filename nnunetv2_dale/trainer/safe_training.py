@@ -66,6 +66,7 @@ class SafeTraining(TakesConfidence):
             self.plans_manager.dataset_name,
             self.plans_manager.plans_name,
             self.configuration_name,
+            self.fold,
         )
         if self.device.type == "cpu" and (threads := take_allowed_threads()):
             self.print_to_log_file(f"CPU threads, as {THREADS_VARIABLE} says:", threads)

@@ -86,7 +86,9 @@ def test_images_and_targets_are_those_without_a_map(
     """Bit by bit, with all of nnU-Net's augmentation and the same random draws."""
     plain = started(make_trainer(nnUNetTrainer, configuration=configuration))
     expected = [next_batch(plain, seed) for seed in range(4)]
-    give_confidence(tmp_path, monkeypatch, "case\n", lambda image: image[:1] > 0, configuration=configuration)
+    give_confidence(
+        tmp_path, monkeypatch, "case\n", lambda image: (image[:1] > 0).astype(np.float32), configuration=configuration
+    )
     trainer = started(make_trainer(nnUNetTrainerConfidence, configuration=configuration))
     for seed, batch in enumerate(expected):
         found = next_batch(trainer, seed)

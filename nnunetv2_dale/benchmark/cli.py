@@ -92,6 +92,7 @@ def _train(
     from nnunetv2_dale.benchmark import splits
 
     splits.make_split(folders, runs[0].plans, runs[0].configuration)
+    splits.unpack_cases(folders, runs, processes=1)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
     display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)

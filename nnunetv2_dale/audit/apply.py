@@ -67,7 +67,8 @@ def apply_decisions(
     kept = [case for case in source.cases if case.name not in excluded]
     if not kept:
         raise UserError(f"{_named(files)} excludes every case of {source.folder}; a dataset needs some")
-    drafts = {name: consensus_file(audit, name) for name in to_fix}
+    # without a network there is nothing to start from
+    drafts = {name: consensus_file(audit, name) for name in to_fix} if audited.referees else {}
     splits, remarks = _splits(source, excluded, audited)
     patients = known_patients(source.folder)
     problems = target.problems(splits, overwrite)
@@ -82,7 +83,7 @@ def apply_decisions(
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
-        _write_tables(files, lines, [each for each in decisions if each.case in drafts], folder)
+        _write_tables(files, lines, [each for each in decisions if each.case in to_fix], folder)
         _write_descriptions(source, kept, splits, patients, folder)
     remarks = (*overruled(decisions), *remarks)
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix), remarks)

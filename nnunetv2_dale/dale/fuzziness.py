@@ -126,13 +126,14 @@ def patch_entropy(
     return entropy.mean(dim=1, keepdim=True).view(batch, 1, *grid)
 
 
-def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
+def label_edges(labels: Tensor, valid: Tensor | None = None, axes: Sequence[int] | None = None) -> Tensor:
     """Voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
 
     Args:
         labels: (B, 1, *S) label map, or (B, R, *S) region targets, where a change in any region counts.
         valid: (B, 1, *S) bool, False where the label is to be ignored; such voxels are no edges and do not make
             their neighbours edges. None: all count.
+        axes: along which a neighbourhood reaches; None: all spatial axes.
     Returns:
         (B, 1, *S) bool. The neighbourhood ends at the image border.
     """
@@ -142,7 +143,8 @@ def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
         info = torch.iinfo(torch.int16)
         highest = torch.where(valid, values, info.min)
         lowest = torch.where(valid, values, info.max)
-    edges = (maximum_of_neighbours(highest) > -maximum_of_neighbours(-lowest)).any(dim=1, keepdim=True)
+    edges = maximum_of_neighbours(highest, axes) > -maximum_of_neighbours(-lowest, axes)
+    edges = edges.any(dim=1, keepdim=True)
     return edges if valid is None else edges & valid
 
 
@@ -287,9 +289,9 @@ def within(voxels: int, mask: Tensor) -> Tensor:
     return near.bool()
 
 
-def maximum_of_neighbours(values: Tensor) -> Tensor:
-    """Maximum over each voxel's 3^d neighbourhood, axis by axis."""
-    for axis in range(2, values.ndim):
+def maximum_of_neighbours(values: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """Maximum over each voxel's 3^d neighbourhood, axis by axis; of all spatial axes, or of those given."""
+    for axis in range(2, values.ndim) if axes is None else axes:
         inner = values.shape[axis] - 1
         widened = values.clone()
         before, after = widened.narrow(axis, 0, inner), widened.narrow(axis, 1, inner)

@@ -84,10 +84,10 @@ def write_results(
     return folder
 
 
-def write_summary(validation: Path, raw: Path, regions: Sequence[Any] = (1, 2)) -> None:
+def write_summary(validation: Path, raw: Path, regions: Sequence[Any] = (1, 2), labels: str = "labelsTr") -> None:
     """The `summary.json` that nnU-Net itself would write, made by its functions."""
     cases = [
-        compute_metrics(str(raw / "labelsTr" / file.name), str(file), SimpleITKIO(), list(regions))
+        compute_metrics(str(raw / labels / file.name), str(file), SimpleITKIO(), list(regions))
         for file in sorted(validation.glob("*.nii.gz"))
     ]
     for case in cases:

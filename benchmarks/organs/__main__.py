@@ -48,8 +48,9 @@ def go_through(study: Study, source: Path, output: Path) -> list[str]:
 
 
 def _store(study: Study, each: Comparison, output: Path, target: Path, command: Sequence[str]) -> None:
-    report = output / "reports" / each.name / each.step.configuration / "report.json"
-    result: dict[str, Any] = result_of(study, each, json.loads(report.read_text()), output / "raw")
+    files = sorted((output / "reports" / each.name).glob("*/report.json"))  # repeated: one for each candidate
+    reports = [json.loads(file.read_text()) for file in files]
+    result: dict[str, Any] = result_of(study, each, reports, output / "raw")
     words = [Path(word).name if Path(word).is_absolute() else word for word in command]
     with new_file(target) as unfinished:
         result |= {"command": shlex.join(words), "machine": describe(torch.device("cpu"), 1)}

@@ -18,8 +18,8 @@ from benchmarks.organs.study import (
     noise_command,
     plan_command,
     plans_name,
-    small_plans,
 )
+from benchmarks.plans_file import smaller_plans
 from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 
@@ -54,7 +54,7 @@ def prepare(study: Study, each: Comparison, source: Path, output: Path, run: Run
         run(plan_command(dataset, configuration))
         planned = json.loads((preprocessed / dataset / f"{PLANNED}.json").read_text())
         with new_file(edited) as unfinished:
-            plans = small_plans(planned, configuration, study.plans[configuration])
+            plans = smaller_plans(planned, configuration, name=plans_name(configuration), **study.plans[configuration])
             unfinished.write_text(json.dumps(plans, indent=1))
 
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.organs.study import Comparison, Study, dataset_name
 
 METRICS = ("Dice", "HD95")
-KEPT = ("metric", "class_name", "n", "mean_baseline", "mean", "difference", "ci95")
+KEPT = (
+    "metric",
+    "class_name",
+    "n",
+    "mean_baseline",
+    "mean",
+    "difference",
+    "ci95",
+    "p_trials",
+    "sd_trainings_baseline",
+    "sd_trainings",
+)
 
 
-def result_of(study: Study, each: Comparison, report: Mapping[str, Any], raw: Path) -> dict[str, Any]:
-    """The numbers of a `report.json`, and what was trained on what.
+def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any]], raw: Path) -> dict[str, Any]:
+    """The numbers of one or more `report.json`, and what was trained on what.
 
     Args:
         raw: nnU-Net's folder of raw datasets, where the noise of the labels is written down.
     """
     dataset = dataset_name(study, each.data, each.labels)
     noise = raw / dataset / "label_noise.json"
+    runs = {run["trainer"]: run for report in reports for run in report["runs"]}.values()
     return {
         "data": each.data,
         "labels": each.labels,
@@ -30,7 +42,7 @@ def result_of(study: Study, each: Comparison, report: Mapping[str, Any], raw: Pa
         "trainings_a_side": each.step.repeats,
         "plans": dict(study.plans[each.step.configuration]),
         "noise": json.loads(noise.read_text()) if noise.exists() else None,
-        "cases": report["case_names"],
+        "cases": reports[0]["case_names"],
         "trainers": [
             {
                 "trainer": run["trainer"].removesuffix(each.step.length),
@@ -38,13 +50,14 @@ def result_of(study: Study, each: Comparison, report: Mapping[str, Any], raw: Pa
                 "ran": run["ran"],
                 "hours": [cost["hours"] for cost in run["costs"]],
             }
-            for run in report["runs"]
+            for run in runs
         ],
         "comparisons": [
             {"trainer": row["candidate"].split("__")[0].removesuffix(each.step.length)}
             | {name: row[name] for name in KEPT}
+            for report in reports
             for row in report["comparisons"]
             if row["metric"] in METRICS
         ],
-        "missing": report["missing"],
+        "missing": reports[0]["missing"],
     }

@@ -145,21 +145,5 @@ def plans_name(configuration: str) -> str:
     return f"small_{configuration}"
 
 
-def small_plans(plans: Mapping[str, Any], configuration: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """nnU-Net's plans of one configuration with a smaller network, patch and batch: edited as a user edits them.
-
-    Args:
-        changes: `features`, the channels of each stage that is kept; all else replaces what the configuration says.
-    """
-    chosen = {**plans["configurations"][configuration], **changes}
-    features = chosen.pop("features")
-    network = {**chosen["architecture"]["arch_kwargs"], "n_stages": len(features), "features_per_stage": features}
-    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
-        network[name] = network[name][: len(features)]
-    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(features) - 1]
-    chosen["architecture"] = {**chosen["architecture"], "arch_kwargs": network}
-    return {**plans, "plans_name": plans_name(configuration), "configurations": {configuration: chosen}}
-
-
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks.organs import __main__ as organs
 from benchmarks.organs.prepare import copy_cases
-from benchmarks.organs.study import Data, benchmark_command, comparisons, read_study, small_plans
+from benchmarks.organs.study import Data, benchmark_command, comparisons, read_study
+from benchmarks.plans_file import smaller_plans
 from nnunetv2_dale.benchmark.arguments import benchmark_parser
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS
@@ -153,7 +154,7 @@ def test_an_interrupted_study_goes_on_and_repeats_nothing(tmp_path: Path, monkey
 
 
 def test_plans_keep_all_but_what_the_study_replaces() -> None:
-    plans = small_plans(PLANS, "2d", {"batch_size": 3, "features": [4, 8]})
+    plans = smaller_plans(PLANS, "2d", [4, 8], "small_2d", batch_size=3)
     chosen = plans["configurations"]["2d"]
     network = chosen["architecture"]["arch_kwargs"]
     assert (plans["plans_name"], chosen["batch_size"], chosen["patch_size"]) == ("small_2d", 3, [64, 64])

@@ -28,6 +28,8 @@ from nnunetv2_dale.nnunet_files.displacement_file import FILE
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS, LENGTHS, WRITTEN
+from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.modules_beside import TrainsBeside
 from nnunetv2_dale.trainer.safe_training import SafeTraining
@@ -241,6 +243,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     ]
 
 
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerCaseTrust, nnUNetTrainerDALE])
+def test_a_finished_training_stays_as_it_is_and_can_be_made_longer(trainer_class: type[SafeTraining]) -> None:
+    """nnU-Net #1422, #1848: `--c` once more, and with more epochs than the training had."""
+    train(make(trainer_class, epochs=1))
+    for epochs in (1, 2):
+        resumed = make(trainer_class, epochs=epochs, resume=True)
+        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+        assert resumed.current_epoch == 1
+        assert {len(values) for values in train(resumed).values()} == {epochs}
+
+
 @EVERY_FAMILY
 def test_epochs_before_the_numbers_were_kept_count_as_nan(trainer_class: type[SafeTraining]) -> None:
     """A checkpoint without the method's keys in its log is resumed, and the log stays complete."""
@@ -398,6 +411,26 @@ def test_non_finite_intensities_are_named_and_not_trained_on(trainer_class: type
         with pytest.raises(RuntimeError, match="NaN or infinite intensities, from with_a_hole; repair these images"):
             trainer.train_step(batch)
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
+
+
+@EVERY_FAMILY
+def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[SafeTraining]) -> None:
+    trainer = make(trainer_class)
+    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
+    given = splits.read_text()
+    first, *others = json.loads(given)
+    try:
+        for fold, sentence in (
+            ({**first, "val": []}, "fold 0 of .* has no validation case; give it one"),
+            ({**first, "train": []}, "fold 0 of .* has no training case; give it one"),
+            ({**first, "val": ["gone.nii.gz"]}, "fold 0 of .* names 1 cases that are not in .*, first gone.nii.gz; "),
+            ({"train": first["train"]}, "is no split of nnU-Net"),
+        ):
+            splits.write_text(json.dumps([fold, *others]))
+            with pytest.raises((RuntimeError, UserError), match=sentence):
+                trainer.initialize()
+    finally:
+        splits.write_text(given)
 
 
 SETTINGS = [(kind, getattr(kind, name).plans_key) for kind in FAMILIES for name in kind.settings_of]

@@ -120,7 +120,7 @@ def _audit(arguments: argparse.Namespace) -> None:
 def _refuse_both(arguments: argparse.Namespace) -> None:
     """An audit by networks and one without take different inputs."""
     if arguments.d is None and not arguments.folders:
-        raise UserError("give result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), or a dataset with -d")
+        raise UserError("give one or more result folders (nnUNet_results/DATASET/TRAINER__…), or a dataset with -d")
     if arguments.d and (arguments.folders or arguments.f or arguments.references or arguments.images):
         raise UserError("-d audits without a network and goes with no result folders, -f, --references or --images")
 

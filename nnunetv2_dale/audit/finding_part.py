@@ -24,21 +24,37 @@ def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
 
 def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArray[np.bool_]:
     """The voxels a finding is about, in `volumes.box`: what one side alone has, and of one object only that object."""
-    values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
+    values = [value for item in task.classes if found.label == item.key for value in item.values]
     label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
-    if not found.label:
+    voxel = tuple(index - axis.start for index, axis in zip(found.voxel, volumes.box, strict=True))
+    return part_between(label, networks, values if found.label else None, found.kind, voxel)
+
+
+def part_between(
+    label: NDArray[Any],
+    networks: NDArray[Any],
+    values: Collection[int] | None,
+    kind: str,
+    voxel: tuple[int, ...] | None,
+) -> NDArray[np.bool_]:
+    """The voxels of two label maps of one shape that a finding of this kind is about.
+
+    Args:
+        values: of the finding's class; None where it is of the whole label.
+        voxel: of one object, in these arrays; None takes all objects.
+    """
+    if values is None:
         return np.asarray(label != networks)
-    of_label, of_networks = np.isin(label, values), np.isin(networks, values)
-    if found.kind in ("wider", "extra_object"):
+    of_label, of_networks = np.isin(label, list(values)), np.isin(networks, list(values))
+    if kind in ("wider", "extra_object"):
         part = of_label & ~of_networks
-    elif found.kind in ("narrower", "missed_object"):
+    elif kind in ("narrower", "missed_object"):
         part = of_networks & ~of_label
     else:
         part = of_label ^ of_networks
-    if found.kind in _ONE_OBJECT:
+    if kind in _ONE_OBJECT and voxel is not None:
         numbered, _ = numbered_parts(part)
-        number = numbered[tuple(index - axis.start for index, axis in zip(found.voxel, volumes.box, strict=True))]
-        part = numbered == number if number else part
+        part = numbered == numbered[voxel] if numbered[voxel] else part
     return part
 
 

@@ -133,7 +133,8 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     lesions: dict[str, LesionCounts] = {}
     for key in pair.settings.class_keys:
         labels = class_labels(key)
-        there = [boxes[label] for boxes in (reference_boxes, prediction_boxes) for label in labels if label in boxes]
+        known = (reference_boxes, prediction_boxes) if pair.result.classes[key].annotated else ()  # else nothing counts
+        there = [boxes[label] for boxes in known for label in labels if label in boxes]
         shape = pair.reference.voxels.shape
         box = box_around(there, shape) or tuple(slice(0, 0) for _ in shape)
         predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))

@@ -240,7 +240,7 @@ def test_unreadable_and_mismatching_files_are_named(
 def test_what_is_given_of_the_label_darkens_it(raw: Path, tmp_path: Path) -> None:
     folder = raw / "Dataset004_Tiny"
     confidence = np.ones((6, 16, 20), np.float32)
-    confidence[3, 5:9] = 0.25
+    confidence[:, 5:9] = 0.25
     (folder / "confidenceTr").mkdir()
     label = SimpleITK.ReadImage(str(folder / "labelsTr" / "one.nii.gz"))
     volume = SimpleITK.GetImageFromArray(confidence)
@@ -251,7 +251,7 @@ def test_what_is_given_of_the_label_darkens_it(raw: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(case.confidence, confidence)
     figure = draw_case(case, SETTINGS, "heading").figure
     shown = [axes.images[-1].get_array() for axes in figure.axes[: len(TITLES)] if axes.get_title() == "Label"]
-    np.testing.assert_allclose(np.ma.filled(shown[0], 0), 1 - confidence[3])
+    np.testing.assert_allclose(np.ma.filled(shown[0], 0), 1 - confidence[0])
     assert any("given confidence below 1" in text.get_text() for text in figure.legends[0].get_texts())
     SimpleITK.WriteImage(volume * 3, str(folder / "confidenceTr" / "one.nii.gz"))
     assert main(["-d", "4", "-o", str(tmp_path / "pictures"), "-n", "1"]) == 2

@@ -37,6 +37,7 @@ ADDED = {
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
     "nnUNetv2_dale_confidence": "-np 1",
+    "nnUNetv2_dale_pseudo_labels": "-device cpu --disable_tta",
 }
 """For a machine without a GPU, and so that a benchmark ends with the table of its trainings."""
 ELSEWHERE = {
@@ -53,7 +54,7 @@ BEFORE = {
     ],
 }
 """What the reader of a page has done before."""
-ORDER = ("report.md", "audit.md", "benchmark.md", "convert.md", "export.md")
+ORDER = ("report.md", "audit.md", "benchmark.md", "convert.md", "export.md", "pseudo_labels.md")
 """Pages that come first: folds by patient are made before the first training, and so on."""
 
 

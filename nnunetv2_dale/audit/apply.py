@@ -162,9 +162,11 @@ def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Seque
     """What is to be fixed; and the decisions: the table as it came, or several taken together."""
     with (folder / "to_fix.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("case", "label", "kind", "sentence", "who"))
+        writer.writerow(("case", "label", "kind", "sentence", "who", "comment"))
         writer.writerows(
-            (each.case, each.label, each.kind, each.sentence, each.who) for each in of_drafts if each.decision == "fix"
+            (each.case, each.label, each.kind, each.sentence, each.who, each.comment)
+            for each in of_drafts
+            if each.decision == "fix"
         )
     if len(files) == 1:
         shutil.copyfile(files[0], folder / DECIDED_COPY)

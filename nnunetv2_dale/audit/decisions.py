@@ -18,7 +18,7 @@ Line = Mapping[str, str]  # column → value
 
 @dataclass(frozen=True)
 class Decision:
-    """One line: `decision` is one of `CHOICES`; `who` decided, where that is known."""
+    """One line: `decision` is one of `CHOICES`; `who` decided and what they noted, where that is known."""
 
     case: str
     label: str
@@ -26,6 +26,7 @@ class Decision:
     decision: str
     sentence: str
     who: str = ""
+    comment: str = ""
 
     @property
     def in_words(self) -> str:
@@ -93,7 +94,9 @@ def write_lines(columns: Sequence[str], lines: Sequence[Line], file: Path) -> No
 def decisions_in(lines: Sequence[Line]) -> list[Decision]:
     """The lines with a decision."""
     return [
-        Decision(*finding_of(line), line["decision"], line.get("sentence", ""), line.get(WHO, ""))
+        Decision(
+            *finding_of(line), line["decision"], line.get("sentence", ""), line.get(WHO, ""), line.get(COMMENT, "")
+        )
         for line in lines
         if line["decision"]
     ]

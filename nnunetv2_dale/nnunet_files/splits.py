@@ -59,7 +59,8 @@ def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[
         else:
             remarks.append(f"fold {number} has no {lacking} case any more and is left out")
     if remarks and kept:
-        remarks.append(f"the other folds are numbered 0 to {len(kept) - 1} now")
+        numbers = f"s are numbered 0 to {len(kept) - 1}" if len(kept) > 1 else " is fold 0"
+        remarks.append(f"the other fold{numbers} now")
     return kept, remarks
 
 

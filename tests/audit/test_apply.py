@@ -15,6 +15,7 @@ import pytest
 
 from nnunetv2_dale.audit.apply import AppliedDecisions, apply_decisions
 from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.decisions import write_lines
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import make_study
 from tests.report.fixtures import DATASET, label_map, write_volume
@@ -253,6 +254,16 @@ def test_tables_of_two_people(study: Study) -> None:
     with (study.root / "second" / "decisions.csv").open(newline="") as stream:
         again = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
     assert again == who
+
+
+def test_what_was_noted_stands_beside_what_is_to_fix(study: Study) -> None:
+    table = study.decide({"case_04": "fix"})
+    with table.open(newline="") as stream:
+        rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in csv.DictReader(stream)]
+    write_lines(list(rows[0]), rows, table)
+    assert study.apply(table).to_fix == 1
+    with (study.new / "to_fix.csv").open(newline="") as stream:
+        assert {row["comment"] for row in csv.DictReader(stream)} == {"two\nlines"}
 
 
 def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:

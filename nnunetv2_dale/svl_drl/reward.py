@@ -5,7 +5,8 @@
 The paper's summaries add C, which rewards fragments: here it is subtracted, and a negative w is the printed sign.
 
 r_t is of a whole volume. Given to each of its N voxels, it teaches none what its own action was worth: the gradient
-falls with 1 / N. So a voxel is given its share of it.
+falls with 1 / N. So a voxel is given what its own edit changed (`edit_shares`), or what changed at it (`dice_shares`),
+to which the edits of all its neighbours add noise.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def reward_of(
         before: (B, K, *S) probabilities of the foreground classes at t − 1.
         after: at t.
         kind: "share": of each voxel; the number of components has no shares and is left out. "volume": of the volume.
-            "voxel": the fall of each voxel's own squared error, without C.
+            "voxel": the fall of each voxel's own squared error, without C. "edit" needs the images: `edit_shares`.
     """
     if kind == "voxel":
         gain = squared_error(before, reference) - squared_error(after, reference)
@@ -61,6 +62,27 @@ def reward_of(
     cost = -continuity_weight * continuity_cost(after, _masks(after, reference), reference)
     shape = (-1,) + (1,) * (after.ndim - 1)
     return gain.view(shape), cost.view(shape)
+
+
+def edit_slopes(probabilities: Tensor, images: Tensor, reference: Reference, continuity_weight: float) -> Tensor:
+    """N · ∂(Dice − w · TV)/∂s: what an edit of each voxel of the images is worth, (B, C, *S).
+
+    Args:
+        probabilities: (B, K, *S) of the foreground classes, with the graph that leads to `images`.
+    """
+    worth = soft_dice(probabilities, reference) - continuity_weight * total_variation(probabilities)
+    (slopes,) = torch.autograd.grad(probabilities[0, 0].numel() * worth.sum(), images)
+    return slopes
+
+
+def edit_shares(before: Tensor, after: Tensor, slopes: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, 1, *S): each voxel's edit times its mean slope; their mean is what all edits changed, to second order.
+
+    Args:
+        before, after: (B, C, *S) images.
+        slopes: `edit_slopes` of either.
+    """
+    return ((slopes[0] + slopes[1]) / 2 * (after - before)).sum(dim=1, keepdim=True)
 
 
 def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:

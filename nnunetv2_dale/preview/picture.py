@@ -127,6 +127,8 @@ def _decorate(
         names = enumerate(sorted(settings.class_names.items()))
         handles += [Patch(color=class_colour(number), alpha=0.75, label=name) for number, (_, name) in names]
         handles.append(Line2D([], [], color=OUTLINE, linewidth=1.5, label="outline of the foreground"))
+    if case.confidence is not None:
+        handles.append(Patch(color="black", alpha=0.8, label="given confidence below 1 (black: 0)"))
     dashed = Line2D([], [], color="#8a949c", linewidth=1.5, linestyle="--")
     dashed.set_label(f"fuzzy region, $m \\geq \\tau$ = {settings.tau:g} (white in the panel of $m$)")
     handles.append(dashed)

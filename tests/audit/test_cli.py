@@ -16,7 +16,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import KINDS
 from nnunetv2_dale.commands.lock import held
 from tests.audit.fixtures import make_study, save_probabilities
-from tests.report.fixtures import DATASET, write_volume
+from tests.datasets import ELLIPSOIDS, write_volume
 
 ERRORS = {2: "wider", 5: "missed_object", 7: "exchanged", 9: "empty", 11: "flipped"}
 CASES = 20
@@ -61,7 +61,7 @@ def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     audit = read(audited)
     about = ["version", "dataset", "referees", "cases", "expected", "settings", "missing", "misplaced", "classes"]
     assert list(audit) == about
-    assert (audit["version"], audit["dataset"]) == (1, DATASET)
+    assert (audit["version"], audit["dataset"]) == (1, ELLIPSOIDS)
     assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases", "judged_cases"}
     scores = [case["score"] for case in audit["cases"]]
     assert scores == sorted(scores, reverse=True)
@@ -106,7 +106,7 @@ def test_the_table_says_the_same(audited: Path) -> None:
 
 
 def test_maps_lie_on_the_image(audited: Path, study: tuple[Path, list[Path]]) -> None:
-    image_file = study[0] / DATASET / "imagesTr" / "case_02_0000.nii.gz"
+    image_file = study[0] / ELLIPSOIDS / "imagesTr" / "case_02_0000.nii.gz"
     image, world = SimpleITK.ReadImage(str(image_file)), nibabel.Nifti1Image.from_filename(image_file)
     for name in ("suspicion", "displacement", "consensus"):
         file = audited / "maps" / f"case_02_{name}.nii.gz"

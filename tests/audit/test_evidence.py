@@ -19,8 +19,8 @@ from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.surface import surface_area, surface_of
-from tests.audit.fixtures import describe_as, finish_results, make_study, save_probabilities
-from tests.report.fixtures import write_volume
+from tests.audit.fixtures import describe_as, make_study, save_probabilities
+from tests.datasets import finish_results, write_volume
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_what_is_ignored_has_no_support(study: Path) -> None:
     label = SimpleITK.GetArrayFromImage(image)
     label[:, :, 24:] = 3
     write_volume(label, inputs.label)
-    finish_results(study, inputs.label.parents[1], (study / "dataset.json").read_text())
+    finish_results(study, inputs.label.parents[1])
     task = audit_task([study])
     volumes = read_case(inputs, task)
     for key in ("1", "2", ""):

@@ -16,7 +16,7 @@ from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import expected_effort, rank_cases
 from nnunetv2_dale.audit.units import remarks_on_units
 from tests.audit.fixtures import make_study, save_probabilities
-from tests.report.fixtures import DATASET
+from tests.datasets import ELLIPSOIDS
 
 CASES, FOLDS = 60, 5
 KINDS = ("wider", "missed_object", "exchanged", "shifted", "narrower", "empty", "extra_object", "flipped", "other_case")
@@ -24,7 +24,7 @@ WRONG = {6 * number + 3: kind for number, kind in enumerate(KINDS)}
 
 
 def measured(folder: Path) -> tuple[AuditTask, list[CaseEvidence]]:
-    task = audit_task([folder], references=folder.parents[2] / "raw" / DATASET / "labelsTr")
+    task = audit_task([folder], references=folder.parents[2] / "raw" / ELLIPSOIDS / "labelsTr")
     return task, [evidence_of(inputs, task) for inputs in task.cases]
 
 

@@ -7,7 +7,7 @@ from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
-from tests.report.fixtures import write_raw_dataset, write_results
+from tests.datasets import write_ellipsoids, write_results
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_second_benchmark_leaves_the_report_of_the_first(tmp_path: Path) -> No
     """Real reports: other trainers, fewer folds and another baseline go beside it; more of the same replaces it."""
     from nnunetv2_dale.report.cli import main as report
 
-    raw = write_raw_dataset(tmp_path / "raw", 4, DATASET)
+    raw = write_ellipsoids(tmp_path / "raw", 4, DATASET)
     shifts = {f"case_{number:02d}": number for number in range(4)}
     for model in ("A__P__2d", "B__P__2d", "C__P__2d"):
         write_results(tmp_path / "results" / DATASET / model, raw, shifts)

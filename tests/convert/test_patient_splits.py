@@ -9,22 +9,18 @@ import pytest
 from nnunetv2_dale.preprocessing import main
 
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, shared_patient
+from tests.datasets import NnunetFolders, change_description, write_raw_dataset
 
 CASES = {f"c{number}": f"P{number // 2}" for number in range(12)}
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("raw", "preprocessed", "results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    folder = tmp_path / "raw/Dataset004_Twelve"
+def dataset(nnunet_folders: NnunetFolders) -> Path:
+    folder = nnunet_folders.raw / "Dataset004_Twelve"
     (folder / "imagesTr").mkdir(parents=True)
     for case in CASES:
         (folder / f"imagesTr/{case}_0000.nii.gz").touch()
-    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    return folder
+    return write_raw_dataset(folder, {})
 
 
 def _table(tmp_path: Path, patients: dict[str, str]) -> Path:
@@ -69,8 +65,7 @@ def test_numbers_that_lost_their_leading_0_are_recognised(dataset: Path, tmp_pat
 
 def test_slices_of_a_patient_stay_together(dataset: Path, tmp_path: Path) -> None:
     """nnU-Net issue 2660: 110 slices of 10 patients, as PNG."""
-    description = json.loads((dataset / "dataset.json").read_text())
-    (dataset / "dataset.json").write_text(json.dumps({**description, "file_ending": ".png"}))
+    change_description(dataset, file_ending=".png")
     for path in (dataset / "imagesTr").iterdir():
         path.unlink()
     slices = {f"oct{patient:02d}_{number:02d}": f"oct{patient:02d}" for patient in range(10) for number in range(11)}

@@ -25,7 +25,7 @@ from nnunetv2_dale.nnunet_files.volumes import label_values, read_image, read_la
 from nnunetv2_dale.preview.cli import main as preview
 from nnunetv2_dale.report.cli import main as report
 from tests.audit.fixtures import make_study
-from tests.report.fixtures import DATASET, DATASET_JSON
+from tests.datasets import ELLIPSOIDS, change_description
 
 CASE = "case_03"
 NOISE = ["--kind", "dilate", "--amount", "1"]
@@ -41,7 +41,7 @@ COMMANDS: dict[str, Callable[[list[str], list[str]], int]] = {
 
 def places() -> list[str]:
     """Where the copy's labels and images are: its summaries name the original's."""
-    raw = Path(os.environ["nnUNet_raw"]) / DATASET  # noqa: SIM112 (nnU-Net's name)
+    raw = Path(os.environ["nnUNet_raw"]) / ELLIPSOIDS  # noqa: SIM112 (nnU-Net's name)
     return ["--references", str(raw / "labelsTr"), "--images", str(raw / "imagesTr")]
 
 
@@ -50,9 +50,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw dataset and two result folders; read with nibabel, which hands NaN on. One label is found to be wrong."""
     root = tmp_path_factory.mktemp("study")
     raw, folders = make_study(root, {3: "missed_object"}, 12, referees=2)
-    for folder in (raw / DATASET, *folders):
-        described = DATASET_JSON | {"overwrite_image_reader_writer": "NibabelIO"}
-        (folder / "dataset.json").write_text(json.dumps(described))
+    change_description(raw / ELLIPSOIDS, *folders, overwrite_image_reader_writer="NibabelIO")
     return root
 
 
@@ -62,7 +60,7 @@ def study(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
     root = shutil.copytree(original, tmp_path / "study")
     monkeypatch.setenv("nnUNet_raw", str(root / "raw"))
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-    return root / "raw" / DATASET, sorted((root / "results" / DATASET).iterdir())
+    return root / "raw" / ELLIPSOIDS, sorted((root / "results" / ELLIPSOIDS).iterdir())
 
 
 def changed(file: Path, change: Callable[[np.ndarray[Any, Any]], None], dtype: type = np.float32) -> None:

@@ -19,16 +19,8 @@ from nnunetv2_dale.report.cli import _command, main, report_parser
 from nnunetv2_dale.report.page import verdict
 from nnunetv2_dale.report.page_tables import tables_of
 from nnunetv2_dale.report.report_data import read_report
-from tests.report.fixtures import (
-    DATASET,
-    Study,
-    label_map,
-    make_study,
-    write_raw_dataset,
-    write_results,
-    write_summary,
-    write_volume,
-)
+from tests.datasets import ELLIPSOIDS, ellipsoids, write_ellipsoids, write_results, write_summary, write_volume
+from tests.report.fixtures import Study, make_study
 
 FAST = ["-np", "1", "--resamples", "200"]
 
@@ -117,7 +109,7 @@ def test_numbers_against_the_masks(made: tuple[Study, Path]) -> None:
 
 
 def shifted_dice(case: int, voxels: int) -> float:
-    labels = label_map(case)
+    labels = ellipsoids(case)
     moved = np.roll(labels, voxels, axis=2)
     return float(np.mean([2 * ((labels == k) & (moved == k)).sum() / (2 * (labels == k).sum()) for k in (1, 2)]))
 
@@ -212,14 +204,14 @@ def test_without_images_the_page_says_where_m_comes_from(study: Study, tmp_path:
 
 
 def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None:
-    raw = write_raw_dataset(tmp_path / "raw", 3)
+    raw = write_ellipsoids(tmp_path / "raw", 3)
     names = [f"case_{n:02d}" for n in range(3)]
     folders = [
-        write_results(tmp_path / "results" / DATASET / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
+        write_results(tmp_path / "results" / ELLIPSOIDS / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
         for trainer in ("A", "B")
     ]
     missed = folders[1] / "fold_0" / "validation" / "case_00.nii.gz"
-    write_volume(np.where(label_map(0) == 2, 0, label_map(0)).astype(np.uint8), missed)
+    write_volume(np.where(ellipsoids(0) == 2, 0, ellipsoids(0)).astype(np.uint8), missed)
     write_summary(missed.parent, raw)
     output = tmp_path / "report"
     arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]
@@ -240,7 +232,7 @@ def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None
 def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Path]) -> None:
     report = report_of(made[1])
     for number, shift in ((3, 4), (5, 1)):
-        labels, values = label_map(number), report["runs"][1]["values"]
+        labels, values = ellipsoids(number), report["runs"][1]["values"]
         moved = np.roll(labels, shift, axis=2)
         for key in (1, 2):
             common, predicted, true = (
@@ -267,15 +259,15 @@ def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Pat
 
 def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(tmp_path: Path) -> None:
     """4 of 10 cases have no class 2 and none is predicted; in one more it is found where there is none."""
-    raw = write_raw_dataset(tmp_path / "raw", 10)
+    raw = write_ellipsoids(tmp_path / "raw", 10)
     for case in range(5):
-        without = np.where(label_map(case) == 2, 0, label_map(case)).astype(np.uint8)
+        without = np.where(ellipsoids(case) == 2, 0, ellipsoids(case)).astype(np.uint8)
         write_volume(without, raw / "labelsTr" / f"case_{case:02d}.nii.gz")
     names = [f"case_{n:02d}" for n in range(10)]
-    results = tmp_path / "results" / DATASET
+    results = tmp_path / "results" / ELLIPSOIDS
     folders = [write_results(results / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0)) for trainer in ("A", "B")]
     false = folders[1] / "fold_0" / "validation" / "case_04.nii.gz"
-    write_volume(label_map(4), false)
+    write_volume(ellipsoids(4), false)
     write_summary(false.parent, raw)
     output = tmp_path / "report"
     assert main([*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]) == 0
@@ -402,7 +394,7 @@ def test_other_patients_references_are_no_references(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for case in range(8):
-        write_volume(label_map(case + 1), study.raw / "labelsTs" / f"case_{case:02d}.nii.gz")
+        write_volume(ellipsoids(case + 1), study.raw / "labelsTs" / f"case_{case:02d}.nii.gz")
     places = ["--references", str(study.raw / "labelsTs")]
     assert main([*study.folders, *places, "-o", str(tmp_path / "report"), *FAST]) == 2
     assert "labelsTs/case_00.nii.gz is not the reference that" in capsys.readouterr().err
@@ -434,15 +426,15 @@ def cut_summary(study: Study) -> None:
 
 
 def wrong_shape(study: Study) -> None:
-    write_volume(label_map(3)[:, :, 1:], study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+    write_volume(ellipsoids(3)[:, :, 1:], study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
 
 
 def wrong_spacing(study: Study) -> None:
-    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz", (3.0, 1.0, 2.0))
+    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz", (3.0, 1.0, 2.0))
 
 
 def stale_prediction(study: Study) -> None:
-    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
 
 
 def no_image(study: Study) -> None:

@@ -1,6 +1,6 @@
 """The one place that makes nnU-Net's folders for tests: raw datasets, predictions, result folders, preprocessed data.
 
-`write_raw_dataset` takes any arrays, `write_results` adds what nnU-Net leaves after a cross-validation, and `ellipsoids`
+`write_raw_dataset` takes any arrays, `write_results` adds what nnU-Net leaves after a cross-validation; `ellipsoids`
 has labels for both. `write_datasets` makes what a training reads, from phantoms. Plans for networks of a few thousand
 weights are written by hand, since nnU-Net's planner takes seconds; preprocessing is nnU-Net's own function for one
 case, without its worker processes.

@@ -45,19 +45,19 @@ class ClassStatement:
 
 
 def statement_from_json(content: Mapping[str, Any]) -> ClassStatement:
-    """What `ClassStatement.to_json` gave."""
+    """Return what `ClassStatement.to_json` gave."""
     return ClassStatement(
         content["class"], content["label"], content["kind"], tuple(content["cases"]), content["sentence"]
     )
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:
-    """All statements, class by class."""
+    """Make all statements, class by class."""
     return tuple(each for item in task.classes for each in _of_class(item, evidence))
 
 
 def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[ClassStatement]) -> list[CaseEvidence]:
-    """The evidence without the classes that the statements are about; of such a case the whole label says nothing."""
+    """Return the evidence without the classes that statements are about; then the whole label says nothing."""
     open_in: dict[str, set[str]] = {}
     for each in statements:
         for name in each.cases:
@@ -66,7 +66,7 @@ def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[Class
 
 
 def is_judged(case: CaseEvidence) -> bool:
-    """Whether any class of a case could be judged, or there is nothing to judge."""
+    """Say whether any class of a case could be judged, or there is nothing to judge."""
     rows = list(case.classes.values())
     return any(row.dice is not None for row in rows) or not any(row.label_voxels + row.referees_voxels for row in rows)
 

@@ -13,7 +13,7 @@ from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_from_json
 
 
 def evidence_from_json(content: Mapping[str, Any]) -> CaseEvidence:
-    """What `CaseEvidence.to_json` gave, read back from JSON: lists become tuples again."""
+    """Return what `CaseEvidence.to_json` gave, read back from JSON: lists become tuples again."""
     turned, whole = content["orientation"], content["whole"]
     return CaseEvidence(
         case=content["case"],

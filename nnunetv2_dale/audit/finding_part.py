@@ -17,13 +17,13 @@ _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
 
 
 def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
-    """What is outlined of a label map for a finding: its class as a mask, or every class of the whole label."""
+    """Return what is outlined of a label map for a finding: its class as a mask, or every class of the whole label."""
     values = [value for item in task.classes if item.key == found.label for value in item.values]
     return np.isin(labels, values) if found.label else labels
 
 
 def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArray[np.bool_]:
-    """The voxels a finding is about, in `volumes.box`: what one side alone has, and of one object only that object."""
+    """Return the voxels of a finding, in `volumes.box`: what one side alone has, of one object only that."""
     values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
     label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
     if not found.label:
@@ -43,7 +43,7 @@ def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArr
 
 
 def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
-    """For each axis the index of the slice with most of a mask; of several equal ones the middle.
+    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle.
 
     Args:
         part: (Z, Y, X).

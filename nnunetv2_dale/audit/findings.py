@@ -124,7 +124,7 @@ class Audit:
 
 
 def write_csv(audit: Audit, file: Path) -> None:
-    """One line per finding, in the order of the cases; a case without findings has one line with its score.
+    """Write one line per finding, in the order of the cases; a case without findings has one line with its score.
 
     That of a case that could not be judged has no score.
     """

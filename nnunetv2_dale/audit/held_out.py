@@ -35,12 +35,12 @@ def refuse_seen_labels(folder: ResultFolder, labels: Path) -> None:
 
 
 def is_held_out(folder: ResultFolder) -> bool:
-    """Whether each case is known to have been predicted by a network that did not train with it."""
+    """Say whether each case is known to have been predicted by a network that did not train with it."""
     return all(fold.isdigit() for fold in folder.folds) or bool(sorted(folder.path.glob("crossval_results_folds_*")))
 
 
 def remarks_on_origin(folders: Sequence[ResultFolder]) -> Iterator[str]:
-    """A sentence on each folder of which this is not known."""
+    """Return a sentence on each folder of which this is not known."""
     for folder in folders:
         if not is_held_out(folder):
             yield (

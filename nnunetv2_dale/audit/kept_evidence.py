@@ -16,7 +16,7 @@ EVIDENCE_VERSION = 6  # of what is kept: counts up when `CaseEvidence` or what i
 
 
 def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
-    """The evidence of every case, in the order of the task.
+    """Return the evidence of every case, in the order of the task.
 
     Args:
         kept: folder of what was measured before; a file there counts while its case's files have not changed.
@@ -35,7 +35,7 @@ def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEviden
 
 
 def kept_file(folder: Path, inputs: CaseInputs) -> Path:
-    """Where the volumes of a case are kept once it was measured, under a name that changes with its files."""
+    """Say where the volumes of a case are kept once it was measured, under a name that changes with its files."""
     return folder / f"{_state_of(inputs)}.npz"
 
 

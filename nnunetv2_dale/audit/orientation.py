@@ -36,7 +36,8 @@ class Orientation:
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
-    """The turn of the whole label map that agrees best with the referees, and the move; None where nothing is to gain.
+    """Return the turn of the whole label map that agrees best with the referees, and the move; None where nothing is to
+    gain.
 
     Args:
         label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.

@@ -16,7 +16,7 @@ MEMBER = "probabilities.npy"
 
 
 def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
-    """The probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
+    """Return the probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
 
     Args:
         file: CASE.npz beside a prediction, as `--npz` writes it.

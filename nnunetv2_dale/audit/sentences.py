@@ -22,7 +22,7 @@ class Words:
 
 
 def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Words:
-    """Size, unit and sentence of a suspicion.
+    """Return size, unit and sentence of a suspicion.
 
     Lengths are in mm, volumes in ml, areas of a single slice in mm²; of pictures without a voxel size in px and px².
     """

@@ -68,7 +68,8 @@ def to_labels(
 
 
 def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
-    """What to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are soft.
+    """Return what to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are
+    soft.
 
     Args:
         mask: (Z, Y, X).

@@ -51,16 +51,16 @@ class PictureFormat:
     has_mask_options: bool = False
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
-        """`.tif` if any picture holds floats or 32-bit integers, else `.png`."""
+        """Return `.tif` if any picture holds floats or 32-bit integers, else `.png`."""
         require("PIL.Image")
         return ".tif" if any(_mode_of(path) in _DEEP_MODES for case in cases for path in case.images) else ".png"
 
     def num_image_files(self, case: SourceCase) -> int:
-        """One file: nnU-Net's reader makes three channels of an RGB file."""
+        """Return 1: nnU-Net's reader makes three channels of an RGB file."""
         return 1
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
-        """See `CaseFormat.convert`."""
+        """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []
         picture = attempt(problems, case.images[0], lambda: read_picture(case.images[0], self.colour))
         label = case.label
@@ -96,7 +96,7 @@ class PictureFormat:
 
 
 def read_picture(path: Path, colour: bool) -> NDArray[np.generic]:
-    """Intensities of a picture; palettes are resolved, transparency is dropped.
+    """Read the intensities of a picture; palettes are resolved, transparency is dropped.
 
     Returns:
         (H, W, 3) uint8 with `colour`; else (H, W) uint8, uint16 or float32.
@@ -128,7 +128,7 @@ def read_picture(path: Path, colour: bool) -> NDArray[np.generic]:
 
 
 def read_mask(path: Path) -> tuple[NDArray[np.generic], bool]:
-    """Values of a mask file.
+    """Read the values of a mask file.
 
     Palette files: the palette's grey values if all used colours are grey (a black-and-white BMP), else the palette's
     indices (each class has its colour). Colour and transparency: the channels must agree; a mask drawn only in the

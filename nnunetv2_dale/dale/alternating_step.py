@@ -29,12 +29,12 @@ class LabelTrust(Protocol):
     """
 
     def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        """For a view of Algorithm 1."""
+        """Return it for a view of Algorithm 1."""
 
     def observe_and_weigh(
         self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
     ) -> Tensor | None:
-        """For a whole batch, which may teach what later labels are worth."""
+        """Return it for a whole batch, which may teach what later labels are worth."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class AlternatingStep:
         return _record(seen)
 
     def see_both_views(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> SeenBatch:
-        """Lines 3 to 12: all of an iteration but its last update."""
+        """Run lines 3 to 12: all of an iteration but its last update."""
         target = full_resolution(targets)
         loss_of_rank = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
 
@@ -163,7 +163,7 @@ class AlternatingStep:
         return SeenBatch(batch, non_fuzzy_loss.detach(), fuzzy_loss, meta, trust, omega, alignment, features)
 
     def step(self, loss: Tensor) -> None:
-        """One optimizer update."""
+        """Make one optimizer update."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.update is not None:
             self.update(loss)

@@ -45,7 +45,7 @@ def patch_shape(
     spacing_mm: Sequence[float] | None = None,
     fewest_patches: int = 1,
 ) -> tuple[int, ...]:
-    """The voxels a fuzziness patch spans along each axis.
+    """Return the voxels a fuzziness patch spans along each axis.
 
     2D, or 3D without a spacing: `patch_size` along every axis. 3D with a spacing: `patch_size` in-plane, and
     through-plane (the axis of the largest spacing, the first of equal ones) as many voxels as make the patch about as
@@ -85,7 +85,7 @@ def patch_shape(
 def patch_entropy(
     images: Tensor, patch: Sequence[int], entropy_bins: int = 32, bin_bounds: Tensor | None = None
 ) -> Tensor:
-    """Shannon entropy of the intensities in each patch, mean over channels, in nats (Eq. 3).
+    """Return the Shannon entropy of the intensities in each patch, mean over channels, in nats (Eq. 3).
 
     r = -sum_b p_b log p_b, with p the patch's histogram over `entropy_bins` bins: equal ones between the minimum and
     the maximum of that image and channel, or those between `bin_bounds`.
@@ -124,7 +124,7 @@ def patch_entropy(
 
 
 def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
+    """Return voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
 
     Args:
         labels: (B, 1, *S) label map, or (B, R, *S) region targets, where a change in any region counts.
@@ -144,7 +144,7 @@ def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def patch_edge_ratio(labels: Tensor, patch: Sequence[int], valid: Tensor | None = None) -> Tensor:
-    """Edge voxels over counted voxels in each patch (Eq. 4).
+    """Return edge voxels over counted voxels in each patch (Eq. 4).
 
     Args:
         labels, valid: see `label_edges`.
@@ -166,7 +166,7 @@ def fuzziness_map(
     source: FuzzinessSource = "both",
     bin_bounds: Tensor | None = None,
 ) -> FuzzinessMap:
-    """The fuzziness m of every voxel of a batch (Eqs. 3–5).
+    """Return the fuzziness m of every voxel of a batch (Eqs. 3–5).
 
     m = max(minmax(r), minmax(e)), min–max over the patches of one image; a constant map becomes 0, never NaN.
 
@@ -190,17 +190,17 @@ def fuzziness_map(
 
 
 def fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
-    """M^f = 1 if m > tau else m (Eq. 6)."""
+    """Return M^f = 1 if m > tau else m (Eq. 6)."""
     return torch.where(m > tau, 1.0, m)
 
 
 def non_fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
-    """M^n = 1 if m < tau else tau - m (Eq. 6): slightly negative in fuzzy patches, as printed."""
+    """Return M^n = 1 if m < tau else tau - m (Eq. 6): slightly negative in fuzzy patches, as printed."""
     return torch.where(m < tau, 1.0, tau - m)
 
 
 def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | None = None) -> View:
-    """One view of a batch (Eq. 7).
+    """Return one view of a batch (Eq. 7).
 
     `masked_input`, as printed: image and label multiplied by the mask. `masked_loss`: both untouched, the mask
     weights each voxel's loss. A mask that multiplies a label or a loss is clamped at 0. A sample of which a mask leaves
@@ -262,7 +262,7 @@ def _min_max(grid: Tensor) -> Tensor:
 
 
 def within(voxels: int, mask: Tensor) -> Tensor:
-    """(B, 1, *S) bool: at most so many steps from a voxel of a mask, along axes or diagonals."""
+    """Return (B, 1, *S) bool: at most so many steps from a voxel of a mask, along axes or diagonals."""
     near = mask.to(torch.uint8)
     for _ in range(voxels):
         near = maximum_of_neighbours(near)
@@ -270,7 +270,7 @@ def within(voxels: int, mask: Tensor) -> Tensor:
 
 
 def maximum_of_neighbours(values: Tensor) -> Tensor:
-    """Maximum over each voxel's 3^d neighbourhood, axis by axis."""
+    """Return the maximum over each voxel's 3^d neighbourhood, axis by axis."""
     for axis in range(2, values.ndim):
         inner = values.shape[axis] - 1
         widened = values.clone()

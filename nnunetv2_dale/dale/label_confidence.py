@@ -39,18 +39,18 @@ class LabelConfidence:
 
     @classmethod
     def full(cls, outputs: Outputs) -> LabelConfidence:
-        """ω = 1 at every voxel of the full resolution."""
+        """Return ω = 1 at every voxel of the full resolution."""
         logits = full_resolution(outputs).detach()
         ones = torch.ones_like(logits[:, :1], dtype=torch.promote_types(logits.dtype, torch.float32))
         return cls(ones, torch.zeros((), dtype=torch.bool, device=logits.device))
 
     def stepped(self, gradient: Tensor, confidence_lr: float) -> LabelConfidence:
-        """After a step of Eq. 11 along ∂L_n/∂ω."""
+        """Return ω after a step of Eq. 11 along ∂L_n/∂ω."""
         non_finite = self.non_finite | ~torch.isfinite(gradient).all()
         return LabelConfidence(confidence_step(self.omega, gradient, confidence_lr), non_finite)
 
     def finished(self) -> LabelConfidence:
-        """After the last step: 1 everywhere where a gradient was not finite."""
+        """Return ω after the last step: 1 everywhere where a gradient was not finite."""
         return LabelConfidence(torch.where(self.non_finite, 1.0, self.omega), self.non_finite)
 
 
@@ -66,7 +66,7 @@ class ConfidenceLearner(Protocol):
         """ω*; and logits and features, with their graph, for the update on the fuzzy view."""
 
     def after_update(self) -> None:
-        """To be called when that update was made, or left out (AMP, a gradient that is not finite)."""
+        """Note that the update was made, or left out (AMP, a gradient that is not finite)."""
         return
 
 
@@ -169,7 +169,7 @@ def confidence_learner(
     optimizer: torch.optim.Optimizer,
     loss_scale: Callable[[], Tensor | None],
 ) -> ConfidenceLearner:
-    """The way to ω* that the settings name.
+    """Return the way to ω* that the settings name.
 
     Args:
         see, weights, loss_scale: of `LookAhead`.
@@ -196,7 +196,7 @@ def confidence_learner(
 
 
 def gradients_of(weights: Iterable[Tensor]) -> list[Tensor]:
-    """The gradients of the update just made, still in the weights; zeros for heads it did not reach."""
+    """Return the gradients of the update just made, still in the weights; zeros for heads it did not reach."""
     return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
 
 
@@ -213,7 +213,7 @@ def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: fl
 
 
 def confidence_step(omega: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
-    """ω − confidence_lr · clamp(g / rms(g), −1, 1), clamped at 0 (Eqs. 10–11, made scale-free).
+    """Return ω − confidence_lr · clamp(g / rms(g), −1, 1), clamped at 0 (Eqs. 10–11, made scale-free).
 
     Eq. 11's gradient per voxel is of the order η / voxels, far below any fixed step; divided by its RMS over the
     image it is of order 1. ω rises where the voxel's gradient agrees with the non-fuzzy one.

@@ -29,7 +29,7 @@ class PartitionedBatch:
         return both(~self.is_fuzzy, self.valid)
 
     def clean_fuzzy_voxels(self, clean: Tensor) -> Tensor:
-        """m >= τ, with a label whose confidence did not fall (Eq. 12)."""
+        """Return m >= τ, with a label whose confidence did not fall (Eq. 12)."""
         return both(self.is_fuzzy & clean, self.valid)
 
 
@@ -81,5 +81,5 @@ class Partition:
 
 
 def both(selected: Tensor, further: Tensor | None) -> Tensor:
-    """The voxels of two masks; None is all."""
+    """Return the voxels of two masks; None is all."""
     return selected if further is None else selected & further

@@ -22,7 +22,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: Path, remedy: str = "") -> Any:
-    """The content of a JSON file; a byte order mark is accepted.
+    """Read a JSON file; a byte order mark is accepted.
 
     Args:
         remedy: what to do where it is missing or damaged, to end the sentence.
@@ -50,7 +50,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
 
 
 def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
-    """`read_json` of a file that has to hold an object.
+    """Read a JSON file that has to hold an object.
 
     Raises:
         FileError: as `read_json`, or it holds something else.
@@ -63,7 +63,7 @@ def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
 
 
 def json_text(content: Any) -> str:
-    """Content as the text of a JSON file."""
+    """Return content as the text of a JSON file."""
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 

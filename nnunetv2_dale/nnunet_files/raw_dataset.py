@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.volumes import label_values, reader_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class RawDataset:
         return max(self.label_values) + 1 if self.ignore_label is None else self.ignore_label
 
     def with_ignore_label(self) -> dict[str, Any]:
-        """dataset.json with the ignore label among its labels."""
+        """Return dataset.json with the ignore label among its labels."""
         return {**self.dataset_json, "labels": {**self.dataset_json["labels"], "ignore": self.ignore_label_or_next}}
 
     @property
@@ -74,8 +75,17 @@ class RawDataset:
         return str(names.get("0", names.get(0, ""))).lower() == "ct"
 
     def reader(self) -> BaseReaderWriter:
-        """The nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
+        """Return the nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
         return reader_of(self.dataset_json, self.cases[0].images[0] if self.cases else None)
+
+
+def read_raw(name_or_id: str) -> RawDataset:
+    """Read the dataset of `nnUNet_raw` that `-d` names.
+
+    Raises:
+        UserError: as `environment_folder`, `dataset_folder` and `read_dataset`.
+    """
+    return read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
 
 
 def read_dataset(folder: Path) -> RawDataset:
@@ -104,13 +114,12 @@ def read_dataset(folder: Path) -> RawDataset:
     problems += _file_problems(
         folder / "imagesTr", folder / "labelsTr", cases, str(description["file_ending"]), numbered
     )
-    if problems:
-        raise DatasetProblemsError(problems, folder)
+    refuse_problems(problems, folder)
     return RawDataset(folder, description, tuple(cases))
 
 
 def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
-    """The images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
+    """List the images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
 
     Raises:
         UserError: no images, or some that the dataset could not take.
@@ -127,8 +136,7 @@ def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
             problems.append(Problem(folder, f"case {case.name} is in {dataset.folder.name} already"))
         if case.images and len(case.images) != wanted:
             problems.append(Problem(folder, f"case {case.name} has {len(case.images)} channels instead of {wanted}"))
-    if problems:
-        raise DatasetProblemsError(problems, folder)
+    refuse_problems(problems, folder)
     return tuple(cases)
 
 
@@ -150,14 +158,12 @@ def require_labels(dataset: RawDataset) -> None:
     problems = [Problem(case.images[0], "image without a label") for case in dataset.cases if case.label is None]
     labels = sorted(folder.glob(f"*{dataset.file_ending}")) if folder.is_dir() else []
     problems += [Problem(path, "label without an image") for path in labels if path not in known]
-    if problems:
-        raise DatasetProblemsError(problems, dataset.folder)
+    refuse_problems(problems, dataset.folder)
 
 
 def _file_problems(
     images: Path, labels: Path | None, cases: Sequence[RawCase], ending: str, numbered: bool
 ) -> list[Problem]:
-    """What is wrong with the files of cases, by their names."""
     problems = [Problem(images, f"case {case.name!r} has no _0000 image") for case in cases if not case.images]
     left_out = _left_out(images, labels, ending, cases) if numbered else []
     return [*problems, *left_out, *_channel_problems(images, cases, ending, numbered)]

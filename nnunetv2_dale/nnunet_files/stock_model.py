@@ -103,7 +103,7 @@ class StockModel:
 
 
 def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel:
-    """The model under stock nnU-Net's trainer and a name of plans of its own.
+    """Return the model under stock nnU-Net's trainer and a name of plans of its own.
 
     Stock nnU-Net builds the folder's name from -tr and -p, and reads the name inside `plans.json` for no prediction.
 

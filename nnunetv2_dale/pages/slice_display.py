@@ -23,7 +23,7 @@ _BONE_ABOVE_HU = 300.0
 
 
 def display_range(image: NDArray[Any], is_ct: bool, region: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """The intensities to show as black and as white.
+    """Return the intensities to show as black and as white.
 
     CT in Hounsfield units gets a radiological window, chosen by its content: lung (bone) where more than half of the
     voxels that are looked at, and are not air around the body, are lung (bone), else soft tissue. A "CT" with nothing
@@ -68,7 +68,7 @@ def _ct_window(body_hu: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def slices_that_matter(label: NDArray[Any], fuzzy: NDArray[Any] | None = None) -> list[int]:
-    """Indices along axis 0 of the slice with most foreground and the slice that is most fuzzy.
+    """Return indices along axis 0 of the slice with most foreground and the slice that is most fuzzy.
 
     Args:
         label: (Z, Y, X), or (Y, X), which has one slice; foreground is above 0. Mask the ignore label out first.
@@ -147,7 +147,8 @@ def _draw_outline(axes: Axes, mask: NDArray[Any], name: str, colour: str) -> Lin
 
 
 def pixel_outline(mask: NDArray[Any]) -> NDArray[np.float64]:
-    """Line segments along the edges between the pixels inside and outside a mask, or of unequal values of a label map.
+    """Return the line segments along the edges between the pixels inside and outside a mask, or of unequal values of a
+    label map.
 
     Args:
         mask: (Y, X) bool or integers; 0 lies around it.

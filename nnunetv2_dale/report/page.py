@@ -21,7 +21,7 @@ _FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a
 
 
 def render_report(report: Report, folder: Path) -> str:
-    """Return the page as text.
+    """Render the page as text.
 
     Args:
         report: the numbers.

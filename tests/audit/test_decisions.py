@@ -228,7 +228,7 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
         (["--apply", "TABLE", "-o", "104"], "needs the audited dataset"),
         (["--apply", "TABLE", "-d", "777", "-o", "audit2"], "a number"),
         (["a", "b", "--apply", "TABLE", "-d", "777", "-o", "104"], "give one folder"),
-        (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the audited dataset itself"),
+        (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the dataset itself"),
         (["apply", "TABLE", "-d", "778", "--new_id", "104"], "no dataset"),
         (["apply", "TABLE", "--audit", ".", "-d", "777", "--new_id", "104"], ". holds no audit (audit.json); give"),
     ],

@@ -212,7 +212,7 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
         (("--kind", "dilate", "--amount", "1", "--fold", "0"), "--fold needs"),
         (("--kind", "dilate", "--amount", "1", "--fraction", "0.01"), "no case is left"),
         (("--kind", "dilate", "--amount", "1", "--splits", "/nowhere.json"), "cannot be read"),
-        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "already exists"),
+        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "is the dataset itself"),
         (("--kind", "dilate", "--amount", "1", "-d", "77"), "no dataset"),
     ],
 )

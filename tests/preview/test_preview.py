@@ -185,7 +185,6 @@ def test_preprocessed_case(raw: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--tau", "2"], "--tau lies"),
-        (["--patch_size", "0"], "--patch_size is at least"),
         (["--cases", "three"], "no case three"),
         (["--channel", "4"], "channel 4 does not exist"),
         (["-c", "2d"], "nnUNet_preprocessed is not set"),
@@ -203,6 +202,13 @@ def test_refusals(
     assert main(["-d", "4", "-o", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["--patch_size", "-n"])
+def test_nothing_is_counted_from_zero(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["-d", "4", "-o", "out", flag, "0"])
+    assert f"argument {flag}: expected a whole number from 1 on, got '0'" in capsys.readouterr().err
 
 
 def test_a_file_in_place_of_the_output_folder_is_told(

@@ -51,7 +51,7 @@ class ResultFolder:
         return str(known) if known else known_ending(next(iter(self.cases.values())).prediction_file)
 
     def fold_folder(self, fold: str) -> Path:
-        """Where the training log and the checkpoints of a fold are."""
+        """Say where the training log and the checkpoints of a fold are."""
         return self.path if fold == _ONLY_FOLD else self.path / f"fold_{fold}"
 
 
@@ -145,7 +145,7 @@ def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, 
 
 
 def validation_command(path: Path, fold: str) -> str:
-    """nnU-Net's command that validates a fold; of a training stopped early, its best checkpoint."""
+    """Return nnU-Net's command that validates a fold; of a training stopped early, its best checkpoint."""
     trainer, plans, configuration = _parts_of_name(path.name)
     words = f"{path.parent.name} {configuration} {fold} -tr {trainer} -p {plans}" if trainer else "…"
     folder, command = path / f"fold_{fold}", f"nnUNetv2_train {words} --val"

@@ -8,12 +8,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nnunetv2_dale.commands.csv_table import own_name
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, TABLE
 from nnunetv2_dale.nnunet_files.placing import place_whole
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
-
-FOLDERS = ("confidenceTr", "ratersTr")  # CASE.ENDING, or READER/CASE.ENDING
-TABLE = "confidence.csv"
 
 
 def copy_confidence(source: RawDataset, kept: Collection[str], folder: Path) -> list[Problem]:
@@ -53,7 +51,7 @@ def _of(line: list[str], place: int) -> str:
 
 
 def _files(source: RawDataset, kept: Collection[str]) -> Iterator[Path]:
-    for name in FOLDERS:
+    for name in (MAPS, READERS):
         for file in sorted((source.folder / name).rglob("*" + source.file_ending)):
             if file.name.removesuffix(source.file_ending) in kept:
                 yield file

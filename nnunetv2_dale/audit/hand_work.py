@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_dale.audit.confidence_copy import FOLDERS, TABLE, lines_of
+from nnunetv2_dale.audit.confidence_copy import lines_of
 from nnunetv2_dale.audit.drafts import FOLDER, consensus_file, draft_file, draft_of
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, TABLE
 from nnunetv2_dale.nnunet_files.placing import spacing_file
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
@@ -45,7 +46,7 @@ def _is_by_hand(name: Path, source: RawDataset, made: Path, audit: Path) -> bool
     if str(name) == TABLE:
         cases = {file.name.removesuffix(source.file_ending)[: -len("_0000")] for file in (made / "imagesTr").iterdir()}
         return (made / name).read_bytes() != lines_of(original, cases)
-    return name.parts[0].startswith(("labels", *FOLDERS)) and not filecmp.cmp(original, made / name, shallow=False)
+    return name.parts[0].startswith(("labels", MAPS, READERS)) and not filecmp.cmp(original, made / name, shallow=False)
 
 
 def _is_draft_of_the_networks(file: Path, source: RawDataset, made: Path, audit: Path) -> bool:

@@ -21,8 +21,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     quoted value.
 
     Raises:
-        UserError: no such file, no text, a column is missing, a quotation mark that does not end, or a line has more
-            values than there are columns.
+        UserError: no such file, no text, a column is missing or there twice, a quotation mark that does not end, or a
+            line has more values than there are columns.
     """
     return [row for _, row in read_numbered_table(path, columns)]
 
@@ -36,6 +36,9 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
             _, header = next(lines, (1, []))
             names = [name.strip().casefold() for name in header]
             if set(columns) <= set(names):
+                twice = [name for name in names if name and names.count(name) > 1]
+                if twice:
+                    raise UserError(f"{path} has two columns {twice[0]!r}; keep one of them")
                 return _rows(path, names, lines)
         except csv.Error as error:
             raise UserError(f"{path} cannot be read as a table: {error}; look at its quotation marks") from error

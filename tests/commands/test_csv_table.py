@@ -68,6 +68,7 @@ def test_names_that_a_spreadsheet_made_numbers_are_recognised(tmp_path: Path) ->
         (b"name,patient\nc0,p\n", "columns case and patient"),
         (b"case,patient\nc0,p\nc1,p,q\n", "line 3 of .* has 3 values for 2 columns"),
         (b"case,patient\nc0,p\nc1,p\nc0,q\n", "lists c0 twice"),
+        (b"case,patient,Patient\nc0,p,q\n", "two columns 'patient'"),
         (b"case,patient\n,p\n", "a line without a case: p"),
         (b"case,patient\nc0,\xc4\n", "CSV UTF-8"),
         (b'case,patient\nc0,"p\nc1,q\n', "unexpected end of data; look at its quotation marks"),

@@ -1,0 +1,110 @@
+"""What people know about the labels of a raw dataset: `confidence.csv`, folders of maps and of readers.
+
+| in the raw dataset | holds |
+|---|---|
+| `confidence.csv` | a line per case: `case`, optional `weight`, optional a column per class, 1 annotated, 0 not |
+| `confidenceTr/CASE.ENDING` | how far the label of each voxel is to be trusted, 0 to 1 |
+| `ratersTr/READER/CASE.ENDING` | the labels of several readers; each visit of a case draws one |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import read_keyed_table
+
+TABLE, MAPS, READERS = "confidence.csv", "confidenceTr", "ratersTr"
+_YES_NO = {"": True, "1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+
+
+@dataclass(frozen=True)
+class ConfidenceTable:
+    """What `confidence.csv` says. Cases and classes that it does not name have weight 1 and are annotated.
+
+    Attributes:
+        classes: names of all classes or regions of dataset.json, without background and ignore label.
+        weights: case → factor of all its voxels, in [0, 1].
+        open_classes: case → names of the classes that nobody annotated in it, in the order of `classes`.
+    """
+
+    classes: tuple[str, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    open_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def weight(self, case: str) -> float:
+        """The factor of a case."""
+        return self.weights.get(case, 1.0)
+
+    def not_annotated(self, case: str) -> tuple[str, ...]:
+        """Names of the classes that nobody annotated in a case; mostly none."""
+        return self.open_classes.get(case, ())
+
+    def annotated(self, case: str) -> dict[str, bool]:
+        """Name of each class → whether it was annotated in a case."""
+        return {name: name not in self.not_annotated(case) for name in self.classes}
+
+
+def class_names(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the classes or regions in `labels` of dataset.json, without background and ignore label."""
+    return tuple(name for name, value in labels.items() if name != "ignore" and value not in (0, [0]))
+
+
+def has_confidence(dataset: Path) -> bool:
+    """Whether a raw dataset's folder holds any of the table, the maps and the readers' labels."""
+    return (dataset / TABLE).is_file() or any((dataset / name).is_dir() for name in (MAPS, READERS))
+
+
+def read_confidence_table(
+    folder: Path, labels: Mapping[str, Any], cases: Collection[str] | None = None
+) -> ConfidenceTable:
+    """Read `confidence.csv` of a folder; a folder without one says that every class of every case is annotated.
+
+    Args:
+        folder: of a raw dataset, or of a preprocessed one's copy.
+        labels: of dataset.json.
+        cases: of the dataset, to refuse others; None takes every name.
+    Raises:
+        UserError: a case or class that the dataset does not have, a case twice, a weight outside [0, 1], a class that
+            is neither 1 nor 0, a case without any annotated class.
+    """
+    classes, file = class_names(labels), folder / TABLE
+    if not file.is_file():
+        return ConfidenceTable(classes)
+    by_column = {name.strip().casefold(): name for name in classes}
+    weights, open_classes = {}, {}
+    for case, row in read_keyed_table(file, "case", (), cases or ()).items():
+        if cases is not None and case not in cases:
+            raise UserError(f"{file} names the case {case}, which the dataset does not have; correct it or remove it")
+        unknown = [column for column in row if column and column not in (*by_column, "case", "weight")]
+        if unknown:
+            raise UserError(
+                f"{file} has a column {unknown[0]!r}; expected case, weight, and the classes of dataset.json: "
+                f"{', '.join(classes)}"
+            )
+        where = f"{file}, case {case}"
+        weights[case] = _weight(row.get("weight", ""), where)
+        said = {name: _annotated(row.get(column, ""), name, where) for column, name in by_column.items()}
+        if not any(said.values()):
+            raise UserError(f"{where}: no class is annotated; give the case weight 0, or remove it from the dataset")
+        open_classes[case] = tuple(name for name in classes if not said[name])
+    return ConfidenceTable(classes, weights, open_classes)
+
+
+def _weight(text: str, where: str) -> float:
+    try:
+        weight = float(text.replace(",", ".") or 1)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight <= 1:  # NaN neither
+        raise UserError(f"{where}: expected a weight from 0 to 1, got {text!r}")
+    return weight
+
+
+def _annotated(text: str, name: str, where: str) -> bool:
+    if text.casefold() not in _YES_NO:
+        raise UserError(f"{where}: expected 1 (annotated) or 0 (not annotated) for {name}, got {text!r}")
+    return _YES_NO[text.casefold()]

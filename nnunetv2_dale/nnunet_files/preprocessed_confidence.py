@@ -1,0 +1,120 @@
+"""What people know about labels, as a training reads it: beside nnU-Net's preprocessed cases, never the raw dataset.
+
+`nnUNetv2_dale_confidence preprocess` writes, for each configuration, in the preprocessed dataset's folder:
+
+| `<data identifier>_confidence/…` | holds |
+|---|---|
+| `CASE.b2nd` | (1, Z, Y, X) float32 in [0, 1] on the grid of the preprocessed image; without a file: 1 |
+| `readers/READER/CASE.b2nd` | (1, Z, Y, X) int16, a reader's label as nnU-Net preprocesses labels (−1 outside) |
+| `confidence.csv` | a copy of the raw dataset's table, where it has one |
+| `confidence.json` | the checksum of each raw file that this was made from |
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.confidence_table import (
+    MAPS,
+    READERS,
+    TABLE,
+    ConfidenceTable,
+    has_confidence,
+    read_confidence_table,
+)
+from nnunetv2_dale.nnunet_files.folders import known_places
+from nnunetv2_dale.nnunet_files.json_files import read_json_object
+
+MADE_FROM = "confidence.json"
+
+
+@dataclass(frozen=True)
+class PreprocessedConfidence:
+    """What is given of one configuration's cases.
+
+    Attributes:
+        folder: `<data identifier>_confidence`.
+        table: weights of cases, and the classes not annotated in them.
+        readers: names of the readers whose labels are drawn at each visit; mostly none.
+    """
+
+    folder: Path
+    table: ConfidenceTable
+    readers: tuple[str, ...]
+
+    def map_file(self, case: str) -> Path | None:
+        """The map of a case; None where it has none: a confidence of 1 everywhere."""
+        file = self.folder / f"{case}.b2nd"
+        return file if file.is_file() else None
+
+    def reader_files(self, case: str) -> tuple[Path, ...]:
+        """The labels of a case by its readers, in the order of `readers`; none where nobody but the label has it."""
+        files = (self.folder / "readers" / reader / f"{case}.b2nd" for reader in self.readers)
+        return tuple(file for file in files if file.is_file())
+
+
+def confidence_folder(dataset: Path, data_identifier: str) -> Path:
+    """Where a configuration's confidence lies: beside its cases, as nnU-Net takes every file among them for a case.
+
+    Args:
+        dataset: the preprocessed dataset's folder.
+        data_identifier: nnU-Net's name of a configuration's preprocessed cases, such as "nnUNetPlans_2d".
+    """
+    return dataset / f"{data_identifier}_confidence"
+
+
+def read_preprocessed_confidence(
+    dataset: Path, data_identifier: str, labels: Mapping[str, Any], plans: str = "nnUNetPlans"
+) -> PreprocessedConfidence | None:
+    """What is given of a configuration's cases; None where nothing is.
+
+    Args:
+        dataset: the preprocessed dataset's folder; the raw one of its name is looked at where `nnUNet_raw` has it.
+        data_identifier: as `confidence_folder`.
+        labels: of dataset.json.
+        plans: identifier, for the command in a message.
+    Raises:
+        UserError: the raw dataset has confidence that is not preprocessed, or other than what was preprocessed; or the
+            cases were preprocessed anew, to another shape.
+    """
+    folder = confidence_folder(dataset, data_identifier)
+    number = dataset.name.partition("_")[0].removeprefix("Dataset").lstrip("0")
+    command = f"nnUNetv2_dale_confidence preprocess -d {number} --overwrite"
+    command += "" if plans == "nnUNetPlans" else f" -p {plans}"
+    raw = next((place for place in known_places(dataset.name, "nnUNet_raw") if place.is_dir()), None)
+    if not (folder / MADE_FROM).is_file():
+        if raw is not None and has_confidence(raw):
+            raise UserError(f"{raw} has confidence of its labels that is not in {folder} yet; run: {command}")
+        return None
+    made_from = read_json_object(folder / MADE_FROM, f"run: {command}").get("raw", {})
+    if raw is not None and made_from != raw_checksums(raw):
+        what = f"run: {command}" if has_confidence(raw) else f"it has none now: remove {folder}"
+        raise UserError(f"{folder} was not made from what {raw} holds now; {what}")
+    readers = sorted(path.name for path in folder.glob("readers/*") if path.is_dir())
+    found = PreprocessedConfidence(folder, read_confidence_table(folder, labels), tuple(readers))
+    _require_shapes_of_images(found, dataset / data_identifier, command)
+    return found
+
+
+def raw_checksums(dataset: Path) -> dict[str, str]:
+    """File, relative to a raw dataset's folder → CRC-32 of its bytes, of all that says how far labels are trusted."""
+    files = [dataset / TABLE, *(path for name in (MAPS, READERS) for path in (dataset / name).rglob("*"))]
+    return {
+        path.relative_to(dataset).as_posix(): f"{zlib.crc32(path.read_bytes()):08x}"
+        for path in sorted(files)
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def _require_shapes_of_images(found: PreprocessedConfidence, cases: Path, command: str) -> None:
+    import blosc2  # type: ignore[import-untyped]
+
+    for file in sorted(found.folder.rglob("*.b2nd")):
+        label = cases / f"{file.stem}_seg.b2nd"
+        if label.is_file() and blosc2.open(str(file), mode="r").shape != blosc2.open(str(label), mode="r").shape:
+            raise UserError(f"{file} has not the shape of {label}, which was preprocessed anew; run: {command}")

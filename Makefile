@@ -12,13 +12,14 @@ TAG ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-for
 
-.PHONY: help demo test coverage check lint format types pages site dist clean
+.PHONY: help demo test coverage gpu check lint format types pages site dist clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole way on a phantom made here: plan, train, report (a few minutes on a CPU)"
 	@echo "make test    all tests"
 	@echo "make coverage  all tests, and how much of the package they run; not below fail_under in setup.cfg"
+	@echo "make gpu     what only a GPU shows, in under nine minutes: tests, cost, memory, a 3D training"
 	@echo "make check   lint, format, types"
 	@echo "make pages   write the README and the pages in docs/ whose numbers come from settings and stored results"
 	@echo "make site    the pages as a web site in site/, which needs no network to be read"
@@ -36,6 +37,9 @@ test: $(INSTALLED)-development
 coverage: export OMP_NUM_THREADS ?= 1
 coverage: $(INSTALLED)-development
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
+
+gpu: $(INSTALLED)-development
+	$(BIN)/python -m benchmarks.gpu
 
 check: lint format types
 

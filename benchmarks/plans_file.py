@@ -1,8 +1,8 @@
-"""Plans in nnU-Net's format for networks of a chosen size; tests and benchmarks make theirs of them."""
+"""Plans in nnU-Net's format for networks of a chosen size, made anew or of nnU-Net's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -73,3 +73,23 @@ def plans_file(dataset_name: str, plans_name: str, configurations: dict[str, Any
         "label_manager": "LabelManager",
         "configurations": configurations,
     }
+
+
+def smaller_plans(
+    plans: Mapping[str, Any], configuration: str, features: Sequence[int], name: str, **changes: Any
+) -> dict[str, Any]:
+    """nnU-Net's plans of one configuration with a smaller network: edited as a user edits them.
+
+    Args:
+        plans: nnU-Net's own; they stay as they are.
+        features: channels of each stage that is kept.
+        name: of the new plans.
+        changes: what else of the configuration is replaced, such as `batch_size`.
+    """
+    chosen = {**plans["configurations"][configuration], **changes}
+    network = {**chosen["architecture"]["arch_kwargs"], "n_stages": len(features), "features_per_stage": list(features)}
+    for each in ("kernel_sizes", "strides", "n_conv_per_stage"):
+        network[each] = network[each][: len(features)]
+    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(features) - 1]
+    chosen["architecture"] = {**chosen["architecture"], "arch_kwargs": network}
+    return {**plans, "plans_name": name, "configurations": {configuration: chosen}}

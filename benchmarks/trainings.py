@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plans_file import smaller_plans
+
 Row = dict[str, Any]
 
 # of the left atrium's network: minutes on a CPU. At full resolution one convolution, which is most of the time
@@ -26,17 +28,12 @@ def use_workspace(workspace: Path) -> None:
 
 
 def small_plans(folder: Path) -> dict[str, Any]:
-    """nnU-Net's plans `tiny` of a preprocessed dataset with a smaller 3D network and batch, edited as a user edits."""
-    plans: dict[str, Any] = json.loads((folder / "tiny.json").read_text())
-    chosen = plans["configurations"]["3d_fullres"]
-    network = chosen["architecture"]["arch_kwargs"]
-    chosen["batch_size"] = BATCH
-    network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
+    """nnU-Net's plans `tiny` of a preprocessed dataset with a smaller 3D network and batch."""
+    planned = json.loads((folder / "tiny.json").read_text())
+    plans = smaller_plans(planned, "3d_fullres", FEATURES, "tiny", batch_size=BATCH)
+    network = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     network["n_conv_per_stage"], network["n_conv_per_stage_decoder"] = ENCODER, DECODER
-    for name in ("kernel_sizes", "strides"):
-        network[name] = network[name][: len(FEATURES)]
-    plans["continue_training"] = False
-    return plans
+    return {**plans, "continue_training": False}
 
 
 @contextmanager

@@ -197,12 +197,12 @@ def finish_results(
     shutil.copy(raw / "dataset.json", folder)
 
 
-def write_summary(validation: Path, raw: Path, regions: Sequence[Any] = (1, 2)) -> None:
+def write_summary(validation: Path, raw: Path, regions: Sequence[Any] = (1, 2), labels: str = "labelsTr") -> None:
     """The `summary.json` that nnU-Net itself would write, made by its functions."""
     described = json.loads((raw / "dataset.json").read_text())
     files = sorted(validation.glob(f"*{described['file_ending']}"))
     reader = determine_reader_writer_from_dataset_json(described, str(files[0]), verbose=False)()
-    cases = [compute_metrics(str(raw / "labelsTr" / file.name), str(file), reader, list(regions)) for file in files]
+    cases = [compute_metrics(str(raw / labels / file.name), str(file), reader, list(regions)) for file in files]
     for case in cases:
         for metrics in case["metrics"].values():
             metrics.update({key: value.item() for key, value in metrics.items() if hasattr(value, "item")})

@@ -16,9 +16,14 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
-LENT = {"dale.fuzziness", "dale.masked_loss", "dale.validated_settings"}  # what the other methods may take from `dale`
+LENT = {
+    "dale.fuzziness",
+    "dale.marginal_loss",
+    "dale.masked_loss",
+    "dale.validated_settings",
+}  # what the other methods may take from `dale`
 SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
-COMMANDS = {"audit", "benchmark", "convert", "demo", "export", "label_noise", "preview", "report"}
+COMMANDS = {"audit", "benchmark", "confidence", "convert", "demo", "export", "label_noise", "preview", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dale", "trainer"},  # the public names, on first use
     "discovery": set(),
@@ -31,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
+    "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},

@@ -25,7 +25,7 @@ class Judge:
 
     def __init__(self, workspace: Path, data: StudyData, configuration: str, held_out: Sequence[str]) -> None:
         folder = folder_of(workspace, data, data.truth)
-        plans: Any = small_plans(folder, data, configuration)
+        plans = small_plans(folder, data, configuration)
         self._planar = configuration == "2d"
         self._patch = plans["configurations"][configuration]["patch_size"]
         stored = nnUNetDatasetBlosc2(str(folder / f"tiny_{configuration}"), list(held_out))

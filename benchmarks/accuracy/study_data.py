@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import command_environment
+from benchmarks.plans_file import smaller_plans
 
 
 @dataclass(frozen=True)
@@ -130,16 +132,8 @@ def folder_of(workspace: Path, data: StudyData, version: str) -> Path:
     return found[0]
 
 
-def small_plans(folder: Path, data: StudyData, configuration: str) -> dict[str, object]:
-    """nnU-Net's tiny plans with a smaller network and batch, edited as a user edits plans."""
-    plans = json.loads((folder / "tiny.json").read_text())
-    chosen = plans["configurations"][configuration]
-    network = chosen["architecture"]["arch_kwargs"]
-    features = SMALL_FEATURES
-    chosen["batch_size"] = SMALL_BATCH[data.name, configuration]
-    network["n_stages"], network["features_per_stage"] = len(features), features
-    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
-        network[name] = network[name][: len(features)]
-    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(features) - 1]
-    plans["continue_training"] = False
-    return dict(plans)
+def small_plans(folder: Path, data: StudyData, configuration: str) -> dict[str, Any]:
+    """nnU-Net's tiny plans with a smaller network and batch."""
+    planned, batch = json.loads((folder / "tiny.json").read_text()), SMALL_BATCH[data.name, configuration]
+    plans = smaller_plans(planned, configuration, SMALL_FEATURES, "tiny", batch_size=batch)
+    return {**plans, "continue_training": False}

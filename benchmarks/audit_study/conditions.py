@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import command_environment
+from benchmarks.plans_file import smaller_plans
 
 HIPPOCAMPUS, LIDC = "hippocampus", "lidc"
 CLEAN_ID = {HIPPOCAMPUS: 4, LIDC: 907}
@@ -149,14 +150,7 @@ def raw_folder(condition: Condition) -> Path:
 
 
 def small_plans(condition: Condition) -> dict[str, Any]:
-    """nnU-Net's plans for a small memory, with a smaller network and batch, edited as a user edits plans."""
-    plans: dict[str, Any] = json.loads((preprocessed_folder(condition) / "tiny.json").read_text())
-    chosen = plans["configurations"]["2d"]
-    network = chosen["architecture"]["arch_kwargs"]
-    chosen["batch_size"] = BATCH_SIZE[condition.data]
-    network["n_stages"], network["features_per_stage"] = len(FEATURES), FEATURES
-    for name in ("kernel_sizes", "strides", "n_conv_per_stage"):
-        network[name] = network[name][: len(FEATURES)]
-    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: len(FEATURES) - 1]
-    plans["plans_name"], plans["continue_training"] = "small", False
-    return plans
+    """nnU-Net's plans for a small memory, with a smaller network and batch."""
+    planned = json.loads((preprocessed_folder(condition) / "tiny.json").read_text())
+    plans = smaller_plans(planned, "2d", FEATURES, "small", batch_size=BATCH_SIZE[condition.data])
+    return {**plans, "continue_training": False}

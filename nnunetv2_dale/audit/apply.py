@@ -61,7 +61,8 @@ def apply_decisions(
     kept = [case for case in source.cases if case.name not in excluded]
     if not kept:
         raise UserError(f"{_named(files)} excludes every case of {source.folder}; a dataset needs some")
-    drafts = {name: consensus_file(audit, name) for name in to_fix}
+    # without a network there is nothing to start from
+    drafts = {name: consensus_file(audit, name) for name in to_fix} if audited.referees else {}
     splits, remarks = _splits(source, excluded, audited)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
@@ -72,7 +73,7 @@ def apply_decisions(
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
-        _write_tables(files, lines, [each for each in decisions if each.case in drafts], folder)
+        _write_tables(files, lines, [each for each in decisions if each.case in to_fix], folder)
         write_json(folder / "dataset.json", source.dataset_json | {"numTraining": len(kept)})
     remarks = (*overruled(decisions), *remarks)
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix), remarks)

@@ -136,6 +136,16 @@ def kept_case(file: Path) -> CaseVolumes:
         return CaseVolumes(label, consensus, support, box, tuple(kept["spacing_mm"].tolist()), kept["affine"])
 
 
+def label_alone(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
+    """A case without referees: its label stands for their consensus too."""
+    label, properties, checksum = _labels(inputs.label, task)
+    if task.ignore_label is not None:
+        label[label == task.ignore_label] = 0
+    box = box_of(label > 0, MARGIN_VOXELS) or tuple(slice(0, size) for size in label.shape)
+    spacing = tuple(float(step) for step in properties["spacing"])
+    return CaseVolumes(label, label, {}, box, spacing, affine_of(properties, label.shape), (), checksum)
+
+
 def checksum_text(labels: NDArray[np.int16]) -> str:
     """Return checksum of a label, as `audit.json` and decisions.csv have it: no spreadsheet takes it for a number."""
     return f"crc32:{label_checksum(labels)}"

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -38,13 +39,16 @@ def audit_parser() -> CommandParser:
     parser = CommandParser(
         prog="nnUNetv2_dale_audit",
         description="Find wrong labels with the cross-validation that is already there: each case was predicted by a "
-        "network that never saw its label. Writes a ranked list (JSON, CSV), maps, and a page to decide on each "
-        "finding with the keyboard.",
-        epilog="a new dataset from the decisions:\n"
+        "network that never saw its label. Or before any training (-d), from labels and images alone. Writes a ranked "
+        "list (JSON, CSV), maps, and a page to decide on each finding with the keyboard.",
+        epilog="before any training:\n"
+        "  nnUNetv2_dale_audit -d 4 -o AUDIT\n"
+        "a new dataset from the decisions:\n"
         "  nnUNetv2_dale_audit apply AUDIT/decisions.csv -d 4 --new_id 104\n"
         "  nnUNetv2_dale_audit apply --help",
     )
     add_result_folders(parser, "Result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), each a referee")
+    add_dataset(parser, "nnUNet_raw: audit its labels without a network, in place of result folders", required=False)
     add_output(parser, "Folder for the audit")
     parser.add_argument(
         "--decisions",
@@ -60,7 +64,6 @@ def audit_parser() -> CommandParser:
     add_no_paths(parser)
     add_overwrite(parser, "the audit in the output folder")
     parser.add_argument("--apply", type=Path, help=argparse.SUPPRESS)  # how `apply` was spelled at first, with -d
-    parser.add_argument("-d", help=argparse.SUPPRESS)
     return parser
 
 
@@ -87,11 +90,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     if arguments.apply is not None:
         _apply(_as_spelled_now(arguments))
         return
-    if arguments.d is not None:
-        raise UserError("-d belongs to nnUNetv2_dale_audit apply; to audit, give result folders")
-    if not arguments.folders:
-        raise UserError("give one or more result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG)")
-    from nnunetv2_dale.audit.run import AuditSettings, run_audit
+    _refuse_both(arguments)
+    from nnunetv2_dale.audit.run import AuditSettings, audit_dataset, run_audit
 
     check_output(arguments.o, arguments.overwrite, arguments.decisions)
     settings = AuditSettings(
@@ -104,7 +104,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     )
     with made_for(arguments.o), held(arguments.o, "nnUNetv2_dale_audit"):
         check_output(arguments.o, arguments.overwrite, arguments.decisions)  # another may have ended meanwhile
-        audit = run_audit(arguments.folders, arguments.o, settings)
+        run = partial(audit_dataset, arguments.d) if arguments.d else partial(run_audit, arguments.folders)
+        audit = run(arguments.o, settings)
     expected = audit.expected
     for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
@@ -114,6 +115,14 @@ def _audit(arguments: argparse.Namespace) -> None:
         else "none of them could be judged"
     )
     print(f"{len(audit.cases)} cases, {said}; open {arguments.o / 'audit.html'}")
+
+
+def _refuse_both(arguments: argparse.Namespace) -> None:
+    """An audit by networks and one without take different inputs."""
+    if arguments.d is None and not arguments.folders:
+        raise UserError("give result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), or a dataset with -d")
+    if arguments.d and (arguments.folders or arguments.f or arguments.references or arguments.images):
+        raise UserError("-d audits without a network and goes with no result folders, -f, --references or --images")
 
 
 def _apply(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.masks.overlap import Mask, dice
-from nnunetv2_dale.masks.surface import Surface, signed_distances, surface_of
+from nnunetv2_dale.masks.surface import SurfacePair, surface_pair
 
 QUANTILES = np.linspace(0.0, 1.0, 21)
 
@@ -43,26 +43,6 @@ class Displacement:
     area_mm2: float
 
 
-@dataclass(frozen=True)
-class SurfacePair:
-    """Both surfaces' faces with their signed distances (mm); of the label's and of the referees' surface."""
-
-    label: Surface
-    referees: Surface
-    label_mm: NDArray[np.float64]
-    referees_mm: NDArray[np.float64]
-
-
-def surface_pair(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> SurfacePair | None:
-    """Measure both directions; None where a mask has no surface (empty, or the whole crop)."""
-    of_label, of_referees = surface_of(label, spacing_mm), surface_of(referees, spacing_mm)
-    if len(of_label.area_mm2) == 0 or len(of_referees.area_mm2) == 0:
-        return None
-    outside = signed_distances(of_label, referees, of_referees)
-    # A face of the referees that lies inside of the label is where the label is wider.
-    return SurfacePair(of_label, of_referees, outside, -signed_distances(of_referees, label, of_label))
-
-
 def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Displacement | None:
     """Compare one class's mask in the label with the referees'.
 
@@ -75,12 +55,11 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
     pair = surface_pair(label, referees, spacing_mm)
     if pair is None:
         return None
-    distances = np.concatenate([pair.label_mm, pair.referees_mm])
-    areas = np.concatenate([pair.label.area_mm2, pair.referees.area_mm2])
+    distances, areas = pair.distances_mm, pair.areas_mm2
     shift_voxels = middle(label) - middle(referees)
     overlap = dice(label, referees)
     return Displacement(
-        mean_mm=float(np.average(distances, weights=areas)),
+        mean_mm=pair.mean_mm,
         absolute_mm=float(np.average(np.abs(distances), weights=areas)),
         quantiles_mm=_quantiles(distances, areas),
         shift_mm=tuple((shift_voxels * np.asarray(spacing_mm)).tolist()),
@@ -118,8 +97,8 @@ def _extreme(pair: SurfacePair, sign: int) -> tuple[int, ...] | None:
     """The voxel outside of one mask and inside of the other where they are farthest apart."""
     best, place = 0.0, None
     candidates = (
-        (pair.label_mm, pair.label.inside if sign > 0 else pair.label.outside),
-        (pair.referees_mm, pair.referees.outside if sign > 0 else pair.referees.inside),
+        (pair.first_mm, pair.first.inside if sign > 0 else pair.first.outside),
+        (pair.second_mm, pair.second.outside if sign > 0 else pair.second.inside),
     )
     for distances, voxels in candidates:
         number = int(np.argmax(sign * distances))

@@ -14,6 +14,7 @@ from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.masks.connected_parts import numbered_parts
 
 _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
+_ONE_PART = ("speck", "misplaced", "extra_object")
 
 
 def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
@@ -26,6 +27,8 @@ def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArr
     """Return the voxels of a finding, in `volumes.box`: what one side alone has, of one object only that."""
     values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
     label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
+    if not task.referees:
+        return _part_of_label(np.isin(label, values), volumes, found)
     if not found.label:
         return np.asarray(label != networks)
     of_label, of_networks = np.isin(label, values), np.isin(networks, values)
@@ -35,11 +38,21 @@ def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArr
         part = of_networks & ~of_label
     else:
         part = of_label ^ of_networks
-    if found.kind in _ONE_OBJECT:
-        numbered, _ = numbered_parts(part)
-        number = numbered[tuple(index - axis.start for index, axis in zip(found.voxel, volumes.box, strict=True))]
-        part = numbered == number if number else part
-    return part
+    return _connected(part, volumes, found) if found.kind in _ONE_OBJECT else part
+
+
+def _part_of_label(part: NDArray[np.bool_], volumes: CaseVolumes, found: Finding) -> NDArray[np.bool_]:
+    """Without networks: the object a finding is about, else the class; nothing of what lies at one place in it."""
+    if found.kind == "outside":
+        return np.zeros_like(part)
+    return _connected(part, volumes, found) if found.kind in _ONE_PART else part
+
+
+def _connected(part: NDArray[np.bool_], volumes: CaseVolumes, found: Finding) -> NDArray[np.bool_]:
+    """The part that holds the finding's voxel, or all of them."""
+    numbered, _ = numbered_parts(part)
+    number = numbered[tuple(index - axis.start for index, axis in zip(found.voxel, volumes.box, strict=True))]
+    return numbered == number if number else part
 
 
 def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:

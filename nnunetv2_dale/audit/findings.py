@@ -26,6 +26,11 @@ Kind = Literal[
     "other_case",
     "flipped",
     "unclear",
+    "speck",
+    "misplaced",
+    "volume",
+    "outside",
+    "border",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 COLUMNS = ("case", "class", "kind", "score", "size", "unit", "sentence")

@@ -12,7 +12,7 @@ from nnunetv2_dale.audit.displacement import QUANTILES
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.orientation import Orientation
-from nnunetv2_dale.audit.unusual import CLEAR_DEVIATION, UnusualClass
+from nnunetv2_dale.audit.unusual import CLEAR_DEVIATION, LEAST_STEP, UnusualClass
 
 LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
 COHERENT = 0.4  # share of the displacement that must point one way to be called wider or narrower
@@ -67,10 +67,11 @@ def suspicions(
     of_all = _whole_label(case, usual_agreement)
     if of_all is not None:
         return [of_all]
-    found = [each for unusual in classes for each in _of_class(case.of(unusual.key), unusual, number)]
+    least_mm = LEAST_STEP * min(case.spacing_mm[1:])
+    found = [each for unusual in classes for each in _of_class(case.of(unusual.key), unusual, number, least_mm)]
     involved = {key for each in found if each.kind == "exchanged" for key in (each.key, each.other)}
     found = [each for each in found if each.kind not in BORDER_KINDS or each.key not in involved]
-    together = [] if whole is None else list(_of_class(case.of(""), whole, number))
+    together = [] if whole is None else list(_of_class(case.of(""), whole, number, least_mm))
     if whole is not None and together and together[0].kind == "shifted" and whole.shifted[number] >= CLEAR_DEVIATION:
         return [*together, *(each for each in found if each.kind not in BORDER_KINDS)]
     return found
@@ -107,7 +108,7 @@ def _is_turned(found: Orientation) -> bool:
     return bool(found.words) and gain >= 0.5 * (1 - found.agreement) and beyond > CLEARLY_MORE * unexplained
 
 
-def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
+def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int, least_mm: float) -> Iterator[Suspicion]:
     yield from _objects(row, unusual, number)
     found = row.displacement
     if found is None or unusual.by_parts[number]:
@@ -125,7 +126,7 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterato
             unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
         )
     elif coherent:
-        size, share = _beyond(found.quantiles_mm, float(unusual.habit_mm[number]), sign)
+        size, share = _beyond(found.quantiles_mm, float(unusual.habit_mm[number]), sign, least_mm)
         kind: Kind = "wider" if sign > 0 else "narrower"
         yield Suspicion(unusual.key, kind, max(abs(wider), restless), place, size, share)
     else:
@@ -173,11 +174,14 @@ def _move_helps(row: ClassEvidence) -> bool:
     return found is not None and found.dice_moved - found.dice >= 0.25 * (1 - found.dice)
 
 
-def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int) -> tuple[float, float]:
-    """(mean excess in mm, share of the surface) where a displacement points one way beyond the habit."""
+def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int, least_mm: float) -> tuple[float, float]:
+    """(mean excess in mm, share of the surface) where a displacement points one way beyond the habit.
+
+    What is less than `least_mm` beyond it counts only where nothing is more.
+    """
     middles = (np.asarray(quantiles_mm[:-1]) + np.asarray(quantiles_mm[1:])) / 2
     excess = sign * (middles - habit_mm)
-    beyond = excess > 0
+    beyond = excess > (least_mm if excess.max() > least_mm else 0)
     return float(excess[beyond].mean()) if beyond.any() else 0.0, float(beyond.sum() / (len(QUANTILES) - 1))
 
 

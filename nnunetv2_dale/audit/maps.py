@@ -12,9 +12,9 @@ from scipy import ndimage
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
-from nnunetv2_dale.audit.displacement import surface_pair
 from nnunetv2_dale.audit.evidence import class_boxes
 from nnunetv2_dale.masks.boxes import Box
+from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
@@ -91,8 +91,8 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
         pair = surface_pair(objects.label_common, objects.referees_common, volumes.spacing_mm)
         if pair is None:
             continue
-        order = np.argsort(np.abs(pair.label_mm), kind="stable")  # of equal places the last one written counts
-        result[box][tuple(pair.label.inside[order].T)] = pair.label_mm[order]
+        order = np.argsort(np.abs(pair.first_mm), kind="stable")  # of equal places the last one written counts
+        result[box][tuple(pair.first.inside[order].T)] = pair.first_mm[order]
     return result
 
 

@@ -127,13 +127,24 @@ def wrong_and_right(values: Floats) -> WrongAndRight:
     before = USUAL_CASES * USUAL_SPREAD**2
     spread = float(np.sqrt((count * own_spread**2 + before) / (count + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
-    right = stats.t.pdf(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)))
-    wrong = stats.gamma.pdf(z, 2, scale=WRONG_MEAN_Z / 2)
-    share = PRIOR_WRONG
+    return WrongAndRight(z, chance_of(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES))))
+
+
+def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z) -> Floats:
+    """(N,) the chance that each case is of the wrong ones; it rises with z.
+
+    Args:
+        z: (N,) spreads above the middle of the right ones.
+        degrees: of freedom of their t distribution.
+        wrong_mean_z: of the wrong ones' gamma distribution.
+    """
+    count, share = len(z), PRIOR_WRONG
+    right = stats.t.pdf(z, degrees)
+    wrong = stats.gamma.pdf(z, 2, scale=wrong_mean_z / 2)
     for _ in range(100):
         chance = share * wrong / (share * wrong + (1 - share) * right)
         share = (chance.sum() + PRIOR_WRONG * PRIOR_CASES) / (count + PRIOR_CASES)
     order = np.argsort(z)
     rising = np.empty(count)
     rising[order] = np.maximum.accumulate(chance[order])  # of three cases' t distribution the tail is the heavier one
-    return WrongAndRight(z, rising)
+    return rising

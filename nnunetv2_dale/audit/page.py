@@ -12,8 +12,7 @@ from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.decisions import DecisionTable
-from nnunetv2_dale.audit.distribution import distribution_figure, shown_classes
-from nnunetv2_dale.audit.evidence import CaseEvidence
+from nnunetv2_dale.audit.distribution import Spread, distribution_figure, shown_classes
 from nnunetv2_dale.audit.findings import Audit
 from nnunetv2_dale.audit.maps import map_file
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
@@ -26,7 +25,7 @@ def render_audit(
     audit: Audit,
     table: DecisionTable,
     task: AuditTask,
-    evidence: Sequence[CaseEvidence],
+    spread: Spread,
     pictures: PictureFiles,
     witnesses: Mapping[str, Sequence[str]],
     held: Held,
@@ -35,6 +34,7 @@ def render_audit(
 
     Args:
         table: the decisions the page begins with; it writes the same table.
+        spread: what the figure shows.
         pictures: (case, class key, kind) → PNG.
         witnesses: case → sentences of the trainings' own memory.
         held: without paths the page has no command lines of viewers; without pictures, give no `pictures`.
@@ -55,7 +55,7 @@ def render_audit(
         "classes": _counted([item.name for item in task.classes], [found["class"] for found in findings]),
         "kinds": _counted([], [each.kind.replace("_", " ") for case in audit.cases for each in case.findings]),
         "all_classes_shown": shown_classes(audit, task) == list(task.classes),
-        "distribution": figure_data_uri(distribution_figure(audit, task, evidence)),
+        "distribution": figure_data_uri(distribution_figure(audit, task, spread)),
     }
     return render_page("audit.html.j2", "nnunetv2_dale.audit", context)
 
@@ -84,7 +84,9 @@ def _entries(
             "voxel": ", ".join(map(str, found.voxel)),
             "world": ", ".join(f"{value:g}" for value in found.world_mm),
             "picture": png_data_uri(file.read_bytes()) if file else "",
-            "commands": viewer_commands(files.images, files.label, case.case) if held.paths else {},
+            "commands": viewer_commands(files.images, files.label, case.case, bool(audit.referees))
+            if held.paths
+            else {},
             "memory": list(witnesses.get(case.case, ())),
             "line": line,
         }
@@ -108,18 +110,17 @@ def memory_key(audit: Audit, table: DecisionTable) -> str:
     return f"nnunetv2_dale_audit {audit.dataset} {hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
-def viewer_commands(images: Sequence[Path], label: Path, case: str) -> dict[str, str]:
-    """Return command lines that open a case with its label and the referees' consensus; run in the audit's folder."""
+def viewer_commands(images: Sequence[Path], label: Path, case: str, with_networks: bool = True) -> dict[str, str]:
+    """Return the command lines that open a case with its label and the referees' consensus; run in the audit's folder."""
     if not images:
         return {}
-    consensus = map_file(Path("maps"), case, "consensus")
+    shown = [label, map_file(Path("maps"), case, "consensus")] if with_networks else [label]
     loads = [f"slicer.util.loadVolume({json.dumps(str(images[0]))})"]
-    loads += [f"slicer.util.loadSegmentation({json.dumps(str(file))})" for file in (label, consensus)]
+    loads += [f"slicer.util.loadSegmentation({json.dumps(str(file))})" for file in shown]
+    in_snap = (shlex.join(["itksnap", "-g", str(images[0]), "-s", str(file)]) for file in shown)
     return {
         "3D Slicer": shlex.join(["Slicer", "--python-code", "; ".join(loads)]),
-        "ITK-SNAP": shlex.join(["itksnap", "-g", str(images[0]), "-s", str(label)])
-        + "   # then the networks': "
-        + shlex.join(["itksnap", "-g", str(images[0]), "-s", str(consensus)]),
+        "ITK-SNAP": "   # then the networks': ".join(in_snap),
     }
 
 
@@ -130,6 +131,8 @@ def _summary(audit: Audit) -> str:
     held = f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}" + (
         ", whose networks had not seen their labels" if audit.settings.get("held_out", True) else ""
     )
+    if not referees:
+        held = f"{len(audit.cases)} labels were held against their images and each other, without a network"
     if not expected["judged_cases"]:
         return f"{held}; none of them could be judged."
     return (

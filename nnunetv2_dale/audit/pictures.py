@@ -69,9 +69,8 @@ def draw_finding(
     corner = tuple(axis.start for axis in volumes.box)
     planar = image.shape[0] == 1
     photo = planar and volumes.spacing_mm[0] == NO_DEPTH
-    contours = {
-        name: outlined(each, found, task) for name, each in ((LABEL, volumes.label), (NETWORKS, volumes.consensus))
-    }
+    sides = {LABEL: volumes.label} | ({NETWORKS: volumes.consensus} if task.referees else {})
+    contours = {name: outlined(each, found, task) for name, each in sides.items()}
     slices = slices_with_most(part, corner, found.voxel)
     views = [None] * 3 if photo else plane_views(volumes.affine)
     planes = [
@@ -89,7 +88,7 @@ def draw_finding(
     whole.draw(panels[-1], image, contours, volumes.spacing_mm, value_range)
     panels[-1].add_patch(_frame(planes[0].window))
     panels[-1].set_title("whole slice", fontsize=14, loc="left")
-    figure.legend(handles, [LABEL, NETWORKS], loc="lower center", ncols=2, frameon=False, fontsize=14)
+    figure.legend(handles, list(contours), loc="lower center", ncols=2, frameon=False, fontsize=14)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.1, wspace=0.04)
     return figure
 

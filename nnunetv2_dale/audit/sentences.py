@@ -79,7 +79,7 @@ def _exchange(
 ) -> str:
     return (
         f"an object of {size:g} {unit} is given to the wrong class: {classes[suspicion.key].in_words} and "
-        f"{classes[suspicion.other].in_words} are exchanged there, by {_networks(case.referees)}"
+        f"{classes[suspicion.other].in_words} are exchanged there, according to {_networks(case.referees)}"
     )
 
 

@@ -109,10 +109,14 @@ def _is_by_parts(border: Floats, all_together: Floats) -> NDArray[np.bool_]:
 
 
 def _without_parts(row: ClassEvidence) -> ClassEvidence:
-    """What a row would hold without the parts that one side lacks: the borders of what both have."""
+    """What a row would hold without the parts that one side lacks: the borders of what both have.
+
+    Exchanged parts are of either side. Without them too, no more than all that is left apart can be in excess.
+    """
     extra, missed, exchanged = (sum(part.voxels for part in each) for each in (row.extra, row.missed, row.exchanged))
     apart = max(0.0, row.apart_voxels - extra - missed - exchanged)
-    return replace(row, excess_voxels=row.excess_voxels - extra + missed, apart_voxels=apart)
+    excess = min(max(row.excess_voxels - extra + missed, -apart), apart)
+    return replace(row, excess_voxels=excess, apart_voxels=apart)
 
 
 def _differences(

@@ -9,7 +9,14 @@ from typing import Any
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
-from nnunetv2_dale.commands.shared_flags import add_dataset, add_device, add_folds, add_output, add_plans
+from nnunetv2_dale.commands.shared_flags import (
+    add_dataset,
+    add_device,
+    add_folds,
+    add_output,
+    add_plans,
+    at_least_one,
+)
 
 DESCRIPTION = """Train and validate every fold of every trainer with nnU-Net's own commands, on this machine's GPUs or
 on a cluster, and end with a report that compares them. The same command again continues where the last one stopped:
@@ -27,6 +34,8 @@ def benchmark_parser() -> CommandParser:
     reports = "Folder for the reports, one in it for each configuration. "
     reports += "Default: nnUNet_results/DATASET/benchmark/reports"
     add_output(parser, reports, required=False)
+    judges = "Folder with the masks that judge in the report, such as labelsTr_clean. Default: those of the validation"
+    add("--references", type=Path, metavar="FOLDER", help=judges)
     retries = "How often in a row a run may be killed (walltime, preemption) without a new checkpoint"
     add("--retries", type=int, default=3, metavar="N", help=retries)
     return parser
@@ -51,6 +60,11 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         help="Trainers; the first one is the report's baseline",
     )
     add_plans(group, nargs="+", default=["nnUNetPlans"], help="Plans identifiers")
+    repeats = (
+        "Trainings of each trainer and fold, each with a seed of its own. From 2 on the report compares trainers; 3 is "
+    )
+    repeats += "a good number"
+    group.add_argument("--repeats", type=at_least_one, default=1, metavar="N", help=repeats)
     add_device(group, default="cuda")
     group.add_argument("-num_gpus", type=int, default=1, metavar="N", help="Number of GPUs to use for one training")
     group.add_argument("--npz", action="store_true", help="Save the validation's probabilities (for ensembles)")

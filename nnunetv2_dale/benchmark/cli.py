@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
 from nnunetv2_dale.benchmark.job import Job
-from nnunetv2_dale.benchmark.reports import report_arguments
+from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
+from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
@@ -70,10 +71,18 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     splits.check_split_cases(folders, arguments.p, arguments.c)
     splits.check_split_patients(folders)
     inputs.check_pretrained_weights(arguments.pretrained_weights)
+    if arguments.references is not None and not arguments.references.is_dir():
+        raise UserError(f"there is no folder {arguments.references} of references; name one that holds the masks")
     inputs.check_trainers(arguments.tr)
     asked = (arguments.tr, arguments.p, arguments.c, arguments.f)
     trainers, plans, configurations, folds = (list(dict.fromkeys(names)) for names in asked)
-    runs = plan_runs(folders.dataset, trainers, plans, configurations, folds, previous_stage, split_folds)
+    every = repeated_plans(plans, arguments.repeats)
+    stages = {
+        (own, configuration): first
+        for (plan, configuration), first in previous_stage.items()
+        for own in repeated_plans([plan], arguments.repeats)
+    }
+    runs = plan_runs(folders.dataset, trainers, every, configurations, folds, stages, split_folds)
     extra = added_runs(runs, configurations, folds)
     if extra:
         names = ", ".join(sorted({run.configuration for run in extra}))
@@ -91,6 +100,7 @@ def _train(
     """
     from nnunetv2_dale.benchmark import splits
 
+    write_repeated_plans(folders, list(dict.fromkeys(arguments.p)), arguments.repeats)
     splits.make_split(folders, runs[0].plans, runs[0].configuration)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
@@ -170,11 +180,13 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
     target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"
     code = 0
     for configuration in dict.fromkeys(arguments.c):
-        flags = report_arguments(runs, configuration, folders.results, target)
-        if flags is None:
-            print(f"no report for {configuration}: it takes two trainers or plans with results")
-            continue
-        code = max(code, report(flags))
+        judges = [] if arguments.references is None else ["--references", str(arguments.references)]
+        for compared, place in compared_runs(runs, configuration):
+            flags = report_arguments(compared, place, folders.results, target)
+            if flags is None:
+                print(f"no report for {place}: it takes two trainers or plans with results, each repeated if one is")
+                continue
+            code = max(code, report([*flags, *judges]))
     return code
 
 

@@ -144,8 +144,10 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
     return variables
 
 
-def nnunet_train_command(device: str) -> list[str]:
+def nnunet_train_command(device: str, seed: int | None = None) -> list[str]:
     """How ``nnUNetv2_train`` is started: this Python environment's command, on the CPU through `cpu_training`."""
+    if seed is not None:
+        return [sys.executable, "-m", "nnunetv2_dale.benchmark.seeded_training", str(seed)]
     if device == "cpu":
         return [sys.executable, "-m", "nnunetv2_dale.benchmark.cpu_training"]
     beside = Path(sys.executable).parent / "nnUNetv2_train"

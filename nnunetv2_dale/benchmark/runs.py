@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,12 @@ class Run:
     def model(self) -> str:
         """nnU-Net's name of the folder that holds the folds."""
         return f"{self.trainer}__{self.plans}__{self.configuration}"
+
+    @property
+    def repeat(self) -> int | None:
+        """The number of a training that is repeated (`repeats`); None where there is one."""
+        found = re.search(r"_repeat(\d+)$", self.plans)
+        return None if found is None else int(found[1])
 
     @property
     def name(self) -> str:
@@ -115,4 +122,4 @@ def cases_of_fold(preprocessed: Path, run: Run) -> list[str] | None:
 
 
 def _stages_in_order(runs: list[Run]) -> list[Run]:
-    return sorted(runs, key=lambda run: run.needs is not None)
+    return sorted(runs, key=lambda run: (run.repeat or 0, run.needs is not None))

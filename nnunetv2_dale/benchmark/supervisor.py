@@ -71,7 +71,7 @@ def supervise(job: Job) -> JobResult:
 def train_command(job: Job, state: FoldState) -> list[str]:
     """nnU-Net's own command that takes a fold from `state` to done."""
     run = job.run
-    command = [*nnunet_train_command(job.device), run.dataset, run.configuration, run.fold]
+    command = [*nnunet_train_command(job.device, _seed(job)), run.dataset, run.configuration, run.fold]
     command += ["-tr", run.trainer, "-p", run.plans, "-device", job.device]
     if job.num_gpus > 1:
         command += ["-num_gpus", str(job.num_gpus)]
@@ -84,6 +84,12 @@ def train_command(job: Job, state: FoldState) -> list[str]:
     elif job.pretrained_weights is not None:  # nnU-Net refuses them together with --c
         command += ["-pretrained_weights", job.pretrained_weights]
     return command
+
+
+def _seed(job: Job) -> int | None:
+    """The training's number; one that goes on draws what it has not seen."""
+    attempts = len(list(job.run.folder(Path(job.results)).glob("training_log*.txt")))
+    return None if job.run.repeat is None else job.run.repeat + 1000 * attempts
 
 
 def _state(job: Job) -> FoldState:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement, class_probabilities, displacement_weights
+from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.case_trust.label_weights import class_probabilities, label_weights
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 
@@ -20,12 +21,18 @@ class CaseTrust:
         config: see there.
         batches: of the whole training.
         image_channels: leading channels of the input that are image; None is all.
+        spacing_mm: of the voxels; None is isotropic.
     """
 
     def __init__(
-        self, loss: MaskedLoss, config: CaseTrustConfig, batches: int, image_channels: int | None = None
+        self,
+        loss: MaskedLoss,
+        config: CaseTrustConfig,
+        batches: int,
+        image_channels: int | None = None,
+        spacing_mm: Sequence[float] | None = None,
     ) -> None:
-        self.displacement = CaseDisplacement(config.memory)
+        self.displacement = CaseDisplacement(config.memory, spacing_mm, loss.distributed)
         self._loss, self._config, self._image_channels = loss, config, image_channels
         self._first = max(config.start * batches, config.after)
 
@@ -37,7 +44,7 @@ class CaseTrust:
         """Find the cases that are doubted from now on; to be called once per epoch.
 
         Returns:
-            a sentence for each class whose cases fall into two groups.
+            a sentence for each class, and side, on which cases are down-weighted.
         """
         config = self._config
         return self.displacement.look_for_groups(config.tolerance, config.explained, self._loss.regions, config.fewest)
@@ -51,7 +58,7 @@ class CaseTrust:
         labels, valid = self._loss.labels(target), self._loss.valid(target)
         own = images[:, : self._image_channels]  # what the stage before has learned would confirm itself
         self.displacement.observe(_named(cases), own, probabilities, labels, valid, self._loss.regions)
-        return self._trust(probabilities, labels, _named(cases))
+        return self._trust(probabilities, labels, valid, _named(cases))
 
     @torch.no_grad()
     def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
@@ -67,13 +74,16 @@ class CaseTrust:
         if not self.displacement.has_groups:
             return None
         probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
-        return self._trust(probabilities, self._loss.labels(target), _named(cases))
+        return self._trust(probabilities, self._loss.labels(target), self._loss.valid(target), _named(cases))
 
-    def _trust(self, probabilities: Tensor, labels: Tensor, cases: Sequence[str]) -> Tensor | None:
+    def _trust(
+        self, probabilities: Tensor, labels: Tensor, valid: Tensor | None, cases: Sequence[str]
+    ) -> Tensor | None:
         doubted = self.displacement.doubt_of(cases)
         if doubted is None:
             return None
-        return displacement_weights(probabilities, labels, doubted, self._loss.regions)
+        objects = self.displacement.has_objects
+        return label_weights(probabilities, labels, valid, doubted, self._loss.regions, objects)
 
 
 def _named(cases: Sequence[str] | None) -> Sequence[str]:

@@ -14,6 +14,7 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
+from nnunetv2_dale.convert.labels_in_padding import labelled_padding, warn_of_padding
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
@@ -34,12 +35,14 @@ class ConvertedCase:
         problems: what is wrong with it.
         checksums: SHA-256 of each of its source files.
         values: of the label that was written.
+        in_padding: voxels of classes beyond the scan (`labelled_padding`); of volumes only.
     """
 
     case: SourceCase
     problems: list[Problem]
     checksums: dict[str, str]
     values: frozenset[int] = frozenset()
+    in_padding: int = 0
 
 
 def write_raw_dataset(
@@ -75,25 +78,36 @@ def write_raw_dataset(
         write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)
     _warn_about_classes(plan, converted)
+    warn_of_padding({done.case.name: done.in_padding for done in converted})
     return target.folder
 
 
 def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> list[ConvertedCase]:
     """Convert (or with no `folder` only check) every case."""
-    jobs = [(case.name, (plan.format, case, _targets(case, folder, ending, plan.format))) for case in plan.cases]
+    ignore = plan.labels.get("ignore", 0)
+    jobs = [
+        (case.name, (plan.format, case, _targets(case, folder, ending, plan.format), ignore)) for case in plan.cases
+    ]
     what = "checking" if folder is None else "converting"
     return [converted for _, converted in run_cases(_convert_case, jobs, processes, what)]
 
 
-def _convert_case(case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None) -> ConvertedCase:
+def _convert_case(
+    case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None, ignore_label: int
+) -> ConvertedCase:
     problems = case_format.convert(case, targets)
     if targets is None or problems:
         return ConvertedCase(case, problems, {})
     checksums = {str(path): _sha256(path) for path in case.files}
     if targets.label is None or case.test_set is not None:
         return ConvertedCase(case, problems, checksums)
-    label = SimpleITK.GetArrayViewFromImage(SimpleITK.ReadImage(str(targets.label)))
-    return ConvertedCase(case, problems, checksums, frozenset(map(int, values_in(label).tolist())))
+    label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(targets.label)))
+    values = frozenset(map(int, values_in(label).tolist()))
+    if label.ndim < 3 or values <= {0, ignore_label}:
+        return ConvertedCase(case, problems, checksums, values)
+    image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(targets.images[0])))
+    in_padding = labelled_padding(image, (label != 0) & (label != ignore_label))
+    return ConvertedCase(case, problems, checksums, values, in_padding)
 
 
 def _targets(case: SourceCase, folder: Path | None, ending: str, case_format: CaseFormat) -> CaseTargets | None:

@@ -15,6 +15,7 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import LabelConfidence, confidence_learner
+from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
 from nnunetv2_dale.dale.random_draws import draws_from_here
@@ -109,7 +110,8 @@ class AlternatingStep:
 
         Args:
             images: (B, C, *S), finite.
-            targets: the target of each output of the network, full resolution first.
+            targets: the target of each output of the network, full resolution first. With `KnownTargets` ω starts at
+                their confidence, which weights the clear view too.
             cases: the name of each sample's case, (B,), for `label_trust`.
         """
         # lines 3-12
@@ -124,6 +126,7 @@ class AlternatingStep:
         """Run lines 3 to 12: all of an iteration but its last update."""
         target = full_resolution(targets)
         loss_of_rank = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
+        fuzzy_targets = without_confidence(targets)  # ω starts at it
 
         # line 3: the fuzziness of the batch, its masks, its two views
         batch = self.partition(images, target)
@@ -143,8 +146,9 @@ class AlternatingStep:
             FuzzyPass(
                 batch.fuzzy.images,
                 outputs,
-                lambda logits, omega: weighted_loss(loss_of_rank, logits, targets, batch.fuzzy, omega),
+                lambda logits, omega: weighted_loss(loss_of_rank, logits, fuzzy_targets, batch.fuzzy, omega),
                 features,
+                confidence_of(targets),
                 same_draws,
             ),
             NonFuzzyPass(
@@ -155,7 +159,7 @@ class AlternatingStep:
         omega = meta.omega if fuzzy_trust is None else meta.omega * fuzzy_trust
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
-        fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.fuzzy, omega)
+        fuzzy_loss = weighted_loss(self.loss, outputs, fuzzy_targets, batch.fuzzy, omega)
         clean = batch.clean_fuzzy_voxels(omega >= 1)
         alignment = self.alignment(features, target, clean, fuzzy_loss, outputs)
 

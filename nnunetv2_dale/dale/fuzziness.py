@@ -23,7 +23,10 @@ _FLAT_MAP = 1e-6
 
 @dataclass(frozen=True)
 class FuzzinessMap:
-    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch."""
+    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch.
+
+    Of `fuzziness_grids` each is (B, 1, *grid).
+    """
 
     entropy: Tensor  # r after min-max (Eqs. 3, 5)
     edges: Tensor  # e after min-max (Eqs. 4, 5)
@@ -114,7 +117,7 @@ def patch_entropy(
 
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())
-    cell = bins + entropy_bins * _patch_index(spatial, patch, images.device)
+    cell = bins.add_(_patch_index(spatial, patch, images.device), alpha=entropy_bins)  # in place: 8 bytes a voxel
     counts = torch.zeros(batch, channels, patches * entropy_bins, device=images.device)
     counts.scatter_add_(2, cell, torch.ones((), device=images.device).expand(cell.shape))
     counts = counts.view(batch, channels, patches, entropy_bins)
@@ -123,13 +126,14 @@ def patch_entropy(
     return entropy.mean(dim=1, keepdim=True).view(batch, 1, *grid)
 
 
-def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
+def label_edges(labels: Tensor, valid: Tensor | None = None, axes: Sequence[int] | None = None) -> Tensor:
     """Return voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
 
     Args:
         labels: (B, 1, *S) label map, or (B, R, *S) region targets, where a change in any region counts.
         valid: (B, 1, *S) bool, False where the label is to be ignored; such voxels are no edges and do not make
             their neighbours edges. None: all count.
+        axes: along which a neighbourhood reaches; None: all spatial axes.
     Returns:
         (B, 1, *S) bool. The neighbourhood ends at the image border.
     """
@@ -139,7 +143,8 @@ def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
         info = torch.iinfo(torch.int16)
         highest = torch.where(valid, values, info.min)
         lowest = torch.where(valid, values, info.max)
-    edges = (maximum_of_neighbours(highest) > -maximum_of_neighbours(-lowest)).any(dim=1, keepdim=True)
+    edges = maximum_of_neighbours(highest, axes) > -maximum_of_neighbours(-lowest, axes)
+    edges = edges.any(dim=1, keepdim=True)
     return edges if valid is None else edges & valid
 
 
@@ -177,6 +182,21 @@ def fuzziness_map(
         source: "entropy" or "edges" takes m from one of the two alone.
         bin_bounds: see `patch_entropy`.
     """
+    grids = fuzziness_grids(images, labels, patch, entropy_bins, valid, source, bin_bounds)
+    each = (grids.entropy, grids.edges, grids.combined)
+    return FuzzinessMap(*(_to_voxels(grid, patch, images.shape[2:]) for grid in each))
+
+
+def fuzziness_grids(
+    images: Tensor,
+    labels: Tensor,
+    patch: Sequence[int],
+    entropy_bins: int = 32,
+    valid: Tensor | None = None,
+    source: FuzzinessSource = "both",
+    bin_bounds: Tensor | None = None,
+) -> FuzzinessMap:
+    """As `fuzziness_map`, with one value per patch: (B, 1, *grid), grid = ceil(S / patch)."""
     spatial = images.shape[2:]
     if labels.shape[2:] != spatial or len(patch) != len(spatial):
         raise ValueError(
@@ -186,7 +206,7 @@ def fuzziness_map(
     entropy = _min_max(patch_entropy(images, patch, entropy_bins, bin_bounds))
     edges = _min_max(patch_edge_ratio(labels, patch, valid))
     combined = {"both": torch.maximum(entropy, edges), "entropy": entropy, "edges": edges}[source]
-    return FuzzinessMap(*(_to_voxels(grid, patch, spatial) for grid in (entropy, edges, combined)))
+    return FuzzinessMap(entropy, edges, combined)
 
 
 def fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
@@ -269,9 +289,9 @@ def within(voxels: int, mask: Tensor) -> Tensor:
     return near.bool()
 
 
-def maximum_of_neighbours(values: Tensor) -> Tensor:
-    """Return the maximum over each voxel's 3^d neighbourhood, axis by axis."""
-    for axis in range(2, values.ndim):
+def maximum_of_neighbours(values: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """Return the maximum over each voxel's 3^d neighbourhood, axis by axis; of all spatial axes, or of those given."""
+    for axis in range(2, values.ndim) if axes is None else axes:
         inner = values.shape[axis] - 1
         widened = values.clone()
         before, after = widened.narrow(axis, 0, inner), widened.narrow(axis, 1, inner)

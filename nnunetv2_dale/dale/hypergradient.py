@@ -37,6 +37,7 @@ class FuzzyPass:
     outputs: Outputs  # logits, with their graph
     loss: Callable[[Outputs, Tensor], Tensor]  # (logits, ω) to L_f of this rank
     features: Tensor | None = None  # (B, F, *S), what the head made the full-resolution logits of
+    omega: Tensor | None = None  # ω₀ of Eq. 8, (B, 1, *S): what is given of the labels; None is 1
     same_draws: SameDraws = nullcontext  # in its contexts a forward drops out what the one of `outputs` did
 
 

@@ -35,30 +35,31 @@ class LabelConfidence:
     """ω* of one batch."""
 
     omega: Tensor  # (B, 1, *S) float32, >= 0
-    non_finite: Tensor  # bool scalar: a gradient was not finite; then ω* is 1 everywhere
+    non_finite: Tensor  # bool scalar: a gradient was not finite; then ω* is ω₀
 
     @classmethod
-    def full(cls, outputs: Outputs) -> LabelConfidence:
-        """Return ω = 1 at every voxel of the full resolution."""
-        logits = full_resolution(outputs).detach()
-        ones = torch.ones_like(logits[:, :1], dtype=torch.promote_types(logits.dtype, torch.float32))
-        return cls(ones, torch.zeros((), dtype=torch.bool, device=logits.device))
+    def first(cls, fuzzy: FuzzyPass) -> LabelConfidence:
+        """Return ω₀ at every voxel of the full resolution: what is given, else 1."""
+        logits = full_resolution(fuzzy.outputs).detach()
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        omega = torch.ones_like(logits[:, :1], dtype=dtype) if fuzzy.omega is None else fuzzy.omega.to(dtype)
+        return cls(omega, torch.zeros((), dtype=torch.bool, device=logits.device))
 
     def stepped(self, gradient: Tensor, confidence_lr: float) -> LabelConfidence:
         """Return ω after a step of Eq. 11 along ∂L_n/∂ω."""
         non_finite = self.non_finite | ~torch.isfinite(gradient).all()
         return LabelConfidence(confidence_step(self.omega, gradient, confidence_lr), non_finite)
 
-    def finished(self) -> LabelConfidence:
-        """Return ω after the last step: 1 everywhere where a gradient was not finite."""
-        return LabelConfidence(torch.where(self.non_finite, 1.0, self.omega), self.non_finite)
+    def finished(self, first: LabelConfidence) -> LabelConfidence:
+        """Return ω after the last step: ω₀ where a gradient was not finite."""
+        return LabelConfidence(torch.where(self.non_finite, first.omega, self.omega), self.non_finite)
 
 
 Learned = tuple[LabelConfidence, Outputs, Tensor | None]
 
 
 class ConfidenceLearner(Protocol):
-    """Learns ω* of a batch, from ω = 1. A training has one, which may remember gradients."""
+    """Learns ω* of a batch, from ω₀. A training has one, which may remember gradients."""
 
     average: GradientAverage
 
@@ -72,12 +73,12 @@ class ConfidenceLearner(Protocol):
 
 @dataclass
 class FullConfidence(ConfidenceLearner):
-    """No meta steps: every label keeps ω = 1."""
+    """No meta steps: every label keeps ω₀."""
 
     average: GradientAverage
 
     def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
-        return LabelConfidence.full(fuzzy.outputs), fuzzy.outputs, fuzzy.features
+        return LabelConfidence.first(fuzzy), fuzzy.outputs, fuzzy.features
 
 
 @dataclass
@@ -104,7 +105,7 @@ class LookAhead(ConfidenceLearner):
     def __call__(self, fuzzy: FuzzyPass, non_fuzzy: NonFuzzyPass) -> Learned:
         config, step_size = self.config, self.step_size()
         outputs, features = fuzzy.outputs, fuzzy.features
-        confidence = LabelConfidence.full(outputs)
+        first = confidence = LabelConfidence.first(fuzzy)
         for further_steps in reversed(range(config.confidence_steps)):
             omega, keep_graph = confidence.omega, further_steps > 0 or config.fuzzy_graph == "keep"
             gradient, by_omega = look_ahead_gradient(
@@ -123,7 +124,7 @@ class LookAhead(ConfidenceLearner):
         if config.fuzzy_graph == "recompute":
             with fuzzy.same_draws():
                 outputs, features = self.see(fuzzy.images)
-        return confidence.finished(), outputs, features
+        return confidence.finished(first), outputs, features
 
     def after_update(self) -> None:
         if self.shifted is not None:
@@ -206,10 +207,10 @@ def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: fl
     Args:
         change: ω to d/dt ∂L_f/∂ω along v, (B, 1, *S).
     """
-    confidence = LabelConfidence.full(fuzzy.outputs)
+    first = confidence = LabelConfidence.first(fuzzy)
     for _ in range(config.confidence_steps):
         confidence = confidence.stepped(-step_size * change(confidence.omega), config.confidence_lr)
-    return confidence.finished(), fuzzy.outputs, fuzzy.features
+    return confidence.finished(first), fuzzy.outputs, fuzzy.features
 
 
 def confidence_step(omega: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from nnunetv2_dale.dale.fuzziness import View
+from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
 
-Outputs = Tensor | Sequence[Tensor]
+__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized", "sum_over_ranks", "weighted_loss"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class MaskedLoss:
     background (label maps: `M·nll[class] + (1 − M)·nll[background]`), or into target × M (regions).
 
     Ignored voxels count nowhere; a batch of nothing else has cross-entropy 0 and Dice 1, both finite.
+
+    Of `KnownTargets` the confidence is a further voxel weight, and the weight of a case a factor of all its terms. A
+    class that is not annotated in a sample may be its background (`marginal_logits`), and its Dice leaves the sample
+    out; so does the binary cross-entropy of a region. A sample of weight 0 counts nowhere.
     """
 
     regions: bool = False  # sigmoid outputs and (B, R, *S) targets; otherwise softmax and (B, 1, *S) label maps
@@ -45,15 +50,17 @@ class MaskedLoss:
 
         Args:
             outputs: logits (B, K, *S) or (B, R, *S); under deep supervision a sequence, full resolution first.
-            targets: what goes with each output, in nnU-Net's form.
+            targets: what goes with each output, in nnU-Net's form; or `KnownTargets`.
             label_mask: M, (B, 1, *S) in [0, 1] at full resolution; None is 1.
             voxel_weight: w >= 0, (B, 1, *S) at full resolution; None is 1. Coarser resolutions use its mean over the
                 voxels they cover, as for M.
         Raises:
             ValueError: outputs, targets and scale weights that do not go together.
         """
-        if isinstance(outputs, Tensor):
-            outputs, targets = [outputs], [cast(Tensor, targets)]
+        class_weight = class_weight_of(targets)
+        if (confidence := confidence_of(targets)) is not None:
+            voxel_weight = _times(confidence, voxel_weight)
+        outputs, targets = all_resolutions(outputs), all_resolutions(targets)
         weights = (1.0,) if len(outputs) == 1 else self.scale_weights or (1.0,) * len(outputs)
         if not len(outputs) == len(targets) == len(weights):
             raise ValueError(
@@ -61,7 +68,7 @@ class MaskedLoss:
                 f"and {len(weights)}"
             )
         terms = [
-            weight * self._at_one_resolution(logits, target, label_mask, voxel_weight)
+            weight * self._at_one_resolution(logits, target, label_mask, voxel_weight, class_weight)
             for weight, logits, target in zip(weights, outputs, targets, strict=True)
             if weight != 0
         ]
@@ -79,54 +86,99 @@ class MaskedLoss:
             return target[:, :-1]
         return target if self.ignore_label is None else torch.where(target != self.ignore_label, target, 0)
 
+    def of_label(self, log_probability: Tensor) -> Tensor:
+        """Loss of a voxel from the log-probability of its label."""
+        return -log_probability
+
+    def of_regions(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of a voxel in each region, (B, R, *S)."""
+        return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
     def _at_one_resolution(
-        self, logits: Tensor, target: Tensor, label_mask: Tensor | None, voxel_weight: Tensor | None
+        self,
+        logits: Tensor,
+        target: Tensor,
+        label_mask: Tensor | None,
+        voxel_weight: Tensor | None,
+        class_weight: Tensor | None,
     ) -> Tensor:
         logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = marginal_logits(logits, class_weight, self.regions)
         valid = self.valid(target)
         labels = self.labels(target)
-        mask = _resized(label_mask, logits)
-        weight = _resized(voxel_weight, logits)
+        mask = resized(label_mask, logits)
+        weight = resized(voxel_weight, logits)
         if valid is not None:
             weight = valid.to(logits.dtype) if weight is None else weight * valid
+        if class_weight is not None:
+            of_case = class_weight.amax(dim=1).to(logits.dtype)
+            weight = _times(of_case.reshape(-1, *(1 for _ in logits.shape[1:])), weight)
         if self.regions:
-            return self._region_loss(logits, labels, mask, weight, valid)
-        return self._label_map_loss(logits, labels.long(), mask, weight, valid)
+            return self._region_loss(logits, labels, mask, weight, valid, class_weight)
+        return self._label_map_loss(logits, labels.long(), mask, weight, valid, class_weight)
 
     def _label_map_loss(
-        self, logits: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None, valid: Tensor | None
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        mask: Tensor | None,
+        weight: Tensor | None,
+        valid: Tensor | None,
+        class_weight: Tensor | None,
     ) -> Tensor:
         log_probability = logits.log_softmax(dim=1)
         of_label = log_probability.gather(1, labels)
-        nll = -of_label if mask is None else -(mask * of_label + (1 - mask) * log_probability[:, :1])
+        nll = self.of_label(of_label)
+        if mask is not None:
+            nll = -(mask * of_label + (1 - mask) * log_probability[:, :1])
         weighted = nll if weight is None else nll * weight
-        cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1)
+        if class_weight is not None:
+            counted = class_weight.amax(dim=1, keepdim=True) > 0
+            cross_entropy = _mean_of_counted(weighted, counted, valid).sum()
+        else:
+            cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1)
 
         label_weight = weight if mask is None else _times(mask, weight)
         in_label = of_label.exp()
         intersection = _sum_per_label(_times(in_label, label_weight), labels, logits.shape[1])
         reference = _sum_per_label(_times(torch.ones_like(in_label), label_weight), labels, logits.shape[1])
         predicted = _spatial_sum(_times(log_probability[:, 1:].exp(), weight))
-        return cross_entropy - self._dice(intersection[:, 1:], predicted, reference[:, 1:])
+        foreground = None if class_weight is None else class_weight[:, 1:]
+        return cross_entropy - self._dice(intersection[:, 1:], predicted, reference[:, 1:], foreground)
 
     def _region_loss(
-        self, logits: Tensor, regions: Tensor, mask: Tensor | None, weight: Tensor | None, valid: Tensor | None
+        self,
+        logits: Tensor,
+        regions: Tensor,
+        mask: Tensor | None,
+        weight: Tensor | None,
+        valid: Tensor | None,
+        class_weight: Tensor | None,
     ) -> Tensor:
         soft_target = _times(regions.to(logits.dtype), mask)
-        weighted = _times(functional.binary_cross_entropy_with_logits(logits, soft_target, reduction="none"), weight)
+        weighted = _times(self.of_regions(logits, soft_target), weight)
         # nnU-Net divides by the number of voxels, not of voxels times regions, when there is an ignore label
-        cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1e-8)
+        if class_weight is not None:
+            means = _mean_of_counted(weighted, class_weight > 0, valid)
+            cross_entropy = means.mean() if valid is None else means.sum()
+        else:
+            cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1e-8)
 
         probability = _times(logits.sigmoid(), weight)
         intersection, predicted = _spatial_sum(probability * soft_target), _spatial_sum(probability)
-        return cross_entropy - self._dice(intersection, predicted, _spatial_sum(_times(soft_target, weight)))
+        reference = _spatial_sum(_times(soft_target, weight))
+        return cross_entropy - self._dice(intersection, predicted, reference, class_weight)
 
-    def _dice(self, intersection: Tensor, predicted: Tensor, reference: Tensor) -> Tensor:
-        """Mean soft Dice of (B, K) sums."""
+    def _dice(
+        self, intersection: Tensor, predicted: Tensor, reference: Tensor, class_weight: Tensor | None = None
+    ) -> Tensor:
+        """Mean soft Dice of (B, K) sums, of which those of a sample without a class are 0."""
         if self.batch_dice:
             sums = torch.stack([intersection, predicted, reference]).sum(dim=1)
             intersection, predicted, reference = sum_over_ranks(sums) if self.distributed else sums
         dice: Tensor = (2 * intersection + self.smooth) / (reference + predicted + self.smooth).clamp_min(1e-8)
+        if class_weight is not None and not self.batch_dice:
+            dice = (dice * class_weight).sum(dim=0) / (class_weight > 0).sum(dim=0).clamp_min(1)
         return dice.mean()
 
 
@@ -159,7 +211,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return cast(Tensor, _SumOverRanks.apply(values))
 
 
-def _resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
+def resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
     """A (B, 1, *S) map at the resolution of `logits`: each coarse voxel gets the mean of what it covers."""
     if weight is None or weight.shape[2:] == logits.shape[2:]:
         return weight
@@ -168,6 +220,16 @@ def _resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
 
 def _times(values: Tensor, factor: Tensor | None) -> Tensor:
     return values if factor is None else values * factor
+
+
+def _mean_of_counted(values: Tensor, counted: Tensor, valid: Tensor | None) -> Tensor:
+    """Means over the valid voxels of the samples that count, (K,), of (B, K, *S) values that are 0 elsewhere.
+
+    Args:
+        counted: (B, K) bool.
+    """
+    voxels = values[0, 0].numel() if valid is None else valid.flatten(1).sum(dim=1, keepdim=True)
+    return _spatial_sum(values).sum(dim=0) / (counted * voxels).sum(dim=0).clamp_min(1)
 
 
 def _spatial_sum(values: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class PhasedStep:
         judge = algorithm.label_trust
         trust = None if judge is None else judge.observe_and_weigh(images, outputs, target, cases)
         if self.phases.watches:
-            self._seen = class_sums(outputs, target, algorithm.loss)
+            self._seen = class_sums(outputs, targets, algorithm.loss)
         loss = algorithm.loss(outputs, targets, None, trust)
         algorithm.step(loss)
         mean, std = (None, None) if trust is None else spread_of(trust)

@@ -99,7 +99,7 @@ def example_of(
         training=np.array(training),
         distrust=np.zeros((len(training), trainer.label_manager.num_segmentation_heads), np.float32)
         if (distrust := trainer.trust.displacement.doubt_of(training)) is None
-        else distrust.float().cpu().numpy(),
+        else (distrust[:, 0] - distrust[:, 1]).float().cpu().numpy(),
     )
 
 

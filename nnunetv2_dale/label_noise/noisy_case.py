@@ -145,7 +145,7 @@ def _row(
     image = np.moveaxis(image, 1 + first, 1)
     clean, noisy, change = np.moveaxis(clean, first, 0), np.moveaxis(noisy, first, 0), np.moveaxis(change, first, 0)
     spacing_mm = axis_first(spacing_mm, first)
-    m = case_fuzziness(image, clean, spacing_mm, config.patch_size, config.entropy_bins, job.ignore_label).combined
+    m = case_fuzziness(image, clean, spacing_mm, config.patch_size, config.entropy_bins, job.ignore_label).combined()
     changed_fuzzy, changed_elsewhere = changed_fractions(change != Change.NONE, m >= config.fuzzy_threshold)
     kind, amount = ("", 0.0) if job.model is None else job.model.draw(job.case.name, job.scale)
     before, after = (_foreground(label, job.ignore_label) for label in (clean, noisy))

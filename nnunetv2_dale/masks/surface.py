@@ -78,6 +78,45 @@ def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
     return np.where(within & without, -distances, distances)
 
 
+@dataclass(frozen=True)
+class SurfacePair:
+    """The surfaces of two masks, and how far each face lies from the other one's.
+
+    Attributes:
+        first_mm, second_mm: of each face, mm: positive where the first mask is wider, negative where it is narrower.
+    """
+
+    first: Surface
+    second: Surface
+    first_mm: Floats
+    second_mm: Floats
+
+    @property
+    def distances_mm(self) -> Floats:
+        """Of the faces of both surfaces."""
+        return np.concatenate([self.first_mm, self.second_mm])
+
+    @property
+    def areas_mm2(self) -> Floats:
+        """Of the same faces."""
+        return np.concatenate([self.first.area_mm2, self.second.area_mm2])
+
+    @property
+    def mean_mm(self) -> float:
+        """Mean over both surfaces, each face by its area: above 0 where the first mask is wider as a whole."""
+        return float(np.average(self.distances_mm, weights=self.areas_mm2))
+
+
+def surface_pair(first: Mask, second: Mask, spacing_mm: Sequence[float]) -> SurfacePair | None:
+    """Measure both directions; None where a mask has no surface (empty, or the whole crop)."""
+    of_first, of_second = surface_of(first, spacing_mm), surface_of(second, spacing_mm)
+    if len(of_first.area_mm2) == 0 or len(of_second.area_mm2) == 0:
+        return None
+    outside = signed_distances(of_first, second, of_second)
+    # A face of the second that lies inside of the first is where the first is wider.
+    return SurfacePair(of_first, of_second, outside, -signed_distances(of_second, first, of_first))
+
+
 def nearest_mm(points: Floats, others: Floats) -> Floats:
     """(N,) distance of each of N points to the nearest of M others, (N, D) and (M, D) in mm."""
     return np.asarray(KDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0])

@@ -19,10 +19,17 @@ FILE, TABLE = "case_displacement.json", "case_displacement.csv"
 MEANING = (
     "displacement: voxels of contour by which a case's label lies outside (+) or inside (-) of the network's, per "
     "class (label maps: with background) or region; null where a case has not shown it. border_contrast: how much the "
-    "image changes across the label's border, against what is around. excess, contour, contrast and faces: the moving "
-    "sums they are the ratios of. labels: checksums of the preprocessed labels of all training cases."
+    "image changes across the label's border, against what is around; null below ten of its faces. excess, contour, "
+    "contrast and faces: the moving sums they are the ratios of. found and size: probability of the class in its own "
+    "voxels, and their number. extra and missing: voxels of objects that the network does not find, and of ones that "
+    "the label lacks, with contrasts and faces of their borders. labels: checksums of the preprocessed labels of all "
+    "training cases."
 )
-SUMS = ("excess", "contour", "contrast", "faces")
+BORDER_SUMS = ("excess", "contour", "contrast", "faces")
+OBJECT_SUMS = (
+    "found", "size", "extra", "extra_contrast", "extra_faces", "missing", "missing_contrast", "missing_faces",
+)  # fmt: skip
+SUMS = BORDER_SUMS + OBJECT_SUMS
 State = dict[str, list[list[float]]]  # case → each of the sums, of each class
 
 
@@ -37,7 +44,8 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
     cases: dict[str, dict[str, Sequence[float | None]]] = {}
     for case, sums in sorted(state.items()):
         named = dict(zip(SUMS, sums, strict=True))
-        displacement, contrast = _ratio(named["excess"], named["contour"]), _ratio(named["contrast"], named["faces"])
+        displacement = _ratio(named["excess"], named["contour"], 1)
+        contrast = _ratio(named["contrast"], named["faces"], 10)
         cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
     with new_file(folder / FILE, overwrite=True) as unfinished:
         write_json(unfinished, {"meaning": MEANING, "classes": list(classes), "labels": dict(labels), "cases": cases})
@@ -63,8 +71,8 @@ def read_displacements(folder: Path) -> State | None:
         cases = read_json(file)["cases"]
         state = {}
         for case, each in cases.items():
-            of_contrast = [list(each.get(name, [0.0] * len(each["excess"]))) for name in SUMS[2:]]  # not in older files
-            state[str(case)] = [list(each["excess"]), list(each["contour"]), *of_contrast]
+            later = [list(each.get(name, [0.0] * len(each["excess"]))) for name in SUMS[2:]]  # not in older files
+            state[str(case)] = [list(each["excess"]), list(each["contour"]), *later]
         if not all(math.isfinite(value) for sums in state.values() for part in sums for value in part):
             raise ValueError("a sum that is not finite")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -81,6 +89,6 @@ def read_label_checksums(folder: Path) -> dict[str, str]:
     return checksums
 
 
-def _ratio(above: list[float], below: list[float]) -> list[float | None]:
+def _ratio(above: list[float], below: list[float], least: float) -> list[float | None]:
     # as in CaseDisplacement: a class that was seen long ago has next to nothing left of its contour
-    return [round(a / max(b, 1), 4) if b > 0 else None for a, b in zip(above, below, strict=True)]
+    return [round(a / b, 4) if b >= least else None for a, b in zip(above, below, strict=True)]

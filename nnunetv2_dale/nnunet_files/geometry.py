@@ -131,5 +131,18 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
             raise FileError(file, f"has {what} {_numbers(found)}, but {other} has {_numbers(expected)}; {remedy}")
 
 
+def require_same_grid(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
+    """`require_same_voxels`, which also lie in the same places of the patient where both files say so.
+
+    Args:
+        file, voxels, other, others, remedy: as there.
+    """
+    require_same_voxels(file, voxels, other, others, remedy)
+    difference = grid_difference(grid_of(voxels[1], voxels[0]), grid_of(others[1], others[0]))
+    if difference is not None:
+        differs = " and ".join(difference.differs)
+        raise FileError(file, f"has another {differs} than {other}, {difference.apart_mm:.3g} mm apart; {remedy}")
+
+
 def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"

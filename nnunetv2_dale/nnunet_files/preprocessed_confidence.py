@@ -30,7 +30,7 @@ from nnunetv2_dale.nnunet_files.confidence_table import (
 from nnunetv2_dale.nnunet_files.folders import known_places
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
-MADE_FROM = "confidence.json"
+MADE_FROM, READER_LABELS = "confidence.json", "readers"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PreprocessedConfidence:
 
     def reader_files(self, case: str) -> tuple[Path, ...]:
         """The labels of a case by its readers, in the order of `readers`; none where nobody but the label has it."""
-        files = (self.folder / "readers" / reader / f"{case}.b2nd" for reader in self.readers)
+        files = (self.folder / READER_LABELS / reader / f"{case}.b2nd" for reader in self.readers)
         return tuple(file for file in files if file.is_file())
 
 
@@ -95,7 +95,7 @@ def read_preprocessed_confidence(
     if raw is not None and made_from != raw_checksums(raw):
         what = f"run: {command}" if has_confidence(raw) else f"it has none now: remove {folder}"
         raise UserError(f"{folder} was not made from what {raw} holds now; {what}")
-    readers = sorted(path.name for path in folder.glob("readers/*") if path.is_dir())
+    readers = sorted(path.name for path in folder.glob(f"{READER_LABELS}/*") if path.is_dir())
     found = PreprocessedConfidence(folder, read_confidence_table(folder, labels), tuple(readers))
     _require_shapes_of_images(found, dataset / data_identifier, command)
     return found

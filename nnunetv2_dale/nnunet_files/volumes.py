@@ -76,18 +76,12 @@ def read_label(
     Raises:
         FileError: damaged or unreadable, more than one channel, or values that are not allowed.
     """
-    _require_whole(file)
-    try:
-        data, properties = reader.read_seg(str(file))
-    except Exception as error:  # readers of several libraries, each with its own exceptions
-        raise FileError(file, f"cannot be read as an image ({_reason(error)})") from error
-    if data.shape[0] != 1:
-        raise FileError(file, f"has the shape {data.shape}; a label has one value per voxel in three axes")
-    found = np.unique(whole_numbers(values_in(data[0])))
+    data, properties = read_values(reader, file)
+    found = np.unique(whole_numbers(values_in(data)))
     whole = (found == np.rint(found)) & (np.abs(found) <= _LARGEST)
     known = whole if allowed is None else np.isin(found, list(allowed))
     if not known.all():
-        count = np.count_nonzero(~np.isin(whole_numbers(data[0]), found[known]))
+        count = np.count_nonzero(~np.isin(whole_numbers(data), found[known]))
         values = ", ".join(f"{value:.10g}" for value in found[~known][:5])
         expected = (
             f"whole numbers up to {_LARGEST} are expected"
@@ -95,7 +89,23 @@ def read_label(
             else f"dataset.json knows only {sorted(allowed)}"
         )
         raise FileError(file, f"holds the label {values} ({_voxels(count)}), but {expected}")
-    return np.rint(data[0]).astype(np.int16), dict(properties)
+    return np.rint(data).astype(np.int16), properties
+
+
+def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Properties]:
+    """Read any map of one value per voxel, as it is: (Z, Y, X), where a 2D image has Z = 1.
+
+    Raises:
+        FileError: damaged or unreadable, or more than one channel.
+    """
+    _require_whole(file)
+    try:
+        data, properties = reader.read_seg(str(file))
+    except Exception as error:  # readers of several libraries, each with its own exceptions
+        raise FileError(file, f"cannot be read as an image ({_reason(error)})") from error
+    if data.shape[0] != 1:
+        raise FileError(file, f"has the shape {data.shape}; a label has one value per voxel in three axes")
+    return data[0], dict(properties)
 
 
 def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray[np.float32], Properties]:

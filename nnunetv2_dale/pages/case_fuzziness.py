@@ -15,13 +15,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseFuzziness:
-    """Maps of one case, each (Z, Y, X) float32 in [0, 1]; a 2D image has Z = 1."""
+    """Maps of one case, each (Z, Y, X) float32 in [0, 1]; a 2D image has Z = 1.
 
-    entropy: NDArray[np.float32]
-    edges: NDArray[np.float32]
-    combined: NDArray[np.float32]
-    patch: tuple[int, ...]  # voxels along each axis that the maps are constant in: 2 for slices, else 3
-    intensity_bins: IntensityBins  # those of the entropy
+    They are kept as grids with one value per patch, so that those of a large volume take no memory until asked for.
+
+    Attributes:
+        entropy_grid, edges_grid, combined_grid: (ceil(Z / depth), ceil(Y / height), ceil(X / width)).
+        shape: (Z, Y, X).
+        patch: voxels along each axis that the maps are constant in: 2 for slices, else 3.
+        intensity_bins: those of the entropy.
+    """
+
+    entropy_grid: NDArray[np.float32]
+    edges_grid: NDArray[np.float32]
+    combined_grid: NDArray[np.float32]
+    shape: tuple[int, ...]
+    patch: tuple[int, ...]
+    intensity_bins: IntensityBins
+
+    def entropy(self, slices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """r (Eqs. 3, 5) at these slices; None is all."""
+        return self._at(self.entropy_grid, slices)
+
+    def edges(self, slices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """e (Eqs. 4, 5) at these slices; None is all."""
+        return self._at(self.edges_grid, slices)
+
+    def combined(self, slices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """m (Eq. 5) at these slices; None is all."""
+        return self._at(self.combined_grid, slices)
+
+    def _at(self, grid: NDArray[np.float32], slices: Sequence[int] | None) -> NDArray[np.float32]:
+        depth, height, width = (1, *self.patch)[-3:]
+        shown = np.arange(self.shape[0]) if slices is None else np.asarray(slices)
+        rows, columns = np.arange(self.shape[1]) // height, np.arange(self.shape[2]) // width
+        voxels: NDArray[np.float32] = grid[np.ix_(shown // depth, rows, columns)]
+        return voxels
 
 
 def case_fuzziness(
@@ -54,7 +83,7 @@ def case_fuzziness(
     """
     import torch  # here, so that reading labels and drawing noise start without it
 
-    from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+    from nnunetv2_dale.dale.fuzziness import fuzziness_grids, patch_shape
     from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
     planar = slicewise or image.shape[1] == 1
@@ -67,6 +96,7 @@ def case_fuzziness(
     patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm, fewest_patches)
     bounds = bounds_of_case(images, labels, valid, entropy_bins) if intensity_bins == "near_labels" else None
     source: FuzzinessSource = "entropy" if label is None else "both"
-    maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source, bounds)
-    arrays = [part.reshape(image.shape[1:]).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
-    return CaseFuzziness(arrays[0], arrays[1], arrays[2], patch, "equal" if bounds is None else "near_labels")
+    maps = fuzziness_grids(images, labels, patch, entropy_bins, valid, source, bounds)
+    grids = [part.flatten(0, -3).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
+    bins: IntensityBins = "equal" if bounds is None else "near_labels"
+    return CaseFuzziness(grids[0], grids[1], grids[2], tuple(image.shape[1:]), patch, bins)

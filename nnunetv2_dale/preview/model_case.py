@@ -150,7 +150,7 @@ def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
     if len(size) == 3:
         return CasePatch(*_cut(image[None], label[None, None], _middle(foreground), size))
     y, x = model.spacing_mm[-2:]
-    m = case_fuzziness(image, label, (max(y, x), y, x), 16, slicewise=True).combined
+    m = case_fuzziness(image, label, (max(y, x), y, x), 16, slicewise=True).combined()
     slices = slices_that_matter(np.where(foreground, label, 0), m)
     flat = image[:, slices].swapaxes(0, 1), label[slices][:, None]
     return CasePatch(*_cut(*flat, _middle(foreground[slices].any(axis=0)), size))

@@ -78,7 +78,7 @@ def chosen_maps(
             settings.intensity_bins,
             settings.fewest_patches,
         )
-        m = fuzziness.combined
+        m = fuzziness.combined()
         fuzzy = m >= settings.tau
         if not slices:
             nothing = np.zeros(m.shape, bool)
@@ -88,8 +88,8 @@ def chosen_maps(
             PatchMaps(
                 fuzziness.patch,
                 fuzziness.intensity_bins,
-                fuzziness.entropy[slices],
-                fuzziness.edges[slices],
+                fuzziness.entropy(slices),
+                fuzziness.edges(slices),
                 m[slices],
                 float(fuzzy.mean()),
                 float(foreground.mean()) if foreground is not None and foreground.size else float("nan"),

@@ -23,7 +23,8 @@ from nnunetv2_dale.report.metrics import add_case_means
 from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
-from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run
+from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run, Values
+from nnunetv2_dale.report.sides import two_sides
 from nnunetv2_dale.report.values import AllValues, MaskSettings, add_mask_values, summary_values
 
 logger = logging.getLogger(__name__)
@@ -55,37 +56,52 @@ class BuiltReport:
     folders: list[ResultFolder]
 
 
-def build_report(paths: Sequence[Path], settings: ReportSettings, command: str = "") -> BuiltReport:
+def build_report(
+    paths: Sequence[Path], settings: ReportSettings, command: str = "", against: Sequence[Path] = ()
+) -> BuiltReport:
     """Compare two or more result folders; the first is the baseline.
+
+    With `against`, those are trainings of the baseline, and `paths` trainings of one candidate.
 
     Raises:
         UserError: input that cannot be compared; the sentence names the file.
     """
     require_packages("statsmodels")
+    if against and min(len(paths), len(against)) < 2:
+        raise UserError("to compare two trainers, give two or more trainings of each, before and after --against")
     if len(paths) < 2:
         raise UserError("give two or more result folders; the first is the baseline")
-    folders = read_result_folders(paths, settings.folds)
+    folders = read_result_folders([*against, *paths], settings.folds)
     task = shared_task(folders)
     patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
-        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes)
-        add_mask_values(known, folders, task, files, masks)
+        others = settings.references is not None
+        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes, others)
+        stated, folders = folders, add_mask_values(known, folders, task, files, masks)
+        missing += _other_references(stated[0], folders[0], task, settings)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
+    runs = [_run(folder, task, known, folders) for folder in folders]
+    trainings: dict[str, list[Values]] | None = None
+    if against:
+        runs, trainings = two_sides(runs[: len(against)], runs[len(against) :])
+    values = {run.name: run.values for run in runs}
     report = Report(
         dataset=task.dataset or "unnamed dataset",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
-        baseline=folders[0].name,
+        baseline=runs[0].name,
         classes=list(task.classes),
         metrics=known.metrics,
         case_names=list(task.case_names),
         patients=patients,
         excluded=list(task.excluded),
-        runs=[_run(folder, task, known, folders) for folder in folders],
-        comparisons=compare(known.values, known.metrics, task.classes, patients, settings.resamples, settings.seed),
+        runs=runs,
+        comparisons=compare(
+            values, known.metrics, task.classes, patients, settings.resamples, settings.seed, trainings
+        ),
         settings=_settings_shown(settings, files, known.patches),
         versions=versions(),
         missing=[*missing, *missing_of_runs(folders)],
@@ -131,6 +147,25 @@ def _run(folder: ResultFolder, task: SharedTask, known: AllValues, folders: Sequ
         curves=curves,
         ran=_what_ran(folder),
         lesions=known.lesions.get(folder.name, []),
+    )
+
+
+def _other_references(
+    stated: ResultFolder, judged: ResultFolder, task: SharedTask, settings: ReportSettings
+) -> list[str]:
+    """A sentence where the masks that judge are not those that `summary.json` was made with."""
+    sizes = [
+        [{key: each.n_reference for key, each in folder.cases[name].classes.items()} for name in task.case_names]
+        for folder in (stated, judged)
+    ]
+    other = sum(was != now for was, now in zip(*sizes, strict=True))
+    return (
+        [
+            f"{settings.references} judges: {other} of {len(task.case_names)} references there are not those of "
+            "summary.json; Dice, IoU, precision and recall are measured anew"
+        ]
+        if other
+        else []
     )
 
 

@@ -51,6 +51,9 @@ def report_parser() -> CommandParser:
     add_result_folders(
         parser, "Result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG); the first is the baseline"
     )
+    against = "Trainings of the baseline; the folders before it are trainings of one candidate. Two or more of each: "
+    against += "then the report compares trainers, not models"
+    parser.add_argument("--against", nargs="+", type=Path, default=[], metavar="FOLDER", help=against)
     add_output(parser, "Folder for the report")
     add_patients(parser, "statistics by patient")
     parser.add_argument(
@@ -94,14 +97,14 @@ def _report(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o
     _check_output(output, arguments.overwrite)
     if arguments.from_json is not None:
-        if arguments.folders:
+        if arguments.folders or arguments.against:
             raise UserError("give either result folders or --from_json, not both")
         source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
         report = read_report(source)
         report = replace(report, links=[*report.links, *_links(arguments)])
         _write(output, _as_asked(report, arguments), None, source.parent)
     else:
-        built = build_report(arguments.folders, _settings(arguments), _command(arguments))
+        built = build_report(arguments.folders, _settings(arguments), _command(arguments), arguments.against)
         report = replace(built.report, links=_links(arguments))
         _write(output, _as_asked(report, arguments), None if arguments.no_pictures else built, None)
     for remark in report.remarks:
@@ -200,6 +203,8 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
 def _command(arguments: argparse.Namespace) -> str:
     """Return the call as it can be typed again, but for the place of the output and the number of processes."""
     words = ["nnUNetv2_dale_report", *(str(folder) for folder in arguments.folders)]
+    if arguments.against:
+        words += ["--against", *(str(folder) for folder in arguments.against)]
     for name in ("references", "images", "patients"):
         if getattr(arguments, name) is not None:
             words += [f"--{name}", str(getattr(arguments, name))]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.report.paired_statistics import Floats, holm_adjusted, paired_statistics
+from nnunetv2_dale.report.repeated_trainings import training_statistics
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Values
 
 
@@ -20,6 +21,7 @@ def compare(
     patients: Sequence[str] | None = None,
     resamples: int = 9999,
     seed: int = 0,
+    trainings: Mapping[str, Sequence[Values]] | None = None,
 ) -> list[Comparison]:
     """Return all rows, for each candidate and metric the mean first and then the classes.
 
@@ -28,6 +30,7 @@ def compare(
         metrics, classes: what to compare; the values also hold class "mean".
         patients: patient of each case.
         resamples, seed: of the bootstrap.
+        trainings: run name → the values of each training that the run is the mean of.
     """
     baseline, *candidates = values
     rows: list[Comparison] = []
@@ -38,8 +41,23 @@ def compare(
                 _row(baseline, candidate, values, metric, name, patients, resamples=resamples, seed=seed)
                 for name in names
             ]
+            if trainings is not None:
+                sides = (trainings[baseline], trainings[candidate])
+                family = [_over_trainings(row, sides, patients, resamples=resamples, seed=seed) for row in family]
             rows += _with_holm(family)
     return rows
+
+
+def _over_trainings(
+    row: Comparison, sides: Sequence[Sequence[Values]], patients: Sequence[str] | None, **bootstrap: Any
+) -> Comparison:
+    """The row with what its trainings say; the cases' own tests would take them for one."""
+    each = [[training[row.metric][row.class_key] for training in side] for side in sides]
+    whole = [i for i, values in enumerate(zip(*each[0], *each[1], strict=True)) if None not in values]
+    a, b = (np.array([[training[i] for i in whole] for training in side], dtype=np.float64) for side in each)
+    kept_patients = None if patients is None else [patients[i] for i in whole]
+    found = training_statistics(a, b, kept_patients, **bootstrap)
+    return replace(row, **asdict(found), p_ttest=None, p_wilcoxon=None, detectable_difference=None)
 
 
 def _with_holm(family: Sequence[Comparison]) -> Iterator[Comparison]:

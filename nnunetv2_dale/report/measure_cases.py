@@ -15,7 +15,7 @@ from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
-from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult
+from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, ClassResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_patch, fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
@@ -27,7 +27,10 @@ Measures = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """How masks are measured; `tau` None leaves the fuzzy region out."""
+    """How masks are measured; `tau` None leaves the fuzzy region out.
+
+    With `other_references` the references need not be those of `summary.json`: they judge in their place.
+    """
 
     class_keys: tuple[str, ...]
     ignore_label: int | None
@@ -35,6 +38,7 @@ class MeasureSettings:
     tau: float | None
     patch_size: int
     reader: MaskReader
+    other_references: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,13 @@ class MeasuredRun:
         measures: metric → class key → value.
         lesions: class key → lesions of both masks.
         grid: how its voxels lie elsewhere than the reference's; None where they do not.
+        classes: class key → voxels and overlap of both masks.
     """
 
     measures: Measures
     lesions: dict[str, LesionCounts]
     grid: GridDifference | None
+    classes: dict[str, ClassResult]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class _Pair:
     prediction: Volume
     reference: Volume
     region: NDArray[np.bool_] | None
+    ignored: NDArray[np.bool_] | None
     files: CaseFiles
     number: int
     result: CaseResult
@@ -123,7 +130,9 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
         prediction = settings.reader.prediction(file, reference)
         if ignored is not None:
             prediction.voxels[ignored] = 0
-        runs.append(_measure_pair(_Pair(prediction, reference, region, files, number, result, settings), boxes))
+        runs.append(
+            _measure_pair(_Pair(prediction, reference, region, ignored, files, number, result, settings), boxes)
+        )
     return MeasuredCase(runs, image_grid, patch)
 
 
@@ -131,18 +140,30 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     prediction_boxes = boxes_of_values(pair.prediction.voxels)
     measures: Measures = {}
     lesions: dict[str, LesionCounts] = {}
+    classes: dict[str, ClassResult] = {}
+    reference = pair.reference.voxels
+    n_voxels = reference.size if pair.ignored is None else int(np.count_nonzero(~pair.ignored))
     for key in pair.settings.class_keys:
         labels = class_labels(key)
         there = [boxes[label] for boxes in (reference_boxes, prediction_boxes) for label in labels if label in boxes]
-        shape = pair.reference.voxels.shape
+        shape = reference.shape
         box = box_around(there, shape) or tuple(slice(0, 0) for _ in shape)
         predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
-        _same_counts(predicted, true, pair, key)
+        classes[key] = _class_result(predicted, true, n_voxels)
+        _same_counts(classes[key], pair, key)
         lesions[key] = lesion_counts(predicted, true)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()
         for name, value in _measure_class(predicted, true, box, pair):
             measures.setdefault(name, {})[key] = value
-    return MeasuredRun(measures, lesions, grid_difference(pair.prediction.grid, pair.reference.grid))
+    return MeasuredRun(measures, lesions, grid_difference(pair.prediction.grid, pair.reference.grid), classes)
+
+
+def _class_result(predicted: NDArray[np.bool_], true: NDArray[np.bool_], n_voxels: int) -> ClassResult:
+    """What nnU-Net's `summary.json` would say of the masks."""
+    both, n_true, n_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
+    either = n_true + n_predicted - both
+    dice, iou = (2 * both / (n_true + n_predicted), both / either) if either else (None, None)
+    return ClassResult(dice, iou, both, n_true, n_predicted, n_voxels)
 
 
 def _measure_class(
@@ -161,19 +182,19 @@ def _measure_class(
             yield metric_name(name, region_name), value
 
 
-def _same_counts(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pair: _Pair, key: str) -> None:
+def _same_counts(found: ClassResult, pair: _Pair, key: str) -> None:
     """The masks must be those nnU-Net evaluated: a summary of an older prediction would mix two models."""
     stated, summary_file = pair.result.classes[key], pair.result.summary_file
-    found = np.count_nonzero(true)
-    if stated.n_reference is not None and found != stated.n_reference:
+    others = pair.settings.other_references
+    if not others and stated.n_reference not in (None, found.n_reference):
         raise UserError(
-            f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has {found} "
-            f"voxels, there {stated.n_reference}; give the folder of the right references with --references, or "
-            "compare what summary.json holds alone (--summary_only)"
+            f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has "
+            f"{found.n_reference} voxels, there {stated.n_reference}; give the folder of the references that are to "
+            "judge with --references, or compare what summary.json holds alone (--summary_only)"
         )
     for what, count, expected in (
-        ("prediction", np.count_nonzero(predicted), stated.n_prediction),
-        ("overlap", np.count_nonzero(predicted & true), stated.true_positives),
+        ("prediction", found.n_prediction, None if others and pair.ignored is not None else stated.n_prediction),
+        ("overlap", found.true_positives, None if others else stated.true_positives),
     ):
         if expected is not None and count != expected:
             raise UserError(

@@ -19,7 +19,7 @@ from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import Overlay
-from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.sides import labels_of
 from nnunetv2_dale.report.volumes import MaskReader, Volume, mask_reader
 
 _MARGIN_VOXELS = 10
@@ -39,10 +39,13 @@ def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
     reader = mask_reader(first, built.files[0].reference)
     is_ct = str(first.dataset_json.get("channel_names", {}).get("0", "")).lower() == "ct"
     files = {item.case: item for item in built.files}
-    titles = [short_names([run.name for run in report.runs])[run.name] for run in report.runs]
+    labels = labels_of(report)
+    predicted = [name for run in report.runs for name in (run.trainings or [run.name])]
+    titles = [labels[name] for name in predicted]
     overlays: list[Overlay] = []
     drawn: dict[str, str] = {}
-    for number, run in enumerate(report.runs[1:], start=1):
+    for run in report.runs[1:]:
+        number = predicted.index((run.trainings or [run.name])[0])
         for ranked in ranked_cases(report, run.name):
             if ranked.case not in drawn:
                 name = f"overlays/{len(drawn):02d}_{re.sub(r'[^A-Za-z0-9._-]', '_', ranked.case)}.png"

@@ -13,7 +13,7 @@ from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.page_cells import signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run, holds_paths
-from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.sides import labels_of
 from nnunetv2_dale.report.tables import p_text
 
 _SHOWN_METRICS = ("Dice", "HD95", "ASD", "Surface Dice")
@@ -27,7 +27,7 @@ def render_report(report: Report, folder: Path) -> str:
         report: the numbers.
         folder: where `report.overlays` are.
     """
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     candidates = [_candidate(report, run, labels, folder) for run in report.runs[1:]]
     context = {
         "report": report,
@@ -35,6 +35,7 @@ def render_report(report: Report, folder: Path) -> str:
         "kicker": f"{report.dataset} · cross-validation compared case by case",
         "labels": labels,
         "candidates": candidates,
+        "of_trainers": any(row.of_trainers for row in report.comparisons),
         "warnings": [*report.remarks, *report.missing],
         "difference_figures": list(_difference_figures(report)),
         "distribution_figures": list(_distribution_figures(report)),
@@ -76,7 +77,8 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
         return f"{candidate} and {baseline} share {cases}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)
     points = 100 * abs(row.difference)
-    interval = f"95 % interval of the difference {with_minus(f'{low:+.2f} to {high:+.2f} points')}"
+    over = " over trainings and cases" if row.of_trainers else ""
+    interval = f"95 % interval of the difference{over} {with_minus(f'{low:+.2f} to {high:+.2f} points')}"
     if low <= 0 <= high:
         resolved = (
             ""
@@ -94,7 +96,6 @@ def _cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
     if row.difference is None:
         return []
     interval = "" if row.ci95 is None else f"95 % interval {signed(row.ci95[0], '')} to {signed(row.ci95[1], '')}"
-    detectable = "–" if row.detectable_difference is None else f"{100 * row.detectable_difference:.2f} points"
     return [
         {
             "name": "Mean Dice",
@@ -107,12 +108,22 @@ def _cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
             "value": f"{row.n_better} · {row.n_same} · {row.n_worse}",
             "detail": "same: within 1 point",
         },
-        {
-            "name": "Two-sided p",
-            "value": p_text(row.p_wilcoxon),
-            "detail": f"Wilcoxon; paired t-test {p_text(row.p_ttest)}",
-        },
-        {"name": "Smallest difference that could be shown", "value": detectable, "detail": "80 % power, α = 0.05"},
+        *_last_cards(row, labels),
+    ]
+
+
+def _last_cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
+    """Of two trainers how far their trainings lie apart; of two models what the cases could show."""
+    if not row.of_trainers:
+        detectable = "–" if row.detectable_difference is None else f"{100 * row.detectable_difference:.2f} points"
+        return [
+            {"name": "Smallest difference that could be shown", "value": detectable, "detail": "80 % power, α = 0.05"}
+        ]
+    spread = {row.candidate: row.sd_trainings, row.baseline: row.sd_trainings_baseline}
+    apart = "; ".join(f"{labels[name]} {100 * (value or 0):.2f}" for name, value in spread.items())
+    return [
+        {"name": "Spread of the trainings", "value": f"{apart} points", "detail": "standard deviation of mean Dice"},
+        {"name": "Two-sided p", "value": p_text(row.p_trials), "detail": "paired t-test over the trainings"},
     ]
 
 
@@ -213,25 +224,10 @@ def _rules(report: Report) -> list[tuple[str, str]]:
             "Of one case. Ratios: over the classes the run counts. Distances: over the classes that have a distance in "
             "every run, so that a missed structure cannot bring a run closer.",
         ),
-        (
-            "Interval",
-            f"95 % bootstrap interval of the mean difference (BCa, "
-            f"{settings['bootstrap_resamples']} resamples of {unit}, seed {settings['bootstrap_seed']}; SciPy).",
-        ),
-        (
-            "Tests",
-            "Two-sided paired t-test and Wilcoxon signed-rank test"
-            + (" on the mean difference of each patient" if report.patients is not None else "")
-            + ". The Holm column adjusts Wilcoxon's p over the classes of a metric and candidate; the mean over "
-            "classes stands alone. Nothing is adjusted over metrics or candidates.",
-        ),
+        *_statistics_rules(report, unit),
         (
             "Better, same, worse",
             "Same: within 1 point (0.01) for ratios, within 1 mm for distances.",
-        ),
-        (
-            "Smallest difference that could be shown",
-            "With 80 % power by a paired t-test at α = 0.05, given the spread of the differences seen (statsmodels).",
         ),
     ]
     if "fuzzy_source" in settings:
@@ -257,3 +253,35 @@ def _rules(report: Report) -> list[tuple[str, str]]:
             ),
         ]
     return rules
+
+
+def _statistics_rules(report: Report, unit: str) -> list[tuple[str, str]]:
+    how = f"{report.settings['bootstrap_resamples']} resamples of {{}}, seed {report.settings['bootstrap_seed']}"
+    if any(row.of_trainers for row in report.comparisons):
+        return [
+            (
+                "Interval",
+                "95 % of the difference of the means over trainings and cases: a hierarchical bootstrap "
+                f"({how.format(f'trainings and {unit}')}), set wider for few trainings.",
+            ),
+            ("Tests", "Two-sided paired t-test over the trainings' mean values, in the order they were given."),
+            (
+                "Several trainings",
+                "Values of a case are means over the trainings of a side, where every training has one. Empty classes "
+                "and connected parts are counted over all trainings.",
+            ),
+        ]
+    return [
+        ("Interval", f"95 % bootstrap interval of the mean difference (BCa, {how.format(unit)}; SciPy)."),
+        (
+            "Tests",
+            "Two-sided paired t-test and Wilcoxon signed-rank test"
+            + (" on the mean difference of each patient" if report.patients is not None else "")
+            + ". The Holm column adjusts Wilcoxon's p over the classes of a metric and candidate; the mean over "
+            "classes stands alone. Nothing is adjusted over metrics or candidates.",
+        ),
+        (
+            "Smallest difference that could be shown",
+            "With 80 % power by a paired t-test at α = 0.05, given the spread of the differences seen (statsmodels).",
+        ),
+    ]

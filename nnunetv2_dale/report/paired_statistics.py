@@ -89,7 +89,7 @@ def bootstrap_interval(
 
     None for fewer than 2 cases or patients; [d, d] where every difference is d.
     """
-    index = np.arange(len(differences)) if patients is None else _patient_index(patients)
+    index = np.arange(len(differences)) if patients is None else patient_index(patients)
     sums = np.bincount(index, weights=differences).astype(np.float64)
     counts = np.bincount(index).astype(np.float64)
     if len(sums) < 2:
@@ -163,10 +163,11 @@ def detectable_difference(differences: Floats, power: float = 0.8, alpha: float 
     return float(np.asarray(effect).item()) * spread
 
 
-def _patient_index(patients: Sequence[str]) -> NDArray[np.intp]:
+def patient_index(patients: Sequence[str]) -> NDArray[np.intp]:
+    """The number of each case's patient, (N,)."""
     return np.unique(np.asarray(patients), return_inverse=True)[1]
 
 
 def _patient_means(differences: Floats, patients: Sequence[str]) -> Floats:
-    index = _patient_index(patients)
+    index = patient_index(patients)
     return np.bincount(index, weights=differences) / np.bincount(index)

@@ -89,7 +89,10 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder. `ran` is what of its method a fold's training had, in its trainer's words."""
+    """One result folder, or several `trainings` of one trainer: then values are their means, and counts their sums.
+
+    `ran` is what of its method a fold's training had, in its trainer's words.
+    """
 
     name: str
     trainer: str | None
@@ -108,6 +111,7 @@ class Run:
     curves: list[LearningCurve]
     lesions: list[LesionTotal] = field(default_factory=list)
     ran: dict[str, str] = field(default_factory=dict)
+    trainings: list[str] = field(default_factory=list)
 
     @property
     def finished_costs(self) -> list[FoldCost]:
@@ -125,7 +129,9 @@ class Run:
 class Comparison:
     """One row: a candidate against the baseline in one metric and class, over paired cases.
 
-    `difference` is candidate − baseline in the metric's unit. A number is None where it is not defined.
+    `difference` is candidate − baseline in the metric's unit. A number is None where it is not defined. With repeated
+    trainings a side, `ci95` is over trainings and cases, `p_trials` the paired t-test over the trainings' means, whose
+    spread is `sd_trainings`; the tests over cases are left out.
     """
 
     baseline: str
@@ -155,6 +161,14 @@ class Comparison:
     n_same: int
     n_worse: int
     detectable_difference: float | None
+    p_trials: float | None = None
+    sd_trainings_baseline: float | None = None
+    sd_trainings: float | None = None
+
+    @property
+    def of_trainers(self) -> bool:
+        """Whether it says something of two trainers: one training a side compares two models."""
+        return self.sd_trainings is not None and self.sd_trainings_baseline is not None
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _latex_row(row: Comparison) -> str:
         _number(row.mean_baseline, row),
         _number(row.mean, row),
         _signed(row.difference, row) + interval,
-        p_text(row.p_holm).replace("<", "$<$").replace("–", "--"),
+        p_text(row.p_trials if row.of_trainers else row.p_holm).replace("<", "$<$").replace("–", "--"),
     ]
     return " & ".join(cells) + r" \\"
 

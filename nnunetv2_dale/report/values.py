@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
@@ -25,6 +25,7 @@ class MaskSettings:
     tau: float
     patch_size: int
     processes: int
+    other_references: bool = False  # the masks judge, whatever references `summary.json` was made with
 
 
 @dataclass
@@ -50,8 +51,12 @@ def add_mask_values(
     task: SharedTask,
     files: Sequence[CaseFiles],
     settings: MaskSettings,
-) -> None:
-    """Measure the masks and add what they tell, in place."""
+) -> list[ResultFolder]:
+    """Measure the masks and add what they tell, in place.
+
+    Returns:
+        the folders, with their cases as the references of `files` judge them.
+    """
     from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases
     from nnunetv2_dale.report.volumes import mask_reader
 
@@ -66,11 +71,14 @@ def add_mask_values(
             tau=settings.tau,
             patch_size=settings.patch_size,
             reader=mask_reader(first, files[0].reference),
+            other_references=settings.other_references,
         ),
         settings.processes,
     )
     known.metrics = [*summary_metrics(), *mask_metrics(with_fuzzy_region=True), *found_metrics(with_lesions=True)]
-    for number, folder in enumerate(folders):
+    judged = [_judged(folder, files, measured, number) for number, folder in enumerate(folders)]
+    for number, folder in enumerate(judged):
+        known.values[folder.name] = _of_summary(folder, task)
         for name in measured[0].runs[number].measures:
             known.values[folder.name][name] = {
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
@@ -83,6 +91,17 @@ def add_mask_values(
             known.misplaced += misplaced_file(case.case, None, case.images[0], found.image_grid)
         for folder, prediction, measures in zip(folders, case.predictions, found.runs, strict=True):
             known.misplaced += misplaced_file(case.case, folder.name, prediction, measures.grid)
+    return judged
+
+
+def _judged(
+    folder: ResultFolder, files: Sequence[CaseFiles], measured: Sequence[MeasuredCase], number: int
+) -> ResultFolder:
+    cases = dict(folder.cases)
+    for case, found in zip(files, measured, strict=True):
+        classes, reference = found.runs[number].classes, str(case.reference)
+        cases[case.case] = replace(cases[case.case], classes=classes, reference_file=reference)
+    return replace(folder, cases=cases)
 
 
 def _of_summary(folder: ResultFolder, task: SharedTask) -> Values:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs
+from nnunetv2_dale.dale.marginal_loss import class_weight_of, confidence_of, marginal_logits
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, all_resolutions, resized
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig
 from nnunetv2_dale.rivals.voxel_losses import dice_losses
 
@@ -106,15 +107,18 @@ class AbstainingDiceStep:
 
         Args:
             images: (B, C, *S), finite.
-            targets: the target of each output, full resolution first.
+            targets: the target of each output, full resolution first. Of `KnownTargets` a class has no part in the loss
+                of an image in which it is not annotated.
         """
         with self.autocast():
             skips, outputs = self.network(images)
-        outputs, targets = ([each] if isinstance(each, Tensor) else each for each in (outputs, targets))
+        class_weight, confidence = class_weight_of(targets), confidence_of(targets)
+        outputs = [marginal_logits(each.float(), class_weight, self.form.regions) for each in all_resolutions(outputs)]
+        targets = all_resolutions(targets)
         weights = (1.0,) if len(outputs) == 1 else self.form.scale_weights or (1.0,) * len(outputs)
         dice = torch.stack(
             [
-                weight * dice_losses(self._probabilities(logits), target, self.form)
+                weight * dice_losses(self._probabilities(logits), target, self.form, resized(confidence, logits))
                 for weight, logits, target in zip(weights, outputs, targets, strict=True)
                 if weight != 0
             ]
@@ -122,19 +126,19 @@ class AbstainingDiceStep:
         if self.penalty is None:
             if self.config.noise_rate_is == "estimated":
                 self._observe(outputs[0], targets[0])
-            loss, penalty = dice.mean(), torch.zeros_like(dice)
+            loss, penalty = _mean(dice, class_weight), torch.zeros_like(dice)
             abstention = torch.zeros_like(dice)
         else:
             with self.autocast():
                 abstention = self.head(skips[-1])
             penalty = self.penalty * abstention_penalty(abstention, self.head.noise_rate)
-            loss = ((1 - abstention) * dice + penalty).mean()
+            loss = _mean((1 - abstention) * dice + penalty, class_weight)
         self.backward(loss)
         parts = (loss, dice.mean(), penalty.mean(), abstention.mean(), self.head.noise_rate.mean())
         return AbstainingRecord(*(part.detach() for part in parts))
 
     def _probabilities(self, logits: Tensor) -> Tensor:
-        return logits.float().sigmoid() if self.form.regions else logits.float().softmax(dim=1)
+        return logits.sigmoid() if self.form.regions else logits.softmax(dim=1)
 
     @torch.no_grad()
     def _observe(self, logits: Tensor, target: Tensor) -> None:
@@ -147,3 +151,10 @@ class AbstainingDiceStep:
         given = labels > 0.5 if self.form.regions else torch.zeros_like(said).scatter_(1, labels.long(), 1) > 0
         there = (given if valid is None else given & valid).flatten(2).any(dim=2)
         self.head.observe(dice_losses(said, target, self.form), there)
+
+
+def _mean(values: Tensor, class_weight: Tensor | None) -> Tensor:
+    """Of (B, K) values, those that count with their weight."""
+    if class_weight is None:
+        return values.mean()
+    return (values * class_weight).sum() / (class_weight > 0).sum().clamp_min(1)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.rivals.config import CoTrainingConfig
 from nnunetv2_dale.rivals.non_fuzzy import non_fuzzy
@@ -64,6 +65,8 @@ class CoTrainingStep:
             targets: the target of each output, full resolution first.
         """
         confident = self._confident(images, full_resolution(targets))
+        if (given := confidence_of(targets)) is not None:
+            confident, targets = confident * given, without_confidence(targets)
         with self.autocast():
             outputs = self.first(images), self.second(images)
         supervised = [self.loss(each, targets, None, confident) for each in outputs]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
 
 # Zhang and Sabuncu's choice in all their experiments.
 EXPONENT = 0.7
@@ -61,3 +65,14 @@ class SigmoidGeneralisedCrossEntropy(nn.Module):
         of_label = torch.where(target > 0.5, logits, -logits).float().sigmoid()
         loss = generalised_cross_entropy(of_label)
         return loss if self.reduction == "none" else loss.mean()
+
+
+@dataclass(frozen=True)
+class GeneralisedMaskedLoss(MaskedLoss):
+    """For both, where more is known of the targets; without label mask."""
+
+    def of_label(self, log_probability: Tensor) -> Tensor:
+        return generalised_cross_entropy(log_probability.exp())
+
+    def of_regions(self, logits: Tensor, target: Tensor) -> Tensor:
+        return SigmoidGeneralisedCrossEntropy("none")(logits, target)  # type: ignore[no-any-return]

@@ -113,7 +113,7 @@ class MetaWeightStep:
         local = replace(self.loss, distributed=False)
         with self.autocast():
             outputs = self.network(images)
-        losses = voxel_cross_entropy(full_resolution(outputs).detach(), full_resolution(targets), self.loss)
+        losses = voxel_cross_entropy(full_resolution(outputs).detach(), targets, self.loss)
 
         virtual = VirtualStep(
             images, outputs, lambda z, w: local(z, targets, None, w), self.weight_net.weigh(losses), meta

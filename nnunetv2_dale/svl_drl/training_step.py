@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import class_weight_of, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_loss, scaled_advantage, value_loss
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
@@ -64,18 +65,18 @@ class SvlDrlStep:
             self.backward(loss)
             return StepRecord.of(self.stage, loss.detach())
         reference = self._reference(full_resolution(targets))
-        episode = self._played(images, reference)
+        episode = self._played(images, reference, class_weight_of(targets))
         return self._learned(episode, targets, reference.valid)
 
     @torch.no_grad()
-    def _played(self, images: Tensor, reference: Reference) -> Episode:
+    def _played(self, images: Tensor, reference: Reference, class_weight: Tensor | None) -> Episode:
         """States, actions and returns of T steps."""
         scale = intensity_range(images)
         states, actions, parts, before = [images], [], [], None
         for step in range(self.config.steps + 1):
             with self.autocast():
                 skips, outputs = self.network(states[step])
-            after = self._foreground(outputs)
+            after = self._foreground(outputs, class_weight)
             if before is not None:
                 parts.append(reward_of(before, after, reference, self.config.reward, self.config.continuity_weight))
             before = after
@@ -130,9 +131,9 @@ class SvlDrlStep:
             nothing = torch.zeros((), device=images.device)
             return skips, nothing if targets is None else self.segmentation_loss(outputs, targets)
 
-    def _foreground(self, outputs: Outputs) -> Tensor:
-        """(B, K, *S) probabilities of the foreground classes, or of the regions."""
-        logits = full_resolution(outputs).float()
+    def _foreground(self, outputs: Outputs, class_weight: Tensor | None) -> Tensor:
+        """(B, K, *S) probabilities of the foreground classes, or of the regions; 0 where one is not annotated."""
+        logits = marginal_logits(full_resolution(outputs).float(), class_weight, self.labels.regions)
         return logits.sigmoid() if self.labels.regions else logits.softmax(dim=1)[:, 1:]
 
     def _reference(self, target: Tensor) -> Reference:

@@ -12,6 +12,7 @@ from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.abstaining_dice import nnUNetTrainerADS
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.co_training import nnUNetTrainerBECO
+from nnunetv2_dale.trainer.confidence import nnUNetTrainerConfidence
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
@@ -23,6 +24,7 @@ from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL, nnUNetTrainerSVLD
 WRITTEN: tuple[type[SafeTraining], ...] = (
     nnUNetTrainerDALE,
     nnUNetTrainerCaseTrust,
+    nnUNetTrainerConfidence,
     nnUNetTrainerADS,
     nnUNetTrainerBECO,
     nnUNetTrainerDKNet,

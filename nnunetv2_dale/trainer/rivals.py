@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import nn
 
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.rivals.generalised_cross_entropy import (
+    GeneralisedMaskedLoss,
     SigmoidGeneralisedCrossEntropy,
     SoftmaxGeneralisedCrossEntropy,
 )
 from nnunetv2_dale.trainer.safe_training import SafeTraining
-from nnunetv2_dale.trainer.training_data import refuse_non_finite
 
 
 class nnUNetTrainerGCE(SafeTraining):
     """Plain nnU-Net with generalised cross-entropy (q = 0.7) in place of cross-entropy, beside its Dice loss."""
+
+    def _masked_loss(self) -> MaskedLoss:
+        return GeneralisedMaskedLoss(**vars(super()._masked_loss()))
 
     def _build_loss(self) -> nn.Module:
         loss: nn.Module = super()._build_loss()
@@ -27,8 +29,3 @@ class nnUNetTrainerGCE(SafeTraining):
         else:
             compound.ce = SoftmaxGeneralisedCrossEntropy(self.label_manager.ignore_label)
         return loss
-
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        refuse_non_finite(batch["data"], batch.get("keys"))
-        outputs: dict[str, Any] = super().train_step(batch)
-        return outputs

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
 from nnunetv2_dale.trainer.cpu_threads import THREADS_VARIABLE, take_allowed_threads
+from nnunetv2_dale.trainer.given_confidence import TakesConfidence
 from nnunetv2_dale.trainer.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
 
 
-class SafeTraining(nnUNetTrainer):
+class SafeTraining(TakesConfidence):
     """Refuses what cannot work before training time is spent; a full disk costs no checkpoint.
 
     A subclass names in `settings_of` its attributes that hold `ValidatedSettings`: the objects of the same keys in the
@@ -66,6 +66,7 @@ class SafeTraining(nnUNetTrainer):
             self.plans_manager.dataset_name,
             self.plans_manager.plans_name,
             self.configuration_name,
+            self.fold,
         )
         if self.device.type == "cpu" and (threads := take_allowed_threads()):
             self.print_to_log_file(f"CPU threads, as {THREADS_VARIABLE} says:", threads)
@@ -128,14 +129,30 @@ class SafeTraining(nnUNetTrainer):
         for name in self.log_keys:
             log.setdefault(name, [float("nan")] * self.current_epoch)
 
-    def _on_device(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor | list[Tensor]]:
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's; where something is given of the labels, its loss with that."""
+        if self.given is None:
+            refuse_non_finite(batch["data"], batch.get("keys"))
+            plain: dict[str, Any] = super().train_step(batch)
+            return plain
+        images, targets = self._on_device(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            outputs = self.network(images)
+        loss = self._masked_loss()(outputs, targets)
+        self._update(loss)
+        return {"loss": loss.detach().cpu().numpy()}
+
+    def _on_device(self, batch: dict[str, Any]) -> tuple[Tensor, Outputs]:
         """Images and targets of a batch on the training's device; images that are not finite are refused."""
         images, targets = batch["data"], batch["target"]
         refuse_non_finite(images, batch.get("keys"))
         images = images.to(self.device, non_blocking=True)
         if isinstance(targets, list):
-            return images, [target.to(self.device, non_blocking=True) for target in targets]
-        return images, targets.to(self.device, non_blocking=True)
+            targets = [target.to(self.device, non_blocking=True) for target in targets]
+        else:
+            targets = targets.to(self.device, non_blocking=True)
+        return self._known(images, targets, batch.get("keys", ()))
 
     @property
     def _batches(self) -> int:
@@ -146,14 +163,6 @@ class SafeTraining(nnUNetTrainer):
     def _image_channels(self) -> int:
         """Leading channels of the input that are image; a cascade's others are the segmentation of the stage before."""
         return int(self.num_input_channels) - (len(self.label_manager.foreground_labels) if self.is_cascaded else 0)
-
-    @property
-    def output_names(self) -> list[str]:
-        """Of the network's outputs: classes with background, or regions."""
-        labels, manager = self.dataset_json["labels"], self.label_manager
-        if manager.has_regions:
-            return [name for name in labels if name not in ("background", "ignore")]
-        return sorted((name for name in labels if name != "ignore"), key=labels.__getitem__)
 
     def _unwrapped_network(self) -> nn.Module:
         """The network without DDP; still compiled where it is."""
@@ -166,18 +175,6 @@ class SafeTraining(nnUNetTrainer):
         network = self._unwrapped_network()
         plain: nn.Module = network._orig_mod if isinstance(network, OptimizedModule) else network
         return plain
-
-    def _masked_loss(self) -> MaskedLoss:
-        """nnU-Net's loss for these labels, with masks and weights."""
-        regions, ignore_label = self.label_manager.has_regions, self.label_manager.ignore_label
-        return MaskedLoss(
-            regions=regions,
-            ignore_label=None if regions else ignore_label,
-            ignore_channel=regions and ignore_label is not None,
-            batch_dice=self.configuration_manager.batch_dice,
-            scale_weights=tuple(self.loss.weight_factors) if self.enable_deep_supervision else None,
-            distributed=self.is_ddp,
-        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast("cuda") if self.device.type == "cuda" else nullcontext()

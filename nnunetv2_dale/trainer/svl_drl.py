@@ -57,7 +57,7 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
         self.step = SvlDrlStep(
             network=self._network_with_skips(),
             actor_critic=self.beside,
-            segmentation_loss=self.loss,
+            segmentation_loss=self.loss if self.given is None else self._masked_loss(),
             labels=self._masked_loss(),
             classes=self.label_manager.num_segmentation_heads,
             config=self.svl_drl,

@@ -8,13 +8,42 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.splits import lacking_part, read_splits
 
-def check_preprocessed(folder: str | None, dataset: str, plans: str, configuration: str) -> None:
-    """Raise a RuntimeError when the folder of a configuration's preprocessed cases has none."""
+
+def check_preprocessed(folder: str | None, dataset: str, plans: str, configuration: str, fold: int | str) -> None:
+    """Raise a RuntimeError when a configuration has no preprocessed cases, or the fold in use cannot be trained."""
     if folder is None or not any(Path(folder).glob("*.pkl")):
         raise RuntimeError(
             f"expected preprocessed data of configuration {configuration!r} in {folder}, found none; run "
             f"nnUNetv2_preprocess -d {dataset} -plans_name {plans} -c {configuration}"
+        )
+    if isinstance(fold, int):
+        _check_fold(Path(folder), fold)
+
+
+def _check_fold(folder: Path, fold: int) -> None:
+    """Refuse a hand-made fold without training or validation cases, or with one that is not preprocessed.
+
+    nnU-Net ends in a traceback on it, without a validation case only after the training. Without the file nnU-Net makes
+    it; a fold that is not in it is random.
+    """
+    splits = folder.parent / SPLITS
+    if not splits.is_file():
+        return
+    folds = read_splits(splits)
+    if fold >= len(folds):
+        return
+    lacking = lacking_part(folds[fold])
+    if lacking is not None:
+        raise RuntimeError(f"fold {fold} of {splits} has no {lacking} case; give it one, or train another fold")
+    known = {path.stem for path in folder.glob("*.pkl")}
+    absent = sorted({case for cases in folds[fold].values() for case in cases} - known)
+    if absent:
+        raise RuntimeError(
+            f"fold {fold} of {splits} names {len(absent)} cases that are not in {folder}, first {absent[0]}; correct "
+            "the names (no file ending, no channel number) or preprocess these cases"
         )
 
 

@@ -1,4 +1,4 @@
-"""What trainers share that doubt one of two groups of cases: the memory of the cases, and what the log says of it."""
+"""What trainers share that doubt differently drawn cases: the memory of the cases, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class TrustsCases(SafeTraining):
 
     def _trust_cases(self, loss: MaskedLoss) -> CaseTrust:
         """The trust of this training's cases; one that goes on has its memory. To be called once it has started."""
-        self.trust = CaseTrust(loss, self.case_trust, self._batches, self._image_channels)
+        self.trust = CaseTrust(
+            loss, self.case_trust, self._batches, self._image_channels, self.configuration_manager.spacing
+        )
         if self.current_epoch > 0:
             heads, folder = self.label_manager.num_segmentation_heads, Path(self.output_folder)
             sentences = restore_cases(self.trust, folder, self.training_cases, heads, self._labels, self.device)

@@ -28,6 +28,9 @@ class TrainsWithUnlabelled(SafeTraining):
     """Finds the cases whose label map is all ignore label, and draws them beside those with labels."""
 
     method: ClassVar[str]  # its name in the log and in messages
+    refuses_confidence: ClassVar[str] = (
+        "its query losses know labels and the ignore label, nothing between; give doubted voxels the ignore label"
+    )
     unlabelled: frozenset[str] = frozenset()  # -> get_tr_and_val_datasets
     class_shares: tuple[float, ...] = ()  # -> get_tr_and_val_datasets
     generator: torch.Generator | None = None  # -> on_train_start
@@ -169,9 +172,10 @@ class TrainsWithUnlabelled(SafeTraining):
             logits, labels = [each[labelled] for each in logits], [each[labelled] for each in labels]
         deep = isinstance(self.loss, DeepSupervisionWrapper)
         if deep and len(logits) > 1:
-            return self.loss(list(logits), list(labels))  # type: ignore[no-any-return]
-        loss = self.loss.loss if deep else self.loss
-        return loss(logits[0], labels[0])  # type: ignore[no-any-return]
+            of_all: Tensor = self.loss(list(logits), list(labels))
+            return of_all
+        loss: Tensor = (self.loss.loss if deep else self.loss)(logits[0], labels[0])
+        return loss
 
     @classmethod
     def _refuse_unfit(cls, plans: PlansManager, configuration: str, dataset_json: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ def test_one_fold_only_is_told(
 def test_a_killed_audit_goes_on(
     study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunetv2_dale.audit import kept_evidence, run
+    from nnunetv2_dale.audit import drawing, kept_evidence
     from nnunetv2_dale.audit.evidence import evidence_of
 
     measured: list[str] = []
@@ -170,7 +170,7 @@ def test_a_killed_audit_goes_on(
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
     monkeypatch.setattr(kept_evidence, "evidence_of", all_others)
-    monkeypatch.setattr(run, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(drawing, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
     assert len(measured) == len(set(measured)) == CASES
     assert read(output) == read(audited)
@@ -192,7 +192,7 @@ def test_a_second_audit_at_once_is_refused(
     [
         (["nowhere"], "is no folder"),
         ([], "give one or more result folders"),
-        (["FOLDER", "-d", "4"], "-d belongs to nnUNetv2_dale_audit apply"),
+        (["FOLDER", "-d", "4"], "-d audits without a network"),
         (["FOLDER", "--references", "empty"], "is missing"),
         (["FOLDER", "-f", "7"], "has no fold 7"),
         (["FOLDER", "FOLDER"], "was given twice"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
-from nnunetv2_dale.audit.distribution import distribution_figure, shown_classes
+from nnunetv2_dale.audit.distribution import displacements, distribution_figure, shown_classes
 
 CLASSES = tuple(AuditedClass(str(value), f"class {value}", (value,)) for value in (1, 2))
 
@@ -37,7 +37,7 @@ def test_marks_match_the_findings() -> None:
     audit = audit_of(a=[], b=["1"], c=[""], d=["2"])
     task: Any = SimpleNamespace(classes=CLASSES)
     evidence = evidence_of(a=(0.1, 0.2), b=(0.3, 9.0), c=(0.5, 0.6), d=(0.7, None))
-    lines = distribution_figure(audit, task, evidence).axes[0].get_lines()
+    lines = distribution_figure(audit, task, displacements(evidence, task)).axes[0].get_lines()
     drawn = [
         (round(float(y)), line.get_marker(), line.get_markerfacecolor() == "none", x)
         for line in lines[:-1]

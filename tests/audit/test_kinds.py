@@ -62,3 +62,25 @@ def test_an_empty_label_is_all_that_is_said() -> None:
     lost = replace(row(), label_voxels=0, displacement=None, dice=0.0, missed=(Component(700, (3, 4, 5), None),))
     (found,) = found_in(case(99, lost, lost, lost))
     assert (found.key, found.kind, found.voxel) == ("", "empty", (3, 4, 5))
+
+
+def test_the_upper_slices_of_a_vertebra_under_its_neighbours_name() -> None:
+    """CTSpine1K #15: a part of its own, of the wrong class, is exchanged; its neighbour is not drawn wider."""
+    part = Component(400, (7, 8, 9), "1")
+    lower = replace(row(), label_voxels=600, excess_voxels=-400.0, apart_voxels=420.0, dice=0.75)
+    upper = replace(row(), label_voxels=1400, excess_voxels=405.0, apart_voxels=420.0, dice=0.83, exchanged=(part,))
+    (found,) = found_in(case(99, lower, upper, row()))
+    assert (found.key, found.kind, found.other, found.voxel) == ("2", "exchanged", "1", (7, 8, 9))
+
+
+def test_the_surface_that_is_displaced_is_what_lies_beyond_the_habit() -> None:
+    """A tenth of the surface is 3 mm off, the rest lies where the networks draw it; they draw a little narrower."""
+    some = row(0.4)
+    assert some.displacement is not None
+    part = replace(
+        some, displacement=replace(some.displacement, quantiles_mm=(0.0,) * 18 + (3.0,) * 3, absolute_mm=0.4)
+    )
+    (found,) = [each for each in found_in(case(99, part, row(), row())) if each.key == "1"]
+    assert found.kind == "wider"
+    assert found.share == pytest.approx(0.15)
+    assert found.size_mm == pytest.approx(2.5, abs=0.1)  # 1.5, 3 and 3 mm in the last three of 20 steps

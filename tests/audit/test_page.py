@@ -71,6 +71,24 @@ document.getElementById("seen").textContent = JSON.stringify(seen);
 </script>"""
 
 
+# Says who decides, by typing letters that are keys of the page elsewhere; decides before and after.
+WHO = """<script>
+window.addEventListener("load", () => {
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+press("Delete"); press("n"); press("x");
+const box = document.getElementById("who"), seen = { before: document.getElementById("csv").value };
+box.focus();
+for (const key of "fax") press(key);
+box.value = " fax ";
+box.dispatchEvent(new Event("input", { bubbles: true }));
+press("Enter"); press("a");
+seen.csv = document.getElementById("csv").value;
+document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
+document.getElementById("seen").textContent = JSON.stringify(seen);
+});
+</script>"""
+
+
 # A browser that remembers decisions of other audits of this dataset, as earlier pages kept them.
 OPENED = """<script>
 for (const key of ["", " 0123456789abcdef"])
@@ -204,6 +222,16 @@ def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path
         (lines[0]["case"], "fix"),
         ("case_02", "accept"),
     ]
+
+
+def test_the_page_writes_who_decided(page: Path, tmp_path: Path) -> None:
+    seen = in_a_browser(page, tmp_path, WHO)
+    assert "who" not in next(csv.reader(io.StringIO(seen["before"])))
+    rows = list(csv.DictReader(io.StringIO(seen["csv"])))
+    assert [(row["decision"], row["who"]) for row in rows[:3]] == [("", ""), ("exclude", "fax"), ("accept", "fax")]
+    exported = tmp_path / "exported.csv"
+    exported.write_text(seen["csv"])
+    assert [each.who for each in read_decisions(exported)] == ["fax", "fax"]
 
 
 def test_a_page_without_pictures_and_paths(page: Path, tmp_path: Path) -> None:

@@ -84,10 +84,11 @@ def test_without_groups_it_is_plain_training() -> None:
 class Doubting(CaseTrust):
     """With groups that are found from the first batch on."""
 
-    def __init__(self, doubted: Tensor) -> None:
+    def __init__(self, distrust: Tensor) -> None:
         super().__init__(MaskedLoss(), CaseTrustConfig(), batches=3)
-        self.displacement._doubted = doubted
-        self.displacement._rows = {case: row for row, case in enumerate(CASES)}
+        both_sides = [distrust.clamp_min(0), (-distrust).clamp_min(0)]
+        self.displacement._doubted = torch.stack([*both_sides, *[0 * distrust] * 2], dim=1)
+        self.displacement._doubted_rows = {case: row for row, case in enumerate(CASES)}
 
 
 def test_with_groups_the_labels_are_weighted() -> None:

@@ -16,6 +16,7 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.audit.cli import apply_parser, audit_parser
 from nnunetv2_dale.benchmark.arguments import benchmark_parser
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
+from nnunetv2_dale.confidence.cli import confidence_parser
 from nnunetv2_dale.convert.recipe import recipe_parser
 from nnunetv2_dale.demo.cli import demo_parser
 from nnunetv2_dale.export.cli import export_parser
@@ -35,7 +36,7 @@ def with_sub_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argu
                 yield from with_sub_commands(command)
 
 
-WHOLE = [*(make() for make in MAKERS), preview_parser(), report_parser(), recipe_parser(RECIPES)]
+WHOLE = [*(make() for make in MAKERS), preview_parser(), report_parser(), recipe_parser(RECIPES), confidence_parser()]
 PARSERS = [parser for whole in WHOLE for parser in with_sub_commands(whole)]
 
 

@@ -19,6 +19,7 @@ from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.label_confidence import LookAhead
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.bilevel_problem import SHORT
 from tests.dale.fixed_trust import FixedTrust
@@ -86,10 +87,19 @@ class PlainIteration:
     Args:
         trust: (B, 1, H, W), what multiplies ω in both updates, and the non-fuzzy loss at θ_p.
         seed: of the draws of Eq. 13.
+        given: (B, 1, H, W), c: where ω starts; it multiplies the non-fuzzy loss everywhere.
     """
 
-    def __init__(self, network: nn.Module, config: DaleConfig, trust: Tensor | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        config: DaleConfig,
+        trust: Tensor | None = None,
+        seed: int = 0,
+        given: Tensor | None = None,
+    ) -> None:
         self.network, self.optimizer, self.config, self.trust = network, sgd(network), config, trust
+        self.given = given
         self.generator = torch.Generator().manual_seed(seed)
         self.v: list[Tensor] | None = None  # the average of the non-fuzzy gradients
         self.remembered: dict[int, tuple[float, Tensor, Tensor]] = {}  # class to weight, mean, covariance
@@ -119,16 +129,17 @@ class PlainIteration:
         fuzzy, clear = torch.where(m > TAU, 1.0, m), torch.where(m < TAU, 1.0, TAU - m)
         ones = torch.ones_like(m)
         trust = ones if self.trust is None else self.trust
+        given = ones if self.given is None else self.given
         masked = self.config.view == "masked_input"
         fuzzy_images, clear_images = (images * fuzzy, images * clear) if masked else (images, images)
         clear = clear.clamp(min=0)
 
         outputs, features_clear = self.features(self.network, clear_images)
         self.optimizer.zero_grad()
-        clip_and_step(self.network, self.optimizer, self.loss(outputs, targets, clear, trust))
+        clip_and_step(self.network, self.optimizer, self.loss(outputs, targets, clear, trust * given))
         line5 = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in self.network.named_parameters()}
 
-        omega = ones
+        omega = given
         for _ in range(self.config.confidence_steps):
             gradient = self.meta_gradient(omega, targets, (fuzzy_images, fuzzy), (clear_images, clear), line5)
             rms = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
@@ -163,7 +174,8 @@ class PlainIteration:
             if self.config.confidence_memory > 0:
                 moved = {n: p.detach().requires_grad_() for n, p in moved.items()}
             outputs = torch.func.functional_call(shadow, moved, (clear_images,), tie_weights=False)
-            loss = self.loss(outputs, targets, clear, trust)
+            given = torch.ones_like(omega) if self.given is None else self.given
+            loss = self.loss(outputs, targets, clear, trust * given)
             if self.config.confidence_memory == 0:
                 return torch.autograd.grad(loss, w)[0]
             v = torch.autograd.grad(loss, list(moved.values()), allow_unused=True, materialize_grads=True)
@@ -260,21 +272,27 @@ ITERATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "trusted"),
-    [*((name, False) for name in ITERATIONS), ("masked loss", True), ("all of it", True)],
+    ("name", "trusted", "doubted"),
+    [
+        *((name, False, False) for name in ITERATIONS),
+        *((name, True, False) for name in ("masked loss", "all of it")),
+        *((name, False, True) for name in ("masked input", "K = 2", "v of line 5", "v of the head")),
+        ("all of it", True, True),
+    ],
 )
-def test_updates_are_those_of_the_plain_iteration(name, trusted):
+def test_updates_are_those_of_the_plain_iteration(name, trusted, doubted):
     ours = small_unet().double()
     theirs = copy.deepcopy(ours)
     start = [p.detach().clone() for p in ours.parameters()]
     trust = (torch.arange(2 * 32 * 32) % 7 / 6).view(2, 1, 32, 32).double() if trusted else None
     config = CONFIG.updated(ITERATIONS[name])
     others = {"label_trust": FixedTrust(trust)} if trusted else {}
+    given = (torch.arange(2 * 32 * 32) % 5 / 2).clamp_max(1).view(2, 1, 32, 32).double() if doubted else None
     step = our_step(ours, config, generator=torch.Generator().manual_seed(7), **others)
-    plain = PlainIteration(theirs, config, trust, seed=7)
+    plain = PlainIteration(theirs, config, trust, seed=7, given=given)
     for seed in (1, 2):
         images, targets = make_batch(seed)
-        record = step(images, targets)
+        record = step(images, KnownTargets(targets, given) if doubted else targets)
         plain(images, targets)
         assert 0 < record.fuzzy_fraction < 1
         assert record.alignment > 0

@@ -143,6 +143,13 @@ def test_edges_of_regions_are_those_of_any_region():
     assert_close(label_edges(torch.cat([whole, core], dim=1)), label_edges(as_map))
 
 
+def test_edges_along_two_axes_are_those_of_each_slice():
+    labels = (torch.rand(1, 1, 4, 7, 6, generator=torch.Generator().manual_seed(0)) > 0.9).to(torch.int16)
+    of_slices = torch.stack([label_edges(labels[:, :, number]) for number in range(4)], dim=2)
+    assert_close(label_edges(labels, axes=(3, 4)), of_slices)
+    assert not torch.equal(label_edges(labels), of_slices)
+
+
 def test_all_ignored_voxels_have_no_edges():
     labels = torch.randint(0, 3, (1, 1, 16, 16))
     ignored = torch.zeros(1, 1, 16, 16, dtype=torch.bool)

@@ -17,8 +17,8 @@ from nnunetv2_dale.nnunet_files.displacement_file import (
 )
 
 STATE = {
-    "case b": [[0.5, -1.0], [0.0, 4.0], [0.0, 9.0], [0.0, 6.0]],
-    "case a": [[0.0, 2.0], [1.0, 8.0], [5.0, 3.0], [4.0, 0.0]],
+    "case b": [[0.5, -1.0], [0.5, 4.0], [0.0, 90.0], [9.0, 60.0], *[[0.0, 3.0]] * 8],
+    "case a": [[0.0, 2.0], [1.0, 8.0], [50.0, 3.0], [40.0, 0.0], *[[1.0, 0.0]] * 8],
 }
 LABELS, CLASSES = {"case a": "0a1b", "case c": "ffff"}, ["background", "hippocampus, head"]
 
@@ -59,7 +59,7 @@ def test_it_says_how_far_each_case_is_off(tmp_path: Path) -> None:
 def test_a_file_from_before_there_were_contrasts_knows_none(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"cases": {"a": {"displacement": [0.5], "excess": [1], "contour": [2]}}}')
     assert read_label_checksums(tmp_path) == {}
-    assert read_displacements(tmp_path) == {"a": [[1], [2], [0.0], [0.0]]}
+    assert read_displacements(tmp_path) == {"a": [[1], [2], *[[0.0]] * 10]}
 
 
 def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from nnunetv2_dale.report.cli import _command, main, report_parser
 from nnunetv2_dale.report.page import verdict
 from nnunetv2_dale.report.page_tables import tables_of
 from nnunetv2_dale.report.report_data import read_report
+from nnunetv2_dale.report.sides import labels_of
 from tests.datasets import ELLIPSOIDS, ellipsoids, write_ellipsoids, write_results, write_summary, write_volume
 from tests.report.fixtures import Study, make_study
 
@@ -390,14 +391,78 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     assert main([*study.folders, "-f", "0", "--summary_only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
 
 
-def test_other_patients_references_are_no_references(
+def test_named_references_judge_in_place_of_those_of_the_summary(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = study.raw / "labelsTr_clean"
+    for case in range(8):
+        write_volume(ellipsoids(case if case else 1), clean / f"case_{case:02d}.nii.gz")
+    for folder in (study.baseline, study.candidate):  # nnU-Net's own evaluation with these references
+        for validation in sorted(folder.glob("fold_*/validation")):
+            write_summary(validation, study.raw, labels="labelsTr_clean")
+    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "wanted"), *FAST]) == 0
+    for folder in (study.baseline, study.candidate):
+        for validation in sorted(folder.glob("fold_*/validation")):
+            write_summary(validation, study.raw)
+    assert main([*study.folders, "-o", str(tmp_path / "own"), *FAST]) == 0
+    assert "labelsTr_clean judges" not in capsys.readouterr().err
+    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "judged"), *FAST]) == 0
+    wanted, own, judged = (report_of(tmp_path / name) for name in ("wanted", "own", "judged"))
+    assert judged["comparisons"] == wanted["comparisons"] != own["comparisons"]
+    assert judged["runs"][0]["costs"] == wanted["runs"][0]["costs"] != own["runs"][0]["costs"]
+    assert any("1 of 8 references there are not those of summary.json" in sentence for sentence in judged["missing"])
+
+
+def coloured(output: Path) -> set[str]:
+    """How the rows of the comparison are coloured."""
+    report = read_report(output / "report.json")
+    table = tables_of(report, labels_of(report))["overall"]
+    assert table is not None
+    cells = (cell for row in table.rows for cell in row if isinstance(cell, dict))
+    return {cell["class"] for cell in cells} & {"better", "worse"}
+
+
+def test_trainings_of_two_trainers_are_compared_as_such(study: Study, tmp_path: Path) -> None:
+    """Twice two trainings; the numbers are those of each training alone, and only this comparison is coloured."""
+    sides: dict[str, list[Path]] = {}
+    for trainer, gains in {"nnUNetTrainer": (3, 4), "nnUNetTrainerDALE": (0, 1)}.items():
+        for repeat, gain in enumerate(gains, start=1):
+            folder = study.baseline.parent / f"{trainer}__P_repeat{repeat}__3d_fullres"
+            shifts = {f"case_{case:02d}": gain + case % 2 for case in range(8)}
+            sides.setdefault(trainer, []).append(write_results(folder, study.raw, shifts))
+    baseline, candidate = (list(map(str, side)) for side in sides.values())
+    assert main([*candidate, "--against", *baseline, "-o", str(tmp_path / "both"), *FAST]) == 0
+    both, row = report_of(tmp_path / "both"), row_of(report_of(tmp_path / "both"), "Dice")
+    assert [run["name"] for run in both["runs"]] == ["nnUNetTrainer__P__3d_fullres", "nnUNetTrainerDALE__P__3d_fullres"]
+    assert [len(run["trainings"]) for run in both["runs"]] == [2, 2]
+    means = []
+    for number in range(2):
+        output = tmp_path / f"alone_{number}"
+        assert main([baseline[number], candidate[number], "-o", str(output), *FAST]) == 0
+        means.append((row_of(report_of(output), "Dice")["mean_baseline"], row_of(report_of(output), "Dice")["mean"]))
+        page = (output / "report.html").read_text(encoding="utf-8")
+        assert "Two-sided p" not in page
+        assert coloured(output) == set()
+        assert "two models; to compare two trainers, repeat them" in page
+    assert (row["mean_baseline"], row["mean"]) == pytest.approx(np.mean(means, axis=0))
+    assert row["sd_trainings"] == pytest.approx(np.std([mean for _, mean in means], ddof=1))
+    assert (row["p_ttest"], row["p_wilcoxon"], row["p_holm"], row["detectable_difference"]) == (None,) * 4
+    assert coloured(tmp_path / "both") == {"better"}
+    page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    assert "over trainings and cases" in page
+    assert "2 trainings of nnUNetTrainerDALE and 2 trainings of nnUNetTrainer." in page
+    assert main(["--from_json", str(tmp_path / "both"), "-o", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "report.html").read_text(encoding="utf-8") == page
+    assert main([candidate[0], "--against", *baseline, "-o", str(tmp_path / "one"), *FAST]) == 2
+
+
+def test_references_of_other_patients_are_not_taken_for_those_of_the_summary(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for case in range(8):
-        write_volume(ellipsoids(case + 1), study.raw / "labelsTs" / f"case_{case:02d}.nii.gz")
-    places = ["--references", str(study.raw / "labelsTs")]
-    assert main([*study.folders, *places, "-o", str(tmp_path / "report"), *FAST]) == 2
-    assert "labelsTs/case_00.nii.gz is not the reference that" in capsys.readouterr().err
+        write_volume(ellipsoids(case + 1), study.raw / "labelsTr" / f"case_{case:02d}.nii.gz")
+    assert main([*study.folders, "-o", str(tmp_path / "report"), *FAST]) == 2
+    assert "labelsTr/case_00.nii.gz is not the reference that" in capsys.readouterr().err
 
 
 def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path], tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.rivals.abstaining_dice import AbstainingDiceStep, AbstentionHead, abstention_penalty, penalty_of
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig
@@ -127,3 +129,21 @@ def test_a_class_whose_labels_are_noise_abstains_more_than_one_that_is_learned()
     abstention: Tensor = head(network[0](images)).mean(0)
     assert abstention[2] > abstention[0] + 0.1
     assert abstention[2] > abstention[1] + 0.1
+
+
+def test_a_class_has_no_part_in_an_image_in_which_it_is_not_annotated() -> None:
+    """Of six terms one is left out, three weigh a half; the voxels are weighted by c."""
+    step, network, head = made_step(GIVEN, MaskedLoss())
+    step.penalty = 2.0
+    images, target, c = torch.randn(2, 1, 6, 6), torch.randint(3, (2, 1, 6, 6)), torch.rand(2, 1, 6, 6)
+    weights = torch.tensor([[1.0, 0.0, 1.0], [0.5, 0.5, 0.5]])
+    record = step(images, KnownTargets.of([target], c, weights, regions=False))
+    p = network(images).softmax(1)
+    of_background = p[:1, :2].sum(1, keepdim=True)
+    q = torch.cat([torch.cat([of_background, torch.zeros_like(of_background), p[:1, 2:]], 1), p[1:]])
+    y = functional.one_hot(torch.cat([target[:1] * (target[:1] != 1), target[1:]])[:, 0], 3).movedim(-1, 1)
+    dice = 1 - (2 * (q * y * c).sum((2, 3)) + 1e-5) / ((q * c).sum((2, 3)) + (y * c).sum((2, 3)) + 1e-5)
+    abstention = head(network[0](images))
+    penalty = 2 * abstention_penalty(abstention, head.noise_rate)
+    expected = (((1 - abstention) * dice + penalty) * weights).sum() / 5
+    assert_close(record.loss, expected.detach())

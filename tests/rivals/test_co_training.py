@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.rivals.co_training import CoTrainingStep
 from nnunetv2_dale.rivals.config import CoTrainingConfig
@@ -100,3 +101,16 @@ def test_regions_under_deep_supervision() -> None:
         taught = functional.binary_cross_entropy_with_logits(own, (other > 0).float(), reduction="none").mean(1, True)
         expected = expected + weight * ((1 - confident) * taught)[given[:, -1:] == 0].mean()
     assert_close(record.cross_loss, expected.detach())
+
+
+def test_a_label_that_is_not_trusted_is_taught_by_the_other_network() -> None:
+    """The given confidence c is a factor of m."""
+    images, target = edged_batch()
+    step, first, second = made_step(MaskedLoss())
+    c = torch.rand(2, 1, 12, 12)
+    record = step(images, KnownTargets([target], c))
+    m = non_fuzzy(images, target, MaskedLoss(), CONFIG) * c
+    cross = functional.cross_entropy(first(images), second(images).argmax(1), reduction="none")[:, None]
+    expected = MaskedLoss()(first(images), target, None, m) + 0.7 * ((1 - m) * cross).mean()
+    assert_close(record.loss, expected.detach())
+    assert_close(record.confident_share, m.mean())

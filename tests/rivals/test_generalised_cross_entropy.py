@@ -9,11 +9,14 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.rivals.generalised_cross_entropy import (
+    GeneralisedMaskedLoss,
     SigmoidGeneralisedCrossEntropy,
     SoftmaxGeneralisedCrossEntropy,
     generalised_cross_entropy,
 )
+from nnunetv2_dale.rivals.voxel_losses import voxel_cross_entropy
 
 
 def test_by_hand():
@@ -63,3 +66,29 @@ def test_an_impossible_label_has_a_finite_gradient():
 def test_exponents_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"in \(0, 1\], got 0"):
         generalised_cross_entropy(torch.ones(1), 0)
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+@pytest.mark.parametrize("regions", [False, True])
+def test_with_weights_of_1_it_is_the_loss_that_nnunet_is_given(regions: bool, ignore: bool):
+    logits, weight = torch.randn(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
+    if regions:
+        target = torch.rand(2, 3 + ignore, 4, 5) > 0.5
+        each = SigmoidGeneralisedCrossEntropy("none")(logits, target[:, :3].float())
+        expected = (each * ~target[:, 3:]).sum() / (~target[:, 3:]).sum() if ignore else each.mean()
+    else:
+        target = torch.randint(3 + ignore, (2, 1, 4, 5))
+        expected = SoftmaxGeneralisedCrossEntropy(3 if ignore else None)(logits, target)
+    settings = (regions, 3 if ignore and not regions else None, regions and ignore)
+    dice = MaskedLoss(*settings)(logits, target) - cross_entropy_of(logits, target, MaskedLoss(*settings))
+    assert_close(GeneralisedMaskedLoss(*settings)(logits, target, None, weight), expected + dice)
+
+
+def cross_entropy_of(logits, target, loss):
+    """The part of nnU-Net's loss that is not Dice."""
+    losses = voxel_cross_entropy(logits, target, loss)
+    if not loss.regions:
+        valid = loss.valid(target)
+        return losses.mean() if valid is None else losses.sum() / valid.sum()
+    valid = loss.valid(target)
+    return losses.mean() if valid is None else losses.sum() * 3 / valid.sum()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.rivals.voxel_losses import dice_losses, voxel_cross_entropy
 
@@ -47,3 +48,22 @@ def test_dice_losses_of_regions_are_those_of_each_region_alone() -> None:
         for region in range(3):
             p, t = probabilities[sample, region].numpy(), target[sample, region].numpy()
             assert found[sample, region].item() == pytest.approx(1 - 2 * (p * t).sum() / (p.sum() + t.sum()), abs=1e-4)
+
+
+def test_cross_entropy_of_what_is_annotated_by_hand() -> None:
+    """p = (1, 2, 5) / 8 without class 2: background has 6/8. Of regions one of two counts: log 4 alone."""
+    logits = torch.tensor([1.0, 2.0, 5.0]).log().view(1, 3, 1, 1).expand(1, 3, 1, 2)
+    known = KnownTargets.of([torch.tensor([[[[0, 2]]]])], None, torch.tensor([[1.0, 1.0, 0.0]]), regions=False)
+    assert_close(voxel_cross_entropy(logits, known, MaskedLoss()).exp(), torch.full((1, 1, 1, 2), 8 / 6))
+    logits = torch.tensor([0.0, float(np.log(3))]).view(1, 2, 1, 1)
+    known = KnownTargets.of([torch.tensor([[[[1.0]], [[0.0]]]])], None, torch.tensor([[0.0, 1.0]]), regions=True)
+    found = voxel_cross_entropy(logits, known, MaskedLoss(regions=True))
+    assert_close(found.exp(), torch.full((1, 1, 1, 1), 4.0))
+
+
+def test_a_voxel_of_weight_0_has_no_part_in_a_dice_loss() -> None:
+    probabilities, target = torch.rand(1, 3, 4, 4), torch.randint(3, (1, 1, 4, 4))
+    weight = torch.ones(1, 1, 4, 4)
+    weight[..., 2:] = 0
+    found = dice_losses(probabilities, target, MaskedLoss(), weight)
+    assert_close(found, dice_losses(probabilities[..., :2], target[..., :2], MaskedLoss()))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from benchmarks.method_iterations import PASSES, STEPS
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns
 from nnunetv2_dale.svl_drl.config import RewardKind, SvlDrlConfig
@@ -291,3 +292,20 @@ def test_the_policy_learns_the_right_action(reward: RewardKind, right: Action) -
         optimizer.step()
     probability = beside.policy.score.softmax(0)
     assert probability[right] > 0.9, probability
+
+
+def test_a_class_that_is_not_annotated_has_no_part_in_the_reward() -> None:
+    """Its probability counts as background's, so that a voxel that gets more of it has gained nothing."""
+    step, network = made_step(SvlDrlConfig(), MaskedLoss())
+    images, target = batch_of(ignore=False)
+    weights = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    known = KnownTargets.of([target], None, weights, regions=False)
+    outputs = network(images)[1]
+    foreground = step._foreground(outputs, weights)
+    assert_close(foreground[0, 0], outputs.softmax(1)[0, 1])
+    assert foreground[0, 1].abs().max() == 0
+    assert_close(foreground[1], outputs.softmax(1)[1, 1:])
+    reference = step._reference(known[0])
+    assert not reference.foreground[0, 1].any()
+    step.stage = Stage.FULL
+    assert torch.isfinite(step(images, known).loss)

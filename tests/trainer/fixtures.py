@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import blosc2  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import torch
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from numpy.typing import NDArray
 
+from nnunetv2_dale.nnunet_files.confidence_table import TABLE
+from nnunetv2_dale.nnunet_files.preprocessed_confidence import MADE_FROM, confidence_folder
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
-from tests.datasets import DATASETS
+from tests.datasets import CASES, DATASETS
 
 # of DKNet and DK-UXNet, in the plans
 TINY_DKNET = {
@@ -202,3 +208,34 @@ def stop_after(trainer: nnUNetTrainer, epochs: int) -> None:
     trainer.on_epoch_end = die
     with pytest.raises(KeyboardInterrupt):
         trainer.run_training()
+
+
+def give_confidence(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    confidence_of: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    kind: str = "Labels",
+    configuration: str = "2d",
+) -> Path:
+    """A copy of a tiny preprocessed dataset in `folder` that has what `nnUNetv2_dale_confidence preprocess` writes.
+
+    Args:
+        folder: where `nnUNet_preprocessed` is from here on.
+        table: content of confidence.csv.
+        confidence_of: a case's map, from its (C, Z, Y, X) preprocessed image; None: no maps.
+    Returns:
+        the folder of the confidence.
+    """
+    dataset = folder / DATASETS[kind]
+    shutil.copytree(Path(nnUNet_preprocessed) / DATASETS[kind], dataset, symlinks=True)
+    monkeypatch.setenv("nnUNet_preprocessed", str(folder))
+    given = confidence_folder(dataset, f"nnUNetPlans_{configuration}")
+    given.mkdir()
+    (given / TABLE).write_text(table)
+    (given / MADE_FROM).write_text('{"raw": {}}')  # the tiny raw dataset has nothing of it
+    for case in CASES if confidence_of is not None else ():
+        image = blosc2.open(str(dataset / f"nnUNetPlans_{configuration}" / f"{case}.b2nd"), mode="r")[:]
+        assert confidence_of is not None
+        blosc2.asarray(confidence_of(image).astype(np.float32), urlpath=str(given / f"{case}.b2nd"))
+    return given

@@ -400,6 +400,26 @@ def test_non_finite_intensities_are_named_and_not_trained_on(trainer_class: type
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
 
 
+@EVERY_FAMILY
+def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[SafeTraining]) -> None:
+    trainer = make(trainer_class)
+    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
+    given = splits.read_text()
+    first, *others = json.loads(given)
+    try:
+        for fold, sentence in (
+            ({**first, "val": []}, "fold 0 of .* has no validation case; give it one"),
+            ({**first, "train": []}, "fold 0 of .* has no training case; give it one"),
+            ({**first, "val": ["gone.nii.gz"]}, "fold 0 of .* names 1 cases that are not in .*, first gone.nii.gz; "),
+            ({"train": first["train"]}, "is no split of nnU-Net"),
+        ):
+            splits.write_text(json.dumps([fold, *others]))
+            with pytest.raises((RuntimeError, UserError), match=sentence):
+                trainer.initialize()
+    finally:
+        splits.write_text(given)
+
+
 SETTINGS = [(kind, getattr(kind, name).plans_key) for kind in FAMILIES for name in kind.settings_of]
 
 

@@ -103,7 +103,7 @@ def test_the_table_beside_the_memory_has_the_names_of_classes(
 def test_a_training_that_goes_on_refuses_other_cases(trainer_class: type[TrustsCases], case: str) -> None:
     stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
     resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 4}, {}, "12345")
+    write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 12}, {}, "12345")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     with pytest.raises(RuntimeError, match=f"1 of its 1 cases, first {case}, are no training cases of this fold"):
         resumed.run_training()
@@ -113,7 +113,7 @@ def test_a_training_that_goes_on_refuses_other_cases(trainer_class: type[TrustsC
 def test_a_training_that_goes_on_refuses_other_classes(trainer_class: type[TrustsCases]) -> None:
     stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
     resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 4}, {}, "123")
+    write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 12}, {}, "123")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
     with pytest.raises(RuntimeError, match="expected 5 sums per case, one for each output of the network, found 3"):
         resumed.run_training()
@@ -121,7 +121,7 @@ def test_a_training_that_goes_on_refuses_other_classes(trainer_class: type[Trust
 
 def test_a_training_that_starts_anew_does_not_look() -> None:
     trainer = make_trainer(nnUNetTrainerCaseTrust)
-    write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 4}, {}, "123")
+    write_displacements(Path(trainer.output_folder), {"somebody": [[1.0] * 3] * 12}, {}, "123")
     started(trainer)
 
 

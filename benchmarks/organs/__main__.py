@@ -1,0 +1,85 @@
+"""Several datasets, label sets and trainers, one after the other, with the commands that users have.
+
+    python -m benchmarks.organs benchmarks/organs/study.toml --data FOLDER -o OUT
+
+FOLDER holds the datasets that the file names. The same command again goes on where the last one stopped. Each
+comparison ends in `OUT/results/NAME.json`: its numbers, and the commands that made them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import command_environment, describe
+from benchmarks.organs.prepare import prepare
+from benchmarks.organs.results import result_of
+from benchmarks.organs.study import Comparison, Study, benchmark_command, comparisons, read_study
+from nnunetv2_dale.commands.command_line import run_command
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
+
+
+def go_through(study: Study, source: Path, output: Path) -> list[str]:
+    """Make every comparison that is not stored; returns the names of those that failed, which stop no other."""
+    failed = []
+    for each in comparisons(study):
+        target = output / "results" / f"{each.name}.json"
+        if target.exists():
+            continue
+        try:
+            prepare(study, each, source, output, _run)
+            command = benchmark_command(study, each, output / "raw", output / "reports")
+            _run(command)
+        except subprocess.CalledProcessError as error:
+            print(f"{each.name} failed: {error}", file=sys.stderr, flush=True)
+            failed.append(each.name)
+            continue
+        _store(study, each, output, target, command)
+    return failed
+
+
+def _store(study: Study, each: Comparison, output: Path, target: Path, command: Sequence[str]) -> None:
+    files = sorted((output / "reports" / each.name).glob("*/report.json"))  # repeated: one for each candidate
+    reports = [json.loads(file.read_text()) for file in files]
+    result: dict[str, Any] = result_of(study, each, reports, output / "raw")
+    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
+    with new_file(target) as unfinished:
+        result |= {"command": shlex.join(words), "machine": describe(torch.device("cpu"), 1)}
+        unfinished.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _run(command: Sequence[str]) -> None:
+    print(shlex.join(command), flush=True)
+    subprocess.run(command, check=True, env=command_environment())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    study, output = read_study(arguments.study), arguments.o.resolve()
+    for name in ("raw", "preprocessed", "results"):
+        folder = output / ("trainings" if name == "results" else name)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[f"nnUNet_{name}"] = str(folder)
+    return 1 if go_through(study, arguments.data.resolve(), output) else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.organs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY.toml")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the datasets; is only read")
+    parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets, trainings, reports, results")
+    return run_command(parser, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Does the image fit the label: its intensities, here and some steps away, and the anatomy around?
+
+A label that was moved against its image fits better elsewhere. Around the middle of a class lies much the same anatomy
+in every case; around a label that is flipped, or of another case, it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.audit.audit_task import AuditedClass
+from nnunetv2_dale.audit.null_model import Floats
+from nnunetv2_dale.audit.without_network.hints import LEAST_CASES, Hint, high_values
+from nnunetv2_dale.audit.without_network.intensities import steps
+from nnunetv2_dale.audit.without_network.places import in_directions
+from nnunetv2_dale.audit.without_network.records import CaseRecord
+
+LEAST_DIFFERENCE = 0.02  # of correlations and log odds, within which cases are alike
+LEAST_SPREAD = 0.3
+MOST_OF_ONE = 6.0  # spreads that one class counts: it does not speak for the whole label
+Patches = NDArray[np.float32]
+
+
+def similarity(patches: Patches) -> Floats:
+    """(N,) correlation of each image around a class with the median of all: images (N, P, P, P or 1)."""
+    rows = _standard(patches.reshape(len(patches), -1))
+    template = _standard(np.median(rows, axis=0, keepdims=True))[0]
+    return np.asarray(rows @ template / template.size, np.float64)
+
+
+def _standard(rows: Patches) -> Patches:
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6))
+
+
+def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedClass], step_mm: float) -> Iterator[Hint]:
+    """Labels that were moved against their image, or that do not belong to it.
+
+    Args:
+        step_mm: of `Intensities`.
+    """
+    gains, misfits = [], []
+    for item in classes:
+        having = [number for number, record in enumerate(records) if item.key in record.classes]
+        rows = [records[number].classes[item.key] for number in having]
+        if len(having) >= LEAST_CASES:
+            fits = np.stack([row.fits for row in rows]).astype(np.float64)
+            here = fits[:, [fits.shape[1] // 2]]
+            alike = similarity(np.stack([row.around for row in rows]))[:, None]
+            gains.append(_of_all(_deviations(fits - here), having, len(records)))
+            misfits += [_of_all(_deviations(-each), having, len(records)) for each in (here, alike)]
+    if not gains:
+        return
+    gain, misfit = _together(gains), _together(misfits)[:, 0]
+    vectors = steps(records[0].planar)[np.argmax(gain, axis=1)] * step_mm
+    moved, unlike = high_values(gain.max(axis=1), LEAST_SPREAD), high_values(misfit, LEAST_SPREAD)
+    for number, record in enumerate(records):
+        if record.classes:
+            yield from _hints(number, record, vectors[number], float(moved[number]), float(unlike[number]))
+
+
+def _hints(number: int, record: CaseRecord, vector: Floats, moved: float, unlike: float) -> Iterator[Hint]:
+    voxel = max(record.classes.values(), key=lambda each: each.voxels).parts[0].voxel
+    size = float(np.linalg.norm(vector))
+    words = f"the label fits its image better {size:.0f} {record.length} away ({in_directions(vector)})"
+    yield Hint(number, "", "shifted", moved, voxel, size, record.length, words)
+    words = (
+        "the image around the label looks unlike that of the other cases: the label may be flipped, or belong to "
+        "another case"
+    )
+    yield Hint(number, "", "other_case", unlike, voxel, float(len(record.classes)), "classes", words)
+
+
+def _deviations(values: Floats) -> Floats:
+    """(N, V) in spreads (median absolute deviation) from the median of all cases."""
+    apart = values - np.median(values, axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(apart), axis=0), LEAST_DIFFERENCE)
+    return np.asarray(np.clip(apart / spread, -MOST_OF_ONE, MOST_OF_ONE))
+
+
+def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:
+    result = np.full((count, values.shape[1]), np.nan)
+    result[having] = values
+    return result
+
+
+def _together(deviations: Sequence[Floats]) -> Floats:
+    """(N, V) the sum over classes, as if of one: of a case without any class 0."""
+    stacked = np.stack(deviations)
+    known = np.isfinite(stacked).sum(axis=0)
+    return np.asarray(np.nansum(stacked, axis=0) / np.sqrt(np.maximum(known, 1)))

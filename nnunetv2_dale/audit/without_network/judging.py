@@ -1,0 +1,69 @@
+"""From the records of all cases to ranked cases with findings, as the audit by networks gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.class_statements import ClassStatement
+from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
+from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
+from nnunetv2_dale.audit.without_network.absent_classes import absent_hints
+from nnunetv2_dale.audit.without_network.appearance import appearance_hints
+from nnunetv2_dale.audit.without_network.hints import Hint
+from nnunetv2_dale.audit.without_network.places import place_hints, places_of
+from nnunetv2_dale.audit.without_network.records import CaseRecord
+from nnunetv2_dale.audit.without_network.single_classes import class_hints
+from nnunetv2_dale.nnunet_files.geometry import world_mm
+
+CAUSES: tuple[Kind, ...] = ("empty", "flipped", "exchanged", "shifted", "other_case")  # what explains most comes first
+# of what is wrong with the whole label, or of two exchanged classes
+CONSEQUENCES = ("exchanged", "shifted", "flipped", "other_case", "border", "volume")
+
+
+def rank_records(
+    records: Sequence[CaseRecord], task: AuditTask, step_mm: float, accepted: Accepted = ()
+) -> tuple[list[Judgement], tuple[ClassStatement, ...]]:
+    """All cases, the most suspicious first, and what is said of whole classes.
+
+    Args:
+        step_mm: of `Intensities`.
+        accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again.
+    """
+    places = places_of(records, [item.key for item in task.classes])
+    hints, statements = absent_hints(places, records, task.classes)
+    hints += place_hints(places, records, task.classes)
+    hints += appearance_hints(records, task.classes, step_mm)
+    for number, item in enumerate(task.classes):
+        hints += class_hints(item, number, places, records)
+    ranked = []
+    for number, record in enumerate(records):
+        found = list(_of_case([hint for hint in hints if hint.number == number]))
+        asked = [each for each in found if (record.case, each.key, each.kind) not in accepted]
+        score = max((each.chance for each in asked), default=0.0)
+        listed = [_finding(each, record, task) for each in asked if each.chance >= LISTED_FROM]
+        ranked.append(Judgement(AuditedCase(record.case, "", score, tuple(listed), True, record.checksum), {}, {}))
+    return sorted(ranked, key=lambda each: -each.audited.score), tuple(statements)
+
+
+def _of_case(hints: Collection[Hint]) -> Iterator[Hint]:
+    """One hint of each kind in each class, the likeliest first, without what follows from a graver one."""
+    likeliest = sorted(hints, key=lambda each: -each.chance)
+    listed = [each for each in likeliest if each.chance >= LISTED_FROM]
+    cause = [each for kind in CAUSES for each in listed if each.kind == kind and (not each.key or kind == "exchanged")][
+        :1
+    ]
+    seen = set()
+    for each in likeliest:
+        explained = bool(cause) and each not in cause and each.kind in CONSEQUENCES
+        if (each.key, each.kind) not in seen and not explained:
+            seen.add((each.key, each.kind))
+            yield each
+
+
+def _finding(hint: Hint, record: CaseRecord, task: AuditTask) -> Finding:
+    names = {item.key: item.name for item in task.classes}
+    x, y, z = world_mm(record.affine, hint.voxel)
+    name = names.get(hint.key, "all classes")
+    words = f"{hint.words} (without a network)"
+    return Finding(name, hint.key, hint.kind, hint.chance, round(hint.size, 3), hint.unit, hint.voxel, (x, y, z), words)

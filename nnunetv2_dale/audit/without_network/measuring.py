@@ -1,0 +1,194 @@
+"""Read one case and measure its record."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.case_volumes import checksum_text
+from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
+from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Floats, Part, Share, Voxel
+from nnunetv2_dale.case_trust.border_contrast import border_contrast
+from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.nnunet_files.geometry import affine_of, require_same_voxels
+from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
+
+MOST_PARTS = 20
+AROUND = 11  # points along each axis of what is kept of the image around a class
+COARSE = 96  # voxels along an axis, at which the body is looked for
+DARK = 0.3  # of what parts dark from bright in MR, below which it is air
+REACH = 3  # voxels around the labels in which `border_contrast` looks
+Mask = NDArray[np.bool_]
+
+
+def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:
+    """Read label and image of a case and measure them.
+
+    Args:
+        known: from `intensities.learned`.
+    Raises:
+        UserError: a file that cannot be read, or an image of another shape than its label.
+    """
+    label, properties = read_label(task.reader, inputs.label, task.label_values)
+    image, others = read_image(task.reader, inputs.images)
+    remedy = "give each image the label that belongs to it"
+    require_same_voxels(inputs.images[0], (image.shape[1:], others), inputs.label, (label.shape, properties), remedy)
+    return record_of(inputs.case, label, image, properties, task, known)
+
+
+def record_of(
+    case: str,
+    label: NDArray[np.int16],
+    image: NDArray[np.float32],
+    properties: Properties,
+    task: AuditTask,
+    known: Intensities,
+) -> CaseRecord:
+    """Measure a label (Z, Y, X) and its image (C, Z, Y, X)."""
+    checksum = checksum_text(label)
+    if task.ignore_label is not None:
+        label = np.where(label == task.ignore_label, 0, label)
+    affine = affine_of(properties, label.shape)
+    surrounding, body = _body(image[0], task.is_ct)
+    seen = _Seen(label, image, affine, surrounding, task.is_ct, known)
+    boxes = boxes_of_values(label)
+    contrasts = seen.contrasts(box_around(boxes.values(), label.shape, REACH), max(task.label_values) + 1)
+    classes = {}
+    for item in task.classes:
+        box = box_around([boxes[value] for value in item.values if value in boxes], label.shape)
+        if box is not None:
+            classes[item.key] = seen.record(item, box, contrasts, known)
+    ends = np.array([[0, 0, 0], np.array(label.shape) - 1])
+    return CaseRecord(
+        case=case,
+        checksum=checksum,
+        spacing_mm=tuple(float(step) for step in properties["spacing"]),
+        affine=affine,
+        shape=label.shape,
+        classes=classes,
+        body_mm=_world(affine, body),
+        corners_mm=np.sort(_world(affine, ends), axis=0),
+    )
+
+
+class _Seen:
+    """A label and its image, with what is seen of the whole image."""
+
+    def __init__(
+        self,
+        label: NDArray[np.int16],
+        image: NDArray[np.float32],
+        affine: Floats,
+        surrounding: Mask,
+        is_ct: bool,
+        known: Intensities,
+    ) -> None:
+        self.label, self.image, self.affine, self.surrounding = label, image, affine, surrounding
+        self.to_voxels = np.linalg.inv(affine)
+        self.bins, self.offsets = binned(image[0], is_ct), self._offsets(known.step_mm)
+        self.coarse = np.array([-(-size // COARSE) for size in label.shape])
+
+    def contrasts(self, box: Box | None, count: int) -> Floats:
+        """Value → contrast of its border, NaN where there is none."""
+        if box is None:
+            return np.full(count, np.nan)
+        channels = self.image[(slice(None), *box)]
+        spread = channels.std(axis=tuple(range(1, channels.ndim)), keepdims=True)
+        images = torch.from_numpy(np.ascontiguousarray(channels / np.where(spread > 0, spread, 1)))[None]
+        labels = torch.from_numpy(self.label[box].astype(np.int64))[None, None]
+        summed, faces = border_contrast(images, labels, None, count)
+        found = (summed / faces.clamp_min(1))[0].double()
+        return np.asarray(torch.where(faces[0] > 0, found, torch.nan).numpy())
+
+    def record(self, item: AuditedClass, box: Box, contrasts: Floats, known: Intensities) -> ClassRecord:
+        corner = np.array([axis.start for axis in box])
+        mask = np.isin(self.label[box], item.values)
+        wide = box_around([box], self.label.shape, RIM) or box
+        image = self.image[0][box]
+        found = sorted(connected_parts(mask), key=lambda each: -np.count_nonzero(each[1]))
+        parts = tuple(self._part(part, corner + [axis.start for axis in window]) for window, part in found[:MOST_PARTS])
+        window = found[0][0]
+        low, high = (corner + [getattr(axis, end) for axis in window] for end in ("start", "stop"))
+        sides = zip(box, self.label.shape, strict=True)
+        at_border = any(axis.start == 0 or axis.stop == size for axis, size in sides if size > 1)
+        coarse = (np.arange(axis.start, axis.stop) // step for axis, step in zip(box, self.coarse, strict=True))
+        outside = self.surrounding[np.ix_(*coarse)]
+        borders = contrasts[list(item.values)]
+        return ClassRecord(
+            voxels=int(np.count_nonzero(mask)),
+            parts=parts,
+            corners_mm=np.sort(_world(self.affine, np.array([low, high - 1])), axis=0),
+            cut=at_border,
+            constant=_share(mask & _constant(image), corner),
+            outside=_share(mask & outside, corner),
+            contrast=float(np.nanmean(borders)) if np.isfinite(borders).any() else float("nan"),
+            around=self._around(parts[0].middle_mm, known.step_mm),
+            fits=fit(np.isin(self.label[wide], item.values), wide, self.bins, known.odds[item.key], self.offsets),
+        )
+
+    def _part(self, part: Mask, corner: NDArray[np.int64]) -> Part:
+        voxels = np.argwhere(part)
+        middle = voxels.mean(axis=0)
+        nearest = voxels[np.argmin(((voxels - middle) ** 2).sum(axis=1))]
+        return Part(len(voxels), _voxel(nearest + corner), _world(self.affine, middle + corner))
+
+    def _around(self, middle_mm: Floats, step_mm: float) -> NDArray[np.float32]:
+        line = (np.arange(AROUND) - AROUND // 2) * step_mm
+        depth = line if self.label.shape[0] > 1 else line[AROUND // 2 : AROUND // 2 + 1]
+        points = np.stack(np.meshgrid(line, line, depth, indexing="ij")).reshape(3, -1) + middle_mm[:, None]
+        places = (self.to_voxels[:3, :3] @ points + self.to_voxels[:3, 3:])[::-1]
+        values = ndimage.map_coordinates(self.image[0], places, np.float32, order=1, mode="nearest")
+        return np.asarray(values.reshape(AROUND, AROUND, len(depth)))
+
+    def _offsets(self, step_mm: float) -> NDArray[np.int64]:
+        moves = steps(self.label.shape[0] == 1) * step_mm
+        return np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
+
+
+def _body(image: NDArray[np.float32], is_ct: bool) -> tuple[Mask, Floats]:
+    """(what surrounds the body, on a coarse grid; middle (z, y, x) of the bright voxels)."""
+    steps = [-(-size // COARSE) for size in image.shape]
+    coarse = image[tuple(slice(None, None, step) for step in steps)]
+    bright = coarse > _otsu(coarse)
+    air = coarse <= (_otsu(coarse) if is_ct else coarse.min() + DARK * (_otsu(coarse) - coarse.min()))
+    parts, _ = ndimage.label(air)
+    rims = [np.take(parts, [0, -1], axis) for axis in range(3) if parts.shape[axis] > 1]
+    touching = np.unique(np.concatenate([each.ravel() for each in rims]))
+    middle = np.argwhere(bright).mean(axis=0) if bright.any() else (np.array(coarse.shape) - 1) / 2
+    return np.isin(parts, touching[touching > 0]), middle * steps
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    """The threshold between two groups of intensities (Otsu 1979)."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    counts, edges = np.histogram(values, bins=128, range=(low, high if high > low else low + 1))
+    middles, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(counts)
+    sums = np.cumsum(counts * middles)
+    above = below[-1] - below
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1 + int(np.nanargmax(between))])
+
+
+def _constant(image: NDArray[np.float32]) -> Mask:
+    """Where a voxel and its neighbours along every axis are equal."""
+    size = [3 if axis > 1 else 1 for axis in image.shape]
+    return np.asarray(ndimage.maximum_filter(image, size) == ndimage.minimum_filter(image, size))
+
+
+def _share(mask: Mask, corner: NDArray[np.int64]) -> Share:
+    voxels = np.argwhere(mask)
+    return Share(len(voxels), _voxel(voxels[len(voxels) // 2] + corner) if len(voxels) else None)
+
+
+def _voxel(place: NDArray[np.int64]) -> Voxel:
+    return int(place[0]), int(place[1]), int(place[2])
+
+
+def _world(affine: Floats, places: NDArray[np.floating] | NDArray[np.integer]) -> Floats:
+    """(z, y, x) in voxels to (x, y, z) in mm, RAS+."""
+    return np.asarray(places[..., ::-1] @ affine[:3, :3].T + affine[:3, 3])

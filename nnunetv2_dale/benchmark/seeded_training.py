@@ -1,0 +1,48 @@
+"""``python -m nnunetv2_dale.benchmark.seeded_training SEED …``: ``nnUNetv2_train …`` with seeds.
+
+Seeded are the first weights and, of each process that loads, the choice of cases and patches and their augmentation.
+With several such processes, or on a GPU, two trainings of one seed still differ; those of two seeds differ as any two.
+With several GPUs the processes that train draw their own seeds.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+
+from nnunetv2_dale.benchmark import cpu_training
+
+
+def seed_everything(seed: int) -> None:
+    """Seed this process and the loaders that it will start."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    draws = np.random.default_rng(seed)
+    begin: Any = NonDetMultiThreadedAugmenter.__init__
+
+    def begin_seeded(self: Any, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self.seeds = [int(draws.integers(2**31)) for _ in self.seeds]  # nnU-Net leaves them to chance
+
+    NonDetMultiThreadedAugmenter.__init__ = begin_seeded
+
+
+def main() -> None:
+    """Train with the arguments of ``nnUNetv2_train`` that follow the seed."""
+    seed_everything(int(sys.argv.pop(1)))
+    if "cpu" in sys.argv:
+        cpu_training.main()
+    else:
+        from nnunetv2.run.run_training import run_training_entry
+
+        run_training_entry()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Whole objects that a label has or lacks: what lies far from everything that the network finds, or far from the label.
+
+Not in the paper. A contour that is drawn elsewhere moves a label by a few voxels. An object that nobody drew, one too
+many, or one of another class lies further off:
+
+    F⁺_k = {y = k, no p_k > ½ within 4 voxels},   F⁻_k = {p_k > ½, no y = k within 4 voxels}.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nnunetv2_dale.case_trust.border_contrast import border_contrast
+from nnunetv2_dale.case_trust.case_groups import VISIBLE
+from nnunetv2_dale.dale.fuzziness import within
+
+FAR = 4  # voxels
+FEWEST_VOXELS = 15.0  # of a set, over the visits that are remembered
+LEARNED = 0.4  # mean probability of a class in its own voxels, as in `learned` of DALE's settings
+OBJECT_SUMS = 8
+
+
+@torch.no_grad()
+def far_objects(
+    probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool = False
+) -> tuple[Tensor, Tensor]:
+    """F⁺ and F⁻, (B, K, *S) bool each; never of the background of label maps.
+
+    Ignored voxels are in neither set. They may hold any class, so what is near them is not missing.
+
+    Args:
+        probabilities: (B, K, *S).
+        labels: (B, 1, *S) label map with values below K, or (B, K, *S) regions.
+        valid: (B, 1, *S) bool, False where the label is to be ignored; None: everywhere.
+    """
+    found = probabilities > 0.5
+    given = given_classes(labels, probabilities.shape[1], regions)
+    if not regions:
+        found[:, 0] = given[:, 0] = False
+    extra = given & ~within(FAR, found)
+    if valid is None:
+        return extra, found & ~within(FAR, given)
+    return extra & valid, found & valid & ~within(FAR, given | ~valid)
+
+
+@torch.no_grad()
+def object_sums(images: Tensor, probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool) -> Tensor:
+    """What one batch shows of such objects, (B, `OBJECT_SUMS`, K).
+
+    Σ p_k over the voxels of class k and their number; of F⁺ and of F⁻ the voxels, the contrasts of their faces, summed,
+    and the number of faces (`border_contrast` with the set as a region).
+    """
+    counts = torch.ones_like(probabilities[:, :1]) if valid is None else valid.to(probabilities.dtype)
+    inside = given_classes(labels, probabilities.shape[1], regions) * counts
+    rows = [(inside * probabilities).flatten(2).sum(2), inside.flatten(2).sum(2)]
+    for objects in far_objects(probabilities, labels, valid, regions):
+        contrast, faces = border_contrast(images, objects, valid, objects.shape[1], regions=True)
+        rows += [objects.flatten(2).sum(2).to(contrast.dtype), contrast, faces]
+    return torch.stack([row.to(probabilities.dtype) for row in rows], dim=1)
+
+
+def object_doubt(sums: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, K) in [0, 1] each: how far a case's F⁺, and its F⁻, are down-weighted.
+
+    With c the median contrast of the class's borders, c_F that of the set's and r = (c_F − 1) / (c − 1):
+
+        F⁺: clip(|F⁺| / 15 − 1, 0, 1) · clip(2 − 8 r, 0, 1),     the image shows no object there,
+        F⁻: clip(|F⁻| / 15 − 1, 0, 1) · clip(4 r − 2, 0, 1),     it shows one as clearly as those that are labelled;
+
+    0 where the image shows no borders of the class, and before the class is learned: before the mean probability in its
+    own voxels is .4.
+
+    Args:
+        sums: (N, `OBJECT_SUMS`, K) moving sums of each case.
+        contrast: (N, K) of its borders; NaN where not known.
+    """
+    own, size, *of_sets = sums.double().unbind(1)
+    of_class = contrast.double().nanmedian(dim=0).values
+    may = (own.sum(0) >= LEARNED * size.sum(0)) & (size.sum(0) > 0) & (of_class > VISIBLE)
+    found = []
+    for (voxels, changes, faces), (factor, start) in zip((of_sets[:3], of_sets[3:]), ((-8, 2), (4, -2)), strict=True):
+        relative = (changes / faces.clamp_min(1e-9) - 1) / (of_class - 1)
+        doubt = (voxels / FEWEST_VOXELS - 1).clamp(0, 1) * (factor * relative + start).clamp(0, 1)
+        found.append(torch.where(may & (faces > 0), doubt, 0.0))
+    return found[0], found[1]
+
+
+def given_classes(labels: Tensor, classes: int, regions: bool) -> Tensor:
+    """(B, K, *S) bool: which voxels have which class."""
+    if regions:
+        return labels > 0.5
+    each = torch.arange(classes, device=labels.device)
+    return labels == each.reshape(1, -1, *[1] * (labels.ndim - 2))

@@ -1,0 +1,192 @@
+"""`nnUNetv2_dale_confidence raters`: labels of several readers become a dataset that says how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from nnunetv2_dale import __version__
+from nnunetv2_dale.commands.cases import run_cases
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.confidence.consensus import agreement_with, consensus_of
+from nnunetv2_dale.confidence.given import read_reader, unequal_cases
+from nnunetv2_dale.confidence.reader_agreement import Comparison, comparisons
+from nnunetv2_dale.confidence.readers_page import write_comparisons
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
+from nnunetv2_dale.nnunet_files.placing import place_others
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, FileError, Problem
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
+from nnunetv2_dale.nnunet_files.splits import find_splits, offered_splits, read_splits
+from nnunetv2_dale.nnunet_files.target import MARKS, OF_READERS, Target
+from nnunetv2_dale.nnunet_files.volume_writing import write_label
+from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
+
+LabelTarget = Literal["majority", "staple", "random"]
+TARGETS: tuple[LabelTarget, ...] = get_args(LabelTarget)
+
+
+@dataclass(frozen=True)
+class ReadersDataset:
+    """What was made: its folder, how many cases were read, and voxels without a majority, of how many cases."""
+
+    folder: Path
+    cases: int
+    tied_voxels: int
+    tied_cases: int
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all cases have in common."""
+
+    reader: Any
+    allowed: frozenset[int]
+    classes: Mapping[str, tuple[int, ...]]
+    target: LabelTarget
+    ending: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of one case: the label values of each reader, voxels without a majority, and how the readers compare."""
+
+    values: Mapping[str, frozenset[int]]
+    ties: int
+    compared: tuple[Comparison, ...]
+
+
+def write_readers_dataset(
+    source: RawDataset, folders: Sequence[Path], target: Target, method: LabelTarget, processes: int, overwrite: bool
+) -> ReadersDataset:
+    """Copy a dataset with the readers' labels in place of its own; cases that no reader has keep theirs.
+
+    Args:
+        source: has the images.
+        folders: of labels, one per reader and called after them, with files named as in `labelsTr`.
+        method: "majority" and "staple" write one label and the share of readers that agree with it; "random" writes
+            every reader's label, and the majority's for whoever reads one.
+    Raises:
+        UserError: readers with different cases, classes or voxels, or a target in use; nothing is written.
+    """
+    readers = _files_of_readers(source, folders)
+    splits_file = find_splits(source.folder, None)
+    splits = None if splits_file is None else read_splits(splits_file, [case.name for case in source.cases])
+    problems = target.problems(splits, overwrite)
+    if problems:
+        raise DatasetProblemsError(problems, target.root)
+    labels = source.dataset_json["labels"]
+    classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}
+    with offered_splits(target.folder, splits), new_folder(target.folder, overwrite) as folder:
+        problems = place_others(source.folder, folder, {*MARKS, SPLITS, MAPS, READERS, "readers.csv", "readers.html"})
+        read = [case for case in source.cases if case.name in next(iter(readers.values()))]
+        work = _Work(source.reader(), source.label_values, classes, method, source.file_ending, folder)
+        for name in (
+            ("labelsTr", MAPS) if method != "random" else ("labelsTr", *(f"{READERS}/{each}" for each in readers))
+        ):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        jobs = [(case.name, (work, case, {name: files[case.name] for name, files in readers.items()})) for case in read]
+        results = [result for _, result in run_cases(_write_case, jobs, processes, "comparing readers")]
+        problems += [result for result in results if isinstance(result, Problem)]
+        found = [result for result in results if isinstance(result, _Found)]
+        if not problems:
+            problems = _unequal_classes(found, classes, {path.name: path for path in folders})
+        if problems:
+            raise DatasetProblemsError(problems, source.folder)
+        ties = [each.ties for each in found]
+        made = ReadersDataset(target.folder, len(read), sum(ties), sum(each > 0 for each in ties))
+        named = {"nnunetv2_dale": __version__, "source": source.folder.name, "target": method, "readers": list(readers)}
+        write_json(folder / OF_READERS, {**named, "cases": len(read), "tied_voxels": sum(ties)})
+        write_comparisons(
+            folder, [row for each in found for row in each.compared], list(readers), method, made.tied_voxels
+        )
+        if splits is not None:
+            write_json(folder / SPLITS, splits)
+    return made
+
+
+def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Reader → case → file.
+
+    Raises:
+        UserError: fewer than two readers, two of one name, no labels, other cases than the dataset's or another's.
+    """
+    places = {folder.resolve().name: folder for folder in folders}
+    if len(places) < 2 or len(places) < len(folders):
+        raise UserError(
+            f"expected folders of at least two readers with different names, got {', '.join(map(str, folders))}"
+        )
+    ending, known = source.file_ending, {case.name for case in source.cases}
+    readers, problems = {}, []
+    for name, place in places.items():
+        files = {
+            path.name.removesuffix(ending): path
+            for path in sorted(place.glob(f"*{ending}"))
+            if not path.name.startswith(".")
+        }
+        if not files:
+            raise UserError(f"{place} holds no label; expected files like {min(known)}{ending}")
+        unknown = sorted(files.keys() - known)
+        problems += [Problem(files[case], f"is of no case of {source.folder.name}; remove it") for case in unknown]
+        readers[name] = files
+    problems += unequal_cases(readers, places)
+    if problems:
+        raise DatasetProblemsError(problems, source.folder)
+    return readers
+
+
+def _unequal_classes(
+    found: Collection[_Found], classes: Mapping[str, tuple[int, ...]], places: Mapping[str, Path]
+) -> list[Problem]:
+    """Readers that never drew a class that another one drew."""
+    drawn = {
+        who: {name for each in found for name, values in classes.items() if each.values[who] & set(values)}
+        for who in places
+    }
+    everyone = set().union(*drawn.values())
+    return [
+        Problem(
+            places[who], f"has no {' and no '.join(sorted(everyone - mine))}, which another reader drew; leave it out"
+        )
+        for who, mine in drawn.items()
+        if everyone - mine
+    ]
+
+
+def _write_case(work: _Work, case: RawCase, readers: Mapping[str, Path]) -> _Found | Problem:
+    try:
+        if case.label is not None:
+            label, properties = read_label(work.reader, case.label, None)
+            shape, given = label.shape, case.label
+        else:
+            image, properties = read_image(work.reader, case.images)
+            shape, given = image.shape[1:], case.images[0]
+        drawn = {
+            name: read_reader(work.reader, file, work.allowed, given, (shape, properties))
+            for name, file in readers.items()
+        }
+    except FileError as error:
+        return error.problem
+    method = "majority" if work.target == "random" else work.target
+    everyone = list(drawn.values())
+    consensus, ties = consensus_of(everyone, method)
+    file = f"{case.name}{work.ending}"
+    (work.folder / "labelsTr" / file).unlink(missing_ok=True)
+    write_label(work.reader, consensus, work.folder / "labelsTr" / file, properties)
+    agreement = agreement_with(consensus, everyone)
+    if work.target == "random":
+        for name, labels in drawn.items():
+            write_label(work.reader, labels, work.folder / READERS / name / file, properties)
+    elif agreement.min() < 1:
+        write_confidence_map(agreement, work.folder / MAPS / file, properties)
+    compared = comparisons(case.name, drawn, consensus, work.classes, properties["spacing"])
+    values = {name: frozenset(np.unique(labels).tolist()) for name, labels in drawn.items()}
+    return _Found(values, ties, tuple(compared))

@@ -1,0 +1,89 @@
+"""The trainings of one trainer as one run of a report: what each of them says, averaged or side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from nnunetv2_dale.report.report_data import Report, Run, Values
+from nnunetv2_dale.report.run_labels import short_names
+
+REPEAT = re.compile(r"_repeat\d+(?=__|$)")
+"""What the benchmark adds to the plans of a training that is repeated."""
+
+
+def two_sides(*sides: Sequence[Run]) -> tuple[list[Run], dict[str, list[Values]]]:
+    """A run for each side, and by its name the values of each of its trainings.
+
+    A side is named as its trainings' folders are, without the number of the repeat.
+    """
+    names = [" + ".join(dict.fromkeys(REPEAT.sub("", Path(run.name).name) for run in side)) for side in sides]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    runs = [one_run(name, side) for name, side in zip(names, sides, strict=True)]
+    return runs, {run.name: [each.values for each in side] for run, side in zip(runs, sides, strict=True)}
+
+
+def one_run(name: str, trainings: Sequence[Run]) -> Run:
+    """Return one run that stands for several; its values are means, its counts sums.
+
+    A case counts where every training has a value.
+    """
+    every = [(number, run) for number, run in enumerate(trainings, start=1)]
+    return replace(
+        trainings[0],
+        name=name,
+        trainings=[run.name for run in trainings],
+        values=mean_values([run.values for run in trainings]),
+        empty=[
+            replace(
+                counts[0],
+                both_empty=sum(each.both_empty for each in counts),
+                prediction_empty=sum(each.prediction_empty for each in counts),
+                reference_empty=sum(each.reference_empty for each in counts),
+            )
+            for counts in zip(*(run.empty for run in trainings), strict=True)
+        ],
+        lesions=[
+            replace(
+                totals[0],
+                in_reference=sum(each.in_reference for each in totals),
+                in_prediction=sum(each.in_prediction for each in totals),
+                matched=sum(each.matched for each in totals),
+            )
+            for totals in zip(*(run.lesions for run in trainings), strict=True)
+        ],
+        costs=[replace(cost, fold=_of(number, cost.fold)) for number, run in every for cost in run.costs],
+        curves=[replace(curve, fold=_of(number, curve.fold)) for number, run in every for curve in run.curves],
+        ran={_of(number, fold): sentence for number, run in every for fold, sentence in run.ran.items()},
+    )
+
+
+def mean_values(each: Sequence[Values]) -> Values:
+    """The mean of several runs' values; None where one of them has none."""
+    return {
+        metric: {
+            key: [
+                None if None in values else fmean(value for value in values if value is not None)
+                for values in zip(*(run[metric][key] for run in each), strict=True)
+            ]
+            for key in each[0][metric]
+        }
+        for metric in each[0]
+    }
+
+
+def labels_of(report: Report) -> dict[str, str]:
+    """Short names of the report's runs, and of the trainings that one stands for."""
+    labels = short_names([run.name for run in report.runs])
+    for run in report.runs:
+        for number, training in enumerate(run.trainings, start=1):
+            labels.setdefault(training, f"{labels[run.name]} · {number}")
+    return labels
+
+
+def _of(number: int, fold: str) -> str:
+    return f"{fold} of training {number}"

@@ -1,0 +1,111 @@
+"""A dataset of small abdomens before any training: a body, a spine of three, two kidneys; with errors by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.audit.fixtures import ellipsoid
+from tests.report.fixtures import write_volume
+
+DATASET = "Dataset005_Abdomens"
+NAMES = {"background": 0, "upper": 1, "middle": 2, "lower": 3, "right": 4, "left": 5}
+SHAPE, SPACING_ZYX = (24, 36, 40), (4.0, 3.0, 3.0)
+SIZES = {1: (2, 3, 3), 2: (2, 3, 3), 3: (2, 3, 3), 4: (5, 4, 3), 5: (5, 4, 3)}  # radii in voxels
+PLACES = {1: (18, 24, 20), 2: (12, 24, 20), 3: (6, 24, 20), 4: (9, 20, 9), 5: (9, 20, 31)}
+SHADES = {1: 300.0, 2: 300.0, 3: 300.0, 4: 180.0, 5: 180.0}
+Volume = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+
+def abdomen(case: int) -> tuple[Labels, Volume]:
+    """A label and its image; organs lie and grow a little differently in every case."""
+    rng = np.random.default_rng(case)
+    body = ellipsoid(SHAPE, (11.5, 17.5, 19.5), (30, 15 + case % 3, 18))
+    label, image = np.zeros(SHAPE, np.uint8), np.where(body, 100, 0).astype(np.float32)
+    for value, radii in SIZES.items():
+        place = np.array(PLACES[value]) + rng.normal(0, 0.4, 3)
+        organ = ellipsoid(SHAPE, place, np.array(radii) * rng.normal(1, 0.05))
+        label[organ], image[organ] = value, SHADES[value]
+    return label, (image + rng.normal(0, 8, SHAPE)).astype(np.float32)
+
+
+def _speck(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    label[9, 20, 35] = 5
+    return label, image
+
+
+def _misplaced(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    label[20:22, 6:8, 20:23] = 3
+    return label, image
+
+
+def _second(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    label[9:13, 20, 3:5] = 4
+    label[9:13, 20, 5] = 0
+    return label, image
+
+
+def _lost(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    return np.where(label == 2, 0, label).astype(np.uint8), image
+
+
+def _exchanged(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    return np.array([0, 1, 2, 3, 5, 4], np.uint8)[label], image
+
+
+def _flipped(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    return np.ascontiguousarray(label[::-1]), image
+
+
+def _shifted(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    return np.roll(label, 3, axis=1), image
+
+
+def _padded(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    image[:7] = 0
+    return label, image
+
+
+def _large(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    organ = ellipsoid(SHAPE, PLACES[4], (7, 7, 6))
+    label[organ & (label == 0)] = 4
+    return label, image
+
+
+def _empty(label: Labels, image: Volume) -> tuple[Labels, Volume]:
+    return np.zeros_like(label), image
+
+
+ERRORS: Mapping[str, Callable[[Labels, Volume], tuple[Labels, Volume]]] = {
+    "speck": _speck,
+    "misplaced": _misplaced,
+    "missed_object": _lost,
+    "exchanged": _exchanged,
+    "flipped": _flipped,
+    "shifted": _shifted,
+    "outside": _padded,
+    "volume": _large,
+    "empty": _empty,
+}
+
+
+def write_abdomens(root: Path, errors: Mapping[int, str], cases: int = 40) -> Path:
+    """A raw dataset; case number → name of `ERRORS`, or of a class that its label lacks."""
+    folder = root / DATASET
+    for case in range(cases):
+        label, image = abdomen(case)
+        error = errors.get(case, "")
+        if error in ERRORS:
+            label, image = ERRORS[error](label, image)
+        elif error:
+            label[label == NAMES[error]] = 0
+        write_volume(label, folder / "labelsTr" / f"case_{case:02d}.nii.gz", SPACING_ZYX)
+        write_volume(image, folder / "imagesTr" / f"case_{case:02d}_0000.nii.gz", SPACING_ZYX)
+    description = {"labels": NAMES, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz", "numTraining": cases}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder

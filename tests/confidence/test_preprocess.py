@@ -1,0 +1,183 @@
+"""Maps on the grids of preprocessed cases: as the image went there, and as SimpleITK resamples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import blosc2  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import SimpleITK
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.confidence.cli import main
+from nnunetv2_dale.confidence.preprocess import resampled
+from nnunetv2_dale.nnunet_files.preprocessed_confidence import PreprocessedConfidence, read_preprocessed_confidence
+from tests.confidence.fixtures import Study
+from tests.datasets import CASES, tiny_plans
+
+LOW, HIGH, MEAN, STD = -150.0, 300.0, 110.0, 60.0  # of CTNormalization in the tiny plans
+PLACES = {"2d": "nnUNetPlans_2d", "3d_fullres": "nnUNetPlans_3d_fullres", "3d_lowres": "nnUNetPlans_3d_lowres"}
+
+
+def read_again(study: Study, place: str = PLACES["2d"]) -> PreprocessedConfidence | None:
+    labels = json.loads((study.raw / "dataset.json").read_text())["labels"]
+    return read_preprocessed_confidence(study.preprocessed, place, labels)
+
+
+def test_a_map_goes_where_its_image_went(study: Study) -> None:
+    """The map is a function of the image, and still is on every configuration's grid, which is cropped and coarser."""
+    case = CASES[0]
+    study.write("confidenceTr", (np.clip(study.read("imagesTr"), LOW, HIGH) - LOW).astype(np.float32) / (HIGH - LOW))
+    (study.raw / "confidence.csv").write_text(f"case,weight,lesion\n{CASES[1]},0.5,0\n")
+    assert main(["preprocess", "-d", "950"]) == 0
+    for place in PLACES.values():
+        found = read_again(study, place)
+        image = blosc2.open(str(study.preprocessed / place / f"{case}.b2nd"))[:]
+        assert found is not None
+        file = found.map_file(case)
+        assert file is not None
+        confidence = blosc2.open(str(file))[:]
+        assert image.shape[2] < 40
+        np.testing.assert_allclose(confidence, (image * STD + MEAN - LOW) / (HIGH - LOW), atol=1e-5)
+        assert found.map_file(CASES[1]) is None
+        assert (found.table.weight(CASES[1]), found.table.not_annotated(CASES[1])) == (0.5, ("lesion",))
+        assert found.readers == ()
+
+
+def test_a_cascade_shares_the_maps_of_its_full_resolution(study: Study) -> None:
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950", "-c", "3d_cascade_fullres", "3d_fullres"]) == 0
+    assert [path.name for path in study.preprocessed.glob("*_confidence")] == ["nnUNetPlans_3d_fullres_confidence"]
+
+
+@pytest.mark.parametrize("np_", ["1", "2"])
+def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str) -> None:
+    for case in CASES:
+        study.write("ratersTr/anna", study.read("labelsTr", case), case)
+        study.write("ratersTr/ben", np.zeros((8, 40, 40), np.uint8) + (case == CASES[0]), case)
+    assert main(["preprocess", "-d", "950", "-c", "3d_lowres", "-np", np_]) == 0
+    found = read_again(study, PLACES["3d_lowres"])
+    assert found is not None
+    assert found.readers == ("anna", "ben")
+    anna, ben = (blosc2.open(str(file))[:] for file in found.reader_files(CASES[0]))
+    cases = study.preprocessed / PLACES["3d_lowres"]
+    np.testing.assert_array_equal(anna, blosc2.open(str(cases / f"{CASES[0]}_seg.b2nd"))[:])
+    assert set(np.unique(ben)) == {1}  # −1, nothing there, stands only where a label is background
+    assert ben.dtype == anna.dtype == np.int16
+
+
+@pytest.mark.parametrize(
+    ("transpose", "spacing_mm", "target_mm", "corner"),
+    [
+        ([0, 1, 2], (2.0, 1.0, 1.5), (1.3, 1.6, 1.5), 0),
+        ([2, 0, 1], (2.0, 1.0, 1.5), (1.0, 2.5, 1.1), 3),
+        ([0, 1, 2], (6.0, 1.0, 1.0), (6.0, 1.7, 1.4), 2),  # thick slices: in their planes alone
+        ([1, 0, 2], (1.0, 1.2, 1.0), (1.2, 1.0, 1.0), 1),
+    ],
+)
+def test_as_simpleitk_resamples(transpose: list[int], spacing_mm: Any, target_mm: Any, corner: int) -> None:
+    raw = np.random.default_rng(0).random((14, 18, 16)).astype(np.float32)
+    plans = PlansManager({**tiny_plans("Dataset950_Known"), "transpose_forward": transpose})
+    configuration = plans.get_configuration("3d_fullres")
+    configuration.configuration["spacing"] = list(target_mm)
+    turned = np.transpose(raw, transpose)
+    box = [[corner, size - corner] for size in turned.shape]
+    properties = {"spacing": spacing_mm, "shape_before_cropping": turned.shape, "bbox_used_for_cropping": box}
+    found = resampled(raw, properties, plans, configuration)[0]
+
+    here = turned[tuple(slice(*each) for each in box)]
+    before = np.array([spacing_mm[axis] for axis in transpose])
+    after = before * here.shape / found.shape  # the edges of both grids are the same
+    image = SimpleITK.GetImageFromArray(here)
+    image.SetSpacing(before[::-1].tolist())
+    grid = SimpleITK.ResampleImageFilter()
+    grid.SetSize(found.shape[::-1])
+    grid.SetOutputSpacing(after[::-1].tolist())
+    grid.SetOutputOrigin(((after - before) / 2)[::-1].tolist())
+    grid.SetInterpolator(SimpleITK.sitkLinear)
+    grid.SetDefaultPixelValue(-1)
+    expected = SimpleITK.GetArrayFromImage(grid.Execute(image))
+    inside = expected >= 0
+    assert inside.mean() > 0.4
+    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)
+
+
+def test_a_picture_keeps_the_distance_of_its_slices() -> None:
+    raw = np.random.default_rng(1).random((1, 12, 16)).astype(np.float32)
+    plans = PlansManager(tiny_plans("Dataset950_Known"))
+    properties = {"spacing": (999, 1, 1), "shape_before_cropping": raw.shape}
+    properties["bbox_used_for_cropping"] = [[0, 1], [0, 12], [0, 16]]
+    found = resampled(raw, properties, plans, plans.get_configuration("2d"))  # of 2 mm
+    assert found.shape == (1, 1, 6, 8)
+    np.testing.assert_allclose(found[0, 0], raw[0].reshape(6, 2, 8, 2).mean((1, 3)), atol=1e-6)
+
+
+def test_before_nnunets_own_preprocessing(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    study.write("confidenceTr", np.ones((8, 40, 40), np.float32))
+    (study.preprocessed / PLACES["2d"] / f"{CASES[3]}.pkl").unlink()
+    assert main(["preprocess", "-d", "950"]) == 2
+    assert f"lacks 1 cases, such as {CASES[3]}; run nnUNetv2_preprocess first" in capsys.readouterr().err
+    shutil.rmtree(study.preprocessed)
+    study.preprocessed.mkdir()
+    assert main(["preprocess", "-d", "950"]) == 2
+    assert "run nnUNetv2_plan_and_preprocess first" in capsys.readouterr().err
+    assert list(study.preprocessed.iterdir()) == []
+
+
+def test_nothing_is_written_where_a_map_is_refused(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    study.write("confidenceTr", np.full((8, 40, 40), 1.5, np.float32), CASES[1])
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950"]) == 2
+    assert f"{CASES[1]}.nii.gz: holds values from 1.5 to 1.5" in capsys.readouterr().err
+    assert list(study.preprocessed.glob("*confidence*")) == []
+
+
+def test_a_training_is_told_of_what_is_missing_or_stale(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_again(study) is None
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    command = "run: nnUNetv2_dale_confidence preprocess -d 950"
+    with pytest.raises(UserError, match=f"has confidence .* not in .*_confidence yet; {command}"):
+        read_again(study)
+    assert main(["preprocess", "-d", "950"]) == 0
+    assert read_again(study) is not None
+    assert main(["preprocess", "-d", "950"]) == 2  # nothing is replaced unasked
+    study.write("confidenceTr", np.full((8, 40, 40), 0.25, np.float32))
+    with pytest.raises(UserError, match=f"was not made from what .* holds now; {command} --overwrite"):
+        read_again(study)
+    assert main(["preprocess", "-d", "950", "--overwrite"]) == 0
+    assert read_again(study) is not None
+    (study.raw / "confidence.csv").write_text("case,weight\n")
+    with pytest.raises(UserError, match="was not made from"):
+        read_again(study)
+    monkeypatch.delenv("nnUNet_raw")  # a training machine without the raw dataset
+    assert read_again(study) is not None
+
+
+def test_cases_that_were_preprocessed_anew_to_another_shape(study: Study) -> None:
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    plans = PlansManager(tiny_plans(study.raw.name))
+    configuration = plans.get_configuration("2d")
+    configuration.configuration["spacing"] = [3.0, 3.0]
+    for file in (study.preprocessed / PLACES["2d"]).glob(f"{CASES[0]}*"):
+        file.unlink()
+    DefaultPreprocessor(verbose=False).run_case_save(
+        str(study.preprocessed / PLACES["2d"] / CASES[0]),
+        [str(study.raw / "imagesTr" / f"{CASES[0]}_0000.nii.gz")],
+        str(study.raw / "labelsTr" / f"{CASES[0]}.nii.gz"),
+        plans,
+        configuration,
+        json.loads((study.raw / "dataset.json").read_text()),
+    )
+    with pytest.raises(UserError, match="preprocessed anew; run: nnUNetv2_dale_confidence preprocess -d 950"):
+        read_again(study)
+
+
+def test_a_dataset_without_anything_known(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preprocess", "-d", "950"]) == main(["check", "-d", "950"]) == 2
+    assert "has neither confidence.csv nor confidenceTr nor ratersTr" in capsys.readouterr().err

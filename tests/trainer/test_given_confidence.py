@@ -1,0 +1,364 @@
+"""Every trainer with what people know about the labels: maps, weights of cases, classes that are not annotated."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from numpy.typing import NDArray
+from torch import Tensor
+from torch import multiprocessing as torch_multiprocessing
+from torch.testing import assert_close
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
+from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+from nnunetv2_dale.trainer.confidence import nnUNetTrainerConfidence
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
+from nnunetv2_dale.trainer.safe_training import SafeTraining
+from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
+from tests.datasets import CASES, DATASETS, NnunetFolders
+from tests.trainer.distributed import RANKS
+from tests.trainer.distributed_confidence import run_rank
+from tests.trainer.fixtures import (
+    NNUNET_KEYS,
+    TINY_TRAININGS,
+    SeededEpochs,
+    give_confidence,
+    log_of,
+    make_trainer,
+    next_batch,
+    started,
+    stop_after,
+    train,
+    weights_of,
+)
+from tests.trainer.test_every_trainer import FAMILIES, checkpoint_of, close, make, state_of
+
+pytestmark = TINY_TRAININGS
+TAKING = [kind for kind in FAMILIES if not issubclass(kind, TrainsWithUnlabelled)]
+EVERY_TAKING = pytest.mark.parametrize("trainer_class", TAKING, ids=lambda kind: kind.__name__)
+# case 0 is validated; the spleen is nowhere annotated in it, nor the liver in a training case
+TABLE = f"""case,weight,liver,spleen,kidney,lesion
+{CASES[0]},1,1,0,1,1
+{CASES[1]},1,0,1,1,1
+{CASES[2]},0.5,1,1,1,1
+{CASES[3]},0,1,1,1,1
+"""
+REGIONS = f"case,weight,body,lesion\n{CASES[0]},1,1,0\n{CASES[1]},1,0,1\n{CASES[2]},0.5,1,1\n{CASES[3]},0,1,1\n"
+
+
+def in_half(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """c = 0.25 in one half of a case."""
+    confidence = np.ones_like(image[:1])
+    confidence[..., : image.shape[-1] // 2] = 0.25
+    return confidence
+
+
+@pytest.fixture
+def given(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All of it on the label maps of the 2d configuration."""
+    return give_confidence(tmp_path / "preprocessed", monkeypatch, TABLE, in_half)
+
+
+# --- every trainer ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("given")
+@EVERY_TAKING
+def test_trains_with_it(trainer_class: type[SafeTraining]) -> None:
+    trainer = make(trainer_class, epochs=2, iterations=4)
+    log = train(trainer)
+    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | set(trainer.log_keys), 2)
+    assert np.isfinite([log["train_losses"], log["val_losses"]]).all()
+    assert all(np.isfinite(value).all() for value in state_of(trainer).values() if isinstance(value, np.ndarray))
+    assert trainer.training_cases == (CASES[1], CASES[2], CASES[4])
+    assert all(np.isnan(dice[1]) for dice in log["dice_per_class_or_region"])  # the spleen
+    said = Path(trainer.log_file).read_text()
+    assert f"confidence: 1 of 4 training cases of weight 0, which are left out ({CASES[3]})" in said
+    assert f"confidence: 1 of 4 training cases in which liver is not annotated ({CASES[1]})" in said
+    assert f"confidence: 1 of 1 validation cases in which spleen is not annotated ({CASES[0]})" in said
+    assert "confidence: the pseudo Dice leaves out classes where they are not annotated" in said
+
+
+@pytest.mark.parametrize(
+    ("trainer_class", "kind"),
+    [
+        *((kind, "RegionsIgnore") for kind in TAKING),
+        (nnUNetTrainerConfidence, "Regions"),
+        (nnUNetTrainerConfidence, "Ignore"),
+    ],
+)
+def test_trains_with_it_on_other_labels(
+    trainer_class: type[SafeTraining],
+    kind: str,
+    nnunet: NnunetFolders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = REGIONS if kind.startswith("Regions") else TABLE
+    give_confidence(tmp_path / "preprocessed", monkeypatch, table, in_half, kind)
+    trainer = make(trainer_class, data=(kind, "2d"), iterations=2)
+    log = train(trainer)
+    assert np.isfinite([log["train_losses"], log["val_losses"]]).all()
+    assert all(np.isfinite(value).all() for value in state_of(trainer).values() if isinstance(value, np.ndarray))
+
+
+@pytest.mark.usefixtures("given")
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerConfidence, nnUNetTrainerGCE])
+def test_a_class_that_is_not_annotated_is_neither_taught_nor_forbidden(trainer_class: type[SafeTraining]) -> None:
+    """Where labels say background, moving logits between background and the class changes no loss of the labels."""
+    torch.manual_seed(0)
+    trainer = started(make(trainer_class))
+    batch = next_batch(trainer)
+    batch["keys"] = [CASES[1]] * len(batch["keys"])
+    images, targets = trainer._on_device(batch)
+    assert isinstance(targets, KnownTargets)
+    assert not any((target == 1).any() for target in targets)
+    outputs = [z.detach().requires_grad_() for z in trainer.network(images)]
+    gradients = torch.autograd.grad(trainer._masked_loss()(outputs, targets), outputs, allow_unused=True)
+    background = targets[0][:, 0] == 0
+    probability = outputs[0].softmax(1)
+    share = probability[:, 1] / (probability[:, 0] + probability[:, 1])
+    by_both = gradients[0][:, 0] + gradients[0][:, 1]
+    assert_close(gradients[0][:, 1][background], (share * by_both)[background], rtol=1e-3, atol=1e-7)
+    assert by_both[background].abs().max() > 0
+
+
+@pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if issubclass(kind, TrainsWithUnlabelled)])
+def test_a_method_that_cannot_take_it_says_why(
+    trainer_class: type[SafeTraining], nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = make(trainer_class).configuration_name
+    give_confidence(tmp_path / "preprocessed", monkeypatch, "case\n", None, "Unlabelled", configuration)
+    with pytest.raises(RuntimeError, match=r"cannot take the confidence in .*: its query losses"):
+        make(trainer_class).initialize()
+
+
+# --- the plain one, in every way that nnU-Net trains ------------------------------------------------------------------
+
+
+def test_with_nothing_given_it_is_nnunets_trainer_bit_by_bit(nnunet: NnunetFolders) -> None:
+    results = []
+    for kind in (nnUNetTrainer, nnUNetTrainerConfidence):
+        torch.manual_seed(0)
+        trainer = make_trainer(type("Seeded", (SeededEpochs, kind), {}), epochs=2)
+        log = train(trainer)
+        results.append((weights_of(trainer), log["train_losses"], log["val_losses"], log["dice_per_class_or_region"]))
+    assert all(torch.equal(weight, results[1][0][name]) for name, weight in results[0][0].items())
+    np.testing.assert_equal(results[0][1:], results[1][1:])
+
+
+def test_confidence_of_1_and_nothing_missing_is_nnunets_training(
+    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for given in (False, True):
+        if given:
+            give_confidence(tmp_path / "preprocessed", monkeypatch, "case\n", lambda image: np.ones_like(image[:1]))
+        torch.manual_seed(0)
+        trainer = make_trainer(type("Seeded", (SeededEpochs, nnUNetTrainerConfidence), {}), epochs=2)
+        log = train(trainer)
+        results.append((weights_of(trainer), log["train_losses"]))
+    for name, weight in results[0][0].items():
+        assert_close(results[1][0][name], weight, rtol=1e-3, atol=1e-5, msg=name)
+    assert_close(*(torch.tensor(losses) for _, losses in results), rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, nnUNetTrainerConfidence), {})
+    torch.manual_seed(0)
+    whole = make_trainer(kind, epochs=3)
+    train(whole)
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
+    torch.manual_seed(0)
+    stop_after(make_trainer(kind, epochs=3), epochs=2)
+    resumed = make_trainer(kind, epochs=3, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    train(resumed)
+    mine, theirs = (
+        {key: value for key, value in checkpoint_of(each).items() if "continue_training" not in key}
+        for each in (resumed, whole)
+    )
+    np.testing.assert_equal(mine, theirs)
+
+
+@pytest.mark.usefixtures("given")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_scaled_and_compiled_it_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alike(kind: type[nnUNetTrainer]) -> nnUNetTrainer:
+        torch.manual_seed(0)
+        return started(make_trainer(kind))
+
+    plain, scaled = (alike(nnUNetTrainerConfidence) for _ in range(2))
+    scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compiled = alike(type("Compiling", (nnUNetTrainerConfidence,), {"_do_i_compile": lambda self: True}))
+    half = alike(type("Autocast", (nnUNetTrainerConfidence,), {"_autocast": lambda self: torch.autocast("cpu")}))
+    batch = next_batch(plain)
+    losses = []
+    for trainer in (plain, scaled, compiled, half):
+        losses.append(float(trainer.train_step(batch)["loss"]))
+    for trainer in (scaled, compiled):
+        close({name.replace("._orig_mod.", "."): value for name, value in state_of(trainer).items()}, state_of(plain))
+    assert losses[3] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_cascade(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channels of the stage before stay the last of the network's input; the doubt comes after them."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    give_confidence(tmp_path / "preprocessed", monkeypatch, TABLE, in_half, configuration="3d_lowres")
+    low = make_trainer(nnUNetTrainerConfidence, configuration="3d_lowres", fold="all")
+    train(low)
+    low.perform_actual_validation()
+    monkeypatch.setenv("nnUNet_preprocessed", str(nnunet.preprocessed))
+    give_confidence(tmp_path / "again", monkeypatch, TABLE, in_half, configuration="3d_fullres")
+    cascade = started(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
+    batch, seen = next_batch(cascade), []
+    assert batch["data"].shape[1] == 1 + 4 + 1
+    assert set(batch["data"][:, 1:5].unique().tolist()) <= {0.0, 1.0}
+    assert batch["data"][:, 5].max() == 0.75
+    cascade.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    cascade.train_step(batch)
+    assert torch.equal(seen[0], batch["data"][:, :5])
+    train(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
+
+
+def test_distributed(given: Path, tmp_path: Path) -> None:
+    """Two ranks with a sample each make the updates of one process with both; their own trainings stay equal."""
+    single = started(make_trainer(nnUNetTrainerConfidence))
+    batch, before = next_batch(single), weights_of(single)
+    batch["keys"] = [CASES[1], CASES[2]]
+    torch.save({**{key: batch[key] for key in ("data", "target", "keys")}, "weights": before}, tmp_path / "batch.pth")
+    environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
+    torch_multiprocessing.spawn(run_rank, (environment, str(tmp_path / "rendezvous"), tmp_path), nprocs=RANKS)
+    for _ in range(2):
+        single.train_step(batch)
+    first, second = (torch.load(tmp_path / f"rank_{rank}.pth", weights_only=False) for rank in range(RANKS))
+    assert all(torch.equal(weight, second["trained"][name]) for name, weight in first["trained"].items())
+    np.testing.assert_equal(first["dice"], second["dice"])
+    assert np.isnan(first["dice"][0][1])
+    for rank in (first, second):
+        for name, weight in weights_of(single).items():
+            step = rank["joined"][f"module.{name}"] - before[name]
+            assert_close(step, weight - before[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+# --- in detail --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("given")
+def test_batches_say_what_is_known_of_them() -> None:
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    drawn = {case for seed in range(12) for case in next_batch(trainer, seed)["keys"]}
+    assert drawn == {CASES[1], CASES[2], CASES[4]}
+    batch = next_batch(trainer)
+    batch["keys"] = [CASES[1], CASES[2]]
+    _, targets = trainer._on_device(batch)
+    assert isinstance(targets, KnownTargets)
+    assert targets.class_weight is not None
+    assert targets.class_weight.tolist() == [[1, 0, 1, 1, 1], [0.5] * 5]
+    assert targets.confidence is not None
+    assert targets.confidence.min() == pytest.approx(0.25)
+    assert targets.confidence.max() == 1
+    batch["keys"] = [CASES[4], CASES[4]]
+    assert trainer._on_device(batch)[1].class_weight is None
+    assert trainer._not_sought(CASES[1]) == [1]
+
+
+def test_regions_are_called_as_nnunets_oversampling_calls_them(
+    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_confidence(tmp_path / "preprocessed", monkeypatch, REGIONS, None, "Regions")
+    trainer = started(make_trainer(nnUNetTrainerConfidence, "Regions"))
+    (missing,) = trainer._not_sought(CASES[1])
+    plain, dataset = trainer.dataset_class(trainer.preprocessed_dataset_folder, [CASES[1]]), trainer.dataloader_train
+    assert len(plain.load_case(CASES[1])[3]["class_locations"][missing]) > 0
+    assert dataset.data_loader._data.load_case(CASES[1])[3]["class_locations"][missing] == []
+    assert trainer._not_sought(CASES[4]) == []
+
+
+@pytest.mark.usefixtures("given")
+def test_the_pseudo_dice_counts_what_is_annotated() -> None:
+    """The sum over the samples, each without the classes that are not annotated in it."""
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    plain = started(make_trainer(nnUNetTrainer))
+    plain.network.load_state_dict(trainer.network.state_dict())
+    trainer.network.eval()
+    plain.network.eval()
+    batch = next(plain.dataloader_val)
+    with torch.no_grad():
+        batch["keys"] = [CASES[1], CASES[4]]
+        found = trainer.validation_step(clone(batch))
+        single = [plain.validation_step(clone(batch, slice(sample, sample + 1))) for sample in range(2)]
+        whole = plain.validation_step(clone(batch))
+        batch["keys"] = [CASES[4], CASES[4]]
+        nothing_missing = trainer.validation_step(clone(batch))
+    for key in ("tp_hard", "fp_hard", "fn_hard"):
+        np.testing.assert_array_equal(found[key], single[0][key] * [0, 1, 1, 1] + single[1][key])
+        np.testing.assert_array_equal(nothing_missing[key], whole[key])
+    assert nothing_missing["loss"] == whole["loss"]
+    assert found["loss"] < whole["loss"]
+    assert trainer.loss is not None
+    assert type(trainer.loss) is type(plain.loss)
+
+
+def clone(batch: dict[str, Any], samples: slice = slice(None)) -> dict[str, Any]:
+    """Samples of a batch, of which nnU-Net's validation changes the target."""
+    return {
+        "data": batch["data"][samples],
+        "target": [each[samples].clone() for each in batch["target"]],
+        "keys": batch["keys"][samples],
+    }
+
+
+@pytest.mark.usefixtures("given")
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerDALE, nnUNetTrainerCaseTrust])
+def test_doubted_voxels_weigh_less(trainer_class: type[SafeTraining]) -> None:
+    """In the whole batches too: the loss of a step is that of the masked loss, weighted by c."""
+    trainer = started(make(trainer_class, iterations=8))
+    batch = next_batch(trainer)
+    images, targets = trainer._on_device(batch)
+    assert isinstance(targets, KnownTargets)
+    plain: list[Tensor] = list(targets)
+    weight = None if targets.class_weight is None else targets.class_weight[:, 0].view(-1, 1, 1, 1)
+    with torch.no_grad():
+        outputs = trainer.network(images)
+        by_hand = trainer._masked_loss()(
+            outputs, KnownTargets(plain, None, targets.class_weight), None, targets.confidence
+        )
+    assert trainer.train_step(batch)["loss"] == pytest.approx(float(by_hand), rel=1e-4)
+    assert weight is None or weight.max() <= 1
+
+
+def test_what_is_not_preprocessed_is_refused_with_the_command(
+    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = tmp_path / "raw" / DATASETS["Labels"]
+    raw.mkdir(parents=True)
+    (raw / "confidence.csv").write_text(TABLE)
+    monkeypatch.setenv("nnUNet_raw", str(raw.parent))
+    with pytest.raises(UserError, match="run: nnUNetv2_dale_confidence preprocess -d 901"):
+        make_trainer(nnUNetTrainerConfidence).run_training()
+    assert log_of(make_trainer(nnUNetTrainer)) is not None
+
+
+def test_a_fold_without_a_case_that_counts_is_refused(
+    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_confidence(tmp_path / "preprocessed", monkeypatch, f"case,weight\n{CASES[0]},0\n")
+    with pytest.raises(RuntimeError, match="gives every validation case of fold 0 the weight 0"):
+        make_trainer(nnUNetTrainerConfidence).run_training()

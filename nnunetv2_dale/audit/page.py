@@ -111,7 +111,7 @@ def memory_key(audit: Audit, table: DecisionTable) -> str:
 
 
 def viewer_commands(images: Sequence[Path], label: Path, case: str, with_networks: bool = True) -> dict[str, str]:
-    """Return the command lines that open a case with its label and the referees' consensus; run in the audit's folder."""
+    """Return the command lines that open a case with its label and the referees' consensus; for the audit's folder."""
     if not images:
         return {}
     shown = [label, map_file(Path("maps"), case, "consensus")] if with_networks else [label]

@@ -110,13 +110,8 @@ def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tu
         folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
             return None, ()
-        splits = [
-            {
-                "train": [name for name in names if fold_of[name] != fold],
-                "val": [name for name in names if fold_of[name] == fold],
-            }
-            for fold in folds
-        ]
+        validated = [[name for name in names if fold_of[name] == fold] for fold in folds]
+        splits = [{"train": [name for name in names if name not in val], "val": val} for val in validated]
     left, remarks = without_cases(splits, excluded)
     return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 

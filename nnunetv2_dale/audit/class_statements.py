@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -42,13 +42,6 @@ class ClassStatement:
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)
         return {"class": content.pop("class_name"), **content, "cases": list(self.cases)}
-
-
-def statement_from_json(content: Mapping[str, Any]) -> ClassStatement:
-    """Return what `ClassStatement.to_json` gave."""
-    return ClassStatement(
-        content["class"], content["label"], content["kind"], tuple(content["cases"]), content["sentence"]
-    )
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:

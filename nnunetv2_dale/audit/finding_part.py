@@ -12,6 +12,7 @@ from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, Labels
 from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.pages.slice_display import middle_maximum
 
 _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
 _ONE_PART = ("speck", "misplaced", "extra_object")
@@ -68,6 +69,5 @@ def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise
     chosen = []
     for axis, start in enumerate(corner):
         amount = np.count_nonzero(part, axis=tuple(other for other in range(3) if other != axis))
-        equal = np.flatnonzero(amount == amount.max())
-        chosen.append(int(equal[len(equal) // 2]) + start)
+        chosen.append(middle_maximum(amount) + start)
     return tuple(chosen)

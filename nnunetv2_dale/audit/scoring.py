@@ -70,12 +70,9 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
         asked.sort(key=lambda each: -each.score)
         score = 0.0 if listed and not asked else chance
         audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case), case.checksum)
-        ranked.append(Judgement(audited, chances, _kinds(found)))
+        kinds = {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
+        ranked.append(Judgement(audited, chances, kinds))
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
-
-
-def _kinds(found: Sequence[Suspicion]) -> dict[str, frozenset[Kind]]:
-    return {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
 
 
 def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:

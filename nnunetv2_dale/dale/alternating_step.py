@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
+from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import LabelConfidence, confidence_learner
+from nnunetv2_dale.dale.label_confidence import confidence_learner
 from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch

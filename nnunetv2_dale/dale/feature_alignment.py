@@ -55,13 +55,8 @@ def class_gaussians(
             f"DALE's alignment needs features on the grid of the labels, {tuple(labels.shape[2:])}, but those that "
             f"enter the head have {tuple(features.shape[2:])}: choose the head of the full resolution"
         )
-    voxel, counted = _voxels_of_each_class(
-        _class_of_each_entry(labels, selected, num_classes, regions),
-        selected.numel(),
-        num_classes,
-        max_voxels,
-        generator,
-    )
+    classes = _class_of_each_entry(labels, selected, num_classes, regions)
+    voxel, counted = _voxels_of_each_class(classes, selected.numel(), num_classes, max_voxels, generator)
     spatial_size = features[0, 0].numel()
     sample = features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size]  # (K, n, C)
     sample = sample.to(torch.promote_types(features.dtype, torch.float32))

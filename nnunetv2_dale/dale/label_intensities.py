@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.fuzziness import label_edges, within
+from nnunetv2_dale.dale.label_edges import label_edges, within
 
 NEAR = 3  # voxels
 _MOST_VOXELS = 2**16  # of a batch; a quantile needs no more
@@ -45,7 +45,7 @@ class LabelIntensities:
 
         Args:
             images: (B, C, *S), finite, image channels only.
-            labels, valid: see `fuzziness.label_edges`.
+            labels, valid: see `label_edges.label_edges`.
         """
         near = self.near(labels, valid)
         every = _stride(near.numel(), near.shape[2:])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.fuzziness import View, fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape, view_of
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
 from nnunetv2_dale.dale.label_intensities import LabelIntensities
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.views import View, fuzzy_mask, non_fuzzy_mask, view_of
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,12 @@ def slices_that_matter(label: NDArray[Any], fuzzy: NDArray[Any] | None = None) -
     amounts = [(label > 0).sum(axis=(1, 2), dtype=np.float64)]
     if fuzzy is not None:
         amounts.append(fuzzy.sum(axis=(1, 2), dtype=np.float64))
-    chosen = {_middle_maximum(amount) for amount in amounts if amount.max() > 0}
+    chosen = {middle_maximum(amount) for amount in amounts if amount.max() > 0}
     return sorted(chosen) or [label.shape[0] // 2]
 
 
-def _middle_maximum(amount: NDArray[np.float64]) -> int:
-    """The index of the maximum; of several equal ones, as inside a patch of the fuzziness map, the middle one."""
+def middle_maximum(amount: NDArray[np.float64]) -> int:
+    """Return the index of the maximum; of several equal ones, as inside a fuzziness patch, the middle one."""
     equal = np.flatnonzero(amount == amount.max())
     return int(equal[len(equal) // 2])
 

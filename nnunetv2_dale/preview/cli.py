@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -23,6 +22,7 @@ from nnunetv2_dale.commands.shared_flags import (
 )
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
+from nnunetv2_dale.preview.page import PAGE_NAME, ShownPicture, write_page
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
 from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import (
@@ -36,7 +36,6 @@ from nnunetv2_dale.preview.preview_case import (
 )
 
 MODEL_KINDS = ("features", "confidence")
-PAGE_NAME = "index.html"
 _DOTS_PER_INCH = 110
 
 
@@ -70,19 +69,10 @@ def _preview(arguments: argparse.Namespace) -> None:
                     ShownPicture(f"{name}, {kind}" if kind else name, picture.summary, picture.patches, on_page)
                 )
         if arguments.html:
-            _write_page(arguments, source, description, shown)
+            write_page(arguments, source, description, shown)
     print(
         f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
     )
-
-
-class ShownPicture(NamedTuple):
-    """A picture as the page shows it; `png` is empty where the page has none."""
-
-    name: str
-    summary: tuple[str, ...]
-    patches: tuple[tuple[int, ...], ...]
-    png: bytes
 
 
 Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
@@ -125,29 +115,6 @@ def _png(picture: CasePicture) -> bytes:
     buffer = io.BytesIO()
     picture.figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _write_page(arguments: argparse.Namespace, source: Source, description: str, shown: Sequence[ShownPicture]) -> None:
-    from nnunetv2_dale.pages.html_page import png_data_uri, render_page
-    from nnunetv2_dale.pages.private_content import Held
-
-    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
-    context = {
-        "title": f"DALE preview of {source.title}",
-        "settings": [
-            ("Data" if arguments.model is None else "Model", description),
-            ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
-            ("τ", f"{arguments.tau:g}"),
-            ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
-            ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
-        ],
-        "cases": [
-            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
-        ],
-        "holds": Held(pictures=not arguments.no_pictures, paths=False),
-    }
-    with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
-        unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")
 
 
 def _check(arguments: argparse.Namespace) -> None:

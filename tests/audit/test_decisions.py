@@ -107,9 +107,7 @@ def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.C
     ],
     ids=["mended", "mended, then excluded", "another case", "draft", "second draft"],
 )
-def test_what_was_mended_by_hand_is_not_lost(
-    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_mended_by_hand_is_not_lost(name: str, audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     words = ["apply", str(audit / "decisions.csv"), "-d", "777", "--new_id", "104"]
     fill_in(audit, {"case_04": "fix"})
@@ -143,9 +141,7 @@ def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.Ca
     assert f"{table} is not valid JSON" in capsys.readouterr().err
 
 
-def test_patients_are_those_beside_the_splits_in_use(
-    audited: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_patients_are_those_beside_the_splits_in_use(audited: tuple[Path, Path, Path], tmp_path, monkeypatch) -> None:
     raw, _, audit = audited
     in_use = tmp_path / "preprocessed" / ELLIPSOIDS
     in_use.mkdir(parents=True)
@@ -167,9 +163,7 @@ def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys:
     assert main(words) == 0
 
 
-def test_a_full_disk_leaves_no_audit_and_it_goes_on(
-    audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_leaves_no_audit_and_it_goes_on(audited: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     _, folder, audit = audited
     words = [str(folder), "-o", str(tmp_path / "second"), "-np", "1"]
     with full_after(20_000):
@@ -181,9 +175,7 @@ def test_a_full_disk_leaves_no_audit_and_it_goes_on(
     assert not list(tmp_path.glob(".unfinished_*"))
 
 
-def test_a_killed_apply_leaves_no_dataset(
-    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_killed_apply_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys, caplog) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
     words = ["apply", str(table), "-d", "777", "--new_id", "104"]
@@ -194,9 +186,7 @@ def test_a_killed_apply_leaves_no_dataset(
     assert len(list((raw / NEW / "imagesTr").iterdir())) == 16
 
 
-def test_damaged_files_are_named_and_not_copied(
-    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_files_are_named_and_not_copied(audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
     (raw / ELLIPSOIDS / "imagesTs").mkdir()
@@ -233,9 +223,7 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
         (["apply", "TABLE", "--audit", ".", "-d", "777", "--new_id", "104"], ". holds no audit (audit.json); give"),
     ],
 )
-def test_bad_calls(
-    words: list[str], sentence: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_calls(words: list[str], sentence: str, audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
     assert main([str(table) if word == "TABLE" else word for word in words]) == 2
@@ -297,9 +285,7 @@ def test_notes_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("name", ["decisions (1).csv", "maps/case_04_mended.nii.gz"])
-def test_what_a_person_put_into_the_audit_is_not_lost(
-    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_person_put_into_the_audit_is_not_lost(name: str, audited: tuple[Path, Path, Path], capsys) -> None:
     _, folder, audit = audited
     (audit / name).write_text("by hand")
     (audit / ".DS_Store").touch()
@@ -311,9 +297,7 @@ def test_what_a_person_put_into_the_audit_is_not_lost(
 
 
 @pytest.mark.parametrize("place", ["afile.txt", "afolder"])
-def test_only_an_audit_is_replaced(
-    place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_an_audit_is_replaced(place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     _, folder, _ = audited
     (tmp_path / "afile.txt").touch()
     (tmp_path / "afolder").mkdir()

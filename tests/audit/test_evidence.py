@@ -98,9 +98,7 @@ def test_folders_whose_regions_stand_in_another_order_are_refused(tmp_path: Path
         audit_task([study, other])
 
 
-def test_probabilities_of_other_classes_are_refused(
-    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_probabilities_of_other_classes_are_refused(study: Path, tmp_path: Path, capsys) -> None:
     save_probabilities(study, [[0], [1]])
     assert main([str(study), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
     assert "holds 2 maps of probabilities, but the networks of this dataset.json have 3" in capsys.readouterr().err

@@ -29,9 +29,7 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("as_lists", [False, True], ids=["folder", "lists of files"])
-def test_training_images_of_the_same_dataset_are_refused(
-    as_lists: bool, predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_images_of_the_same_dataset_are_refused(as_lists: bool, predicted: Path, tmp_path, capsys) -> None:
     images = tmp_path / "study" / "raw" / ELLIPSOIDS / "imagesTr"
     source = [[str(images / "case_00_0000.nii.gz")]] if as_lists else str(images)
     (predicted / ARGUMENTS).write_text(json.dumps({"list_of_lists_or_source_folder": source}))
@@ -43,9 +41,7 @@ def test_training_images_of_the_same_dataset_are_refused(
     assert not (tmp_path / "audit").exists()
 
 
-def test_other_predictions_without_folds_are_not_said_to_be_held_out(
-    predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_predictions_without_folds_are_not_said_to_be_held_out(predicted: Path, tmp_path: Path, capsys) -> None:
     labels = tmp_path / "study" / "raw" / ELLIPSOIDS / "labelsTs"
     shutil.copytree(labels.parent / "labelsTr", labels)
     (predicted / ARGUMENTS).write_text(json.dumps({"list_of_lists_or_source_folder": "/elsewhere/imagesTs"}))

@@ -54,9 +54,7 @@ def test_workers_write_the_same_as_one_process(tmp_path: Path, nnunet_folders: N
     assert all((one / path).read_bytes() == (two / path).read_bytes() for path in files)
 
 
-def test_every_problem_is_in_one_report_and_nothing_is_written(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_problem_is_in_one_report_and_nothing_is_written(tmp_path, nnunet_folders: NnunetFolders, capsys) -> None:
     source = make_polyp(tmp_path / "source with a space", train=6)
     train = source / "TrainDataset"
     (train / "masks/0.png").unlink()
@@ -94,9 +92,7 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
     assert list((nnunet_folders.raw / "Dataset501_Polyp").iterdir()) == []
 
 
-def test_a_source_that_is_something_else(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_source_that_is_something_else(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
     (tmp_path / "empty").mkdir()
     for recipe in ("synapse", "btcv", "mosmed_plus", "isic2016", "polyp", "left_atrium", "lidc"):
         assert _convert(tmp_path / "empty", recipe=recipe) == 2
@@ -116,16 +112,12 @@ def test_a_source_that_is_something_else(
         (["--new_id", "5", "--name", "../up"], "a dataset name has none of"),
     ],
 )
-def test_flags_that_make_no_sense(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
-) -> None:
+def test_flags_that_make_no_sense(tmp_path, nnunet_folders: NnunetFolders, capsys, flags: list[str], message) -> None:
     assert main(["nifti_pairs", "-i", str(_volumes(tmp_path / "source")), *flags]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_no_place_to_write_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_place_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.delenv("nnUNet_raw", raising=False)
     source = _volumes(tmp_path / "source")
     assert _convert(source) == 2
@@ -151,9 +143,7 @@ def test_overwrite_replaces_only_the_dataset_of_that_name(tmp_path: Path, nnunet
         (nnunet_folders.raw / "Dataset502_Converted/label_noise.json").unlink(missing_ok=True)
 
 
-def test_a_dataset_of_nnunet_itself_is_never_replaced(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dataset_of_nnunet_itself_is_never_replaced(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
     mine = nnunet_folders.raw / "Dataset501_Converted"
     mine.mkdir()
     source = _volumes(tmp_path / "source")
@@ -165,9 +155,7 @@ def test_a_dataset_of_nnunet_itself_is_never_replaced(
     assert sorted(mine.rglob("*")) == before
 
 
-def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(tmp_path, nnunet_folders, capsys) -> None:
     (tmp_path / "file.txt").write_text("mine")
     source = _volumes(tmp_path / "source")
     for place in ("file.txt", "file.txt/sub"):
@@ -175,9 +163,7 @@ def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(
         assert "file.txt is no folder, so" in capsys.readouterr().err
 
 
-def test_another_split_in_use_is_a_problem(
-    tmp_path: Path, nnunet_folders: NnunetFolders, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_split_in_use_is_a_problem(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
     source = make_isic2016(tmp_path / "source")
     used = nnunet_folders.preprocessed / "Dataset501_ISIC2016/splits_final.json"
     used.parent.mkdir()
@@ -189,17 +175,13 @@ def test_another_split_in_use_is_a_problem(
     assert _convert(source, recipe="isic2016") == 0
 
 
-def test_counts_that_differ_from_the_published_ones_are_said(
-    tmp_path: Path, nnunet_folders: NnunetFolders, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_counts_that_differ_from_the_published_ones_are_said(tmp_path, nnunet_folders: NnunetFolders, caplog) -> None:
     assert _convert(make_polyp(tmp_path / "source"), recipe="polyp") == 0
     assert "6 training cases were found, the published dataset has 1450" in caplog.text
     assert "1 CVC-300 test cases were found, the published dataset has 60" in caplog.text
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    tmp_path: Path, nnunet_folders: NnunetFolders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, nnunet_folders, monkeypatch, capsys) -> None:
     def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
 

@@ -29,9 +29,7 @@ def test_all_or_nothing(image: np.ndarray, count: int) -> None:
     assert labelled_padding(image, np.ones(image.shape, bool)) == count
 
 
-def test_convert_names_the_cases(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_convert_names_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     for number in range(3):
         image, label = scan(), np.zeros((8, 10, 12), np.uint8)

@@ -33,9 +33,7 @@ def _split(table: Path, *flags: str) -> int:
     return main(["splits", "-d", "4", "--patients", str(table), *flags])
 
 
-def test_no_patient_is_on_both_sides_of_a_fold(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_patient_is_on_both_sides_of_a_fold(dataset: Path, tmp_path: Path, capsys) -> None:
     assert _split(_table(tmp_path, {**CASES, "elsewhere": "P99"})) == 0
     assert "5 folds of 6 patients with 12 cases" in (said := capsys.readouterr().out)
     assert "1 cases of the table are not in the dataset" in said
@@ -100,14 +98,7 @@ def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path
         (CASES, ("--folds", "1"), "--folds is at least 2"),
     ],
 )
-def test_refusals(
-    dataset: Path,
-    tmp_path: Path,
-    patients: dict[str, str],
-    flags: tuple[str, ...],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_refusals(dataset: Path, tmp_path, patients: dict[str, str], flags: tuple[str, ...], message, capsys) -> None:
     assert _split(_table(tmp_path, patients), *flags) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "imagesTr"]

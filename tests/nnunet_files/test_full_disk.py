@@ -62,9 +62,7 @@ def test_a_conversion_leaves_nothing(raw: Path, tmp_path: Path, capsys: pytest.C
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Full"]
 
 
-def test_a_noisy_copy_without_its_folds_leaves_nothing(
-    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_noisy_copy_without_its_folds_leaves_nothing(raw: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folds go to the disk of the preprocessed data, which fills up first."""
     folds = raw.parent / "folds.json"
     folds.write_text(json.dumps([{"train": ["a"], "val": []}] * 500))

@@ -105,9 +105,7 @@ def test_every_command_refuses_what_no_label_or_image_holds(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(
-    study: tuple[Path, list[Path]], tmp_path: Path
-) -> None:
+def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(study, tmp_path) -> None:
     _, (first, second) = study
     file = first / "fold_1" / "validation" / f"{CASE}.nii.gz"
     stored = nibabel.nifti1.load(file)
@@ -127,9 +125,7 @@ def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(
     assert told[0][1][0] in (tmp_path / "audit" / "audit.html").read_text().replace("&#39;", "'")
 
 
-def test_an_audit_reads_every_label_and_prediction_once(
-    study: tuple[Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_audit_reads_every_label_and_prediction_once(study: tuple[Path, list[Path]], tmp_path, monkeypatch) -> None:
     read: Counter[str] = Counter()
     real = NibabelIO.read_seg
     monkeypatch.setattr(NibabelIO, "read_seg", lambda self, file: read.update([file]) or real(self, file))

@@ -88,9 +88,7 @@ def test_two_files_of_one_channel_are_refused(source: Path, capsys: pytest.Captu
     assert "is channel 0 of a, as is a.nii.gz" in capsys.readouterr().err
 
 
-def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
-    source: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_with_gaps_are_refused_or_renumbered_when_asked(source: Path, capsys) -> None:
     _image(source, "a.nii.gz")
     label = np.array([0, 1, 2, 4], np.uint8)[np.arange(LABEL.size).reshape(LABEL.shape) % 4]
     _label(source, "a.nii.gz", label)
@@ -137,9 +135,7 @@ def test_every_form_of_dataset_json_is_understood(source: Path, labels: object, 
         ('{"labels": "tumour"}', "gives its labels as 'tumour'"),
     ],
 )
-def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(
-    source: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(source: Path, text: str, sentence, capsys) -> None:
     _image(source, "a.nii.gz")
     _label(source, "a.nii.gz")
     (source / "dataset.json").write_text(text)
@@ -293,9 +289,7 @@ def test_both_spacings_are_named_where_a_label_has_another(source: Path, capsys:
     ("what", "geometry"),
     [("origin", {"origin": (-8.2, 5.0, 2.0)}), ("direction", {"direction": (0, 1, 0, 1, 0, 0, 0, 0, -1)})],
 )
-def test_channels_that_lie_elsewhere_are_refused(
-    source: Path, what: str, geometry: dict[str, tuple[float, ...]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_channels_that_lie_elsewhere_are_refused(source: Path, what: str, geometry, capsys) -> None:
     """nnU-Net issues 2599 (1.8 mm) and 2058."""
     _label(source, "a.nii.gz")
     _image(source, "a_0000.nii.gz")

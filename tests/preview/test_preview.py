@@ -190,14 +190,7 @@ def test_preprocessed_case(raw: Path, tmp_path: Path) -> None:
         (["-c", "2d"], "nnUNet_preprocessed is not set"),
     ],
 )
-def test_refusals(
-    raw: Path,
-    tmp_path: Path,
-    arguments: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_refusals(raw: Path, tmp_path: Path, arguments: list[str], message: str, capsys, monkeypatch) -> None:
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
     assert main(["-d", "4", "-o", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
@@ -211,18 +204,14 @@ def test_nothing_is_counted_from_zero(flag: str, capsys: pytest.CaptureFixture[s
     assert f"argument {flag}: expected a whole number from 1 on, got '0'" in capsys.readouterr().err
 
 
-def test_a_file_in_place_of_the_output_folder_is_told(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_in_place_of_the_output_folder_is_told(raw: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "file.txt").touch()
     for place in ("file.txt", "file.txt/sub"):
         assert main(["-d", "4", "-o", str(tmp_path / place), "--cases", "one"]) == 2
         assert "file.txt is no folder, so" in capsys.readouterr().err
 
 
-def test_unreadable_and_mismatching_files_are_named(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_and_mismatching_files_are_named(raw: Path, tmp_path: Path, capsys) -> None:
     label = raw / "Dataset004_Tiny" / "labelsTr" / "one.nii.gz"
     write_volume(np.zeros((6, 16, 21), np.uint8), label)
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2

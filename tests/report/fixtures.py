@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.datasets import ELLIPSOIDS, write_ellipsoids, write_results
+
+FAST = ["-np", "1", "--resamples", "200"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,14 @@ def make_study(root: Path, cases: int = 8) -> Study:
         (baseline / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(10, 20.0))
         (candidate / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(8, 44.0))
     return Study(raw, baseline, candidate)
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return content
+
+
+def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[str, Any]:
+    rows = [row for row in report["comparisons"] if (row["metric"], row["class"]) == (metric, of_class)]
+    assert len(rows) == 1
+    return dict(rows[0])

@@ -47,8 +47,7 @@ class ResultFolder:
     @property
     def file_ending(self) -> str:
         """Ending of the segmentation files, such as ".nii.gz"."""
-        known = self.dataset_json.get("file_ending")
-        return str(known) if known else known_ending(next(iter(self.cases.values())).prediction_file)
+        return _ending(self.cases, self.dataset_json)
 
     def fold_folder(self, fold: str) -> Path:
         """Say where the training log and the checkpoints of a fold are."""
@@ -85,10 +84,11 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
                 )
             cases[case.name] = case
     trainer, plans_name, configuration = _parts_of_name(path.name)
+    above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     return ResultFolder(
         path=path,
         name=path.name,
-        dataset=plans.get("dataset_name") or _dataset_of(path.parent),
+        dataset=plans.get("dataset_name") or above,
         trainer=trainer,
         plans_name=plans_name or plans.get("plans_name"),
         configuration=configuration,
@@ -159,10 +159,6 @@ def validation_command(path: Path, fold: str) -> str:
 def _parts_of_name(name: str) -> tuple[str | None, str | None, str | None]:
     parts = name.split("__")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else (None, None, None)
-
-
-def _dataset_of(folder: Path) -> str | None:
-    return folder.name if re.match(r"Dataset\d{3}_", folder.name) else None
 
 
 def _fold_order(folder: Path) -> tuple[int, str]:

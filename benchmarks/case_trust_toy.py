@@ -3,8 +3,9 @@
     python -m benchmarks.case_trust_toy --json FILE
 
 Each row is a kind of data, the mean of 40 draws: how far wrong and right cases are down-weighted, by each way to look
-at them. *cine MR* has the means and spreads that trainings on 45 % dilated labels of ACDC left; the rows *honest* and
-*clean* have right labels alone, which must not be down-weighted.
+at them. *cine MR* has the displacements that a training on 45 % dilated labels of ACDC left, and the contrasts of its
+labels (`case_trust_contrast.json`); the rows *honest* and *clean* have right labels alone, which must not be
+down-weighted.
 """
 
 from __future__ import annotations
@@ -159,14 +160,19 @@ def measure(draw: Draw, draws: int) -> dict[str, list[float | None]]:
     }
 
 
-def run(arguments: argparse.Namespace) -> None:
-    torch.set_num_threads(1)
-    found = {name: measure(draw, arguments.draws) for name, draw in ROWS.items()}
+def results_table(found: dict[str, dict[str, list[float | None]]]) -> str:
+    """How far wrong / right cases are down-weighted, of each row by each way."""
     cells = [
         [name, *(" / ".join("–" if value is None else f"{value:.2f}" for value in each[way]) for way in WAYS)]
         for name, each in found.items()
     ]
-    print(markdown(["wrong / right cases", *WAYS], cells))
+    return markdown(["wrong / right cases", *WAYS], cells)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    found = {name: measure(draw, arguments.draws) for name, draw in ROWS.items()}
+    print(results_table(found))
     if arguments.json is not None:
         with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
             write_json(unfinished, {"command": command_line(), "draws": arguments.draws, "rows": found})

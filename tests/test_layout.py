@@ -24,7 +24,18 @@ LENT = {
     "dale.validated_settings",
 }  # what the other methods may take from `dale`
 SHARED = {"commands", "dale", "masks", "nnunet_files", "pages"}  # what every command may use
-COMMANDS = {"audit", "benchmark", "confidence", "convert", "demo", "export", "label_noise", "preview", "report"}
+COMMANDS = {
+    "audit",
+    "benchmark",
+    "confidence",
+    "convert",
+    "demo",
+    "export",
+    "label_noise",
+    "preview",
+    "pseudo_labels",
+    "report",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dale", "trainer"},  # the public names, on first use
     "discovery": set(),
@@ -39,6 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(COMMANDS, SHARED),
     "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
+    # its judgement of a case is what the audit knows to be usual, of probabilities that the audit reads
+    "pseudo_labels": SHARED | {"audit.null_model", "audit.probabilities", "audit.confidence_copy"},
     "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},

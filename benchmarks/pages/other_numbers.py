@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import other_methods, semi_supervised, svl_drl_toy, svl_drl_training
+from benchmarks import case_trust_toy, other_methods, semi_supervised, svl_drl_toy, svl_drl_training
 from benchmarks.pages.cost_numbers import RESULTS, stored
 from benchmarks.pages.shown import columns, stacked
 from benchmarks.table import markdown
@@ -25,6 +25,11 @@ WAYS = {
     "reuse in bfloat16": "reuse, one-sided, bfloat16",
     "head": "head",
 }
+
+
+def case_trust_toy_table() -> str:
+    """What the trust of cases finds among drawn displacements and contrasts."""
+    return case_trust_toy.results_table(stored("case_trust_toy.json")["rows"])
 
 
 def other_methods_table() -> str:
@@ -124,6 +129,7 @@ def _fidelity(part: str) -> list[dict[str, Any]]:
 
 
 FUNCTIONS = (
+    case_trust_toy_table,
     other_methods_table,
     svl_drl_table,
     svl_drl_toy_table,

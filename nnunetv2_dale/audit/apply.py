@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnunetv2_dale.audit.audited_labels import refuse_redrawn, require_audited
 from nnunetv2_dale.audit.confidence_copy import copy_confidence
+from nnunetv2_dale.audit.confidence_of_audit import write_confidence_of
 from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, decisions_in, overruled, write_lines
 from nnunetv2_dale.audit.drafts import consensus_file, write_draft
@@ -37,7 +38,12 @@ class AppliedDecisions:
 
 
 def apply_decisions(
-    files: Sequence[Path], audit: Path, dataset: str, new_id: int, overwrite: bool = False
+    files: Sequence[Path],
+    audit: Path,
+    dataset: str,
+    new_id: int,
+    overwrite: bool = False,
+    confidence: bool = False,
 ) -> AppliedDecisions:
     """Copy a raw dataset without the excluded cases, with a draft for each label to fix, and its splits.
 
@@ -49,6 +55,8 @@ def apply_decisions(
         audit: folder with the audit's `maps` and `audit.json`.
         dataset: id or name of the audited dataset.
         new_id: of the new one; it keeps the name.
+        confidence: write what the audit found as confidence, for a training that takes it; excluded cases stay, with
+            weight 0.
     Raises:
         UserError: what does not fit together, or a person's work in the dataset that is replaced; nothing is written.
     """
@@ -58,21 +66,24 @@ def apply_decisions(
     lines = _decided(files, source, audited, audit / "audit.json")
     decisions = decisions_in(lines)
     excluded, to_fix = set(cases_to("exclude", decisions)), cases_to("fix", decisions)
-    kept = [case for case in source.cases if case.name not in excluded]
+    left_out: set[str] = set() if confidence else excluded
+    kept = [case for case in source.cases if case.name not in left_out]
     if not kept:
         raise UserError(f"{_named(files)} excludes every case of {source.folder}; a dataset needs some")
     # without a network there is nothing to start from
     drafts = {name: consensus_file(audit, name) for name in to_fix} if audited.referees else {}
-    splits, remarks = _splits(source, excluded, audited)
+    splits, remarks = _splits(source, left_out, audited)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
         problems = hand_work(source, target.folder, audit)
     refuse_problems(problems, target.root)
-    with new_dataset(source.folder, target.folder, splits, overwrite, excluded) as folder:
+    with new_dataset(source.folder, target.folder, splits, overwrite, left_out) as folder:
         refuse_problems(_copy(source, kept, folder), source.folder)
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
+        if confidence:
+            write_confidence_of(audited, audit, source, decisions, folder)
         _write_tables(files, lines, [each for each in decisions if each.case in to_fix], folder)
         write_json(folder / "dataset.json", source.dataset_json | {"numTraining": len(kept)})
     remarks = (*overruled(decisions), *remarks)

@@ -11,6 +11,7 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
+from nnunetv2_dale.nnunet_files.confidence_table import TABLE
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case
 KNOWN_FROM = 0.2  # share of the labelled cases in which networks have to find a class to judge its labels
@@ -45,8 +46,15 @@ class ClassStatement:
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:
-    """Make all statements, class by class."""
-    return tuple(each for item in task.classes for each in _of_class(item, evidence))
+    """Make all statements, class by class: what `confidence.csv` says, then what the other cases show."""
+    statements: list[ClassStatement] = []
+    for item in task.classes:
+        said = [case.case for case in evidence if item.key in task.open_classes.get(case.case, ())]
+        if said:
+            sentence = f"{item.in_words} is not annotated in {len(said)} cases, as {TABLE} says, and not judged there"
+            statements.append(ClassStatement(item.name, item.key, "not_annotated", tuple(said), sentence))
+        statements += _of_class(item, [case for case in evidence if case.case not in said])
+    return tuple(statements)
 
 
 def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[ClassStatement]) -> list[CaseEvidence]:

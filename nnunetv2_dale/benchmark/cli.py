@@ -102,6 +102,7 @@ def _train(
 
     write_repeated_plans(folders, list(dict.fromkeys(arguments.p)), arguments.repeats)
     splits.make_split(folders, runs[0].plans, runs[0].configuration)
+    splits.unpack_cases(folders, runs, processes=1)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
     display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)

@@ -12,6 +12,7 @@ from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.benchmark.inputs import Folders, listed
+from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
@@ -98,6 +99,17 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
         raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
     with new_file(target) as unfinished:
         save_json(generate_crossval_split(cases, seed=12345, n_splits=DEFAULT_NUMBER_OF_FOLDS), str(unfinished))
+
+
+def unpack_cases(folders: Folders, runs: Sequence[Run], processes: int) -> None:
+    """Unpack what an older nnU-Net preprocessed as `.npz`: several trainings at once would write the same files.
+
+    A file that an earlier training left unfinished is written anew. Of today's `.b2nd` there is nothing to do.
+    """
+    for plans, configuration in dict.fromkeys((run.plans, run.configuration) for run in runs):
+        manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
+        data = _data_folder(folders, manager, configuration)
+        infer_dataset_class(data).unpack_dataset(data, num_processes=processes, verify=True)
 
 
 def _split_file(folders: Folders) -> Path:

@@ -49,7 +49,7 @@ def best_partitions(values: Tensor, most: int = 4) -> list[Partition]:
     """
     known = (~values.isnan()).nonzero().flatten()
     ordered, order = values[known].double().sort()
-    different = len(ordered.unique())
+    different = len(set(ordered.tolist()))
     if different < 2:
         return []
     ordered = ordered - ordered.mean()

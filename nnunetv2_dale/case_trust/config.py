@@ -20,5 +20,5 @@ class CaseTrustConfig(ValidatedSettings):
     explained: float = number(
         0.75, 0.0, 1.0, "part of the cases' variance that two groups must explain before one is down-weighted"
     )
-    fewest: int = number(5, 1, 1_000_000, "cases that each of the two groups must have")
+    fewest: int = number(5, 1, 1_000_000, "cases that each group must have")
     memory: float = number(0.9, 0.0, 0.9999, "what a visit of a case leaves of the visits before")

@@ -48,9 +48,9 @@ def joint_doubt(displacement: Tensor, contrast: Tensor, tolerance: float, explai
     groups = [partitions[0].group == each for each in range(2)]
     wrong = int(shown[groups[1]].mean() < shown[groups[0]].mean())
     half_way, of_wrong = partitions[0].means.mean(), partitions[0].means[wrong]
-    member = ((coordinate - half_way) / (of_wrong - half_way)).clamp(0, 1)
+    member = torch.clamp((coordinate - half_way) / (of_wrong - half_way), 0, 1)
     by_chance = 1 - LEFT_OF_NORMAL[2] + CHANCE / len(off) ** 0.5
-    clear = min(max((partitions[0].explained - by_chance) / max(explained - by_chance, 1e-6), 0), 1)
+    clear: float = min(max((partitions[0].explained - by_chance) / max(explained - by_chance, 1e-6), 0), 1)
     apart = (displacement[groups[wrong]].nanmean(0) - displacement[groups[1 - wrong]].nanmean(0)).nan_to_num(0).double()
     size = apart.sign() * (apart.abs() / (2 * max(tolerance, 1e-6)) - 1).clamp(0, 1)
     return size * min(sure, 1) * clear * member[:, None]

@@ -21,14 +21,14 @@ def add_dataset(parser: _ActionsContainer, place: str, required: bool = True) ->
     parser.add_argument("-d", required=required, metavar="DATASET", help=f"Dataset ID or name, in {place}")
 
 
-def add_new_dataset(parser: _ActionsContainer, old_spelling: str | None = None) -> None:
+def add_new_dataset(parser: _ActionsContainer, old_spelling: str | None = None, required: bool = True) -> None:
     """Add `--new_id`: the number of a dataset that the command makes.
 
     Args:
         old_spelling: the flag that it had at first, if it had one; it stays, out of sight.
     """
     action = parser.add_argument(
-        "--new_id", required=True, type=int, metavar="ID", help="ID of the new dataset, 1 to 999"
+        "--new_id", required=required, type=int, metavar="ID", help="ID of the new dataset, 1 to 999"
     )
     if old_spelling is not None:
         add_old_spelling(parser, action, old_spelling)

@@ -70,7 +70,7 @@ def write_readers_dataset(
 
     Args:
         source: has the images.
-        folders: of labels, one per reader and called after them, with files named as in `labelsTr`.
+        folders: of labels, one per reader (`reader_name`), with files named as in `labelsTr`.
         method: "majority" and "staple" write one label and the share of readers that agree with it; "random" writes
             every reader's label, and the majority's for whoever reads one.
     Raises:
@@ -94,7 +94,7 @@ def write_readers_dataset(
         problems += [result for result in results if isinstance(result, Problem)]
         found = [result for result in results if isinstance(result, _Found)]
         refuse_problems(problems, source.folder)
-        refuse_problems(_unequal_classes(found, classes, {path.name: path for path in folders}), source.folder)
+        refuse_problems(_unequal_classes(found, classes, {reader_name(path): path for path in folders}), source.folder)
         ties = [each.ties for each in found]
         made = ReadersDataset(target.folder, len(read), sum(ties), sum(each > 0 for each in ties))
         named = {"nnunetv2_dale": __version__, "source": source.folder.name, "target": method, "readers": list(readers)}
@@ -105,13 +105,19 @@ def write_readers_dataset(
     return made
 
 
+def reader_name(folder: Path) -> str:
+    """A reader is called after the folder of labels, or after the dataset whose `labelsTr` it is."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "labelsTr" else folder.name
+
+
 def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
     """Reader → case → file.
 
     Raises:
         UserError: fewer than two readers, two of one name, no labels, other cases than the dataset's or another's.
     """
-    places = {folder.resolve().name: folder for folder in folders}
+    places = {reader_name(folder): folder for folder in folders}
     if len(places) < 2 or len(places) < len(folders):
         raise UserError(
             f"expected folders of at least two readers with different names, got {', '.join(map(str, folders))}"

@@ -180,6 +180,8 @@ def _say_how_to_use(exports: Sequence[StockModel], output: Path, as_zip: bool, c
             "where a model of the same name is installed, nnU-Net replaces it without asking:",
             *[export.place for export in exports],
         )
+    for ending in dict.fromkeys(export.model.dataset.get("file_ending", ".nii.gz") for export in exports):
+        print(f"IMAGES are to be named as CASE_0000{ending}: nnU-Net passes over files of another ending")
     for export in exports:
         trainer, plans, configuration = export.place.name.split("__")
         if as_zip:

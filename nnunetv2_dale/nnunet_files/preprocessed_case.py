@@ -61,7 +61,7 @@ def _array_files(folder: Path, name: str) -> tuple[Path, Path]:
 
 def _array(file: Path, part: str) -> NDArray[Any]:
     if file.suffix == ".b2nd":
-        import blosc2  # type: ignore[import-untyped]
+        import blosc2
 
         return np.asarray(blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1})[:])
     loaded = np.load(file)

@@ -16,8 +16,8 @@ from nnunetv2_dale.nnunet_files.problems import FileError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.splits import read_splits
 
-NOISY_COPY, DECIDED_COPY, OF_READERS, CONVERSION = MARKS = (
-    *("label_noise.json", "audit_decisions.csv", "readers.json", "manifest.json"),
+NOISY_COPY, DECIDED_COPY, OF_READERS, PSEUDO_LABELS, CONVERSION = MARKS = (
+    *("label_noise.json", "audit_decisions.csv", "readers.json", "pseudo_labels.json", "manifest.json"),
 )
 """The file by which the result of a command is known. A noisy copy takes its source's along, so its own comes first."""
 

@@ -73,7 +73,7 @@ def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> Cas
     add_heading(figure, case.name, f"{heading} · {bins}")
     bar = add_colour_bar(figure, 0.55, Normalize(0, 1), MAP_COLOURS, "0 to 1")
     bar.axhline(settings.tau, color="white", linewidth=1.2, linestyle="--")
-    _add_legend(figure, settings, with_classes=classes is not None)
+    _add_legend(figure, case, settings, with_classes=classes is not None)
     return CasePicture(figure, tuple(summary(part, settings.tau) for part in maps), tuple(part.patch for part in maps))
 
 
@@ -88,12 +88,14 @@ def _name_row(axes: Axes, case: PreviewCase, classes: NDArray[np.int16] | None, 
     axes.set_ylabel("\n".join(lines), fontsize=9, labelpad=6)
 
 
-def _add_legend(figure: Figure, settings: PictureSettings, with_classes: bool) -> None:
+def _add_legend(figure: Figure, case: PreviewCase, settings: PictureSettings, with_classes: bool) -> None:
     handles: list[Any] = []
     if with_classes:
         names = enumerate(sorted(settings.class_names.items()))
         handles += [Patch(color=class_colour(number), alpha=0.75, label=name) for number, (_, name) in names]
         handles.append(Line2D([], [], color=OUTLINE, linewidth=1.5, label="outline of the foreground"))
+    if case.confidence is not None:
+        handles.append(Patch(color="black", alpha=0.8, label="given confidence below 1 (black: 0)"))
     dashed = Line2D([], [], color="#8a949c", linewidth=1.5, linestyle="--")
     dashed.set_label(f"fuzzy region, $m \\geq \\tau$ = {settings.tau:g} (white in the panel of $m$)")
     handles.append(dashed)

@@ -76,9 +76,11 @@ def add_mask_values(
         settings.processes,
     )
     known.metrics = [*summary_metrics(), *mask_metrics(with_fuzzy_region=True), *found_metrics(with_lesions=True)]
-    judged = [_judged(folder, files, measured, number) for number, folder in enumerate(folders)]
+    judged = list(folders)
+    if settings.other_references:
+        judged = [_judged(folder, files, measured, number) for number, folder in enumerate(folders)]
+        known.values.update(summary_values(judged, task).values)
     for number, folder in enumerate(judged):
-        known.values[folder.name] = _of_summary(folder, task)
         for name in measured[0].runs[number].measures:
             known.values[folder.name][name] = {
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes

@@ -52,9 +52,10 @@ def dice_losses(probabilities: Tensor, target: Tensor, form: MaskedLoss, voxel_w
         reference = labels.to(probabilities.dtype)
     else:
         reference = torch.zeros_like(probabilities).scatter_(1, labels.long(), 1)
+    overlap = probabilities * reference
     for weight in (valid, voxel_weight):
         if weight is not None:
-            probabilities, reference = probabilities * weight, reference * weight
-    overlap = (probabilities * reference).flatten(2).sum(dim=2)
+            probabilities, reference, overlap = probabilities * weight, reference * weight, overlap * weight
+    overlap = overlap.flatten(2).sum(dim=2)
     total = probabilities.flatten(2).sum(dim=2) + reference.flatten(2).sum(dim=2)
     return 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)

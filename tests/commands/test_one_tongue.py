@@ -22,6 +22,7 @@ from nnunetv2_dale.demo.cli import demo_parser
 from nnunetv2_dale.export.cli import export_parser
 from nnunetv2_dale.label_noise.cli import corrupt_labels_parser
 from nnunetv2_dale.preview.cli import preview_parser
+from nnunetv2_dale.pseudo_labels.cli import pseudo_labels_parser
 from nnunetv2_dale.report.cli import report_parser
 
 MAKERS = (audit_parser, apply_parser, benchmark_parser, corrupt_labels_parser, demo_parser, export_parser)
@@ -36,7 +37,14 @@ def with_sub_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argu
                 yield from with_sub_commands(command)
 
 
-WHOLE = [*(make() for make in MAKERS), preview_parser(), report_parser(), recipe_parser(RECIPES), confidence_parser()]
+WHOLE = [
+    *(make() for make in MAKERS),
+    preview_parser(),
+    pseudo_labels_parser(),
+    report_parser(),
+    recipe_parser(RECIPES),
+    confidence_parser(),
+]
 PARSERS = [parser for whole in WHOLE for parser in with_sub_commands(whole)]
 
 

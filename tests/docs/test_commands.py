@@ -36,6 +36,8 @@ ADDED = {
     "nnUNetv2_dale_benchmark": "-device cpu --dry_run",
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
+    "nnUNetv2_dale_confidence": "-np 1",
+    "nnUNetv2_dale_pseudo_labels": "-device cpu --disable_tta",
 }
 """For a machine without a GPU, and so that a benchmark ends with the table of its trainings."""
 ELSEWHERE = {
@@ -52,7 +54,7 @@ BEFORE = {
     ],
 }
 """What the reader of a page has done before."""
-ORDER = ("report.md", "audit.md", "benchmark.md", "convert.md", "export.md")
+ORDER = ("report.md", "audit.md", "benchmark.md", "convert.md", "export.md", "pseudo_labels.md")
 """Pages that come first: folds by patient are made before the first training, and so on."""
 
 
@@ -100,6 +102,8 @@ def workspace(tmp_path: Path) -> Path:
                 (tmp_path / folder / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(raw / f"{source}.nii.gz", tmp_path / folder / target / f"{case}.nii.gz")
     (tmp_path / "Task09_Spleen/dataset.json").write_text((raw / "dataset.json").read_text())
+    for reader in ("anna", "ben", "carl"):
+        shutil.copytree(raw / "labelsTr", tmp_path / reader)
     with (tmp_path / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("case", "patient"), *((case, f"p{case[-1]}") for case in CASES)])
     return tmp_path

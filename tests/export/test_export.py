@@ -109,6 +109,16 @@ def test_the_printed_command_runs_as_printed(tmp_path, capsys, checkpoint):
     assert (output / "a.nii.gz").is_file()
 
 
+def test_the_ending_of_images_is_kept_and_told(tmp_path, capsys):
+    model = make_model(tmp_path / "results")
+    described = json.loads((model / "dataset.json").read_text())
+    (model / "dataset.json").write_text(json.dumps({**described, "file_ending": ".nrrd"}))
+    assert main(["-i", str(model), "-o", str(tmp_path / "handed on")]) == 0
+    assert "CASE_0000.nrrd" in capsys.readouterr().out
+    exported = json.loads((tmp_path / "handed on" / DATASET / STOCK / "dataset.json").read_text())
+    assert exported["file_ending"] == ".nrrd"
+
+
 def test_the_printed_command_names_only_what_nnunet_would_not_find_itself(tmp_path, capsys):
     all_five = make_model(tmp_path / "five", folds=(0, 1, 2, 3, 4))
     assert main(["-i", str(all_five), "-o", str(tmp_path / "a")]) == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from matplotlib.collections import LineCollection
 from skimage import io
 
@@ -15,7 +16,7 @@ from nnunetv2_dale.dale.fuzziness import IntensityBins
 from nnunetv2_dale.preview.cli import main
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, TITLES, draw_case
 from nnunetv2_dale.preview.picture_maps import PictureSettings
-from nnunetv2_dale.preview.preview_case import PreviewCase, class_names, is_colour
+from nnunetv2_dale.preview.preview_case import PreviewCase, RawSource, class_names, is_colour
 from tests.datasets import NnunetFolders, write_raw_dataset, write_volume
 
 SETTINGS = PictureSettings(
@@ -219,3 +220,23 @@ def test_unreadable_and_mismatching_files_are_named(raw: Path, tmp_path: Path, c
     label.write_bytes(b"")
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
     assert "one.nii.gz is damaged" in capsys.readouterr().err
+
+
+def test_what_is_given_of_the_label_darkens_it(raw: Path, tmp_path: Path) -> None:
+    folder = raw / "Dataset004_Tiny"
+    confidence = np.ones((6, 16, 20), np.float32)
+    confidence[:, 5:9] = 0.25
+    (folder / "confidenceTr").mkdir()
+    label = SimpleITK.ReadImage(str(folder / "labelsTr" / "one.nii.gz"))
+    volume = SimpleITK.GetImageFromArray(confidence)
+    volume.CopyInformation(label)
+    SimpleITK.WriteImage(volume, str(folder / "confidenceTr" / "one.nii.gz"))
+    case = RawSource("4", slicewise=False).load("one")
+    assert case.confidence is not None
+    np.testing.assert_array_equal(case.confidence, confidence)
+    figure = draw_case(case, SETTINGS, "heading").figure
+    shown = [axes.images[-1].get_array() for axes in figure.axes[: len(TITLES)] if axes.get_title() == "Label"]
+    np.testing.assert_allclose(np.ma.filled(shown[0], 0), 1 - confidence[0])
+    assert any("given confidence below 1" in text.get_text() for text in figure.legends[0].get_texts())
+    SimpleITK.WriteImage(volume * 3, str(folder / "confidenceTr" / "one.nii.gz"))
+    assert main(["-d", "4", "-o", str(tmp_path / "pictures"), "-n", "1"]) == 2

@@ -27,6 +27,8 @@ from nnunetv2_dale.nnunet_files.displacement_file import FILE
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.all_trainers import ALL_TRAINERS, LENGTHS, WRITTEN
+from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
+from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.modules_beside import TrainsBeside
 from nnunetv2_dale.trainer.safe_training import SafeTraining
@@ -224,6 +226,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trainer_class, tmp_path,
     assert [file.exists() and file.read_text() for file in memories][::2] == [
         memories[1].exists() and memories[1].read_text()
     ]
+
+
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerCaseTrust, nnUNetTrainerDALE])
+def test_a_finished_training_stays_as_it_is_and_can_be_made_longer(trainer_class: type[SafeTraining]) -> None:
+    """nnU-Net #1422, #1848: `--c` once more, and with more epochs than the training had."""
+    train(make(trainer_class, epochs=1))
+    for epochs in (1, 2):
+        resumed = make(trainer_class, epochs=epochs, resume=True)
+        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+        assert resumed.current_epoch == 1
+        assert {len(values) for values in train(resumed).values()} == {epochs}
 
 
 @EVERY_FAMILY

@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
+from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes, without_open_classes
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, known_ending, read_summary
 
 _ONLY_FOLD = "-"
@@ -49,6 +51,14 @@ class ResultFolder:
         """Ending of the segmentation files, such as ".nii.gz"."""
         return _ending(self.cases, self.dataset_json)
 
+    def mean_dice(self, fold: str) -> float | None:
+        """nnU-Net's own number of a fold: the mean over classes of the mean over the cases that have the class."""
+        cases = [case for case in self.cases.values() if case.fold == fold]
+        per_class = [[case.classes[key].dice for case in cases] for key in self.class_keys]
+        known = [[dice for dice in values if dice is not None] for values in per_class]
+        means = [fmean(values) for values in known if values]
+        return fmean(means) if means else None
+
     def fold_folder(self, fold: str) -> Path:
         """Say where the training log and the checkpoints of a fold are."""
         return self.path if fold == _ONLY_FOLD else self.path / f"fold_{fold}"
@@ -59,6 +69,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
 
     Looked for, in this order: `fold_*/validation/summary.json`, `crossval_results_folds_*/summary.json`,
     `summary.json`. The training cases that fold `all` validates on count only when there is no other fold.
+    Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
     Args:
         path: the folder.
@@ -85,10 +96,12 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
             cases[case.name] = case
     trainer, plans_name, configuration = _parts_of_name(path.name)
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
+    dataset = plans.get("dataset_name") or above
+    cases = without_open_classes(cases, open_classes(dataset, dataset_json))
     return ResultFolder(
         path=path,
         name=path.name,
-        dataset=plans.get("dataset_name") or above,
+        dataset=dataset,
         trainer=trainer,
         plans_name=plans_name or plans.get("plans_name"),
         configuration=configuration,

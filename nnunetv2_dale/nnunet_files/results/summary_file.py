@@ -23,7 +23,7 @@ class ClassResult:
 
     `dice` and `iou` are in [0, 1], or None when reference and prediction are both empty. The counts are voxels outside
     the ignore label, None where a file does not hold them. `precision` and `recall` follow nnU-Net's rule for the Dice:
-    None when both are empty, 0 when one of them is.
+    None when both are empty, 0 when one of them is. Where nobody annotated the class, nothing of it is known.
     """
 
     dice: float | None
@@ -32,6 +32,7 @@ class ClassResult:
     n_reference: int | None
     n_prediction: int | None
     n_voxels: int | None
+    annotated: bool = True
 
     @property
     def precision(self) -> float | None:

@@ -1,0 +1,94 @@
+"""What holds over all data and what on one: differences to plain nnU-Net, of the accuracy study and of the organs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pages.shown import between, signed
+from benchmarks.pages.study_numbers import differences
+from benchmarks.table import markdown
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "organs"
+LABELS = {
+    "dilated": "drawn too wide in 45 % of the cases",
+    "as_they_are": "as they are",
+    "readers": "each case by one of four readers",
+    "wide_and_narrow": "too wide in 25 %, too narrow in 25 %",
+    "mixed": "every kind of error, in 20 %",
+}
+TRAINERS = {"nnUNetTrainerCaseTrust": "CaseTrust", "nnUNetTrainerDALE": "DALE"}
+STUDY: tuple[tuple[str, str, tuple[str, ...], str, str, dict[str, object]], ...] = (
+    # data, labels, trainers, table of the accuracy study, its name of the labels, which of its trainings
+    ("hippocampus (MR), 2d", "dilated", ("CaseTrust", "DALE"), "dale", "dilated", {"equal": "batches"}),
+    ("hippocampus (MR), 2d", "as_they_are", ("CaseTrust", "DALE"), "dale", "clean", {"equal": "batches"}),
+    ("hippocampus (MR), 3d_fullres", "dilated", ("CaseTrust", "DALE"), "dale_volumes", "dilated", {}),
+    ("hippocampus (MR), 3d_fullres", "as_they_are", ("CaseTrust", "DALE"), "dale_volumes", "clean", {}),
+    ("lung nodules (CT), 2d", "readers", ("CaseTrust",), "readers", "random_reader", {"budget": 4000}),
+    ("lung nodules (CT), 2d", "readers", ("DALE",), "dale_readers", "random_reader", {"budget": 2000}),
+)
+NO_DIFFERENCE = 0.5  # points: a trainer that loses less on labels as they are loses nothing that matters
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trainer's Dice minus plain nnU-Net's, in points, on one dataset and one set of labels."""
+
+    data: str
+    labels: str
+    trainer: str
+    difference: float
+    trainings: int  # a side
+
+
+def measured() -> list[Measured]:
+    """Everything that is stored."""
+    rows = []
+    for data, labels, trainers, table, version, which in STUDY:
+        for trainer in trainers:
+            found = differences(table, version, trainer, **which)
+            rows.append(Measured(data, labels, trainer, float(found.mean()), len(found)))
+    return rows + [row for file in sorted(RESULTS.glob("*.json")) for row in _of_organ(json.loads(file.read_text()))]
+
+
+def _of_organ(stored: dict[str, Any]) -> list[Measured]:
+    data = f"{stored['data']}, {stored['configuration']}"
+    return [
+        Measured(data, stored["labels"], TRAINERS[row["trainer"]], 100 * row["difference"], stored["trainings_a_side"])
+        for row in stored["comparisons"]
+        if row["metric"] == "Dice" and row["class_name"] == "mean over classes" and row["trainer"] in TRAINERS
+    ]
+
+
+def over_all_data_table() -> str:
+    """For each set of labels and trainer the range over the data, and whether it goes one way."""
+    rows = []
+    for labels, title in LABELS.items():
+        for trainer in TRAINERS.values():
+            found = [row for row in measured() if (row.labels, row.trainer) == (labels, trainer)]
+            if found:
+                organs = {row.data.partition(",")[0] for row in found}
+                each = [row.difference for row in found]
+                shown = between(min(each), max(each)) if len(each) > 1 else signed(each[0])
+                holds = _holds(labels, each) if len(organs) > 1 else "one organ: not shown"
+                rows.append([title, trainer, len(organs), shown, holds])
+    header = ["labels for training", "trainer", "organs", "differences in Dice", "over all organs"]
+    return markdown(header, rows)
+
+
+def on_one_data_table() -> str:
+    """Every dataset by itself."""
+    rows = [[row.data, LABELS[row.labels], row.trainer, signed(row.difference), row.trainings] for row in measured()]
+    return markdown(["data", "labels for training", "trainer", "difference in Dice", "trainings a side"], rows)
+
+
+def _holds(labels: str, each: Sequence[float]) -> str:
+    if labels == "as_they_are":
+        return f"loses at most {NO_DIFFERENCE}" if min(each) >= -NO_DIFFERENCE else "no: loses more on one"
+    return "gains" if min(each) > 0 else "no: gains on some alone"
+
+
+FUNCTIONS = (over_all_data_table, on_one_data_table)

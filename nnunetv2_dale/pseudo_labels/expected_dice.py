@@ -1,0 +1,82 @@
+"""The Dice that a prediction is expected to have, from how sure its networks are and what that was worth before.
+
+Networks that say p in each voxel expect of their mask h the overlap m = 2 Σ h p / (Σ h + Σ p). Mostly they are too
+sure. By how much shows in the labelled cases that a fold held out, class by class: what is usual there for logit(Dice)
+− logit(m), as the audit tells what is usual (`null_model.usual`), is added to logit(m) of a case without a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from nnunetv2_dale.audit.null_model import usual
+
+LEAST, MOST = 0.01, 0.99  # a Dice is taken as if it lay between
+OWN_CASES = 5.0  # of a class, from which it counts as much as all classes together
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One class of a labelled case: what the fold that held it out expects, and the Dice with its label."""
+
+    case: str
+    fold: str
+    label: int
+    overlap: float
+    dice: float
+
+
+def overlap_with(found: NDArray[np.bool_], support: NDArray[np.floating]) -> float:
+    """(2 Σ h s + 1) / (Σ h + Σ s + 1): the Dice that the support s leads to expect of a mask h.
+
+    The 1 is a voxel: nothing found where nothing is supported is 1.
+
+    Args:
+        found, support: of one shape; the support in [0, 1].
+    """
+    both = float(support[found].sum(dtype=np.float64))
+    return (2 * both + 1) / (float(np.count_nonzero(found)) + float(support.sum(dtype=np.float64)) + 1)
+
+
+def shifts(known: Sequence[HeldOut]) -> dict[int, float]:
+    """Label value → usual difference of logit(Dice) and logit(overlap); that of all classes is under 0.
+
+    The fewer cases a class has, the more it is drawn to what is usual among all. 0 for fewer than 3.
+    """
+    labels = np.array([each.label for each in known])
+    apart = _logit([each.dice for each in known]) - _logit([each.overlap for each in known])
+    found = {0: usual(apart)[0]}
+    for label in sorted(set(labels.tolist())):
+        own = apart[labels == label]
+        weight = len(own) / (len(own) + OWN_CASES) if len(own) > 2 else 0.0
+        found[label] = found[0] + weight * (usual(own)[0] - found[0])
+    return found
+
+
+def expected_dice(overlap: float, label: int, known: dict[int, float]) -> float:
+    """The expected Dice in (0, 1) of a class.
+
+    Args:
+        overlap: from `overlap_with`.
+        known: from `shifts`.
+    """
+    return float(expit(_logit([overlap])[0] + known.get(label, known[0])))
+
+
+def held_out_expectations(known: Sequence[HeldOut]) -> list[float]:
+    """What would have been expected of each labelled case by the cases of the other folds; of one fold, the others."""
+    folds = {each.fold for each in known}
+    expected = []
+    for each in known:
+        others = [other for other in known if other.fold != each.fold or (len(folds) == 1 and other.case != each.case)]
+        expected.append(expected_dice(each.overlap, each.label, shifts(others)))
+    return expected
+
+
+def _logit(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.asarray(logit(np.clip(values, LEAST, MOST)), np.float64)

@@ -1,0 +1,119 @@
+"""One case as the folds see it: the label that they give together, and what they expect of it class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_dale.audit.probabilities import npz_channels
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
+from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label, reader_of
+from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, overlap_with
+from nnunetv2_dale.pseudo_labels.judges import Floats, Judges
+
+TOUCHED = 0.05  # support from which a voxel has to do with a class
+
+
+@dataclass(frozen=True)
+class JudgedCase:
+    """A case without a label.
+
+    Attributes:
+        label: (Z, Y, X), the most probable class.
+        support: (K, Z, Y, X), mean probability of the folds.
+        properties: of its image, for writing.
+    """
+
+    label: NDArray[np.int16]
+    support: Floats
+    properties: Properties
+
+    def overlaps(self, labels: Collection[int]) -> dict[int, float]:
+        """Label value → `overlap_with` its support."""
+        return {label: overlap_with(self.label == label, self.support[label]) for label in labels}
+
+    def confidence(self, doubtful: Collection[int]) -> Floats:
+        """(Z, Y, X) in [0, 1]: support of the given label where a doubtful class is given or supported, else 1."""
+        given = np.take_along_axis(self.support, self.label[None].astype(np.int64), 0)[0]
+        touched = np.isin(self.label, list(doubtful))
+        for label in doubtful:
+            touched |= self.support[label] >= TOUCHED
+        return np.where(touched, np.clip(given, 0, 1), np.float32(1))
+
+
+def judged(case: RawCase, judges: Sequence[Judges], dataset: RawDataset) -> JudgedCase:
+    """Predict a case with every fold of every result folder."""
+    said: list[Floats] = []
+    properties: Properties = {}
+    for each in judges:
+        reader = reader_of(dataset.dataset_json, case.images[0], each.folder.plans)
+        image, properties = read_image(reader, case.images)
+        said += [each.say(fold, image, dict(properties)) for fold in each.weights]
+    return _together(said, properties)
+
+
+def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judges) -> JudgedCase:
+    """A case of predictions that `nnUNetv2_predict --save_probabilities` has written, a folder for each network.
+
+    Raises:
+        UserError: a folder without the case or without its probabilities.
+    """
+    said, properties = [], {}
+    for folder in folders:
+        file, npz = folder / f"{case}{dataset.file_ending}", folder / f"{case}.npz"
+        for each in (file, npz):
+            if not each.is_file():
+                raise UserError(f"{each} is missing; predict again with nnUNetv2_predict --save_probabilities")
+        reader = reader_of(dataset.dataset_json, file, judges.folder.plans)
+        label, properties = read_label(reader, file, dataset.label_values)
+        said.append(np.stack(list(npz_channels(npz, label.shape, len(dataset.foreground_values) + 1))))
+    return _together(said, properties)
+
+
+def _together(said: Sequence[Floats], properties: Properties) -> JudgedCase:
+    support = np.mean(said, axis=0, dtype=np.float32)
+    return JudgedCase(support.argmax(0).astype(np.int16), support, properties)
+
+
+def held_out(case: RawCase, fold: str, judges: Judges, dataset: RawDataset) -> list[HeldOut]:
+    """Hold the prediction of the fold that held a labelled case out against its label; ignored voxels do not count."""
+    assert case.label is not None
+    reader = reader_of(dataset.dataset_json, case.images[0], judges.folder.plans)
+    image, properties = read_image(reader, case.images)
+    alone = _together([judges.say(fold, image, dict(properties))], properties)
+    truth, _ = read_label(reader, case.label, dataset.label_values)
+    counted = truth != (-1 if dataset.ignore_label is None else dataset.ignore_label)
+    rows = []
+    for label in dataset.foreground_values:
+        found = (alone.label == label) & counted
+        rows.append(
+            HeldOut(
+                case.name,
+                fold,
+                label,
+                overlap_with(found, np.where(counted, alone.support[label], 0)),
+                dice(found, truth == label),
+            )
+        )
+    return rows
+
+
+def cases_in(folders: Iterable[Path], ending: str) -> list[str]:
+    """All cases that folders have predictions of.
+
+    Raises:
+        UserError: none in a folder.
+    """
+    names: set[str] = set()
+    for folder in folders:
+        found = {path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")}
+        if not found:
+            raise UserError(f"found no predictions in {folder}; expected CASE{ending} and CASE.npz")
+        names |= found
+    return sorted(names)

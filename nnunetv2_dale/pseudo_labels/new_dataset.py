@@ -1,0 +1,115 @@
+"""A dataset of the labelled cases and the judged ones, with folds whose validation cases all have real labels."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnunetv2_dale import __version__
+from nnunetv2_dale.audit.confidence_copy import copy_confidence
+from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS
+from nnunetv2_dale.nnunet_files.json_files import write_json
+from nnunetv2_dale.nnunet_files.placing import place_whole
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
+from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use
+from nnunetv2_dale.nnunet_files.target import PSEUDO_LABELS, Target
+from nnunetv2_dale.nnunet_files.volume_writing import write_label
+from nnunetv2_dale.nnunet_files.volumes import read_label
+
+SURE = 0.9  # confidence below which `ignore` gives a voxel the ignore label
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """Where the dataset goes.
+
+    `folds` are those of the labelled cases. `rest` is of doubtful cases: "confidence", "ignore" or "leave_out".
+    """
+
+    target: Target
+    folds: Splits
+    rest: str
+    overwrite: bool = False
+
+    def refuse_existing(self) -> None:
+        """Raise a `UserError` where the dataset cannot be made."""
+        problems = self.target.problems(None, self.overwrite)
+        if problems:
+            raise DatasetProblemsError(problems, self.target.root)
+
+
+def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
+    """The folds of the labelled cases: those in use, else as the networks were validated.
+
+    Args:
+        folder: a judge's, which has at least one fold.
+    """
+    names = [case.name for case in dataset.cases]
+    splits = splits_in_use(dataset.folder, names)
+    if splits is not None:
+        return splits
+    held_out = [
+        [name for name in names if name in folder.cases and folder.cases[name].fold == fold] for fold in folder.folds
+    ]
+    return [{"train": [name for name in names if name not in cases], "val": cases} for cases in held_out]
+
+
+def write_dataset(
+    new: NewDataset, source: RawDataset, cases: Sequence[RawCase], doubtful: Mapping[str, bool], place: Path
+) -> None:
+    """Write the dataset; it appears when it is complete, with its folds: judged cases are for training.
+
+    Args:
+        source: the labelled dataset.
+        cases: the judged ones, with their images.
+        doubtful: case → whether any of its classes is.
+        place: holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
+    Raises:
+        DatasetProblemsError: damaged images.
+    """
+    kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
+    splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]
+    with new_dataset(source.folder, new.target.folder, splits, new.overwrite) as folder:
+        _place(source, kept, folder, place)
+        for case in kept:
+            if doubtful[case.name]:
+                _mark(case, folder, place / "confidence", source, new.rest)
+        shutil.copy(place / "expected_dice.csv", folder)
+        marked = new.rest == "ignore" and any(doubtful.values())
+        description = source.with_ignore_label() if marked else source.dataset_json
+        made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": [case.name for case in kept]}
+        write_json(folder / "dataset.json", {**description, "numTraining": len(source.cases) + len(kept)})
+        write_json(folder / PSEUDO_LABELS, {**made, "rest": new.rest})
+
+
+def _place(source: RawDataset, kept: Sequence[RawCase], folder: Path, predicted: Path) -> None:
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir()
+    problems = copy_confidence(source, {case.name for case in source.cases}, folder)
+    for case in (*source.cases, *kept):
+        label = predicted / f"{case.name}{source.file_ending}" if case in kept else case.label
+        for file, name in (*((image, "imagesTr") for image in case.images), (label, "labelsTr")):
+            problems += [] if file is None else place_whole(file, folder / name / file.name)
+    if problems:
+        raise DatasetProblemsError(problems, source.folder)
+
+
+def _mark(case: RawCase, folder: Path, confidences: Path, source: RawDataset, rest: str) -> None:
+    """Give a doubtful case its map of confidence, or the ignore label where that is low."""
+    label = folder / "labelsTr" / f"{case.name}{source.file_ending}"
+    if rest == "confidence":
+        (folder / MAPS).mkdir(exist_ok=True)
+        shutil.copy(confidences / label.name, folder / MAPS)
+        return
+    values, properties = read_label(source.reader(), label, source.label_values)
+    stored = (values.shape, properties)
+    confidence = read_confidence_map(source.reader(), confidences / label.name, label, stored)
+    marked = np.where(confidence < SURE, source.ignore_label_or_next, values)
+    write_label(source.reader(), marked, label, properties)

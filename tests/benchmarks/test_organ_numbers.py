@@ -1,0 +1,39 @@
+"""The tables over all data: what one organ alone shows is not said of all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pages import organ_numbers
+
+
+def stored(folder: Path, data: str, difference: float) -> None:
+    row = {
+        "trainer": "nnUNetTrainerDALE",
+        "metric": "Dice",
+        "class_name": "mean over classes",
+        "difference": difference,
+    }
+    content = {"data": data, "configuration": "2d", "labels": "dilated", "trainings_a_side": 1, "comparisons": [row]}
+    (folder / f"{data}.json").write_text(json.dumps(content))
+
+
+def test_a_gain_holds_over_all_data_only_where_every_organ_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(organ_numbers, "RESULTS", tmp_path)
+    monkeypatch.setattr(organ_numbers, "STUDY", ())
+
+    def held() -> list[str]:
+        return [cell.strip() for cell in organ_numbers.over_all_data_table().splitlines()[2].strip("|").split("|")][1:]
+
+    stored(tmp_path, "Heart", 0.04)
+    assert held() == ["DALE", "1", "+4.0", "one organ: not shown"]
+    stored(tmp_path, "Neck", 0.02)
+    assert held() == ["DALE", "2", "2.0 to 4.0", "gains"]
+    stored(tmp_path, "Neck", -0.02)
+    assert held() == ["DALE", "2", "−2.0 to +4.0", "no: gains on some alone"]
+    assert "| Neck, 2d " in organ_numbers.on_one_data_table()

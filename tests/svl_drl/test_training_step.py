@@ -82,9 +82,7 @@ def batch_of(ignore: bool) -> tuple[Tensor, Tensor]:
         (Stage.FULL, "volume", 1.0),
     ],
 )
-def test_gradients_are_those_of_the_losses_written_out(
-    stage: Stage, reward: RewardKind, edited_weight: float, ignore: bool
-) -> None:
+def test_gradients_are_those_of_the_losses_written_out(stage: Stage, reward: RewardKind, edited_weight, ignore) -> None:
     config = replace(
         SvlDrlConfig(),
         steps=2,

@@ -31,7 +31,8 @@ FACTS = Facts(
   also .nii, .nrrd, .seg.nrrd and .mha
   dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
     caveats="""Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first. In
-    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is.""",
+    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is. Of several readers, convert
+    the labels of each with an id of its own, then join them with nnUNetv2_dale_confidence raters.""",
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class AuditTask:
         cases: in alphabetical order.
         missing: a sentence for each thing that could not be used.
         crossing_regions: whether predicted label maps do not say what regions were found; probabilities do.
+        open_classes: case → keys of the classes that nobody annotated in it, as `confidence.csv` says.
         held_out: whether no network is known or may be thought to have seen the labels it judges.
     """
 
@@ -79,6 +81,7 @@ class AuditTask:
     missing: tuple[str, ...]
     held_out: bool = True
     crossing_regions: bool = False
+    open_classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def whole(self) -> AuditedClass | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
+from nnunetv2_dale.nnunet_files.confidence_table import TABLE
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case
 KNOWN_FROM = 0.2  # share of the labelled cases in which networks have to find a class to judge its labels
@@ -44,20 +45,20 @@ class ClassStatement:
         return {"class": content.pop("class_name"), **content, "cases": list(self.cases)}
 
 
-def statement_from_json(content: Mapping[str, Any]) -> ClassStatement:
-    """What `ClassStatement.to_json` gave."""
-    return ClassStatement(
-        content["class"], content["label"], content["kind"], tuple(content["cases"]), content["sentence"]
-    )
-
-
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:
-    """All statements, class by class."""
-    return tuple(each for item in task.classes for each in _of_class(item, evidence))
+    """Make all statements, class by class: what `confidence.csv` says, then what the other cases show."""
+    statements: list[ClassStatement] = []
+    for item in task.classes:
+        said = [case.case for case in evidence if item.key in task.open_classes.get(case.case, ())]
+        if said:
+            sentence = f"{item.in_words} is not annotated in {len(said)} cases, as {TABLE} says, and not judged there"
+            statements.append(ClassStatement(item.name, item.key, "not_annotated", tuple(said), sentence))
+        statements += _of_class(item, [case for case in evidence if case.case not in said])
+    return tuple(statements)
 
 
 def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[ClassStatement]) -> list[CaseEvidence]:
-    """The evidence without the classes that the statements are about; of such a case the whole label says nothing."""
+    """Return the evidence without the classes that statements are about; then the whole label says nothing."""
     open_in: dict[str, set[str]] = {}
     for each in statements:
         for name in each.cases:
@@ -66,7 +67,7 @@ def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[Class
 
 
 def is_judged(case: CaseEvidence) -> bool:
-    """Whether any class of a case could be judged, or there is nothing to judge."""
+    """Say whether any class of a case could be judged, or there is nothing to judge."""
     rows = list(case.classes.values())
     return any(row.dice is not None for row in rows) or not any(row.label_voxels + row.referees_voxels for row in rows)
 

@@ -82,6 +82,12 @@ def apply_parser() -> CommandParser:
     add_new_dataset(parser, old_spelling="-o")
     audit = "Folder of the audit. Default: the folder that DECISIONS is in"
     parser.add_argument("--audit", type=Path, metavar="FOLDER", help=audit)
+    parser.add_argument(
+        "--confidence",
+        action="store_true",
+        help="Write what the audit found as confidence.csv and confidenceTr, for nnUNetv2_dale_confidence; excluded "
+        "cases stay, with weight 0",
+    )
     add_overwrite(parser, "the new dataset")
     return parser
 
@@ -120,7 +126,7 @@ def _audit(arguments: argparse.Namespace) -> None:
 def _refuse_both(arguments: argparse.Namespace) -> None:
     """An audit by networks and one without take different inputs."""
     if arguments.d is None and not arguments.folders:
-        raise UserError("give result folders (nnUNet_results/DATASET/TRAINER__PLANS__CONFIG), or a dataset with -d")
+        raise UserError("give one or more result folders (nnUNet_results/DATASET/TRAINER__…), or a dataset with -d")
     if arguments.d and (arguments.folders or arguments.f or arguments.references or arguments.images):
         raise UserError("-d audits without a network and goes with no result folders, -f, --references or --images")
 
@@ -131,12 +137,15 @@ def _apply(arguments: argparse.Namespace) -> None:
     audit = arguments.decisions[0].parent if arguments.audit is None else arguments.audit
     if not (audit / "audit.json").is_file():
         raise UserError(f"{audit} holds no audit (audit.json); give the audit's folder with --audit")
-    done = apply_decisions(arguments.decisions, audit, arguments.d, arguments.new_id, arguments.overwrite)
+    confidence = arguments.confidence
+    done = apply_decisions(arguments.decisions, audit, arguments.d, arguments.new_id, arguments.overwrite, confidence)
     for remark in done.remarks:
         print(remark)
+    excluded = "with weight 0" if confidence else "excluded"
     print(
-        f"{done.folder}: {done.cases} cases, {done.excluded} excluded, {done.to_fix} to fix (see to_fix.csv and "
+        f"{done.folder}: {done.cases} cases, {done.excluded} {excluded}, {done.to_fix} to fix (see to_fix.csv and "
         "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
+        + (f", then nnUNetv2_dale_confidence preprocess -d {arguments.new_id}" if confidence else "")
     )
 
 
@@ -154,11 +163,12 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
         new_id=int(str(arguments.o)),
         audit=arguments.folders[0] if arguments.folders else None,
         overwrite=arguments.overwrite,
+        confidence=False,
     )
 
 
 def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
-    """Only an audit may be replaced, only when asked, and nothing that a person did is lost with it.
+    """Replace only an audit, only when asked, and nothing that a person did with it.
 
     Raises:
         UserError: the folder must stay as it is.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dale.audit.confidence_copy import lines_of
+from nnunetv2_dale.audit.confidence_of_audit import MADE_CONFIDENCE, is_as_made
 from nnunetv2_dale.audit.drafts import FOLDER, consensus_file, draft_file, draft_of
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, TABLE
 from nnunetv2_dale.nnunet_files.placing import spacing_file
@@ -15,11 +16,18 @@ from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.volumes import read_label
 
-OWN_FILES = {"dataset.json", "splits_final.json", "splits_patients.json", "to_fix.csv", "audit_decisions.csv"}
+OWN_FILES = {
+    "dataset.json",
+    "splits_final.json",
+    "splits_patients.json",
+    "to_fix.csv",
+    "audit_decisions.csv",
+    MADE_CONFIDENCE,
+}
 
 
 def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
-    """Labels and drafts that were mended by hand, and files that somebody added.
+    """List labels and drafts that were mended by hand, and files that somebody added.
 
     `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
 
@@ -37,6 +45,8 @@ def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
 
 def _is_by_hand(name: Path, source: RawDataset, made: Path, audit: Path) -> bool:
     if str(name) in OWN_FILES:
+        return False
+    if is_as_made(name, made):
         return False
     if name.parts[0] == FOLDER:
         return not _is_draft_of_the_networks(made / name, source, made, audit)

@@ -18,6 +18,7 @@ from nnunetv2_dale.nnunet_files.results.case_files import (
     prediction_file,
 )
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
+from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.volumes import reader_of
@@ -77,6 +78,7 @@ def audit_task(
         missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
         crossing_regions=_regions_cross(description, _channels(folders)),
+        open_classes=open_classes(first.dataset, description),
     )
 
 
@@ -110,7 +112,7 @@ def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> b
 
 
 def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The class keys in the order of nnU-Net's channels.
+    """Return the class keys in the order of nnU-Net's channels.
 
     Regions stand in the order of `dataset.json`, without the background; classes by value, "0" first.
 

@@ -11,6 +11,8 @@ from typing import Any
 from nnunetv2_dale.benchmark.runs import Run, cases_of_fold
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
+from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes
+from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 
 
 class Stage(Enum):
@@ -74,6 +76,20 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     except UserError:
         return None
     return summary if "foreground_mean" in summary else None
+
+
+def validation_dice(folder: Path, dataset: str) -> float | None:
+    """The Dice of a validated fold, without classes in cases in which nobody annotated them; None without a summary."""
+    summary = read_summary(folder)
+    if summary is None:
+        return None
+    try:
+        if open_classes(dataset, read_json_object(folder.parent / "dataset.json")):
+            fold = folder.name.removeprefix("fold_")
+            return read_result_folder(folder.parent, [fold]).mean_dice(fold)
+    except UserError:  # the report at the end says what is wrong
+        pass
+    return float(summary["foreground_mean"]["Dice"])
 
 
 def progress_mark(folder: Path) -> tuple[str, int] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunetv2_dale.benchmark.progress import last_lines, read_progress
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
-from nnunetv2_dale.benchmark.state import Stage, fold_state, read_summary
+from nnunetv2_dale.benchmark.state import Stage, fold_state, validation_dice
 from nnunetv2_dale.benchmark.table import HEADER, plain_table, row
 from nnunetv2_dale.commands.lock import living_holder
 
@@ -40,10 +40,10 @@ def final_text(records: Sequence[Record], results: Path) -> str:
 def _state_row(run: Run, results: Path, preprocessed: Path, npz: bool) -> tuple[str, ...]:
     folder = run.folder(results)
     state = fold_state(run, results, preprocessed, npz)
-    progress, summary, holder = read_progress(folder), read_summary(folder), living_holder(folder)
+    progress, validated, holder = read_progress(folder), validation_dice(folder, run.dataset), living_holder(folder)
     epoch, dice, note, word = "", "", state.why, state.stage.value
-    if summary is not None:
-        dice = f"{summary['foreground_mean']['Dice']:.4f}"
+    if validated is not None:
+        dice = f"{validated:.4f}"
     elif state.stage is Stage.RESUME:
         epoch = f"{progress.epoch}/{progress.num_epochs or '?'}"
     if holder is not None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from nnunetv2_dale.benchmark.progress import FoldProgress, read_progress
 from nnunetv2_dale.benchmark.schedule import Record, Status
-from nnunetv2_dale.benchmark.state import read_summary
+from nnunetv2_dale.benchmark.state import validation_dice
 
 HEADER = ("trainer", "plans", "configuration", "fold", "state", "epoch", "Dice", "time left", "note")
 STYLES = {Status.RUNNING: "bold", Status.FAILED: "red", Status.BLOCKED: "red", Status.DONE: "green"}
@@ -27,9 +27,7 @@ def row(record: Record, results: Path) -> tuple[str, ...]:
     run, folder = record.run, record.run.folder(results)
     name = (run.trainer, run.plans, run.configuration, run.fold)
     if record.status is Status.DONE:
-        summary = read_summary(folder)
-        dice = summary["foreground_mean"]["Dice"] if summary else None
-        return (*name, record.status.value, "", _dice(dice), "", record.message)
+        return (*name, record.status.value, "", _dice(validation_dice(folder, run.dataset)), "", record.message)
     progress = read_progress(folder) if record.status is not Status.WAITING else FoldProgress()
     running = record.status in (Status.RUNNING, Status.ELSEWHERE)
     state = "validating" if running and progress.predicted is not None else record.status.value

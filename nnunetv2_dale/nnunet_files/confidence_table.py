@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,17 @@ def read_confidence_table(
             raise UserError(f"{where}: no class is annotated; give the case weight 0, or remove it from the dataset")
         open_classes[case] = tuple(name for name in classes if not said[name])
     return ConfidenceTable(classes, weights, open_classes)
+
+
+def write_confidence_table(file: Path, table: ConfidenceTable) -> None:
+    """Write a table that `read_confidence_table` reads: a line for each case with a weight or an open class."""
+    shown = [name for name in table.classes if any(name in each for each in table.open_classes.values())]
+    cases = sorted({*table.weights, *(case for case, names in table.open_classes.items() if names)})
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["case", "weight", *shown])
+        for case in cases:
+            writer.writerow([case, f"{table.weight(case):g}", *(int(table.annotated(case)[name]) for name in shown)])
 
 
 def _weight(text: str, where: str) -> float:

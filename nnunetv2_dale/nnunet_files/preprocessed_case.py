@@ -23,7 +23,7 @@ Read = TypeVar("Read")
 
 
 def read_preprocessed_case(folder: Path, name: str, allowed: Collection[int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Image (C, Z, Y, X) and labels (Z, Y, X) of a case; −1 lies outside the image.
+    """Read image (C, Z, Y, X) and labels (Z, Y, X) of a case; −1 lies outside the image.
 
     Args:
         folder: of one configuration, with the cases as `.b2nd`, or as `.npz` that may be unpacked to `.npy`.
@@ -61,7 +61,7 @@ def _array_files(folder: Path, name: str) -> tuple[Path, Path]:
 
 def _array(file: Path, part: str) -> NDArray[Any]:
     if file.suffix == ".b2nd":
-        import blosc2  # type: ignore[import-untyped]
+        import blosc2
 
         return np.asarray(blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1})[:])
     loaded = np.load(file)

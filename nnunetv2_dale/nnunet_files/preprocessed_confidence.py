@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.confidence_table import (
     MAPS,
@@ -101,18 +104,30 @@ def read_preprocessed_confidence(
     return found
 
 
+def read_preprocessed_map(file: Path) -> NDArray[np.float32]:
+    """A map as `nnUNetv2_dale_confidence preprocess` wrote it, (Z, Y, X)."""
+    import blosc2
+
+    return np.asarray(blosc2.open(str(file), mode="r")[0], np.float32)
+
+
 def raw_checksums(dataset: Path) -> dict[str, str]:
     """File, relative to a raw dataset's folder → CRC-32 of its bytes, of all that says how far labels are trusted."""
     files = [dataset / TABLE, *(path for name in (MAPS, READERS) for path in (dataset / name).rglob("*"))]
     return {
-        path.relative_to(dataset).as_posix(): f"{zlib.crc32(path.read_bytes()):08x}"
+        path.relative_to(dataset).as_posix(): file_checksum(path)
         for path in sorted(files)
         if path.is_file() and not path.name.startswith(".")
     }
 
 
+def file_checksum(file: Path) -> str:
+    """CRC-32 of a file's bytes, eight hexadecimal digits."""
+    return f"{zlib.crc32(file.read_bytes()):08x}"
+
+
 def _require_shapes_of_images(found: PreprocessedConfidence, cases: Path, command: str) -> None:
-    import blosc2  # type: ignore[import-untyped]
+    import blosc2
 
     for file in sorted(found.folder.rglob("*.b2nd")):
         label = cases / f"{file.stem}_seg.b2nd"

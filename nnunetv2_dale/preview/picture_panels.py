@@ -8,23 +8,24 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from numpy.typing import NDArray
 
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
+from nnunetv2_dale.preview.picture_frame import MAP_COLOURS
 from nnunetv2_dale.preview.picture_maps import PatchMaps, PictureSettings
 from nnunetv2_dale.preview.preview_case import PreviewCase
 
-MAP_COLOURS = "cividis"  # made for colour-blind readers; even in lightness
 OUTLINE = CONTOUR_COLOURS[5]  # vermilion: seen on grey and on every colour of the maps
+DOUBT = LinearSegmentedColormap.from_list("doubt", [(0, 0, 0, 0), (0, 0, 0, 1)])  # black where nothing is trusted
 _FUZZY_OUTLINE = "#ffffff"
 
 
 def intensity_range(
     case: PreviewCase, classes: NDArray[np.int16] | None, settings: PictureSettings
 ) -> tuple[float, float]:
-    """The intensities drawn black and white; on CT a window that shows the labelled region."""
+    """Choose the intensities drawn black and white; on CT a window that shows the labelled region."""
     if settings.colour:
         picture = case.image[:3]
         return (
@@ -82,6 +83,10 @@ def draw_row(
         _write_instead(panels[1], "no label")
     else:
         _lay_classes_over(panels[1], classes[z], settings, case.spacing_mm)
+    if case.confidence is not None:
+        doubted = np.ma.masked_equal(1 - case.confidence[z], 0)  # darker where the label is trusted less
+        aspect = case.spacing_mm[-2] / case.spacing_mm[-1]
+        panels[1].imshow(doubted, cmap=DOUBT, vmin=0, vmax=1, alpha=0.8, aspect=aspect, interpolation="nearest")
     for axes, values in ((panels[2], maps.entropy), (panels[3], maps.edges), (panels[4], maps.m)):
         shown = {**outline, "fuzzy": fuzzy} if axes is panels[4] else outline
         _draw_map(axes, values[number], case.spacing_mm, shown)
@@ -148,7 +153,7 @@ def _lay_classes_over(
 
 
 def class_colour(number: int) -> str:
-    """Of the class with this number in the order of label values."""
+    """Return the colour of the class with this number in the order of label values."""
     return CONTOUR_COLOURS[number % len(CONTOUR_COLOURS)]
 
 

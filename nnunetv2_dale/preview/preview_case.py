@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.confidence_map import map_files, read_confidence_map
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
+from nnunetv2_dale.nnunet_files.preprocessed_confidence import confidence_folder, read_preprocessed_map
 from nnunetv2_dale.nnunet_files.problems import FileError
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 _COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
@@ -35,6 +37,7 @@ class PreviewCase:
         spacing_mm: of the 3 axes; the last two decide how a slice is drawn.
         slicewise: slices are images of their own, as in a 2D configuration.
         is_ct: the intensities are Hounsfield units.
+        confidence: (Z, Y, X) in [0, 1], what is given of the label; None without a map.
     """
 
     name: str
@@ -43,13 +46,14 @@ class PreviewCase:
     spacing_mm: tuple[float, float, float]
     slicewise: bool
     is_ct: bool
+    confidence: NDArray[np.float32] | None = None
 
 
 class RawSource:
     """The training cases of a dataset in `nnUNet_raw`."""
 
     def __init__(self, name_or_id: str, slicewise: bool) -> None:
-        self.dataset = read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
+        self.dataset = read_raw(name_or_id)
         self.names = [case.name for case in self.dataset.cases]
         self.title = self.dataset.folder.name
         self.description = "raw images" + (", slice by slice as in a 2d configuration" if slicewise else "")
@@ -60,7 +64,8 @@ class RawSource:
         """Read a case.
 
         Raises:
-            UserError: an unreadable file, unknown label values, or an image and a label of different shapes.
+            UserError: an unreadable file, unknown label values, a map of confidence that is refused, or an image and a
+                label of different shapes.
         """
         case = self.dataset.cases[self.names.index(name)]
         image, properties = read_image(self._reader, case.images)
@@ -68,17 +73,22 @@ class RawSource:
         if named and len(named) != len(image):
             what = f"has {len(image)} channels, but dataset.json names {len(named)}: {', '.join(named.values())}"
             raise FileError(case.images[0], what)
-        label = None
+        label, confidence = None, None
         if case.label is not None:
             label, of_label = read_label(self._reader, case.label, self.dataset.label_values)
             require_same_voxels(
                 case.label, (label.shape, of_label), case.images[0], (image.shape[1:], properties), "mend the label"
             )
+            given = map_files(self.dataset).get(name)
+            if given is not None:
+                confidence = read_confidence_map(self._reader, given, case.label, (label.shape, of_label))
         z, y, x = (float(value) for value in properties["spacing"])
         first = slice_axis(image.shape[1:])  # a single slice is looked at from the front, whichever axis it is of
         image = np.moveaxis(image, 1 + first, 1)
         label = None if label is None else np.moveaxis(label, first, 0)
-        return PreviewCase(name, image, label, axis_first((z, y, x), first), self._slicewise, self.dataset.is_ct)
+        confidence = None if confidence is None else np.moveaxis(confidence, first, 0)
+        spacing = axis_first((z, y, x), first)
+        return PreviewCase(name, image, label, spacing, self._slicewise, self.dataset.is_ct, confidence)
 
 
 class PreprocessedSource:
@@ -125,7 +135,11 @@ class PreprocessedSource:
         image, label = image.astype(np.float32, copy=False), np.maximum(label, 0).astype(np.int16)
         y, x = self._spacing[-2:]
         z = self._spacing[0] if len(self._spacing) == 3 else max(y, x)
-        return PreviewCase(name, image, label, (z, y, x), self._slicewise, is_ct=False)
+        file = confidence_folder(self._folder.parent, self._folder.name) / f"{name}.b2nd"
+        confidence = read_preprocessed_map(file) if file.is_file() else None
+        if confidence is not None and confidence.shape != label.shape:
+            raise UserError(f"{file} has not the shape of the label; run nnUNetv2_dale_confidence preprocess again")
+        return PreviewCase(name, image, label, (z, y, x), self._slicewise, is_ct=False, confidence=confidence)
 
 
 def _configurations_in(plans_file: Path) -> str:
@@ -142,7 +156,7 @@ Source = RawSource | PreprocessedSource
 
 
 def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> list[str]:
-    """The wanted cases, or the first `number`.
+    """Return the wanted cases, or the first `number`.
 
     Raises:
         UserError: a wanted case that there is not.
@@ -156,14 +170,14 @@ def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> l
 
 
 def is_colour(dataset_json: dict[str, Any]) -> bool:
-    """Whether the three channels of a dataset are the colours of one picture."""
+    """Say whether the three channels of a dataset are the colours of one picture."""
     names = dataset_json.get("channel_names") or dataset_json.get("modality") or {}
     found = {str(value).lower() for value in names.values()}
     return len(names) == 3 and found in _COLOUR_NAMES
 
 
 def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
-    """The name of each label value; a value of several regions takes the name of the smallest one."""
+    """Return the name of each label value; a value of several regions takes the name of the smallest one."""
     names: dict[int, str] = {}
     regions = [
         (name, value if isinstance(value, list | tuple) else [value]) for name, value in dataset_json["labels"].items()
@@ -174,5 +188,5 @@ def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
 
 
 def output_name(name: str, kind: str = "") -> Path:
-    """The file name of a case's picture; of a model there are several kinds."""
+    """Return the file name of a case's picture; of a model there are several kinds."""
     return Path(f"{name}_{kind}.png" if kind else f"{name}.png")

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import fmean
 
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
+from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each, what_ran
@@ -178,21 +178,11 @@ def _what_ran(folder: ResultFolder) -> dict[str, str]:
 def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
     costs, curves = [], []
     for fold in (*folder.folds, *folder.unfinished_folds):
-        found = read_fold_cost(folder.fold_folder(fold), fold, _mean_dice_of_fold(folder, fold))
+        found = read_fold_cost(folder.fold_folder(fold), fold, folder.mean_dice(fold))
         if found is not None:
             costs.append(replace(found[0], finished=fold in folder.folds))
             curves.append(found[1])
     return costs, curves
-
-
-def _mean_dice_of_fold(folder: ResultFolder, fold: str) -> float | None:
-    """nnU-Net's own number of a fold: the mean over classes of the mean over the cases that have the class."""
-    cases = [case for case in folder.cases.values() if case.fold == fold]
-    per_class = [
-        [case.classes[key].dice for case in cases if case.classes[key].dice is not None] for key in folder.class_keys
-    ]
-    means = [fmean(dice for dice in values if dice is not None) for values in per_class if values]
-    return fmean(means) if means else None
 
 
 def _empty_count(folder: ResultFolder, task: SharedTask, key: str) -> EmptyCount:
@@ -208,6 +198,9 @@ def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
             if sentence.endswith(PLAIN):
                 remarks.append(f"{folder.name}: {sentence} (fold {', '.join(folds)})")
     first = folders[0]
+    names = {item.key: item.name for item in task.classes}
+    shared = {name: first.cases[name] for name in task.case_names}
+    remarks += sentences_on_open_classes(shared, names, "those cases do not count for it here")
     for other in folders[1:]:
         moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
         if moved:

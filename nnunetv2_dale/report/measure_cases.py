@@ -145,11 +145,13 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     n_voxels = reference.size if pair.ignored is None else int(np.count_nonzero(~pair.ignored))
     for key in pair.settings.class_keys:
         labels = class_labels(key)
-        there = [boxes[label] for boxes in (reference_boxes, prediction_boxes) for label in labels if label in boxes]
+        stated = pair.result.classes[key]
+        known = (reference_boxes, prediction_boxes) if stated.annotated else ()  # else nothing of it counts
+        there = [boxes[label] for boxes in known for label in labels if label in boxes]
         shape = reference.shape
         box = box_around(there, shape) or tuple(slice(0, 0) for _ in shape)
         predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
-        classes[key] = _class_result(predicted, true, n_voxels)
+        classes[key] = _class_result(predicted, true, n_voxels) if stated.annotated else stated
         _same_counts(classes[key], pair, key)
         lesions[key] = lesion_counts(predicted, true)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()

@@ -24,12 +24,13 @@ _GOES_ON_FROM = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_be
 
 
 def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
-    """Of each case's preprocessed label map, whatever format its file has.
+    """Return the checksum of each case's preprocessed label map, whatever format its file has.
 
     Args:
         dataset: one of nnU-Net's, with `load_case`.
     """
-    return {case: label_checksum(np.asarray(dataset.load_case(case)[1][:])) for case in cases}
+    stored = getattr(dataset, "as_stored", dataset)  # of several readers each visit draws one
+    return {case: label_checksum(np.asarray(stored.load_case(case)[1][:])) for case in cases}
 
 
 def save_cases(trust: CaseTrust, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:

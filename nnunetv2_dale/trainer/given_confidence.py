@@ -64,7 +64,8 @@ class TakesConfidence(nnUNetTrainer):
                     "choose another fold"
                 )
             dataset.identifiers = counted
-        return DoubtedDataset(training, self.given.map_file if self._has_maps else None, self._not_sought), validation
+        maps = self.given.map_file if self._has_maps else None
+        return DoubtedDataset(training, maps, self._not_sought, self.given.reader_files), validation
 
     def _not_sought(self, case: str) -> list[Any]:
         """The classes not annotated in a case, as nnU-Net's oversampling calls them."""
@@ -152,11 +153,13 @@ class TakesConfidence(nnUNetTrainer):
         table, given = self.given.table, self.given
         for title, cases in (("training", training), ("validation", validation)):
             maps = [case for case in cases if given.map_file(case) is not None] if title == "training" else []
+            read = [case for case in cases if given.reader_files(case)] if title == "training" else []
             out = [case for case in cases if table.weight(case) == 0]
             lower = [case for case in cases if 0 < table.weight(case) < 1]
             missing = {name: [case for case in cases if name in table.not_annotated(case)] for name in table.classes}
             said = {
                 "with a map": maps,
+                "with labels of several readers": read,
                 "of a weight below 1": lower,
                 "of weight 0, which are left out": out,
                 **{f"in which {name} is not annotated": where for name, where in missing.items()},

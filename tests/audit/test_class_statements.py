@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,7 @@ def audit_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return dict(json.loads((output / "audit.json").read_text()))
 
 
-def test_networks_that_find_nothing_judge_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_networks_that_find_nothing_judge_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     labels, predictions = liver_and_kidney(10)
     folder = write_study(tmp_path, labels, {case: without(each, 1, 2) for case, each in predictions.items()}, NAMES)
     audit = audit_of(folder, monkeypatch)
@@ -116,3 +115,24 @@ def test_what_is_empty_on_purpose_is_neither_wrong_nor_usual(tmp_path: Path) -> 
     assert not any(scores[case] for case in nothing)
     assert [scores[each.audited.case] for each in alone] == pytest.approx([each.audited.score for each in alone])
     assert all(each.audited.judged for each in judged)
+
+
+def test_what_confidence_csv_says_is_not_annotated_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cases, too few for the audit to see a habit in them: their missing kidney is no finding."""
+    labels, predictions = liver_and_kidney(20)
+    said = ["003", "012"]
+    labels |= {case: without(labels[case], 2) for case in said}
+    folder = write_study(tmp_path, labels, predictions, NAMES)
+    found = audit_of(folder, monkeypatch)
+    assert {case["case"] for case in found["cases"] if case["findings"]} >= set(said)
+    shutil.rmtree(tmp_path / "audit")
+    (raw,) = (tmp_path / "raw").iterdir()
+    (raw / "confidence.csv").write_text("case,kidney\n" + "".join(f"{case},0\n" for case in said))
+    audit = audit_of(folder, monkeypatch)
+    (statement,) = audit["classes"]
+    assert (statement["label"], statement["kind"], statement["cases"]) == ("2", "not_annotated", said)
+    assert "as confidence.csv says" in statement["sentence"]
+    assert not any(case["findings"] for case in audit["cases"] if case["case"] in said)
+    assert "as confidence.csv says" in (tmp_path / "audit" / "audit.html").read_text()

@@ -18,7 +18,9 @@ from nnunetv2_dale.audit.pictures import draw_finding
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.pages.view_of_patient import plane_views
 
-TASK: Any = SimpleNamespace(classes=(AuditedClass("1", "organ", (1,)), AuditedClass("2", "lesion", (2,))), is_ct=False)
+TASK: Any = SimpleNamespace(
+    referees=("networks",), classes=(AuditedClass("1", "organ", (1,)), AuditedClass("2", "lesion", (2,))), is_ct=False
+)
 
 
 def finding(kind: Kind, voxel: tuple[int, int, int], label: str = "1") -> Finding:

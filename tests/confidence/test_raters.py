@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,17 @@ def test_cases_that_no_reader_has_keep_their_label(study: Study, capsys: pytest.
     assert main(["raters", "-i", *map(str, readers), "-d", "950", "--new_id", "951", "-np", "1"]) == 0
     np.testing.assert_array_equal(new(study, "labelsTr", CASES[4]), study.read("labelsTr", CASES[4]))
     assert "1 that no reader has keep their label" in capsys.readouterr().out
+
+
+def test_the_labels_of_several_datasets_are_readers(study: Study) -> None:
+    write_readers(study)
+    folders = []
+    for name in ("anna", "ben"):
+        folders.append(study.raw.parent / f"Dataset96{len(folders)}_{name}" / "labelsTr")
+        shutil.copytree(study.raw / "readers" / name, folders[-1])
+    assert main(["raters", "-i", *map(str, folders), "-d", "950", "--new_id", "951", "-np", "1"]) == 0
+    made = json.loads((study.raw.parent / NEW / "readers.json").read_text())
+    assert made["readers"] == ["Dataset960_anna", "Dataset961_ben"]
 
 
 def one_reader(places: list[Path], study: Study) -> None:

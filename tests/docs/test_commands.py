@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.convert.fixtures import make_left_atrium, make_lidc, make_polyp
-from tests.report.fixtures import write_raw_dataset, write_results
+from tests.datasets import write_ellipsoids, write_results
 
 DATASET = "Dataset004_Hippocampus"
 CASES = [f"case_{number:02d}" for number in range(10)]
@@ -36,6 +36,7 @@ ADDED = {
     "nnUNetv2_dale_benchmark": "-device cpu --dry_run",
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
+    "nnUNetv2_dale_confidence": "-np 1",
     "nnUNetv2_dale_pseudo_labels": "-device cpu --disable_tta",
 }
 """For a machine without a GPU, and so that a benchmark ends with the table of its trainings."""
@@ -83,7 +84,7 @@ def pages() -> list[Path]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A fresh dataset with results of two trainers, and what people have downloaded."""
-    raw = write_raw_dataset(tmp_path / "nnUNet_raw", len(CASES), DATASET)
+    raw = write_ellipsoids(tmp_path / "nnUNet_raw", len(CASES), DATASET)
     for trainer, shift in (("nnUNetTrainer", 2), ("nnUNetTrainerDALE", 1)):
         results = tmp_path / "nnUNet_results" / DATASET / f"{trainer}__nnUNetPlans__3d_fullres"
         write_results(results, raw, {case: shift * (number % 3) for number, case in enumerate(CASES)})
@@ -101,6 +102,8 @@ def workspace(tmp_path: Path) -> Path:
                 (tmp_path / folder / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(raw / f"{source}.nii.gz", tmp_path / folder / target / f"{case}.nii.gz")
     (tmp_path / "Task09_Spleen/dataset.json").write_text((raw / "dataset.json").read_text())
+    for reader in ("anna", "ben", "carl"):
+        shutil.copytree(raw / "labelsTr", tmp_path / reader)
     with (tmp_path / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("case", "patient"), *((case, f"p{case[-1]}") for case in CASES)])
     return tmp_path

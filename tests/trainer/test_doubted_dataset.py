@@ -19,6 +19,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from numpy.typing import NDArray
 
 from nnunetv2_dale.dale.marginal_loss import KnownTargets
+from nnunetv2_dale.nnunet_files.preprocessed_confidence import READER_LABELS
+from nnunetv2_dale.trainer.case_memory import label_checksums
 from nnunetv2_dale.trainer.confidence import nnUNetTrainerConfidence
 from nnunetv2_dale.trainer.doubted_dataset import DoubtedDataset, DoubtMovesAlong, WithDoubt
 from tests.datasets import CASES, NnunetFolders
@@ -80,9 +82,7 @@ def test_after_augmentation_the_map_is_what_it_was_of_the_image(
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_images_and_targets_are_those_without_a_map(
-    configuration: str, nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_and_targets_are_those_without_a_map(configuration: str, nnunet, tmp_path, monkeypatch) -> None:
     """Bit by bit, with all of nnU-Net's augmentation and the same random draws."""
     plain = started(make_trainer(nnUNetTrainer, configuration=configuration))
     expected = [next_batch(plain, seed) for seed in range(4)]
@@ -138,3 +138,22 @@ def test_oversampling_does_not_look_for_a_class_where_it_is_not_annotated() -> N
     assert properties["class_locations"] == {**places, 2: []}
     assert dataset.load_case("b")[3]["class_locations"] == places
     assert places[2]
+
+
+def test_each_visit_draws_a_reader(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All readers have their turn; the memory of cases goes by the label that nnU-Net has."""
+    given = give_confidence(tmp_path, monkeypatch, "case\n")
+    plain = nnUNetDatasetBlosc2(str(given.parent / "nnUNetPlans_2d"), list(CASES))
+    own = np.asarray(plain.load_case(CASES[1])[1][:])
+    for number, reader in enumerate(("anna", "ben")):
+        (given / READER_LABELS / reader).mkdir(parents=True)
+        file = given / READER_LABELS / reader / f"{CASES[1]}.b2nd"
+        blosc2.asarray(np.full_like(own, number), urlpath=str(file))
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    dataset = trainer.dataloader_train.data_loader._data
+    drawn = {int(np.asarray(dataset.load_case(CASES[1])[1][:]).max()) for _ in range(20)}
+    assert drawn == {0, 1}
+    np.testing.assert_array_equal(np.asarray(dataset.load_case(CASES[2])[1][:]), plain.load_case(CASES[2])[1][:])
+    assert label_checksums(dataset, CASES[1:]) == label_checksums(plain, CASES[1:])
+    assert next_batch(trainer)["data"].shape[1] == 1
+    assert f"1 of 4 training cases with labels of several readers ({CASES[1]})" in Path(trainer.log_file).read_text()

@@ -23,7 +23,7 @@ class ClassResult:
 
     `dice` and `iou` are in [0, 1], or None when reference and prediction are both empty. The counts are voxels outside
     the ignore label, None where a file does not hold them. `precision` and `recall` follow nnU-Net's rule for the Dice:
-    None when both are empty, 0 when one of them is.
+    None when both are empty, 0 when one of them is. Where nobody annotated the class, nothing of it is known.
     """
 
     dice: float | None
@@ -32,6 +32,7 @@ class ClassResult:
     n_reference: int | None
     n_prediction: int | None
     n_voxels: int | None
+    annotated: bool = True
 
     @property
     def precision(self) -> float | None:
@@ -62,7 +63,7 @@ class CaseResult:
 
 
 def read_summary(summary_file: Path, fold: str, dataset_json: Mapping[str, Any] | None = None) -> list[CaseResult]:
-    """The cases of one `summary.json`.
+    """Read the cases of one `summary.json`.
 
     NaN (nnU-Net's value for a class that is in neither the reference nor the prediction) becomes None. Classes are
     named by their label values, whatever spelling the file has (`class_keys`).
@@ -144,10 +145,10 @@ def _count(value: Any) -> int | None:
 
 
 def base_name(file: str) -> str:
-    """The last part of a path; a summary written on Windows is read on Linux too."""
+    """Return the last part of a path; a summary written on Windows is read on Linux too."""
     return re.split(r"[\\/]", file)[-1]
 
 
 def known_ending(file: str) -> str:
-    """The ending of an image file, such as ".nii.gz"."""
+    """Return the ending of an image file, such as ".nii.gz"."""
     return next((ending for ending in _FILE_ENDINGS if file.endswith(ending)), Path(file).suffix)

@@ -33,6 +33,7 @@ from benchmarks.synthetic_training import synthetic_folders
 from benchmarks.table import markdown
 from benchmarks.variants import trainer
 from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.hypergradient import (
@@ -46,7 +47,6 @@ from nnunetv2_dale.dale.hypergradient import (
     loss_by_omega,
     shift_length,
 )
-from nnunetv2_dale.dale.label_confidence import confidence_step
 from nnunetv2_dale.dale.masked_loss import weighted_loss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.nnunet_files.atomic_output import new_file

@@ -28,7 +28,8 @@ from benchmarks.machine import command_line, describe
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, patch_shape, within
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+from nnunetv2_dale.dale.label_edges import label_edges, within
 from nnunetv2_dale.dale.label_intensities import NEAR, LabelIntensities
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 

@@ -16,11 +16,12 @@ from benchmarks.cases import Case, batch
 from benchmarks.timing import seconds_of
 from nnunetv2_dale.dale import hypergradient
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
-from nnunetv2_dale.dale.fuzziness import View
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, LabelConfidence, Reuse
+from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, Reuse
 from nnunetv2_dale.dale.masked_loss import weighted_loss
+from nnunetv2_dale.dale.views import View
 
 
 class Parts:

@@ -35,7 +35,7 @@ CASES = {"2d": Case("2d toy", (64, 64), 2, classes=2), "3d": Case("3d toy", (32,
 RADII = {"bright": 9.0, "ball": 0.7}  # of the ball, in half edges of the image
 ITERATIONS = {"bright": 240, "ball": 1000}
 MEASURED = (("bright", "2d"), ("bright", "3d"), ("ball", "2d"))
-REWARDS = ("share", "volume", "voxel")
+REWARDS = ("edit", "share", "volume", "voxel")
 
 
 class ToyEncoder(nn.Module):

@@ -38,6 +38,18 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def nnunet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
+    """nnU-Net's three folders in the environment, empty."""
+    from tests.datasets import NnunetFolders
+
+    folders = NnunetFolders(tmp_path)
+    for folder in (folders.raw, folders.preprocessed, folders.results):
+        folder.mkdir()
+        monkeypatch.setenv(f"nnUNet_{folder.name}", str(folder))
+    return folders
+
+
+@pytest.fixture
 def nnunet(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
     """nnU-Net's environment: tiny datasets made once per test run, and results of this test alone."""
     import matplotlib

@@ -18,6 +18,7 @@ PACKAGE = "nnunetv2_dale"
 METHODS = {"dale", "case_trust", "rivals", "svl_drl", "dk_uxnet"}  # train any `nn.Module`: torch and themselves
 LENT = {
     "dale.fuzziness",
+    "dale.label_edges",
     "dale.marginal_loss",
     "dale.masked_loss",
     "dale.validated_settings",

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.accuracy.batches import Batches
-from nnunetv2_dale.dale.fuzziness import label_edges
+from nnunetv2_dale.dale.label_edges import label_edges
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 

@@ -17,10 +17,11 @@ from torch.nn import functional
 
 from nnunetv2_dale import DaleConfig, MaskedLoss
 from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians
 from nnunetv2_dale.dale.feature_tap import FeatureTap
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape
-from nnunetv2_dale.dale.label_confidence import confidence_step
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+from nnunetv2_dale.dale.views import fuzzy_mask, non_fuzzy_mask
 
 _ADAM_LR, _ADAM_EPS = 0.1, 1e-8  # of the released file
 

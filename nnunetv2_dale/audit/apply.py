@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,12 @@ from nnunetv2_dale.audit.drafts import consensus_file, write_draft
 from nnunetv2_dale.audit.findings import Audit, read_audit
 from nnunetv2_dale.audit.hand_work import hand_work
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import new_folder
-from nnunetv2_dale.nnunet_files.folders import SPLITS, dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
-from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.split_patients import known_patients
-from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits, without_cases
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use, without_cases
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
 
 
@@ -64,49 +60,34 @@ def apply_decisions(
     Raises:
         UserError: what does not fit together, or a person's work in the dataset that is replaced; nothing is written.
     """
-    raw = environment_folder("nnUNet_raw")
-    source = read_dataset(dataset_folder(raw, dataset))
-    target = Target(raw, new_id, source.folder.name.partition("_")[2], DECIDED_COPY)
-    _refuse(source, target)
+    source = read_raw(dataset)
+    target = Target.of_copy(source, new_id, DECIDED_COPY)
     audited = read_audit(audit / "audit.json")
     lines = _decided(files, source, audited, audit / "audit.json")
     decisions = decisions_in(lines)
     excluded, to_fix = set(cases_to("exclude", decisions)), cases_to("fix", decisions)
-    left_out = set() if confidence else excluded
+    left_out: set[str] = set() if confidence else excluded
     kept = [case for case in source.cases if case.name not in left_out]
     if not kept:
         raise UserError(f"{_named(files)} excludes every case of {source.folder}; a dataset needs some")
     # without a network there is nothing to start from
     drafts = {name: consensus_file(audit, name) for name in to_fix} if audited.referees else {}
     splits, remarks = _splits(source, left_out, audited)
-    patients = known_patients(source.folder)
     problems = target.problems(splits, overwrite)
     if not problems and target.folder.is_dir():
         problems = hand_work(source, target.folder, audit)
-    if problems:
-        raise DatasetProblemsError(problems, target.root)
-    with offered_splits(target.folder, splits), new_folder(target.folder, overwrite) as folder:
-        problems = _copy(source, kept, folder)
-        if problems:
-            raise DatasetProblemsError(problems, source.folder)
+    refuse_problems(problems, target.root)
+    with new_dataset(source.folder, target.folder, splits, overwrite, left_out) as folder:
+        refuse_problems(_copy(source, kept, folder), source.folder)
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
         if confidence:
             write_confidence_of(audited, audit, source, decisions, folder)
         _write_tables(files, lines, [each for each in decisions if each.case in to_fix], folder)
-        _write_descriptions(source, kept, splits, patients, folder)
+        write_json(folder / "dataset.json", source.dataset_json | {"numTraining": len(kept)})
     remarks = (*overruled(decisions), *remarks)
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix), remarks)
-
-
-def _refuse(source: RawDataset, target: Target) -> None:
-    if "dataset" in source.dataset_json:
-        raise UserError(
-            f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
-        )
-    if source.folder.resolve() == target.folder.resolve():
-        raise UserError(f"{source.folder} is the audited dataset itself; give another id with --new_id")
 
 
 def _decided(files: Sequence[Path], source: RawDataset, audited: Audit, audit_file: Path) -> list[Line]:
@@ -134,21 +115,14 @@ def _named(files: Sequence[Path]) -> str:
 def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tuple[Splits | None, Sequence[str]]:
     """The folds without the excluded cases, of the dataset, else as the audit saw them; what to tell about them."""
     names = [case.name for case in source.cases]
-    path = find_splits(source.folder, None)
-    if path is not None:
-        splits = read_splits(path, names)
-    else:
+    splits = splits_in_use(source.folder, names)
+    if splits is None:
         fold_of = {case.case: case.fold for case in audited.cases}
         folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
             return None, ()
-        splits = [
-            {
-                "train": [name for name in names if fold_of[name] != fold],
-                "val": [name for name in names if fold_of[name] == fold],
-            }
-            for fold in folds
-        ]
+        validated = [[name for name in names if fold_of[name] == fold] for fold in folds]
+        splits = [{"train": [name for name in names if name not in val], "val": val} for val in validated]
     left, remarks = without_cases(splits, excluded)
     return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 
@@ -173,25 +147,13 @@ def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Seque
     """What is to be fixed; and the decisions: the table as it came, or several taken together."""
     with (folder / "to_fix.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("case", "label", "kind", "sentence", "who"))
+        writer.writerow(("case", "label", "kind", "sentence", "who", "comment"))
         writer.writerows(
-            (each.case, each.label, each.kind, each.sentence, each.who) for each in of_drafts if each.decision == "fix"
+            (each.case, each.label, each.kind, each.sentence, each.who, each.comment)
+            for each in of_drafts
+            if each.decision == "fix"
         )
     if len(files) == 1:
         shutil.copyfile(files[0], folder / DECIDED_COPY)
     else:
         write_lines(columns_of(lines), lines, folder / DECIDED_COPY)
-
-
-def _write_descriptions(
-    source: RawDataset,
-    kept: Sequence[RawCase],
-    splits: Splits | None,
-    patients: Mapping[str, str] | None,
-    folder: Path,
-) -> None:
-    write_json(folder / "dataset.json", source.dataset_json | {"numTraining": len(kept)})
-    if splits is not None:
-        write_json(folder / SPLITS, splits)
-    if patients is not None:
-        write_json(folder / PATIENTS, {case.name: patients[case.name] for case in kept if case.name in patients})

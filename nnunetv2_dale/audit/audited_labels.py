@@ -54,10 +54,7 @@ def refuse_redrawn(redrawn: Sequence[Decision], file: Path) -> None:
 
 
 def _checksum(source: RawDataset, case: RawCase) -> str:
-    if case.label is None:
-        return ""
-    labels, _ = read_label(source.reader(), case.label, source.label_values)
-    return checksum_text(labels)
+    return "" if case.label is None else checksum_text(read_label(source.reader(), case.label, source.label_values)[0])
 
 
 def _first(cases: Collection[str]) -> str:

@@ -49,7 +49,7 @@ class CaseVolumes:
     checksum: str = ""
 
     def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
-        """The referees' support of a class in [0, 1], in a part of the foreground's box.
+        """Return the referees' support of a class in [0, 1], in a part of the foreground's box.
 
         That of a single referee without `.npz` is 0 or 1.
         """
@@ -127,7 +127,7 @@ def keep_case(volumes: CaseVolumes, file: Path) -> None:
 
 
 def kept_case(file: Path) -> CaseVolumes:
-    """What `keep_case` wrote, but for the checksum and what is told of misplaced files."""
+    """Return what `keep_case` wrote, but for the checksum and what is told of misplaced files."""
     with np.load(file) as kept:
         shape, box = tuple(kept["shape"]), tuple(slice(*map(int, ends)) for ends in kept["box"])
         label, consensus = (np.zeros(shape, kept["label"].dtype) for _ in range(2))
@@ -147,7 +147,7 @@ def label_alone(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
 
 
 def checksum_text(labels: NDArray[np.int16]) -> str:
-    """The checksum of a label, as `audit.json` and decisions.csv have it: no spreadsheet takes it for a number."""
+    """Return checksum of a label, as `audit.json` and decisions.csv have it: no spreadsheet takes it for a number."""
     return f"crc32:{label_checksum(labels)}"
 
 

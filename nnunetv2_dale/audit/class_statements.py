@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -45,15 +45,8 @@ class ClassStatement:
         return {"class": content.pop("class_name"), **content, "cases": list(self.cases)}
 
 
-def statement_from_json(content: Mapping[str, Any]) -> ClassStatement:
-    """What `ClassStatement.to_json` gave."""
-    return ClassStatement(
-        content["class"], content["label"], content["kind"], tuple(content["cases"]), content["sentence"]
-    )
-
-
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:
-    """All statements, class by class: what `confidence.csv` says, then what the other cases show."""
+    """Make all statements, class by class: what `confidence.csv` says, then what the other cases show."""
     statements: list[ClassStatement] = []
     for item in task.classes:
         said = [case.case for case in evidence if item.key in task.open_classes.get(case.case, ())]
@@ -65,7 +58,7 @@ def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple
 
 
 def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[ClassStatement]) -> list[CaseEvidence]:
-    """The evidence without the classes that the statements are about; of such a case the whole label says nothing."""
+    """Return the evidence without the classes that statements are about; then the whole label says nothing."""
     open_in: dict[str, set[str]] = {}
     for each in statements:
         for name in each.cases:
@@ -74,7 +67,7 @@ def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[Class
 
 
 def is_judged(case: CaseEvidence) -> bool:
-    """Whether any class of a case could be judged, or there is nothing to judge."""
+    """Say whether any class of a case could be judged, or there is nothing to judge."""
     rows = list(case.classes.values())
     return any(row.dice is not None for row in rows) or not any(row.label_voxels + row.referees_voxels for row in rows)
 

@@ -168,7 +168,7 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
 
 
 def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
-    """Only an audit may be replaced, only when asked, and nothing that a person did is lost with it.
+    """Replace only an audit, only when asked, and nothing that a person did with it.
 
     Raises:
         UserError: the folder must stay as it is.

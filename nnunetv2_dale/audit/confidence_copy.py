@@ -27,7 +27,7 @@ def copy_confidence(source: RawDataset, kept: Collection[str], folder: Path) -> 
 
 
 def lines_of(table: Path, cases: Collection[str]) -> bytes:
-    """A table as it is, without the lines of other cases; a table without a column `case` as it is."""
+    """Return a table as it is, without the lines of other cases; a table without a column `case` as it is."""
     content = table.read_bytes()
     try:
         text = content.decode("utf-8-sig")

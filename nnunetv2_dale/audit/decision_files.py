@@ -59,7 +59,7 @@ def read_decisions(*files: Path) -> list[Decision]:
 
 
 def without_redrawn(lines: Sequence[Line], checksums: Mapping[str, str]) -> tuple[list[Line], list[Decision]]:
-    """The lines without the decisions on labels that were drawn anew since, and these decisions.
+    """Return the lines without the decisions on labels that were drawn anew since, and these decisions.
 
     Args:
         checksums: case → checksum of its label now. A line without a checksum, of an earlier version, counts as it is.
@@ -75,7 +75,7 @@ def without_redrawn(lines: Sequence[Line], checksums: Mapping[str, str]) -> tupl
 
 
 def not_among(lines: Sequence[Line], cases: Collection[str]) -> list[str]:
-    """The cases that lines of a person are about and that are not among `cases`."""
+    """Return the cases that lines of a person are about and that are not among `cases`."""
     return list(dict.fromkeys(line["case"] for line in lines if line["case"] not in cases and is_filled_in(line)))
 
 

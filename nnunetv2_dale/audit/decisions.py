@@ -18,7 +18,7 @@ Line = Mapping[str, str]  # column → value
 
 @dataclass(frozen=True)
 class Decision:
-    """One line: `decision` is one of `CHOICES`; `who` decided, where that is known."""
+    """One line: `decision` is one of `CHOICES`; `who` decided and what they noted, where that is known."""
 
     case: str
     label: str
@@ -26,6 +26,7 @@ class Decision:
     decision: str
     sentence: str
     who: str = ""
+    comment: str = ""
 
     @property
     def in_words(self) -> str:
@@ -50,7 +51,8 @@ class DecisionTable:
 
 
 def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
-    """A line for each finding; what a person decided or noted earlier stands in it again, and none of it is left out.
+    """Return a line for each finding; what a person decided or noted earlier stands in it again, and none of it is left
+    out.
 
     Args:
         earlier: from `read_lines`, of the labels as they are now (`without_redrawn`).
@@ -72,7 +74,7 @@ def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
 
 
 def columns_of(lines: Sequence[Line]) -> tuple[str, ...]:
-    """`COLUMNS`, then those that a person added to the lines, among them `COMMENT`."""
+    """Return `COLUMNS`, then those that a person added to the lines, among them `COMMENT`."""
     added = [name for line in lines for name in line if name and name not in COLUMNS]
     return (*COLUMNS, *dict.fromkeys([*added, COMMENT]))
 
@@ -91,38 +93,40 @@ def write_lines(columns: Sequence[str], lines: Sequence[Line], file: Path) -> No
 
 
 def decisions_in(lines: Sequence[Line]) -> list[Decision]:
-    """The lines with a decision."""
+    """Return the lines with a decision."""
     return [
-        Decision(*finding_of(line), line["decision"], line.get("sentence", ""), line.get(WHO, ""))
+        Decision(
+            *finding_of(line), line["decision"], line.get("sentence", ""), line.get(WHO, ""), line.get(COMMENT, "")
+        )
         for line in lines
         if line["decision"]
     ]
 
 
 def is_filled_in(line: Line) -> bool:
-    """Whether a person wrote anything into a line: a decision, or something in a column of their own."""
+    """Say whether a person wrote anything into a line: a decision, or something in a column of their own."""
     return any(value for name, value in line.items() if name == "decision" or name not in COLUMNS)
 
 
 def finding_of(line: Line) -> tuple[str, str, str]:
-    """(case, class key, kind): what a line decides on."""
+    """Return (case, class key, kind): what a line decides on."""
     return line["case"], line["label"], line["kind"]
 
 
 def accepted_findings(decisions: Sequence[Decision]) -> frozenset[tuple[str, str, str]]:
-    """(case, class key, kind) of what was found right."""
+    """Return (case, class key, kind) of what was found right."""
     return frozenset((each.case, each.label, each.kind) for each in decisions if each.decision == "accept")
 
 
 def cases_to(choice: str, decisions: Sequence[Decision]) -> Collection[str]:
-    """The cases with a decision, in the order of the table; a case that is to be excluded is not to be fixed."""
+    """Return the cases with a decision, in the order of the table; a case that is to be excluded is not to be fixed."""
     excluded = {each.case for each in decisions if each.decision == "exclude"}
     chosen = [each.case for each in decisions if each.decision == choice]
     return list(dict.fromkeys(case for case in chosen if choice == "exclude" or case not in excluded))
 
 
 def overruled(decisions: Sequence[Decision]) -> list[str]:
-    """A sentence for each case that one decision excludes although others have it stay."""
+    """Return a sentence for each case that one decision excludes although others have it stay."""
     sentences = []
     for case in cases_to("exclude", decisions):
         of_case = [each for each in decisions if each.case == case]

@@ -74,7 +74,7 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
 
 
 def middle(mask: Mask) -> NDArray[np.float64]:
-    """Mean index of a mask's voxels along each axis; on large masks faster than SciPy's center_of_mass."""
+    """Return the mean index of a mask's voxels along each axis; on large masks faster than SciPy's center_of_mass."""
     others = ((*range(axis), *range(axis + 1, mask.ndim)) for axis in range(mask.ndim))
     counts = [np.count_nonzero(mask, axis=each) for each in others]
     return np.array([np.average(np.arange(len(each)), weights=each) for each in counts])

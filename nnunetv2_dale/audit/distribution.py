@@ -45,14 +45,14 @@ def volumes(records: Sequence[CaseRecord]) -> Spread:
 
 
 def shown_classes(audit: Audit, task: AuditTask) -> list[AuditedClass]:
-    """The classes of the figure: those with most findings where there are too many, in the order of the dataset."""
+    """Return the classes of the figure: those with most findings where there are too many, in order."""
     labels = [found.label for case in audit.cases for found in case.findings]
     kept = sorted(task.classes, key=lambda item: -labels.count(item.key))[:MOST_CLASSES]
     return [item for item in task.classes if item in kept]
 
 
 def distribution_figure(audit: Audit, task: AuditTask, spread: Spread) -> Figure:
-    """The number of every case in each class.
+    """Draw the number of every case in each class.
 
     A dot is a case without a finding, a filled diamond one with a finding in that class or in the whole label, an open
     diamond one with a finding elsewhere. A case without a number has no mark.

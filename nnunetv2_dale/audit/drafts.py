@@ -20,12 +20,12 @@ FOLDER = "drafts"
 
 
 def draft_file(dataset: Path, case: str, ending: str) -> Path:
-    """Where the draft of a case lies in a dataset."""
+    """Say where the draft of a case lies in a dataset."""
     return dataset / FOLDER / f"{case}_draft_by_networks{ending}"
 
 
 def consensus_file(audit: Path, case: str) -> Path:
-    """The audit's map that a draft is made of.
+    """Return the audit's map that a draft is made of.
 
     Raises:
         UserError: there is none.
@@ -51,7 +51,7 @@ def write_draft(source: RawDataset, case: RawCase, consensus: Path, dataset: Pat
 
 
 def draft_of(source: RawDataset, case: RawCase, consensus: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
-    """The consensus (Z, Y, X) with the label's properties; the ignore label stays where it was.
+    """Return the consensus (Z, Y, X) with the label's properties; the ignore label stays where it was.
 
     Raises:
         UserError: no label, or a file that is damaged or of another shape.

@@ -86,7 +86,7 @@ class CaseEvidence:
     checksum: str = ""
 
     def of(self, key: str) -> ClassEvidence:
-        """A class, or with the key "" the whole label."""
+        """Return a class, or with the key "" the whole label."""
         return self.whole if not key and self.whole else self.classes[key]
 
     def to_json(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> 
 
 
 def class_boxes(volumes: CaseVolumes) -> Callable[[AuditedClass], Box | None]:
-    """What gives the part of the volume in which a class lies on either side, or None; they differ nowhere else."""
+    """Return what gives the box in which a class lies on either side, or None; they differ nowhere else."""
     sides = [boxes_of_values(each) for each in (volumes.label, volumes.consensus)]
 
     def box_of_class(item: AuditedClass) -> Box | None:

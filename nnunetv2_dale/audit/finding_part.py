@@ -12,19 +12,20 @@ from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, Labels
 from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.pages.slice_display import middle_maximum
 
 _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
 _ONE_PART = ("speck", "misplaced", "extra_object")
 
 
 def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
-    """What is outlined of a label map for a finding: its class as a mask, or every class of the whole label."""
+    """Return what is outlined of a label map for a finding: its class as a mask, or every class of the whole label."""
     values = [value for item in task.classes if item.key == found.label for value in item.values]
     return np.isin(labels, values) if found.label else labels
 
 
 def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArray[np.bool_]:
-    """The voxels a finding is about, in `volumes.box`: what one side alone has, and of one object only that object."""
+    """Return the voxels of a finding, in `volumes.box`: what one side alone has, of one object only that."""
     values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
     label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
     if not task.referees:
@@ -73,7 +74,7 @@ def _connected(part: NDArray[np.bool_], voxel: tuple[int, ...]) -> NDArray[np.bo
 
 
 def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
-    """For each axis the index of the slice with most of a mask; of several equal ones the middle.
+    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle.
 
     Args:
         part: (Z, Y, X).
@@ -85,6 +86,5 @@ def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise
     chosen = []
     for axis, start in enumerate(corner):
         amount = np.count_nonzero(part, axis=tuple(other for other in range(3) if other != axis))
-        equal = np.flatnonzero(amount == amount.max())
-        chosen.append(int(equal[len(equal) // 2]) + start)
+        chosen.append(middle_maximum(amount) + start)
     return tuple(chosen)

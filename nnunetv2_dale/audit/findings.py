@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nnunetv2_dale.audit.class_statements import ClassStatement, statement_from_json
+from nnunetv2_dale.audit.class_statements import ClassStatement
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.json_files import read_json
-from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
+from nnunetv2_dale.nnunet_files.json_files import read_json, record_of
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 
 VERSION = 1
 Kind = Literal[
@@ -61,17 +61,8 @@ class Finding:
     sentence: str
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "class": self.class_name,
-            "label": self.label,
-            "kind": self.kind,
-            "score": round(self.score, 4),
-            "size": self.size,
-            "unit": self.unit,
-            "voxel": list(self.voxel),
-            "world_mm": list(self.world_mm),
-            "sentence": self.sentence,
-        }
+        content = asdict(self)
+        return {"class": content.pop("class_name"), **content, "score": round(self.score, 4)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,7 @@ class Audit:
 
 
 def write_csv(audit: Audit, file: Path) -> None:
-    """One line per finding, in the order of the cases; a case without findings has one line with its score.
+    """Write one line per finding, in the order of the cases; a case without findings has one line with its score.
 
     That of a case that could not be judged has no score.
     """
@@ -156,44 +147,8 @@ def read_audit(file: Path) -> Audit:
         content = read_json(file)
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, expected {VERSION}")
-        cases = tuple(_case(each) for each in content["cases"])
-        return Audit(
-            dataset=content["dataset"],
-            referees=tuple(content["referees"]),
-            cases=cases,
-            expected=content["expected"],
-            settings=content["settings"],
-            missing=tuple(content["missing"]),
-            misplaced=tuple(misplaced_from_json(each) for each in content.get("misplaced", [])),
-            classes=tuple(statement_from_json(each) for each in content.get("classes", [])),
-        )
+        return record_of(Audit, content)
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is no result of this audit ({error!r}); run the audit again") from error
-
-
-def _case(content: Mapping[str, Any]) -> AuditedCase:
-    return AuditedCase(
-        case=content["case"],
-        fold=content["fold"],
-        score=content["score"],
-        findings=tuple(_finding(each) for each in content["findings"]),
-        judged=content.get("judged", True),
-        checksum=content.get("checksum", ""),
-    )
-
-
-def _finding(content: Mapping[str, Any]) -> Finding:
-    voxel: Sequence[int] = content["voxel"]
-    return Finding(
-        class_name=content["class"],
-        label=content["label"],
-        kind=content["kind"],
-        score=content["score"],
-        size=content["size"],
-        unit=content["unit"],
-        voxel=(voxel[0], voxel[1], voxel[2]),
-        world_mm=tuple(content["world_mm"]),
-        sentence=content["sentence"],
-    )

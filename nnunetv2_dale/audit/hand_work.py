@@ -27,7 +27,7 @@ OWN_FILES = {
 
 
 def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
-    """Labels and drafts that were mended by hand, and files that somebody added.
+    """List labels and drafts that were mended by hand, and files that somebody added.
 
     `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
 

@@ -26,7 +26,8 @@ def refuse_seen_labels(folder: ResultFolder, labels: Path) -> None:
         raise UserError(
             f"{folder.path} has fold all alone, whose network has seen every label; train folds 0 to 4 for the audit"
         )
-    if _is_predicted(folder) and any(_is_of_training(folder, each) for each in (labels, *_sources(folder))):
+    predicted = not is_held_out(folder) and (folder.path / ARGUMENTS).is_file()
+    if predicted and any(_is_of_training(folder, each) for each in (labels, *_sources(folder))):
         raise UserError(
             f"{folder.path} holds training cases of {folder.dataset} as nnUNetv2_predict predicted them ({ARGUMENTS}), "
             "by networks that have seen their labels; give the folder of the cross-validation "
@@ -35,22 +36,18 @@ def refuse_seen_labels(folder: ResultFolder, labels: Path) -> None:
 
 
 def is_held_out(folder: ResultFolder) -> bool:
-    """Whether each case is known to have been predicted by a network that did not train with it."""
+    """Say whether each case is known to have been predicted by a network that did not train with it."""
     return all(fold.isdigit() for fold in folder.folds) or bool(sorted(folder.path.glob("crossval_results_folds_*")))
 
 
 def remarks_on_origin(folders: Sequence[ResultFolder]) -> Iterator[str]:
-    """A sentence on each folder of which this is not known."""
+    """Return a sentence on each folder of which this is not known."""
     for folder in folders:
         if not is_held_out(folder):
             yield (
                 f"{folder.name}: it has no folds, so it is not known whether its networks had seen the labels; "
                 "a network agrees with the wrong labels that it was trained with"
             )
-
-
-def _is_predicted(folder: ResultFolder) -> bool:
-    return not is_held_out(folder) and (folder.path / ARGUMENTS).is_file()
 
 
 def _sources(folder: ResultFolder) -> Iterator[Path]:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.evidence import CaseEvidence, evidence_of
-from nnunetv2_dale.audit.evidence_json import evidence_from_json
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.json_files import record_of
 
 EVIDENCE_VERSION = 6  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
 def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
-    """The evidence of every case, in the order of the task.
+    """Return the evidence of every case, in the order of the task.
 
     Args:
         kept: folder of what was measured before; a file there counts while its case's files have not changed.
@@ -31,11 +31,11 @@ def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEviden
     ]
     for _ in run_cases(_measure, jobs, processes, "measuring cases"):
         pass
-    return [evidence_from_json(json.loads(files[inputs.case].read_text())) for inputs in task.cases]
+    return [record_of(CaseEvidence, json.loads(files[inputs.case].read_text())) for inputs in task.cases]
 
 
 def kept_file(folder: Path, inputs: CaseInputs) -> Path:
-    """Where the volumes of a case are kept once it was measured, under a name that changes with its files."""
+    """Say where the volumes of a case are kept once it was measured, under a name that changes with its files."""
     return folder / f"{_state_of(inputs)}.npz"
 
 

@@ -58,7 +58,7 @@ def suspicions(
     classes: Sequence[UnusualClass],
     usual_agreement: float,
 ) -> list[Suspicion]:
-    """All that may be wrong with a case: whole-label errors alone, else class by class.
+    """List all that may be wrong with a case: whole-label errors alone, else class by class.
 
     Args:
         number: the case's place in the arrays of `whole` and `classes`.
@@ -158,7 +158,7 @@ def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator
 
 
 def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) -> Suspicion | None:
-    """What is said of a case that stands out, and of which nothing else can be said: the class that differs most."""
+    """Say of a case that stands out, where nothing else can be said, which class differs most."""
     known = [each for each in classes if case.of(each.key).apart_at is not None]
     if not known:
         return None

@@ -22,12 +22,12 @@ NAMES = ("suspicion", "displacement", "consensus")
 
 
 def map_file(folder: Path, case: str, name: str) -> Path:
-    """Where a map lies: CASE_suspicion.nii.gz, and the others of `NAMES`."""
+    """Say where a map lies: CASE_suspicion.nii.gz, and the others of `NAMES`."""
     return folder / f"{case}_{name}.nii.gz"
 
 
 def has_maps(folder: Path, case: str) -> bool:
-    """Whether all maps of a case are written."""
+    """Say whether all maps of a case are written."""
     return all(map_file(folder, case, name).is_file() for name in NAMES)
 
 
@@ -57,7 +57,7 @@ def write_maps(
 def suspicion_map(
     volumes: CaseVolumes, task: AuditTask, chances: Mapping[str, float], kinds: Mapping[str, Collection[str]]
 ) -> NDArray[np.float32]:
-    """The chance that the label of each voxel is wrong, (Z, Y, X) in [0, 1].
+    """Return the chance that the label of each voxel is wrong, (Z, Y, X) in [0, 1].
 
     Of each class |y − s|, y the label and s the referees' support, times the chance that the label of this class is
     wrong in this case; the highest of all classes. Within one voxel of the border a difference counts only where the
@@ -80,7 +80,8 @@ def suspicion_map(
 
 
 def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float32]:
-    """How far, in mm, the label's border lies outside (+) or inside (−) of the referees'; (Z, Y, X), 0 off the border.
+    """Say how far, in mm, the label's border lies outside (+) or inside (−) of the referees'; (Z, Y, X), 0 off the
+    border.
 
     At the outermost voxels of each class that both have. A voxel with several faces shows the farthest.
     """

@@ -33,7 +33,7 @@ USUAL_SPREAD, USUAL_CASES = 0.5, 10.0  # of the cube root of a sum of a few squa
 
 
 def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
-    """Middle and spread of the bulk: mean and deviation of the values around the shortest half.
+    """Return the middle and spread of the bulk: mean and deviation of the values around the shortest half.
 
     Args:
         values: (N,), NaN is left out.
@@ -66,7 +66,8 @@ class UsualByFold:
 
 
 def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> UsualByFold:
-    """What is usual among the cases that one network predicted: each fold's has its own habits and its own quality.
+    """Return what is usual among the cases that one network predicted: each fold's has its own habits and its own
+    quality.
 
     The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way.
 
@@ -88,7 +89,7 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
 
 
 def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> Floats:
-    """(N,) values in units of their fold's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
+    """Return (N,) values in units of their fold's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
     known = usual_by_fold(values, folds, least_spread)
     return np.clip((values - known.middle) / known.spread, -LARGEST_Z, LARGEST_Z)
 
@@ -102,7 +103,7 @@ class WrongAndRight:
 
 
 def wrong_and_right(values: Floats) -> WrongAndRight:
-    """The chance that each case is of the wrong ones (see the top of this module).
+    """Return the chance that each case is of the wrong ones (see the top of this module).
 
     Args:
         values: (N,) cube roots of sums of squared deviations; large is suspicious, and right cases are nearly normal.

@@ -36,7 +36,8 @@ class Orientation:
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
-    """The turn of the whole label map that agrees best with the referees, and the move; None where nothing is to gain.
+    """Return the turn of the whole label map that agrees best with the referees, and the move; None where nothing is to
+    gain.
 
     Args:
         label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.
@@ -65,7 +66,7 @@ def _changes(label: Labels) -> Iterator[tuple[str, Labels]]:
     there = [axis for axis in names if label.shape[axis] > 1]
     for count in range(1, len(there) + 1):
         for axes in itertools.combinations(there, count):
-            yield f"flipped along {_and(names[axis] for axis in axes)}", np.flip(label, axes)
+            yield f"flipped along {' and '.join(names[axis] for axis in axes)}", np.flip(label, axes)
     for first, second in itertools.combinations(there, 2):
         if label.shape[first] == label.shape[second]:
             swapped = np.swapaxes(label, first, second)
@@ -77,10 +78,6 @@ def _changes(label: Labels) -> Iterator[tuple[str, Labels]]:
         if slices:
             words = f"moved by {abs(slices)} slice{'s' if abs(slices) > 1 else ''} {'up' if slices > 0 else 'down'}"
             yield words, np.roll(label, slices, axis=0)
-
-
-def _and(words: Iterator[str]) -> str:
-    return " and ".join(words)
 
 
 def _coarse(labels: Labels, shape: Sequence[int]) -> Labels:

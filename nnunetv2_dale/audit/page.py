@@ -30,7 +30,7 @@ def render_audit(
     witnesses: Mapping[str, Sequence[str]],
     held: Held,
 ) -> str:
-    """The page as text.
+    """Render the page as text.
 
     Args:
         table: the decisions the page begins with; it writes the same table.
@@ -93,7 +93,7 @@ def _entries(
 
 
 def percent(score: float) -> str:
-    """A chance as a reader takes it: an estimate is never certain."""
+    """Return a chance as a reader takes it: an estimate is never certain."""
     if score > 0.99:
         return "over 99 %"
     return "under 1 %" if score < 0.01 else f"{100 * score:.0f} %"
@@ -105,13 +105,13 @@ def _counted(names: Sequence[str], found: Sequence[str]) -> list[tuple[str, int]
 
 
 def memory_key(audit: Audit, table: DecisionTable) -> str:
-    """Under which the browser remembers what is decided on the page: another one for every audit and table."""
+    """Name what the browser remembers decisions under: another one for every audit and table."""
     content = json.dumps([audit.to_json(), table.listed, table.kept])
     return f"nnunetv2_dale_audit {audit.dataset} {hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def viewer_commands(images: Sequence[Path], label: Path, case: str, with_networks: bool = True) -> dict[str, str]:
-    """The command lines that open a case with its label and the referees' consensus; run in the audit's folder."""
+    """Return the command lines that open a case with its label and the referees' consensus; for the audit's folder."""
     if not images:
         return {}
     shown = [label, map_file(Path("maps"), case, "consensus")] if with_networks else [label]

@@ -58,7 +58,7 @@ def draw_finding(
     found: Finding,
     value_range: tuple[float, float],
 ) -> Figure:
-    """In every plane the slice with most of the finding, near by; then the whole slice, with the frame of what is near.
+    """Draw in every plane the slice with most of the finding, near by; then the whole slice with its frame.
 
     R, L, A, P, S and I stand at the edges, but for a picture that has no place in a patient.
 

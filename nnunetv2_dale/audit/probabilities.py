@@ -16,7 +16,7 @@ MEMBER = "probabilities.npy"
 
 
 def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
-    """The probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
+    """Return the probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
 
     Args:
         file: CASE.npz beside a prediction, as `--npz` writes it.
@@ -30,11 +30,8 @@ def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[ND
     try:
         with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as stream:
             version = np.lib.format.read_magic(stream)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            full_shape, fortran, kind = read_header(stream)
+            headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            full_shape, fortran, kind = headers[version](stream)
             if tuple(full_shape[1:]) != tuple(shape) or fortran:
                 raise UserError(
                     f"{file} holds probabilities of shape {tuple(full_shape)}, but the prediction beside it has shape "

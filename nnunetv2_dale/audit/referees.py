@@ -112,7 +112,7 @@ def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> b
 
 
 def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The class keys in the order of nnU-Net's channels.
+    """Return the class keys in the order of nnU-Net's channels.
 
     Regions stand in the order of `dataset.json`, without the background; classes by value, "0" first.
 

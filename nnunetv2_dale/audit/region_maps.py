@@ -22,7 +22,7 @@ Region = Collection[int]
 
 
 def reads_back(regions: Sequence[Region], order: Sequence[int]) -> bool:
-    """Whether the label map of a network that is always right says what the network meant.
+    """Say whether the label map of a network that is always right says what the network meant.
 
     Args:
         regions: label values of each, in nnU-Net's order.
@@ -36,7 +36,7 @@ def reads_back(regions: Sequence[Region], order: Sequence[int]) -> bool:
 
 
 def decoded(channels: Iterable[NDArray[np.float32]], regions: Sequence[Region]) -> NDArray[np.int16]:
-    """The label map whose regions are those that the channels find (from a probability of 0.5).
+    """Return the label map whose regions are those that the channels find (from a probability of 0.5).
 
     Where no label belongs to just these regions, the label that differs in the fewest.
 
@@ -53,7 +53,7 @@ def decoded(channels: Iterable[NDArray[np.float32]], regions: Sequence[Region]) 
 def label_map_of(
     prediction: Path, npz: Path | None, shape: Sequence[int], task: AuditTask
 ) -> NDArray[np.uint8] | NDArray[np.int16]:
-    """What a network found of crossing regions, from its probabilities.
+    """Return what a network found of crossing regions, from its probabilities.
 
     Raises:
         UserError: there are none.

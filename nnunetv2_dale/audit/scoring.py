@@ -32,7 +32,7 @@ class Judgement:
 
 
 def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Accepted = ()) -> list[Judgement]:
-    """All cases, the most suspicious first.
+    """Rank all cases, the most suspicious first.
 
     Args:
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again. A case whose
@@ -70,16 +70,13 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
         asked.sort(key=lambda each: -each.score)
         score = 0.0 if listed and not asked else chance
         audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case), case.checksum)
-        ranked.append(Judgement(audited, chances, _kinds(found)))
+        kinds = {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
+        ranked.append(Judgement(audited, chances, kinds))
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
 
 
-def _kinds(found: Sequence[Suspicion]) -> dict[str, frozenset[Kind]]:
-    return {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
-
-
 def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
-    """How many labels are expected to be wrong, and how many cases to look at, from the top, to find 80 % of them."""
+    """Estimate how many labels are wrong, and how many cases from the top hold 80 % of them."""
     found: Floats = np.cumsum([case.score for case in cases])
     total = float(found[-1]) if len(cases) else 0.0
     needed = int(np.searchsorted(found, 0.8 * total - 1e-9)) + 1 if total > 0 else 0

@@ -22,7 +22,7 @@ class Words:
 
 
 def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Words:
-    """Size, unit and sentence of a suspicion.
+    """Return size, unit and sentence of a suspicion.
 
     Lengths are in mm, volumes in ml, areas of a single slice in mm²; of pictures without a voxel size in px and px².
     """
@@ -58,7 +58,10 @@ def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, Audite
             sentence = f"an object of {size:g} {unit} is labelled as {name}, but {_find(case.referees, no=True)} there"
         case "exchanged":
             size, unit = _volume(suspicion.voxels, case, length)
-            sentence = _exchange(suspicion, size, unit, case, classes)
+            sentence = (
+                f"an object of {size:g} {unit} is given to the wrong class: {name} and "
+                f"{classes[suspicion.other].in_words} are exchanged there, according to {networks}"
+            )
         case "empty":
             size, unit = _volume(suspicion.voxels, case, length)
             sentence = f"the label is empty, but {_find(case.referees)} {size:g} {unit} of structures"
@@ -72,15 +75,6 @@ def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, Audite
                 "belong to another case"
             )
     return Words(round(size, 3), unit, sentence)
-
-
-def _exchange(
-    suspicion: Suspicion, size: float, unit: str, case: CaseEvidence, classes: dict[str, AuditedClass]
-) -> str:
-    return (
-        f"an object of {size:g} {unit} is given to the wrong class: {classes[suspicion.key].in_words} and "
-        f"{classes[suspicion.other].in_words} are exchanged there, according to {_networks(case.referees)}"
-    )
 
 
 def _networks(count: int) -> str:

@@ -21,14 +21,14 @@ Form = tuple[int, bool]
 
 
 def saturated_folds(cases: Sequence[CaseEvidence]) -> frozenset[str]:
-    """Folds whose probabilities are all exactly 0 or 1: they say no more than yes or no."""
+    """Return folds whose probabilities are all exactly 0 or 1: they say no more than yes or no."""
     soft = {case.fold for case in cases if case.soft}
     unsure = {case.fold for case in cases if case.soft and any(row.unsure_voxels for row in case.classes.values())}
     return frozenset(soft - unsure)
 
 
 def of_the_most_frequent_form(cases: Sequence[CaseEvidence]) -> NDArray[np.bool_]:
-    """(N,) the cases that can be compared by how unsure their networks are; of two as frequent forms the softer."""
+    """Return (N,) the cases whose networks' doubt can be compared; of two as frequent forms the softer."""
     forms = _forms(cases)
     counts = Counter(forms)
     most = max(counts, key=lambda form: (counts[form], form[1], form[0]), default=None)
@@ -36,7 +36,7 @@ def of_the_most_frequent_form(cases: Sequence[CaseEvidence]) -> NDArray[np.bool_
 
 
 def remarks_on_units(cases: Sequence[CaseEvidence]) -> list[str]:
-    """A sentence on probabilities that are there and do not serve, and on folds that are judged by all others."""
+    """Name probabilities that are there and do not serve, and folds that are judged by all others."""
     remarks = []
     saturated = sorted(saturated_folds(cases))
     if saturated:

@@ -144,7 +144,8 @@ def _yes_or_no(row: ClassEvidence) -> ClassEvidence:
 
 
 def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
-    """(N,) all classes together; of many classes the most unusual ones count most. NaN where none is on either side.
+    """Return (N,) all classes together; of many classes the most unusual ones count most. NaN where none is on either
+    side.
 
     The cube root of a sum of squares is nearly normal (Wilson and Hilferty), as `wrong_and_right` needs it.
     """

@@ -13,7 +13,7 @@ from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacement
 
 
 def training_memory(paths: Sequence[Path], task: AuditTask) -> dict[str, list[str]]:
-    """Case → a sentence per class on how its label lay to the contours that trainings with this package learned.
+    """Return case → a sentence per class on how its label lay to the contours that trainings with this package learned.
 
     Read from `case_displacement.json` beside the checkpoints, where it lies; the trainings of the other folds have
     seen the case.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.fuzziness import label_edges, within
+from nnunetv2_dale.dale.label_edges import label_edges, within
 
 
 @torch.no_grad()

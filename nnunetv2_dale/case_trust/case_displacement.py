@@ -23,7 +23,7 @@ from torch import Tensor, distributed
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.case_trust.doubted_cases import BORDER_SUMS, EXTRA, doubted_cases, of_all_ranks
 from nnunetv2_dale.case_trust.far_objects import OBJECT_SUMS, object_sums
-from nnunetv2_dale.dale.fuzziness import label_edges, within
+from nnunetv2_dale.dale.label_edges import label_edges, within
 
 NEAR = 4  # voxels from a label edge that count in δ
 SUMS = BORDER_SUMS + OBJECT_SUMS

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.case_trust.case_groups import VISIBLE
-from nnunetv2_dale.dale.fuzziness import within
+from nnunetv2_dale.dale.label_edges import within
 
 FAR = 4  # voxels
 FEWEST_VOXELS = 15.0  # of a set, over the visits that are remembered

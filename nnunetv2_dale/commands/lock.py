@@ -126,7 +126,7 @@ def held(target: Path, runner: str) -> Iterator[None]:
 
 
 def read_holder(folder: Path, name: str = LOCK_NAME) -> LockHolder | None:
-    """Who holds the lock of `folder`, stale or not; None when nobody does."""
+    """Say who holds the lock of `folder`, stale or not; None when nobody does."""
     try:
         content = json.loads((folder / name).read_text())
         return LockHolder(**{**content, "process": ProcessIdentity(**content["process"])})
@@ -137,7 +137,7 @@ def read_holder(folder: Path, name: str = LOCK_NAME) -> LockHolder | None:
 
 
 def living_holder(folder: Path) -> LockHolder | None:
-    """Who works on `folder` now; None when nobody does or the lock is stale."""
+    """Say who works on `folder` now; None when nobody does or the lock is stale."""
     holder = read_holder(folder)
     return None if holder is None or is_stale(folder, holder) else holder
 
@@ -151,7 +151,8 @@ def is_stale(folder: Path, holder: LockHolder, name: str = LOCK_NAME) -> bool:
         refreshed = (folder / name).stat().st_mtime
     except FileNotFoundError:
         return True
-    return _file_system_now(folder) - refreshed > STALE_AFTER_S
+    with _scratch_file(folder / LOCK_NAME, "") as touched:  # by the file system's clock
+        return touched.stat().st_mtime - refreshed > STALE_AFTER_S
 
 
 def _create(path: Path, holder: LockHolder) -> bool:
@@ -186,11 +187,6 @@ def _remove_stale(path: Path, judged: LockHolder | None) -> None:
         with contextlib.suppress(OSError):
             os.link(aside, path)
     aside.unlink(missing_ok=True)
-
-
-def _file_system_now(folder: Path) -> float:
-    with _scratch_file(folder / LOCK_NAME, "") as touched:
-        return touched.stat().st_mtime
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
 )
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
-from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.folders import environment_folder
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.target import OF_READERS, Target
 
 DESCRIPTION = """\
@@ -93,7 +93,7 @@ def _add_raters(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> RawDataset:
-    return read_dataset(dataset_folder(environment_folder("nnUNet_raw"), arguments.d))
+    return read_raw(arguments.d)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -16,15 +16,14 @@ from nnunetv2_dale.confidence.consensus import agreement_with, consensus_of
 from nnunetv2_dale.confidence.given import read_reader, unequal_cases
 from nnunetv2_dale.confidence.reader_agreement import Comparison, comparisons
 from nnunetv2_dale.confidence.readers_page import write_comparisons
-from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_others
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, FileError, Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
-from nnunetv2_dale.nnunet_files.splits import find_splits, offered_splits, read_splits
+from nnunetv2_dale.nnunet_files.splits import new_dataset, splits_in_use
 from nnunetv2_dale.nnunet_files.target import MARKS, OF_READERS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
@@ -78,14 +77,11 @@ def write_readers_dataset(
         UserError: readers with different cases, classes or voxels, or a target in use; nothing is written.
     """
     readers = _files_of_readers(source, folders)
-    splits_file = find_splits(source.folder, None)
-    splits = None if splits_file is None else read_splits(splits_file, [case.name for case in source.cases])
-    problems = target.problems(splits, overwrite)
-    if problems:
-        raise DatasetProblemsError(problems, target.root)
+    splits = splits_in_use(source.folder, [case.name for case in source.cases])
+    refuse_problems(target.problems(splits, overwrite), target.root)
     labels = source.dataset_json["labels"]
     classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}
-    with offered_splits(target.folder, splits), new_folder(target.folder, overwrite) as folder:
+    with new_dataset(source.folder, target.folder, splits, overwrite) as folder:
         problems = place_others(source.folder, folder, {*MARKS, SPLITS, MAPS, READERS, "readers.csv", "readers.html"})
         read = [case for case in source.cases if case.name in next(iter(readers.values()))]
         work = _Work(source.reader(), source.label_values, classes, method, source.file_ending, folder)
@@ -97,10 +93,8 @@ def write_readers_dataset(
         results = [result for _, result in run_cases(_write_case, jobs, processes, "comparing readers")]
         problems += [result for result in results if isinstance(result, Problem)]
         found = [result for result in results if isinstance(result, _Found)]
-        if not problems:
-            problems = _unequal_classes(found, classes, {reader_name(path): path for path in folders})
-        if problems:
-            raise DatasetProblemsError(problems, source.folder)
+        refuse_problems(problems, source.folder)
+        refuse_problems(_unequal_classes(found, classes, {reader_name(path): path for path in folders}), source.folder)
         ties = [each.ties for each in found]
         made = ReadersDataset(target.folder, len(read), sum(ties), sum(each > 0 for each in ties))
         named = {"nnunetv2_dale": __version__, "source": source.folder.name, "target": method, "readers": list(readers)}
@@ -108,8 +102,6 @@ def write_readers_dataset(
         write_comparisons(
             folder, [row for each in found for row in each.compared], list(readers), method, made.tied_voxels
         )
-        if splits is not None:
-            write_json(folder / SPLITS, splits)
     return made
 
 
@@ -144,8 +136,7 @@ def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, 
         problems += [Problem(files[case], f"is of no case of {source.folder.name}; remove it") for case in unknown]
         readers[name] = files
     problems += unequal_cases(readers, places)
-    if problems:
-        raise DatasetProblemsError(problems, source.folder)
+    refuse_problems(problems, source.folder)
     return readers
 
 

@@ -46,17 +46,17 @@ class ArrayFormat:
     unlabelled: frozenset[str] = frozenset()
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
-        """Always `.nii.gz`."""
+        """Return `.nii.gz`."""
         if any(path.suffix == ".h5" for case in cases for path in case.images):
             require("h5py")
         return ".nii.gz"
 
     def num_image_files(self, case: SourceCase) -> int:
-        """One volume."""
+        """Return 1: a volume."""
         return 1
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
-        """See `CaseFormat.convert`."""
+        """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []
         pairs: list[Volume] = []
         for path in case.images:
@@ -100,7 +100,7 @@ def _stacked(slices: Sequence[Volume]) -> Volume:
 
 
 def read_arrays(path: Path) -> Pair:
-    """`image` and `label` of an `.h5` or `.npz` file, of equal shape.
+    """Read `image` and `label` of an `.h5` or `.npz` file, of equal shape.
 
     Raises:
         ValueError: damaged or unreadable, an array is missing, shapes differ, or an intensity is not finite.

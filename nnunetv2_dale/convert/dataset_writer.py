@@ -19,7 +19,7 @@ from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, Sou
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.split_patients import FILE
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 from nnunetv2_dale.nnunet_files.volumes import values_in
@@ -73,9 +73,7 @@ def write_raw_dataset(
         raise DatasetProblemsError(problems, source)
     with new_folder(target.folder, overwrite) as folder:
         converted = sorted(_convert_all(plan, folder, ending, processes), key=lambda done: done.case.name)
-        problems = [problem for done in converted for problem in done.problems]
-        if problems:
-            raise DatasetProblemsError(problems, source)
+        refuse_problems([problem for done in converted for problem in done.problems], source)
         _write_descriptions(plan, folder, target, ending)
         write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
     _warn_about_counts(plan)

@@ -16,7 +16,7 @@ _ADVICE = "mend it, or give --classes and --channels"
 def read_classes_and_channels(
     path: Path, problems: list[Problem], need_classes: bool, need_channels: bool
 ) -> tuple[dict[int, str], tuple[str, ...]]:
-    """Label value -> class, and the channels in order; both empty where there is no file, or it does not say.
+    """Read label value -> class, and the channels in order; both empty where there is no file, or it does not say.
 
     Understood are {"1": "liver"} (Decathlon), {"liver": 1} (nnU-Net) and ["background", "liver"], and the same three
     forms for channels.

@@ -62,13 +62,15 @@ def to_labels(
     if binary and may_be_blurred and _is_blurred_binary(mask, lossy):
         return np.asarray(mask >= _FOREGROUND_FROM, dtype=np.uint8)
     unknown, counts = np.unique(mask[~np.isin(mask, list(label_map))], return_counts=True)
-    shown = [f"{value:.4g} ({_voxels(n)})" for value, n in zip(unknown[:8].tolist(), counts.tolist(), strict=False)]
+    pairs = zip(unknown[:8].tolist(), counts.tolist(), strict=False)
+    shown = [f"{value:.4g} ({n} voxel{'s' * (n != 1)})" for value, n in pairs]
     more = f", … ({len(unknown)} in all)" if len(unknown) > 8 else ""
     raise ValueError(f"unknown label values {', '.join(shown)}{more}; known are {_shorten(sorted(label_map))}")
 
 
 def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
-    """What to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are soft.
+    """Return what to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are
+    soft.
 
     Args:
         mask: (Z, Y, X).
@@ -89,10 +91,6 @@ def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
         return ""
     many = f"1 to {len(numbers)} look like the numbers of separate parts"
     return f"; the values {many}, not like classes: --mask_threshold 1 makes one class of them"
-
-
-def _voxels(count: int) -> str:
-    return f"{count} voxel{'' if count == 1 else 's'}"
 
 
 def _look_up(mask: NDArray[Any], label_map: Mapping[int, int]) -> NDArray[np.unsignedinteger[Any]]:

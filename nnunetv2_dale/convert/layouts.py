@@ -14,12 +14,12 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 
 
 def case_name(text: str) -> str:
-    """`text` as a case identifier: letters, digits, "-" and "_" stay, each run of anything else becomes "_"."""
+    """Return `text` as a case identifier: letters, digits, "-" and "_" stay, each run of anything else becomes "_"."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
 def first_folder(candidates: Sequence[Path], problems: list[Problem]) -> Path | None:
-    """The first of `candidates` that is a folder; if none is, the first one is reported as missing."""
+    """Return the first of `candidates` that is a folder; if none is, the first one is reported as missing."""
     for candidate in candidates:
         if candidate.is_dir():
             return candidate
@@ -29,7 +29,7 @@ def first_folder(candidates: Sequence[Path], problems: list[Problem]) -> Path | 
 
 
 def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]) -> dict[str, Path]:
-    """Files of a folder with one of `suffixes` by their name without it; hidden files are skipped.
+    """Return files of a folder with one of `suffixes` by their name without it; hidden files are skipped.
 
     Two files of one stem are a problem: which of them is meant cannot be known. So are images of other formats.
     """
@@ -78,7 +78,7 @@ def pair_files(
     suffixes: Sequence[str] = PICTURE_SUFFIXES,
     image_of_label: Callable[[str], str] = lambda stem: stem,
 ) -> list[tuple[str, Path, Path]]:
-    """Images with their labels, by file name.
+    """Return images with their labels, by file name.
 
     Args:
         image_folder: None (already reported as missing) gives no pairs.

@@ -10,9 +10,9 @@ from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, add_patients, at_least_one
 from nnunetv2_dale.convert.splits import folds_by_group
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
-from nnunetv2_dale.nnunet_files.folders import SPLITS, dataset_folder, environment_folder, known_places
+from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
 from nnunetv2_dale.nnunet_files.json_files import json_text
-from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
+from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.split_patients import FILE
 
 DESCRIPTION = f"""\
@@ -35,7 +35,7 @@ example:
 
 
 def add_splits_command(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    """The sub-command with its flags."""
+    """Add the sub-command with its flags."""
     command = commands.add_parser(
         "splits",
         help="Folds by patient, for a dataset that is in nnUNet_raw already",
@@ -55,8 +55,8 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: a case without a patient, fewer patients than folds, or files that exist; nothing is written.
     """
-    raw = dataset_folder(environment_folder("nnUNet_raw"), arguments.d)
-    names = [case.name for case in read_dataset(raw).cases]
+    dataset = read_raw(arguments.d)
+    raw, names = dataset.folder, [case.name for case in dataset.cases]
     table = read_keyed_table(arguments.patients, "case", ["patient"], names)
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:

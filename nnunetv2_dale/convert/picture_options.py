@@ -23,7 +23,7 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
 
 
 def picture_format(options: argparse.Namespace, colour: bool) -> PictureFormat:
-    """Pictures with one class, read as those flags say."""
+    """Return pictures with one class, read as those flags say."""
     return PictureFormat(
         colour=colour,
         mask_threshold=options.mask_threshold,

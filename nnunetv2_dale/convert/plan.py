@@ -57,10 +57,10 @@ class CaseFormat(Protocol):
     """Reads the cases of one kind of source and writes them as nnU-Net wants them. Pickles: it travels to workers."""
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
-        """nnU-Net's file ending for the whole dataset, decided from all its files."""
+        """Return nnU-Net's file ending for the whole dataset, decided from all its files."""
 
     def num_image_files(self, case: SourceCase) -> int:
-        """How many image files this case has in the raw dataset."""
+        """Say how many image files this case has in the raw dataset."""
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Check one case and write it to `targets` (None: check only).
@@ -97,7 +97,7 @@ class Facts:
     caveats: str = "none known"
 
     def page(self) -> str:
-        """The facts as plain text, one paragraph each; the layout keeps its lines."""
+        """Return the facts as plain text, one paragraph each; the layout keeps its lines."""
         rows = [
             ("Source", self.source),
             ("Licence", self.licence),

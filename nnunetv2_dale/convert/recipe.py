@@ -48,7 +48,7 @@ Each recipe has a page. It shows which files are expected, the classes, the spli
 
 
 def no_options(parser: argparse.ArgumentParser) -> None:
-    """A recipe without flags of its own."""
+    """Add nothing: a recipe without flags of its own."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def convert(
 
 
 def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) -> int:
-    """The command `nnUNetv2_dale_convert` over `recipes`; returns its exit code."""
+    """Run `nnUNetv2_dale_convert` over `recipes`; returns its exit code."""
     return run_command(recipe_parser(recipes), lambda arguments: arguments.run(arguments), argv)
 
 
@@ -100,7 +100,7 @@ def _command(arguments: argparse.Namespace) -> None:
 
 
 def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:
-    """The command's arguments: one sub-command for each recipe, `splits` and `unlabelled`."""
+    """Build the parser: one sub-command for each recipe, `splits` and `unlabelled`."""
     parser = CommandParser(
         prog=_PROGRAM,
         description=DESCRIPTION,

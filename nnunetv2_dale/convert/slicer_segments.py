@@ -12,7 +12,7 @@ _KEY = re.compile(r"Segment(\d+)_Name")
 
 
 def segment_names(volume: SimpleITK.Image) -> dict[int, str]:
-    """Value -> name of its segment; empty for a file that Slicer did not write as a segmentation."""
+    """Return value -> name of its segment; empty for a file that Slicer did not write as a segmentation."""
     keys = volume.GetMetaDataKeys()
     found = {}
     for match in filter(None, map(_KEY.fullmatch, keys)):
@@ -23,7 +23,8 @@ def segment_names(volume: SimpleITK.Image) -> dict[int, str]:
 
 
 def label_map_of(volume: SimpleITK.Image, names: Mapping[int, str], classes: Mapping[str, int]) -> dict[int, int]:
-    """Value in the file -> label, by the names of segments and classes; capitals and `_` for a space do not matter.
+    """Return value in the file -> label, by the names of segments and classes; capitals and `_` for a space do not
+    matter.
 
     Args:
         volume: the segmentation.

@@ -10,12 +10,12 @@ Fold = dict[str, list[str]]
 
 
 def fixed_split(train: Iterable[str], val: Iterable[str]) -> list[Fold]:
-    """The one fold of an official split: nnU-Net's fold 0 trains on `train` and validates on `val`."""
+    """Return the one fold of an official split: nnU-Net's fold 0 trains on `train` and validates on `val`."""
     return [{"train": sorted(train), "val": sorted(val)}]
 
 
 def random_folds(names: Sequence[str], num_folds: int = 5) -> list[Fold]:
-    """nnU-Net's own seeded folds, written down so that every run of every machine has the same.
+    """Return nnU-Net's own seeded folds, written down so that every run of every machine has the same.
 
     Raises:
         ValueError: fewer cases than folds.
@@ -24,7 +24,7 @@ def random_folds(names: Sequence[str], num_folds: int = 5) -> list[Fold]:
 
 
 def folds_by_group(group_of: Mapping[str, str], num_folds: int = 5) -> list[Fold]:
-    """Folds in which no group (a patient) has cases on both sides.
+    """Return folds in which no group (a patient) has cases on both sides.
 
     The groups are split by nnU-Net's seeded `generate_crossval_split`, so one case per group gives nnU-Net's own folds.
 

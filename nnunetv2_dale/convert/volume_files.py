@@ -38,15 +38,15 @@ class VolumeFormat:
     has_mask_options: bool = False
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
-        """Always `.nii.gz`."""
+        """Return `.nii.gz`."""
         return _FILE_ENDING
 
     def num_image_files(self, case: SourceCase) -> int:
-        """One per channel."""
+        """Return one per channel."""
         return len(case.images)
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
-        """See `CaseFormat.convert`."""
+        """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []
         volumes = [attempt(problems, path, lambda path=path: read_image(path)) for path in case.images]  # type: ignore[misc]
         first = volumes[0]
@@ -83,7 +83,7 @@ class VolumeFormat:
 
 
 def read_volume(path: Path) -> SimpleITK.Image:
-    """A scalar volume of three axes.
+    """Read a scalar volume of three axes.
 
     Raises:
         ValueError: damaged or unreadable, another number of axes, or several values per voxel.
@@ -109,7 +109,7 @@ def read_volume(path: Path) -> SimpleITK.Image:
 
 
 def read_image(path: Path) -> SimpleITK.Image:
-    """As `read_volume`, and every intensity is finite (ITK, and with it nnU-Net, reads NaN in NIfTI files as 0)."""
+    """Read a volume whose intensities have to be finite (ITK, and with it nnU-Net, reads NaN in NIfTI as 0)."""
     volume = read_volume(path)
     if not np.all(np.isfinite(SimpleITK.GetArrayViewFromImage(volume))):
         raise ValueError("holds values that are not finite")
@@ -117,7 +117,7 @@ def read_image(path: Path) -> SimpleITK.Image:
 
 
 def describe_difference(image: SimpleITK.Image, other: SimpleITK.Image) -> str | None:
-    """How the grids of two volumes differ, or None where they agree.
+    """Say how the grids of two volumes differ, or None where they agree.
 
     They agree if the sizes are equal and each corner lies within a tenth of a voxel of the other's: rounding in
     a header is tolerated as long as it moves no voxel.

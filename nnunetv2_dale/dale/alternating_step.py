@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.alignment import Alignment, FeatureAlignment
+from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import LabelConfidence, confidence_learner
+from nnunetv2_dale.dale.label_confidence import confidence_learner
 from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
@@ -30,12 +31,12 @@ class LabelTrust(Protocol):
     """
 
     def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        """For a view of Algorithm 1."""
+        """Return it for a view of Algorithm 1."""
 
     def observe_and_weigh(
         self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
     ) -> Tensor | None:
-        """For a whole batch, which may teach what later labels are worth."""
+        """Return it for a whole batch, which may teach what later labels are worth."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class AlternatingStep:
         return _record(seen)
 
     def see_both_views(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> SeenBatch:
-        """Lines 3 to 12: all of an iteration but its last update."""
+        """Run lines 3 to 12: all of an iteration but its last update."""
         target = full_resolution(targets)
         loss_of_rank = replace(self.loss, distributed=False)  # ω and θ_p are local to a rank
         fuzzy_targets = without_confidence(targets)  # ω starts at it
@@ -167,7 +168,7 @@ class AlternatingStep:
         return SeenBatch(batch, non_fuzzy_loss.detach(), fuzzy_loss, meta, trust, omega, alignment, features)
 
     def step(self, loss: Tensor) -> None:
-        """One optimizer update."""
+        """Make one optimizer update."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.update is not None:
             self.update(loss)

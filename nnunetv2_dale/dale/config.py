@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from nnunetv2_dale.dale.fuzziness import FuzzinessSource, IntensityBins, ViewKind
+from nnunetv2_dale.dale.fuzziness import FuzzinessSource, IntensityBins
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, number
+from nnunetv2_dale.dale.views import ViewKind
 
 ConfidenceGradient = Literal["look_ahead", "reuse", "head"]
 FuzzyGraph = Literal["keep", "recompute", "shifted"]

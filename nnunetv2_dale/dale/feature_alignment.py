@@ -35,7 +35,7 @@ def class_gaussians(
     regions: bool = False,
     generator: torch.Generator | None = None,
 ) -> ClassGaussians:
-    """Mean and covariance of the features of each class (Eq. 12), from at most `max_voxels` random voxels of it.
+    """Return mean and covariance of the features of each class (Eq. 12), from at most `max_voxels` random voxels of it.
 
     Args:
         features: (B, C, *S); statistics in float32 at least.
@@ -55,13 +55,8 @@ def class_gaussians(
             f"DALE's alignment needs features on the grid of the labels, {tuple(labels.shape[2:])}, but those that "
             f"enter the head have {tuple(features.shape[2:])}: choose the head of the full resolution"
         )
-    voxel, counted = _voxels_of_each_class(
-        _class_of_each_entry(labels, selected, num_classes, regions),
-        selected.numel(),
-        num_classes,
-        max_voxels,
-        generator,
-    )
+    classes = _class_of_each_entry(labels, selected, num_classes, regions)
+    voxel, counted = _voxels_of_each_class(classes, selected.numel(), num_classes, max_voxels, generator)
     spatial_size = features[0, 0].numel()
     sample = features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size]  # (K, n, C)
     sample = sample.to(torch.promote_types(features.dtype, torch.float32))
@@ -81,7 +76,7 @@ def class_gaussians(
 def perturbed(
     gaussians: ClassGaussians, covariance_noise: float, generator: torch.Generator | None = None
 ) -> ClassGaussians:
-    """Σ + ε·𝟏𝟏ᵀ per class (Eq. 13): a matrix of ones, not the identity.
+    """Return Σ + ε·𝟏𝟏ᵀ per class (Eq. 13): a matrix of ones, not the identity.
 
     ε is uniform in [0, covariance_noise × mean variance of the class], one draw per class.
     """
@@ -92,7 +87,7 @@ def perturbed(
 
 
 def squared_wasserstein(a: ClassGaussians, b: ClassGaussians) -> Tensor:
-    """The squared 2-Wasserstein (Bures) distance of each pair of Gaussians (Eq. 14), (K,).
+    """Return the squared 2-Wasserstein (Bures) distance of each pair of Gaussians (Eq. 14), (K,).
 
     |μ_a − μ_b|² + tr Σ_a + tr Σ_b − 2 tr (Σ_a^½ Σ_b Σ_a^½)^½, the last trace as Σ √eigvalsh(S Σ_b S), S = Σ_a^½.
 
@@ -109,7 +104,7 @@ def squared_wasserstein(a: ClassGaussians, b: ClassGaussians) -> Tensor:
 
 
 def pooled(before: ClassGaussians, now: ClassGaussians, memory: float) -> ClassGaussians:
-    """The Gaussians of what was seen before, its voxels counted `memory` times, and of what is seen now.
+    """Return the Gaussians of what was seen before, its voxels counted `memory` times, and of what is seen now.
 
     Chan, Golub and LeVeque's update of means and sums of squares, "Algorithms for computing the sample variance", The
     American Statistician 37(3), 1983. A class that has no voxels now keeps its Gaussian.
@@ -132,7 +127,7 @@ def alignment_loss(
     relative: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """L_W: the sum over classes of the squared Wasserstein distance, fuzzy to non-fuzzy (Eqs. 13–14).
+    """Return L_W: the sum over classes of the squared Wasserstein distance, fuzzy to non-fuzzy (Eqs. 13–14).
 
     A class with fewer than `min_voxels` voxels on either side is left out; 0 without any class. The non-fuzzy side is
     detached, the fuzzy side is not. ε of Eq. 13 is drawn per class and perturbs the non-fuzzy side only (Σ_n′, Eq. 14).

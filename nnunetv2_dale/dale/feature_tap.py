@@ -86,7 +86,7 @@ class _LastInput:
 
 
 def segmentation_head(network: nn.Module) -> nn.Module:
-    """`network.decoder.seg_layers[-1]`; a ValueError that says what was looked for where there is none."""
+    """Return `network.decoder.seg_layers[-1]`; a ValueError that says what was looked for where there is none."""
     heads = getattr(getattr(network, "decoder", None), "seg_layers", None)
     if not isinstance(heads, nn.ModuleList) or len(heads) == 0:
         raise ValueError(
@@ -98,7 +98,7 @@ def segmentation_head(network: nn.Module) -> nn.Module:
 
 
 def modules_that_could_be_meant(network: nn.Module) -> str:
-    """The last convolutions of a network with their channels: a head is mostly the last one that was defined."""
+    """Return the last convolutions of a network with their channels: a head is mostly the last one that was defined."""
     found = [
         f"{name or 'the network itself'} ({module.in_channels} to {module.out_channels} channels)"
         for name, module in network.named_modules()

@@ -1,4 +1,4 @@
-"""Where an image is fuzzy: patch entropy and label-edge ratio, the masks and the two views made from them (Eqs. 3–7).
+"""Where an image is fuzzy: patch entropy and label-edge ratio (Eqs. 3–5).
 
 Everything is one pass over a batch on the batch's device: no loop over patches or cases, no host synchronisation.
 """
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_dale.dale.label_edges import label_edges
+
 FuzzinessSource = Literal["both", "entropy", "edges"]
 IntensityBins = Literal["equal", "near_labels"]
-ViewKind = Literal["masked_input", "masked_loss"]
 
 # Differences between patches below this are rounding (a histogram summed in another order), not contrast.
 _FLAT_MAP = 1e-6
@@ -33,22 +34,13 @@ class FuzzinessMap:
     combined: Tensor  # m (Eq. 5)
 
 
-@dataclass(frozen=True)
-class View:
-    """What one of the two updates of a batch is trained on (Eq. 7)."""
-
-    images: Tensor  # (B, C, *S)
-    label_mask: Tensor | None  # (B, 1, *S) in [0, 1]: probability of the given label; None is 1
-    voxel_weight: Tensor | None  # (B, 1, *S) in [0, 1]: weight of the voxel's loss; None is 1
-
-
 def patch_shape(
     spatial_shape: Sequence[int],
     patch_size: int = 16,
     spacing_mm: Sequence[float] | None = None,
     fewest_patches: int = 1,
 ) -> tuple[int, ...]:
-    """The voxels a fuzziness patch spans along each axis.
+    """Return the voxels a fuzziness patch spans along each axis.
 
     2D, or 3D without a spacing: `patch_size` along every axis. 3D with a spacing: `patch_size` in-plane, and
     through-plane (the axis of the largest spacing, the first of equal ones) as many voxels as make the patch about as
@@ -88,7 +80,7 @@ def patch_shape(
 def patch_entropy(
     images: Tensor, patch: Sequence[int], entropy_bins: int = 32, bin_bounds: Tensor | None = None
 ) -> Tensor:
-    """Shannon entropy of the intensities in each patch, mean over channels, in nats (Eq. 3).
+    """Return the Shannon entropy of the intensities in each patch, mean over channels, in nats (Eq. 3).
 
     r = -sum_b p_b log p_b, with p the patch's histogram over `entropy_bins` bins: equal ones between the minimum and
     the maximum of that image and channel, or those between `bin_bounds`.
@@ -126,30 +118,8 @@ def patch_entropy(
     return entropy.mean(dim=1, keepdim=True).view(batch, 1, *grid)
 
 
-def label_edges(labels: Tensor, valid: Tensor | None = None, axes: Sequence[int] | None = None) -> Tensor:
-    """Voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
-
-    Args:
-        labels: (B, 1, *S) label map, or (B, R, *S) region targets, where a change in any region counts.
-        valid: (B, 1, *S) bool, False where the label is to be ignored; such voxels are no edges and do not make
-            their neighbours edges. None: all count.
-        axes: along which a neighbourhood reaches; None: all spatial axes.
-    Returns:
-        (B, 1, *S) bool. The neighbourhood ends at the image border.
-    """
-    values = labels.to(torch.int16)
-    highest, lowest = values, values
-    if valid is not None:
-        info = torch.iinfo(torch.int16)
-        highest = torch.where(valid, values, info.min)
-        lowest = torch.where(valid, values, info.max)
-    edges = maximum_of_neighbours(highest, axes) > -maximum_of_neighbours(-lowest, axes)
-    edges = edges.any(dim=1, keepdim=True)
-    return edges if valid is None else edges & valid
-
-
 def patch_edge_ratio(labels: Tensor, patch: Sequence[int], valid: Tensor | None = None) -> Tensor:
-    """Edge voxels over counted voxels in each patch (Eq. 4).
+    """Return edge voxels over counted voxels in each patch (Eq. 4).
 
     Args:
         labels, valid: see `label_edges`.
@@ -171,7 +141,7 @@ def fuzziness_map(
     source: FuzzinessSource = "both",
     bin_bounds: Tensor | None = None,
 ) -> FuzzinessMap:
-    """The fuzziness m of every voxel of a batch (Eqs. 3–5).
+    """Return the fuzziness m of every voxel of a batch (Eqs. 3–5).
 
     m = max(minmax(r), minmax(e)), min–max over the patches of one image; a constant map becomes 0, never NaN.
 
@@ -207,40 +177,6 @@ def fuzziness_grids(
     edges = _min_max(patch_edge_ratio(labels, patch, valid))
     combined = {"both": torch.maximum(entropy, edges), "entropy": entropy, "edges": edges}[source]
     return FuzzinessMap(entropy, edges, combined)
-
-
-def fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
-    """M^f = 1 if m > tau else m (Eq. 6)."""
-    return torch.where(m > tau, 1.0, m)
-
-
-def non_fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
-    """M^n = 1 if m < tau else tau - m (Eq. 6): slightly negative in fuzzy patches, as printed."""
-    return torch.where(m < tau, 1.0, tau - m)
-
-
-def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | None = None) -> View:
-    """One view of a batch (Eq. 7).
-
-    `masked_input`, as printed: image and label multiplied by the mask. `masked_loss`: both untouched, the mask
-    weights each voxel's loss. A mask that multiplies a label or a loss is clamped at 0. A sample of which a mask leaves
-    nothing (a constant m: the whole fuzzy view is 0) teaches nothing in that view: its loss has weight 0.
-
-    Args:
-        images: (B, C, *S).
-        mask: (B, 1, *S), M^f or M^n.
-        image_channels: the first channels that are image; further ones (the previous stage's one-hot segmentation
-            of a cascade) are not masked. None: all are image.
-    """
-    weight = mask.clamp_min(0)
-    if kind == "masked_loss":
-        return View(images, label_mask=None, voxel_weight=weight)
-    shows = weight.amax(dim=tuple(range(1, weight.ndim)), keepdim=True) > 0
-    shown = shows.to(weight.dtype).expand_as(weight)
-    if image_channels is None or image_channels == images.shape[1]:
-        return View(images * mask, label_mask=weight, voxel_weight=shown)
-    masked = torch.cat([images[:, :image_channels] * mask, images[:, image_channels:]], dim=1)
-    return View(masked, label_mask=weight, voxel_weight=shown)
 
 
 def _grid_shape(spatial: Sequence[int], patch: Sequence[int]) -> list[int]:
@@ -279,23 +215,3 @@ def _min_max(grid: Tensor) -> Tensor:
     low, high = grid.amin(dim=axes, keepdim=True), grid.amax(dim=axes, keepdim=True)
     contrast = high - low
     return torch.where(contrast > _FLAT_MAP, (grid - low) / contrast.clamp_min(_FLAT_MAP), 0.0)
-
-
-def within(voxels: int, mask: Tensor) -> Tensor:
-    """(B, 1, *S) bool: at most so many steps from a voxel of a mask, along axes or diagonals."""
-    near = mask.to(torch.uint8)
-    for _ in range(voxels):
-        near = maximum_of_neighbours(near)
-    return near.bool()
-
-
-def maximum_of_neighbours(values: Tensor, axes: Sequence[int] | None = None) -> Tensor:
-    """Maximum over each voxel's 3^d neighbourhood, axis by axis; of all spatial axes, or of those given."""
-    for axis in range(2, values.ndim) if axes is None else axes:
-        inner = values.shape[axis] - 1
-        widened = values.clone()
-        before, after = widened.narrow(axis, 0, inner), widened.narrow(axis, 1, inner)
-        torch.maximum(before, values.narrow(axis, 1, inner), out=before)
-        torch.maximum(after, values.narrow(axis, 0, inner), out=after)
-        values = widened
-    return values

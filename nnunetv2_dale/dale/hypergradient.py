@@ -59,7 +59,7 @@ def look_ahead_gradient(
     loss_scale: Tensor | None = None,
     keep_graph: bool = True,
 ) -> tuple[list[Tensor], Tensor]:
-    """v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9), one tensor per weight; and ∂L_f/∂ω at θ_n.
+    """Return v = ∂L_n/∂θ at θ_p = θ_n − η ∂L_f(ω)/∂θ (Eqs. 8 and 9), one tensor per weight; and ∂L_f/∂ω at θ_n.
 
     The second comes out of the backward of the pseudo-step, which would otherwise be an evaluation of the loss more.
 
@@ -80,7 +80,7 @@ def look_ahead_gradient(
 def confidence_derivative(
     shadow: ShadowNetwork, weights: Sequence[Tensor], fuzzy: FuzzyPass, direction: Sequence[Tensor]
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
+    """Return ω ↦ d/dt ∂L_f/∂ω (z(θ_n + t·v)) at t = 0, (B, 1, *S); what depends on v alone is computed here, once.
 
     The second argument is ∂L_f/∂ω at θ_n for this ω where it is known, which saves a loss.
     """
@@ -94,7 +94,7 @@ def confidence_derivative(
 def difference(
     fuzzy: FuzzyPass, shifted: Outputs, distance: Tensor, omega: Tensor, by_omega: Tensor | None = None
 ) -> Tensor:
-    """(∂L_f/∂ω at the logits of θ_n + distance · v, minus that at θ_n) / distance.
+    """Return (∂L_f/∂ω at the logits of θ_n + distance · v, minus that at θ_n) / distance.
 
     Args:
         shifted: the logits at θ_n + distance · v.
@@ -106,7 +106,7 @@ def difference(
 
 
 def derivative_along(fuzzy: FuzzyPass, omega: Tensor, tangents: Sequence[Tensor]) -> Tensor:
-    """∂/∂ω ⟨∂L_f/∂z, ż⟩, differentiating the loss alone twice."""
+    """Return ∂/∂ω ⟨∂L_f/∂z, ż⟩, differentiating the loss alone twice."""
     with torch.enable_grad():
         leaf = omega.detach().requires_grad_()
         logits = [each.detach().requires_grad_() for each in all_resolutions(fuzzy.outputs)]
@@ -118,7 +118,7 @@ def derivative_along(fuzzy: FuzzyPass, omega: Tensor, tangents: Sequence[Tensor]
 
 
 def loss_by_omega(fuzzy: FuzzyPass, outputs: Outputs, omega: Tensor) -> Tensor:
-    """∂L_f/∂ω at fixed logits."""
+    """Return ∂L_f/∂ω at fixed logits."""
     detached = outputs.detach() if isinstance(outputs, Tensor) else [logits.detach() for logits in outputs]
     with torch.enable_grad():
         leaf = omega.detach().requires_grad_()
@@ -127,7 +127,7 @@ def loss_by_omega(fuzzy: FuzzyPass, outputs: Outputs, omega: Tensor) -> Tensor:
 
 
 def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]) -> list[Tensor]:
-    """ż when only the head's weights move along `direction`: the head is linear in them, so this is exact.
+    """Return ż when only the head's weights move along `direction`: the head is linear in them, so this is exact.
 
     Args:
         direction: of the head's weight and, where it has one, bias.
@@ -151,20 +151,20 @@ def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]
 
 
 def shift_length(weights: Sequence[Tensor], direction: Sequence[Tensor], relative: float) -> Tensor:
-    """The distance along `direction` that changes the weights by `relative` of their norm."""
+    """Return the distance along `direction` that changes the weights by `relative` of their norm."""
     with torch.no_grad():
         weight_norm, direction_norm = norm_of(weights), norm_of(direction)
         return relative * weight_norm / direction_norm.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def relative_shift(outputs: Outputs) -> float:
-    """How long the one-sided step is for logits of this precision, of the weights' norm."""
+    """Say how long the one-sided step is for logits of this precision, of the weights' norm."""
     half = full_resolution(outputs).dtype in (torch.float16, torch.bfloat16)
     return SHIFT_HALF if half else SHIFT_FLOAT32
 
 
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Of all of them as one vector."""
+    """Return the norm of all of them as one vector."""
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
     return norm
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.gradient_average import GradientAverage
@@ -26,34 +27,8 @@ from nnunetv2_dale.dale.hypergradient import (
     relative_shift,
     shift_length,
 )
-from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
+from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork, ShiftedWeights
-
-
-@dataclass(frozen=True)
-class LabelConfidence:
-    """ω* of one batch."""
-
-    omega: Tensor  # (B, 1, *S) float32, >= 0
-    non_finite: Tensor  # bool scalar: a gradient was not finite; then ω* is ω₀
-
-    @classmethod
-    def first(cls, fuzzy: FuzzyPass) -> LabelConfidence:
-        """ω₀ at every voxel of the full resolution: what is given, else 1."""
-        logits = full_resolution(fuzzy.outputs).detach()
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        omega = torch.ones_like(logits[:, :1], dtype=dtype) if fuzzy.omega is None else fuzzy.omega.to(dtype)
-        return cls(omega, torch.zeros((), dtype=torch.bool, device=logits.device))
-
-    def stepped(self, gradient: Tensor, confidence_lr: float) -> LabelConfidence:
-        """After a step of Eq. 11 along ∂L_n/∂ω."""
-        non_finite = self.non_finite | ~torch.isfinite(gradient).all()
-        return LabelConfidence(confidence_step(self.omega, gradient, confidence_lr), non_finite)
-
-    def finished(self, first: LabelConfidence) -> LabelConfidence:
-        """After the last step: ω₀ where a gradient was not finite."""
-        return LabelConfidence(torch.where(self.non_finite, first.omega, self.omega), self.non_finite)
-
 
 Learned = tuple[LabelConfidence, Outputs, Tensor | None]
 
@@ -67,7 +42,7 @@ class ConfidenceLearner(Protocol):
         """ω*; and logits and features, with their graph, for the update on the fuzzy view."""
 
     def after_update(self) -> None:
-        """To be called when that update was made, or left out (AMP, a gradient that is not finite)."""
+        """Note that the update was made, or left out (AMP, a gradient that is not finite)."""
         return
 
 
@@ -170,7 +145,7 @@ def confidence_learner(
     optimizer: torch.optim.Optimizer,
     loss_scale: Callable[[], Tensor | None],
 ) -> ConfidenceLearner:
-    """The way to ω* that the settings name.
+    """Return the way to ω* that the settings name.
 
     Args:
         see, weights, loss_scale: of `LookAhead`.
@@ -197,7 +172,7 @@ def confidence_learner(
 
 
 def gradients_of(weights: Iterable[Tensor]) -> list[Tensor]:
-    """The gradients of the update just made, still in the weights; zeros for heads it did not reach."""
+    """Return the gradients of the update just made, still in the weights; zeros for heads it did not reach."""
     return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
 
 
@@ -211,21 +186,3 @@ def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: fl
     for _ in range(config.confidence_steps):
         confidence = confidence.stepped(-step_size * change(confidence.omega), config.confidence_lr)
     return confidence.finished(first), fuzzy.outputs, fuzzy.features
-
-
-def confidence_step(omega: Tensor, gradient: Tensor, confidence_lr: float) -> Tensor:
-    """ω − confidence_lr · clamp(g / rms(g), −1, 1), clamped at 0 (Eqs. 10–11, made scale-free).
-
-    Eq. 11's gradient per voxel is of the order η / voxels, far below any fixed step; divided by its RMS over the
-    image it is of order 1. ω rises where the voxel's gradient agrees with the non-fuzzy one.
-
-    Args:
-        omega: ω, (B, 1, *S).
-        gradient: ∂L_n/∂ω, same shape; an image of zeros leaves its ω as it is.
-        confidence_lr: the most a voxel's ω moves.
-    """
-    axes = tuple(range(1, gradient.ndim))
-    tiny = torch.finfo(gradient.dtype).tiny
-    relative = gradient / gradient.abs().amax(dim=axes, keepdim=True).clamp_min(tiny)  # squares cannot underflow
-    rms = relative.square().mean(dim=axes, keepdim=True).sqrt().clamp_min(tiny)
-    return (omega - confidence_lr * (relative / rms).clamp(-1, 1)).clamp_min(0)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.fuzziness import label_edges, within
+from nnunetv2_dale.dale.label_edges import label_edges, within
 
 NEAR = 3  # voxels
 _MOST_VOXELS = 2**16  # of a batch; a quantile needs no more
@@ -36,16 +36,16 @@ class LabelIntensities:
         self._voxels: Tensor | None = None
 
     def near(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The voxels whose intensities count, (B, 1, *S) bool: within 3 voxels of a label edge."""
+        """Return the voxels whose intensities count, (B, 1, *S) bool: within 3 voxels of a label edge."""
         return within(NEAR, label_edges(labels, valid))
 
     @torch.no_grad()
     def bounds(self, images: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The inner bounds of the bins after this batch, (C, bins - 1) ascending, float32; nothing is read back.
+        """Return the inner bounds of the bins after this batch, (C, bins - 1) ascending, float32; nothing is read back.
 
         Args:
             images: (B, C, *S), finite, image channels only.
-            labels, valid: see `fuzziness.label_edges`.
+            labels, valid: see `label_edges.label_edges`.
         """
         near = self.near(labels, valid)
         every = _stride(near.numel(), near.shape[2:])
@@ -66,7 +66,7 @@ class LabelIntensities:
 
 
 def bounds_of_case(images: Tensor, labels: Tensor, valid: Tensor | None, bins: int) -> Tensor | None:
-    """As `LabelIntensities.bounds` from one case alone; None where its labels have no edge.
+    """Return `LabelIntensities.bounds` of one case alone; None where its labels have no edge.
 
     Args:
         images, labels, valid: see there; a case as one volume, or its slices as a batch.

@@ -20,7 +20,7 @@ MEMORY = 0.9  # what a batch leaves of the ones before
 
 @torch.no_grad()
 def class_sums(outputs: Outputs, targets: Outputs, loss: MaskedLoss) -> Tensor:
-    """(2, K): per class or region, the sum of its probability over its own voxels, and their number; of all ranks.
+    """Return (2, K): per class or region, the sum of its probability over its voxels, and their number; of all ranks.
 
     Args:
         outputs: logits, full resolution first.
@@ -73,11 +73,11 @@ class LearnedClasses:
         return [found / count if count > 0 else math.nan for found, count in zip(*self._sums, strict=True)]
 
     def below(self, threshold: float) -> list[int]:
-        """The classes that have been shown and have less than `threshold`."""
+        """Return the classes that have been shown and have less than `threshold`."""
         return [index for index, value in enumerate(self.probabilities) if value < threshold]
 
     def at_least(self, threshold: float) -> list[int]:
-        """The classes that have been shown and have at least `threshold`."""
+        """Return the classes that have been shown and have at least `threshold`."""
         return [index for index, value in enumerate(self.probabilities) if value >= threshold]
 
     @property

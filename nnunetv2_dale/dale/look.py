@@ -30,7 +30,7 @@ class Look:
 
 
 def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequence[str] | None = None) -> Look:
-    """Lines 3 to 12 of Algorithm 1 with θ in place of θ_n. No update is made, and nothing is remembered.
+    """Run lines 3 to 12 of Algorithm 1 with θ in place of θ_n. No update is made, and nothing is remembered.
 
     The network is put into training mode meanwhile: running statistics of a batch norm would move.
 

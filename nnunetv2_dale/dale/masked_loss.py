@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 
-from nnunetv2_dale.dale.fuzziness import View
 from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
+from nnunetv2_dale.dale.views import View
 
 __all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized", "sum_over_ranks", "weighted_loss"]
 

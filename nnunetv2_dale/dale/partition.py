@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.fuzziness import View, fuzziness_map, fuzzy_mask, non_fuzzy_mask, patch_shape, view_of
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
 from nnunetv2_dale.dale.label_intensities import LabelIntensities
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.views import View, fuzzy_mask, non_fuzzy_mask, view_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PartitionedBatch:
         return both(~self.is_fuzzy, self.valid)
 
     def clean_fuzzy_voxels(self, clean: Tensor) -> Tensor:
-        """m >= τ, with a label whose confidence did not fall (Eq. 12)."""
+        """Return m >= τ, with a label whose confidence did not fall (Eq. 12)."""
         return both(self.is_fuzzy & clean, self.valid)
 
 
@@ -81,5 +82,5 @@ class Partition:
 
 
 def both(selected: Tensor, further: Tensor | None) -> Tensor:
-    """The voxels of two masks; None is all."""
+    """Return the voxels of two masks; None is all."""
     return selected if further is None else selected & further

@@ -53,7 +53,7 @@ class Phases:
         return self.classes.threshold > 0
 
     def takes(self, batch: int) -> bool:
-        """Whether Algorithm 1 takes this batch, counted from 0; to be asked of every batch in its turn."""
+        """Say whether Algorithm 1 takes this batch, counted from 0; to be asked of every batch in its turn."""
         if not self.first <= batch < self.end:
             return False
         if self.watches and self.classes.probabilities:
@@ -82,7 +82,7 @@ class Phases:
                 self.news.append(f"batch {batch}: Algorithm 1 from here on, {without}")
 
     def waiting_for(self) -> str | None:
-        """The classes that hold Algorithm 1 back, for the log; None where none does."""
+        """Return the classes that hold Algorithm 1 back, for the log; None where none does."""
         missing = [] if self.running else self.classes.below(self.classes.threshold)
         return self._named(missing) if missing else None
 
@@ -119,7 +119,7 @@ class PhasedStep:
             self._seen = None
 
     def whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WholeBatch:
-        """A plain update: whole images, L with the trust of each case as weight."""
+        """Make a plain update: whole images, L with the trust of each case as weight."""
         algorithm, target = self.algorithm, full_resolution(targets)
         outputs, _ = algorithm.see(images)
         judge = algorithm.label_trust

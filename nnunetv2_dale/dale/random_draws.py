@@ -12,7 +12,7 @@ SameDraws = Callable[[], AbstractContextManager[object]]
 
 
 def draws_from_here(device: torch.device) -> SameDraws:
-    """Makes contexts in which the generators draw what they draw next; after each they go on as if it had not been.
+    """Make contexts in which the generators draw what they draw next; after each they go on as if it had not been.
 
     Args:
         device: of the forward; the processor's generator is replayed too.

@@ -34,7 +34,7 @@ class ShadowNetwork:
         self._buffers = list(zip(self.module.buffers(), network.buffers(), strict=True))
 
     def forward(self, images: Tensor) -> Outputs:
-        """Logits of (B, C, *S) images at the weights of the last `place`."""
+        """Return logits of (B, C, *S) images at the weights of the last `place`."""
         with self._autocast():
             return self._run(images)
 

@@ -46,11 +46,11 @@ class AlternatingRecord(StepRecord):
 
 
 def spread_of(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of (B, 1, *S) weights of voxels."""
+    """Return mean and standard deviation of (B, 1, *S) weights of voxels."""
     return weights.mean(), weights.std(correction=0)
 
 
 def histogram_of(omega: Tensor) -> Tensor:
-    """Fractions of (B, 1, *S) ω in equal bins from 0 to 2, (HISTOGRAM_BINS,)."""
+    """Return fractions of (B, 1, *S) ω in equal bins from 0 to 2, (HISTOGRAM_BINS,)."""
     counts = torch.histc(omega.clamp(0, 2), HISTOGRAM_BINS, 0, 2)
     return counts / counts.sum()

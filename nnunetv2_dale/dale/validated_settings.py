@@ -14,12 +14,12 @@ Settings = TypeVar("Settings", bound="ValidatedSettings")
 
 
 def number(default: float, low: float, high: float, meaning: str) -> Any:
-    """A field: a number in [low, high]; whole where the field's type is int."""
+    """Make a field: a number in [low, high]; whole where the field's type is int."""
     return field(default=default, metadata={"low": low, "high": high, "meaning": meaning})
 
 
 def choice(default: str, choices: object, meaning: str) -> Any:
-    """A field: one of a Literal's values."""
+    """Make a field: one of a Literal's values."""
     return field(default=default, metadata={"choices": get_args(choices), "meaning": meaning})
 
 
@@ -39,7 +39,7 @@ class ValidatedSettings:
             object.__setattr__(self, spec.name, _checked(spec, hints[spec.name], getattr(self, spec.name)))
 
     def updated(self: Settings, settings: Mapping[str, Any]) -> Settings:
-        """These settings with some fields replaced, as the object of a plans file does.
+        """Return these settings with some fields replaced, as the object of a plans file does.
 
         Raises:
             ValueError: an unknown field (the message lists the valid ones with their ranges), or a bad value.
@@ -58,12 +58,12 @@ class ValidatedSettings:
 
 
 def describe(kind: type[ValidatedSettings]) -> str:
-    """All fields with their ranges, in one line."""
+    """List all fields with their ranges, in one line."""
     return ", ".join(f"{spec.name} ({range_of(spec)})" for spec in fields(kind))
 
 
 def range_of(spec: Field[Any]) -> str:
-    """What a field may be: "0 to 1" or "one | other"."""
+    """Return what a field may be: "0 to 1" or "one | other"."""
     if "choices" in spec.metadata:
         return " | ".join(spec.metadata["choices"])
     return f"{spec.metadata['low']:g} to {spec.metadata['high']:g}"

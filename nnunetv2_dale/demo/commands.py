@@ -40,7 +40,7 @@ class Command:
 
 
 def program(name: str) -> str:
-    """The path of a console script, preferably of this very environment.
+    """Find a console script, preferably of this very environment.
 
     Raises:
         UserError: there is none.

@@ -38,12 +38,13 @@ class DaleExample:
     distrust: FloatArray  # (cases, K) how far each class of a case is down-weighted: > 0 as too wide, < 0 as too narrow
 
     def write(self, folder: Path) -> None:
-        """Into the folder of the model."""
+        """Write it into the folder of the model."""
         with new_file(folder / FILE, overwrite=True) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, **asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> DaleExample:
+        """Read it from there."""
         with np.load(folder / FILE) as stored:
             return cls(**dict(stored))
 
@@ -104,15 +105,10 @@ def example_of(
 
 def _fitted(slice_: npt.NDArray[Any], size: Sequence[int]) -> npt.NDArray[Any]:
     """The slice cut or padded with zeros to a size, about its middle."""
-    for axis, wanted in enumerate(size):
-        excess = slice_.shape[axis] - wanted
-        if excess > 0:
-            slice_ = slice_.take(range(excess // 2, excess // 2 + wanted), axis=axis)
-        else:
-            padding = [(0, 0)] * slice_.ndim
-            padding[axis] = (-excess // 2, -excess - -excess // 2)
-            slice_ = np.pad(slice_, padding)
-    return slice_
+    lacking = [max(0, wanted - length) for length, wanted in zip(slice_.shape, size, strict=True)]
+    slice_ = np.pad(slice_, [(each // 2, each - each // 2) for each in lacking])
+    starts = [(length - wanted) // 2 for length, wanted in zip(slice_.shape, size, strict=True)]
+    return slice_[tuple(slice(start, start + wanted) for start, wanted in zip(starts, size, strict=True))]
 
 
 def _array(values: Any) -> FloatArray:

@@ -31,7 +31,7 @@ class Coordinates:
 
     @classmethod
     def of_grid(cls, shape: Sequence[int]) -> Coordinates:
-        """Voxel centres of a grid (z, y, x) over the whole field of view."""
+        """Return the voxel centres of a grid (z, y, x) over the whole field of view."""
         axes = [
             (low + (np.arange(size) + 0.5) * (high - low) / size).astype(np.float32)
             for size, (low, high) in zip(shape, FIELD_OF_VIEW, strict=True)
@@ -40,7 +40,7 @@ class Coordinates:
         return cls(x, y, z)
 
     def bent(self, rng: np.random.Generator, amplitude: float, waves: int = 6) -> Coordinates:
-        """The same voxels after a smooth in-plane displacement of a few random waves: no two patients are alike."""
+        """Return the same voxels after a smooth in-plane displacement of a few random waves."""
         moved = []
         for axis in (self.x, self.y):
             displacement = np.zeros_like(axis)
@@ -52,7 +52,7 @@ class Coordinates:
 
 
 def ellipsoid(at: Coordinates, centre: Sequence[float], radii: Sequence[float], turn: float = 0.0) -> FloatArray:
-    """An ellipsoid with (x, y, z) centre and radii, turned by `turn` radians in the x-y plane.
+    """Return an ellipsoid with (x, y, z) centre and radii, turned by `turn` radians in the x-y plane.
 
     An infinite z radius makes it a cylinder.
     """
@@ -65,7 +65,7 @@ def ellipsoid(at: Coordinates, centre: Sequence[float], radii: Sequence[float], 
 
 
 def tube(at: Coordinates, start: Sequence[float], end: Sequence[float], radius: float) -> FloatArray:
-    """A straight tube with round ends between two points (x, y, z); z counts half, since slices lie further apart."""
+    """Return a straight tube with round ends between two points (x, y, z); z counts half: slices lie apart."""
     first, direction = np.array(start), np.array(end) - np.array(start)
     offset = [at.x - first[0], at.y - first[1], (at.z - first[2]) / 2]
     direction[2] /= 2
@@ -77,24 +77,24 @@ def tube(at: Coordinates, start: Sequence[float], end: Sequence[float], radius: 
 
 
 def union(*shapes: FloatArray) -> FloatArray:
-    """What is inside any of the shapes."""
+    """Return what is inside any of the shapes."""
     combined: FloatArray = np.minimum.reduce(shapes)
     return combined
 
 
 def intersection(*shapes: FloatArray) -> FloatArray:
-    """What is inside all of the shapes."""
+    """Return what is inside all of the shapes."""
     combined: FloatArray = np.maximum.reduce(shapes)
     return combined
 
 
 def without(shape: FloatArray, removed: FloatArray) -> FloatArray:
-    """What is inside `shape` and not inside `removed`."""
+    """Return what is inside `shape` and not inside `removed`."""
     return intersection(shape, -removed)
 
 
 def membership(shape: FloatArray, width: float = SHARP) -> FloatArray:
-    """Share of the shape in each voxel: 1 deep inside, 0.5 on the surface, 0 outside; `width` sets how gradual."""
+    """Return the shape's share of each voxel: 1 deep inside, 0.5 on the surface, 0 outside, over `width`."""
     share: FloatArray = expit(-shape / np.float32(width))
     return share
 

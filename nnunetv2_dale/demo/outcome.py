@@ -49,7 +49,7 @@ def write_outcome(workspace: Workspace, scale: Scale, seed: int, device: str, st
 
 
 def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[str, Figure], place: Workspace) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
         numbers: of `demo.json`.
@@ -76,7 +76,7 @@ def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[s
 
 
 def duration(seconds: float) -> str:
-    """A time span for people: "8 s", "2 min 5 s"."""
+    """Write a time span for people: "8 s", "2 min 5 s"."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK
-from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from scipy.ndimage import gaussian_filter
 
@@ -22,6 +21,7 @@ from nnunetv2_dale.demo.anatomy import LABELS, draw_patient
 from nnunetv2_dale.demo.boundary_noise import move_boundaries
 from nnunetv2_dale.demo.implicit_shapes import FloatArray
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 DEFAULT_SHAPE = (24, 96, 128)
@@ -81,7 +81,7 @@ def make_phantom(
 
 
 def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """What a scanner makes of the anatomy: blur in all directions, then noise with the grain of a reconstruction.
+    """Make of the anatomy what a scanner does: blur in all directions, then noise with the grain of a reconstruction.
 
     Args:
         anatomy_hu: (z, y, x).
@@ -159,38 +159,33 @@ def write_phantom_dataset(
             license="CC0-1.0",
             converted_by="nnunetv2_dale.demo.phantom",
         )
-        save_json(
-            {
-                "seed": seed,
-                "shape": [int(size) for size in shape],
-                "spacing_mm": [float(distance) for distance in spacing_mm],
-                "noise_hu": noise_hu,
-                "boundary_noise_mm": boundary_noise_mm,
-                "wide_mm": wide_mm,
-                "drawn_wide": wide,
-            },
-            str(unfinished / "phantom.json"),
-        )
+        drawn_with = {
+            "seed": seed,
+            "shape": [int(size) for size in shape],
+            "spacing_mm": [float(distance) for distance in spacing_mm],
+            "noise_hu": noise_hu,
+            "boundary_noise_mm": boundary_noise_mm,
+            "wide_mm": wide_mm,
+            "drawn_wide": wide,
+        }
+        write_json(unfinished / "phantom.json", drawn_with)
     return target
 
 
 def case_name(index: int) -> str:
-    """The name of a case by its number."""
+    """Return the name of a case by its number."""
     return f"phantom_{index:03d}"
 
 
 def drawn_wide(index: int, fraction: float) -> bool:
-    """Whether training case `index` is the second reader's: spread evenly, the same whatever the number of cases."""
+    """Say whether training case `index` is the second reader's: spread evenly, whatever the number of cases."""
     return math.floor((index + 1) * fraction + 1e-9) > math.floor(index * fraction + 1e-9)
 
 
 def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.int16] | npt.NDArray[np.uint8]]:
     if is_training:
-        return {
-            "imagesTr": phantom.image_hu,
-            "labelsTr": phantom.noisy_label,
-            "labelsTr_clean": phantom.clean_label,
-        }
+        labels = {"labelsTr": phantom.noisy_label, "labelsTr_clean": phantom.clean_label}
+        return {"imagesTr": phantom.image_hu, **labels}
     return {"imagesTs": phantom.image_hu, "labelsTs": phantom.clean_label}
 
 

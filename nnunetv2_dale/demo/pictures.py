@@ -20,7 +20,7 @@ WINDOW_HU = CT_WINDOWS_HU["soft tissue"]
 def compare_labels(
     image: npt.NDArray[Any], clean: npt.NDArray[Any], noisy: npt.NDArray[Any], spacing: Sequence[float]
 ) -> Figure:
-    """One slice of a training case with its true label and with the noisy one that is trained on; arrays (z, y, x)."""
+    """Draw one slice of a training case with its true label and with the noisy one; arrays (z, y, x)."""
     index = telling_slice(clean)
     picture = image[index]
     aspect = picture.shape[0] * spacing[1] / (picture.shape[1] * spacing[2])
@@ -36,13 +36,13 @@ def compare_labels(
 
 
 def outlines(label_slice: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.bool_]]:
-    """The mask of every class; a lesion belongs to the liver around it, so that outlines nest."""
+    """Return the mask of every class; a lesion belongs to the liver around it, so that outlines nest."""
     masks = {name: label_slice == value for name, value in FOREGROUND.items()}
     return masks | {"liver": masks["liver"] | masks["lesion"]}
 
 
 def show_example(example: DaleExample) -> Figure:
-    """What DALE made of a batch: per case the image, both views, and ω, with the drawn and the true outlines."""
+    """Draw what DALE made of a batch: per case the image, both views, and ω, with the drawn and the true outlines."""
     panels = ("image", "non-fuzzy view", "fuzzy view", "ω by meta steps", "trust of the case", "ω, their product")
     rows, (height, width) = len(example.cases), example.image.shape[1:]
     figure = Figure(figsize=(2.6 * len(panels), (2.6 * height / width + 0.2) * rows + 0.5), layout="constrained")
@@ -68,7 +68,7 @@ def show_example(example: DaleExample) -> Figure:
 
 
 def show_alignment(alignment: npt.NDArray[np.float32]) -> Figure:
-    """L_W of every batch that was an iteration of Algorithm 1."""
+    """Draw L_W of every batch that was an iteration of Algorithm 1."""
     figure = Figure(figsize=(9, 2.0), layout="constrained")
     axes = figure.subplots()
     batches = np.flatnonzero(np.isfinite(alignment))

@@ -69,7 +69,7 @@ def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, process
 
 
 def commands(workspace: Workspace, scale: Scale, device: str, processes: int) -> tuple[list[Command], list[Command]]:
-    """The command lines before and after nnU-Net's plans are made smaller."""
+    """Build the command lines before and after nnU-Net's plans are made smaller."""
     dataset, workers = str(DATASET_ID), str(processes)
     before = [
         Command(
@@ -90,19 +90,18 @@ def commands(workspace: Workspace, scale: Scale, device: str, processes: int) ->
 
 
 def model_folder(workspace: Workspace, trainer: str) -> Path:
-    """Where nnU-Net keeps the model of a trainer."""
+    """Say where nnU-Net keeps the model of a trainer."""
     return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}"
 
 
 def dataset_name() -> str:
-    """The folder of the demo's dataset in nnU-Net's folders."""
+    """Name the folder of the demo's dataset in nnU-Net's folders."""
     return f"Dataset{DATASET_ID:03d}_DalePhantom"
 
 
 def _run(workspace: Workspace, command: Command, environment: dict[str, str], number: int) -> Step:
     log_file = workspace.logs / f"{number:02d}_{command.title.replace(' ', '_')}.txt"
-    seconds = run_logged(command, log_file, environment)
-    return Step(command.title, command.line, seconds)
+    return Step(command.title, command.line, run_logged(command, log_file, environment))
 
 
 def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:

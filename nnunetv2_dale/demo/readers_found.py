@@ -29,7 +29,7 @@ class Found:
 
 
 def readers_found(distrust: Mapping[str, Sequence[float]], phantom: Mapping[str, Any]) -> list[Found]:
-    """For each class what was found, and whether it is so.
+    """Say for each class what was found, and whether it is so.
 
     Args:
         distrust: of each training case and label value, above 0 where the label is held to be too wide, below 0 where

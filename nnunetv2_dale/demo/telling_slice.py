@@ -11,7 +11,7 @@ from nnunetv2_dale.demo.anatomy import FOREGROUND, LABELS
 
 
 def telling_slice(truth: npt.NDArray[Any]) -> int:
-    """The slice with most lesion among those where every other class that the case has is seen too.
+    """Find the slice with most lesion among those where every other class that the case has is seen too.
 
     Without such a slice, the one with most classes, and among those with most lesion.
     """

@@ -35,22 +35,12 @@ class ShortTraining(nnUNetTrainerAdam):  # type: ignore[misc]
     demo_epochs = FULL.epochs
     demo_batches_per_epoch = FULL.batches_per_epoch
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cpu"),  # noqa: B008 -- nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def initialize(self) -> None:
+        """Set the length and seed everything, then build the network: both trainings start from the same weights."""
         self.num_epochs = self.demo_epochs
         self.num_iterations_per_epoch = self.demo_batches_per_epoch
         self.num_val_iterations_per_epoch = 2
         self.initial_lr = 1e-3
-
-    def initialize(self) -> None:
-        """Seed everything, then build the network: both trainings start from the same weights."""
         seed = int(self.dataset_json.get("demo_seed", 0))
         random.seed(seed)
         np.random.seed(seed)  # nnU-Net's data loaders draw from the global state

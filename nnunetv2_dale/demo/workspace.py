@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -14,61 +13,18 @@ from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing
 MARKER = ".made_by_nnUNetv2_dale_demo"
 NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints; about 200 MB are used
 
-RE_EXPORTS = '''"""The demo's trainers, for nnU-Net's search (see nnunetv2_dale.demo.trainers)."""
-
-from nnunetv2_dale.demo.trainers import (
-    nnUNetTrainer_demo,
-    nnUNetTrainer_demoQuick,
-    nnUNetTrainerDALE_demo,
-    nnUNetTrainerDALE_demoQuick,
-)
-
-__all__ = [
-    "nnUNetTrainerDALE_demo",
-    "nnUNetTrainerDALE_demoQuick",
-    "nnUNetTrainer_demo",
-    "nnUNetTrainer_demoQuick",
-]
-'''
+RE_EXPORTS = "from nnunetv2_dale.demo.trainers import *  # the demo's trainers, for nnU-Net's search\n"
 
 
-@dataclass(frozen=True)
 class Workspace:
     """Where a demo keeps what; all under `folder`, which is absolute."""
 
-    folder: Path
-
-    @property
-    def raw(self) -> Path:
-        return self.folder / "nnUNet_raw"
-
-    @property
-    def preprocessed(self) -> Path:
-        return self.folder / "nnUNet_preprocessed"
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "nnUNet_results"
-
-    @property
-    def trainers(self) -> Path:
-        return self.folder / "trainers"
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
-
-    @property
-    def numbers(self) -> Path:
-        return self.folder / "demo.json"
-
-    @property
-    def page(self) -> Path:
-        return self.folder / "what_dale_did.html"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.raw, self.preprocessed = folder / "nnUNet_raw", folder / "nnUNet_preprocessed"
+        self.results, self.trainers = folder / "nnUNet_results", folder / "trainers"
+        self.logs, self.report = folder / "logs", folder / "report"
+        self.numbers, self.page = folder / "demo.json", folder / "what_dale_did.html"
 
     @classmethod
     def create(cls, folder: Path, overwrite: bool = False) -> Workspace:
@@ -97,22 +53,18 @@ class Workspace:
         return workspace
 
     def environment(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The variables for nnU-Net's commands: the user's own, but none of the settings of nnU-Net."""
+        """Return the variables for nnU-Net's commands: the user's own, but none of the settings of nnU-Net."""
         kept = {name: value for name, value in inherited.items() if not name.startswith("nnUNet_")}
         # threads that wait must not spin: on a machine that others use too, spinning makes a training ten times slower
-        return (
-            {"OMP_WAIT_POLICY": "PASSIVE"}
-            | kept
-            | {
-                "nnUNet_raw": str(self.raw),
-                "nnUNet_preprocessed": str(self.preprocessed),
-                "nnUNet_results": str(self.results),
-                "nnUNet_extTrainer": str(self.trainers),
-                "nnUNet_compile": "f",
-                "nnUNet_def_n_proc": "1",  # every further worker of so small a task costs more than it saves
-                "PYTHONUNBUFFERED": "1",
-            }
-        )
+        return {
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **kept,
+            **{folder.name: str(folder) for folder in (self.raw, self.preprocessed, self.results)},
+            "nnUNet_extTrainer": str(self.trainers),
+            "nnUNet_compile": "f",
+            "nnUNet_def_n_proc": "1",  # every further worker of so small a task costs more than it saves
+            "PYTHONUNBUFFERED": "1",
+        }
 
 
 def _require_space(folder: Path) -> None:

@@ -51,13 +51,8 @@ def export_parser() -> CommandParser:
     parser.add_argument("-tr", metavar="TRAINER", help="Trainer, with -d")
     add_plans(parser, help="Plans identifier, with -d")
     add_folds(parser)
-    parser.add_argument(
-        "-chk",
-        nargs="+",
-        default=[NNUNET_CHECKPOINT],
-        metavar="CHECKPOINT",
-        help="Names of the checkpoints",
-    )
+    names = "Names of the checkpoints"
+    parser.add_argument("-chk", nargs="+", default=[NNUNET_CHECKPOINT], metavar="CHECKPOINT", help=names)
     name = "Name of the plans in the export, by which plain nnU-Net finds it (-p). Default: PLANS_from_TRAINER"
     parser.add_argument("--name", metavar="NAME", help=name)
     add_output(parser, "Folder or zip file to write")

@@ -23,7 +23,7 @@ class Change(IntEnum):
 
 
 def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: int | None = None) -> NDArray[np.uint8]:
-    """The `Change` of every voxel; two label maps of one shape, 0 is background."""
+    """Return the `Change` of every voxel; two label maps of one shape, 0 is background."""
     result = np.where(clean != noisy, np.uint8(Change.RECLASSIFIED), np.uint8(Change.NONE))
     result[(clean == 0) & (noisy != 0)] = Change.ADDED
     result[(clean != 0) & (noisy == 0)] = Change.REMOVED
@@ -33,7 +33,7 @@ def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: in
 
 
 def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> float:
-    """The report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
+    """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
 
     Args:
         clean, noisy: (Z, Y, X).
@@ -50,7 +50,7 @@ def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tupl
 
 
 def changed_fractions(changed: NDArray[np.bool_], fuzzy: NDArray[np.bool_]) -> tuple[float, float]:
-    """The fraction of voxels that changed inside and outside the fuzzy region; NaN where a region has no voxel."""
+    """Return fraction of voxels that changed inside and outside the fuzzy region; NaN where a region has no voxel."""
     inside, outside = changed[fuzzy], changed[~fuzzy]
     return (
         float(inside.mean()) if inside.size else math.nan,

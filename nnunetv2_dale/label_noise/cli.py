@@ -10,22 +10,14 @@ import numpy as np
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
-from nnunetv2_dale.commands.shared_flags import (
-    add_dataset,
-    add_new_dataset,
-    add_overwrite,
-    add_processes,
-    add_seed,
-)
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes, add_seed
 from nnunetv2_dale.label_noise.calibrate import TOLERANCE
 from nnunetv2_dale.label_noise.dataset import CopyPlan, write_noisy_copy
 from nnunetv2_dale.label_noise.drawing import rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
 from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice
-from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
-from nnunetv2_dale.nnunet_files.split_patients import known_patients
-from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, read_splits, validation_cases
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
+from nnunetv2_dale.nnunet_files.splits import Splits, splits_in_use, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 
@@ -35,10 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _corrupt(arguments: argparse.Namespace) -> int:
-    raw = environment_folder("nnUNet_raw")
-    source = read_dataset(dataset_folder(raw, arguments.d))
+    source = read_raw(arguments.d)
     names = [case.name for case in source.cases]
-    splits = _splits(source, names, arguments.splits)
+    splits = splits_in_use(source.folder, names, arguments.splits)
     clean = _clean_cases(splits, arguments)
     model = _model(source, arguments)
     ranking = rank_cases(names, clean, arguments.fraction, arguments.seed)
@@ -49,11 +40,10 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         )
     plan = CopyPlan(
         source=source,
-        target=Target(raw, arguments.new_id, source.folder.name.partition("_")[2], NOISY_COPY),
+        target=Target.of_copy(source, arguments.new_id, NOISY_COPY),
         model=model,
         ranking=ranking,
         splits=splits,
-        patients=known_patients(source.folder),
         wanted_dice=arguments.dice,
         keep_closest=arguments.keep_closest,
         placement=arguments.link or "copy",
@@ -75,11 +65,6 @@ def _corrupt(arguments: argparse.Namespace) -> int:
         print(f"the wanted Dice of {calibration.wanted:g} was not reached within {TOLERANCE}")
         return 1
     return 0
-
-
-def _splits(source: RawDataset, names: list[str], given: Path | None) -> Splits | None:
-    path = find_splits(source.folder, given)
-    return None if path is None else read_splits(path, names)
 
 
 def _clean_cases(splits: Splits | None, arguments: argparse.Namespace) -> frozenset[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,14 +18,13 @@ from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
-from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_others
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
+from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.splits import Splits, offered_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
@@ -46,7 +44,6 @@ class CopyPlan:
         model: the noise.
         ranking: the cases that may get it, and how many do.
         splits: splits_final.json of the copy, or None.
-        patients: case to patient, where patients are known.
         wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
         keep_closest: write the copy also where `wanted_dice` was not reached.
         placement: how images and clean labels get into the copy.
@@ -58,7 +55,6 @@ class CopyPlan:
     model: NoiseModel
     ranking: Ranking
     splits: Splits | None
-    patients: Mapping[str, str] | None = None
     wanted_dice: float | None = None
     keep_closest: bool = False
     placement: Placement = "copy"
@@ -74,42 +70,43 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
         UserError: problems of the dataset or the target, all in one message; a Dice that cannot be reached, unless
             `keep_closest`. Nothing is written.
     """
-    _refuse_problems(plan)
-    jobs = {case.name: _job(plan, case) for case in plan.source.cases}
+    source, model, reader = plan.source, plan.model, plan.source.reader()
+    problems = plan.target.problems(plan.splits, plan.overwrite)
+    if (source.folder / "labelsTr_clean").exists():
+        what = "the dataset carries label noise already; start from the clean one"
+        problems.append(Problem(source.folder / "labelsTr_clean", what))
+    refuse_problems(problems, source.folder)
+    require_labels(source)
+    jobs = {
+        case.name: CaseJob(case, reader, source.label_values, model.ignore_label, None, placement=plan.placement)
+        for case in source.cases
+    }
     checked = _results(check_label, list(jobs.values()), processes, "checking labels")
-    problems = [problem for problem in checked if problem is not None]
-    if problems:
-        raise DatasetProblemsError(problems, plan.source.folder)
-    ranked = [dataclasses.replace(jobs[name], model=plan.model) for name in plan.ranking.names]
+    refuse_problems([problem for problem in checked if problem is not None], source.folder)
+    ranked = [dataclasses.replace(jobs[name], model=model) for name in plan.ranking.names]
     calibration = None if plan.wanted_dice is None else _calibrated(plan, ranked, plan.wanted_dice, processes)
     scale = 1.0 if calibration is None else calibration.scale
     noisy = _drawn(plan, ranked, scale, processes, "drawing cases").effects
-    with offered_splits(plan.target.folder, plan.splits), new_folder(plan.target.folder, plan.overwrite) as folder:
-        problems = _prepare(plan, folder)
-        if problems:
-            raise DatasetProblemsError(problems, plan.source.folder)
-        if plan.model.ignore_label != plan.source.ignore_label:
-            write_json(folder / "dataset.json", plan.source.with_ignore_label())
+    with new_dataset(source.folder, plan.target.folder, plan.splits, plan.overwrite) as folder:
+        for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
+            (folder / name).mkdir()
+        refuse_problems(place_others(source.folder, folder, _WRITTEN_HERE, plan.placement), source.folder)
+        if model.ignore_label != source.ignore_label:
+            write_json(folder / "dataset.json", source.with_ignore_label())
         written = [
-            dataclasses.replace(job, model=plan.model if name in noisy else None, scale=scale, target=folder)
+            dataclasses.replace(job, model=model if name in noisy else None, scale=scale, target=folder)
             for name, job in jobs.items()
         ]
         results = _results(write_case, written, processes, "writing cases")
-        problems = [result for result in results if isinstance(result, Problem)]
-        if problems:
-            raise DatasetProblemsError(problems, plan.source.folder)
+        refuse_problems([result for result in results if isinstance(result, Problem)], source.folder)
         rows = [result for result in results if isinstance(result, CaseRow)]
-        if scale * max(plan.model.amounts) > 0 and not any(row.is_changed for row in rows):
+        if scale * max(model.amounts) > 0 and not any(row.is_changed for row in rows):
             raise UserError(
                 f"the noise changes none of the {len(noisy)} labels that were drawn; nothing was written; give more of "
                 "it, or another kind: a structure that ignored voxels surround has no room to grow"
             )
         write_table(folder / TABLE_NAME, rows)
         write_json(folder / NOISY_COPY, _settings(plan, rows, scale, calibration))
-        if plan.splits is not None:
-            write_json(folder / SPLITS, plan.splits)
-        if plan.patients is not None:
-            write_json(folder / PATIENTS, dict(plan.patients))
     return rows, calibration
 
 
@@ -150,61 +147,19 @@ def _results(work: Callable[[CaseJob], Result], jobs: Sequence[CaseJob], process
     return [result for _, result in run_cases(work, named, processes, what)]
 
 
-def _refuse_problems(plan: CopyPlan) -> None:
-    source = plan.source
-    if "dataset" in source.dataset_json:
-        raise UserError(
-            f"{source.folder / 'dataset.json'} names its files one by one; expected the layout of imagesTr and labelsTr"
-        )
-    problems = plan.target.problems(plan.splits, plan.overwrite)
-    if (source.folder / "labelsTr_clean").exists():
-        problems.append(
-            Problem(
-                source.folder / "labelsTr_clean", "the dataset carries label noise already; start from the clean one"
-            )
-        )
-    if source.folder.resolve() == plan.target.folder.resolve():
-        problems.append(Problem(source.folder, "is the dataset itself; give another id with --new_id"))
-    if problems:
-        raise DatasetProblemsError(problems, source.folder)
-    require_labels(source)
-
-
-def _job(plan: CopyPlan, case: RawCase) -> CaseJob:
-    return CaseJob(
-        case=case,
-        reader=plan.source.reader(),
-        allowed=plan.source.label_values,
-        ignore_label=plan.model.ignore_label,
-        model=None,
-        placement=plan.placement,
-    )
-
-
-def _prepare(plan: CopyPlan, folder: Path) -> list[Problem]:
-    """Make the folders and place all that is not a training case: test images, descriptions, what else lies there."""
-    for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
-        (folder / name).mkdir()
-    return place_others(plan.source.folder, folder, _WRITTEN_HERE, plan.placement)
-
-
 def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Calibration | None) -> dict[str, Any]:
     model = plan.model
     return {
         "nnunetv2_dale": __version__,
         "source": plan.source.folder.name,
         "noise": [
-            {
-                "kind": kind,
-                "amount": min(KINDS[kind].highest, amount * scale),
-                "unit": KINDS[kind].unit,
-                "weight": weight,
-            }
+            {"kind": kind, "amount": KINDS[kind].scaled(amount, scale), "unit": KINDS[kind].unit, "weight": weight}
             for kind, amount, weight in zip(model.kinds, model.amounts, model.weights, strict=True)
         ],
-        "bias": model.bias if "boundary" in model.kinds else None,
-        "variance": model.variance if "boundary" in model.kinds else None,
-        "smoothing": model.smoothing if "boundary" in model.kinds else None,
+        **{
+            name: getattr(model, name) if "boundary" in model.kinds else None
+            for name in ("bias", "variance", "smoothing")
+        },
         "seed": model.seed,
         "wanted_dice": None if calibration is None else calibration.wanted,
         "mean_dice_of_corrupted_cases_with_foreground": round(mean_noisy_dice(rows), 6),

@@ -51,7 +51,7 @@ class Drawn:
 
 
 def draw_cases(jobs: Sequence[CaseJob], wanted: int, measure: Callable[[Sequence[CaseJob]], Sequence[Effect]]) -> Drawn:
-    """The first `wanted` cases that the noise changes; where there are fewer, the first of the others fill up.
+    """Return the first `wanted` cases that the noise changes; where there are fewer, the first of the others fill up.
 
     So a case without foreground, or whose `swap` swaps nothing, is replaced by the next in the ranking.
 

@@ -12,7 +12,7 @@ from nnunetv2_dale.masks.boxes import box_of
 def with_foreground(
     label: NDArray[np.int16], foreground: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.int16]:
-    """The label whose foreground is `foreground` instead of `label > 0`.
+    """Return the label whose foreground is `foreground` instead of `label > 0`.
 
     Voxels that leave the foreground become background (0); voxels that join it get the class of the nearest foreground
     voxel of `label`, in mm; all others keep their class. So borders between two classes stay where they are.

@@ -11,7 +11,7 @@ from nnunetv2_dale.masks.connected_parts import connected_parts
 
 
 def drop_components(label: NDArray[np.int16], probability: float, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Each connected component of each class becomes background with `probability`, independently.
+    """Make each connected component of each class background with `probability`, independently.
 
     The same generator drops all that a smaller probability drops, and more.
     """
@@ -25,7 +25,7 @@ def drop_components(label: NDArray[np.int16], probability: float, rng: np.random
 def swap_components(
     label: NDArray[np.int16], probability: float, rng: np.random.Generator, classes: Sequence[int]
 ) -> NDArray[np.int16]:
-    """Each connected component of each class gets another class with `probability`, independently.
+    """Give each connected component of each class another class with `probability`, independently.
 
     The other classes are equally likely. The foreground as a whole does not change. The same
     generator swaps all that a smaller probability swaps, and more.

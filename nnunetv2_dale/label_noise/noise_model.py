@@ -26,6 +26,10 @@ class NoiseKind:
     highest: float
     meaning: str
 
+    def scaled(self, amount: float, scale: float) -> float:
+        """Return the amount times `scale`, at most the highest."""
+        return min(self.highest, amount * scale)
+
 
 UNLABELLED = "unlabelled"
 KINDS = {
@@ -92,16 +96,16 @@ class NoiseModel:
             raise ValueError(f"swap needs at least two foreground classes, the dataset has {list(self.classes)}")
 
     def draw(self, case: str, scale: float = 1.0) -> tuple[str, float]:
-        """The kind that a case gets, and its amount times `scale`, at most the kind's highest."""
+        """Return the kind that a case gets, and its amount times `scale`, at most the kind's highest."""
         rng = case_generator(self.seed, case, "kind")
         number = int(rng.choice(len(self.kinds), p=np.asarray(self.weights) / sum(self.weights)))
         kind = self.kinds[number]
-        return kind, min(KINDS[kind].highest, self.amounts[number] * scale)
+        return kind, KINDS[kind].scaled(self.amounts[number], scale)
 
     def corrupt(
         self, label: NDArray[np.int16], spacing_mm: tuple[float, float, float], case: str, scale: float = 1.0
     ) -> NDArray[np.int16]:
-        """The noisy label of a case.
+        """Return the noisy label of a case.
 
         Args:
             label: (Z, Y, X); an axis of one voxel makes it a 2D image. 0 is background.

@@ -80,7 +80,7 @@ class CaseRow:
 
 
 def check_label(job: CaseJob) -> Problem | None:
-    """What is wrong with the clean label's file."""
+    """Say what is wrong with the clean label's file."""
     try:
         read_label(job.reader, job.label_path, job.allowed)
     except FileError as error:
@@ -98,7 +98,7 @@ class Effect:
 
 
 def effect_of_noise(job: CaseJob) -> Effect:
-    """What the job's noise does at its scale."""
+    """Measure what the job's noise does at its scale."""
     clean, noisy, _ = _clean_and_noisy(job)
     before, after = (_foreground(label, job.ignore_label) for label in (clean, noisy))
     return Effect(not np.array_equal(clean, noisy), bool(before.any()), dice(before, after))

@@ -13,7 +13,7 @@ _LATTICE_VOXELS = 4
 
 
 def case_generator(seed: int, case: str, purpose: str) -> np.random.Generator:
-    """A generator of its own for each seed, case and purpose.
+    """Return a generator of its own for each seed, case and purpose.
 
     Args:
         seed: at least 0.
@@ -27,7 +27,7 @@ def case_generator(seed: int, case: str, purpose: str) -> np.random.Generator:
 def smooth_uniform(
     shape: Sequence[int], window: Sequence[slice], spacing_mm: Sequence[float], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A random field that is uniform on [0, 1) at every voxel and changes smoothly from voxel to voxel.
+    """Return a random field that is uniform on [0, 1) at every voxel and changes smoothly from voxel to voxel.
 
     Normal numbers on a lattice of 4 of the finest voxels are interpolated linearly; z = sum w g has variance sum w^2,
     so Phi(z / sqrt(sum w^2)) is uniform. The lattice covers the image: a voxel's value does not depend on the window.

@@ -42,7 +42,7 @@ def refuse_irreplaceable(target: Path) -> None:
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Whether this is a folder without anything in it."""
+    """Say whether this is a folder without anything in it."""
     return path.is_dir() and not any(path.iterdir())
 
 
@@ -167,7 +167,7 @@ def _workplace(target: Path) -> Path:
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """A full disk's error in the block names `target`, if it names nothing or what has no final name yet."""
+    """Let a full disk's error in the block name `target`, if it names nothing or what has no final name yet."""
     try:
         yield
     except OSError as error:

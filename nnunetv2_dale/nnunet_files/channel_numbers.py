@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def odd_channels(channels: Mapping[str, Sequence[int]]) -> dict[str, str]:
-    """The cases whose channel numbers are not those that most cases have, with what is wrong.
+    """Return the cases whose channel numbers are not those that most cases have, with what is wrong.
 
     Of sets of numbers that are equally frequent, one without a gap is taken for the right one.
 

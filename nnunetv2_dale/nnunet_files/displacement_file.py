@@ -59,7 +59,7 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
 
 
 def read_displacements(folder: Path) -> State | None:
-    """What `write_displacements` wrote; None where there is no file.
+    """Read what `write_displacements` wrote; None where there is no file.
 
     Raises:
         RuntimeError: a file that is not one of these.
@@ -83,7 +83,7 @@ def read_displacements(folder: Path) -> State | None:
 
 
 def read_label_checksums(folder: Path) -> dict[str, str]:
-    """The checksum of the label that each training case had; older files have none."""
+    """Return the checksum of the label that each training case had; older files have none."""
     file = folder / FILE
     checksums: dict[str, str] = read_json(file).get("labels", {}) if file.exists() else {}
     return checksums

@@ -14,18 +14,18 @@ MOST_NAMED = 8  # datasets, in a message
 
 
 def known_folder(variable: Variable) -> Path | None:
-    """The folder an environment variable of nnU-Net names, there or not; None where it is not set."""
+    """Return the folder an environment variable of nnU-Net names, there or not; None where it is not set."""
     value = os.environ.get(variable)
     return Path(value) if value else None
 
 
 def known_places(dataset: str | None, *variables: Variable) -> list[Path]:
-    """The folders of a dataset in those of nnU-Net's folders whose variables are set, there or not; in their order."""
+    """Return a dataset's folders in those of nnU-Net's folders whose variables are set, there or not, in order."""
     return [root / dataset for variable in variables if dataset and (root := known_folder(variable)) is not None]
 
 
 def splits_of(dataset: str, preprocessed: Path | None = None) -> Path | None:
-    """Where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set.
+    """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set.
 
     Args:
         dataset: its full name.
@@ -36,7 +36,7 @@ def splits_of(dataset: str, preprocessed: Path | None = None) -> Path | None:
 
 
 def environment_folder(variable: str) -> Path:
-    """The folder an environment variable of nnU-Net names.
+    """Return the folder an environment variable of nnU-Net names.
 
     Raises:
         UserError: the variable is not set, or its folder does not exist.
@@ -53,7 +53,7 @@ def environment_folder(variable: str) -> Path:
 
 
 def dataset_folder(parent: Path, name_or_id: str) -> Path:
-    """The folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
+    """Return the folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
 
     Raises:
         UserError: there is none, or an id that several folders carry.

@@ -47,7 +47,7 @@ class GridDifference:
 
 
 def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
-    """The grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none.
+    """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none.
 
     Args:
         properties: the reader's second value.
@@ -73,7 +73,7 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
 
 
 def affine_of(properties: Mapping[str, Any], shape: Sequence[int]) -> NDArray[np.float64]:
-    """The 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; a file without a place has its spacing alone.
+    """Return 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; a file without a place has its spacing alone.
 
     Args:
         properties, shape: as `grid_of`.
@@ -89,13 +89,13 @@ def affine_of(properties: Mapping[str, Any], shape: Sequence[int]) -> NDArray[np
 
 
 def world_mm(affine: NDArray[np.float64] | Sequence[Sequence[float]], voxel: Sequence[float]) -> list[float]:
-    """The place (x, y, z) in mm, RAS+, of a voxel (z, y, x)."""
+    """Return the place (x, y, z) in mm, RAS+, of a voxel (z, y, x)."""
     place = np.asarray(affine) @ np.array([*voxel[::-1], 1.0])
     return [round(float(value), 2) for value in place[:3]]
 
 
 def grid_difference(grid: Grid | None, other: Grid | None) -> GridDifference | None:
-    """How two grids of the same shape differ; None where they do not, or where a file stores no grid."""
+    """Say how two grids of the same shape differ; None where they do not, or where a file stores no grid."""
     if grid is None or other is None or len(grid.shape) != len(other.shape):
         return None
     corners = np.array(list(itertools.product(*((0, size - 1) for size in other.shape))), dtype=np.float64)

@@ -8,5 +8,5 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name holds an image; hidden files, such as those that macOS puts beside others, do not."""
+    """Say whether a file of this name holds an image; hidden files, such as those of macOS, do not."""
     return name.lower().endswith((*VOLUME_ENDINGS, *PICTURE_ENDINGS)) and not name.startswith(".")

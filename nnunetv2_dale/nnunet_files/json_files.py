@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from nnunetv2_dale.nnunet_files.problems import FileError
+
+Record = TypeVar("Record")
 
 
 class _DoubledKeyError(Exception):
@@ -22,7 +26,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: Path, remedy: str = "") -> Any:
-    """The content of a JSON file; a byte order mark is accepted.
+    """Read a JSON file; a byte order mark is accepted.
 
     Args:
         remedy: what to do where it is missing or damaged, to end the sentence.
@@ -50,7 +54,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
 
 
 def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
-    """`read_json` of a file that has to hold an object.
+    """Read a JSON file that has to hold an object.
 
     Raises:
         FileError: as `read_json`, or it holds something else.
@@ -62,8 +66,36 @@ def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
     return content
 
 
+def record_of(kind: type[Record], content: Mapping[str, Any]) -> Record:
+    """Build a dataclass from what `dataclasses.asdict` gave, read back from JSON: its records too, lists as tuples.
+
+    The key "class" is that of a field `class_name`; keys without a field are left out.
+
+    Raises:
+        TypeError, AttributeError: content of another form.
+    """
+    hints = get_type_hints(kind)
+    named = {"class_name" if key == "class" else key: value for key, value in content.items()}
+    return kind(**{name: _as_hinted(hints[name], value) for name, value in named.items() if name in hints})
+
+
+def _as_hinted(hint: Any, value: Any) -> Any:
+    options = get_args(hint)
+    if value is None:
+        return None
+    if type(None) in options:
+        return _as_hinted(options[0], value)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return record_of(hint, value)
+    if get_origin(hint) is tuple:
+        return tuple(_as_hinted(options[0], each) for each in value)
+    if get_origin(hint) is dict:
+        return {key: _as_hinted(options[1], each) for key, each in value.items()}
+    return value
+
+
 def json_text(content: Any) -> str:
-    """Content as the text of a JSON file."""
+    """Return content as the text of a JSON file."""
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def label_checksum(labels: NDArray[Any]) -> str:
-    """CRC-32 of the voxels in C order, eight hexadecimal digits.
+    """Return CRC-32 of the voxels in C order, eight hexadecimal digits.
 
     Args:
         labels: of one type for all that are compared: the checksum is of the bytes in memory.

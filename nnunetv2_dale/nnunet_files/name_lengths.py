@@ -22,7 +22,7 @@ def require_short_name(target: Path) -> None:
 
 
 def unfinished_suffix(target: Path) -> str:
-    """The end of an unfinished file's name: `_` and the target's, as much of its end as there is place for.
+    """Return the end of an unfinished file's name: `_` and the target's, as much of its end as there is place for.
 
     Raises:
         UserError: the target's own name is too long.

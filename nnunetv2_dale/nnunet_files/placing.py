@@ -36,7 +36,8 @@ def place(source: Path, target: Path, placement: Placement = "copy") -> None:
 
 
 def spacing_file(image: Path) -> Path | None:
-    """The file beside a 3D TIFF that nnU-Net takes its voxel size from, as TIFF holds none; None where there is none.
+    """Return the file beside a 3D TIFF that nnU-Net takes its voxel size from, as TIFF holds none; None where there is
+    none.
 
     It is CASE.json, of a label CASE.tif and of the channels CASE_0000.tif alike.
     """
@@ -70,7 +71,7 @@ def _place_file(source: Path, target: Path, placement: Placement) -> None:
 
 
 def place_whole(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """`place` a file that is whole; the problem if it is not."""
+    """Call `place` on a file that is whole; the problem if it is not."""
     try:
         require_whole(source)
     except ValueError as error:
@@ -80,7 +81,7 @@ def place_whole(source: Path, target: Path, placement: Placement = "copy") -> li
 
 
 def place_checked(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """`place_whole` of an image, `place` of any other file: an empty note or a `.gitkeep` is no damaged image."""
+    """Call `place_whole` on an image, `place` on any other file: an empty note is no damaged image."""
     if is_image_name(source.name):
         return place_whole(source, target, placement)
     place(source, target, placement)
@@ -88,7 +89,7 @@ def place_checked(source: Path, target: Path, placement: Placement = "copy") -> 
 
 
 def place_folder(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """`place_checked` of all files below a folder, also behind links to folders; the problems of those left out."""
+    """Call `place_checked` on all files below a folder, also behind links to folders."""
     problems: list[Problem] = []
     for here, _, names in os.walk(source, followlinks=True):
         below = target / Path(here).relative_to(source)
@@ -99,7 +100,7 @@ def place_folder(source: Path, target: Path, placement: Placement = "copy") -> l
 
 
 def place_others(source: Path, target: Path, left_out: Collection[str], placement: Placement = "copy") -> list[Problem]:
-    """All of a dataset's folder but some names: folders as `place_folder`, single files copied."""
+    """Place all of a dataset's folder but some names: folders as `place_folder`, single files copied."""
     problems: list[Problem] = []
     for path in sorted(source.iterdir()):
         if path.name in left_out:

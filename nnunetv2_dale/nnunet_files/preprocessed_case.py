@@ -23,7 +23,7 @@ Read = TypeVar("Read")
 
 
 def read_preprocessed_case(folder: Path, name: str, allowed: Collection[int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Image (C, Z, Y, X) and labels (Z, Y, X) of a case; −1 lies outside the image.
+    """Read image (C, Z, Y, X) and labels (Z, Y, X) of a case; −1 lies outside the image.
 
     Args:
         folder: of one configuration, with the cases as `.b2nd`, or as `.npz` that may be unpacked to `.npy`.

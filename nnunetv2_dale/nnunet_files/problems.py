@@ -20,7 +20,7 @@ class Problem:
     what: str
 
     def line(self, source: Path) -> str:
-        """The problem as one line, with the path relative to `source` where it lies below it."""
+        """Return the problem as one line, with the path relative to `source` where it lies below it."""
         where = self.where.relative_to(source) if self.where.is_relative_to(source) else self.where
         return f"{where}: {self.what}"
 
@@ -53,8 +53,14 @@ class DatasetProblemsError(UserError):
         super().__init__(f"nothing was written, because of {count}:\n  " + "\n  ".join(self.lines))
 
 
+def refuse_problems(problems: Sequence[Problem], source: Path) -> None:
+    """Raise a `DatasetProblemsError` where there is any problem."""
+    if problems:
+        raise DatasetProblemsError(problems, source)
+
+
 def attempt(problems: list[Problem], path: Path, read: Callable[[], Read]) -> Read | None:
-    """The result of `read`, or None with its `ValueError` noted as a problem of `path`."""
+    """Return the result of `read`, or None with its `ValueError` noted as a problem of `path`."""
     try:
         return read()
     except ValueError as error:

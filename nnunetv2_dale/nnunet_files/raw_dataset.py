@@ -7,17 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
 from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
+from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.volumes import label_values, reader_of
-
-if TYPE_CHECKING:
-    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class RawDataset:
         return max(self.label_values) + 1 if self.ignore_label is None else self.ignore_label
 
     def with_ignore_label(self) -> dict[str, Any]:
-        """dataset.json with the ignore label among its labels."""
+        """Return dataset.json with the ignore label among its labels."""
         return {**self.dataset_json, "labels": {**self.dataset_json["labels"], "ignore": self.ignore_label_or_next}}
 
     @property
@@ -73,9 +71,18 @@ class RawDataset:
         names = self.dataset_json.get("channel_names") or self.dataset_json.get("modality") or {}
         return str(names.get("0", names.get(0, ""))).lower() == "ct"
 
-    def reader(self) -> BaseReaderWriter:
-        """The nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
+    def reader(self) -> Any:
+        """Return the nnU-Net reader/writer that dataset.json asks for or the file ending implies."""
         return reader_of(self.dataset_json, self.cases[0].images[0] if self.cases else None)
+
+
+def read_raw(name_or_id: str) -> RawDataset:
+    """Read the dataset of `nnUNet_raw` that `-d` names.
+
+    Raises:
+        UserError: as `environment_folder`, `dataset_folder` and `read_dataset`.
+    """
+    return read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
 
 
 def read_dataset(folder: Path) -> RawDataset:
@@ -87,30 +94,25 @@ def read_dataset(folder: Path) -> RawDataset:
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     description = read_description(folder / "dataset.json")
-    if "dataset" in description:
+    ending, numbered = str(description["file_ending"]), "dataset" not in description
+    images, labels = folder / "imagesTr", folder / "labelsTr"
+    if numbered and not images.is_dir():
+        raise UserError(f"expected training images in {images}; it is not a folder")
+    if numbered:
+        cases = _cases_in(images, labels, ending)
+    else:
         listed = get_filenames_of_train_images_and_targets(str(folder), json.loads(json.dumps(description)))
         cases = [_case(name, files["images"], files["label"]) for name, files in sorted(listed.items())]
-    else:
-        ending, images = str(description["file_ending"]), folder / "imagesTr"
-        if not images.is_dir():
-            raise UserError(f"expected training images in {images}; it is not a folder")
-        cases = _cases_in(images, folder / "labelsTr", ending)
     if not cases:
-        raise UserError(
-            f"found no training images in {folder}; expected imagesTr/CASE_0000{description['file_ending']}"
-        )
+        raise UserError(f"found no training images in {folder}; expected imagesTr/CASE_0000{ending}")
     problems = [Problem(path, "missing image") for case in cases for path in case.images if not path.is_file()]
-    numbered = "dataset" not in description
-    problems += _file_problems(
-        folder / "imagesTr", folder / "labelsTr", cases, str(description["file_ending"]), numbered
-    )
-    if problems:
-        raise DatasetProblemsError(problems, folder)
+    problems += _file_problems(images, labels, cases, ending, numbered)
+    refuse_problems(problems, folder)
     return RawDataset(folder, description, tuple(cases))
 
 
 def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
-    """The images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
+    """List the images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
 
     Raises:
         UserError: no images, or some that the dataset could not take.
@@ -127,8 +129,7 @@ def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
             problems.append(Problem(folder, f"case {case.name} is in {dataset.folder.name} already"))
         if case.images and len(case.images) != wanted:
             problems.append(Problem(folder, f"case {case.name} has {len(case.images)} channels instead of {wanted}"))
-    if problems:
-        raise DatasetProblemsError(problems, folder)
+    refuse_problems(problems, folder)
     return tuple(cases)
 
 
@@ -150,32 +151,29 @@ def require_labels(dataset: RawDataset) -> None:
     problems = [Problem(case.images[0], "image without a label") for case in dataset.cases if case.label is None]
     labels = sorted(folder.glob(f"*{dataset.file_ending}")) if folder.is_dir() else []
     problems += [Problem(path, "label without an image") for path in labels if path not in known]
-    if problems:
-        raise DatasetProblemsError(problems, dataset.folder)
+    refuse_problems(problems, dataset.folder)
 
 
 def _file_problems(
     images: Path, labels: Path | None, cases: Sequence[RawCase], ending: str, numbered: bool
 ) -> list[Problem]:
-    """What is wrong with the files of cases, by their names."""
     problems = [Problem(images, f"case {case.name!r} has no _0000 image") for case in cases if not case.images]
-    left_out = _left_out(images, labels, ending, cases) if numbered else []
-    return [*problems, *left_out, *_channel_problems(images, cases, ending, numbered)]
+    problems += _left_out(images, labels, ending, cases) if numbered else []
+    return problems + _channel_problems(images, cases, ending, numbered)
 
 
 def _channel_problems(images: Path, cases: Sequence[RawCase], ending: str, numbered: bool) -> list[Problem]:
     """Cases that lack a channel; where files are numbered, their numbers count from 0 without a gap."""
-    channels: dict[str, list[int]] = {}
+    channels = {}
     for case in cases:
         ends = [re.search(r"_(\d{4})$", path.name.removesuffix(ending)) for path in case.images]
         known = [int(end[1]) for end in ends if end is not None]
         channels[case.name] = known if numbered and len(known) == len(ends) else list(range(len(case.images)))
     odd = odd_channels(channels)
-    if not odd:
-        name, numbers = next(iter(channels.items()))
-        if numbers != list(range(len(numbers))):
-            shown = ", ".join(f"{number:04d}" for number in numbers)
-            odd = {name: f"case {name} has the channels {shown}; nnU-Net counts from 0000 without a gap"}
+    name, numbers = next(iter(channels.items()))
+    if not odd and numbers != list(range(len(numbers))):
+        shown = ", ".join(f"{number:04d}" for number in numbers)
+        odd = {name: f"case {name} has the channels {shown}; nnU-Net counts from 0000 without a gap"}
     return [Problem(images, what) for what in odd.values()]
 
 

@@ -12,7 +12,7 @@ FILE = "splits_patients.json"
 
 
 def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
-    """Case -> patient, from the first of `folders` that holds the table; None where none does.
+    """Return case -> patient, from the first of `folders` that holds the table; None where none does.
 
     Raises:
         UserError: it is damaged.
@@ -22,7 +22,8 @@ def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
 
 
 def known_patients(dataset: Path) -> dict[str, str] | None:
-    """Case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is known.
+    """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is
+    known.
 
     Raises:
         UserError: the table is damaged.
@@ -31,7 +32,7 @@ def known_patients(dataset: Path) -> dict[str, str] | None:
 
 
 def shared_patient(splits: Sequence[Mapping[str, Sequence[str]]], patients: Mapping[str, str]) -> str | None:
-    """What is wrong with a split that has cases of one patient on both sides of a fold; None where no fold has.
+    """Return what is wrong with a split that has cases of one patient on both sides of a fold; None where no fold has.
 
     Cases without a known patient are patients of their own.
     """

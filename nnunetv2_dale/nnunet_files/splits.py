@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
-from nnunetv2_dale.nnunet_files.json_files import json_text, read_json
+from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, write_json
+from nnunetv2_dale.nnunet_files.split_patients import FILE, known_patients
 
 Splits = list[dict[str, list[str]]]
 
 
-def find_splits(dataset: Path, given: Path | None) -> Path | None:
-    """The splits file of a dataset: the one given, else the one in use in `nnUNet_preprocessed`, else its own."""
-    if given is not None:
-        return given
+def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = None) -> Splits | None:
+    """Read the splits file given, else that in `nnUNet_preprocessed`, else the dataset's own; None without any.
+
+    Raises:
+        UserError: as `read_splits`.
+    """
     places = [*known_places(dataset.name, "nnUNet_preprocessed"), dataset]
-    return next((file for place in places if (file := place / SPLITS).is_file()), None)
+    path = given or next((file for place in places if (file := place / SPLITS).is_file()), None)
+    return None if path is None else read_splits(path, cases)
 
 
 def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
@@ -44,12 +48,12 @@ def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
 
 
 def lacking_part(fold: Mapping[str, Sequence[str]]) -> str | None:
-    """ "training" or "validation" where a fold has no such case: nnU-Net ends in a traceback on it. Else None."""
+    """Return "training" or "validation" where a fold has no such case: nnU-Net ends in a traceback on it. Else None."""
     return next((word for part, word in (("train", "training"), ("val", "validation")) if not fold[part]), None)
 
 
 def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[str]]:
-    """The folds without some cases, and a sentence for each fold that is left out because it lacks a part then."""
+    """Return folds without some cases, and a sentence for each fold that is left out because it lacks a part then."""
     kept, remarks = [], []
     for number, fold in enumerate(splits):
         left = {part: [name for name in names if name not in cases] for part, names in fold.items()}
@@ -59,12 +63,13 @@ def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[
         else:
             remarks.append(f"fold {number} has no {lacking} case any more and is left out")
     if remarks and kept:
-        remarks.append(f"the other folds are numbered 0 to {len(kept) - 1} now")
+        numbers = f"s are numbered 0 to {len(kept) - 1}" if len(kept) > 1 else " is fold 0"
+        remarks.append(f"the other fold{numbers} now")
     return kept, remarks
 
 
 def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
-    """The union of the validation cases of some folds.
+    """Return the union of the validation cases of some folds.
 
     Raises:
         UserError: a fold that there is not.
@@ -76,15 +81,26 @@ def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
 
 
 @contextmanager
-def offered_splits(dataset: Path, splits: Splits | None) -> Iterator[None]:
-    """Put splits_final.json where nnU-Net looks for it when the block has ended, unless there is one already.
+def new_dataset(
+    source: Path, target: Path, splits: Splits | None, overwrite: bool, without: Collection[str] = ()
+) -> Iterator[Path]:
+    """Yield a folder that becomes `target` when the block ends: with its folds, and the patients of `source`.
 
-    It is written before the block: a dataset that is made there appears with its folds or not at all.
+    The folds go where nnU-Net looks for them too, unless there are some. They are written before the block: the dataset
+    appears with its folds or not at all.
+
+    Args:
+        without: cases of `source` that the new dataset lacks.
+    Raises:
+        UserError: the target may not be replaced, or the table of patients is damaged.
     """
-    path = splits_of(dataset.name)
-    if splits is None or path is None or path.exists():
-        yield
-        return
-    with new_file(path) as unfinished:
-        unfinished.write_text(json_text(splits), encoding="utf-8")
-        yield
+    patients, place = known_patients(source), splits_of(target.name)
+    with ExitStack() as both:
+        if splits is not None and place is not None and not place.exists():
+            both.enter_context(new_file(place)).write_text(json_text(splits), encoding="utf-8")
+        folder = both.enter_context(new_folder(target, overwrite))
+        yield folder
+        if splits is not None:
+            write_json(folder / SPLITS, splits)
+        if patients is not None:
+            write_json(folder / FILE, {case: patient for case, patient in patients.items() if case not in without})

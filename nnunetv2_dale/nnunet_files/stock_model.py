@@ -66,19 +66,15 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
         and getattr(ancestor, "build_network_architecture", None) is build
     ]
     if not same_network:
+        instead = "share the trainer together with the model instead"
+        if build.__module__.startswith("nnunetv2_dale."):
+            instead = "install nnunetv2-dale where the model is used instead, and share its folder as it is"
         raise UserError(
             f"{trainer_name} builds its network itself ({build.__module__}), so stock nnU-Net cannot load the model; "
-            f"{_instead(build.__module__)}"
+            f"{instead}"
         )
     found: type[nnUNetTrainer] = same_network[-1]
     return found
-
-
-def _instead(module: str) -> str:
-    """How to hand on a model whose network is built by a module that stock nnU-Net does not have."""
-    if module.startswith("nnunetv2_dale."):
-        return "install nnunetv2-dale where the model is used instead, and share its folder as it is"
-    return "share the trainer together with the model instead"
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class StockModel:
 
 
 def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel:
-    """The model under stock nnU-Net's trainer and a name of plans of its own.
+    """Return the model under stock nnU-Net's trainer and a name of plans of its own.
 
     Stock nnU-Net builds the folder's name from -tr and -p, and reads the name inside `plans.json` for no prediction.
 

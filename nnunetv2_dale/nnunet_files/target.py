@@ -12,7 +12,8 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.folders import known_folder, splits_of
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.splits import read_splits
 
 NOISY_COPY, DECIDED_COPY, OF_READERS, PSEUDO_LABELS, CONVERSION = MARKS = (
@@ -45,13 +46,29 @@ class Target:
                 f'a dataset name has none of < > : " / \\ | ? * and does not end in a dot or space, got {self.name!r}'
             )
 
+    @classmethod
+    def of_copy(cls, source: RawDataset, dataset_id: int, mark: str) -> Target:
+        """Say where a copy of a dataset goes: beside it, under its name and another id.
+
+        Raises:
+            FileError: the id is the dataset's own, or `dataset.json` names its files one by one, as no copy's would.
+        """
+        target = cls(source.folder.parent, dataset_id, source.folder.name.partition("_")[2], mark)
+        if "dataset" in source.dataset_json:
+            what = "names its files one by one; expected the layout of imagesTr and labelsTr"
+            raise FileError(source.folder / "dataset.json", what)
+        if source.folder.resolve() == target.folder.resolve():
+            raise FileError(source.folder, "is the dataset itself; give another id with --new_id")
+        return target
+
     @property
     def folder(self) -> Path:
         """The dataset's folder."""
         return self.root / f"Dataset{self.dataset_id:03d}_{self.name}"
 
     def problems(self, splits: Sequence[Mapping[str, Sequence[str]]] | None, overwrite: bool) -> list[Problem]:
-        """An existing target, an id that another dataset has (nnU-Net would refuse it), another split already in use.
+        """List an existing target, an id that another dataset has (nnU-Net would refuse it), another split already in
+        use.
 
         Looked for in `root` and in nnU-Net's three folders, where those are set. With `overwrite` an existing target is
         a problem only where another command, or nobody of us, made it.
@@ -66,7 +83,10 @@ class Target:
             found.append(Problem(self.folder, what))
         elif os.path.lexists(self.folder) and not overwrite:
             found.append(Problem(self.folder, "already exists; give another id, or --overwrite to replace it"))
-        for place in self._places():
+        known = [known_folder(name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")]
+        for place in dict.fromkeys(
+            each.resolve() for each in (self.root, *known) if each is not None and each.is_dir()
+        ):
             for other in sorted(place.glob(f"Dataset{self.dataset_id:03d}*")):
                 if other.name != self.folder.name and other.is_dir():
                     found.append(Problem(other, f"has the id {self.dataset_id} already; give another id"))
@@ -79,13 +99,9 @@ class Target:
         mark = mark_of(self.folder)
         return is_empty_folder(self.folder) or (mark is not None and self.mark in (None, mark))
 
-    def _places(self) -> list[Path]:
-        known = [known_folder(name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")]
-        return list(dict.fromkeys(each.resolve() for each in (self.root, *known) if each is not None and each.is_dir()))
-
 
 def mark_of(folder: Path) -> str | None:
-    """Which of `MARKS` tells what made a dataset; None where no command of this package did."""
+    """Say which of `MARKS` tells what made a dataset; None where no command of this package did."""
     return next((mark for mark in MARKS if _is_ours(folder / mark)), None)
 
 
@@ -99,7 +115,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def default_root() -> Path:
-    """The folder in `nnUNet_raw`.
+    """Return the folder in `nnUNet_raw`.
 
     Raises:
         UserError: the variable is not set.
@@ -115,6 +131,7 @@ def _differs(used: Path, splits: Sequence[Mapping[str, Sequence[str]]]) -> bool:
         existing = read_splits(used)
     except UserError:
         return True
-    of_both = ([{part: set(fold[part]) for part in ("train", "val")} for fold in each] for each in (existing, splits))
-    mine, theirs = of_both
+    mine, theirs = (
+        [{part: set(fold[part]) for part in ("train", "val")} for fold in each] for each in (existing, splits)
+    )
     return mine[: len(splits)] != theirs

@@ -53,7 +53,7 @@ def require_whole(path: Path) -> None:
 
 
 def is_compressed_volume(path: Path) -> bool:
-    """Whether a `.nii.gz` is compressed and has three axes; ITK reads others too, some of nnU-Net's readers do not."""
+    """Say whether a `.nii.gz` is compressed and has three axes; only ITK reads others too."""
     image: Any = nibabel.load(path) if _starts_with(path, _GZIP) else None
     return image is not None and len(image.shape) == 3
 

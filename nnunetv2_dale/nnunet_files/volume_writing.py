@@ -19,7 +19,7 @@ from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[None]:
-    """The block writes `target` with some library.
+    """Check what the block writes to `target` with some library.
 
     Raises:
         UserError: the file's name is too long.

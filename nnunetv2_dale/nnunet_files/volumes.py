@@ -28,7 +28,7 @@ Properties = dict[str, Any]
 def reader_of(
     dataset_json: Mapping[str, Any], example: Path | None, plans: Mapping[str, Any] | None = None
 ) -> BaseReaderWriter:
-    """The reader/writer that nnU-Net uses for a dataset's files.
+    """Return the reader/writer that nnU-Net uses for a dataset's files.
 
     Args:
         dataset_json: may name a reader; has the file ending.
@@ -52,7 +52,7 @@ def reader_of(
 
 
 def label_values(labels: Mapping[str, Any]) -> frozenset[int]:
-    """Every value a label file may hold: background, classes or members of regions, and the ignore label.
+    """Return every value a label file may hold: background, classes or members of regions, and the ignore label.
 
     Args:
         labels: of dataset.json.
@@ -130,7 +130,7 @@ def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray
 
 
 def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Floats that are whole numbers within rounding as exactly these numbers; anything else as it is.
+    """Return floats that are whole numbers within rounding as exactly these numbers; anything else as it is.
 
     Some tools store a 1 as 0.9999, or as the float before 1.
     """
@@ -142,7 +142,7 @@ def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def values_in(label: NDArray[Any]) -> NDArray[Any]:
-    """The values of a label, ascending; neighbours are mostly equal, so that few are left to be sorted."""
+    """Return the values of a label, ascending; neighbours are mostly equal, so that few are left to be sorted."""
     flat = label.ravel()
     starts = np.ones(flat.size, np.bool_)
     np.not_equal(flat[1:], flat[:-1], out=starts[1:])

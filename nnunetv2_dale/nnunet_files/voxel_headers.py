@@ -28,7 +28,7 @@ class StoredVoxels:
 
 
 def nifti_voxels(start: bytes) -> StoredVoxels:
-    """Of NIfTI-1 and NIfTI-2, in either byte order.
+    """Read it of NIfTI-1 and NIfTI-2, in either byte order.
 
     Raises:
         ValueError, struct.error: no such header.
@@ -52,7 +52,7 @@ def nifti_voxels(start: bytes) -> StoredVoxels:
 
 
 def gipl_voxels(start: bytes) -> StoredVoxels:
-    """Of GIPL, whose 256 bytes of header are big-endian.
+    """Read it of GIPL, whose 256 bytes of header are big-endian.
 
     Raises:
         ValueError, KeyError, struct.error: no such header.
@@ -83,7 +83,7 @@ _NRRD_ENCODINGS = {  # ITK, and so nnU-Net, reads no bzip2
 
 
 def nrrd_voxels(start: bytes) -> StoredVoxels:
-    """Of NRRD: "key: value" lines up to an empty one.
+    """Read it of NRRD: "key: value" lines up to an empty one.
 
     Raises:
         ValueError, KeyError: no such header, or one that keeps its voxels in several files.
@@ -119,7 +119,7 @@ _META_BYTES = {  # MET_LONG has 4 bytes in this format
 
 
 def meta_image_voxels(start: bytes) -> StoredVoxels:
-    """Of MetaImage: "Key = Value" lines, of which ElementDataFile is the last.
+    """Read it of MetaImage: "Key = Value" lines, of which ElementDataFile is the last.
 
     Raises:
         ValueError, KeyError: no such header, or one that keeps its voxels in several files.

@@ -64,7 +64,7 @@ def case_fuzziness(
     intensity_bins: IntensityBins = "near_labels",
     fewest_patches: int = 1,
 ) -> CaseFuzziness:
-    """Entropy, edge ratio and m of a case (Eqs. 3–5), with min–max over the case, or over each slice.
+    """Compute entropy, edge ratio and m of a case (Eqs. 3–5), with min–max over the case, or over each slice.
 
     Training sees crops and takes the min–max over each crop, and bins from the labels of many cases, so its maps differ
     a little from the whole case's.

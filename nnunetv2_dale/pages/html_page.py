@@ -17,12 +17,12 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 
 
 def png_data_uri(png: bytes) -> str:
-    """The bytes of a PNG file as the value of an `src` attribute."""
+    """Return the bytes of a PNG file as the value of an `src` attribute."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def figure_data_uri(figure: Figure, *, image_format: str = "svg", dots_per_inch: int = 110) -> str:
-    """A Matplotlib figure as the value of an `src` attribute.
+    """Return a Matplotlib figure as the value of an `src` attribute.
 
     Args:
         figure: drawn figure; it is not closed here.

@@ -23,7 +23,7 @@ EVERYTHING = Held()
 
 
 def without_paths(value: Any, folders: Iterable[Path]) -> Any:
-    """A text, or the texts of a JSON value, in which of every absolute path the name at its end is left.
+    """Return a text, or the texts of a JSON value, in which of every absolute path the name at its end is left.
 
     Args:
         value: text, number, None, or lists and dictionaries of them.

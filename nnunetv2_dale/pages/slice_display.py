@@ -23,7 +23,7 @@ _BONE_ABOVE_HU = 300.0
 
 
 def display_range(image: NDArray[Any], is_ct: bool, region: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """The intensities to show as black and as white.
+    """Return the intensities to show as black and as white.
 
     CT in Hounsfield units gets a radiological window, chosen by its content: lung (bone) where more than half of the
     voxels that are looked at, and are not air around the body, are lung (bone), else soft tissue. A "CT" with nothing
@@ -68,7 +68,7 @@ def _ct_window(body_hu: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def slices_that_matter(label: NDArray[Any], fuzzy: NDArray[Any] | None = None) -> list[int]:
-    """Indices along axis 0 of the slice with most foreground and the slice that is most fuzzy.
+    """Return indices along axis 0 of the slice with most foreground and the slice that is most fuzzy.
 
     Args:
         label: (Z, Y, X), or (Y, X), which has one slice; foreground is above 0. Mask the ignore label out first.
@@ -88,12 +88,12 @@ def slices_that_matter(label: NDArray[Any], fuzzy: NDArray[Any] | None = None) -
     amounts = [(label > 0).sum(axis=(1, 2), dtype=np.float64)]
     if fuzzy is not None:
         amounts.append(fuzzy.sum(axis=(1, 2), dtype=np.float64))
-    chosen = {_middle_maximum(amount) for amount in amounts if amount.max() > 0}
+    chosen = {middle_maximum(amount) for amount in amounts if amount.max() > 0}
     return sorted(chosen) or [label.shape[0] // 2]
 
 
-def _middle_maximum(amount: NDArray[np.float64]) -> int:
-    """The index of the maximum; of several equal ones, as inside a patch of the fuzziness map, the middle one."""
+def middle_maximum(amount: NDArray[np.float64]) -> int:
+    """Return the index of the maximum; of several equal ones, as inside a fuzziness patch, the middle one."""
     equal = np.flatnonzero(amount == amount.max())
     return int(equal[len(equal) // 2])
 
@@ -147,7 +147,8 @@ def _draw_outline(axes: Axes, mask: NDArray[Any], name: str, colour: str) -> Lin
 
 
 def pixel_outline(mask: NDArray[Any]) -> NDArray[np.float64]:
-    """Line segments along the edges between the pixels inside and outside a mask, or of unequal values of a label map.
+    """Return the line segments along the edges between the pixels inside and outside a mask, or of unequal values of a
+    label map.
 
     Args:
         mask: (Y, X) bool or integers; 0 lies around it.

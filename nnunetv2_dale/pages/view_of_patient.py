@@ -48,7 +48,7 @@ class PlaneView:
 
 
 def plane_views(affine: NDArray[np.float64]) -> list[PlaneView]:
-    """The views of slices along the axes z, y and x of an array.
+    """Return the views of slices along the axes z, y and x of an array.
 
     Args:
         affine: (4, 4), from voxel (x, y, z) to RAS+ mm, not singular. An oblique axis counts as the nearest one.

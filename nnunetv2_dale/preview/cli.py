@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -19,9 +18,11 @@ from nnunetv2_dale.commands.shared_flags import (
     add_overwrite,
     add_plans,
     add_tau,
+    at_least_one,
 )
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
+from nnunetv2_dale.preview.page import PAGE_NAME, ShownPicture, write_page
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
 from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import (
@@ -35,7 +36,6 @@ from nnunetv2_dale.preview.preview_case import (
 )
 
 MODEL_KINDS = ("features", "confidence")
-PAGE_NAME = "index.html"
 _DOTS_PER_INCH = 110
 
 
@@ -46,7 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _preview(arguments: argparse.Namespace) -> None:
     _check(arguments)
-    source = _source(arguments)
+    raw = arguments.c is None
+    source: Source = (
+        RawSource(arguments.d, arguments.slicewise)
+        if raw
+        else PreprocessedSource(arguments.d, arguments.c, arguments.p)
+    )
     names = chosen_names(source, arguments.cases, arguments.n)
     kinds = ("",) if arguments.model is None else MODEL_KINDS
     targets = [arguments.o / output_name(name, kind) for name in names for kind in kinds]
@@ -64,19 +69,10 @@ def _preview(arguments: argparse.Namespace) -> None:
                     ShownPicture(f"{name}, {kind}" if kind else name, picture.summary, picture.patches, on_page)
                 )
         if arguments.html:
-            _write_page(arguments, source, description, shown)
+            write_page(arguments, source, description, shown)
     print(
         f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
     )
-
-
-class ShownPicture(NamedTuple):
-    """A picture as the page shows it; `png` is empty where the page has none."""
-
-    name: str
-    summary: tuple[str, ...]
-    patches: tuple[tuple[int, ...], ...]
-    png: bytes
 
 
 Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
@@ -121,53 +117,15 @@ def _png(picture: CasePicture) -> bytes:
     return buffer.getvalue()
 
 
-def _write_page(
-    arguments: argparse.Namespace,
-    source: Source,
-    description: str,
-    shown: Sequence[ShownPicture],
-) -> None:
-    from nnunetv2_dale.pages.html_page import png_data_uri, render_page
-    from nnunetv2_dale.pages.private_content import Held
-
-    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
-    context = {
-        "title": f"DALE preview of {source.title}",
-        "settings": [
-            ("Data" if arguments.model is None else "Model", description),
-            ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
-            ("τ", f"{arguments.tau:g}"),
-            ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
-            ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
-        ],
-        "cases": [
-            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
-        ],
-        "holds": Held(pictures=not arguments.no_pictures, paths=False),
-    }
-    with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
-        unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")
-
-
-def _source(arguments: argparse.Namespace) -> Source:
-    if arguments.c is None:
-        return RawSource(arguments.d, arguments.slicewise)
-    if arguments.slicewise:
-        raise UserError("--slicewise is for raw images; with -c the configuration says whether slices are images")
-    return PreprocessedSource(arguments.d, arguments.c, arguments.p)
-
-
 def _check(arguments: argparse.Namespace) -> None:
-    if min(_patch_sizes(arguments)) < 1:
-        raise UserError(f"--patch_size is at least 1 voxel, got {min(arguments.patch_size)}")
     if not 0 <= arguments.tau <= 1:
         raise UserError(f"--tau lies between 0 and 1, got {arguments.tau:g}")
     if arguments.entropy_bins < 2:
         raise UserError(f"--entropy_bins is at least 2, got {arguments.entropy_bins}")
     if arguments.no_pictures and not arguments.html:
         raise UserError("--no_pictures is for the page; give --html, or leave it out")
-    if arguments.n < 1:
-        raise UserError(f"-n is at least 1, got {arguments.n}")
+    if arguments.c is not None and arguments.slicewise:
+        raise UserError("--slicewise is for raw images; with -c the configuration says whether slices are images")
     if arguments.model is None and arguments.f is not None:
         raise UserError("-f chooses a fold of the model; give the model's folder with --model")
     if arguments.model is not None and (arguments.c is not None or arguments.slicewise):
@@ -182,7 +140,6 @@ def _patch_sizes(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 def preview_parser() -> CommandParser:
     """Build the parser of the command."""
-    defaults = ADAPTED
     parser = CommandParser(
         prog="nnUNetv2_dale_preview",
         description="Draw what DALE sees in the training cases of a dataset, one PNG per case: image, label, how fuzzy "
@@ -202,25 +159,17 @@ def preview_parser() -> CommandParser:
         "omega instead, two PNGs per case",
     )
     add("-f", metavar="FOLD", help="Fold of the model. Default: the first that is there")
-    add(
-        "-chk",
-        default="checkpoint_final.pth",
-        metavar="CHECKPOINT",
-        help="Name of the model's checkpoint",
-    )
+    add("-chk", default="checkpoint_final.pth", metavar="CHECKPOINT", help="Name of the model's checkpoint")
     add("--cases", nargs="+", metavar="CASE", help="Names of the cases. Default: the first ones")
-    add("-n", type=int, default=5, metavar="N", help="Number of cases, without --cases")
+    add("-n", type=at_least_one, default=5, metavar="N", help="Number of cases, without --cases")
     size_help = "Edge of a fuzziness patch in voxels, in the plane; several are drawn below each other. Default: "
-    size_help += f"{defaults.patch_size}, less in small images as in training"
-    add("--patch_size", type=int, nargs="+", metavar="N", help=size_help)
-    add_tau(parser, float, defaults.fuzzy_threshold)
-    bins_help = "Intensity bins of the entropy"
-    add("--entropy_bins", type=int, default=defaults.entropy_bins, metavar="N", help=bins_help)
-    where_help = (
-        "Where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of equal "
-    )
-    where_help += "width between an image's extremes, as the paper"
-    add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=defaults.intensity_bins, help=where_help)
+    size_help += f"{ADAPTED.patch_size}, less in small images as in training"
+    add("--patch_size", type=at_least_one, nargs="+", metavar="N", help=size_help)
+    add_tau(parser, float, ADAPTED.fuzzy_threshold)
+    add("--entropy_bins", type=int, default=ADAPTED.entropy_bins, metavar="N", help="Intensity bins of the entropy")
+    where_help = "Where these bins lie: at quantiles of the intensities near labels, as nnUNetTrainerDALE does, or of "
+    where_help += "equal width between an image's extremes, as the paper"
+    add("--intensity_bins", choices=tuple(BINS_IN_WORDS), default=ADAPTED.intensity_bins, help=where_help)
     add("--slicewise", action="store_true", help="Treat the slices of raw volumes as images, like a 2d configuration")
     add("--channel", type=int, default=0, metavar="N", help="Channel that is shown, unless the image is RGB")
     add("--html", action="store_true", help=f"Also write {PAGE_NAME}, one self-contained page with all pictures")

@@ -48,7 +48,7 @@ class LoadedModel:
         return int(self.labels.num_segmentation_heads) + int(self.labels.has_regions)
 
     def loss(self) -> MaskedLoss:
-        """nnU-Net's loss for these labels at the full resolution."""
+        """Build nnU-Net's loss for these labels at the full resolution."""
         regions, ignore = self.labels.has_regions, self.labels.ignore_label
         return MaskedLoss(
             regions=regions,
@@ -58,7 +58,7 @@ class LoadedModel:
         )
 
     def target(self, label_map: Tensor) -> Tensor:
-        """A (B, 1, *S) label map in the form of the loss: itself, or regions and the channel of ignored voxels."""
+        """Bring a (B, 1, *S) label map into the loss's form: itself, or regions and the channel of ignored voxels."""
         if not self.labels.has_regions:
             return label_map
         values = [torch.tensor(np.atleast_1d(region).tolist()) for region in self.labels.foreground_regions]
@@ -165,12 +165,10 @@ def _cut(
     image: NDArray[np.float32], label: NDArray[np.int16], centre: Sequence[int], size: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Patches of `size` around `centre` inside the image, padded with 0 where the image is smaller."""
-    spans, padding = [], [(0, 0), (0, 0)]
+    spans, padding = [slice(None)] * 2, [(0, 0)] * 2
     for middle, wanted, length in zip(centre, size, image.shape[2:], strict=True):
-        start = max(0, min(middle - wanted // 2, length - wanted))
+        start, missing = max(0, min(middle - wanted // 2, length - wanted)), max(0, wanted - length)
         spans.append(slice(start, start + wanted))
-        missing = max(0, wanted - length)
         padding.append((missing // 2, missing - missing // 2))
-    whole = (slice(None), slice(None), *spans)
-    cut_image, cut_label = (np.pad(part[whole], padding) for part in (image, label))
-    return torch.from_numpy(cut_image), torch.from_numpy(cut_label)
+    cut_image, cut_label = (torch.from_numpy(np.pad(part[tuple(spans)], padding)) for part in (image, label))
+    return cut_image, cut_label

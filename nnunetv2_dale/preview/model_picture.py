@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
+from nnunetv2_dale.preview.picture_frame import MAP_COLOURS, QUIET, add_colour_bar, add_heading, panel_grid
 from nnunetv2_dale.preview.region_features import RegionFeatures, embedded, fitting_perplexity
 
 OMEGA_IS = (
@@ -21,9 +22,7 @@ OMEGA_IS = (
     "whole cases (nnUNetTrainerCaseTrust) and nnUNetv2_dale_audit do."
 )
 CONFIDENCE_COLOURS = "PuOr_r"  # made for colour-blind readers; white is 1
-MAP_COLOURS = "cividis"
 _BACKGROUND = "#8a949c"
-_QUIET = "#56616b"
 _PANEL_INCH = 2.3
 
 
@@ -47,26 +46,15 @@ def confidence_picture(
     title: str,
     heading: str,
 ) -> Figure:
-    """Image, label, predictions, fuzziness and ω of some slices.
+    """Draw image, label, predictions, fuzziness and ω of some slices.
 
     Args:
         spacing_mm: (row, column).
         reach: the most by which ω can leave 1: the ends of its colours.
     """
     columns = ("Image", "Label", *rows[0].predicted, "Fuzziness $m$", "Confidence $\\omega$")
-    height, width = rows[0].image.shape[:2]
-    panel = _PANEL_INCH * min(1.6, max(0.55, height * spacing_mm[-2] / (width * spacing_mm[-1])))
-    size = (1.1 + len(columns) * _PANEL_INCH + 1.6, 1.75 + len(rows) * (panel + 0.1))
-    figure = Figure(figsize=size, facecolor="white")
-    place = {
-        "left": 1.0 / size[0],
-        "right": 1 - 1.7 / size[0],
-        "top": 1 - 1.0 / size[1],
-        "bottom": 0.75 / size[1],
-        "wspace": 0.06,
-        "hspace": 0.06,
-    }
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, gridspec_kw=place)
+    figure, grid = panel_grid(len(rows), columns, rows[0].image.shape, spacing_mm, _PANEL_INCH, 1.7)
+    width, height = figure.get_size_inches()
     values = display_range(np.stack([row.image for row in rows]), is_ct=False)
     for panels, row in zip(grid, rows, strict=True):
         draw_slice(panels[0], row.image, spacing_mm, {}, values)
@@ -84,39 +72,36 @@ def confidence_picture(
         outline[0].set_path_effects([])
         outline[0].set_linewidth(0.8)
         panels[0].set_ylabel(row.name, fontsize=9, labelpad=6)
-    for axes, column in zip(grid[0], columns, strict=True):
-        axes.set_title(column, fontsize=10.5, pad=6)
-    _heading(figure, title, heading)
-    _colour_bar(figure, 1.35, Normalize(0, 1), MAP_COLOURS, "$m$")
-    _colour_bar(figure, 0.65, Normalize(1 - reach, 1 + reach), CONFIDENCE_COLOURS, "$\\omega$")
-    handles = grid[0][1].collections
-    figure.legend(
-        handles=list(handles), loc="lower left", bbox_to_anchor=(1.0 / size[0], 0.33 / size[1]), ncols=8, frameon=False
-    )
-    figure.text(1.0 / size[0], 0.15 / size[1], OMEGA_IS, fontsize=9, color=_QUIET)
+    add_heading(figure, title, heading)
+    add_colour_bar(figure, 1.35, Normalize(0, 1), MAP_COLOURS, "$m$")
+    add_colour_bar(figure, 0.65, Normalize(1 - reach, 1 + reach), CONFIDENCE_COLOURS, "$\\omega$")
+    handles, place = list(grid[0][1].collections), (1.0 / width, 0.33 / height)
+    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=place, ncols=8, frameon=False)
+    figure.text(1.0 / width, 0.15 / height, OMEGA_IS, fontsize=9, color=QUIET)
     return figure
 
 
 def features_picture(
     samples: Mapping[str, RegionFeatures], class_names: Mapping[int, str], title: str, heading: str
 ) -> Figure:
-    """A row per sample: its t-SNE coloured by class, the same by region, and the numbers that go with it."""
+    """Draw a row per sample: its t-SNE coloured by class, the same by region, and the numbers that go with it."""
     rows = len(samples)
     size = (13.2, 1.0 + 4.4 * rows)
     figure = Figure(figsize=size, facecolor="white")
     place = {"left": 0.25 / size[0], "right": 1 - 0.1 / size[0], "top": 1 - 0.85 / size[1], "bottom": 0.15 / size[1]}
     widths = {"width_ratios": [1, 1, 0.95], "wspace": 0.04, "hspace": 0.05}
     grid = figure.subplots(rows, 3, squeeze=False, gridspec_kw={**place, **widths})
+    colours = {0: _BACKGROUND, **dict(zip(class_names, cycle(CONTOUR_COLOURS), strict=False))}
     for (by_class, by_region, words), (name, sample) in zip(grid, samples.items(), strict=True):
         points = embedded(sample)
-        _scatter(by_class, points, sample.classes, {0: "background", **class_names}, _class_colours(class_names))
+        _scatter(by_class, points, sample.classes, {0: "background", **class_names}, colours)
         _scatter(by_region, points, sample.fuzzy.astype(int), *_REGIONS)
         words.set_axis_off()
         words.text(0.03, 0.97, name, va="top", fontsize=11, fontweight="bold")
         words.text(0.03, 0.89, numbers_of(sample, class_names), va="top", fontsize=9, linespacing=1.5)
     for axes in grid[0][:2]:
         axes.legend(loc="upper left", fontsize=9, markerscale=2, framealpha=0.9)
-    _heading(figure, title, heading)
+    add_heading(figure, title, heading)
     return figure
 
 
@@ -124,27 +109,19 @@ _REGIONS = ({0: "non-fuzzy, $m < \\tau$", 1: "fuzzy, $m \\geq \\tau$"}, {0: CONT
 
 
 def numbers_of(sample: RegionFeatures, class_names: Mapping[int, str]) -> str:
-    """The sample's size, perplexity, silhouettes and Wasserstein distances, in lines of text."""
+    """Write the sample's size, perplexity, silhouettes and Wasserstein distances, in lines of text."""
     names = {0: "background", **class_names}
-    clear, fuzzy = (sample.silhouette_of_classes(region) for region in (False, True))
+    silhouettes = (sample.silhouette_of_classes(region) for region in (False, True))
+    clear, fuzzy = ("–" if np.isnan(value) else f"{value:.2f}" for value in silhouettes)
     lines = [
         f"{len(sample.features)} voxels, perplexity {fitting_perplexity(len(sample.features)):.0f}",
         "silhouette of the classes:",
-        f"   non-fuzzy voxels: {_number(clear)}",
-        f"   fuzzy voxels: {_number(fuzzy)}",
+        f"   non-fuzzy voxels: {clear}",
+        f"   fuzzy voxels: {fuzzy}",
         "$W_2$ of fuzzy to non-fuzzy voxels, in spreads:",
     ]
     lines += [f"   {names.get(value, value)}: {distance:.2f}" for value, distance in sample.wasserstein.items()][:5]
     return "\n".join(lines if sample.wasserstein else [*lines, "   no class has voxels in both regions"])
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.2f}"
-
-
-def _class_colours(class_names: Mapping[int, str]) -> dict[int, str]:
-    colours = {value: CONTOUR_COLOURS[n % len(CONTOUR_COLOURS)] for n, value in enumerate(class_names)}
-    return {0: _BACKGROUND, **colours}
 
 
 def _scatter(
@@ -158,34 +135,11 @@ def _scatter(
     present = [value for value in names if (groups == value).any()]
     rank = np.array([present.index(value) for value in groups])
     shades = ListedColormap([colours[value] for value in present])
-    axes.scatter(
-        points[:, 0],
-        points[:, 1],
-        c=rank,
-        cmap=shades,
-        vmin=-0.5,
-        vmax=len(present) - 0.5,
-        s=7,
-        alpha=0.7,
-        linewidths=0,
-    )
+    ends = Normalize(-0.5, len(present) - 0.5)
+    axes.scatter(points[:, 0], points[:, 1], c=rank, cmap=shades, norm=ends, s=7, alpha=0.7, linewidths=0)
     for value in present:
         axes.scatter([], [], color=colours[value], s=12, label=names[value])
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_color("#d9dfe4")
-
-
-def _colour_bar(figure: Figure, from_right_inch: float, scale: Normalize, colours: str, name: str) -> None:
-    width, height = figure.get_size_inches()
-    bar = figure.add_axes((1 - from_right_inch / width, 0.6 / height, 0.13 / width, 1 - 1.75 / height))
-    figure.colorbar(ScalarMappable(scale, colours), cax=bar)
-    bar.tick_params(labelsize=8)
-    bar.set_title(name, fontsize=9, pad=6)
-
-
-def _heading(figure: Figure, title: str, heading: str) -> None:
-    width, height = figure.get_size_inches()
-    figure.text(0.25 / width, 1 - 0.2 / height, title, fontsize=14, fontweight="bold", va="top")
-    figure.text(0.25 / width, 1 - 0.48 / height, heading, fontsize=9, color=_QUIET, va="top")

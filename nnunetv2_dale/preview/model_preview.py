@@ -37,7 +37,7 @@ class ModelPreview:
         )
 
     def pictures(self, name: str) -> Iterator[tuple[str, CasePicture]]:
-        """The two pictures of a case, with their kinds.
+        """Draw the two pictures of a case; yields each with its kind.
 
         Raises:
             UserError: a case that cannot be shown, or a network without nnU-Net's segmentation head.
@@ -90,7 +90,9 @@ class ModelPreview:
 def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int) -> list[ShownSlice]:
     """The slices shown: the samples of a 2D batch, or those of a volume that matter."""
     colour = is_colour(model.dataset)
-    predicted = torch.stack([_segmentation(model, logits) for logits in seen.logits])
+    predicted = torch.stack(
+        [torch.as_tensor(model.labels.convert_logits_to_segmentation(logits)) for logits in seen.logits]
+    )
     tensors = patch.images.movedim(1, -1), patch.label_map[:, 0], predicted, seen.m[:, 0], seen.omega[:, 0]
     image, label, found, m, confidence = (part.detach().cpu().numpy() for part in tensors)
     of_volume = label.ndim == 4
@@ -109,9 +111,3 @@ def _rows(model: LoadedModel, patch: CasePatch, seen: NetworkLook, channel: int)
         )
         for number in places
     ]
-
-
-def _segmentation(model: LoadedModel, logits: torch.Tensor) -> torch.Tensor:
-    """(K, *P) logits to a label map (*P)."""
-    found = model.labels.convert_logits_to_segmentation(logits)
-    return torch.as_tensor(found).to(torch.int16)

@@ -50,8 +50,9 @@ def look(
     """
     network.train()  # so that the tap keeps what enters the head
     optimizer = torch.optim.SGD(network.parameters(), STEP_SIZE)
+    seeded = torch.Generator(images.device).manual_seed(0)
     step = AlternatingStep(
-        network, network, optimizer, loss, num_classes, config, spacing_mm, head=head, generator=_seeded(images.device)
+        network, network, optimizer, loss, num_classes, config, spacing_mm, head=head, generator=seeded
     )
     with torch.no_grad():
         outputs, features = step.see(images)
@@ -59,7 +60,3 @@ def look(
     seen = look_at(step, images, targets)
     step.see.remove()  # the network is shown further cases, with an iteration of their own
     return NetworkLook(seen.batch.fuzziness, full_resolution(outputs), features, seen.meta)
-
-
-def _seeded(device: torch.device) -> torch.Generator:
-    return torch.Generator(device).manual_seed(0)

@@ -57,7 +57,7 @@ class PatchMaps:
 def chosen_maps(
     case: PreviewCase, classes: NDArray[np.int16] | None, settings: PictureSettings
 ) -> tuple[list[int], list[PatchMaps]]:
-    """The slices to show, and the fuzziness there for each patch size.
+    """Find the slices to show, and the fuzziness there for each patch size.
 
     Args:
         case: what is drawn.
@@ -99,7 +99,7 @@ def chosen_maps(
 
 
 def summary(maps: PatchMaps, tau: float) -> str:
-    """How much of the case is fuzzy, in words."""
+    """Say how much of the case is fuzzy, in words."""
     text = f"patch {'×'.join(map(str, maps.patch))}: m reaches {tau:g} in {maps.fuzzy_of_image:.1%} of the voxels"
     if not np.isnan(maps.fuzzy_of_foreground):
         text += f" and {maps.fuzzy_of_foreground:.1%} of the foreground"

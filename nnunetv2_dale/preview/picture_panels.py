@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, display_range, draw_slice
+from nnunetv2_dale.preview.picture_frame import MAP_COLOURS
 from nnunetv2_dale.preview.picture_maps import PatchMaps, PictureSettings
 from nnunetv2_dale.preview.preview_case import PreviewCase
 
-MAP_COLOURS = "cividis"  # made for colour-blind readers; even in lightness
 OUTLINE = CONTOUR_COLOURS[5]  # vermilion: seen on grey and on every colour of the maps
 DOUBT = LinearSegmentedColormap.from_list("doubt", [(0, 0, 0, 0), (0, 0, 0, 1)])  # black where nothing is trusted
 _FUZZY_OUTLINE = "#ffffff"
@@ -25,7 +25,7 @@ _FUZZY_OUTLINE = "#ffffff"
 def intensity_range(
     case: PreviewCase, classes: NDArray[np.int16] | None, settings: PictureSettings
 ) -> tuple[float, float]:
-    """The intensities drawn black and white; on CT a window that shows the labelled region."""
+    """Choose the intensities drawn black and white; on CT a window that shows the labelled region."""
     if settings.colour:
         picture = case.image[:3]
         return (
@@ -153,7 +153,7 @@ def _lay_classes_over(
 
 
 def class_colour(number: int) -> str:
-    """Of the class with this number in the order of label values."""
+    """Return the colour of the class with this number in the order of label values."""
     return CONTOUR_COLOURS[number % len(CONTOUR_COLOURS)]
 
 

@@ -20,7 +20,7 @@ from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import confidence_folder, read_preprocessed_map
 from nnunetv2_dale.nnunet_files.problems import FileError
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_dataset
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 _COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
@@ -53,7 +53,7 @@ class RawSource:
     """The training cases of a dataset in `nnUNet_raw`."""
 
     def __init__(self, name_or_id: str, slicewise: bool) -> None:
-        self.dataset = read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
+        self.dataset = read_raw(name_or_id)
         self.names = [case.name for case in self.dataset.cases]
         self.title = self.dataset.folder.name
         self.description = "raw images" + (", slice by slice as in a 2d configuration" if slicewise else "")
@@ -156,7 +156,7 @@ Source = RawSource | PreprocessedSource
 
 
 def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> list[str]:
-    """The wanted cases, or the first `number`.
+    """Return the wanted cases, or the first `number`.
 
     Raises:
         UserError: a wanted case that there is not.
@@ -170,14 +170,14 @@ def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> l
 
 
 def is_colour(dataset_json: dict[str, Any]) -> bool:
-    """Whether the three channels of a dataset are the colours of one picture."""
+    """Say whether the three channels of a dataset are the colours of one picture."""
     names = dataset_json.get("channel_names") or dataset_json.get("modality") or {}
     found = {str(value).lower() for value in names.values()}
     return len(names) == 3 and found in _COLOUR_NAMES
 
 
 def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
-    """The name of each label value; a value of several regions takes the name of the smallest one."""
+    """Return the name of each label value; a value of several regions takes the name of the smallest one."""
     names: dict[int, str] = {}
     regions = [
         (name, value if isinstance(value, list | tuple) else [value]) for name, value in dataset_json["labels"].items()
@@ -188,5 +188,5 @@ def class_names(dataset_json: dict[str, Any]) -> dict[int, str]:
 
 
 def output_name(name: str, kind: str = "") -> Path:
-    """The file name of a case's picture; of a model there are several kinds."""
+    """Return the file name of a case's picture; of a model there are several kinds."""
     return Path(f"{name}_{kind}.png" if kind else f"{name}.png")

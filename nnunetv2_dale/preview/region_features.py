@@ -26,11 +26,11 @@ class RegionFeatures:
     wasserstein: dict[int, float]  # class → W₂, fuzzy to non-fuzzy, relative to √tr Σ of the non-fuzzy side
 
     def silhouette_of_classes(self, fuzzy: bool) -> float:
-        """Silhouette of the classes in one of the regions, −1 to 1; NaN with fewer than two classes there."""
+        """Return the silhouette of the classes in one of the regions, −1 to 1; NaN with fewer than two."""
         return _silhouette(self.features[self.fuzzy == fuzzy], self.classes[self.fuzzy == fuzzy])
 
     def silhouette_of_regions(self) -> dict[int, float]:
-        """Class → silhouette of fuzzy against non-fuzzy voxels: 0 where the regions look alike; NaN without one."""
+        """Return class → silhouette of fuzzy against non-fuzzy voxels: 0 where they look alike; NaN without one."""
         return {
             int(value): _silhouette(self.features[self.classes == value], self.fuzzy[self.classes == value])
             for value in np.unique(self.classes)
@@ -71,7 +71,7 @@ def region_features(
 
 
 def embedded(sample: RegionFeatures, perplexity: float = PERPLEXITY, seed: int = 0) -> NDArray[np.float32]:
-    """(N, 2): t-SNE of the sample, started from its principal components.
+    """Return (N, 2): t-SNE of the sample, started from its principal components.
 
     Raises:
         ValueError: fewer than 4 voxels.
@@ -90,7 +90,7 @@ def embedded(sample: RegionFeatures, perplexity: float = PERPLEXITY, seed: int =
 
 
 def fitting_perplexity(voxels: int, wanted: float = PERPLEXITY) -> float:
-    """The wanted perplexity, or a third of the voxels where that is less."""
+    """Return the wanted perplexity, or a third of the voxels where that is less."""
     return min(wanted, (voxels - 1) / 3)
 
 

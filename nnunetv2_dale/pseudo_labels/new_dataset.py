@@ -11,16 +11,14 @@ import numpy as np
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.audit.confidence_copy import copy_confidence
-from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS
-from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_whole
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
-from nnunetv2_dale.nnunet_files.splits import Splits, find_splits, offered_splits, read_splits
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use
 from nnunetv2_dale.nnunet_files.target import PSEUDO_LABELS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_label
@@ -54,9 +52,9 @@ def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
         folder: a judge's, which has at least one fold.
     """
     names = [case.name for case in dataset.cases]
-    file = find_splits(dataset.folder, None)
-    if file is not None:
-        return read_splits(file, names)
+    splits = splits_in_use(dataset.folder, names)
+    if splits is not None:
+        return splits
     held_out = [
         [name for name in names if name in folder.cases and folder.cases[name].fold == fold] for fold in folder.folds
     ]
@@ -78,7 +76,7 @@ def write_dataset(
     """
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
     splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]
-    with offered_splits(new.target.folder, splits), new_folder(new.target.folder, new.overwrite) as folder:
+    with new_dataset(source.folder, new.target.folder, splits, new.overwrite) as folder:
         _place(source, kept, folder, place)
         for case in kept:
             if doubtful[case.name]:
@@ -89,7 +87,6 @@ def write_dataset(
         made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": [case.name for case in kept]}
         write_json(folder / "dataset.json", {**description, "numTraining": len(source.cases) + len(kept)})
         write_json(folder / PSEUDO_LABELS, {**made, "rest": new.rest})
-        write_json(folder / SPLITS, splits)
 
 
 def _place(source: RawDataset, kept: Sequence[RawCase], folder: Path, predicted: Path) -> None:

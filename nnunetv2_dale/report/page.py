@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
-from nnunetv2_dale.report import page_tables, plots
+from nnunetv2_dale.report import page_tables, pair_plots, plots
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.page_cells import signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases
@@ -21,7 +21,7 @@ _FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a
 
 
 def render_report(report: Report, folder: Path) -> str:
-    """Return the page as text.
+    """Render the page as text.
 
     Args:
         report: the numbers.
@@ -58,8 +58,8 @@ def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -
         "verdict": verdict(dice, labels),
         "row": dice,
         "cards": _cards(dice, labels),
-        "slope": figure_data_uri(plots.slope_plot(report, run.name, metric)) if shown else None,
-        "bland_altman": figure_data_uri(plots.bland_altman_plot(report, run.name, metric)) if shown else None,
+        "slope": figure_data_uri(pair_plots.slope_plot(report, run.name, metric)) if shown else None,
+        "bland_altman": figure_data_uri(pair_plots.bland_altman_plot(report, run.name, metric)) if shown else None,
         "ranked": {rank: list(_ranked(report, run.name, rank, folder)) for rank in ("best", "worst")},
     }
 

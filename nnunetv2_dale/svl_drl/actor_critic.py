@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: float) -> list[Tensor]:
-    """R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
+    """Return R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
 
     Args:
         rewards: r_0 … r_{T−1}, each broadcastable to (B, 1, *S).
@@ -29,7 +29,7 @@ def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: 
 
 
 def value_loss(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> Tensor:
-    """mean (R − V)² over the voxels that are not ignored.
+    """Return mean (R − V)² over the voxels that are not ignored.
 
     Args:
         values: V, (B, 1, *S), with gradient.
@@ -40,13 +40,13 @@ def value_loss(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> 
 
 
 def policy_entropy(logits: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean entropy of softmax(logits) over the voxels that are not ignored, in nats; (B, 3, *S) logits."""
+    """Return mean entropy of softmax(logits) over the voxels that are not ignored, in nats; (B, 3, *S) logits."""
     log_policy = _in_full_precision(logits).log_softmax(dim=1)
     return _mean(-(log_policy.exp() * log_policy).sum(dim=1, keepdim=True), valid)
 
 
 def scaled_advantage(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
-    """A / RMS(A) over the voxels of a batch that are not ignored: a policy learns as fast from small rewards.
+    """Return A / RMS(A) over the voxels of a batch that are not ignored: a policy learns as fast from small rewards.
 
     Args:
         advantage: R − V, (B, 1, *S). Where all are 0 they stay 0.
@@ -59,7 +59,7 @@ def scaled_advantage(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
 def policy_loss(
     logits: Tensor, actions: Tensor, advantage: Tensor, entropy_weight: float, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """mean(−log π(a) · stopgrad(A)) − β_H · entropy; and the entropy.
+    """Return mean(−log π(a) · stopgrad(A)) − β_H · entropy; and the entropy.
 
     Args:
         logits: of π, (B, 3, *S), with gradient.

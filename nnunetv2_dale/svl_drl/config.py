@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, number
 
-RewardKind = Literal["share", "volume", "voxel"]
+RewardKind = Literal["edit", "share", "volume", "voxel"]
 ActionSource = Literal["policy", "uniform"]
 
 
@@ -32,7 +32,9 @@ class SvlDrlConfig(ValidatedSettings):
         0.0, 0.0, 1.0, "what an edited image counts in the segmentation's loss, beside 1 of the untouched one"
     )
     reward: RewardKind = choice(
-        "share", RewardKind, "a voxel's share of its volume's, all of its volume's, or its own error's (PixelRL)"
+        "share",
+        RewardKind,
+        "what a voxel's edit changed, its share of what changed, all of its volume's, or its own error's (PixelRL)",
     )
     continuity_weight: float = number(
         0.1, -10.0, 10.0, "how far C lowers the reward; below 0 it raises it, the paper's printed sign"

@@ -11,7 +11,7 @@ _VOXELS_AT_ONCE = 2**24  # some 30 bytes each
 
 
 def count_components(masks: Tensor) -> Tensor:
-    """Connected components of each mask; voxels that touch at a corner are connected.
+    """Label the connected components of each mask; voxels that touch at a corner are connected.
 
     Every voxel takes the largest voxel number in its neighbourhood, then the number its own number's voxel has, until
     nothing changes: a component ends with one number, held by one voxel of that number. The second rule doubles the

@@ -39,7 +39,7 @@ class SkipDecoder(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
-        """(B, outputs, *S) from the encoder's skips, full resolution first."""
+        """Return (B, outputs, *S) from the encoder's skips, full resolution first."""
         features = self.lateral[-1](skips[-1])
         for level in range(len(self.merge) - 1, -1, -1):
             features = functional.interpolate(features, size=skips[level].shape[2:], mode="nearest")

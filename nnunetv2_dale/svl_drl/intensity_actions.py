@@ -28,7 +28,7 @@ class IntensityRange:
 
 
 def intensity_range(images: Tensor) -> IntensityRange:
-    """The 0.5 and 99.5 percentiles of each image and channel (nearest rank).
+    """Return the 0.5 and 99.5 percentiles of each image and channel (nearest rank).
 
     Args:
         images: (B, C, *S), finite. A constant channel has an empty range: actions leave it as it is.
@@ -41,7 +41,7 @@ def intensity_range(images: Tensor) -> IntensityRange:
 
 
 def sample_actions(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One action per voxel, drawn from softmax(logits).
+    """Draw one action per voxel from softmax(logits).
 
     Args:
         logits: (B, 3, *S).
@@ -56,7 +56,7 @@ def sample_actions(logits: Tensor, generator: torch.Generator | None = None) -> 
 def apply_actions(
     images: Tensor, actions: Tensor, amount: Tensor, scale: IntensityRange, image_channels: int | None = None
 ) -> Tensor:
-    """The image after its voxels have acted.
+    """Apply an action to every voxel.
 
     On intensities I scaled to [0, 1]: keep I; enhance clip(I · (1 + a), 0, 1); weaken clip(I · (1 − a), 0, 1). What
     lies outside stays: clipped, it would change by the same whatever the action.

@@ -5,7 +5,8 @@
 The paper's summaries add C, which rewards fragments: here it is subtracted, and a negative w is the printed sign.
 
 r_t is of a whole volume. Given to each of its N voxels, it teaches none what its own action was worth: the gradient
-falls with 1 / N. So a voxel is given its share of it.
+falls with 1 / N. So a voxel is given what its own edit changed (`edit_shares`), or what changed at it (`dice_shares`),
+to which the edits of all its neighbours add noise.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ class Reference:
 
     @classmethod
     def of(cls, foreground: Tensor, valid: Tensor | None, regions: bool = False) -> Reference:
-        """The reference of (B, K, *S) bool foreground."""
+        """Return the reference of (B, K, *S) bool foreground."""
         return cls(foreground if valid is None else foreground & valid, valid, regions)
 
 
 def reward_of(
     before: Tensor, after: Tensor, reference: Reference, kind: RewardKind, continuity_weight: float
 ) -> tuple[Tensor, Tensor]:
-    """The two parts of r_t, each broadcastable to (B, 1, *S): what was gained, and −w C.
+    """Return the two parts of r_t, each broadcastable to (B, 1, *S): what was gained, and −w C.
 
     Args:
         before: (B, K, *S) probabilities of the foreground classes at t − 1.
         after: at t.
         kind: "share": of each voxel; the number of components has no shares and is left out. "volume": of the volume.
-            "voxel": the fall of each voxel's own squared error, without C.
+            "voxel": the fall of each voxel's own squared error, without C. "edit" needs the images: `edit_shares`.
     """
     if kind == "voxel":
         gain = squared_error(before, reference) - squared_error(after, reference)
@@ -63,8 +64,29 @@ def reward_of(
     return gain.view(shape), cost.view(shape)
 
 
+def edit_slopes(probabilities: Tensor, images: Tensor, reference: Reference, continuity_weight: float) -> Tensor:
+    """N · ∂(Dice − w · TV)/∂s: what an edit of each voxel of the images is worth, (B, C, *S).
+
+    Args:
+        probabilities: (B, K, *S) of the foreground classes, with the graph that leads to `images`.
+    """
+    worth = soft_dice(probabilities, reference) - continuity_weight * total_variation(probabilities)
+    (slopes,) = torch.autograd.grad(probabilities[0, 0].numel() * worth.sum(), images)
+    return slopes
+
+
+def edit_shares(before: Tensor, after: Tensor, slopes: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, 1, *S): each voxel's edit times its mean slope; their mean is what all edits changed, to second order.
+
+    Args:
+        before, after: (B, C, *S) images.
+        slopes: `edit_slopes` of either.
+    """
+    return ((slopes[0] + slopes[1]) / 2 * (after - before)).sum(dim=1, keepdim=True)
+
+
 def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:
-    """Mean soft Dice over the foreground classes, of each volume.
+    """Return mean soft Dice over the foreground classes, of each volume.
 
     Args:
         probabilities: (B, K, *S) of the foreground classes.
@@ -76,7 +98,7 @@ def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:
 
 
 def dice_shares(before: Tensor, after: Tensor, reference: Reference) -> Tensor:
-    """g_v = N · Σ_k ∂Dice/∂f_vk · (after − before)_vk: each voxel's share of the gain in Dice.
+    """Return g_v = N · Σ_k ∂Dice/∂f_vk · (after − before)_vk: each voxel's share of the gain in Dice.
 
     The derivative is that at the mean of both, so that the mean of g over the N voxels of a volume is the gain to
     second order in the change.
@@ -103,7 +125,7 @@ def _dice_and_total(probabilities: Tensor, reference: Reference) -> tuple[Tensor
 
 
 def total_variation(probabilities: Tensor) -> Tensor:
-    """Mean |∇f|: absolute differences of neighbours, over all axes, pairs and classes of a volume.
+    """Return mean |∇f|: absolute differences of neighbours, over all axes, pairs and classes of a volume.
 
     Args:
         probabilities: (B, K, *S), every axis of at least 2 voxels.
@@ -116,7 +138,7 @@ def total_variation(probabilities: Tensor) -> Tensor:
 
 
 def total_variation_shares(probabilities: Tensor) -> Tensor:
-    """Each voxel's share of `total_variation`, half of each of its differences: (B, 1, *S) of the same mean."""
+    """Return each voxel's share of `total_variation`, half of each of its differences: (B, 1, *S) of the same mean."""
     axes = [axis for axis in range(2, probabilities.ndim) if probabilities.shape[axis] > 1]
     shares = torch.zeros_like(probabilities[:, :1])
     for axis in axes:
@@ -129,7 +151,8 @@ def total_variation_shares(probabilities: Tensor) -> Tensor:
 
 
 def fragmentation(masks: Tensor, reference: Reference) -> Tensor:
-    """1 − reference components / components where there are more than in the reference, mean over a volume's classes.
+    """Return 1 − reference components / components where there are more than in the reference, mean over a volume's
+    classes.
 
     A class without reference counts as one of one component. Fewer components than the reference cost nothing. (The
     bare number less one is unbounded: an untrained network's hundreds of fragments would drown the Dice.)
@@ -145,7 +168,7 @@ def fragmentation(masks: Tensor, reference: Reference) -> Tensor:
 
 
 def continuity_cost(probabilities: Tensor, masks: Tensor, reference: Reference) -> Tensor:
-    """C(f): fragmentation plus total variation of each volume, (B,)."""
+    """Return C(f): fragmentation plus total variation of each volume, (B,)."""
     return fragmentation(masks, reference) + total_variation(probabilities)
 
 
@@ -159,6 +182,6 @@ def _masks(probabilities: Tensor, reference: Reference) -> Tensor:
 
 
 def squared_error(probabilities: Tensor, reference: Reference) -> Tensor:
-    """(f − G)², mean over the classes of each voxel: (B, 1, *S), 0 where ignored."""
+    """Return (f − G)², mean over the classes of each voxel: (B, 1, *S), 0 where ignored."""
     error = (probabilities - reference.foreground.to(probabilities.dtype)).square().mean(dim=1, keepdim=True)
     return error if reference.valid is None else error * reference.valid

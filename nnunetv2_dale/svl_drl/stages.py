@@ -27,7 +27,7 @@ class LossWeights:
 
 
 def stage_of(epoch: int, epochs: int, shares: Sequence[float]) -> Stage:
-    """The stage in which the middle of an epoch falls.
+    """Return the stage in which the middle of an epoch falls.
 
     Args:
         epoch: from 0.
@@ -41,7 +41,10 @@ def stage_of(epoch: int, epochs: int, shares: Sequence[float]) -> Stage:
 
 
 def loss_weights(stage: Stage, config: SvlDrlConfig) -> LossWeights:
-    """Warm-up: L_seg. Transition: (1 − λ) L_seg + λ L_value. Full: (1 − α − β) L_seg + α L_value + β L_policy."""
+    """Weigh the losses of a stage. Warm-up: L_seg.
+
+    Transition: (1 − λ) L_seg + λ L_value. Full: (1 − α − β) L_seg + α L_value + β L_policy.
+    """
     if stage is Stage.WARM_UP:
         return LossWeights(1.0, 0.0, 0.0)
     if stage is Stage.TRANSITION:

@@ -48,7 +48,7 @@ class StepRecord:
         entropy: Tensor | None = None,
         episode: Episode | None = None,
     ) -> StepRecord:
-        """The numbers of an iteration, from L_seg, L_value and the policy's entropy."""
+        """Return the numbers of an iteration, from L_seg, L_value and the policy's entropy."""
         at = torch.full_like(segmentation, float(stage))
         if value is None or entropy is None or episode is None:
             return cls(at, segmentation, *[torch.full_like(segmentation, torch.nan)] * 10)

@@ -15,17 +15,26 @@ from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_loss, 
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.intensity_actions import Action, apply_actions, intensity_range, sample_actions
-from nnunetv2_dale.svl_drl.reward import Reference, reward_of
+from nnunetv2_dale.svl_drl.reward import Reference, edit_shares, edit_slopes, reward_of, total_variation
 from nnunetv2_dale.svl_drl.stages import Stage, loss_weights
 from nnunetv2_dale.svl_drl.step_record import Episode, StepRecord
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the network finds in a state: (B, C, *S) images, (B, K, *S) foreground, and `edit_slopes` or None."""
+
+    images: Tensor
+    foreground: Tensor
+    slopes: Tensor | None
 
 
 @dataclass
 class SvlDrlStep:
     """Adds the gradients of one batch to the weights; the caller clears them before and steps after.
 
-    An episode is played without gradient first, then each of its states is seen once more, with its losses: so only one
-    state's activations are kept at a time.
+    An episode is played without gradient of the weights first, then each of its states is seen once more, with its
+    losses: so only one state's activations are kept at a time.
 
     Args:
         network: images to the encoder's skips, full resolution first, and to logits, or a sequence of them under deep
@@ -74,11 +83,9 @@ class SvlDrlStep:
         scale = intensity_range(images)
         states, actions, parts, before = [images], [], [], None
         for step in range(self.config.steps + 1):
-            with self.autocast():
-                skips, outputs = self.network(states[step])
-            after = self._foreground(outputs, class_weight)
+            skips, after = self._found(states[step], reference, class_weight)
             if before is not None:
-                parts.append(reward_of(before, after, reference, self.config.reward, self.config.continuity_weight))
+                parts.append(self._reward(before, after, reference))
             before = after
             if step < self.config.steps:
                 taken = sample_actions(self._policy(skips), self.generator)
@@ -91,6 +98,30 @@ class SvlDrlStep:
         rewards = [gain + cost for gain, cost in parts]
         returns = discounted_returns(rewards, last_value, self.config.discount)
         return Episode(states[:-1], actions, returns, gains, costs)
+
+    def _found(
+        self, images: Tensor, reference: Reference, class_weight: Tensor | None
+    ) -> tuple[Sequence[Tensor], Found]:
+        """The skips of a state, and what the reward needs of it: a slope costs a backward to the image."""
+        with_slopes = self.config.reward == "edit"
+        with torch.set_grad_enabled(with_slopes):
+            images = images.detach().requires_grad_(with_slopes)
+            with self.autocast():
+                skips, outputs = self.network(images)
+            foreground = self._foreground(outputs, class_weight)
+            weight = self.config.continuity_weight
+            slopes = edit_slopes(foreground, images, reference, weight) if with_slopes else None
+        return [skip.detach() for skip in skips], Found(images.detach(), foreground.detach(), slopes)
+
+    def _reward(self, before: Found, after: Found, reference: Reference) -> tuple[Tensor, Tensor]:
+        """The two parts of r_t, as `reward_of` returns them."""
+        weight = self.config.continuity_weight
+        if before.slopes is None or after.slopes is None:
+            return reward_of(before.foreground, after.foreground, reference, self.config.reward, weight)
+        shares = edit_shares(before.images, after.images, (before.slopes, after.slopes))
+        cost = -weight * (total_variation(after.foreground) - total_variation(before.foreground))
+        cost = cost.view(-1, *(1,) * (shares.ndim - 1))  # of the volume, for the log: the shares hold it
+        return shares - cost, cost
 
     def _learned(self, episode: Episode, targets: Outputs, valid: Tensor | None) -> StepRecord:
         """The losses of every state that was acted on, each with its own backward."""

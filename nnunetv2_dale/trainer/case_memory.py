@@ -24,7 +24,7 @@ _GOES_ON_FROM = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_be
 
 
 def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
-    """Of each case's preprocessed label map, whatever format its file has.
+    """Return the checksum of each case's preprocessed label map, whatever format its file has.
 
     Args:
         dataset: one of nnU-Net's, with `load_case`.

@@ -27,7 +27,7 @@ _PARTS = (
 
 @contextmanager
 def replaced_when_complete(filename: str) -> Iterator[str]:
-    """A name to write a checkpoint under, beside `filename`, which it replaces when the block ends well.
+    """Yield a name to write a checkpoint under, beside `filename`, which it replaces when the block ends well.
 
     A write that fails leaves the file that was there. A block that writes nothing (checkpoints switched off) changes
     nothing. One process may write a checkpoint, not several at once.

@@ -52,7 +52,7 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """DK-UXNet with the strides that the plans give nnU-Net's network.
+        """Build DK-UXNet with the strides that the plans give nnU-Net's network.
 
         Static in nnU-Net, which calls it on the class when it predicts; of the class here, for its settings.
         """
@@ -61,7 +61,7 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
         return DkUxnet(num_input_channels, num_output_channels, strides, config)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
-        """Nothing to switch: the network gives every output where the training step asks for it, and only there."""
+        """Switch nothing: the network gives every output where the training step asks for it, and only there."""
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         self._make_adamw(self.network)
@@ -98,7 +98,7 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
     # --- prediction: how much each head is worth
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's, of the prediction, and of each head by itself."""
+        """Build nnU-Net's loss, of the prediction, and of each head by itself."""
         share = self._own_network().query_share
         now = share.clone()
         measured = super().validation_step(_copy(batch))

@@ -39,7 +39,7 @@ class nnUNetTrainerDKNet(TrainsWithUnlabelled, TrainsBeside):
     shares_optimizer: ClassVar[bool] = False
 
     def configure_optimizers(self) -> tuple[Any, Any]:
-        """nnU-Net's for its network, AdamW for the queries."""
+        """Build nnU-Net's optimizer for its network, AdamW for the queries."""
         optimizers: tuple[Any, Any] = super().configure_optimizers()
         self._make_adamw(self.beside)
         return optimizers
@@ -105,7 +105,7 @@ class NetworkWithLevels(NetworkWithSkips):
         return [int(layer.in_channels) for layer in reversed(self.decoder.seg_layers)]
 
     def forward(self, images: Tensor) -> tuple[Sequence[Tensor], list[Tensor]]:
-        """Levels and logits, full resolution first; without deep supervision the logits of full resolution alone."""
+        """Return levels and logits, full resolution first; without deep supervision only those logits."""
         *skips, features = self.encoder(images)
         levels: list[Tensor] = []
         for up, stage, skip in zip(self.decoder.transpconvs, self.decoder.stages, reversed(skips), strict=True):

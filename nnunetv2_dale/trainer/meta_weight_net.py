@@ -58,7 +58,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
         return optimizers
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
-        """Without the meta cases, or of them alone."""
+        """Return the loader without the meta cases, or of them alone."""
         training, validation = super().get_tr_and_val_datasets()
         if self.meta_cases:
             meta, others = divided(training.identifiers, self.meta_cases, self.fold)
@@ -151,7 +151,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
 
 
 def divided(training: Sequence[str], meta: object, fold: int | str) -> tuple[list[str], list[str]]:
-    """The meta cases, and the other cases of the training set.
+    """Return the meta cases, and the other cases of the training set.
 
     Raises:
         RuntimeError: no list of names, a case that is not in the training set, or none that is left to train on.

@@ -39,7 +39,7 @@ class TrainsBeside(SafeTraining):
         raise NotImplementedError
 
     def configure_optimizers(self) -> tuple[Any, Any]:
-        """nnU-Net's, with the module's weights as a second group of the same settings."""
+        """Build nnU-Net's optimizer, with the module's weights as a second group of the same settings."""
         optimizer, scheduler = super().configure_optimizers()
         self.beside = self._build_beside().to(self.device)
         if self.is_ddp:
@@ -158,6 +158,6 @@ class NetworkWithSkips(nn.Module):
         return [int(count) for count in self.encoder.output_channels]
 
     def forward(self, images: Tensor) -> tuple[Sequence[Tensor], Outputs]:
-        """Skips, full resolution first, and outputs."""
+        """Return skips, full resolution first, and outputs."""
         skips = self.encoder(images)
         return skips, self.decoder(skips)

@@ -108,7 +108,7 @@ class SafeTraining(TakesConfidence):
         self._add_log_keys()
 
     def log_numbers(self, title: str, numbers: dict[str, float], prefix: str) -> None:
-        """An epoch's numbers into nnU-Net's log, under their names with the prefix, and as a line of its text.
+        """Write an epoch's numbers into nnU-Net's log, under their names with the prefix, and as a line of its text.
 
         NaN, a number that no iteration has, is not in the line.
         """
@@ -119,7 +119,7 @@ class SafeTraining(TakesConfidence):
             self.print_to_log_file(title, json.dumps(present))
 
     def epochs_of(self, key: str) -> list[float]:
-        """A number of nnU-Net's log, one value per epoch."""
+        """Return a number of nnU-Net's log, one value per epoch."""
         values: list[float] = self.logger.local_logger.my_fantastic_logging[key]
         return values
 

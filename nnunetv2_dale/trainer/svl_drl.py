@@ -35,7 +35,7 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
         return ActorCritic(channels, len(self.configuration_manager.patch_size), self.svl_drl.decoder_width)
 
     def configure_optimizers(self) -> tuple[Any, Any]:
-        """nnU-Net's for the network; Adam for the two decoders, whose gradients are small."""
+        """Build nnU-Net's optimizer for the network; Adam for the two decoders, whose gradients are small."""
         optimizers: tuple[Any, Any] = super().configure_optimizers()
         self.decoder_optimizer = torch.optim.Adam(self.beside.parameters(), self.svl_drl.decoder_lr)
         return optimizers

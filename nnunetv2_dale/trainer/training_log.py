@@ -20,7 +20,7 @@ NUMBERS = (SHARE, COST, *(name for name in SCALARS if name != "loss"))
 
 
 def numbers_of(record: StepRecord) -> Tensor:
-    """The scalars in the order of `SCALARS`, then the histogram, NaN for what it has not: one tensor on the device."""
+    """Return the scalars of `SCALARS`, then the histogram, NaN for what is lacking, in one tensor."""
     nothing = torch.full((), torch.nan, device=record.loss.device)
     given = {name: value for name, value in vars(record).items() if value is not None}
     scalars = torch.stack([given.get(name, nothing).float() for name in SCALARS])
@@ -30,7 +30,7 @@ def numbers_of(record: StepRecord) -> Tensor:
 def numbers_of_epoch(
     outputs: Sequence[dict[str, Any]], over_ranks: bool, cost_of_algorithm: float
 ) -> tuple[dict[str, float], list[float]]:
-    """Means over those of an epoch's iterations (and ranks) that have the number; of `non_finite` the sum.
+    """Return means over those of an epoch's iterations (and ranks) that have the number; of `non_finite` the sum.
 
     Args:
         outputs: of the trainer's iterations, with the array of `numbers_of` under "dale".
@@ -50,7 +50,7 @@ def numbers_of_epoch(
 
 
 def of_all_ranks(rows: Sequence[NDArray[np.float32]], over_ranks: bool) -> NDArray[np.float32]:
-    """(iterations, numbers): an epoch's iterations, with those of the other ranks of the default process group."""
+    """Return (iterations, numbers) of an epoch, with those of the process group's other ranks."""
     values = np.stack(rows)
     if not over_ranks:
         return values
@@ -60,7 +60,7 @@ def of_all_ranks(rows: Sequence[NDArray[np.float32]], over_ranks: bool) -> NDArr
 
 
 def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each column, over the rows that have it; NaN where none does.
+    """Return the mean of each column, over the rows that have it; NaN where none does.
 
     Args:
         values: (iterations, numbers), NaN where an iteration does not have the number.
@@ -71,7 +71,7 @@ def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def plan_in_words(phases: Phases, every: int, batches: int) -> str:
-    """Which batches of a training Algorithm 1 is to take."""
+    """Say which batches of a training Algorithm 1 is to take."""
     which = {1: "every one", 2: "every second", 3: "every third"}.get(every, f"every {every}th")
     once = ", once every class is learned" if phases.watches else ""
     rest = "" if every == 1 and not phases.watches else "; the others are plain nnU-Net"
@@ -79,7 +79,7 @@ def plan_in_words(phases: Phases, every: int, batches: int) -> str:
 
 
 def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tuple[str, int]:
-    """In how many batches of a training Algorithm 1 was, in words and as a number.
+    """Say in how many batches of a training Algorithm 1 was, in words and as a number.
 
     Args:
         shares: of each epoch, NaN where it is not known.
@@ -91,7 +91,7 @@ def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tupl
 
 
 def doubted_in(means: Sequence[float]) -> tuple[str, int]:
-    """In how many epochs of a training cases were down-weighted, in words and as a number.
+    """Say in how many epochs of a training cases were down-weighted, in words and as a number.
 
     Args:
         means: of the trust of the cases, per epoch; NaN where there is none.
@@ -101,6 +101,6 @@ def doubted_in(means: Sequence[float]) -> tuple[str, int]:
 
 
 def outcome(*parts: tuple[str, int]) -> str:
-    """What of a method a training had, each part in words and as a number; without any it was plain nnU-Net."""
+    """Return what of a method a training had, each part in words and as a number; without any it was plain nnU-Net."""
     plain = "" if any(number for _, number in parts) else ": this is plain nnU-Net"
     return "; ".join(words for words, _ in parts) + plain

@@ -12,7 +12,7 @@ _SLICES = 32  # read at a time, so that a labelled case is told by its first sli
 
 
 def unlabelled_cases(dataset: Any, ignore_label: int) -> list[str]:
-    """The cases of a preprocessed dataset whose every voxel has the ignore label.
+    """Return the cases of a preprocessed dataset whose every voxel has the ignore label.
 
     The whole label map decides, not a crop of it: a crop of a labelled case can be all ignore label, and one of an
     unlabelled case has background where it reaches over the image's edge.
@@ -24,7 +24,7 @@ def unlabelled_cases(dataset: Any, ignore_label: int) -> list[str]:
 
 
 def drawn_equally(labelled: Sequence[str], unlabelled: Sequence[str], labelled_share: float) -> list[str]:
-    """The cases to draw from, each as often as it takes for `labelled_share` of the draws to be labelled.
+    """Return the cases to draw from, each as often as it takes for `labelled_share` of the draws to be labelled.
 
     nnU-Net draws the cases of a batch from a list, all entries with the same probability. With few labelled cases most
     batches would have none.
@@ -43,7 +43,7 @@ def drawn_equally(labelled: Sequence[str], unlabelled: Sequence[str], labelled_s
 
 
 def first_few(cases: Iterable[str], most: int = 3) -> str:
-    """Some names for a message."""
+    """Write some names for a message."""
     named = sorted(cases)
     return ", ".join(named[:most]) + (", …" if len(named) > most else "")
 
@@ -57,7 +57,8 @@ def _is_all(labels: Any, value: int) -> bool:
 
 
 def class_shares(dataset: Any, labelled: Iterable[str], classes: int) -> tuple[float, ...]:
-    """Part of the labelled voxels of some cases that each class has, background first; all alike without a voxel.
+    """Return part of the labelled voxels of some cases that each class has, background first; all alike without a
+    voxel.
 
     Args:
         dataset: one of nnU-Net's; a label below 0 is background outside of the image.

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.evidence import evidence_of
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import Judgement, rank_cases
-from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_raw_dataset, write_summary, write_volume
+from tests.datasets import (
+    ELLIPSOIDS,
+    SPACING_ZYX,
+    change_description,
+    ellipsoids,
+    finish_results,
+    read_volume,
+    write_ellipsoids,
+    write_raw_dataset,
+    write_results,
+    write_volume,
+)
 
 Labels = NDArray[np.uint8]
-SPACING_ZYX = (3.0, 1.0, 1.0)
 
 
 def grown(labels: Labels, value: int, mm: float) -> Labels:
@@ -71,20 +79,15 @@ def make_study(
     root: Path, errors: Mapping[int, str], cases: int = 12, referees: int = 1, folds: int = 2
 ) -> tuple[Path, list[Path]]:
     """(nnUNet_raw, result folders): a dataset whose labels carry `errors` (case number → name of `ERRORS`)."""
-    raw = write_raw_dataset(root / "raw", cases)
-    for number in range(cases):
-        truth = label_map(number)
-        if number in errors:
-            write_volume(ERRORS[errors[number]](truth), raw / "labelsTr" / f"case_{number:02d}.nii.gz", SPACING_ZYX)
+    raw = write_ellipsoids(root / "raw", cases)
+    names = [f"case_{number:02d}" for number in range(cases)]
+    for number, error in errors.items():
+        write_volume(ERRORS[error](ellipsoids(number)), raw / f"labelsTr/{names[number]}.nii.gz")
     results = []
     for referee in range(referees):
-        folder = root / "results" / DATASET / f"nnUNetTrainer{referee}__nnUNetPlans__3d_fullres"
-        for number in range(cases):
-            drawn = wobbly(label_map(number), 100 * referee + number)
-            file = folder / f"fold_{number % folds}" / "validation" / f"case_{number:02d}.nii.gz"
-            write_volume(drawn, file, SPACING_ZYX)
-        finish_results(folder, raw)
-        results.append(folder)
+        folder = root / "results" / ELLIPSOIDS / f"nnUNetTrainer{referee}__nnUNetPlans__3d_fullres"
+        drawn = {name: wobbly(ellipsoids(number), 100 * referee + number) for number, name in enumerate(names)}
+        results.append(write_results(folder, raw, drawn, folds))
     return root / "raw", results
 
 
@@ -95,18 +98,9 @@ def describe_as(folder: Path, labels: Mapping[str, Any], regions: Sequence[Any] 
         folder: of a study that `make_study` made.
         regions: classes or regions that its summaries are about.
     """
-    raw = folder.parents[2] / "raw" / DATASET
-    description = json.dumps(DATASET_JSON | {"labels": labels})
-    (raw / "dataset.json").write_text(description)
-    finish_results(folder, raw, description, regions)
-
-
-def finish_results(folder: Path, raw: Path, dataset_json: str | None = None, regions: Sequence[Any] = (1, 2)) -> None:
-    """Write the summaries, plans and description that nnU-Net leaves in a result folder."""
-    for validation in sorted(folder.glob("fold_*/validation")):
-        write_summary(validation, raw, regions)
-    (folder / "plans.json").write_text(f'{{"dataset_name": "{raw.name}", "plans_name": "nnUNetPlans"}}')
-    (folder / "dataset.json").write_text(dataset_json or (raw / "dataset.json").read_text())
+    raw = folder.parents[2] / "raw" / ELLIPSOIDS
+    change_description(raw, labels=labels)
+    finish_results(folder, raw, regions)
 
 
 def save_probabilities(folder: Path, channels: Sequence[Sequence[int]] = ((0,), (1,), (2,))) -> None:
@@ -116,7 +110,7 @@ def save_probabilities(folder: Path, channels: Sequence[Sequence[int]] = ((0,), 
         channels: the label values of each.
     """
     for file in folder.glob("fold_*/validation/*.nii.gz"):
-        labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))
+        labels = read_volume(file)
         soft = np.stack([ndimage.gaussian_filter(np.isin(labels, each).astype(np.float32), 0.6) for each in channels])
         target = file.parent / file.name.replace(".nii.gz", ".npz")
         np.savez_compressed(target, probabilities=soft)  # of classes they sum to 1: the filter is linear
@@ -143,20 +137,15 @@ def write_study(
         folds: cases go to them in turn.
         regions: that the summaries are about; without, the values of the labels.
     """
-    raw, folder = root / "raw" / DATASET, root / "results" / DATASET / "nnUNetTrainer__nnUNetPlans__3d_fullres"
-    for number, (case, label) in enumerate(labels.items()):
-        write_volume(label.astype(np.uint8), raw / "labelsTr" / f"{case}.nii.gz")
-        write_volume(label.astype(np.float32), raw / "imagesTr" / f"{case}_0000.nii.gz")
-        validation = folder / f"fold_{number % folds}" / "validation"
-        write_volume(predictions[case].astype(np.uint8), validation / f"{case}.nii.gz")
-    description = json.dumps(DATASET_JSON | {"labels": names})
-    (raw / "dataset.json").write_text(description)
+    maps = {case: drawn.astype(np.uint8) for case, drawn in labels.items()}
+    raw = write_raw_dataset(root / "raw" / ELLIPSOIDS, maps, labels=names)
     values = regions or [value for value in names.values() if isinstance(value, int) and value]
-    finish_results(folder, raw, description, values)
-    return folder
+    folder = root / "results" / ELLIPSOIDS / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    drawn = {case: drawn.astype(np.uint8) for case, drawn in predictions.items()}
+    return write_results(folder, raw, drawn, folds, regions=values)
 
 
 def judge(folder: Path) -> list[Judgement]:
     """What the audit says of a study, without its files."""
-    task = audit_task([folder], references=folder.parents[2] / "raw" / DATASET / "labelsTr")
+    task = audit_task([folder], references=folder.parents[2] / "raw" / ELLIPSOIDS / "labelsTr")
     return rank_cases([evidence_of(inputs, task) for inputs in task.cases], task)

@@ -15,9 +15,10 @@ import pytest
 
 from nnunetv2_dale.audit.apply import AppliedDecisions, apply_decisions
 from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.decisions import write_lines
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import make_study
-from tests.report.fixtures import DATASET, label_map, write_volume
+from tests.datasets import ELLIPSOIDS, ellipsoids, write_volume
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
 NEW = "Dataset104_Ellipsoids"
@@ -31,7 +32,7 @@ class Study:
 
     @property
     def raw(self) -> Path:
-        return self.root / "raw" / DATASET
+        return self.root / "raw" / ELLIPSOIDS
 
     @property
     def new(self) -> Path:
@@ -89,7 +90,7 @@ def study(audited: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
 
 def test_another_dataset_is_refused(study: Study) -> None:
     shutil.copytree(study.raw, study.raw.with_name("Dataset005_Spleen"))
-    with pytest.raises(UserError, match=rf"audit.json is of {DATASET}, not of Dataset005_Spleen; give the audited"):
+    with pytest.raises(UserError, match=rf"audit.json is of {ELLIPSOIDS}, not of Dataset005_Spleen; give the audited"):
         study.apply(study.decide({"case_04": "fix"}), dataset="5")
     assert not study.new.exists()
 
@@ -104,7 +105,7 @@ def test_a_dataset_of_other_cases_is_refused(study: Study) -> None:
 @pytest.mark.parametrize("decision", ["accept", "fix", "exclude"])
 def test_a_label_that_changed_since_is_refused(decision: str, study: Study) -> None:
     """Not one that nobody decided on, nor one that was only stored anew."""
-    write_volume(label_map(4), study.raw / "labelsTr" / "case_04.nii.gz")
+    write_volume(ellipsoids(4), study.raw / "labelsTr" / "case_04.nii.gz")
     stored_anew(study.raw / "labelsTr" / "case_06.nii.gz")
     table = study.decide({"case_04": decision, "case_06": "fix"})
     with pytest.raises(UserError, match=r"are not those that were audited, 1 in number \(case_04\)"):
@@ -143,7 +144,7 @@ def test_an_audit_and_a_table_without_checksums_are_applied(study: Study) -> Non
 def test_an_accepted_label_that_was_drawn_anew_is_asked_again(study: Study) -> None:
     table = study.decide({"case_01": "accept", "case_04": "accept"})
     stored_anew(study.raw / "labelsTr" / "case_01.nii.gz")
-    other = label_map(4)
+    other = ellipsoids(4)
     other[other == 1] = 2
     write_volume(other, study.raw / "labelsTr" / "case_04.nii.gz")
     found = study.audit_again("--decisions", str(table))
@@ -173,7 +174,7 @@ def test_mended_labels_are_checked_at_once(study: Study) -> None:
     """In the new dataset, which lacks an excluded case; what was decided on mended labels is asked again."""
     table = study.decide({"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     study.apply(table)
-    write_volume(label_map(4), study.new / "labelsTr" / "case_04.nii.gz")
+    write_volume(ellipsoids(4), study.new / "labelsTr" / "case_04.nii.gz")
     found = study.audit_again("--references", str(study.new / "labelsTr"), "--decisions", str(table))
     assert len(found) == 1 + 15
     assert "case_06" not in found
@@ -253,6 +254,16 @@ def test_tables_of_two_people(study: Study) -> None:
     with (study.root / "second" / "decisions.csv").open(newline="") as stream:
         again = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
     assert again == who
+
+
+def test_what_was_noted_stands_beside_what_is_to_fix(study: Study) -> None:
+    table = study.decide({"case_04": "fix"})
+    with table.open(newline="") as stream:
+        rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in csv.DictReader(stream)]
+    write_lines(list(rows[0]), rows, table)
+    assert study.apply(table).to_fix == 1
+    with (study.new / "to_fix.csv").open(newline="") as stream:
+        assert {row["comment"] for row in csv.DictReader(stream)} == {"two\nlines"}
 
 
 def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:

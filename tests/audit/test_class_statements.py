@@ -47,9 +47,7 @@ def audit_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return dict(json.loads((output / "audit.json").read_text()))
 
 
-def test_networks_that_find_nothing_judge_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_networks_that_find_nothing_judge_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     labels, predictions = liver_and_kidney(10)
     folder = write_study(tmp_path, labels, {case: without(each, 1, 2) for case, each in predictions.items()}, NAMES)
     audit = audit_of(folder, monkeypatch)

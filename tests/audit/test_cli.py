@@ -16,7 +16,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import KINDS
 from nnunetv2_dale.commands.lock import held
 from tests.audit.fixtures import make_study, save_probabilities
-from tests.report.fixtures import DATASET, write_volume
+from tests.datasets import ELLIPSOIDS, write_volume
 
 ERRORS = {2: "wider", 5: "missed_object", 7: "exchanged", 9: "empty", 11: "flipped"}
 CASES = 20
@@ -61,7 +61,7 @@ def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     audit = read(audited)
     about = ["version", "dataset", "referees", "cases", "expected", "settings", "missing", "misplaced", "classes"]
     assert list(audit) == about
-    assert (audit["version"], audit["dataset"]) == (1, DATASET)
+    assert (audit["version"], audit["dataset"]) == (1, ELLIPSOIDS)
     assert set(audit["expected"]) == {"wrong_cases", "cases_for_80_percent", "of_cases", "judged_cases"}
     scores = [case["score"] for case in audit["cases"]]
     assert scores == sorted(scores, reverse=True)
@@ -106,7 +106,7 @@ def test_the_table_says_the_same(audited: Path) -> None:
 
 
 def test_maps_lie_on_the_image(audited: Path, study: tuple[Path, list[Path]]) -> None:
-    image_file = study[0] / DATASET / "imagesTr" / "case_02_0000.nii.gz"
+    image_file = study[0] / ELLIPSOIDS / "imagesTr" / "case_02_0000.nii.gz"
     image, world = SimpleITK.ReadImage(str(image_file)), nibabel.Nifti1Image.from_filename(image_file)
     for name in ("suspicion", "displacement", "consensus"):
         file = audited / "maps" / f"case_02_{name}.nii.gz"
@@ -138,18 +138,14 @@ def test_several_referees_and_probabilities(study: tuple[Path, list[Path]], tmp_
     )
 
 
-def test_one_fold_only_is_told(
-    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_fold_only_is_told(study: tuple[Path, list[Path]], tmp_path: Path, capsys) -> None:
     assert main([str(study[1][0]), "-f", "1", "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
     missing = read(tmp_path / "audit")["missing"]
     assert any("case_00, case_02, case_04" in sentence and "10 labelled cases" in sentence for sentence in missing)
     assert "case_00, case_02" in capsys.readouterr().out
 
 
-def test_a_killed_audit_goes_on(
-    study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_audit_goes_on(study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch) -> None:
     from nnunetv2_dale.audit import drawing, kept_evidence
     from nnunetv2_dale.audit.evidence import evidence_of
 
@@ -177,9 +173,7 @@ def test_a_killed_audit_goes_on(
     assert [path.name for path in tmp_path.iterdir()] == ["audit"]
 
 
-def test_a_second_audit_at_once_is_refused(
-    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_audit_at_once_is_refused(study: tuple[Path, list[Path]], tmp_path: Path, capsys) -> None:
     with held(tmp_path / "audit", "nnUNetv2_dale_audit"):
         before = list(tmp_path.iterdir())
         assert main([str(study[1][0]), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
@@ -198,14 +192,7 @@ def test_a_second_audit_at_once_is_refused(
         (["FOLDER", "FOLDER"], "was given twice"),
     ],
 )
-def test_bad_input(
-    arguments: list[str],
-    sentence: str,
-    study: tuple[Path, list[Path]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_bad_input(arguments: list[str], sentence: str, study, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = [str(study[1][0]) if word == "FOLDER" else word for word in arguments]
     assert main([*words, "-o", "audit"]) == 2
@@ -213,9 +200,7 @@ def test_bad_input(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_do_not_fit(
-    study: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_do_not_fit(study: tuple[Path, list[Path]], tmp_path: Path, capsys) -> None:
     raw, (folder,) = make_study(tmp_path / "broken", {}, 6)
     prediction = folder / "fold_0" / "validation" / "case_02.nii.gz"
     with pytest.MonkeyPatch.context() as patch:
@@ -233,8 +218,6 @@ def test_files_that_do_not_fit(
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
-def test_an_audit_is_not_overwritten(
-    audited: Path, study: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audit_is_not_overwritten(audited: Path, study: tuple[Path, list[Path]], capsys) -> None:
     assert main([str(study[1][0]), "-o", str(audited)]) == 2
     assert "already holds an audit" in capsys.readouterr().err

@@ -16,7 +16,6 @@ from nnunetv2_dale.audit.cli import main
 from tests.audit.fixtures import (
     ERRORS,
     ellipsoid,
-    finish_results,
     grown,
     judge,
     make_study,
@@ -24,7 +23,16 @@ from tests.audit.fixtures import (
     wobbly,
     write_study,
 )
-from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_summary, write_volume
+from tests.datasets import (
+    CLASSES,
+    ELLIPSOIDS,
+    change_description,
+    ellipsoids,
+    finish_results,
+    write_raw_dataset,
+    write_results,
+    write_volume,
+)
 
 CASES = 16
 
@@ -43,11 +51,8 @@ def test_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw, (folder,) = make_study(tmp_path, {3: "wider", 6: "missed_object"}, CASES)
     monkeypatch.setenv("nnUNet_raw", str(raw))
     labels = {"background": 0, "whole": [1, 2], "small": [2]}
-    description = json.dumps(DATASET_JSON | {"labels": labels, "regions_class_order": [1, 2]})
-    (raw / DATASET / "dataset.json").write_text(description)
-    for validation in folder.glob("fold_*/validation"):
-        write_summary(validation, raw / DATASET, [(1, 2), (2,)])
-    (folder / "dataset.json").write_text(description)
+    change_description(raw / ELLIPSOIDS, labels=labels, regions_class_order=[1, 2])
+    finish_results(folder, raw / ELLIPSOIDS, [(1, 2), (2,)])
     audit = audit_of([folder], tmp_path / "audit")
     found = {case["case"]: case["findings"] for case in audit["cases"] if case["findings"]}
     assert set(found) == {"case_03", "case_06"}
@@ -58,43 +63,30 @@ def test_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_ignored_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw, (folder,) = make_study(tmp_path, {3: "wider"}, CASES)
     monkeypatch.setenv("nnUNet_raw", str(raw))
-    description = json.dumps(DATASET_JSON | {"labels": DATASET_JSON["labels"] | {"ignore": 3}})
-    (raw / DATASET / "dataset.json").write_text(description)
-    half = label_map(5)
+    change_description(raw / ELLIPSOIDS, labels=CLASSES | {"ignore": 3})
+    half = ellipsoids(5)
     half[:, 20:] = 3  # one half of a case was never labelled
-    write_volume(half, raw / DATASET / "labelsTr" / "case_05.nii.gz")
-    finish_results(folder, raw / DATASET, description)
+    write_volume(half, raw / ELLIPSOIDS / "labelsTr" / "case_05.nii.gz")
+    finish_results(folder, raw / ELLIPSOIDS)
     audit = audit_of([folder], tmp_path / "audit")
     assert [case["case"] for case in audit["cases"] if case["score"] >= 0.5] == ["case_03"]
 
 
 def test_pictures_are_measured_in_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
-    raw = tmp_path / "raw"
-    monkeypatch.setenv("nnUNet_raw", str(raw))
-    folder = tmp_path / "results" / DATASET / "nnUNetTrainer__nnUNetPlans__2d"
-    description = {"labels": {"background": 0, "nodule": 1}, "channel_names": {"0": "grey"}, "file_ending": ".png"}
-
-    def save(array: NDArray[Any], file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array.astype(np.uint8)).save(file)
-
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     y, x = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
+    distance = np.hypot(y - 30, x - 34)
+    labels, pictures, drawn = {}, {}, {}
     for number in range(CASES):
         name, radius = f"case_{number:02d}", 10 + number % 4
-        truth = (y - 30) ** 2 + (x - 34) ** 2 <= radius**2
         noise = ndimage.gaussian_filter(np.random.default_rng(number).standard_normal((64, 64)), 2)
-        drawn = np.hypot(y - 30, x - 34) + 0.8 * noise / noise.std() <= radius
-        label = np.hypot(y - 30, x - 34) <= radius + 4 if number == 7 else truth
-        save(label, raw / DATASET / "labelsTr" / f"{name}.png")
-        save(100 + 80 * truth, raw / DATASET / "imagesTr" / f"{name}_0000.png")
-        save(drawn, folder / f"fold_{number % 2}" / "validation" / f"{name}.png")
-    (raw / DATASET / "dataset.json").write_text(json.dumps(description))
-    for validation in folder.glob("fold_*/validation"):
-        _write_summary_of_pictures(validation, raw / DATASET)
-    (folder / "plans.json").write_text(json.dumps({"dataset_name": DATASET, "plans_name": "nnUNetPlans"}))
-    (folder / "dataset.json").write_text(json.dumps(description))
+        labels[name] = (distance <= radius + 4 * (number == 7)).astype(np.uint8)
+        pictures[name] = [(100 + 80 * (distance <= radius)).astype(np.uint8)]
+        drawn[name] = (distance + 0.8 * noise / noise.std() <= radius).astype(np.uint8)
+    named = {"labels": {"background": 0, "nodule": 1}, "channel_names": {"0": "grey"}, "file_ending": ".png"}
+    raw = write_raw_dataset(tmp_path / "raw" / ELLIPSOIDS, labels, pictures, **named)
+    place = tmp_path / "results" / ELLIPSOIDS / "nnUNetTrainer__nnUNetPlans__2d"
+    folder = write_results(place, raw, drawn, regions=[1])
     audit = audit_of([folder], tmp_path / "audit")
     first = audit["cases"][0]
     assert first["case"] == "case_07"
@@ -102,20 +94,6 @@ def test_pictures_are_measured_in_pixels(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found["kind"], found["unit"]) == ("wider", "px")
     assert found["size"] == pytest.approx(4, abs=1)
     assert [case["score"] >= 0.5 for case in audit["cases"][1:]] == [False] * (CASES - 1)
-
-
-def _write_summary_of_pictures(validation: Path, raw: Path) -> None:
-    from nnunetv2.evaluation.evaluate_predictions import compute_metrics, save_summary_json
-    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
-
-    cases = [
-        compute_metrics(str(raw / "labelsTr" / file.name), str(file), NaturalImage2DIO(), [1])
-        for file in sorted(validation.glob("*.png"))
-    ]
-    for case in cases:
-        for metrics in case["metrics"].values():
-            metrics.update({key: value.item() for key, value in metrics.items() if hasattr(value, "item")})
-    save_summary_json({"metric_per_case": cases, "mean": {}, "foreground_mean": {}}, str(validation / "summary.json"))
 
 
 def redraw(folder: Path, number: int, labels: NDArray[np.uint8]) -> None:
@@ -129,8 +107,8 @@ def test_a_soft_border_ranks_below_a_wrong_one(with_npz: bool, tmp_path: Path, m
     monkeypatch.setenv("nnUNet_raw", str(raw))
     for referee, folder in enumerate(folders):
         for number in range(1, 24, 2):
-            redraw(folder, number, wobbly(label_map(number), 1000 * (referee + 1) + number, amount=2.5))
-        finish_results(folder, raw / DATASET)
+            redraw(folder, number, wobbly(ellipsoids(number), 1000 * (referee + 1) + number, amount=2.5))
+        finish_results(folder, raw / ELLIPSOIDS)
         if with_npz:
             save_probabilities(folder)
     audit = audit_of(folders, tmp_path / "audit")
@@ -155,8 +133,8 @@ def test_a_habit_of_all_networks_is_no_finding(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("nnUNet_raw", str(raw))
     habit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda labels: grown(labels, 1, -2.0)  # noqa: E731
     for number in range(CASES):
-        redraw(folder, number, habit(wobbly(label_map(number), number)))
-    finish_results(folder, raw / DATASET)
+        redraw(folder, number, habit(wobbly(ellipsoids(number), number)))
+    finish_results(folder, raw / ELLIPSOIDS)
     audit = audit_of([folder], tmp_path / "audit")
     assert max(case["score"] for case in audit["cases"]) < 0.5
 

@@ -17,12 +17,12 @@ from nnunetv2_dale.audit.decisions import accepted_findings, cases_to
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
 from tests.audit.fixtures import make_study
+from tests.datasets import ELLIPSOIDS, ellipsoids, write_volume
 from tests.nnunet_files.fixtures import full_after, kill_at
-from tests.report.fixtures import DATASET, label_map, write_volume
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
 NEW = "Dataset104_Ellipsoids"
-BY_HAND = label_map(3)
+BY_HAND = ellipsoids(3)
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def checksums(folder: Path) -> dict[str, str]:
 
 def test_a_new_dataset_and_a_second_audit(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
     raw, folder, audit = audited
-    before = checksums(raw / DATASET)
+    before = checksums(raw / ELLIPSOIDS)
     table = fill_in(audit, {"case_01": "accept", "case_04": "fix", "case_06": "exclude"})
     assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 0
-    assert checksums(raw / DATASET) == before
+    assert checksums(raw / ELLIPSOIDS) == before
 
     new = raw / NEW
     names = {f"case_{number:02d}" for number in range(16)} - {"case_06"}
@@ -107,9 +107,7 @@ def test_again_it_is_the_same(audited: tuple[Path, Path, Path], capsys: pytest.C
     ],
     ids=["mended", "mended, then excluded", "another case", "draft", "second draft"],
 )
-def test_what_was_mended_by_hand_is_not_lost(
-    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_mended_by_hand_is_not_lost(name: str, audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     words = ["apply", str(audit / "decisions.csv"), "-d", "777", "--new_id", "104"]
     fill_in(audit, {"case_04": "fix"})
@@ -132,7 +130,7 @@ def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.Ca
     """So that the benchmark can look whether a fold has one on both sides."""
     raw, _, audit = audited
     patients = {f"case_{number:02d}": f"p{number // 2}" for number in range(15)}  # not of case_15
-    table = raw / DATASET / "splits_patients.json"
+    table = raw / ELLIPSOIDS / "splits_patients.json"
     table.write_text(json.dumps(patients))
     words = ["apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "--new_id", "104"]
     assert main(words) == 0
@@ -143,15 +141,13 @@ def test_patients_stay_known(audited: tuple[Path, Path, Path], capsys: pytest.Ca
     assert f"{table} is not valid JSON" in capsys.readouterr().err
 
 
-def test_patients_are_those_beside_the_splits_in_use(
-    audited: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_patients_are_those_beside_the_splits_in_use(audited: tuple[Path, Path, Path], tmp_path, monkeypatch) -> None:
     raw, _, audit = audited
-    in_use = tmp_path / "preprocessed" / DATASET
+    in_use = tmp_path / "preprocessed" / ELLIPSOIDS
     in_use.mkdir(parents=True)
     monkeypatch.setenv("nnUNet_preprocessed", str(in_use.parent))
     (in_use / "splits_patients.json").write_text('{"case_00": "new"}')
-    (raw / DATASET / "splits_patients.json").write_text('{"case_00": "old"}')
+    (raw / ELLIPSOIDS / "splits_patients.json").write_text('{"case_00": "old"}')
     assert main(["apply", str(fill_in(audit, {"case_06": "exclude"})), "-d", "777", "--new_id", "104"]) == 0
     assert read_split_patients([raw / NEW]) == {"case_00": "new"}
 
@@ -163,13 +159,11 @@ def test_a_full_disk_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys:
     with full_after(100):
         assert main(words) == 2
     assert f"stopped: {raw / NEW}: File too large; nothing half-written" in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == [DATASET]
+    assert [path.name for path in raw.iterdir()] == [ELLIPSOIDS]
     assert main(words) == 0
 
 
-def test_a_full_disk_leaves_no_audit_and_it_goes_on(
-    audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_leaves_no_audit_and_it_goes_on(audited: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     _, folder, audit = audited
     words = [str(folder), "-o", str(tmp_path / "second"), "-np", "1"]
     with full_after(20_000):
@@ -181,29 +175,25 @@ def test_a_full_disk_leaves_no_audit_and_it_goes_on(
     assert not list(tmp_path.glob(".unfinished_*"))
 
 
-def test_a_killed_apply_leaves_no_dataset(
-    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_killed_apply_leaves_no_dataset(audited: tuple[Path, Path, Path], capsys, caplog) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
     words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     kill_at("nnunetv2_dale.audit.cli", "shutil.copy2", 9, words)
-    assert {path.name for path in raw.iterdir() if not path.name.startswith(".unfinished_")} == {DATASET}
+    assert {path.name for path in raw.iterdir() if not path.name.startswith(".unfinished_")} == {ELLIPSOIDS}
     assert main(words) == 0
     assert "is left of a run that was cut off; remove it" in caplog.text
     assert len(list((raw / NEW / "imagesTr").iterdir())) == 16
 
 
-def test_damaged_files_are_named_and_not_copied(
-    audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_files_are_named_and_not_copied(audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
-    (raw / DATASET / "imagesTs").mkdir()
-    shutil.copy(raw / DATASET / "imagesTr/case_00_0000.nii.gz", raw / DATASET / "imagesTs/test_0000.nii.gz")
+    (raw / ELLIPSOIDS / "imagesTs").mkdir()
+    shutil.copy(raw / ELLIPSOIDS / "imagesTr/case_00_0000.nii.gz", raw / ELLIPSOIDS / "imagesTs/test_0000.nii.gz")
     damaged = ("imagesTs/test_0000", "imagesTr/case_03_0000", "labelsTr/case_05")
     for name in damaged:
-        file = raw / DATASET / f"{name}.nii.gz"
+        file = raw / ELLIPSOIDS / f"{name}.nii.gz"
         file.write_bytes(file.read_bytes()[:-9])
     words = ["apply", str(table), "-d", "777", "--new_id", "104"]
     assert main(words) == 2
@@ -228,19 +218,17 @@ def test_a_damaged_draft_is_named(audited: tuple[Path, Path, Path], capsys: pyte
         (["--apply", "TABLE", "-o", "104"], "needs the audited dataset"),
         (["--apply", "TABLE", "-d", "777", "-o", "audit2"], "a number"),
         (["a", "b", "--apply", "TABLE", "-d", "777", "-o", "104"], "give one folder"),
-        (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the audited dataset itself"),
+        (["apply", "TABLE", "-d", "777", "--new_id", "777"], "is the dataset itself"),
         (["apply", "TABLE", "-d", "778", "--new_id", "104"], "no dataset"),
         (["apply", "TABLE", "--audit", ".", "-d", "777", "--new_id", "104"], ". holds no audit (audit.json); give"),
     ],
 )
-def test_bad_calls(
-    words: list[str], sentence: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_calls(words: list[str], sentence: str, audited: tuple[Path, Path, Path], capsys) -> None:
     raw, _, audit = audited
     table = fill_in(audit, {"case_04": "fix"})
     assert main([str(table) if word == "TABLE" else word for word in words]) == 2
     assert sentence in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == [DATASET]
+    assert [path.name for path in raw.iterdir()] == [ELLIPSOIDS]
 
 
 def test_apply_as_it_was_spelled_before(audited: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -297,9 +285,7 @@ def test_notes_are_not_lost(audited: tuple[Path, Path, Path], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("name", ["decisions (1).csv", "maps/case_04_mended.nii.gz"])
-def test_what_a_person_put_into_the_audit_is_not_lost(
-    name: str, audited: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_person_put_into_the_audit_is_not_lost(name: str, audited: tuple[Path, Path, Path], capsys) -> None:
     _, folder, audit = audited
     (audit / name).write_text("by hand")
     (audit / ".DS_Store").touch()
@@ -311,9 +297,7 @@ def test_what_a_person_put_into_the_audit_is_not_lost(
 
 
 @pytest.mark.parametrize("place", ["afile.txt", "afolder"])
-def test_only_an_audit_is_replaced(
-    place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_an_audit_is_replaced(place: str, audited: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     _, folder, _ = audited
     (tmp_path / "afile.txt").touch()
     (tmp_path / "afolder").mkdir()

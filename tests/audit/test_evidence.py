@@ -19,8 +19,8 @@ from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.surface import surface_area, surface_of
-from tests.audit.fixtures import describe_as, finish_results, make_study, save_probabilities
-from tests.report.fixtures import write_volume
+from tests.audit.fixtures import describe_as, make_study, save_probabilities
+from tests.datasets import finish_results, write_volume
 
 
 @pytest.fixture
@@ -98,9 +98,7 @@ def test_folders_whose_regions_stand_in_another_order_are_refused(tmp_path: Path
         audit_task([study, other])
 
 
-def test_probabilities_of_other_classes_are_refused(
-    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_probabilities_of_other_classes_are_refused(study: Path, tmp_path: Path, capsys) -> None:
     save_probabilities(study, [[0], [1]])
     assert main([str(study), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
     assert "holds 2 maps of probabilities, but the networks of this dataset.json have 3" in capsys.readouterr().err
@@ -115,7 +113,7 @@ def test_what_is_ignored_has_no_support(study: Path) -> None:
     label = SimpleITK.GetArrayFromImage(image)
     label[:, :, 24:] = 3
     write_volume(label, inputs.label)
-    finish_results(study, inputs.label.parents[1], (study / "dataset.json").read_text())
+    finish_results(study, inputs.label.parents[1])
     task = audit_task([study])
     volumes = read_case(inputs, task)
     for key in ("1", "2", ""):

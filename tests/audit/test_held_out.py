@@ -11,7 +11,7 @@ import pytest
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.held_out import ARGUMENTS
 from tests.audit.fixtures import make_study
-from tests.report.fixtures import DATASET, write_summary
+from tests.datasets import ELLIPSOIDS, write_summary
 
 
 @pytest.fixture
@@ -24,29 +24,25 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     target.mkdir()
     for file in (*folder.glob("fold_*/validation/*.nii.gz"), folder / "plans.json", folder / "dataset.json"):
         shutil.copy(file, target)
-    write_summary(target, raw / DATASET)
+    write_summary(target, raw / ELLIPSOIDS)
     return target
 
 
 @pytest.mark.parametrize("as_lists", [False, True], ids=["folder", "lists of files"])
-def test_training_images_of_the_same_dataset_are_refused(
-    as_lists: bool, predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    images = tmp_path / "study" / "raw" / DATASET / "imagesTr"
+def test_training_images_of_the_same_dataset_are_refused(as_lists: bool, predicted: Path, tmp_path, capsys) -> None:
+    images = tmp_path / "study" / "raw" / ELLIPSOIDS / "imagesTr"
     source = [[str(images / "case_00_0000.nii.gz")]] if as_lists else str(images)
     (predicted / ARGUMENTS).write_text(json.dumps({"list_of_lists_or_source_folder": source}))
     elsewhere = tmp_path / "labels"
     shutil.copytree(images.parent / "labelsTr", elsewhere)
     for references in ([], ["--references", str(elsewhere)]):
         assert main([str(predicted), "-o", str(tmp_path / "audit"), "-np", "1", *references]) == 2
-        assert f"training cases of {DATASET} as nnUNetv2_predict predicted them" in capsys.readouterr().err
+        assert f"training cases of {ELLIPSOIDS} as nnUNetv2_predict predicted them" in capsys.readouterr().err
     assert not (tmp_path / "audit").exists()
 
 
-def test_other_predictions_without_folds_are_not_said_to_be_held_out(
-    predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    labels = tmp_path / "study" / "raw" / DATASET / "labelsTs"
+def test_other_predictions_without_folds_are_not_said_to_be_held_out(predicted: Path, tmp_path: Path, capsys) -> None:
+    labels = tmp_path / "study" / "raw" / ELLIPSOIDS / "labelsTs"
     shutil.copytree(labels.parent / "labelsTr", labels)
     (predicted / ARGUMENTS).write_text(json.dumps({"list_of_lists_or_source_folder": "/elsewhere/imagesTs"}))
     output = tmp_path / "audit"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from nnunetv2_dale.audit.region_maps import decoded, reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import ellipsoid, judge, save_probabilities, write_study
-from tests.report.fixtures import DATASET, write_volume
+from tests.datasets import ELLIPSOIDS, change_description, write_volume
 
 CROSSING = [(1, 3, 5), (2, 3), (4, 5)]
 
@@ -54,10 +53,9 @@ def test_crossing_regions_are_judged_by_their_own_channels(tmp_path: Path) -> No
     names = {"background": 0, "A": [1, 3, 5], "B": [2, 3], "C": [4, 5]}
     folder = write_study(tmp_path, labels, meant, names, regions=CROSSING)
     save_probabilities(folder, CROSSING)
-    for place in (folder, tmp_path / "raw" / DATASET):
-        description = json.loads((place / "dataset.json").read_text()) | {"regions_class_order": [1, 2, 3]}
-        (place / "dataset.json").write_text(json.dumps(description))
-    write_study_predictions(folder, painted)
+    change_description(folder, tmp_path / "raw" / ELLIPSOIDS, regions_class_order=[1, 2, 3])
+    for case, drawn in painted.items():
+        write_volume(drawn, next(folder.glob(f"fold_*/validation/{case}.nii.gz")))
     judged = judge(folder)
     first = judged[0].audited
     assert (first.case, [(each.label, each.kind) for each in first.findings]) == ("c04", [("(4, 5)", "missed_object")])
@@ -65,8 +63,3 @@ def test_crossing_regions_are_judged_by_their_own_channels(tmp_path: Path) -> No
     next(folder.glob("fold_*/validation/c03.npz")).unlink()
     with pytest.raises(UserError, match=r"c03\.nii\.gz cannot say which regions were found"):
         judge(folder)
-
-
-def write_study_predictions(folder: Path, predictions: dict[str, Any]) -> None:
-    for case, drawn in predictions.items():
-        write_volume(drawn, next(folder.glob(f"fold_*/validation/{case}.nii.gz")))

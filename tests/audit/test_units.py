@@ -16,7 +16,7 @@ from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import expected_effort, rank_cases
 from nnunetv2_dale.audit.units import remarks_on_units
 from tests.audit.fixtures import make_study, save_probabilities
-from tests.report.fixtures import DATASET
+from tests.datasets import ELLIPSOIDS
 
 CASES, FOLDS = 60, 5
 KINDS = ("wider", "missed_object", "exchanged", "shifted", "narrower", "empty", "extra_object", "flipped", "other_case")
@@ -24,7 +24,7 @@ WRONG = {6 * number + 3: kind for number, kind in enumerate(KINDS)}
 
 
 def measured(folder: Path) -> tuple[AuditTask, list[CaseEvidence]]:
-    task = audit_task([folder], references=folder.parents[2] / "raw" / DATASET / "labelsTr")
+    task = audit_task([folder], references=folder.parents[2] / "raw" / ELLIPSOIDS / "labelsTr")
     return task, [evidence_of(inputs, task) for inputs in task.cases]
 
 
@@ -46,9 +46,7 @@ MIXTURES = [folds for count in range(FOLDS + 1) for folds in itertools.combinati
 
 
 @pytest.mark.parametrize("with_npz", MIXTURES, ids=["".join(folds) or "none" for folds in MIXTURES])
-def test_every_mixture_finds_the_same(
-    with_npz: tuple[str, ...], study: tuple[AuditTask, list[CaseEvidence], list[CaseEvidence]]
-) -> None:
+def test_every_mixture_finds_the_same(with_npz: tuple[str, ...], study) -> None:
     task, hard, soft = study
     mixed = [b if b.fold in with_npz else a for a, b in zip(hard, soft, strict=True)]
     judged = rank_cases(mixed, task)
@@ -62,9 +60,7 @@ def test_every_mixture_finds_the_same(
     assert bool(remarks_on_units(mixed)) == (0 < len(with_npz) < FOLDS)
 
 
-def test_cases_with_fewer_referees_are_judged_in_shared_units(
-    study: tuple[AuditTask, list[CaseEvidence], list[CaseEvidence]],
-) -> None:
+def test_cases_with_fewer_referees_are_judged_in_shared_units(study) -> None:
     """Two networks that vote are unsure in places; where one of them is missing, the other never is."""
     task, hard, soft = study
     mixed = [replace(b, referees=2) if int(b.fold) < 3 else a for a, b in zip(hard, soft, strict=True)]

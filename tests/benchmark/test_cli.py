@@ -7,7 +7,7 @@ from nnunetv2_dale.benchmark.reports import report_arguments
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
-from tests.report.fixtures import write_raw_dataset, write_results
+from tests.datasets import write_ellipsoids, write_results
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,7 @@ def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
         ({"--walltime": "a day"}, "walltime has to be HH:MM:SS"),
     ],
 )
-def test_bad_input_is_one_sentence_before_anything_starts(
-    changes: dict[str, str], message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_sentence_before_anything_starts(changes: dict[str, str], message, variables, capsys) -> None:
     flags = {"-d": DATASET, "-c": "2d", "-f": "0", "-tr": "nnUNetTrainer_short", "-device": "cpu", **changes}
     assert cli.main([word for pair in flags.items() for word in pair]) == 2
     error = capsys.readouterr().err
@@ -59,9 +57,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(
         ('[{"train": ["case_000"], "val": []}]', "splits_final.json has no validation case; take other folds with -f"),
     ],
 )
-def test_a_split_of_other_cases_is_refused(
-    split: str, message: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_split_of_other_cases_is_refused(split: str, message: str, variables: dict[str, str], capsys) -> None:
     file = Path(variables["nnUNet_preprocessed"]) / DATASET / "splits_final.json"
     before = file.read_text() if file.exists() else None
     file.write_text(split)
@@ -73,9 +69,7 @@ def test_a_split_of_other_cases_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_plans_whose_results_would_replace_those_of_others_are_refused(
-    variables: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plans_whose_results_would_replace_those_of_others_are_refused(variables: dict[str, str], capsys) -> None:
     """Plans copied by hand that keep the plans_name of what they were copied from."""
     folder, results = Path(variables["nnUNet_preprocessed"]) / DATASET, Path(variables["nnUNet_results"])
     copy = folder / "bigBatchPlans.json"
@@ -92,9 +86,7 @@ def test_plans_whose_results_would_replace_those_of_others_are_refused(
 
 
 @pytest.mark.parametrize("name", ["nnUNetPlans.json", "dataset.json"])
-def test_damaged_descriptions_are_named(
-    name: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_descriptions_are_named(name: str, variables: dict[str, str], capsys) -> None:
     file = Path(variables["nnUNet_preprocessed"]) / DATASET / name
     before = file.read_text()
     file.write_text(before[:-20])
@@ -105,9 +97,7 @@ def test_damaged_descriptions_are_named(
     assert f"{file} is not valid JSON" in capsys.readouterr().err
 
 
-def test_without_parsl_one_sentence_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_parsl_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "-device", "cpu"]) == 2
     assert (
@@ -116,9 +106,7 @@ def test_without_parsl_one_sentence_says_how_to_get_it(
     )
 
 
-def test_a_dry_run_shows_what_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_shows_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     folders = [Run(DATASET, "nnUNetTrainer_short", "nnUNetPlans", "2d", fold).folder(tmp_path) for fold in "01234"]
     write_summary(folders[0], dice=0.75)
@@ -161,7 +149,7 @@ def test_a_second_benchmark_leaves_the_report_of_the_first(tmp_path: Path) -> No
     """Real reports: other trainers, fewer folds and another baseline go beside it; more of the same replaces it."""
     from nnunetv2_dale.report.cli import main as report
 
-    raw = write_raw_dataset(tmp_path / "raw", 4, DATASET)
+    raw = write_ellipsoids(tmp_path / "raw", 4, DATASET)
     shifts = {f"case_{number:02d}": number for number in range(4)}
     for model in ("A__P__2d", "B__P__2d", "C__P__2d"):
         write_results(tmp_path / "results" / DATASET / model, raw, shifts)

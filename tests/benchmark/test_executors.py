@@ -42,9 +42,7 @@ def _cluster(kind: str, **settings: object) -> HighThroughputExecutor:
         (1, None, 1, ["4"]),
     ],
 )
-def test_each_local_training_is_pinned_to_its_gpus(
-    num_gpus: int, workers: int | None, runs: int, expected: list[str]
-) -> None:
+def test_each_local_training_is_pinned_to_its_gpus(num_gpus: int, workers: int | None, runs: int, expected) -> None:
     config = parsl_config(ExecutorSettings(workers=workers), Path("/runs"), "cuda", num_gpus, list("4567"), runs)
     executor = _executor(config)
     assert executor.available_accelerators == expected

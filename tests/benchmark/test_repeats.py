@@ -20,7 +20,7 @@ from nnunetv2_dale.benchmark.seeded_training import seed_everything
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.report_data import read_report
 from tests.benchmark.fixtures import DATASET
-from tests.report.fixtures import write_raw_dataset, write_results
+from tests.datasets import write_ellipsoids, write_results
 
 
 def planned(repeats: int, trainers: tuple[str, ...] = ("A", "B")) -> list[Run]:
@@ -77,7 +77,7 @@ def test_a_seed_fixes_first_weights_and_what_each_loader_draws(monkeypatch: pyte
 def test_the_report_of_repeated_trainings_is_on_the_trainers(tmp_path: Path) -> None:
     from nnunetv2_dale.report.cli import main as report
 
-    raw, results = write_raw_dataset(tmp_path / "raw", 4, DATASET), tmp_path / "results"
+    raw, results = write_ellipsoids(tmp_path / "raw", 4, DATASET), tmp_path / "results"
     for number, run in enumerate(planned(2, ("A", "B", "C"))):
         if run.fold == "0" and (run.trainer, run.repeat) != ("C", 2):
             shifts = {f"case_{case:02d}": (number + case) % 3 for case in range(4)}

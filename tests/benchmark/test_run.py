@@ -65,9 +65,7 @@ def started(phantom: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., s
         command.wait()
 
 
-def test_two_folds_at_once_one_killed_and_picked_up_again(
-    phantom: dict[str, str], started: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_two_folds_at_once_one_killed_and_picked_up_again(phantom: dict[str, str], started, tmp_path) -> None:
     command = started("-tr", "nnUNetTrainer_long", "-f", "0", "1", "--workers", "2", "--no_report")
     folds = [_fold(phantom, "nnUNetTrainer_long", fold) for fold in (0, 1)]
     _wait_until(lambda: all(read_holder(fold) is not None for fold in folds), command)  # both at once
@@ -99,9 +97,7 @@ def test_a_failed_fold_is_named_with_its_log_and_the_others_go_on(phantom: dict[
     assert (dry.returncode, states) == (0, ["resumable", "missing", "done", "missing"])
 
 
-def test_sigterm_stops_the_trainings_and_frees_their_folds(
-    phantom: dict[str, str], started: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_sigterm_stops_the_trainings_and_frees_their_folds(phantom: dict[str, str], started, tmp_path) -> None:
     command = started("-tr", "nnUNetTrainer_long", "-f", "2", "--no_report")
     fold = _fold(phantom, "nnUNetTrainer_long", 2)
     _wait_until((fold / "checkpoint_latest.pth").exists, command)

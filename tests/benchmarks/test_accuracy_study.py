@@ -62,9 +62,7 @@ def test_a_longer_training_starts_again_at_the_first_batch(two_versions: Batches
 
 
 @pytest.mark.parametrize("kind", [nnUNetTrainerDALE, nnUNetTrainerDALE_asPrinted])
-def test_looking_at_a_confidence_leaves_the_training_as_it_was(
-    two_versions: Batches, kind: type[nnUNetTrainerDALE], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looking_at_a_confidence_leaves_the_training_as_it_was(two_versions: Batches, kind, monkeypatch) -> None:
     trainer = started(make_trainer(kind, iterations=8))
     assert trainer.dale_step is not None
     version = two_versions.versions[0]

@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 
 from benchmarks.fuzziness import BINS, NearForeground, PlacementSums, main, pictures, placements
 from nnunetv2_dale.dale.config import ADAPTED
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, label_edges, patch_shape
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
+from nnunetv2_dale.dale.label_edges import label_edges
 from tests.conftest import REPOSITORY
 from tests.dale.networks import blob_batch
 
@@ -70,9 +71,7 @@ def test_pictures_are_read_grey_and_in_size(tmp_path: Path) -> None:
     assert torch.equal(labels[:, 0], torch.eye(20, dtype=torch.int16).expand(2, 20, 20))
 
 
-def test_what_cannot_be_measured_is_said_and_nothing_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_measured_is_said_and_nothing_is_written(tmp_path: Path, capsys) -> None:
     assert main([]) == 2
     assert main([str(tmp_path / "nothing"), "--json", str(tmp_path / "out.json")]) == 2
     assert main(["--pictures", str(tmp_path), str(tmp_path), "96"]) == 2

@@ -13,9 +13,7 @@ import torch
 from benchmarks import gpu
 
 
-def test_without_a_gpu_it_says_so_and_starts_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_gpu_it_says_so_and_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main(["-o", str(tmp_path / "results")]) == 2
     assert "needs a GPU that PyTorch sees" in capsys.readouterr().err

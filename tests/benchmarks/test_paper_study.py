@@ -61,9 +61,7 @@ def trained(kind: str, config: DaleConfig, reading: Reading = Reading(), steps: 
 
 @pytest.mark.parametrize("settings", [{}, {"confidence_steps": 0}, {"alignment_weight": 0.0}, {"fuzzy_threshold": 0.4}])
 @pytest.mark.parametrize("view", ["masked_input", "masked_loss"])
-def test_the_second_writing_of_algorithm_1_makes_the_same_updates(
-    settings: dict[str, float], view: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_second_writing_of_algorithm_1_makes_the_same_updates(settings: dict[str, float], view: str, monkeypatch):
     monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", SHORT)
     config = PRINTED.updated({**settings, "view": view})
     for first, second in zip(trained("package", config), trained("again", config), strict=True):

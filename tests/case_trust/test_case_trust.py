@@ -81,9 +81,7 @@ def test_weighing_alone_remembers_nothing() -> None:
 
 
 @pytest.mark.parametrize(("start", "after", "first"), [(0.3, 0, 30), (0.3, 50, 50), (0.0, 0, 0), (1.0, 0, 100)])
-def test_cases_may_be_doubted_after_a_part_of_the_training_and_so_many_batches(
-    start: float, after: int, first: int
-) -> None:
+def test_cases_may_be_doubted_after_a_part_of_the_training_and_so_many_batches(start: float, after: int, first) -> None:
     trust = CaseTrust(MaskedLoss(), CaseTrustConfig(start=start, after=after), batches=100)
     assert [batch for batch in range(110) if trust.may_doubt(batch)] == list(range(first, 110))
 

@@ -104,18 +104,14 @@ def sums_of(
         ((0, 1), (18, 3.0), (0, 0.2)),
     ],
 )
-def test_how_far_objects_are_down_weighted_by_hand(
-    extra: tuple[float, float], missing: tuple[float, float], expected: tuple[float, float]
-) -> None:
+def test_how_far_objects_are_down_weighted_by_hand(extra: tuple[float, float], missing, expected) -> None:
     """Where the borders of the class have a contrast of 3."""
     found = object_doubt(sums_of(extra, missing), torch.tensor([[3.0]]))
     assert [float(each) for each in found] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("probability", "contrast"), [(0.39, 3.0), (0.8, 1.05), (0.8, float("nan"))])
-def test_never_before_the_class_is_learned_nor_where_the_image_shows_no_borders(
-    probability: float, contrast: float
-) -> None:
+def test_never_before_the_class_is_learned_nor_where_the_image_shows_no_borders(probability: float, contrast) -> None:
     sums = sums_of((90, 1.0), (90, 3.0), probability)
     assert not any(each.any() for each in object_doubt(sums, torch.tensor([[contrast]])))
 

@@ -67,9 +67,7 @@ def test_a_few_cases_tell_nothing() -> None:
     [(1.6, 0.9, True), (1.6, 1.2, False), (1.0, 0.5, False)],
     ids=["moved", "two scanners", "no border in the image"],
 )
-def test_moved_labels_are_those_whose_borders_alone_the_image_does_not_show(
-    right: float, wrong: float, found: bool
-) -> None:
+def test_moved_labels_are_those_whose_borders_alone_the_image_does_not_show(right: float, wrong: float, found) -> None:
     random = np.random.default_rng(1)
     contrast = torch.tensor([*random.normal(right, 0.05, 20), *random.normal(wrong, 0.05, 10), math.nan])
     expected = [0.0] * 20 + [1.0 if found else 0.0] * 10 + [0.0]

@@ -128,9 +128,7 @@ def test_versions(parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture
 
 
 @on_every_parser
-def test_what_it_does_not_know_is_one_sentence(
-    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_it_does_not_know_is_one_sentence(parser: argparse.ArgumentParser, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         parser.parse_args(["--nothing_of_the_kind"])
     assert end.value.code == 2

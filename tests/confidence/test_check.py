@@ -115,9 +115,7 @@ def reader_of_an_unknown_label(study: Study) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["check", "preprocess"])
-def test_what_is_refused(
-    study: Study, damage: Callable[[Study], object], message: str, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_refused(study: Study, damage: Callable[[Study], object], message: str, command: str, capsys) -> None:
     damage(study)
     before = sorted(study.folders.root.rglob("*"))
     assert main([command, "-d", "950", "-np", "1"]) == 2

@@ -6,9 +6,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.datasets import write_volume
 
 Array = NDArray[np.generic]
 SIZE = (40, 48)
@@ -37,23 +38,6 @@ def save(path: Path, pixels: Array, **options: object) -> Path:
     return path
 
 
-def save_volume(
-    path: Path,
-    array: Array,
-    spacing: tuple[float, ...] = (0.8, 0.8, 3.0),
-    origin: tuple[float, ...] = (-10.0, 5.0, 2.0),
-    direction: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
-) -> Path:
-    """Save a volume (z, y, x) with its geometry (x, y, z)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    volume = SimpleITK.GetImageFromArray(array)
-    volume.SetSpacing(spacing)
-    volume.SetOrigin(origin)
-    volume.SetDirection(direction)
-    SimpleITK.WriteImage(volume, str(path))
-    return path
-
-
 def make_btcv(root: Path, shape: tuple[int, int, int] = (6, 16, 16), testing: int = 2) -> Path:
     """BTCV's RawData: 30 labelled volumes with all 13 organs, and unlabelled ones."""
     for number in BTCV_NUMBERS:
@@ -62,10 +46,10 @@ def make_btcv(root: Path, shape: tuple[int, int, int] = (6, 16, 16), testing: in
         organs = label.reshape(-1)
         organs[: 14 * (organs.size // 14)] = np.repeat(np.arange(14, dtype=np.uint8), organs.size // 14)
         image = (random.normal(0, 30, shape) + 20 * label - 100).astype(np.int16)
-        save_volume(root / f"Training/img/img{number:04d}.nii.gz", image)
-        save_volume(root / f"Training/label/label{number:04d}.nii.gz", label)
+        write_volume(image, root / f"Training/img/img{number:04d}.nii.gz")
+        write_volume(label, root / f"Training/label/label{number:04d}.nii.gz")
     for number in range(61, 61 + testing):
-        save_volume(root / f"Testing/img/img{number:04d}.nii.gz", np.zeros(shape, np.int16))
+        write_volume(np.zeros(shape, np.int16), root / f"Testing/img/img{number:04d}.nii.gz")
     return root
 
 

@@ -18,38 +18,24 @@ import pytest
 from nnunetv2_dale.preprocessing import main
 
 from nnunetv2_dale import __version__
-from tests.convert.fixtures import colour_picture, disc, make_isic2016, make_polyp, save, save_volume
-
-ENVIRONMENT = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """nnU-Net's three folders, empty, in the environment."""
-    made = {name: tmp_path / name for name in ENVIRONMENT}
-    for name, path in made.items():
-        path.mkdir()
-        monkeypatch.setenv(name, str(path))
-    return made
+from tests.convert.fixtures import colour_picture, disc, make_isic2016, make_polyp, save
+from tests.datasets import NnunetFolders, write_raw_dataset, write_volume
 
 
 def _volumes(root: Path, count: int = 3) -> Path:
-    for number in range(count):
-        save_volume(root / f"imagesTr/case_{number}_0000.nii.gz", np.full((3, 4, 5), number, np.int16))
-        save_volume(root / f"labelsTr/case_{number}.nii.gz", np.ones((3, 4, 5), np.uint8))
-    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "all": 1}}
-    (root / "dataset.json").write_text(json.dumps(description))
-    return root
+    images = {f"case_{number}": [np.full((3, 4, 5), number, np.int16)] for number in range(count)}
+    label = np.ones((3, 4, 5), np.uint8)
+    return write_raw_dataset(root, dict.fromkeys(images, label), images, labels={"background": 0, "all": 1})
 
 
 def _convert(source: Path, dataset_id: int = 501, *flags: str, recipe: str = "nifti_pairs") -> int:
     return main([recipe, "-i", str(source), "--new_id", str(dataset_id), "-np", "1", *flags])
 
 
-def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, nnunet_folders: NnunetFolders) -> None:
     source = _volumes(tmp_path / "source")
     assert _convert(source) == 0
-    manifest = json.loads((folders["nnUNet_raw"] / "Dataset501_Converted/manifest.json").read_text())
+    manifest = json.loads((nnunet_folders.raw / "Dataset501_Converted/manifest.json").read_text())
     assert (manifest["recipe"], manifest["nnunetv2_dale"]) == ("nifti_pairs", __version__)
     assert [case["case"] for case in manifest["cases"]] == ["case_0", "case_1", "case_2"]
     for case in manifest["cases"]:
@@ -58,19 +44,17 @@ def test_the_manifest_names_source_files_with_their_checksums(tmp_path: Path, fo
             assert hashlib.sha256((source / name).read_bytes()).hexdigest() == checksum
 
 
-def test_workers_write_the_same_as_one_process(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_workers_write_the_same_as_one_process(tmp_path: Path, nnunet_folders: NnunetFolders) -> None:
     source = _volumes(tmp_path / "source")
     assert _convert(source, 501) == 0
     assert main(["nifti_pairs", "-i", str(source), "--new_id", "502", "-np", "2"]) == 0
-    one, two = (folders["nnUNet_raw"] / f"Dataset50{number}_Converted" for number in (1, 2))
+    one, two = (nnunet_folders.raw / f"Dataset50{number}_Converted" for number in (1, 2))
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file() and path.name != "dataset.json")
     assert len(files) == 7
     assert all((one / path).read_bytes() == (two / path).read_bytes() for path in files)
 
 
-def test_every_problem_is_in_one_report_and_nothing_is_written(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_problem_is_in_one_report_and_nothing_is_written(tmp_path, nnunet_folders: NnunetFolders, capsys) -> None:
     source = make_polyp(tmp_path / "source with a space", train=6)
     train = source / "TrainDataset"
     (train / "masks/0.png").unlink()
@@ -84,8 +68,8 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
     save(train / "masks/A_B.png", disc(51))
     save(train / "images/5.jpg", colour_picture(5))
     (source / "TestDataset/Kvasir/images/0.png").unlink()
-    (folders["nnUNet_results"] / "Dataset501_Other").mkdir()
-    (folders["nnUNet_raw"] / "Dataset501_Polyp").mkdir()
+    (nnunet_folders.results / "Dataset501_Other").mkdir()
+    (nnunet_folders.raw / "Dataset501_Polyp").mkdir()
 
     assert _convert(source, recipe="polyp") == 2
     report = capsys.readouterr().err
@@ -99,18 +83,16 @@ def test_every_problem_is_in_one_report_and_nothing_is_written(
         "TrainDataset/images/5.png: has the same name as 5.jpg; keep one of them",
         "TestDataset/Kvasir/images: holds no file",
         "TestDataset/Kvasir/masks/0.png: has no image in images",
-        "nnUNet_results/Dataset501_Other: has the id 501 already",
-        "nnUNet_raw/Dataset501_Polyp: already exists; give another id, or --overwrite to replace it",
+        "results/Dataset501_Other: has the id 501 already",
+        "raw/Dataset501_Polyp: already exists; give another id, or --overwrite to replace it",
     ]
     assert [line for line in expected if line not in report] == []
     assert f"nothing was written, because of {len(expected)} problems:" in report
-    assert [path.name for path in folders["nnUNet_raw"].iterdir()] == ["Dataset501_Polyp"]
-    assert list((folders["nnUNet_raw"] / "Dataset501_Polyp").iterdir()) == []
+    assert [path.name for path in nnunet_folders.raw.iterdir()] == ["Dataset501_Polyp"]
+    assert list((nnunet_folders.raw / "Dataset501_Polyp").iterdir()) == []
 
 
-def test_a_source_that_is_something_else(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_source_that_is_something_else(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
     (tmp_path / "empty").mkdir()
     for recipe in ("synapse", "btcv", "mosmed_plus", "isic2016", "polyp", "left_atrium", "lidc"):
         assert _convert(tmp_path / "empty", recipe=recipe) == 2
@@ -119,7 +101,7 @@ def test_a_source_that_is_something_else(
     assert "is not a folder" in capsys.readouterr().err
     assert _convert(tmp_path / "empty") == 2
     assert "--classes" in capsys.readouterr().err
-    assert list(folders["nnUNet_raw"].iterdir()) == []
+    assert list(nnunet_folders.raw.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -130,16 +112,12 @@ def test_a_source_that_is_something_else(
         (["--new_id", "5", "--name", "../up"], "a dataset name has none of"),
     ],
 )
-def test_flags_that_make_no_sense(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str], flags: list[str], message: str
-) -> None:
+def test_flags_that_make_no_sense(tmp_path, nnunet_folders: NnunetFolders, capsys, flags: list[str], message) -> None:
     assert main(["nifti_pairs", "-i", str(_volumes(tmp_path / "source")), *flags]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_no_place_to_write_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_place_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.delenv("nnUNet_raw", raising=False)
     source = _volumes(tmp_path / "source")
     assert _convert(source) == 2
@@ -148,10 +126,10 @@ def test_no_place_to_write_to(
     assert (tmp_path / "made on the way/Dataset501_Converted/dataset.json").is_file()
 
 
-def test_overwrite_replaces_only_the_dataset_of_that_name(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_overwrite_replaces_only_the_dataset_of_that_name(tmp_path: Path, nnunet_folders: NnunetFolders) -> None:
     source = _volumes(tmp_path / "source")
     assert _convert(source) == 0
-    stale = folders["nnUNet_raw"] / "Dataset501_Converted/stale"
+    stale = nnunet_folders.raw / "Dataset501_Converted/stale"
     stale.touch()
     assert _convert(source) == 2
     assert stale.is_file()
@@ -160,15 +138,13 @@ def test_overwrite_replaces_only_the_dataset_of_that_name(tmp_path: Path, folder
     assert not stale.exists()
     _convert(source, 502)
     for name, content in (("label_noise.json", '{"nnunetv2_dale": "1.0.0"}'), ("manifest.json", "{}")):
-        (folders["nnUNet_raw"] / "Dataset502_Converted" / name).write_text(content)
+        (nnunet_folders.raw / "Dataset502_Converted" / name).write_text(content)
         assert _convert(source, 502, "--overwrite") == 2
-        (folders["nnUNet_raw"] / "Dataset502_Converted/label_noise.json").unlink(missing_ok=True)
+        (nnunet_folders.raw / "Dataset502_Converted/label_noise.json").unlink(missing_ok=True)
 
 
-def test_a_dataset_of_nnunet_itself_is_never_replaced(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    mine = folders["nnUNet_raw"] / "Dataset501_Converted"
+def test_a_dataset_of_nnunet_itself_is_never_replaced(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
+    mine = nnunet_folders.raw / "Dataset501_Converted"
     mine.mkdir()
     source = _volumes(tmp_path / "source")
     assert _convert(source, 501, "--overwrite") == 0  # an empty folder holds nothing to lose
@@ -179,9 +155,7 @@ def test_a_dataset_of_nnunet_itself_is_never_replaced(
     assert sorted(mine.rglob("*")) == before
 
 
-def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(tmp_path, nnunet_folders, capsys) -> None:
     (tmp_path / "file.txt").write_text("mine")
     source = _volumes(tmp_path / "source")
     for place in ("file.txt", "file.txt/sub"):
@@ -189,11 +163,9 @@ def test_a_file_in_place_of_the_target_folder_is_told_with_the_other_problems(
         assert "file.txt is no folder, so" in capsys.readouterr().err
 
 
-def test_another_split_in_use_is_a_problem(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_split_in_use_is_a_problem(tmp_path: Path, nnunet_folders: NnunetFolders, capsys) -> None:
     source = make_isic2016(tmp_path / "source")
-    used = folders["nnUNet_preprocessed"] / "Dataset501_ISIC2016/splits_final.json"
+    used = nnunet_folders.preprocessed / "Dataset501_ISIC2016/splits_final.json"
     used.parent.mkdir()
     used.write_text('[{"train": ["ISIC_0000000"], "val": ["ISIC_0000001"]}]')
     assert _convert(source, recipe="isic2016") == 2
@@ -203,24 +175,20 @@ def test_another_split_in_use_is_a_problem(
     assert _convert(source, recipe="isic2016") == 0
 
 
-def test_counts_that_differ_from_the_published_ones_are_said(
-    tmp_path: Path, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_counts_that_differ_from_the_published_ones_are_said(tmp_path, nnunet_folders: NnunetFolders, caplog) -> None:
     assert _convert(make_polyp(tmp_path / "source"), recipe="polyp") == 0
     assert "6 training cases were found, the published dataset has 1450" in caplog.text
     assert "1 CVC-300 test cases were found, the published dataset has 60" in caplog.text
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, nnunet_folders, monkeypatch, capsys) -> None:
     def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
 
     monkeypatch.setattr(shutil, "copyfile", full)
     assert _convert(_volumes(tmp_path / "source")) == 2
     assert "No space left on device" in capsys.readouterr().err
-    assert list(folders["nnUNet_raw"].iterdir()) == []
+    assert list(nnunet_folders.raw.iterdir()) == []
 
 
 @pytest.mark.integration
@@ -230,10 +198,10 @@ def test_an_interrupted_conversion_leaves_no_dataset(tmp_path: Path, how: signal
     random = np.random.default_rng(0)
     for number in range(40):
         image = random.integers(0, 4000, (40, 160, 160)).astype(np.int16)
-        save_volume(source / f"imagesTr/case_{number}_0000.nii.gz", image) if number == 0 else os.link(
+        write_volume(image, source / f"imagesTr/case_{number}_0000.nii.gz") if number == 0 else os.link(
             source / "imagesTr/case_0_0000.nii.gz", source / f"imagesTr/case_{number}_0000.nii.gz"
         )
-        save_volume(source / f"labelsTr/case_{number}.nii.gz", np.zeros(image.shape, np.uint8))
+        write_volume(np.zeros(image.shape, np.uint8), source / f"labelsTr/case_{number}.nii.gz")
     command = [sys.executable, "-c", "import sys; from nnunetv2_dale.preprocessing import main; sys.exit(main())"]
     flags = ["nifti_pairs", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "501", "-np", "2"]
     flags += ["--classes", "all", "--channels", "CT"]

@@ -9,7 +9,7 @@ import pytest
 from nnunetv2_dale.preprocessing import main
 
 from nnunetv2_dale.convert.labels_in_padding import labelled_padding
-from tests.convert.fixtures import save_volume
+from tests.datasets import write_volume
 
 
 def scan(shape: tuple[int, ...] = (8, 10, 12)) -> np.ndarray:
@@ -29,9 +29,7 @@ def test_all_or_nothing(image: np.ndarray, count: int) -> None:
     assert labelled_padding(image, np.ones(image.shape, bool)) == count
 
 
-def test_convert_names_the_cases(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_convert_names_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     for number in range(3):
         image, label = scan(), np.zeros((8, 10, 12), np.uint8)
@@ -39,8 +37,8 @@ def test_convert_names_the_cases(
         label[2:6, 3:6, 3:6] = 1
         if number == 1:
             label[6, 3:6, 3:6] = 1
-        save_volume(tmp_path / "own" / "imagesTr" / f"case{number}.nii.gz", image)
-        save_volume(tmp_path / "own" / "labelsTr" / f"case{number}.nii.gz", label)
+        write_volume(image, tmp_path / "own" / "imagesTr" / f"case{number}.nii.gz")
+        write_volume(label, tmp_path / "own" / "labelsTr" / f"case{number}.nii.gz")
     flags = ["--new_id", "501", "--classes", "organ", "--channels", "CT", "-np", "1"]
     assert main(["nifti_pairs", "-i", str(tmp_path / "own"), *flags]) == 0
     (told,) = [record.getMessage() for record in caplog.records if "padding" in record.getMessage()]

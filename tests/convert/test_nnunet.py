@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -44,14 +43,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     ("recipe", "make", "channels"),
     [("mosmed_plus", make_mosmed_plus, 1), ("polyp", make_polyp, 3), ("lidc", make_lidc, 1)],
 )
-def test_2d_datasets_are_planned_and_preprocessed(
-    tmp_path: Path,
-    folders: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    recipe: str,
-    make: Callable[[Path], Path],
-    channels: int,
-) -> None:
+def test_2d_datasets_are_planned_and_preprocessed(tmp_path, folders, monkeypatch, recipe, make, channels) -> None:
     assert main([recipe, "-i", str(make(tmp_path / recipe)), "--new_id", "501", "-np", "1"]) == 0
     # threads instead of processes: those nnU-Net spawns import for long, and forks of a process with threads can hang
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))

@@ -9,22 +9,18 @@ import pytest
 from nnunetv2_dale.preprocessing import main
 
 from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, shared_patient
+from tests.datasets import NnunetFolders, change_description, write_raw_dataset
 
 CASES = {f"c{number}": f"P{number // 2}" for number in range(12)}
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("raw", "preprocessed", "results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    folder = tmp_path / "raw/Dataset004_Twelve"
+def dataset(nnunet_folders: NnunetFolders) -> Path:
+    folder = nnunet_folders.raw / "Dataset004_Twelve"
     (folder / "imagesTr").mkdir(parents=True)
     for case in CASES:
         (folder / f"imagesTr/{case}_0000.nii.gz").touch()
-    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    return folder
+    return write_raw_dataset(folder, {})
 
 
 def _table(tmp_path: Path, patients: dict[str, str]) -> Path:
@@ -37,9 +33,7 @@ def _split(table: Path, *flags: str) -> int:
     return main(["splits", "-d", "4", "--patients", str(table), *flags])
 
 
-def test_no_patient_is_on_both_sides_of_a_fold(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_patient_is_on_both_sides_of_a_fold(dataset: Path, tmp_path: Path, capsys) -> None:
     assert _split(_table(tmp_path, {**CASES, "elsewhere": "P99"})) == 0
     assert "5 folds of 6 patients with 12 cases" in (said := capsys.readouterr().out)
     assert "1 cases of the table are not in the dataset" in said
@@ -69,8 +63,7 @@ def test_numbers_that_lost_their_leading_0_are_recognised(dataset: Path, tmp_pat
 
 def test_slices_of_a_patient_stay_together(dataset: Path, tmp_path: Path) -> None:
     """nnU-Net issue 2660: 110 slices of 10 patients, as PNG."""
-    description = json.loads((dataset / "dataset.json").read_text())
-    (dataset / "dataset.json").write_text(json.dumps({**description, "file_ending": ".png"}))
+    change_description(dataset, file_ending=".png")
     for path in (dataset / "imagesTr").iterdir():
         path.unlink()
     slices = {f"oct{patient:02d}_{number:02d}": f"oct{patient:02d}" for patient in range(10) for number in range(11)}
@@ -105,14 +98,7 @@ def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path
         (CASES, ("--folds", "1"), "--folds is at least 2"),
     ],
 )
-def test_refusals(
-    dataset: Path,
-    tmp_path: Path,
-    patients: dict[str, str],
-    flags: tuple[str, ...],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_refusals(dataset: Path, tmp_path, patients: dict[str, str], flags: tuple[str, ...], message, capsys) -> None:
     assert _split(_table(tmp_path, patients), *flags) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "imagesTr"]

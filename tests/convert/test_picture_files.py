@@ -13,7 +13,8 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from skimage import io
 
-from nnunetv2_dale.convert.picture_files import PictureFormat, read_mask, read_picture
+from nnunetv2_dale.convert.picture_files import PictureFormat
+from nnunetv2_dale.convert.picture_reading import read_mask, read_picture
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
 from tests.convert.fixtures import SIZE, colour_picture, disc, save
 

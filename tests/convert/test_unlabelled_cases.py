@@ -10,33 +10,29 @@ import pytest
 import SimpleITK
 from nnunetv2_dale.preprocessing import main
 
-from tests.convert.fixtures import save_volume
+from tests.datasets import NnunetFolders, change_description, files_in, write_raw_dataset, write_volume
 
 SHAPE = (3, 6, 7)
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def raw(nnunet_folders: NnunetFolders) -> Path:
     """`nnUNet_raw` with six labelled cases of two channels, and a folder of two images without labels."""
-    for name in ("raw", "preprocessed", "results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    folder = tmp_path / "raw/Dataset027_Hearts"
-    for number in range(6):
-        for channel in range(2):
-            save_volume(folder / f"imagesTr/c{number}_000{channel}.nii.gz", np.full(SHAPE, number, np.float32))
-        save_volume(
-            folder / f"labelsTr/c{number}.nii.gz", np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint8) % 3
-        )
+    label = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint8) % 3
+    images = {f"c{number}": [np.full(SHAPE, number, np.float32)] * 2 for number in range(6)}
+    write_raw_dataset(
+        nnunet_folders.raw / "Dataset027_Hearts",
+        dict.fromkeys(images, label),
+        images,
+        channel_names={"0": "MR", "1": "T2"},
+        labels={"background": 0, "whole": [1, 2], "core": 2},
+        regions_class_order=[1, 2],
+    )
     for name, value in {"new": 50.0, "other": 60.0}.items():
         for channel in range(2):
-            path = tmp_path / f"imagesUn/{name}_000{channel}.nii.gz"
-            save_volume(path, np.full((4, 5, 6), value + channel, np.float32), spacing=(1.0, 1.5, 2.0))
-    labels = {"background": 0, "whole": [1, 2], "core": 2}
-    description = {"channel_names": {"0": "MR", "1": "T2"}, "labels": labels, "regions_class_order": [1, 2]}
-    text = json.dumps({**description, "numTraining": 6, "file_ending": ".nii.gz"})
-    (folder / "dataset.json").write_text(text)
-    return tmp_path / "raw"
+            path = nnunet_folders.root / f"imagesUn/{name}_000{channel}.nii.gz"
+            write_volume(np.full((4, 5, 6), value + channel, np.float32), path, spacing_zyx=(2.0, 1.5, 1.0))
+    return nnunet_folders.raw
 
 
 def _add(raw: Path, *flags: str) -> int:
@@ -44,15 +40,11 @@ def _add(raw: Path, *flags: str) -> int:
     return main([*words, *flags])
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_unlabelled_images_become_cases_that_train_in_every_fold(raw: Path) -> None:
-    source = _files(raw / "Dataset027_Hearts")
+    source = files_in(raw / "Dataset027_Hearts")
     assert _add(raw) == 0
     copy = raw / "Dataset127_Hearts"
-    copied = _files(copy)
+    copied = files_in(copy)
     assert {name: copied[name] for name in source if name != "dataset.json"} == {
         name: content for name, content in source.items() if name != "dataset.json"
     }
@@ -74,19 +66,18 @@ def test_unlabelled_images_become_cases_that_train_in_every_fold(raw: Path) -> N
     assert json.loads((raw.parent / "preprocessed/Dataset127_Hearts/splits_final.json").read_text()) == splits
     assert _add(raw) == 2
     assert _add(raw, "--overwrite") == 0
-    assert _files(copy) == copied
+    assert files_in(copy) == copied
 
 
 def test_the_datasets_own_folds_and_ignore_label_are_kept(raw: Path) -> None:
     folder = raw / "Dataset027_Hearts"
-    description = json.loads((folder / "dataset.json").read_text())
-    description["labels"] = {"background": 0, "a": 1, "b": 2, "ignore": 3}
-    (folder / "dataset.json").write_text(json.dumps(description))
+    labels = {"background": 0, "a": 1, "b": 2, "ignore": 3}
+    change_description(folder, labels=labels)
     splits = [{"train": [f"c{number}" for number in range(4)], "val": ["c4", "c5"]}]
     (folder / "splits_final.json").write_text(json.dumps(splits))
     assert _add(raw) == 0
     copy = raw / "Dataset127_Hearts"
-    assert json.loads((copy / "dataset.json").read_text())["labels"] == description["labels"]
+    assert json.loads((copy / "dataset.json").read_text())["labels"] == labels
     expected = [{"train": ["c0", "c1", "c2", "c3", "new", "other"], "val": ["c4", "c5"]}]
     assert json.loads((copy / "splits_final.json").read_text()) == expected
 

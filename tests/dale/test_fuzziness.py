@@ -9,16 +9,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.fuzziness import (
-    fuzziness_map,
-    fuzzy_mask,
-    label_edges,
-    non_fuzzy_mask,
-    patch_edge_ratio,
-    patch_entropy,
-    patch_shape,
-    view_of,
-)
+from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_edge_ratio, patch_entropy, patch_shape
+from nnunetv2_dale.dale.label_edges import label_edges
+from nnunetv2_dale.dale.views import fuzzy_mask, non_fuzzy_mask, view_of
 
 
 def slow_entropy(image: np.ndarray, patch: tuple[int, ...], bins: int) -> np.ndarray:

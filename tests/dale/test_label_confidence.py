@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale import hypergradient
+from nnunetv2_dale.dale.confidence_step import LabelConfidence, confidence_step
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap
 from nnunetv2_dale.dale.gradient_average import GradientAverage
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
-from nnunetv2_dale.dale.label_confidence import LabelConfidence, LookAhead, Reuse, confidence_learner, confidence_step
+from nnunetv2_dale.dale.label_confidence import LookAhead, Reuse, confidence_learner
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from tests.dale.bilevel_problem import SHORT, STEP_SIZE, Problem

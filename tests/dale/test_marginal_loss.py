@@ -90,9 +90,7 @@ def test_label_maps_are_a_loop_with_a_merged_softmax(ignore: bool, batch_dice: b
 
 
 @pytest.mark.parametrize(("ignore", "batch_dice", "weighted"), list(itertools.product(BOOLEANS, repeat=3)))
-def test_regions_leave_out_the_samples_in_which_they_are_not_annotated(
-    ignore: bool, batch_dice: bool, weighted: bool
-) -> None:
+def test_regions_leave_out_the_samples_in_which_they_are_not_annotated(ignore: bool, batch_dice, weighted) -> None:
     logits, target = regions(ignore)
     confidence = torch.rand(4, 1, 5, 6, dtype=torch.float64) if weighted else None
     loss = MaskedLoss(regions=True, ignore_channel=ignore, batch_dice=batch_dice)

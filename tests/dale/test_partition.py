@@ -7,9 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale.config import DaleConfig
-from nnunetv2_dale.dale.fuzziness import fuzziness_map, fuzzy_mask, non_fuzzy_mask
+from nnunetv2_dale.dale.fuzziness import fuzziness_map
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.partition import Partition
+from nnunetv2_dale.dale.views import fuzzy_mask, non_fuzzy_mask
 from tests.dale.networks import blob_batch
 
 CONFIG = DaleConfig(patch_size=8)

@@ -61,9 +61,7 @@ class Dropping(nn.Module):
         ({"confidence_gradient": "reuse"}, [], [True]),
     ],
 )
-def test_all_forwards_that_are_compared_with_the_fuzzy_one_drop_the_same(
-    settings: dict[str, str], in_the_network: list[bool], in_the_copy: list[bool]
-) -> None:
+def test_all_forwards_that_are_compared_with_the_fuzzy_one_drop_the_same(settings, in_the_network, in_the_copy) -> None:
     torch.manual_seed(0)
     network = Dropping()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)

@@ -36,9 +36,7 @@ def words(html: str) -> str:
         ({}, "Missed. DALE found no two groups of cases", ("Right.", "Wrong.")),
     ],
 )
-def test_it_says_whether_what_was_found_is_so(
-    found: dict[str, list[float]], verdict: str, others: tuple[str, ...]
-) -> None:
+def test_it_says_whether_what_was_found_is_so(found: dict[str, list[float]], verdict: str, others) -> None:
     said = words(page(**found))
     assert verdict in said
     assert not any(other in said for other in others)

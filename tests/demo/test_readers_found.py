@@ -19,9 +19,7 @@ WIDE = [0, 1.0, 0.2, 0, 0]  # liver and spleen too wide
         ({"phantom_002": [0, -1.0, 0, 0, 0]}, ["wrong", "missed", "missed", "missed"]),
     ],
 )
-def test_what_is_found_is_compared_with_what_the_phantom_knows(
-    found: dict[str, list[float]], verdicts: list[str]
-) -> None:
+def test_what_is_found_is_compared_with_what_the_phantom_knows(found: dict[str, list[float]], verdicts) -> None:
     judged = readers_found(distrust(**found), PHANTOM)
     assert [each.label for each in judged] == ["liver", "spleen", "kidney", "lesion"]
     assert [each.verdict for each in judged] == verdicts

@@ -53,8 +53,6 @@ def test_channel_norm_norms_each_voxel_alone() -> None:
         pytest.param([(2, 2, 2), (1, 2, 2)], (10, 8, 8), [(5, 4, 4), (5, 2, 2)], id="thin-axis-ends-first"),
     ],
 )
-def test_stages_are_as_fine_as_their_strides_say(
-    strides: list[Stride], size: tuple[int, ...], expected: list[tuple[int, ...]]
-) -> None:
+def test_stages_are_as_fine_as_their_strides_say(strides: list[Stride], size: tuple[int, ...], expected) -> None:
     stages = UxnetEncoder(2, (4, 6), 2, strides)(torch.randn(1, 2, *size))
     assert [stage.shape for stage in stages] == [(1, width, *at) for width, at in zip((4, 6), expected, strict=True)]

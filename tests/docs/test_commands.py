@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.convert.fixtures import make_left_atrium, make_lidc, make_polyp
-from tests.report.fixtures import write_raw_dataset, write_results
+from tests.datasets import write_ellipsoids, write_results
 
 DATASET = "Dataset004_Hippocampus"
 CASES = [f"case_{number:02d}" for number in range(10)]
@@ -84,7 +84,7 @@ def pages() -> list[Path]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A fresh dataset with results of two trainers, and what people have downloaded."""
-    raw = write_raw_dataset(tmp_path / "nnUNet_raw", len(CASES), DATASET)
+    raw = write_ellipsoids(tmp_path / "nnUNet_raw", len(CASES), DATASET)
     for trainer, shift in (("nnUNetTrainer", 2), ("nnUNetTrainerDALE", 1)):
         results = tmp_path / "nnUNet_results" / DATASET / f"{trainer}__nnUNetPlans__3d_fullres"
         write_results(results, raw, {case: shift * (number % 3) for number, case in enumerate(CASES)})

@@ -18,9 +18,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("output", "function"), [("out", "torch.save"), ("out.zip", "zipfile.ZipFile")])
-def test_a_killed_export_leaves_nothing_and_works_again(
-    model: Path, tmp_path: Path, output: str, function: str
-) -> None:
+def test_a_killed_export_leaves_nothing_and_works_again(model: Path, tmp_path, output: str, function: str) -> None:
     """Killed between the two folds' checkpoints, and before the archive is packed."""
     target = tmp_path / "exports" / output
     words = ["-i", str(model), "-o", str(target)]
@@ -32,9 +30,7 @@ def test_a_killed_export_leaves_nothing_and_works_again(
     assert target.exists()
 
 
-def test_a_full_disk_leaves_nothing_and_a_second_model_not_half(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_leaves_nothing_and_a_second_model_not_half(model: Path, tmp_path: Path, capsys) -> None:
     target = tmp_path / "out"
     words = ["-i", str(model), "-o", str(target)]
     for limit, told in ((3_000, f"stopped: {target}: File too large"), (20_000, f"{target} could not be written")):

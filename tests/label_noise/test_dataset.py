@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import os
@@ -14,72 +13,22 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.label_noise.cli import main
-
-SPACING = (0.9, 1.1, 2.0)
-
-
-def _write(path: Path, array: np.ndarray, spacing: tuple[float, ...] = SPACING) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    volume = SimpleITK.GetImageFromArray(array)
-    volume.SetSpacing(spacing)
-    if array.ndim == 3:
-        volume.SetOrigin((5.0, -3.0, 2.0))
-        volume.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    SimpleITK.WriteImage(volume, str(path), True)
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`nnUNet_raw` with Dataset004_Tiny: seven cases with two classes and an ignore label, one without foreground."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "raw" / "Dataset004_Tiny"
-    for number in range(8):
-        image = rng.normal(100, 20, (8, 20, 22)).astype(np.float32)
-        label = np.zeros(image.shape, np.uint8)
-        if number:
-            label[2:6, 4:13, 4:16], label[2:6, 4:13, 8 + number % 3 : 16] = 1, 2
-        label[0, :3, :3] = 3
-        _write(folder / "imagesTr" / f"case {number}_0000.nii.gz", image)
-        _write(folder / "labelsTr" / f"case {number}.nii.gz", label)
-    _write(folder / "imagesTs" / "new_0000.nii.gz", image)
-    labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
-    description = {"channel_names": {"0": "MR"}, "labels": labels, "regions_class_order": [1, 2]}
-    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 8, "file_ending": ".nii.gz"}))
-    for variable in ("raw", "preprocessed", "results"):
-        (tmp_path / variable).mkdir(exist_ok=True)
-        monkeypatch.setenv(f"nnUNet_{variable}", str(tmp_path / variable))
-    return tmp_path / "raw"
-
-
-def _run(*arguments: str) -> int:
-    return main(["-d", "4", "--new_id", "904", "-np", "1", *arguments])
-
-
-def _array(path: Path) -> np.ndarray:
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
-
-
-def _table(copy: Path) -> dict[str, dict[str, str]]:
-    with (copy / "label_noise.csv").open() as file:
-        return {row["case"]: row for row in csv.DictReader(file)}
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from tests.datasets import change_description, files_in, read_volume, write_raw_dataset, write_volume
+from tests.label_noise.fixtures import TURNED, run, table_of
 
 
 def test_copy_holds_noisy_and_clean_labels_changes_and_table(raw: Path) -> None:
-    assert _run("--kind", "dilate", "--dice", "0.8", "--seed", "1") == 0
+    assert run("--kind", "dilate", "--dice", "0.8", "--seed", "1") == 0
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
-    before, after = _files(source), _files(copy)
+    before, after = files_in(source), files_in(copy)
     assert {name: after[name] for name in before if not name.startswith("labelsTr")} == {
         name: content for name, content in before.items() if not name.startswith("labelsTr")
     }
-    rows, dices = _table(copy), []
+    rows, dices = table_of(copy), []
     for name in (f"case {number}" for number in range(8)):
         assert after[f"labelsTr_clean/{name}.nii.gz"] == before[f"labelsTr/{name}.nii.gz"]
-        clean, noisy = (_array(copy / part / f"{name}.nii.gz") for part in ("labelsTr_clean", "labelsTr"))
-        change = _array(copy / "labelsTr_changed" / f"{name}.nii.gz")
+        clean, noisy = (read_volume(copy / part / f"{name}.nii.gz") for part in ("labelsTr_clean", "labelsTr"))
+        change = read_volume(copy / "labelsTr_changed" / f"{name}.nii.gz")
         assert np.array_equal(change > 0, clean != noisy)
         assert np.array_equal(clean == 3, noisy == 3)
         a, b = np.isin(clean, (1, 2)), np.isin(noisy, (1, 2))
@@ -94,7 +43,7 @@ def test_copy_holds_noisy_and_clean_labels_changes_and_table(raw: Path) -> None:
 
 
 def test_geometry_is_untouched(raw: Path) -> None:
-    assert _run("--kind", "boundary", "--amount", "9") == 0
+    assert run("--kind", "boundary", "--amount", "9") == 0
     for name in ("labelsTr", "labelsTr_changed"):
         old, new = (
             SimpleITK.ReadImage(str(raw / folder / part / "case 3.nii.gz"))
@@ -110,10 +59,10 @@ def test_geometry_is_untouched(raw: Path) -> None:
 
 def test_same_seed_gives_the_same_bytes_with_two_processes(raw: Path) -> None:
     noise = ("--kind", "boundary", "smooth", "swap", "--dice", "0.85", "--seed", "5", "--fraction", "0.6")
-    assert _run(*noise) == 0
-    first = _files(raw / "Dataset904_Tiny")
+    assert run(*noise) == 0
+    first = files_in(raw / "Dataset904_Tiny")
     assert main(["-d", "Dataset004_Tiny", "--new_id", "904", "-np", "2", *noise, "--overwrite"]) == 0
-    assert _files(raw / "Dataset904_Tiny") == first
+    assert files_in(raw / "Dataset904_Tiny") == first
     settings = json.loads(first["label_noise.json"])
     assert len(settings["corrupted"]) + len(settings["drawn_but_unchanged"]) == 5
 
@@ -123,14 +72,14 @@ def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path
     splits = [{"train": names[2:], "val": names[:2]}, {"train": names[:6], "val": names[6:]}]
     file = tmp_path / "my splits.json"
     file.write_text(json.dumps(splits))
-    assert _run("--kind", "erode", "--amount", "1", "--splits", str(file), "--fold", "1") == 0
-    rows = _table(raw / "Dataset904_Tiny")
+    assert run("--kind", "erode", "--amount", "1", "--splits", str(file), "--fold", "1") == 0
+    rows = table_of(raw / "Dataset904_Tiny")
     assert [name for name in names if rows[name]["kind"]] == names[:6]
     assert all(float(rows[name]["dice"]) == 1 for name in names[6:])
     placed = tmp_path / "preprocessed" / "Dataset904_Tiny" / "splits_final.json"
     assert json.loads(placed.read_text()) == splits
-    assert _run("--kind", "erode", "--amount", "1", "--splits", str(file), "--overwrite") == 0
-    assert [name for name in names if _table(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
+    assert run("--kind", "erode", "--amount", "1", "--splits", str(file), "--overwrite") == 0
+    assert [name for name in names if table_of(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
 
 
 @pytest.mark.parametrize("place", ["raw", "preprocessed"])
@@ -138,20 +87,18 @@ def test_patients_travel(raw: Path, place: str) -> None:
     folder = raw.parent / place / "Dataset004_Tiny"
     folder.mkdir(exist_ok=True)
     (folder / "splits_patients.json").write_text('{"case 1": "one", "case 2": "one"}')
-    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert run("--kind", "dilate", "--amount", "1") == 0
     copied = json.loads((raw / "Dataset904_Tiny" / "splits_patients.json").read_text())
     assert copied == {"case 1": "one", "case 2": "one"}
 
 
 @pytest.mark.parametrize("flags", [(), ("--link", "symbolic")])
-def test_a_damaged_test_image_is_named_and_not_copied(
-    raw: Path, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_test_image_is_named_and_not_copied(raw: Path, flags: tuple[str, ...], capsys) -> None:
     file = raw / "Dataset004_Tiny" / "imagesTs" / "new_0000.nii.gz"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert _run("--kind", "dilate", "--amount", "1", *flags) == 2
+    assert run("--kind", "dilate", "--amount", "1", *flags) == 2
     assert "imagesTs/new_0000.nii.gz: is damaged" in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
@@ -162,7 +109,7 @@ def test_files_behind_a_link_to_a_folder_are_copied(raw: Path, tmp_path: Path) -
     (tmp_path / "elsewhere" / "notes.txt").write_text("read by nobody")
     (folder / "documents").mkdir()
     (folder / "documents" / "more").symlink_to(tmp_path / "elsewhere")
-    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert run("--kind", "dilate", "--amount", "1") == 0
     assert (raw / "Dataset904_Tiny/documents/more/notes.txt").read_text() == "read by nobody"
 
 
@@ -172,20 +119,18 @@ def test_files_that_are_no_images_are_copied_as_they_are(raw: Path) -> None:
     (folder / "notes").mkdir()
     for name in strays:
         (folder / name).touch()
-    assert _run("--kind", "dilate", "--amount", "1") == 0
-    copied = _files(raw / "Dataset904_Tiny")
+    assert run("--kind", "dilate", "--amount", "1") == 0
+    copied = files_in(raw / "Dataset904_Tiny")
     assert [copied.get(name) for name in strays] == [b"", b"", None, b"", b""]  # of labelsTr only the labels
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_link_that_cannot_be_made_says_what_to_do(
-    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, processes: str
-) -> None:
+def test_a_link_that_cannot_be_made_says_what_to_do(raw: Path, capsys, monkeypatch, processes: str) -> None:
     def another_disk(source: Path, target: Path) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link", str(source), None, str(target))
 
     monkeypatch.setattr(os, "link", another_disk)  # workers are forked and have it too, or say so by failing
-    assert _run("--kind", "dilate", "--amount", "1", "--link", "hard", "-np", processes) == 2
+    assert run("--kind", "dilate", "--amount", "1", "--link", "hard", "-np", processes) == 2
     error = capsys.readouterr().err
     assert "cannot have a hard link where the copy goes (Invalid cross-device link); give --link symbolic" in error
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
@@ -195,32 +140,32 @@ def test_overwrite_replaces_only_a_noisy_copy(raw: Path, capsys: pytest.CaptureF
     other = raw / "Dataset904_Tiny"
     shutil.copytree(raw / "Dataset004_Tiny", other)
     (other / "manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # a conversion is no noisy copy either
-    before = _files(other)
-    assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+    before = files_in(other)
+    assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
     assert "already exists and is no earlier result of this command" in capsys.readouterr().err
-    assert _files(other) == before
+    assert files_in(other) == before
     shutil.rmtree(other)
     (raw / "Dataset004_Tiny/manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # which goes along
     for _ in range(2):
-        assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 0
+        assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 0
 
 
 def test_links(raw: Path) -> None:
-    assert _run("--kind", "dilate", "--amount", "1", "--link", "hard") == 0
+    assert run("--kind", "dilate", "--amount", "1", "--link", "hard") == 0
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
     assert (source / "imagesTr" / "case 1_0000.nii.gz").samefile(copy / "imagesTr" / "case 1_0000.nii.gz")
-    before = _files(source)
-    assert _run("--kind", "dilate", "--amount", "2", "--link", "symbolic", "--overwrite") == 0
+    before = files_in(source)
+    assert run("--kind", "dilate", "--amount", "2", "--link", "symbolic", "--overwrite") == 0
     assert (copy / "imagesTs" / "new_0000.nii.gz").is_symlink()
-    assert _files(source) == before
+    assert files_in(source) == before
 
 
 def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unreachable = ("--kind", "smooth", "--dice", "0.05")
-    assert _run(*unreachable) == 2
+    assert run(*unreachable) == 2
     assert "the closest is 0." in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
-    assert _run(*unreachable, "--keep_closest") == 1
+    assert run(*unreachable, "--keep_closest") == 1
     assert (raw / "Dataset904_Tiny" / "label_noise.csv").is_file()
 
 
@@ -234,12 +179,12 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
         (("--kind", "dilate", "--amount", "1", "--fold", "0"), "--fold needs"),
         (("--kind", "dilate", "--amount", "1", "--fraction", "0.01"), "no case is left"),
         (("--kind", "dilate", "--amount", "1", "--splits", "/nowhere.json"), "cannot be read"),
-        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "already exists"),
+        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "is the dataset itself"),
         (("--kind", "dilate", "--amount", "1", "-d", "77"), "no dataset"),
     ],
 )
 def test_refusals(raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run(*arguments) == 2
+    assert run(*arguments) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
@@ -247,14 +192,14 @@ def test_refusals(raw: Path, arguments: tuple[str, ...], message: str, capsys: p
 def test_all_problems_are_listed_and_nothing_is_written(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = raw / "Dataset004_Tiny" / "labelsTr"
     (labels / "case 1.nii.gz").rename(labels / "case 11.nii.gz")
-    assert _run("--kind", "dilate", "--amount", "1") == 2
+    assert run("--kind", "dilate", "--amount", "1") == 2
     error = capsys.readouterr().err
     assert "case 1_0000.nii.gz: image without a label" in error
     assert "case 11.nii.gz: label without an image" in error
     (labels / "case 11.nii.gz").rename(labels / "case 1.nii.gz")
     (labels / "case 2.nii.gz").write_bytes(b"no image")
-    _write(labels / "case 3.nii.gz", np.full((8, 20, 22), 7, np.uint8))
-    assert _run("--kind", "dilate", "--amount", "1") == 2
+    write_volume(np.full((8, 20, 22), 7, np.uint8), labels / "case 3.nii.gz", **TURNED)
+    assert run("--kind", "dilate", "--amount", "1") == 2
     error = capsys.readouterr().err
     assert "case 2.nii.gz: is damaged" in error
     assert "case 3.nii.gz: holds the label 7" in error
@@ -262,22 +207,19 @@ def test_all_problems_are_listed_and_nothing_is_written(raw: Path, capsys: pytes
 
 
 def test_mismatching_shape_is_found_and_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _write(raw / "Dataset004_Tiny" / "labelsTr" / "case 4.nii.gz", np.ones((8, 20, 21), np.uint8))
-    assert _run("--kind", "dilate", "--amount", "1") == 2
+    write_volume(np.ones((8, 20, 21), np.uint8), raw / "Dataset004_Tiny" / "labelsTr" / "case 4.nii.gz", **TURNED)
+    assert run("--kind", "dilate", "--amount", "1") == 2
     assert "case 4.nii.gz: has shape (8, 20, 21)" in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
 
 def test_two_dimensional_png(raw: Path) -> None:
-    folder = raw / "Dataset005_Flat"
     label = np.zeros((40, 40), np.uint8)
     label[12:28, 10:30] = 1
-    _write(folder / "imagesTr" / "a_0000.png", 5 * label + 3, (1.0, 1.0))
-    _write(folder / "labelsTr" / "a.png", label, (1.0, 1.0))
-    description = {"channel_names": {"0": "grey"}, "labels": {"background": 0, "x": 1}, "file_ending": ".png"}
-    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 1}))
+    names = {"labels": {"background": 0, "x": 1}, "channel_names": {"0": "grey"}, "file_ending": ".png"}
+    write_raw_dataset(raw / "Dataset005_Flat", {"a": label}, {"a": [5 * label + 3]}, **names)
     assert main(["-d", "5", "--new_id", "905", "-np", "1", "--kind", "shift", "--amount", "4"]) == 0
-    moved = _array(raw / "Dataset905_Flat" / "labelsTr" / "a.png")
+    moved = read_volume(raw / "Dataset905_Flat" / "labelsTr" / "a.png")
     assert moved.sum() == label.sum()
     centre = np.argwhere(moved).mean(0) - np.argwhere(label).mean(0)
     assert np.linalg.norm(centre) == pytest.approx(4, abs=1.2)
@@ -285,7 +227,7 @@ def test_two_dimensional_png(raw: Path) -> None:
 
 def test_a_case_that_the_noise_left_unchanged_is_counted_so(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Case 0 has no foreground, so that no noise can change it."""
-    assert _run("--kind", "dilate", "--amount", "2") == 0
+    assert run("--kind", "dilate", "--amount", "2") == 0
     assert "7 of 8 cases corrupted" in (said := capsys.readouterr().out)
     assert "1 drawn but left unchanged by the noise" in said
     settings = json.loads((raw / "Dataset904_Tiny/label_noise.json").read_text())
@@ -295,24 +237,16 @@ def test_a_case_that_the_noise_left_unchanged_is_counted_so(raw: Path, capsys: p
 
 def _many(raw: Path, ignored: bool) -> None:
     """Dataset006_Many: 30 cases, the first five without foreground; with `ignored`, all around the organ is."""
-    folder = raw / "Dataset006_Many"
-    for number in range(30):
-        label = np.full((3, 14, 14), 3 if ignored else 0, np.uint8)
-        if number >= 5:
-            label[:, 4:10, 3:9], label[:, 4:10, 6:9] = 1, 2
-        _write(folder / "imagesTr" / f"c{number:02d}_0000.nii.gz", label.astype(np.float32))
-        _write(folder / "labelsTr" / f"c{number:02d}.nii.gz", label)
-    labels = {"background": 0, "a": 1, "b": 2, "ignore": 3}
-    (folder / "dataset.json").write_text(
-        json.dumps({"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz"})
-    )
+    labels = {f"c{number:02d}": np.full((3, 14, 14), 3 if ignored else 0, np.uint8) for number in range(30)}
+    for label in list(labels.values())[5:]:
+        label[:, 4:10, 3:9], label[:, 4:10, 6:9] = 1, 2
+    names = {"background": 0, "a": 1, "b": 2, "ignore": 3}
+    write_raw_dataset(raw / "Dataset006_Many", labels, geometry=TURNED, labels=names)
 
 
 @pytest.mark.parametrize("noise", ["--dice 0.85", "--amount 1 0.3"])
 @pytest.mark.parametrize("seed", ["1", "2"])
-def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
-    raw: Path, noise: str, seed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(raw: Path, noise: str, seed: str, capsys) -> None:
     """Cases without foreground, and those whose swap swaps nothing, are replaced: 9 of 30, and 12 that hold them."""
     _many(raw, ignored=False)
     corrupted = []
@@ -324,8 +258,8 @@ def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
         assert settings["drawn_but_unchanged"] == []
         changed = [
             name
-            for name, row in _table(copy).items()
-            if (_array(copy / f"labelsTr_changed/{name}.nii.gz") > 0).any() and row["kind"]
+            for name, row in table_of(copy).items()
+            if (read_volume(copy / f"labelsTr_changed/{name}.nii.gz") > 0).any() and row["kind"]
         ]
         assert changed == settings["corrupted"]
         corrupted.append(set(changed))
@@ -339,9 +273,7 @@ def test_the_fraction_is_met_where_the_noise_leaves_cases_unchanged(
         assert corrupted[0] <= corrupted[1]
 
 
-def test_labels_without_room_are_refused_and_the_others_keep_their_ignored_voxels(
-    raw: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_without_room_are_refused_and_the_others_keep_their_ignored_voxels(raw: Path, capsys) -> None:
     _many(raw, ignored=True)
     assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "dilate", "--amount", "3"]) == 2
     assert "the noise changes none of the 30 labels" in capsys.readouterr().err
@@ -349,7 +281,7 @@ def test_labels_without_room_are_refused_and_the_others_keep_their_ignored_voxel
     assert "the closest is 1.000" in capsys.readouterr().err
     assert not (raw / "Dataset906_Many").exists()
     assert main(["-d", "6", "--new_id", "906", "-np", "1", "--kind", "erode", "--amount", "2"]) == 0
-    clean, noisy = (_array(raw / f"{name}/labelsTr/c07.nii.gz") for name in ("Dataset006_Many", "Dataset906_Many"))
+    clean, noisy = (read_volume(raw / f"{name}/labelsTr/c07.nii.gz") for name in ("Dataset006_Many", "Dataset906_Many"))
     np.testing.assert_array_equal(clean == 3, noisy == 3)
     assert (noisy != clean).any()
 
@@ -362,16 +294,14 @@ def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: s
     image = np.random.default_rng(1).normal(100, 20, axial.shape).astype(np.float32)
     rows, noisy = [], []
     for axis in range(3):
-        folder = raw / f"Dataset01{axis}_Slice"
-        spacing = tuple(np.roll([4.0, 1.0, 1.0], axis).tolist()[::-1])
-        _write(folder / "imagesTr/a_0000.nii.gz", np.moveaxis(image, 0, axis), spacing)
-        _write(folder / "labelsTr/a.nii.gz", np.moveaxis(axial, 0, axis), spacing)
-        description = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
-        (folder / "dataset.json").write_text(json.dumps(description))
+        moved = [np.moveaxis(each, 0, axis) for each in (axial, image)]
+        geometry = {**TURNED, "spacing_zyx": np.roll([4.0, 1.0, 1.0], axis).tolist()}
+        names = {"background": 0, "organ": 1}
+        write_raw_dataset(raw / f"Dataset01{axis}_Slice", {"a": moved[0]}, {"a": moved[1:]}, geometry, labels=names)
         assert main(["-d", f"1{axis}", "--new_id", f"91{axis}", "-np", "1", *noise]) == 0
         copy = raw / f"Dataset91{axis}_Slice"
-        noisy.append(np.moveaxis(_array(copy / "labelsTr/a.nii.gz"), axis, 0))
-        rows.append(_table(copy)["a"])
+        noisy.append(np.moveaxis(read_volume(copy / "labelsTr/a.nii.gz"), axis, 0))
+        rows.append(table_of(copy)["a"])
     assert (noisy[0] != axial).any()
     for axis in (1, 2):
         np.testing.assert_array_equal(noisy[axis], noisy[0])
@@ -380,78 +310,19 @@ def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: s
 
 def test_a_dataset_name_with_a_space_and_a_dot_is_kept(raw: Path) -> None:
     (raw / "Dataset004_Tiny").rename(raw / "Dataset004_My Data.v2")
-    assert _run("--kind", "dilate", "--amount", "1") == 0
+    assert run("--kind", "dilate", "--amount", "1") == 0
     assert (raw / "Dataset904_My Data.v2/label_noise.csv").is_file()
 
 
 def test_labels_above_255_are_written_as_they_are_or_refused(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = raw / "Dataset004_Tiny"
     for path in (folder / "labelsTr").iterdir():
-        label = _array(path).astype(np.uint16)
+        label = read_volume(path).astype(np.uint16)
         label[label == 2] = 300
-        _write(path, label)
-    description = json.loads((folder / "dataset.json").read_text())
-    description["labels"] = {"background": 0, "a": 1, "b": 300, "ignore": 3}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    assert _run("--kind", "dilate", "--amount", "1") == 0
-    assert set(np.unique(_array(raw / "Dataset904_Tiny/labelsTr/case 1.nii.gz"))) == {0, 1, 3, 300}
-    description["overwrite_image_reader_writer"] = "SimpleITKIOWithReorient"  # it writes 8 bits
-    (folder / "dataset.json").write_text(json.dumps(description))
-    assert _run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+        write_volume(label, path, **TURNED)
+    change_description(folder, labels={"background": 0, "a": 1, "b": 300, "ignore": 3})
+    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert set(np.unique(read_volume(raw / "Dataset904_Tiny/labelsTr/case 1.nii.gz"))) == {0, 1, 3, 300}
+    change_description(folder, overwrite_image_reader_writer="SimpleITKIOWithReorient")  # it writes 8 bits
+    assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
     assert "labels above 255" in capsys.readouterr().err
-
-
-def test_unlabelled_cases_hold_the_ignore_label_everywhere(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = raw / "Dataset004_Tiny"
-    description = json.loads((folder / "dataset.json").read_text())
-    splits = [{"train": [f"case {n}" for n in range(2, 8)], "val": ["case 0", "case 1"]}]
-    (raw / "splits.json").write_text(json.dumps(splits))
-    folds = ("--splits", str(raw / "splits.json"), "--fold", "0")
-    assert _run("--kind", "unlabelled", "--fraction", "0.5", *folds) == 0
-    assert "3 of 8 cases corrupted, 2 kept clean" in capsys.readouterr().out
-    copy = raw / "Dataset904_Tiny"
-    emptied = json.loads((copy / "label_noise.json").read_text())["corrupted"]
-    for number in range(8):
-        name = f"case {number}"
-        label, clean = (_array(place / f"labelsTr/{name}.nii.gz") for place in (copy, folder))
-        if name in emptied:
-            assert number >= 2
-            assert (label == 3).all()
-            changed = _array(copy / f"labelsTr_changed/{name}.nii.gz")
-            np.testing.assert_array_equal(changed, np.where(clean == 3, 0, 4))
-            assert int(_table(copy)[name]["voxels_unlabelled"]) == (clean != 3).sum()
-        else:
-            np.testing.assert_array_equal(label, clean)
-    assert json.loads((copy / "dataset.json").read_text()) == description
-
-
-def test_unlabelled_adds_an_ignore_label_where_there_is_none(raw: Path) -> None:
-    folder = raw / "Dataset004_Tiny"
-    for path in (folder / "labelsTr").iterdir():
-        _write(path, np.where(_array(path) == 3, 0, _array(path)).astype(np.uint8))
-    description = json.loads((folder / "dataset.json").read_text())
-    del description["labels"]["ignore"]
-    (folder / "dataset.json").write_text(json.dumps(description))
-    assert _run("--kind", "unlabelled", "--fraction", "0.9") == 0
-    copy = raw / "Dataset904_Tiny"
-    assert json.loads((copy / "dataset.json").read_text())["labels"] == {**description["labels"], "ignore": 3}
-    labels = [_array(path) for path in sorted((copy / "labelsTr").iterdir())]
-    assert sum((label == 3).all() for label in labels) == 7
-    assert sum(not (label == 3).any() for label in labels) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--amount", "1"), "takes neither --dice nor --amount"),
-        (("--dice", "0.5"), "takes neither --dice nor --amount"),
-        ((), "no training case would keep its label"),
-        (("--kind", "unlabelled", "dilate", "--fraction", "0.5"), "no part of a mixture"),
-    ],
-)
-def test_unlabelled_refusals(
-    raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _run("--kind", "unlabelled", *arguments) == 2
-    assert message in capsys.readouterr().err
-    assert not (raw / "Dataset904_Tiny").exists()

@@ -67,9 +67,7 @@ def test_labels_stay_in_the_label_set_and_ignored_voxels_stay(label: np.ndarray,
 @few
 @given(label=labels(), amounts=st.tuples(st.floats(0, 5), st.floats(0, 5)))
 @pytest.mark.parametrize(("kind", "bias", "grows"), [("dilate", 0.5, True), ("boundary", 1.0, True), ("erode", 0.5, False), ("boundary", 0.0, False)])  # fmt: skip  # noqa: E501
-def test_growth_and_shrinkage_are_monotone(
-    kind: str, bias: float, grows: bool, label: np.ndarray, amounts: tuple[float, float]
-) -> None:
+def test_growth_and_shrinkage_are_monotone(kind: str, bias: float, grows: bool, label: np.ndarray, amounts) -> None:
     factor = 8 if kind == "boundary" else 1
     less, more = (_model(kind, factor * a, bias=bias).corrupt(label, MM, "a") for a in sorted(amounts))
     stages = [np.isin(stage, (1, 2)) for stage in (label, less, more)]

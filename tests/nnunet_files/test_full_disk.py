@@ -18,6 +18,8 @@ from nnunetv2_dale.commands.command_line import PLACE_ERRORS
 from nnunetv2_dale.label_noise.cli import main as corrupt_labels
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume, written_whole
 from nnunetv2_dale.preview.cli import main as preview
+from tests.datasets import NnunetFolders, write_raw_dataset
+from tests.datasets import write_volume as save_volume
 from tests.nnunet_files.fixtures import full_after
 
 NOISE = np.random.default_rng(0).integers(0, 250, (12, 40, 40)).astype(np.uint8)
@@ -32,18 +34,10 @@ def test_a_volume_that_is_not_written_whole_is_an_error(tmp_path: Path, ending: 
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def raw(nnunet_folders: NnunetFolders) -> Path:
     """`nnUNet_raw` with a dataset whose labels are larger than its images."""
-    for name in ("raw", "preprocessed", "results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    folder = tmp_path / "raw/Dataset004_Full"
-    for name, voxels in (("imagesTr/a_0000", NOISE * 0), ("labelsTr/a", NOISE % 2)):
-        (folder / name).parent.mkdir(parents=True)
-        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(folder / f"{name}.nii.gz"), True)
-    description = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    return tmp_path / "raw"
+    write_raw_dataset(nnunet_folders.raw / "Dataset004_Full", {"a": NOISE % 2}, {"a": [NOISE * 0]})
+    return nnunet_folders.raw
 
 
 def test_a_noisy_copy_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,8 +54,7 @@ def test_a_noisy_copy_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[st
 def test_a_conversion_leaves_nothing(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     for name in ("imagesTr/a", "labelsTr/a"):
-        (source / name).parent.mkdir(parents=True)
-        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(NOISE % 2), str(source / f"{name}.mha"))
+        save_volume(NOISE % 2, source / f"{name}.mha")
     with full_after(1024):
         flags = ["--classes", "a", "--channels", "MR", "-np", "1"]
         assert convert(["nifti_pairs", "-i", str(source), "-d", "5", *flags]) == 2
@@ -69,9 +62,7 @@ def test_a_conversion_leaves_nothing(raw: Path, tmp_path: Path, capsys: pytest.C
     assert [path.name for path in raw.iterdir()] == ["Dataset004_Full"]
 
 
-def test_a_noisy_copy_without_its_folds_leaves_nothing(
-    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_noisy_copy_without_its_folds_leaves_nothing(raw: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folds go to the disk of the preprocessed data, which fills up first."""
     folds = raw.parent / "folds.json"
     folds.write_text(json.dumps([{"train": ["a"], "val": []}] * 500))

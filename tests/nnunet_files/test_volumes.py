@@ -25,7 +25,7 @@ from nnunetv2_dale.nnunet_files.volumes import label_values, read_image, read_la
 from nnunetv2_dale.preview.cli import main as preview
 from nnunetv2_dale.report.cli import main as report
 from tests.audit.fixtures import make_study
-from tests.report.fixtures import DATASET, DATASET_JSON
+from tests.datasets import ELLIPSOIDS, change_description
 
 CASE = "case_03"
 NOISE = ["--kind", "dilate", "--amount", "1"]
@@ -41,7 +41,7 @@ COMMANDS: dict[str, Callable[[list[str], list[str]], int]] = {
 
 def places() -> list[str]:
     """Where the copy's labels and images are: its summaries name the original's."""
-    raw = Path(os.environ["nnUNet_raw"]) / DATASET  # noqa: SIM112 (nnU-Net's name)
+    raw = Path(os.environ["nnUNet_raw"]) / ELLIPSOIDS  # noqa: SIM112 (nnU-Net's name)
     return ["--references", str(raw / "labelsTr"), "--images", str(raw / "imagesTr")]
 
 
@@ -50,9 +50,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw dataset and two result folders; read with nibabel, which hands NaN on. One label is found to be wrong."""
     root = tmp_path_factory.mktemp("study")
     raw, folders = make_study(root, {3: "missed_object"}, 12, referees=2)
-    for folder in (raw / DATASET, *folders):
-        described = DATASET_JSON | {"overwrite_image_reader_writer": "NibabelIO"}
-        (folder / "dataset.json").write_text(json.dumps(described))
+    change_description(raw / ELLIPSOIDS, *folders, overwrite_image_reader_writer="NibabelIO")
     return root
 
 
@@ -62,7 +60,7 @@ def study(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
     root = shutil.copytree(original, tmp_path / "study")
     monkeypatch.setenv("nnUNet_raw", str(root / "raw"))
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-    return root / "raw" / DATASET, sorted((root / "results" / DATASET).iterdir())
+    return root / "raw" / ELLIPSOIDS, sorted((root / "results" / ELLIPSOIDS).iterdir())
 
 
 def changed(file: Path, change: Callable[[np.ndarray[Any, Any]], None], dtype: type = np.float32) -> None:
@@ -107,9 +105,7 @@ def test_every_command_refuses_what_no_label_or_image_holds(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(
-    study: tuple[Path, list[Path]], tmp_path: Path
-) -> None:
+def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(study, tmp_path) -> None:
     _, (first, second) = study
     file = first / "fold_1" / "validation" / f"{CASE}.nii.gz"
     stored = nibabel.nifti1.load(file)
@@ -129,9 +125,7 @@ def test_report_and_audit_tell_of_a_misplaced_prediction_in_the_same_words(
     assert told[0][1][0] in (tmp_path / "audit" / "audit.html").read_text().replace("&#39;", "'")
 
 
-def test_an_audit_reads_every_label_and_prediction_once(
-    study: tuple[Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_audit_reads_every_label_and_prediction_once(study: tuple[Path, list[Path]], tmp_path, monkeypatch) -> None:
     read: Counter[str] = Counter()
     real = NibabelIO.read_seg
     monkeypatch.setattr(NibabelIO, "read_seg", lambda self, file: read.update([file]) or real(self, file))

@@ -11,7 +11,7 @@ import SimpleITK
 from nnunetv2_dale.preprocessing import main
 from numpy.testing import assert_array_equal
 
-from tests.convert.fixtures import save_volume
+from tests.datasets import read_volume, write_volume
 
 LABEL = np.zeros((3, 6, 6), np.uint8)
 LABEL[1, 2:4, 2:4] = 1
@@ -27,11 +27,11 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _image(source: Path, name: str, value: int = 0, folder: str = "imagesTr") -> None:
-    save_volume(source / folder / name, np.full(LABEL.shape, value, np.int16))
+    write_volume(np.full(LABEL.shape, value, np.int16), source / folder / name)
 
 
 def _label(source: Path, name: str, label: np.ndarray = LABEL, folder: str = "labelsTr") -> None:
-    save_volume(source / folder / name, label)
+    write_volume(label, source / folder / name)
 
 
 def _convert(source: Path, *flags: str) -> int:
@@ -43,10 +43,6 @@ CLASSES = ("--classes", "tumour", "--channels", "MRI")
 
 def _written(source: Path) -> Path:
     return source.parent / "raw/Dataset006_Converted"
-
-
-def _array(path: Path) -> np.ndarray:
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
 
 
 def test_a_missing_channel_is_not_filled_by_the_next(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +64,7 @@ def test_the_number_of_a_patient_is_not_a_channel(source: Path) -> None:
     assert sorted(path.name for path in (_written(source) / "imagesTr").iterdir()) == [
         f"patient_{number:04d}_0000.nii.gz" for number in (1, 2, 3)
     ]
-    assert (_array(_written(source) / "imagesTr/patient_0002_0000.nii.gz") == 2).all()
+    assert (read_volume(_written(source) / "imagesTr/patient_0002_0000.nii.gz") == 2).all()
     assert len(list((_written(source) / "imagesTs").iterdir())) == 3
 
 
@@ -80,7 +76,7 @@ def test_numbered_patients_with_numbered_channels(source: Path) -> None:
         _image(source, f"new_{number:04d}_0000.nii.gz", folder="imagesTs")
         _image(source, f"new_{number:04d}_0001.nii.gz", folder="imagesTs")
     assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 0
-    assert (_array(_written(source) / "imagesTr/patient_0002_0001.nii.gz") == 21).all()
+    assert (read_volume(_written(source) / "imagesTr/patient_0002_0001.nii.gz") == 21).all()
     assert sorted(path.name for path in (_written(source) / "imagesTs").iterdir())[0] == "new_0001_0000.nii.gz"
 
 
@@ -92,9 +88,7 @@ def test_two_files_of_one_channel_are_refused(source: Path, capsys: pytest.Captu
     assert "is channel 0 of a, as is a.nii.gz" in capsys.readouterr().err
 
 
-def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
-    source: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_with_gaps_are_refused_or_renumbered_when_asked(source: Path, capsys) -> None:
     _image(source, "a.nii.gz")
     label = np.array([0, 1, 2, 4], np.uint8)[np.arange(LABEL.size).reshape(LABEL.shape) % 4]
     _label(source, "a.nii.gz", label)
@@ -106,7 +100,7 @@ def test_labels_with_gaps_are_refused_or_renumbered_when_asked(
     assert _convert(source, "--consecutive_labels") == 0
     written = json.loads((_written(source) / "dataset.json").read_text())
     assert written["labels"] == {"background": 0, "ncr": 1, "ed": 2, "et": 3}
-    assert_array_equal(_array(_written(source) / "labelsTr/a.nii.gz"), np.where(label == 4, 3, label))
+    assert_array_equal(read_volume(_written(source) / "labelsTr/a.nii.gz"), np.where(label == 4, 3, label))
 
 
 @pytest.mark.parametrize(
@@ -141,9 +135,7 @@ def test_every_form_of_dataset_json_is_understood(source: Path, labels: object, 
         ('{"labels": "tumour"}', "gives its labels as 'tumour'"),
     ],
 )
-def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(
-    source: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(source: Path, text: str, sentence, capsys) -> None:
     _image(source, "a.nii.gz")
     _label(source, "a.nii.gz")
     (source / "dataset.json").write_text(text)
@@ -206,7 +198,7 @@ def test_numbered_lesions_are_not_classes_and_can_be_merged(source: Path, capsys
     assert not _written(source).exists()
     assert _convert(source, *CLASSES, "--mask_threshold", "1") == 0
     for case, count in counts.items():
-        assert_array_equal(_array(_written(source) / f"labelsTr/{case}.nii.gz"), _numbered(count) > 0)
+        assert_array_equal(read_volume(_written(source) / f"labelsTr/{case}.nii.gz"), _numbered(count) > 0)
 
 
 def test_soft_and_undocumented_values_are_counted(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +216,7 @@ def test_soft_and_undocumented_values_are_counted(source: Path, capsys: pytest.C
     (line,) = [line for line in said.splitlines() if "other.nii.gz" in line]
     assert line.endswith("unknown label values 2 (4 voxels); known are 0, 1")
     assert _convert(source, *CLASSES, "--mask_threshold", "0.5") == 0
-    assert_array_equal(_array(_written(source) / "labelsTr/soft.nii.gz"), soft >= 0.5)
+    assert_array_equal(read_volume(_written(source) / "labelsTr/soft.nii.gz"), soft >= 0.5)
 
 
 def _slicer(source: Path, name: str, label: np.ndarray, segments: dict[int, str]) -> None:
@@ -232,7 +224,7 @@ def _slicer(source: Path, name: str, label: np.ndarray, segments: dict[int, str]
     volume = SimpleITK.GetImageFromArray(
         np.moveaxis(label, 0, -1) if label.ndim == 4 else label, isVector=label.ndim == 4
     )
-    volume.SetSpacing((0.8, 0.8, 3.0))
+    volume.SetSpacing((1.0, 1.0, 3.0))
     volume.SetOrigin((-10.0, 5.0, 2.0))
     for number, (value, segment) in enumerate(segments.items()):
         volume.SetMetaData(f"Segment{number}_LabelValue", str(value))
@@ -257,7 +249,7 @@ def test_slicers_values_mean_what_their_names_say(source: Path, capsys: pytest.C
     table = {"a": {5: 1, 2: 2}, "b": {2: 1, 5: 2}}
     for case, values in table.items():
         expected = np.select([label == value for value in values], list(values.values()), 0)
-        assert_array_equal(_array(_written(source) / f"labelsTr/{case}.nii.gz"), expected)
+        assert_array_equal(read_volume(_written(source) / f"labelsTr/{case}.nii.gz"), expected)
     _slicer(source, "b.seg.nrrd", label, {2: "liver", 5: "Segment_1"})
     assert _convert(source, *ORGANS, "--overwrite") == 2
     assert "has the segment 'Segment_1' (value 5), which is none of the classes liver, left" in capsys.readouterr().err
@@ -286,10 +278,10 @@ def test_a_mask_for_each_organ_is_refused_with_what_is_wanted(source: Path, caps
 
 def test_both_spacings_are_named_where_a_label_has_another(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _image(source, "a.nii.gz")
-    save_volume(source / "labelsTr/a.nii.gz", LABEL, spacing=(1.0, 1.0, 3.0), origin=(0.0, 5.0, 2.0))
+    write_volume(LABEL, source / "labelsTr/a.nii.gz", spacing_zyx=(3.0, 0.8, 0.8), origin=(0.0, 5.0, 2.0))
     assert _convert(source, *CLASSES) == 2
     said = capsys.readouterr().err
-    assert "spacing [1.0, 1.0, 3.0] instead of [0.8, 0.8, 3.0]" in said
+    assert "spacing [0.8, 0.8, 3.0] instead of [1.0, 1.0, 3.0]" in said
     assert "origin [0.0, 5.0, 2.0] instead of [-10.0, 5.0, 2.0]" in said
 
 
@@ -297,13 +289,11 @@ def test_both_spacings_are_named_where_a_label_has_another(source: Path, capsys:
     ("what", "geometry"),
     [("origin", {"origin": (-8.2, 5.0, 2.0)}), ("direction", {"direction": (0, 1, 0, 1, 0, 0, 0, 0, -1)})],
 )
-def test_channels_that_lie_elsewhere_are_refused(
-    source: Path, what: str, geometry: dict[str, tuple[float, ...]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_channels_that_lie_elsewhere_are_refused(source: Path, what: str, geometry, capsys) -> None:
     """nnU-Net issues 2599 (1.8 mm) and 2058."""
     _label(source, "a.nii.gz")
     _image(source, "a_0000.nii.gz")
-    save_volume(source / "imagesTr/a_0001.nii.gz", np.zeros(LABEL.shape, np.int16), **geometry)
+    write_volume(np.zeros(LABEL.shape, np.int16), source / "imagesTr/a_0001.nii.gz", **geometry)
     assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 2
     said = capsys.readouterr().err
     assert "a_0001.nii.gz: does not lie on the first channel's grid" in said

@@ -82,9 +82,7 @@ def test_btcv_has_13_organs_and_five_folds(tmp_path: Path, convert: Converted) -
 
 
 @pytest.mark.parametrize("below", ["", "Training", ".."])
-def test_synapse_from_btcv_maps_8_organs_and_has_the_18_12_split(
-    tmp_path: Path, convert: Converted, below: str
-) -> None:
+def test_synapse_from_btcv_maps_8_organs_and_has_the_18_12_split(tmp_path, convert: Converted, below: str) -> None:
     make_btcv(tmp_path / "download/RawData")
     folder = convert("synapse", tmp_path / "download/RawData" / below)
     (fold,) = _json(folder / "splits_final.json")
@@ -117,9 +115,7 @@ def test_synapse_from_transunets_arrays_is_not_called_ct(tmp_path: Path, convert
             assert_array_equal(_voxels(folder / "labelsTr/case0005.nii.gz")[z], arrays["label"])
 
 
-def test_synapse_reports_missing_cases_slices_and_strangers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_synapse_reports_missing_cases_slices_and_strangers(tmp_path: Path, monkeypatch, capsys) -> None:
     source = make_transunet(tmp_path / "Synapse")
     (source / "train_npz/case0006_slice002.npz").unlink()
     (source / "test_vol_h5/case0035.npy.h5").rename(source / "test_vol_h5/case0011.npy.h5")
@@ -153,9 +149,7 @@ def test_isic2016_with_ph2(tmp_path: Path, convert: Converted) -> None:
     assert io.imread(folder / "imagesTr/ISIC_0000000_0000.png").shape == (40, 48, 3)
 
 
-def test_isic2016_finds_ph2_elsewhere_or_goes_without(
-    tmp_path: Path, convert: Converted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_isic2016_finds_ph2_elsewhere_or_goes_without(tmp_path: Path, convert: Converted, capsys) -> None:
     source = make_isic2016(tmp_path / "source")
     (source / "PH2Dataset").rename(tmp_path / "elsewhere")
     assert main(["isic2016", "-i", str(source), "--new_id", "1", "-np", "1"]) == 2
@@ -220,9 +214,7 @@ def test_lidc_splits_by_patient(tmp_path: Path, convert: Converted) -> None:
     assert all(not {n[:5] for n in fold["train"]} & {n[:5] for n in fold["val"]} for fold in folds)
 
 
-def test_lidc_reports_what_the_table_and_the_folders_disagree_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lidc_reports_what_the_table_and_the_folders_disagree_on(tmp_path: Path, capsys) -> None:
     source = make_lidc(tmp_path / "lidc")
     (source / "consensus/L0001_n0_s1.png").unlink()
     save(source / "images/L0099_n0_s1.png", disc(1))
@@ -287,9 +279,7 @@ def test_every_page_is_complete(recipe, capsys: pytest.CaptureFixture[str]) -> N
     assert all(len(line) <= 120 for line in page.splitlines())
 
 
-def test_the_first_cases_of_the_left_atrium_keep_their_labels(
-    tmp_path: Path, convert: Converted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_first_cases_of_the_left_atrium_keep_their_labels(tmp_path: Path, convert: Converted, capsys) -> None:
     source = make_left_atrium(tmp_path / "source")
     names = (source / "train.list").read_text().split()
     tests = (source / "test.list").read_text().split()
@@ -308,9 +298,7 @@ def test_the_first_cases_of_the_left_atrium_keep_their_labels(
         assert f"--labelled lies between 1 and {len(names) - 1}" in capsys.readouterr().err
 
 
-def test_a_left_atrium_case_in_neither_list_or_twice_is_named(
-    tmp_path: Path, convert: Converted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_left_atrium_case_in_neither_list_or_twice_is_named(tmp_path: Path, convert: Converted, capsys) -> None:
     source = make_left_atrium(tmp_path / "source")
     first, second, *_ = (source / "train.list").read_text().split()
     (source / "train.list").write_text(f"{second}\n{second}\n")

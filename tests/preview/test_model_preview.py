@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from skimage import io
@@ -20,31 +18,24 @@ from nnunetv2_dale.preview.model_case import load_model
 from nnunetv2_dale.preview.network_look import look
 from nnunetv2_dale.preview.region_features import RegionFeatures, embedded, fitting_perplexity, region_features
 from tests.dale.networks import blob_batch, small_unet
+from tests.datasets import NnunetFolders, write_raw_dataset
 from tests.export.fixtures import LABELS, REGIONS, make_model
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`nnUNet_raw` with a volume of two blobs, one without label, and one without foreground."""
-    folder = tmp_path / "raw" / "Dataset997_Exported"
-    (folder / "imagesTr").mkdir(parents=True)
-    (folder / "labelsTr").mkdir()
-    description = {"channel_names": {"0": "MR"}, "labels": LABELS, "file_ending": ".nii.gz", "numTraining": 3}
-    (folder / "dataset.json").write_text(json.dumps(description))
+def raw(nnunet_folders: NnunetFolders) -> Path:
+    """`nnUNet_raw` with a volume of two blobs, one without label, and one without foreground; its parent."""
     rng = np.random.default_rng(0)
     label = np.zeros((8, 40, 44), np.uint8)
     label[2:6, 10:22, 12:30] = 1
     label[3:5, 14:18, 16:22] = 2
     image = rng.normal(110, 30, label.shape).astype(np.float32) + 80 * label
-    for name, classes in (("blobs", label), ("bare", None), ("empty", label * 0)):
-        for place, array in (("imagesTr", image), ("labelsTr", classes)):
-            if array is not None:
-                volume = SimpleITK.GetImageFromArray(array)
-                volume.SetSpacing((2.0, 2.0, 4.0))
-                ending = "_0000.nii.gz" if place == "imagesTr" else ".nii.gz"
-                SimpleITK.WriteImage(volume, str(folder / place / f"{name}{ending}"))
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path
+    labels = {"blobs": label, "bare": None, "empty": label * 0}
+    folder = nnunet_folders.raw / "Dataset997_Exported"
+    write_raw_dataset(
+        folder, labels, {name: [image] for name in labels}, {"spacing_zyx": (4.0, 2.0, 2.0)}, labels=LABELS
+    )
+    return nnunet_folders.root
 
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", LABELS), ("3d_fullres", REGIONS)])

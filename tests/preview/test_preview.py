@@ -17,6 +17,7 @@ from nnunetv2_dale.preview.cli import main
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, TITLES, draw_case
 from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import PreviewCase, RawSource, class_names, is_colour
+from tests.datasets import NnunetFolders, write_raw_dataset, write_volume
 
 SETTINGS = PictureSettings(
     patch_sizes=(4,),
@@ -41,29 +42,16 @@ def _case(label: bool = True, channels: int = 1, is_ct: bool = False) -> Preview
     return PreviewCase("some case", image, classes if label else None, (3.0, 1.0, 2.0), False, is_ct)
 
 
-def _dataset(folder: Path, ending: str, channels: dict[str, str]) -> None:
-    (folder / "imagesTr").mkdir(parents=True)
-    (folder / "labelsTr").mkdir()
-    description = {"channel_names": channels, "labels": {"background": 0, "organ": 1}, "file_ending": ending}
-    (folder / "dataset.json").write_text(json.dumps({**description, "numTraining": 2}))
-
-
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def raw(nnunet_folders: NnunetFolders) -> Path:
     """`nnUNet_raw` with a volume that has a label and one that has none."""
-    folder = tmp_path / "raw" / "Dataset004_Tiny"
-    _dataset(folder, ".nii.gz", {"0": "CT"})
     case = _case()
     assert case.label is not None
-    for name in ("one", "two words"):
-        SimpleITK.WriteImage(
-            SimpleITK.GetImageFromArray(case.image[0]), str(folder / "imagesTr" / f"{name}_0000.nii.gz")
-        )
-    SimpleITK.WriteImage(
-        SimpleITK.GetImageFromArray(case.label.astype(np.uint8)), str(folder / "labelsTr" / "one.nii.gz")
-    )
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
+    labels = {"one": case.label.astype(np.uint8), "two words": None}
+    images = {name: [case.image[0]] for name in labels}
+    names = {"labels": {"background": 0, "organ": 1}, "channel_names": {"0": "CT"}}
+    write_raw_dataset(nnunet_folders.raw / "Dataset004_Tiny", labels, images, {"spacing_zyx": (1, 1, 1)}, **names)
+    return nnunet_folders.raw
 
 
 def test_panels_hold_the_masks_and_views_of_the_equations() -> None:
@@ -165,7 +153,10 @@ def test_command_draws_cases_with_and_without_label_and_a_page(raw: Path, tmp_pa
 
 def test_two_dimensional_rgb_png(raw: Path, tmp_path: Path) -> None:
     folder = raw / "Dataset005_Flat"
-    _dataset(folder, ".png", {"0": "R", "1": "G", "2": "B"})
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True)
+    channels = {"0": "R", "1": "G", "2": "B"}
+    write_raw_dataset(folder, {}, labels={"background": 0, "organ": 1}, channel_names=channels, file_ending=".png")
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     io.imsave(folder / "imagesTr" / "a_0000.png", picture, check_contrast=False)
     io.imsave(folder / "labelsTr" / "a.png", (picture[..., 0] > 300).astype(np.uint8), check_contrast=False)
@@ -173,7 +164,7 @@ def test_two_dimensional_rgb_png(raw: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "a.png").is_file()
 
 
-def test_preprocessed_case(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preprocessed_case(raw: Path, tmp_path: Path) -> None:
     from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetNumpy
 
     folder = tmp_path / "preprocessed" / "Dataset004_Tiny"
@@ -186,7 +177,6 @@ def test_preprocessed_case(raw: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     segmentation = case.label[None].astype(np.int8)
     segmentation[:, 0] = -1
     nnUNetDatasetNumpy.save_case(case.image, segmentation, {}, str(folder / "data_2d" / "one"))
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
     assert main(["-d", "4", "-c", "2d", "-o", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "one.png").is_file()
     assert main(["-d", "4", "-c", "3d_fullres", "-o", str(tmp_path / "out")]) == 2
@@ -196,40 +186,35 @@ def test_preprocessed_case(raw: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     ("arguments", "message"),
     [
         (["--tau", "2"], "--tau lies"),
-        (["--patch_size", "0"], "--patch_size is at least"),
         (["--cases", "three"], "no case three"),
         (["--channel", "4"], "channel 4 does not exist"),
         (["-c", "2d"], "nnUNet_preprocessed is not set"),
     ],
 )
-def test_refusals(
-    raw: Path,
-    tmp_path: Path,
-    arguments: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_refusals(raw: Path, tmp_path: Path, arguments: list[str], message: str, capsys, monkeypatch) -> None:
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
     assert main(["-d", "4", "-o", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_place_of_the_output_folder_is_told(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("flag", ["--patch_size", "-n"])
+def test_nothing_is_counted_from_zero(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["-d", "4", "-o", "out", flag, "0"])
+    assert f"argument {flag}: expected a whole number from 1 on, got '0'" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_the_output_folder_is_told(raw: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "file.txt").touch()
     for place in ("file.txt", "file.txt/sub"):
         assert main(["-d", "4", "-o", str(tmp_path / place), "--cases", "one"]) == 2
         assert "file.txt is no folder, so" in capsys.readouterr().err
 
 
-def test_unreadable_and_mismatching_files_are_named(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_and_mismatching_files_are_named(raw: Path, tmp_path: Path, capsys) -> None:
     label = raw / "Dataset004_Tiny" / "labelsTr" / "one.nii.gz"
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((6, 16, 21), np.uint8)), str(label))
+    write_volume(np.zeros((6, 16, 21), np.uint8), label)
     assert main(["-d", "4", "-o", str(tmp_path / "out"), "--cases", "one"]) == 2
     assert "one.nii.gz has shape (6, 16, 21)" in capsys.readouterr().err
     label.write_bytes(b"")

@@ -17,9 +17,17 @@ from scipy.special import softmax
 
 from nnunetv2_dale.pseudo_labels.cli import main
 from nnunetv2_dale.pseudo_labels.judges import Judges
-from tests.datasets import tiny_plans
+from tests.datasets import (
+    CLASSES,
+    ELLIPSOIDS,
+    change_description,
+    ellipsoids,
+    tiny_plans,
+    write_ellipsoids,
+    write_results,
+    write_volume,
+)
 from tests.export.fixtures import make_model
-from tests.report.fixtures import DATASET, DATASET_JSON, label_map, write_raw_dataset, write_results, write_volume
 
 CASES = [f"case_{number:02d}" for number in range(6)]
 BLURRED = "un_2"  # in which the small ellipsoid can hardly be seen
@@ -36,17 +44,17 @@ def as_network(fold: str, image: NDArray[np.float32]) -> NDArray[np.float32]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """nnU-Net's folders with labelled cases and validated folds, and images without labels."""
-    raw = write_raw_dataset(tmp_path / "raw", len(CASES))
-    model = make_model(tmp_path / "results", "nnUNetTrainer", folds=(0, 1), labels=DATASET_JSON["labels"])
-    results = tmp_path / "results" / DATASET / model.name
+    raw = write_ellipsoids(tmp_path / "raw", len(CASES))
+    model = make_model(tmp_path / "results", "nnUNetTrainer", folds=(0, 1), labels=CLASSES)
+    results = tmp_path / "results" / ELLIPSOIDS / model.name
     shutil.copytree(model, results)
-    plans = {**tiny_plans(DATASET), "image_reader_writer": "SimpleITKIO"}
+    plans = {**tiny_plans(ELLIPSOIDS), "image_reader_writer": "SimpleITKIO"}
     for fold in range(2):
         (results / f"fold_{fold}" / "validation" / "summary.json").unlink()
     write_results(results, raw, dict.fromkeys(CASES, 1), plans=plans)
     rng = np.random.default_rng(3)
     for number in range(4):
-        labels = label_map(number).astype(np.float32)
+        labels = ellipsoids(number).astype(np.float32)
         if f"un_{number}" == BLURRED:
             labels[labels == 2] = 1.5
         write_volume(labels * 40 + rng.normal(0, 5, labels.shape), tmp_path / "un" / f"un_{number}_0000.nii.gz")
@@ -89,8 +97,8 @@ def test_the_blurred_class_of_the_blurred_case_is_doubtful(
     assert {key for key, row in told.items() if row["kept"] == "no"} == {(BLURRED, "small")}
     errors = []
     for (case, name), row in told.items():
-        truth = label_map(int(case[-1])) == DATASET_JSON["labels"][name]
-        found = array(tmp_path / "judged" / f"{case}.nii.gz") == DATASET_JSON["labels"][name]
+        truth = ellipsoids(int(case[-1])) == CLASSES[name]
+        found = array(tmp_path / "judged" / f"{case}.nii.gz") == CLASSES[name]
         if case != BLURRED:
             errors.append(abs(float(row["expected_dice"]) - 2 * (truth & found).sum() / (truth.sum() + found.sum())))
     assert np.mean(errors) < 0.05
@@ -104,7 +112,7 @@ def test_the_dataset_has_both_kinds_of_cases_and_validates_on_real_labels(seeing
         f"{case}.nii.gz" for case in CASES + unlabelled
     ]
     assert json.loads((made / "dataset.json").read_text())["numTraining"] == 10
-    given = tmp_path / "raw" / DATASET / "labelsTr" / f"{CASES[0]}.nii.gz"
+    given = tmp_path / "raw" / ELLIPSOIDS / "labelsTr" / f"{CASES[0]}.nii.gz"
     assert (made / "labelsTr" / given.name).read_bytes() == given.read_bytes()
     splits = json.loads((tmp_path / "preprocessed" / NEW / "splits_final.json").read_text())
     assert [fold["val"] for fold in splits] == [CASES[0::2], CASES[1::2]]
@@ -116,7 +124,7 @@ def test_a_doubtful_class_has_a_confidence_and_the_others_are_trusted(seeing: Pa
     made = tmp_path / "raw" / NEW
     assert [path.name for path in (made / "confidenceTr").iterdir()] == [f"{BLURRED}.nii.gz"]
     confidence, label = (array(made / name / f"{BLURRED}.nii.gz") for name in ("confidenceTr", "labelsTr"))
-    truth = label_map(2)
+    truth = ellipsoids(2)
     assert confidence[truth == 2].mean() < 0.9 < confidence[(truth == 0) & (label == 0)].mean()
     images = [array(tmp_path / "un" / f"{BLURRED}_0000.nii.gz").astype(np.float32)[None]] * 2
     support = np.mean([as_network(fold, image) for fold, image in zip("01", images, strict=True)], axis=0)
@@ -190,7 +198,7 @@ def test_what_cannot_be_judged_is_refused_and_nothing_is_written(
     others = tmp_path / "results" / "others"
     shutil.copytree(seeing, others)
     labels = {"background": 0, "large": 1, "other": 2}
-    (others / "dataset.json").write_text(json.dumps(DATASET_JSON | {"labels": labels}))
+    change_description(others, labels=labels)
     assert "has the classes background, large, other" in refused(others)
     assert "already exists" in refused(seeing, new_id="777")
     assert "--keep_from is a Dice" in refused(seeing, "--keep_from", "80")
@@ -198,6 +206,5 @@ def test_what_cannot_be_judged_is_refused_and_nothing_is_written(
     assert "un_missing" in refused(seeing, "-i", "un_missing")
     assert "checkpoint_best.pth" in refused(seeing, "-chk", "checkpoint_best.pth")
     regions = {"background": 0, "both": [1, 2], "small": 2}
-    description = DATASET_JSON | {"labels": regions, "regions_class_order": [1, 2]}
-    (tmp_path / "raw" / DATASET / "dataset.json").write_text(json.dumps(description))
+    change_description(tmp_path / "raw" / ELLIPSOIDS, labels=regions, regions_class_order=[1, 2])
     assert "regions" in refused(seeing)

@@ -7,9 +7,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,53 +18,8 @@ from nnunetv2_dale.report.page import verdict
 from nnunetv2_dale.report.page_tables import tables_of
 from nnunetv2_dale.report.report_data import read_report
 from nnunetv2_dale.report.sides import labels_of
-from tests.report.fixtures import (
-    DATASET,
-    Study,
-    label_map,
-    make_study,
-    write_raw_dataset,
-    write_results,
-    write_summary,
-    write_volume,
-)
-
-FAST = ["-np", "1", "--resamples", "200"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
-    """A study and its report, with masks and images."""
-    root = tmp_path_factory.mktemp("study with spaces")
-    study = make_study(root)
-    patch = pytest.MonkeyPatch()
-    patch.setenv("nnUNet_raw", str(study.raw.parent))
-    try:
-        assert main([*study.folders, "-o", str(root / "report"), *FAST]) == 0
-    finally:
-        patch.undo()
-    return study, root / "report"
-
-
-@pytest.fixture
-def study(made: tuple[Study, Path], tmp_path: Path) -> Study:
-    """A copy that may be broken."""
-    source = made[0]
-    root = source.raw.parents[1]
-    for part in ("raw", "results"):
-        shutil.copytree(root / part, tmp_path / part)
-    return Study(*(tmp_path / path.relative_to(root) for path in (source.raw, source.baseline, source.candidate)))
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return content
-
-
-def row_of(report: dict[str, Any], metric: str, of_class: str = "mean") -> dict[str, Any]:
-    rows = [row for row in report["comparisons"] if (row["metric"], row["class"]) == (metric, of_class)]
-    assert len(rows) == 1
-    return dict(rows[0])
+from tests.datasets import ELLIPSOIDS, ellipsoids, write_ellipsoids, write_results, write_summary, write_volume
+from tests.report.fixtures import FAST, Study, report_of, row_of
 
 
 @pytest.mark.parametrize(
@@ -118,7 +71,7 @@ def test_numbers_against_the_masks(made: tuple[Study, Path]) -> None:
 
 
 def shifted_dice(case: int, voxels: int) -> float:
-    labels = label_map(case)
+    labels = ellipsoids(case)
     moved = np.roll(labels, voxels, axis=2)
     return float(np.mean([2 * ((labels == k) & (moved == k)).sum() / (2 * (labels == k).sum()) for k in (1, 2)]))
 
@@ -213,14 +166,14 @@ def test_without_images_the_page_says_where_m_comes_from(study: Study, tmp_path:
 
 
 def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None:
-    raw = write_raw_dataset(tmp_path / "raw", 3)
+    raw = write_ellipsoids(tmp_path / "raw", 3)
     names = [f"case_{n:02d}" for n in range(3)]
     folders = [
-        write_results(tmp_path / "results" / DATASET / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
+        write_results(tmp_path / "results" / ELLIPSOIDS / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
         for trainer in ("A", "B")
     ]
     missed = folders[1] / "fold_0" / "validation" / "case_00.nii.gz"
-    write_volume(np.where(label_map(0) == 2, 0, label_map(0)).astype(np.uint8), missed)
+    write_volume(np.where(ellipsoids(0) == 2, 0, ellipsoids(0)).astype(np.uint8), missed)
     write_summary(missed.parent, raw)
     output = tmp_path / "report"
     arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]
@@ -241,7 +194,7 @@ def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None
 def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Path]) -> None:
     report = report_of(made[1])
     for number, shift in ((3, 4), (5, 1)):
-        labels, values = label_map(number), report["runs"][1]["values"]
+        labels, values = ellipsoids(number), report["runs"][1]["values"]
         moved = np.roll(labels, shift, axis=2)
         for key in (1, 2):
             common, predicted, true = (
@@ -268,15 +221,15 @@ def test_precision_recall_and_lesions_are_beside_the_dice(made: tuple[Study, Pat
 
 def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(tmp_path: Path) -> None:
     """4 of 10 cases have no class 2 and none is predicted; in one more it is found where there is none."""
-    raw = write_raw_dataset(tmp_path / "raw", 10)
+    raw = write_ellipsoids(tmp_path / "raw", 10)
     for case in range(5):
-        without = np.where(label_map(case) == 2, 0, label_map(case)).astype(np.uint8)
+        without = np.where(ellipsoids(case) == 2, 0, ellipsoids(case)).astype(np.uint8)
         write_volume(without, raw / "labelsTr" / f"case_{case:02d}.nii.gz")
     names = [f"case_{n:02d}" for n in range(10)]
-    results = tmp_path / "results" / DATASET
+    results = tmp_path / "results" / ELLIPSOIDS
     folders = [write_results(results / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0)) for trainer in ("A", "B")]
     false = folders[1] / "fold_0" / "validation" / "case_04.nii.gz"
-    write_volume(label_map(4), false)
+    write_volume(ellipsoids(4), false)
     write_summary(false.parent, raw)
     output = tmp_path / "report"
     assert main([*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *FAST]) == 0
@@ -299,9 +252,7 @@ def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(
     assert [[cell["sort"] for cell in row[2:]] for row in empty.rows[2:]] == [[5, 0, 0], [4, 0, 1]]
 
 
-def test_a_trainer_whose_method_never_ran_is_named(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_trainer_whose_method_never_ran_is_named(study: Study, tmp_path: Path, capsys) -> None:
     """In fold 0 nothing ran; fold 1 was trained twice, and its last training counts."""
     log = "training_log_2025_1_1_00_00_00.txt"
     plan = "2025-01-01 00:00:01: DALE: Algorithm 1 in batches 24 to 56 of 80, every second "
@@ -348,9 +299,7 @@ def test_a_report_without_pictures_and_paths(study: Study, tmp_path: Path) -> No
         assert any("case_00" in text for text in texts)
 
 
-def test_a_flipped_prediction_is_told_everywhere(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_flipped_prediction_is_told_everywhere(study: Study, tmp_path: Path, capsys) -> None:
     file = study.candidate / "fold_1" / "validation" / "case_03.nii.gz"
     SimpleITK.WriteImage(SimpleITK.Flip(SimpleITK.ReadImage(str(file)), [False, True, False]), str(file))
     write_summary(file.parent, study.raw)
@@ -379,9 +328,7 @@ def test_a_flipped_prediction_is_told_everywhere(
     assert report_of(tmp_path / "again") == report
 
 
-def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(study: Study, tmp_path: Path, capsys) -> None:
     validation = study.candidate / "fold_1" / "validation"
     rows = json.loads((validation / "summary.json").read_text())
     rows["metric_per_case"] = [row for row in rows["metric_per_case"] if "case_03" not in row["prediction_file"]]
@@ -399,12 +346,10 @@ def test_cases_that_are_left_out_are_named_and_the_exit_code_says_so(
     assert main([*study.folders, "-f", "0", "--summary_only", "-o", str(tmp_path / "fold_0"), *FAST]) == 0
 
 
-def test_named_references_judge_in_place_of_those_of_the_summary(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_named_references_judge_in_place_of_those_of_the_summary(study: Study, tmp_path: Path, capsys) -> None:
     clean = study.raw / "labelsTr_clean"
     for case in range(8):
-        write_volume(label_map(case if case else 1), clean / f"case_{case:02d}.nii.gz")
+        write_volume(ellipsoids(case if case else 1), clean / f"case_{case:02d}.nii.gz")
     for folder in (study.baseline, study.candidate):  # nnU-Net's own evaluation with these references
         for validation in sorted(folder.glob("fold_*/validation")):
             write_summary(validation, study.raw, labels="labelsTr_clean")
@@ -464,11 +409,9 @@ def test_trainings_of_two_trainers_are_compared_as_such(study: Study, tmp_path: 
     assert main([candidate[0], "--against", *baseline, "-o", str(tmp_path / "one"), *FAST]) == 2
 
 
-def test_references_of_other_patients_are_not_taken_for_those_of_the_summary(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_references_of_other_patients_are_not_taken_for_those_of_the_summary(study: Study, tmp_path, capsys) -> None:
     for case in range(8):
-        write_volume(label_map(case + 1), study.raw / "labelsTr" / f"case_{case:02d}.nii.gz")
+        write_volume(ellipsoids(case + 1), study.raw / "labelsTr" / f"case_{case:02d}.nii.gz")
     assert main([*study.folders, "-o", str(tmp_path / "report"), *FAST]) == 2
     assert "labelsTr/case_00.nii.gz is not the reference that" in capsys.readouterr().err
 
@@ -487,150 +430,6 @@ def test_a_report_of_an_earlier_release_is_drawn_again(made: tuple[Study, Path],
     (tmp_path / "old" / "report.json").write_text(json.dumps(report))
     assert main(["--from_json", str(tmp_path / "old"), "-o", str(tmp_path / "again")]) == 0
     assert "What was found" not in (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
-
-
-def remove_prediction(study: Study) -> None:
-    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").unlink()
-
-
-def cut_summary(study: Study) -> None:
-    file = study.candidate / "fold_1" / "validation" / "summary.json"
-    file.write_bytes(file.read_bytes()[:300])
-
-
-def wrong_shape(study: Study) -> None:
-    write_volume(label_map(3)[:, :, 1:], study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
-
-
-def wrong_spacing(study: Study) -> None:
-    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz", (3.0, 1.0, 2.0))
-
-
-def stale_prediction(study: Study) -> None:
-    write_volume(label_map(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
-
-
-def no_image(study: Study) -> None:
-    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").write_bytes(b"nothing")
-
-
-def missing_reference(study: Study) -> None:
-    (study.raw / "labelsTr" / "case_03.nii.gz").unlink()
-
-
-def other_labels(study: Study) -> None:
-    (study.candidate / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
-
-
-@pytest.mark.parametrize(
-    ("damage", "named"),
-    [
-        (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
-        (cut_summary, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
-        (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but .*labelsTr/case_03\.nii\.gz has \(14, 48, 48\)"),
-        (wrong_spacing, r"case_03\.nii\.gz has a voxel size in mm of \(3, 1, 2\)"),
-        (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
-        (no_image, r"case_03\.nii\.gz is damaged or of another format"),
-        (missing_reference, r"labelsTr/case_03\.nii\.gz is missing"),
-        (other_labels, r"dataset\.json has labels"),
-    ],
-)
-def test_bad_folders(
-    study: Study,
-    damage: Callable[[Study], None],
-    named: str,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    import re
-
-    damage(study)
-    output = tmp_path / "report"
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 2
-    assert not output.exists()
-    message = [line for line in capfd.readouterr().err.splitlines() if line.startswith("nnUNetv2_dale_report:")]
-    assert len(message) == 1
-    assert re.search(named, message[0])
-    assert "Traceback" not in message[0]
-    assert not list(tmp_path.glob(".unfinished*"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["{baseline}"], "two or more result folders"),
-        (["{baseline}", "{baseline}"], "was given twice"),
-        (["{baseline}", "nowhere"], "nowhere is no folder"),
-        (["{baseline}", "{raw}"], "is no result folder of nnU-Net"),
-        (["{baseline}", "{candidate}", "--patients", "{raw}/dataset.json"], "columns case and patient"),
-        (["{baseline}", "{candidate}", "--patients", "nowhere.csv"], "nowhere.csv cannot be read"),
-        (["{baseline}", "{candidate}", "--patients", "{twice}"], "lists case_00 twice"),
-        (
-            ["{baseline}", "{candidate}", "--images", "nowhere", "--references", "{raw}/labelsTr"],
-            "nowhere is no folder",
-        ),
-        (["--from_json", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--from_json", "{raw}/dataset.json"], "is no report"),
-        (["{baseline}", "--from_json", "x.json"], "not both"),
-    ],
-)
-def test_bad_arguments(
-    made: tuple[Study, Path], arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = made[0]
-    twice = tmp_path / "twice.csv"
-    twice.write_text("case;patient\ncase_00;A\ncase_00;B\n")
-    places = {"baseline": study.baseline, "candidate": study.candidate, "raw": study.raw, "twice": twice}
-    filled = [part.format(**places) for part in arguments]
-    assert main([*filled, "-o", str(tmp_path / "report")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "report").exists()
-
-
-def test_only_a_report_is_replaced_and_only_when_asked(
-    made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    again = ["--from_json", str(made[1] / "report.json"), "-o", str(tmp_path / "report")]
-    assert main(again) == 0
-    assert main(again) == 2
-    assert "--overwrite" in capsys.readouterr().err
-    assert main([*again, "--overwrite"]) == 0
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "thesis.tex").write_text("years of work")
-    assert main([*again[:2], "-o", str(mine), "--overwrite"]) == 2
-    assert "is no report of this command" in capsys.readouterr().err
-    assert (mine / "thesis.tex").read_text() == "years of work"
-
-
-def test_a_place_that_cannot_be_used_is_told_before_any_work(
-    made: tuple[Study, Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    again = ["--from_json", str(made[1] / "report.json"), "-o"]
-    monkeypatch.chdir(tmp_path)
-    assert main([*again, "."]) == 0
-    assert Path("report.html").is_file()  # by the process: the folder is the one it stands in
-    monkeypatch.setattr("nnunetv2_dale.report.cli.read_report", lambda file: pytest.fail("worked first"))
-    assert main([*again, ".", "--overwrite"]) == 2
-    assert "is the current folder and not empty, so it is not replaced" in capsys.readouterr().err
-    for place in ("report.html", "report.html/sub", "report.html/sub/sub"):
-        assert main([*again, place]) == 2
-        assert "report.html" in capsys.readouterr().err
-
-
-def test_missing_packages_say_what_to_install(
-    made: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import importlib.util
-
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "statsmodels" else found(name))
-    assert main([*made[0].folders, "-o", str(tmp_path / "report")]) == 2
-    assert "in this package's checkout, run: pip install '.[report]'" in capsys.readouterr().err
 
 
 def test_real_results(shared_data: Path, tmp_path: Path) -> None:

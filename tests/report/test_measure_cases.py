@@ -25,7 +25,7 @@ from nnunetv2_dale.report.lesions import LesionCounts
 from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
 from nnunetv2_dale.report.volumes import MaskReader
-from tests.report.fixtures import SPACING_ZYX, label_map, write_volume
+from tests.datasets import SPACING_ZYX, ellipsoids, write_volume
 
 
 def settings_of(keys: tuple[str, ...], reader: type, ignore_label: int | None = None) -> MeasureSettings:
@@ -41,7 +41,7 @@ def summary_of(folder: Path, reader: object, labels: list[object], ignore: int |
 
 
 def test_regions_and_the_ignore_label(tmp_path: Path) -> None:
-    reference, prediction = label_map(1), np.roll(label_map(1), 2, axis=1)
+    reference, prediction = ellipsoids(1), np.roll(ellipsoids(1), 2, axis=1)
     reference[:, :, 30:] = 3  # not annotated
     write_volume(reference, tmp_path / "ref.nii.gz")
     write_volume(prediction, tmp_path / "case.nii.gz")
@@ -127,7 +127,7 @@ def test_a_slice_is_not_compared_with_one_of_another_axis(tmp_path: Path) -> Non
 
 
 def test_a_flipped_prediction_is_told_and_compared_voxel_by_voxel(tmp_path: Path) -> None:
-    reference = label_map(1)
+    reference = ellipsoids(1)
     write_volume(reference, tmp_path / "ref.nii.gz")
     stored = SimpleITK.ReadImage(str(tmp_path / "ref.nii.gz"))
     SimpleITK.WriteImage(SimpleITK.Flip(stored, [False, True, False]), str(tmp_path / "case.nii.gz"))

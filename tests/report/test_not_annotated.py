@@ -11,9 +11,10 @@ import pytest
 from nnunetv2_dale.benchmark.state import validation_dice
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 from nnunetv2_dale.report.build import ReportSettings, build_report
-from tests.report.fixtures import DATASET, DATASET_JSON, make_study
+from tests.datasets import CLASSES, ELLIPSOIDS
+from tests.report.fixtures import make_study
 
-NAMES = [name for name, value in DATASET_JSON["labels"].items() if value]
+NAMES = [name for name, value in CLASSES.items() if value]
 OPEN = ("case_00", "case_03")
 
 
@@ -47,17 +48,17 @@ def test_the_dice_of_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     summary = json.loads((fold / "validation" / "summary.json").read_text())
     summary["foreground_mean"] = {"Dice": 0.123}
     (fold / "validation" / "summary.json").write_text(json.dumps(summary))
-    assert validation_dice(fold, DATASET) == 0.123  # nnU-Net's own
+    assert validation_dice(fold, ELLIPSOIDS) == 0.123  # nnU-Net's own
     (study.raw / "confidence.csv").write_text(f"case,{NAMES[0]}\n{OPEN[0]},0\n")
     cases = [case for case in read_result_folder(study.baseline).cases.values() if case.fold == "0"]
     first = fmean(case.classes["1"].dice for case in cases if case.name != OPEN[0])
     second = fmean(case.classes["2"].dice for case in cases)
-    assert validation_dice(fold, DATASET) == pytest.approx((first + second) / 2)
+    assert validation_dice(fold, ELLIPSOIDS) == pytest.approx((first + second) / 2)
 
 
 def test_without_the_raw_dataset_its_copy_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path, 4)
-    copy = tmp_path / "preprocessed" / DATASET / "nnUNetPlans_3d_fullres_confidence" / "confidence.csv"
+    copy = tmp_path / "preprocessed" / ELLIPSOIDS / "nnUNetPlans_3d_fullres_confidence" / "confidence.csv"
     copy.parent.mkdir(parents=True)
     copy.write_text(f"case,{NAMES[1]}\n{OPEN[0]},0\n")
     monkeypatch.delenv("nnUNet_raw", raising=False)

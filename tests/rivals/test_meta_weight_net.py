@@ -46,9 +46,7 @@ def of_dale(network: nn.Module) -> Callable[[VirtualStep], Tensor]:
 
 @pytest.mark.parametrize(("shift", "tolerance"), [(1e-7, 1e-5), (SHIFT_FLOAT32, 0.01)])
 @pytest.mark.parametrize("ignore", [None, 3])
-def test_the_meta_step_is_that_of_double_backward(
-    ignore: int | None, shift: float, tolerance: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_meta_step_is_that_of_double_backward(ignore: int | None, shift: float, tolerance, monkeypatch) -> None:
     monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", shift)
     network, weight_net, loss = tiny_network(), WeightNet(10).double(), MaskedLoss(ignore_label=ignore)
     images, target = torch.randn(2, 1, 6, 7, dtype=torch.float64), torch.randint(4 if ignore else 3, (2, 1, 6, 7))

@@ -21,9 +21,7 @@ from nnunetv2_dale.svl_drl.stages import LossWeights, Stage, loss_weights, stage
         (1, (0.3, 0.2, 0.5), "F"),
     ],
 )
-def test_every_epoch_has_the_stage_of_its_middle(
-    epochs: int, shares: tuple[float, float, float], expected: str
-) -> None:
+def test_every_epoch_has_the_stage_of_its_middle(epochs: int, shares: tuple[float, float, float], expected) -> None:
     assert "".join(stage_of(epoch, epochs, shares).name[0] for epoch in range(epochs)) == expected
 
 

@@ -239,3 +239,26 @@ def give_confidence(
         assert confidence_of is not None
         blosc2.asarray(confidence_of(image).astype(np.float32), urlpath=str(given / f"{case}.b2nd"))
     return given
+
+
+def leaves(tree: Any, place: str = "") -> dict[str, Any]:
+    """Every value of nested dicts and lists by its place; tensors as arrays of their own."""
+    if isinstance(tree, dict | list | tuple):
+        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, part in parts for name, leaf in leaves(part, f"{place}.{key}").items()}
+    return {place: tree.detach().clone().numpy() if isinstance(tree, torch.Tensor) else tree}
+
+
+def state_of(trainer: nnUNetTrainer) -> dict[str, Any]:
+    """All that training changes: the network, and what the method keeps beside it."""
+    return leaves({"network": weights_of(trainer), "own": trainer._added_to_checkpoint()})
+
+
+def close(found: dict[str, Any], expected: dict[str, Any], rtol: float = 1e-3, atol: float = 1e-5) -> None:
+    """The same numbers up to rounding."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(found[name], value, rtol=rtol, atol=atol, err_msg=name)
+        else:
+            assert found[name] == value, name

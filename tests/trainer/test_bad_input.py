@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
 from nnunetv2_dale.trainer.config import AS_PRINTED
@@ -88,9 +87,7 @@ TRAINERS = [Printed, EdgesOnly, AllAdaptations]
 
 @pytest.mark.parametrize("trainer_class", TRAINERS)
 @pytest.mark.parametrize(("kind", "value"), BATCHES)
-def test_poor_batches_train_on(
-    kind: str, value: Callable[[Tensor], Tensor], trainer_class: type[nnUNetTrainer]
-) -> None:
+def test_poor_batches_train_on(kind: str, value: Callable[[Tensor], Tensor], trainer_class) -> None:
     """Finite numbers and weights, before and after real batches."""
     trainer = started(make_trainer(trainer_class, kind, iterations=6))
     outputs = []

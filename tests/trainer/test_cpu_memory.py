@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -65,9 +64,7 @@ def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nnunet")
 @pytest.mark.parametrize(("trainer_class", "told"), [(Printed, 1), (nnUNetTrainerDALE, 1), (nnUNetTrainerCaseTrust, 0)])
-def test_a_trainer_on_the_cpu_tells_it_where_there_is_a_look_ahead(
-    trainer_class: Callable[..., object], told: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trainer_on_the_cpu_tells_it_where_there_is_a_look_ahead(trainer_class, told, monkeypatch) -> None:
     calls: list[bool] = []
     monkeypatch.setattr("nnunetv2_dale.trainer.dale.keep_freed_memory", lambda: calls.append(True))
     trainer = started(make_trainer(trainer_class))

@@ -13,9 +13,7 @@ from tests.trainer.fixtures import make_trainer
 @pytest.mark.parametrize(
     ("value", "threads"), [("3", 3), (" 2 ,1", 2), ("", None), ("0", None), ("-1", None), ("many", None), (None, None)]
 )
-def test_the_variable_decides_where_it_is_a_number(
-    value: str | None, threads: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variable_decides_where_it_is_a_number(value: str | None, threads: int | None, monkeypatch) -> None:
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     if value is not None:
         monkeypatch.setenv(THREADS_VARIABLE, value)

@@ -82,9 +82,7 @@ def overflow(trainer: nnUNetTrainer) -> Iterator[None]:
 @pytest.mark.parametrize("compiled", ["False", "True"])
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
 @GRAPHS
-def test_trains_in_mixed_precision_on_cuda(
-    graph: str, configuration: str, compiled: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trains_in_mixed_precision_on_cuda(graph: str, configuration: str, compiled: str, monkeypatch) -> None:
     monkeypatch.setenv("nnUNet_compile", compiled)
     trainer = make_trainer(
         Printed, configuration=configuration, settings=settings_of(graph), epochs=2, iterations=8, device="cuda"

@@ -321,9 +321,7 @@ def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence:
 
 
 @pytest.mark.parametrize(("kept", "found"), [(set(CASES) - WITHOUT_LABELS, "2 and 0"), (WITHOUT_LABELS, "0 and 2")])
-def test_a_training_without_cases_of_both_kinds_is_refused(
-    kept: set[str], found: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_without_cases_of_both_kinds_is_refused(kept: set[str], found: str, monkeypatch) -> None:
     trainer = make_dk_uxnet(nnUNetTrainerDKUXNet)
     monkeypatch.setattr(trainer, "do_split", lambda: (sorted(kept - {CASES[0]}), [CASES[0]]))
     with pytest.raises(

@@ -82,9 +82,7 @@ def test_after_augmentation_the_map_is_what_it_was_of_the_image(
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_images_and_targets_are_those_without_a_map(
-    configuration: str, nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_and_targets_are_those_without_a_map(configuration: str, nnunet, tmp_path, monkeypatch) -> None:
     """Bit by bit, with all of nnU-Net's augmentation and the same random draws."""
     plain = started(make_trainer(nnUNetTrainer, configuration=configuration))
     expected = [next_batch(plain, seed) for seed in range(4)]

@@ -18,7 +18,6 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_dale.trainers import nnunetv2_dale_trainers
-from torch import Tensor
 from torch._dynamo import OptimizedModule
 
 import nnunetv2_dale.trainer
@@ -42,10 +41,13 @@ from tests.trainer.fixtures import (
     TINY_TRAININGS,
     SeededEpochs,
     check_log,
+    close,
+    leaves,
     log_of,
     make_trainer,
     next_batch,
     started,
+    state_of,
     stop_after,
     train,
     weights_of,
@@ -80,19 +82,6 @@ def alike(trainer_class: type[nnUNetTrainer], table: Settings = AT_ONCE, **other
     """In its first epoch, with the same first weights each time."""
     torch.manual_seed(0)
     return started(make(trainer_class, table, **others))
-
-
-def leaves(tree: Any, place: str = "") -> dict[str, Any]:
-    """Every value of nested dicts and lists by its place; tensors as arrays of their own."""
-    if isinstance(tree, dict | list | tuple):
-        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {name: leaf for key, part in parts for name, leaf in leaves(part, f"{place}.{key}").items()}
-    return {place: tree.detach().clone().numpy() if isinstance(tree, Tensor) else tree}
-
-
-def state_of(trainer: SafeTraining) -> dict[str, Any]:
-    """All that training changes: the network, and what the method keeps beside it."""
-    return leaves({"network": weights_of(trainer), "own": trainer._added_to_checkpoint()})
 
 
 def told(trainer: SafeTraining) -> list[dict[str, float]]:
@@ -170,9 +159,7 @@ def test_every_class_of_the_folder_is_listed() -> None:
         ),
     ],
 )
-def test_trains_and_logs_its_numbers(
-    trainer_class: type[SafeTraining], data: tuple[str, str] | None, settings: dict[str, Any]
-) -> None:
+def test_trains_and_logs_its_numbers(trainer_class: type[SafeTraining], data: tuple[str, str] | None, settings) -> None:
     trainer = make(trainer_class, data=data, settings=settings, epochs=2, iterations=4)
     trainer.initialize()
     before = state_of(trainer)
@@ -213,9 +200,7 @@ def checkpoint_of(trainer: nnUNetTrainer) -> dict[str, Any]:
 
 
 @EVERY_FAMILY
-def test_a_resumed_training_equals_an_uninterrupted_one(
-    trainer_class: type[SafeTraining], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(trainer_class, tmp_path, monkeypatch) -> None:
     """Bit by bit, in all that the checkpoint holds and in the memory of the cases; most trainers change phase."""
     kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, trainer_class), {})
     torch.manual_seed(0)
@@ -286,9 +271,7 @@ def test_gradient_scaling_changes_nothing(trainer_class: type[SafeTraining]) -> 
 @pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if kind is not nnUNetTrainerDKUXNet])  # a minute
 # nnU-Net compiles its Dice loss, which is given logits that are no leaves
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_a_compiled_network_takes_the_same_step(
-    trainer_class: type[SafeTraining], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiled_network_takes_the_same_step(trainer_class: type[SafeTraining], monkeypatch) -> None:
     """torch.compile with AOT autograd and no code generation, which takes a minute on a CPU."""
     plain = alike(trainer_class)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
@@ -299,16 +282,6 @@ def test_a_compiled_network_takes_the_same_step(
         np.random.seed(1)
         trainer.train_step(batch)
     close({name.replace("._orig_mod.", "."): value for name, value in state_of(compiled).items()}, state_of(plain))
-
-
-def close(found: dict[str, Any], expected: dict[str, Any], rtol: float = 1e-3, atol: float = 1e-5) -> None:
-    """The same numbers up to rounding."""
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_allclose(found[name], value, rtol=rtol, atol=atol, err_msg=name)
-        else:
-            assert found[name] == value, name
 
 
 @EVERY_FAMILY
@@ -370,9 +343,7 @@ def test_only_the_first_rank_touches_checkpoints(trainer_class: type[SafeTrainin
 
 
 @EVERY_FAMILY
-def test_exports_the_trained_network_or_says_why_not(
-    trainer_class: type[SafeTraining], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exports_the_trained_network_or_says_why_not(trainer_class: type[SafeTraining], tmp_path: Path, capsys) -> None:
     """Only the network is in it, in plain types, and its weights are the trained ones."""
     trainer = make(trainer_class)
     train(trainer)

@@ -100,13 +100,7 @@ def test_trains_with_it(trainer_class: type[SafeTraining]) -> None:
         (nnUNetTrainerConfidence, "Ignore"),
     ],
 )
-def test_trains_with_it_on_other_labels(
-    trainer_class: type[SafeTraining],
-    kind: str,
-    nnunet: NnunetFolders,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_trains_with_it_on_other_labels(trainer_class: type[SafeTraining], kind, nnunet, tmp_path, monkeypatch) -> None:
     table = REGIONS if kind.startswith("Regions") else TABLE
     give_confidence(tmp_path / "preprocessed", monkeypatch, table, in_half, kind)
     trainer = make(trainer_class, data=(kind, "2d"), iterations=2)
@@ -137,9 +131,7 @@ def test_a_class_that_is_not_annotated_is_neither_taught_nor_forbidden(trainer_c
 
 
 @pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if issubclass(kind, TrainsWithUnlabelled)])
-def test_a_method_that_cannot_take_it_says_why(
-    trainer_class: type[SafeTraining], nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_method_that_cannot_take_it_says_why(trainer_class, nnunet, tmp_path, monkeypatch) -> None:
     configuration = make(trainer_class).configuration_name
     give_confidence(tmp_path / "preprocessed", monkeypatch, "case\n", None, "Unlabelled", configuration)
     with pytest.raises(RuntimeError, match=r"cannot take the confidence in .*: its query losses"):
@@ -160,9 +152,7 @@ def test_with_nothing_given_it_is_nnunets_trainer_bit_by_bit(nnunet: NnunetFolde
     np.testing.assert_equal(results[0][1:], results[1][1:])
 
 
-def test_confidence_of_1_and_nothing_missing_is_nnunets_training(
-    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_confidence_of_1_and_nothing_missing_is_nnunets_training(nnunet: NnunetFolders, tmp_path, monkeypatch) -> None:
     results = []
     for given in (False, True):
         if given:
@@ -176,9 +166,7 @@ def test_confidence_of_1_and_nothing_missing_is_nnunets_training(
     assert_close(*(torch.tensor(losses) for _, losses in results), rtol=1e-4, atol=1e-5)
 
 
-def test_a_resumed_training_equals_an_uninterrupted_one(
-    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(given: Path, tmp_path: Path, monkeypatch) -> None:
     kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, nnUNetTrainerConfidence), {})
     torch.manual_seed(0)
     whole = make_trainer(kind, epochs=3)
@@ -279,9 +267,7 @@ def test_batches_say_what_is_known_of_them() -> None:
     assert trainer._not_sought(CASES[1]) == [1]
 
 
-def test_regions_are_called_as_nnunets_oversampling_calls_them(
-    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_regions_are_called_as_nnunets_oversampling_calls_them(nnunet: NnunetFolders, tmp_path, monkeypatch) -> None:
     give_confidence(tmp_path / "preprocessed", monkeypatch, REGIONS, None, "Regions")
     trainer = started(make_trainer(nnUNetTrainerConfidence, "Regions"))
     (missing,) = trainer._not_sought(CASES[1])
@@ -344,9 +330,7 @@ def test_doubted_voxels_weigh_less(trainer_class: type[SafeTraining]) -> None:
     assert weight is None or weight.max() <= 1
 
 
-def test_what_is_not_preprocessed_is_refused_with_the_command(
-    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_preprocessed_is_refused_with_the_command(nnunet: NnunetFolders, tmp_path, monkeypatch) -> None:
     raw = tmp_path / "raw" / DATASETS["Labels"]
     raw.mkdir(parents=True)
     (raw / "confidence.csv").write_text(TABLE)
@@ -356,9 +340,7 @@ def test_what_is_not_preprocessed_is_refused_with_the_command(
     assert log_of(make_trainer(nnUNetTrainer)) is not None
 
 
-def test_a_fold_without_a_case_that_counts_is_refused(
-    nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fold_without_a_case_that_counts_is_refused(nnunet: NnunetFolders, tmp_path: Path, monkeypatch) -> None:
     give_confidence(tmp_path / "preprocessed", monkeypatch, f"case,weight\n{CASES[0]},0\n")
     with pytest.raises(RuntimeError, match="gives every validation case of fold 0 the weight 0"):
         make_trainer(nnUNetTrainerConfidence).run_training()

@@ -56,9 +56,7 @@ def test_not_looked_for_not_found_and_found_are_three_sentences(
 
 
 @BOTH
-def test_the_last_line_says_that_a_training_without_the_method_was_plain_nnunet(
-    trainer_class: type[TrustsCases],
-) -> None:
+def test_the_last_line_says_that_a_training_without_the_method_was_plain_nnunet(trainer_class) -> None:
     trainer = make_trainer(trainer_class, settings={"dale": {"learned": 1.0}}, epochs=2)
     train(trainer)
     last = [line for line in Path(trainer.log_file).read_text().splitlines() if line.strip()][-1]
@@ -87,9 +85,7 @@ def test_labels_that_changed_before_a_training_goes_on_are_named(trainer_class: 
     ("kind", "names"),
     [("Ignore", list(LABELS)), ("RegionsIgnore", ["body", "lesion"])],
 )
-def test_the_table_beside_the_memory_has_the_names_of_classes(
-    trainer_class: type[TrustsCases], kind: str, names: list[str]
-) -> None:
+def test_the_table_beside_the_memory_has_the_names_of_classes(trainer_class: type[TrustsCases], kind, names) -> None:
     trainer = make_trainer(trainer_class, kind)
     train(trainer)
     assert trainer.output_names == names

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
-from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
+from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
 
 
@@ -17,7 +16,7 @@ def dataset_task(dataset: str) -> AuditTask:
     Raises:
         UserError: no such dataset, or one without labels.
     """
-    source = read_dataset(dataset_folder(environment_folder("nnUNet_raw"), dataset))
+    source = read_raw(dataset)
     labelled = [case for case in source.cases if case.label is not None]
     without = [case.name for case in source.cases if case.label is None]
     if not labelled:

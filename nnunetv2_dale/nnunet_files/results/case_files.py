@@ -31,7 +31,7 @@ def find_case_files(
     references: Path | None = None,
     images: Path | None = None,
 ) -> tuple[list[CaseFiles], list[str]]:
-    """The files of every case, or none and the reasons.
+    """Find the files of every case, or none and the reasons.
 
     References are looked for in `references`, else where `summary.json` says: under that path, then in the folder of
     that name among nnU-Net's own, `$nnUNet_preprocessed/DATASET` and `$nnUNet_raw/DATASET`. Images are looked for in
@@ -68,7 +68,7 @@ def find_case_files(
 
 
 def prediction_file(folder: ResultFolder, name: str) -> Path:
-    """Where nnU-Net puts the prediction of a validated case: beside `summary.json`."""
+    """Say where nnU-Net puts the prediction of a validated case: beside `summary.json`."""
     return folder.cases[name].summary_file.parent / (name + folder.file_ending)
 
 
@@ -90,7 +90,7 @@ def _existing(file: Path, what: str) -> Path:
 
 
 def folder_of_references(folder: ResultFolder, case_names: Sequence[str], named: Path | None) -> Path | None:
-    """The first place that holds the reference of any of the cases."""
+    """Return the first place that holds the reference of any of the cases."""
     if named is not None:
         _existing(named / (case_names[0] + folder.file_ending), "the reference")
         return named
@@ -130,14 +130,14 @@ def _images(
 
 
 def folder_of_images(folder: ResultFolder, references: Path, named: Path | None) -> Path | None:
-    """The folder of the images that belong to the references, or None."""
+    """Return the folder of the images that belong to the references, or None."""
     if named is not None and not named.is_dir():
         raise UserError(f"{named} is no folder; expected the dataset's images (imagesTr)")
     return named or next((place for place in _image_places(folder, references) if place.is_dir()), None)
 
 
 def channel_files(folder: Path, name: str, ending: str) -> tuple[Path, ...]:
-    """The image files of a case, one per channel, in their order; none where there are none."""
+    """Return the image files of a case, one per channel, in their order; none where there are none."""
     return tuple(sorted(folder.glob(glob.escape(name) + "_[0-9][0-9][0-9][0-9]" + ending)))
 
 

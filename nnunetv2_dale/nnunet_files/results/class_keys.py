@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"\d+(?:\.0*)?")
 
 
 def class_labels(key: str) -> tuple[int, ...]:
-    """The label values of a class or region: "2" → (2,), "(1, 2)" → (1, 2).
+    """Return the label values of a class or region: "2" → (2,), "(1, 2)" → (1, 2).
 
     Also as NumPy 2 prints them, "(np.int64(1), np.int64(2))", as a list, "[1, 2]", and as decimals, "1.0".
 
@@ -25,7 +25,7 @@ def class_labels(key: str) -> tuple[int, ...]:
 
 
 def class_key(labels: Any) -> str:
-    """A label value or the values of a region as one key: 2 → "2", [2, 1] → "(1, 2)". The order says nothing."""
+    """Return a label value or the values of a region as one key: 2 → "2", [2, 1] → "(1, 2)". The order says nothing."""
     values = sorted({int(value) for value in labels} if isinstance(labels, Iterable) else {int(labels)})
     return str(values[0]) if len(values) == 1 else str(tuple(values))
 
@@ -36,7 +36,7 @@ def keys_of_names(labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def own_key(key: str, names: Mapping[str, str]) -> str:
-    """The key of a class as this package writes it, from label values or from a name of `dataset.json`.
+    """Return the key of a class as this package writes it, from label values or from a name of `dataset.json`.
 
     Args:
         names: from `keys_of_names`.

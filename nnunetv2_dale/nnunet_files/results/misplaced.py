@@ -28,17 +28,17 @@ class Misplaced:
 
 
 def misplaced_file(case: str, run: str | None, file: Path, found: GridDifference | None) -> list[Misplaced]:
-    """The file, if its voxels were found elsewhere than the reference's; else nothing."""
+    """Return the file, if its voxels were found elsewhere than the reference's; else nothing."""
     return [] if found is None else [Misplaced(case, run, file.name, found.differs, found.apart_mm)]
 
 
 def misplaced_from_json(content: Mapping[str, Any]) -> Misplaced:
-    """What `dataclasses.asdict` gave, read back from JSON."""
+    """Return what `dataclasses.asdict` gave, read back from JSON."""
     return Misplaced(**{**content, "differs": tuple(content["differs"])})
 
 
 def misplaced_remarks(misplaced: Sequence[Misplaced]) -> list[str]:
-    """A sentence for each run, and one for the images."""
+    """Return a sentence for each run, and one for the images."""
     remarks = []
     for run in dict.fromkeys(item.run for item in misplaced):
         of_run = [item for item in misplaced if item.run == run]
@@ -59,6 +59,6 @@ def misplaced_remarks(misplaced: Sequence[Misplaced]) -> list[str]:
 
 
 def named_cases(names: Sequence[str]) -> str:
-    """ "2 cases (c0, c1)", with at most five names."""
+    """Return "2 cases (c0, c1)", with at most five names."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"{len(names)} case{'s' * (len(names) != 1)} ({', '.join(names[:_MOST_NAMES])}{more})"

@@ -49,8 +49,7 @@ class ResultFolder:
     @property
     def file_ending(self) -> str:
         """Ending of the segmentation files, such as ".nii.gz"."""
-        known = self.dataset_json.get("file_ending")
-        return str(known) if known else known_ending(next(iter(self.cases.values())).prediction_file)
+        return _ending(self.cases, self.dataset_json)
 
     def mean_dice(self, fold: str) -> float | None:
         """nnU-Net's own number of a fold: the mean over classes of the mean over the cases that have the class."""
@@ -61,7 +60,7 @@ class ResultFolder:
         return fmean(means) if means else None
 
     def fold_folder(self, fold: str) -> Path:
-        """Where the training log and the checkpoints of a fold are."""
+        """Say where the training log and the checkpoints of a fold are."""
         return self.path if fold == _ONLY_FOLD else self.path / f"fold_{fold}"
 
 
@@ -96,7 +95,8 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
                 )
             cases[case.name] = case
     trainer, plans_name, configuration = _parts_of_name(path.name)
-    dataset = plans.get("dataset_name") or _dataset_of(path.parent)
+    above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
+    dataset = plans.get("dataset_name") or above
     cases = without_open_classes(cases, open_classes(dataset, dataset_json))
     return ResultFolder(
         path=path,
@@ -158,7 +158,7 @@ def _find_summaries(path: Path, folds: Sequence[str] | None) -> tuple[dict[str, 
 
 
 def validation_command(path: Path, fold: str) -> str:
-    """nnU-Net's command that validates a fold; of a training stopped early, its best checkpoint."""
+    """Return nnU-Net's command that validates a fold; of a training stopped early, its best checkpoint."""
     trainer, plans, configuration = _parts_of_name(path.name)
     words = f"{path.parent.name} {configuration} {fold} -tr {trainer} -p {plans}" if trainer else "…"
     folder, command = path / f"fold_{fold}", f"nnUNetv2_train {words} --val"
@@ -172,10 +172,6 @@ def validation_command(path: Path, fold: str) -> str:
 def _parts_of_name(name: str) -> tuple[str | None, str | None, str | None]:
     parts = name.split("__")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else (None, None, None)
-
-
-def _dataset_of(folder: Path) -> str | None:
-    return folder.name if re.match(r"Dataset\d{3}_", folder.name) else None
 
 
 def _fold_order(folder: Path) -> tuple[int, str]:

@@ -63,7 +63,7 @@ class CaseResult:
 
 
 def read_summary(summary_file: Path, fold: str, dataset_json: Mapping[str, Any] | None = None) -> list[CaseResult]:
-    """The cases of one `summary.json`.
+    """Read the cases of one `summary.json`.
 
     NaN (nnU-Net's value for a class that is in neither the reference nor the prediction) becomes None. Classes are
     named by their label values, whatever spelling the file has (`class_keys`).
@@ -145,10 +145,10 @@ def _count(value: Any) -> int | None:
 
 
 def base_name(file: str) -> str:
-    """The last part of a path; a summary written on Windows is read on Linux too."""
+    """Return the last part of a path; a summary written on Windows is read on Linux too."""
     return re.split(r"[\\/]", file)[-1]
 
 
 def known_ending(file: str) -> str:
-    """The ending of an image file, such as ".nii.gz"."""
+    """Return the ending of an image file, such as ".nii.gz"."""
     return next((ending for ending in _FILE_ENDINGS if file.endswith(ending)), Path(file).suffix)

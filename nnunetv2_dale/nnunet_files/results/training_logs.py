@@ -39,7 +39,7 @@ class Epoch:
 
 
 def epochs_from_logs(files: Iterable[Path]) -> dict[int, Epoch]:
-    """Epochs of a fold's logs, oldest file first.
+    """Read the epochs of a fold's logs, oldest file first.
 
     An epoch that was repeated after an interruption counts once, as it was trained last. An epoch that did not end
     does not count.
@@ -51,7 +51,7 @@ def epochs_from_logs(files: Iterable[Path]) -> dict[int, Epoch]:
 
 
 def what_ran(files: Iterable[Path]) -> str | None:
-    """What of its method a training had, as its trainer says at the end of the log; None where it does not."""
+    """Return what of its method a training had, as its trainer says at the end of the log; None where it does not."""
     said = None
     for file in files:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -62,7 +62,7 @@ def what_ran(files: Iterable[Path]) -> str | None:
 
 
 def folds_of_each(sentences: Mapping[str, str]) -> dict[str, list[str]]:
-    """Sentence → the folds it is said of, from fold → sentence."""
+    """Return sentence → the folds it is said of, from fold → sentence."""
     folds: dict[str, list[str]] = {}
     for fold, sentence in sentences.items():
         folds.setdefault(sentence, []).append(fold)
@@ -96,7 +96,7 @@ def _epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
 
 
 def epochs_from_checkpoint(folder: Path) -> dict[int, Epoch]:
-    """Epochs from the logging that nnU-Net keeps in its checkpoints.
+    """Read the epochs from the logging that nnU-Net keeps in its checkpoints.
 
     The file is read without running any code it may hold; one that cannot be read so tells nothing: an empty result.
     """

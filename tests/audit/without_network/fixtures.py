@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.audit.fixtures import ellipsoid
-from tests.report.fixtures import write_volume
+from tests.datasets import write_raw_dataset
 
 DATASET = "Dataset005_Abdomens"
 NAMES = {"background": 0, "upper": 1, "middle": 2, "lower": 3, "right": 4, "left": 5}
@@ -96,7 +95,7 @@ ERRORS: Mapping[str, Callable[[Labels, Volume], tuple[Labels, Volume]]] = {
 
 def write_abdomens(root: Path, errors: Mapping[int, str], cases: int = 40) -> Path:
     """A raw dataset; case number → name of `ERRORS`, or of a class that its label lacks."""
-    folder = root / DATASET
+    labels, images = {}, {}
     for case in range(cases):
         label, image = abdomen(case)
         error = errors.get(case, "")
@@ -104,8 +103,5 @@ def write_abdomens(root: Path, errors: Mapping[int, str], cases: int = 40) -> Pa
             label, image = ERRORS[error](label, image)
         elif error:
             label[label == NAMES[error]] = 0
-        write_volume(label, folder / "labelsTr" / f"case_{case:02d}.nii.gz", SPACING_ZYX)
-        write_volume(image, folder / "imagesTr" / f"case_{case:02d}_0000.nii.gz", SPACING_ZYX)
-    description = {"labels": NAMES, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz", "numTraining": cases}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    return folder
+        labels[f"case_{case:02d}"], images[f"case_{case:02d}"] = label, [image]
+    return write_raw_dataset(root / DATASET, labels, images, {"spacing_zyx": SPACING_ZYX}, labels=NAMES)

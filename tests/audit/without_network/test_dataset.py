@@ -113,9 +113,7 @@ def test_a_class_that_many_lack_is_one_statement(tmp_path: Path, monkeypatch: py
         (["-d", "6"], "found no dataset for 6"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
-) -> None:
+def test_what_does_not_go_together_is_refused(root: Path, tmp_path, capsys, words: list[str], expected: str) -> None:
     assert main([*words, "-o", str(tmp_path / "audit")]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "audit").exists()

@@ -133,9 +133,7 @@ def test_folds_without_any_validation(tmp_path: Path) -> None:
         (("best", "final"), "finish it with {}$"),
     ],
 )
-def test_a_training_that_was_stopped_early_is_told_how_to_validate(
-    tmp_path: Path, checkpoints: tuple[str, ...], said: str
-) -> None:
+def test_a_training_that_was_stopped_early_is_told_how_to_validate(tmp_path, checkpoints, said) -> None:
     fold = tmp_path / "Dataset004_A" / "nnUNetTrainer__nnUNetPlans__2d" / "fold_3"
     fold.mkdir(parents=True)
     for name in checkpoints:

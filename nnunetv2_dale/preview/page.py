@@ -1,0 +1,46 @@
+"""The page with all pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS
+from nnunetv2_dale.preview.preview_case import Source
+
+PAGE_NAME = "index.html"
+
+
+class ShownPicture(NamedTuple):
+    """A picture as the page shows it; `png` is empty where the page has none."""
+
+    name: str
+    summary: tuple[str, ...]
+    patches: tuple[tuple[int, ...], ...]
+    png: bytes
+
+
+def write_page(arguments: argparse.Namespace, source: Source, description: str, shown: Sequence[ShownPicture]) -> None:
+    """Write the page into the folder of the pictures."""
+    from nnunetv2_dale.pages.html_page import png_data_uri, render_page
+    from nnunetv2_dale.pages.private_content import Held
+
+    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
+    context = {
+        "title": f"DALE preview of {source.title}",
+        "settings": [
+            ("Data" if arguments.model is None else "Model", description),
+            ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
+            ("τ", f"{arguments.tau:g}"),
+            ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
+            ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
+        ],
+        "cases": [
+            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
+        ],
+        "holds": Held(pictures=not arguments.no_pictures, paths=False),
+    }
+    with new_file(arguments.o / PAGE_NAME, arguments.overwrite) as unfinished:
+        unfinished.write_text(render_page("preview.html.j2", "nnunetv2_dale.preview", context), encoding="utf-8")

@@ -18,6 +18,7 @@ from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
+from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_others
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_WRITTEN_HERE = {"imagesTr", "labelsTr", SPLITS, PATIENTS}
+_NOT_COPIED = {"imagesTr", "labelsTr", SPLITS, PATIENTS, READERS}  # a training would draw the readers' clean labels
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
     with new_dataset(source.folder, plan.target.folder, plan.splits, plan.overwrite) as folder:
         for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
             (folder / name).mkdir()
-        refuse_problems(place_others(source.folder, folder, _WRITTEN_HERE, plan.placement), source.folder)
+        refuse_problems(place_others(source.folder, folder, _NOT_COPIED, plan.placement), source.folder)
         if model.ignore_label != source.ignore_label:
             write_json(folder / "dataset.json", source.with_ignore_label())
         written = [

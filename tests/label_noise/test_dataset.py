@@ -82,6 +82,15 @@ def test_validation_cases_stay_clean_and_splits_travel(raw: Path, tmp_path: Path
     assert [name for name in names if table_of(raw / "Dataset904_Tiny")[name]["kind"]] == names[2:6]
 
 
+def test_labels_of_readers_stay_behind_and_what_is_known_travels(raw: Path) -> None:
+    source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
+    (source / "ratersTr" / "anna").mkdir(parents=True)
+    (source / "confidence.csv").write_text("case,weight\ncase 1,0.5\n")
+    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert not (copy / "ratersTr").exists()
+    assert (copy / "confidence.csv").read_text() == (source / "confidence.csv").read_text()
+
+
 @pytest.mark.parametrize("place", ["raw", "preprocessed"])
 def test_patients_travel(raw: Path, place: str) -> None:
     folder = raw.parent / place / "Dataset004_Tiny"

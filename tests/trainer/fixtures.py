@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import blosc2  # type: ignore[import-untyped]
+import blosc2
 import numpy as np
 import pytest
 import torch

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import blosc2  # type: ignore[import-untyped]
+import blosc2
 import numpy as np
 import pytest
 import torch

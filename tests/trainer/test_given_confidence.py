@@ -35,16 +35,18 @@ from tests.trainer.fixtures import (
     NNUNET_KEYS,
     TINY_TRAININGS,
     SeededEpochs,
+    close,
     give_confidence,
     log_of,
     make_trainer,
     next_batch,
     started,
+    state_of,
     stop_after,
     train,
     weights_of,
 )
-from tests.trainer.test_every_trainer import FAMILIES, checkpoint_of, close, make, state_of
+from tests.trainer.test_every_trainer import FAMILIES, checkpoint_of, make
 
 pytestmark = TINY_TRAININGS
 TAKING = [kind for kind in FAMILIES if not issubclass(kind, TrainsWithUnlabelled)]

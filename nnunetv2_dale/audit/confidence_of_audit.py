@@ -93,7 +93,7 @@ def _write_map(
     label, properties = read_label(source.reader(), case.label, source.label_values)
     suspicion = _map_of(place, case.name, "suspicion", label.shape)
     networks = _map_of(place, case.name, "consensus", label.shape)
-    voxels = {(each.label, each.kind): each.voxel for each in found.findings}
+    voxels = {(each.label, str(each.kind)): each.voxel for each in found.findings}
     for each in settled:
         values = class_labels(each.label) if each.label else None
         kind = (each.label, each.kind)

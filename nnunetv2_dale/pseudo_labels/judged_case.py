@@ -64,7 +64,8 @@ def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judge
     Raises:
         UserError: a folder without the case or without its probabilities.
     """
-    said, properties = [], {}
+    said: list[Floats] = []
+    properties: Properties = {}
     for folder in folders:
         file, npz = folder / f"{case}{dataset.file_ending}", folder / f"{case}.npz"
         for each in (file, npz):
@@ -77,7 +78,7 @@ def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judge
 
 
 def _together(said: Sequence[Floats], properties: Properties) -> JudgedCase:
-    support = np.mean(said, axis=0, dtype=np.float32)
+    support: Floats = np.stack(said).mean(axis=0, dtype=np.float32)
     return JudgedCase(support.argmax(0).astype(np.int16), support, properties)
 
 

@@ -69,4 +69,6 @@ TABLES: dict[str, list[Run]] = {
     ],
     # of `dale`, made again when displacement began to count voxels near a label edge alone
     "dale_near": [Run("displaced", labels, "2d", 2, "CaseTrust", 3000) for labels in ("eroded", "dilated", "clean")],
+    # of `dale`, made again when the trust of cases got its five ways
+    "dale_ways": [Run("displaced", labels, "2d", 2, "CaseTrust", 3000) for labels in ("dilated", "clean", "eroded")],
 }

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK
 
@@ -34,7 +35,9 @@ def wrong_spacing(study: Study) -> None:
 
 
 def stale_prediction(study: Study) -> None:
-    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+    # of another size: where references are named, they judge anew, and only the prediction's own voxels can tell
+    smaller = np.where(np.arange(14)[:, None, None] < 7, ellipsoids(3), 0)
+    write_volume(smaller, study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
 
 
 def no_image(study: Study) -> None:
@@ -73,6 +76,12 @@ def test_bad_folders(study: Study, damage: Callable[[Study], None], named: str, 
     assert re.search(named, message[0])
     assert "Traceback" not in message[0]
     assert not list(tmp_path.glob(".unfinished*"))
+
+
+def test_a_prediction_of_the_same_size_but_elsewhere_is_refused(study: Study, tmp_path: Path, capfd) -> None:
+    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+    assert main([*study.folders, "-o", str(tmp_path / "report"), *FAST]) == 2
+    assert re.search(r"case_03\.nii\.gz is not what .*summary\.json was made of", capfd.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_the_weights_of_the_losses_by_hand() -> None:
         ({"warm_up_share": 0.4}, r"must sum to 1, got 0.4 \+ 0.2 \+ 0.5 = 1.1; give all three"),
         ({"warm_up_share": -0.5}, "warm_up_share must be in 0 to 1, got -0.5"),
         ({"steps": 0}, "steps must be in 1 to 100, got 0"),
-        ({"reward": "case"}, r"reward must be one of share \| volume \| voxel, got 'case'"),
+        ({"reward": "case"}, r"reward must be one of edit \| share \| volume \| voxel, got 'case'"),
         ({"value_weight": 0.7, "policy_weight": 0.3}, "must leave a part of 1 for the segmentation"),
     ],
 )

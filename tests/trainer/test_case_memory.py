@@ -17,10 +17,7 @@ from nnunetv2_dale.trainer.case_memory import label_checksums, restore_cases, sa
 
 CPU = torch.device("cpu")
 SUMS, CLASSES = {"a": "0001", "b": "0002", "c": "0003"}, ["background", "organ"]
-STATE = {
-    "a": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]],
-    "b": [[0.5, 0.25], [8.0, 16.0], [2.0, 1.0], [4.0, 0.0]],
-}
+STATE = {case: (np.random.default_rng(seed).integers(0, 64, (12, 2)) / 8).tolist() for seed, case in enumerate("ab")}
 
 
 def trust_with(state: dict[str, list[list[float]]]) -> CaseTrust:
@@ -46,7 +43,7 @@ def test_nothing_remembered_is_not_written_and_a_lost_file_is_learned_again(tmp_
 
 def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Path) -> None:
     """A better checkpoint of a later epoch changes nothing; the next latest one does, and the final one."""
-    other = {"a": [[9.0, 9.0]] * 4}
+    other = {"a": [[9.0, 9.0]] * 12}
     save_cases(
         trust_with(other), tmp_path / "checkpoint_best.pth", SUMS, CLASSES
     )  # before there is a latest one: it is the one

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing
 
 MARKER = ".made_by_nnUNetv2_dale_demo"
 NEEDED_BYTES = 500_000_000  # data, two trainings with their checkpoints; about 200 MB are used
 
-RE_EXPORTS = "from nnunetv2_dale.demo.trainers import *  # the demo's trainers, for nnU-Net's search\n"
+RE_EXPORTS = f"""# for nnU-Net's search
+from nnunetv2_dale.demo.trainers import {", ".join([*FULL.trainers.values(), *QUICK.trainers.values()])}
+"""
 
 
 class Workspace:

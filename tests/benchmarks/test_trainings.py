@@ -21,9 +21,9 @@ def test_a_training_that_another_process_makes_is_left_to_it(tmp_path: Path) -> 
 
 
 def test_a_claim_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from trainings import claimed\n"
+    code = "import sys, time; from pathlib import Path; from benchmarks.trainings import claimed\n"
     code += "with claimed(Path(sys.argv[1]), 'x') as mine: print(mine, flush=True); time.sleep(100)"
-    command, folder = [sys.executable, "-c", code, str(tmp_path)], REPOSITORY / "benchmarks"
+    command, folder = [sys.executable, "-c", code, str(tmp_path)], REPOSITORY
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"

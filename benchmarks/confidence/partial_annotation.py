@@ -145,7 +145,8 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def _run(command: Sequence[str]) -> None:
+def call(command: Sequence[str]) -> None:
+    """Run a command of this environment to its end, or raise."""
     print(shlex.join(command), flush=True)
     subprocess.run(command, check=True, env=command_environment())
 
@@ -156,8 +157,8 @@ def run(arguments: argparse.Namespace) -> int:
     for labels, trainer in ARMS[: arguments.arms]:
         done = {(row["labels"], row["trainer"]) for row in rows_of(arguments.results)}
         if (labels, trainer + LENGTH) not in done:
-            prepare(labels, arguments.data.resolve(), output, _run)
-            add_row(arguments.results, train(labels, trainer, output, _run))
+            prepare(labels, arguments.data.resolve(), output, call)
+            add_row(arguments.results, train(labels, trainer, output, call))
     print(json.dumps(shares(rows_of(arguments.results))))
     return 0
 

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, distributed
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
-from nnunetv2_dale.case_trust.doubted_cases import BORDER_SUMS, EXTRA, doubted_cases, of_all_ranks
-from nnunetv2_dale.case_trust.far_objects import OBJECT_SUMS, object_sums
+from nnunetv2_dale.case_trust.doubted_cases import EXTRA, OWN_SUMS, doubted_cases, of_all_ranks
+from nnunetv2_dale.case_trust.far_objects import SETS, given_classes, object_sums
 from nnunetv2_dale.dale.label_edges import label_edges, within
 
 NEAR = 4  # voxels from a label edge that count in δ
-SUMS = BORDER_SUMS + OBJECT_SUMS
+SUMS = OWN_SUMS + SETS
 THICK = 3.0  # times as large as the others: a spacing from which slices are thick; nnU-Net's own limit
 
 
@@ -84,7 +84,9 @@ class CaseDisplacement:
                 torch.zeros_like(predicted).scatter_add(1, index, each.flatten(1)) for each in (counts, at_edge)
             )
         contrast, faces = border_contrast(images, labels, valid, probabilities.shape[1], regions)
-        shown = torch.stack([(given - predicted) * (contour > 0), contour, contrast, faces], dim=1)
+        inside = given_classes(labels, probabilities.shape[1], regions) * (1 if valid is None else valid)
+        found, size = (each.flatten(2).sum(2).to(predicted.dtype) for each in (inside * probabilities, inside))
+        shown = torch.stack([(given - predicted) * (contour > 0), contour, contrast, faces, found, size], dim=1)
         if self._sees_objects:
             shown = torch.cat([shown, object_sums(images, probabilities, labels, valid, regions)], dim=1)
         shown = torch.where(predicted.isfinite()[:, None], shown, 0.0)

@@ -61,6 +61,7 @@ def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> Alternati
 ITERATIONS: dict[str, dict[str, Any]] = {
     "masked input": {},
     "masked loss": {"view": "masked_loss"},
+    "masked voxels are dark": {"masked_value": "darkest"},
     "K = 2": {"confidence_steps": 2},
     "v of line 5": {"confidence_gradient": "reuse"},
     "v of the head": {"confidence_gradient": "head"},

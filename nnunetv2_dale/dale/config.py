@@ -84,7 +84,6 @@ class DaleConfig(ValidatedSettings):
     alignment_bound: float = number(
         1000.0, 0.0, 1000.0, "most that L_W's gradient at the features may have of the segmentation's, as a ratio"
     )
-    alignment_min_voxels: int = number(16, 2, 1024, "a class with fewer voxels on either side is left out")
     covariance_noise: float = number(0.01, 0.0, 10.0, "largest epsilon of Eq. 13, relative to the mean variance")
 
     def __post_init__(self) -> None:

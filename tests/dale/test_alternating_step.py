@@ -27,7 +27,6 @@ CONFIG = DaleConfig(
     patch_size=8,
     fuzzy_threshold=TAU,
     alignment_weight=ALPHA,
-    alignment_min_voxels=4,
     covariance_noise=0.0,
 )
 
@@ -36,6 +35,7 @@ CONFIG = DaleConfig(
 def _every_voxel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plain iteration draws no voxels, it takes all of a class; and differentiates where we take a difference."""
     monkeypatch.setattr(alignment_module, "MOST_VOXELS", 1_000_000)
+    monkeypatch.setattr(alignment_module, "FEWEST_VOXELS", 4)
     monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", SHORT)
 
 

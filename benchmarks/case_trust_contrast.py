@@ -1,17 +1,17 @@
 """What the trust of cases sees in real trainings: right and wrong labels side by side, and which of them it doubts.
 
-    python -m benchmarks.case_trust_contrast OUT --json FILE
+    python -m benchmarks.case_trust_contrast --data FOLDER -o OUT --of Hippocampus/as_they_are ACDC/dilated
 
-OUT is that of the study over organs (`benchmarks/organs`). A row for each of its trainings with CaseTrust: what the
-memory beside the last checkpoint shows of each class, and what today's rules make of it. Which labels are wrong says
-the table of the copy with label noise.
+Data, labels and plans are those of the study over organs (`benchmarks/organs`). CaseTrust trains fold 0 of each, with
+the command that users have. A row is stored after each: what the memory beside the checkpoint shows of each class, and
+what the rules make of it. The same command again makes those that are missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.machine import command_line
-from benchmarks.trainings import Row
+from benchmarks.confidence.partial_annotation import call
+from benchmarks.organs.prepare import prepare
+from benchmarks.organs.study import Comparison, Step, Study, benchmark_command, dataset_name, plans_name, read_study
+from benchmarks.trainings import Row, add_row, rows_of, use_workspace
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.doubted_cases import contrasts, displacements, doubted_cases
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.displacement_file import FILE, SUMS
 from nnunetv2_dale.nnunet_files.json_files import read_json
 
+HERE = Path(__file__).resolve().parent
+RESULTS, STUDY = HERE / "results" / "case_trust_trainings.jsonl", HERE / "organs" / "study.toml"
 BORDER, EXTRA, MISSING = slice(0, 2), 2, 3  # of what `doubted_cases` gives
 
 
@@ -90,27 +93,38 @@ def _spread(values: NDArray[Any]) -> list[float] | None:
 
 
 def row_of(folder: Path, raw: Path) -> Row:
-    """Of a training's folder of one fold."""
+    """Of a training's folder of one fold, and its raw dataset."""
     content: dict[str, Any] = read_json(folder / FILE)
     cases = sorted(content["cases"])
     sums = torch.tensor([[content["cases"][case][name] for name in SUMS] for case in cases])
-    dataset, training = folder.parent.parent.name, folder.parent.name
-    table = raw / dataset / "label_noise.csv"
+    table = raw / "label_noise.csv"
     kinds = {row["case"]: row["kind"] for row in csv.DictReader(table.open())} if table.exists() else {}
-    wrong = np.array([bool(kinds.get(case)) for case in cases])
-    of = {"dataset": dataset, "training": f"{training} {folder.name}", "kinds": sorted({*kinds.values()} - {""})}
-    return of | seen_and_doubted(sums, wrong, content["classes"])
+    return seen_and_doubted(sums, np.array([bool(kinds.get(case)) for case in cases]), content["classes"])
+
+
+def train(study: Study, each: Comparison, data: Path, output: Path) -> Row:
+    """One training and its row."""
+    prepare(study, each, data, output, call)
+    dataset = dataset_name(study, each.data, each.labels)
+    command = [*benchmark_command(study, each, output / "raw", output / "reports"), "--no_report"]
+    call(command)
+    (trainer,) = each.step.trainers
+    name = f"{trainer}{each.step.length}__{plans_name(each.step.configuration)}__{each.step.configuration}"
+    folder = output / "results" / dataset / name
+    of = {"data": each.data, "labels": each.labels, "length": each.step.length}
+    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
+    return of | row_of(folder / "fold_0", output / "raw" / dataset) | {"command": shlex.join(words)}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    folders = sorted(file.parent for file in (arguments.out / "trainings").glob(f"*/*CaseTrust*/fold_*/{FILE}"))
-    rows = [row_of(folder, arguments.out / "raw") for folder in folders]
-    text = json.dumps({"command": command_line(), "rows": rows}, indent=1) + "\n"
-    if arguments.json is None:
-        print(text)
-    else:
-        with new_file(arguments.json, overwrite=True) as unfinished:
-            unfinished.write_text(text)
+    study, output = read_study(STUDY), arguments.o.resolve()
+    use_workspace(output)
+    for name in arguments.of:
+        data, labels = name.split("/")
+        step = Step((data,), "2d", (labels,), ("nnUNetTrainerCaseTrust",), arguments.length)
+        of = {"data": data, "labels": labels, "length": arguments.length}
+        if not any(of.items() <= row.items() for row in rows_of(arguments.results)):
+            add_row(arguments.results, train(study, Comparison(data, labels, step), arguments.data.resolve(), output))
     return 0
 
 
@@ -120,8 +134,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="of the study over organs")
-    parser.add_argument("--json", type=Path, help="where the rows go. Default: they are printed")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="FOLDER", help="holds the datasets; is only read")
+    add("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
+    add("--of", nargs="+", required=True, metavar="DATA/LABELS", help="as the study over organs names them")
+    add("--length", default="_10epochs", help="end of the trainer's name. Default: %(default)s")
+    add("--results", type=Path, default=RESULTS, help="JSON lines. Default: the stored ones")
     return run_command(parser, run, argv)
 
 

@@ -44,7 +44,7 @@ from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "partial_annotation.jsonl"
 PLANS = read_study(HERE.parent / "organs" / "study.toml").plans["2d"]  # those of the study over organs
-SOURCE, LENGTH = "Dataset030_HeadNeckCT", "_5epochs"
+SOURCE = "Dataset030_HeadNeckCT"
 SETS = {"whole": "Dataset230_HeadNeckWhole", "wiped": "Dataset330_HeadNeckWiped", "as_found": "Dataset430_HeadNeckCT"}
 PLAIN, TOLD = "nnUNetTrainer", "nnUNetTrainerConfidence"
 ARMS = (("wiped", PLAIN), ("wiped", TOLD), ("whole", PLAIN), ("as_found", PLAIN), ("as_found", TOLD))
@@ -103,13 +103,13 @@ def wipe(raw: Path, seed: int = 1) -> None:
     write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
 
 
-def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> Row:
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
     dataset = SETS[labels]
-    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer + LENGTH]
+    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer + length]
     command = ["nnUNetv2_dale_benchmark", *words, "-device", "cpu", "--threads", "1", "--no_report"]
     run(command)
-    folder = output / "results" / dataset / f"{trainer}{LENGTH}__{plans_name('2d')}__2d"
+    folder = output / "results" / dataset / f"{trainer}{length}__{plans_name('2d')}__2d"
     result = read_result_folder(folder)
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
@@ -119,7 +119,8 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
     table = read_confidence_table(output / "raw" / dataset, result.dataset_json["labels"])
     return {
         "labels": labels,
-        "trainer": trainer + LENGTH,
+        "trainer": trainer,
+        "length": length,
         "dice": {name: fmean(values) for name, values in of_class.items()},
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
@@ -132,9 +133,7 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
 
 def shares(rows: Sequence[Row]) -> dict[str, float]:
     """What wiping costs and the table wins back, in Dice points over all organs; and of the mandible as found."""
-    dice: dict[tuple[str, str], Any] = {
-        (row["labels"], row["trainer"].removesuffix(LENGTH)): row["dice"] for row in rows
-    }
+    dice: dict[tuple[str, str], Any] = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
     mean = {arm: fmean(values.values()) for arm, values in dice.items()}
     found: dict[str, float] = {}
     if {("whole", PLAIN), ("wiped", PLAIN), ("wiped", TOLD)} <= set(mean):
@@ -151,15 +150,19 @@ def call(command: Sequence[str]) -> None:
     subprocess.run(command, check=True, env=command_environment())
 
 
+def stored(arguments: argparse.Namespace) -> list[Row]:
+    """The rows of this length."""
+    return [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
+
+
 def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o.resolve()
     use_workspace(output)
-    for labels, trainer in ARMS[: arguments.arms]:
-        done = {(row["labels"], row["trainer"]) for row in rows_of(arguments.results)}
-        if (labels, trainer + LENGTH) not in done:
+    for labels, trainer in ARMS:
+        if (labels, trainer) not in {(row["labels"], row["trainer"]) for row in stored(arguments)}:
             prepare(labels, arguments.data.resolve(), output, call)
-            add_row(arguments.results, train(labels, trainer, output, call))
-    print(json.dumps(shares(rows_of(arguments.results))))
+            add_row(arguments.results, train(labels, trainer, arguments.length, output, call))
+    print(json.dumps(shares(stored(arguments))))
     return 0
 
 
@@ -171,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the dataset; is only read")
     parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
-    parser.add_argument("--arms", type=int, default=len(ARMS), help="the first so many. Default: all")
+    parser.add_argument("--length", default="_10epochs", help="end of the trainers' names. Default: %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines. Default: the stored ones")
     return run_command(parser, run, argv)
 

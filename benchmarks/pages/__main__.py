@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.pages import (
     audit_numbers,
+    confidence_numbers,
     cost_numbers,
     organ_numbers,
     other_numbers,
@@ -27,6 +28,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     function.__name__: function
     for module in (
         audit_numbers,
+        confidence_numbers,
         cost_numbers,
         organ_numbers,
         other_numbers,

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.confidence.partial_annotation import call
+from benchmarks.confidence.stock_trainings import call
 from benchmarks.organs.prepare import prepare
 from benchmarks.organs.study import Comparison, Step, Study, benchmark_command, dataset_name, plans_name, read_study
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmarks import case_trust_contrast
-from benchmarks.confidence import partial_annotation
+from benchmarks.confidence import partial_annotation, several_readers
 from benchmarks.pages.organ_numbers import LABELS
 from benchmarks.pages.shown import signed
 from benchmarks.table import markdown
@@ -16,6 +16,13 @@ SETS = {
     "whole": "every organ drawn in every case",
     "wiped": "each organ wiped in half of the training cases",
     "as_found": "as they are: the mandible drawn in 83 of 120 cases",
+}
+READERS = {
+    ("one reader", several_readers.PLAIN): "a reader drawn by lot for each case",
+    ("majority", several_readers.PLAIN): "the vote of three",
+    ("majority", several_readers.TOLD): "the vote, the share of agreeing readers as confidence",
+    ("staple", several_readers.PLAIN): "STAPLE of three",
+    ("random", several_readers.TOLD): "another reader at each visit",
 }
 
 
@@ -52,6 +59,13 @@ def partial_annotation_won() -> str:
     return " ".join(said) or NOT_YET
 
 
+def several_readers_table() -> str:
+    """Dice, in points, of what is made of several readers' labels."""
+    rows = rows_of(several_readers.RESULTS)
+    cells = [[READERS[row["labels"], row["trainer"]], f"{row['dice']:.1f}", row["cases"]] for row in rows]
+    return markdown(["training label", "Dice", "cases"], cells) if cells else NOT_YET
+
+
 def case_trust_trainings_table() -> str:
     """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
     cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
@@ -85,4 +99,4 @@ def _cells(row: Row, each: Row) -> list[str]:
     return [f"{row['data']}, {LABELS[row['labels']]}", row["length"].strip("_"), each["class"], *of_class]
 
 
-FUNCTIONS = (partial_annotation_table, partial_annotation_won, case_trust_trainings_table)
+FUNCTIONS = (partial_annotation_table, partial_annotation_won, several_readers_table, case_trust_trainings_table)

@@ -14,13 +14,13 @@ import torch
 from scipy import stats
 
 from benchmarks import case_trust_contrast
-from benchmarks.confidence import partial_annotation
+from benchmarks.confidence import partial_annotation, several_readers
 from benchmarks.confidence.partial_annotation import shares, wipe, wiped_classes
 from benchmarks.pages import confidence_numbers
 from nnunetv2_dale.nnunet_files.confidence_table import read_confidence_table
 
 ORGANS = ("a", "b", "c")
-DICE = dict.fromkeys(ORGANS, 50.0)
+DICE = dict.fromkeys((*ORGANS, "Mandible"), 50.0)
 
 
 def test_each_organ_is_wiped_in_half_of_the_cases_and_no_case_loses_all() -> None:
@@ -70,6 +70,26 @@ def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest
     assert len(trained) == len(partial_annotation.ARMS)
 
 
+def test_each_way_to_use_several_readers_is_made_with_commands(tmp_path: Path, monkeypatch) -> None:
+    made: list[list[str]] = []
+
+    def pretended(command: Sequence[str]) -> None:
+        made.append(list(command))
+        if "--new_id" in command:
+            number = command[command.index("--new_id") + 1]
+            (tmp_path / "raw" / f"Dataset{number}_LIDC" / "labelsTr").mkdir(parents=True)
+
+    monkeypatch.setattr(several_readers, "planned", lambda dataset, output, run: None)
+    for labels in dict.fromkeys(label for label, _ in several_readers.ARMS):
+        for _ in range(2):
+            several_readers.prepare(labels, tmp_path, tmp_path, pretended)
+    assert [command[command.index("--target") + 1] for command in made] == [
+        "consensus", "rater0", "rater1", "rater2", "random", "majority", "staple", "random",
+    ]  # fmt: skip
+    assert [command[0] for command in made[-3:]] == ["nnUNetv2_dale_confidence"] * 3
+    assert {confidence_numbers.READERS[arm] for arm in several_readers.ARMS} == set(confidence_numbers.READERS.values())
+
+
 def test_what_wiping_costs_and_the_table_wins_back_by_hand() -> None:
     def row(labels: str, trainer: str, mandible: float) -> dict[str, object]:
         return {"labels": labels, "trainer": trainer, "dice": {"Brainstem": 60.0, "Mandible": mandible}}
@@ -114,5 +134,7 @@ def test_pages_cope_with_rows_that_are_not_there(
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(partial_annotation, "RESULTS", file)
+    monkeypatch.setattr(several_readers, "RESULTS", tmp_path / "none.jsonl")
+    assert confidence_numbers.several_readers_table() == confidence_numbers.NOT_YET
     assert confidence_numbers.partial_annotation_won() == confidence_numbers.NOT_YET
     assert ("50.0" in confidence_numbers.partial_annotation_table()) == bool(rows)

@@ -52,6 +52,11 @@ from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "partial_annotation.jsonl"
 SOURCE = "Dataset030_HeadNeckCT"
 SETS = {"whole": "Dataset230_HeadNeckWhole", "wiped": "Dataset330_HeadNeckWiped", "as_found": "Dataset430_HeadNeckCT"}
+WHOLE_SLICES = {
+    **PLANS,
+    "patch_size": [128, 112],
+    "batch_size": 2,
+}  # crops make the validation of CT take most of the time
 ARMS = (("wiped", PLAIN), ("wiped", TOLD), ("whole", PLAIN), ("as_found", PLAIN), ("as_found", TOLD))
 
 
@@ -80,7 +85,7 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
         elif labels == "as_found":
             shutil.copy(source / SOURCE / "annotated.csv", unfinished / TABLE)
         unfinished.rename(raw)
-    planned(dataset, output, run)
+    planned(dataset, output, run, WHOLE_SLICES)
 
 
 def wipe(raw: Path, seed: int = 1) -> None:
@@ -118,7 +123,7 @@ def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> 
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
         "fold": 0,
-        "plans": dict(PLANS),
+        "plans": dict(WHOLE_SLICES),
         "command": shlex.join(command),
         "machine": describe(torch.device("cpu"), 1),
     }

@@ -6,8 +6,9 @@ import argparse
 import json
 import shlex
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import command_environment
 from benchmarks.organs.study import PLANNED, plan_command, plans_name, read_study
@@ -21,15 +22,19 @@ PLAIN, TOLD = "nnUNetTrainer", "nnUNetTrainerConfidence"
 Runner = Callable[[Sequence[str]], None]
 
 
-def planned(dataset: str, output: Path, run: Runner) -> None:
-    """Plan and preprocess a raw dataset for a small network, and its confidence where it has any."""
+def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = PLANS) -> None:
+    """Plan and preprocess a raw dataset for a small network, and its confidence where it has any.
+
+    Args:
+        plans: what of nnU-Net's own is replaced, with the `features` of the network.
+    """
     preprocessed = output / "preprocessed" / dataset
     edited = preprocessed / f"{plans_name('2d')}.json"
     if not edited.exists():
         run(plan_command(dataset, "2d"))
         of_nnunet = json.loads((preprocessed / f"{PLANNED}.json").read_text())
         with new_file(edited) as unfinished:
-            unfinished.write_text(json.dumps(smaller_plans(of_nnunet, "2d", name=plans_name("2d"), **PLANS)))
+            unfinished.write_text(json.dumps(smaller_plans(of_nnunet, "2d", name=plans_name("2d"), **plans)))
     if has_confidence(output / "raw" / dataset) and not list(preprocessed.glob("*_confidence")):
         number = ["-d", str(int(dataset[7:10]))]
         run(["nnUNetv2_dale_confidence", "check", *number])

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
@@ -25,6 +28,7 @@ from benchmarks.confidence.stock_trainings import (
     result_folder,
     train_command,
 )
+from benchmarks.machine import describe
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import run_command
 
@@ -71,7 +75,8 @@ def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> 
     run(["nnUNetv2_evaluate_simple", str(references), str(folder), "-l", "1", "-o", str(judged), "--chill", "-np", "1"])
     found = json.loads(judged.read_text())
     mean, cases = found["mean"]["1"]["Dice"], len(found["metric_per_case"])
-    return {"labels": labels, "trainer": trainer, "length": length, "dice": 100 * mean, "cases": cases}
+    row: Row = {"labels": labels, "trainer": trainer, "length": length, "dice": 100 * mean, "cases": cases}
+    return row | {"command": shlex.join(command), "machine": describe(torch.device("cpu"), 1)}
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -133,11 +133,7 @@ class AlternatingStep:
         batch = self.partition(images, target)
 
         # lines 4-5: update on the non-fuzzy view, θ → θ_n
-        outputs, features = self.see(batch.non_fuzzy.images)
-        self.alignment.remember(features, target, batch.non_fuzzy_voxels)
-        clear_trust = self._trust(outputs, target, cases)
-        non_fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, clear_trust)
-        self.step(non_fuzzy_loss)
+        non_fuzzy_loss, clear_trust = self._update_on_non_fuzzy(batch, targets, cases)
 
         # lines 6-10: learn the confidence ω of the fuzzy view's labels on a copy of the network
         same_draws = draws_from_here(images.device)
@@ -157,15 +153,25 @@ class AlternatingStep:
                 lambda logits: weighted_loss(loss_of_rank, logits, targets, batch.non_fuzzy, clear_trust),
             ),
         )
-        omega = meta.omega if fuzzy_trust is None else meta.omega * fuzzy_trust
+        trust = torch.ones_like(meta.omega) if fuzzy_trust is None else fuzzy_trust
+        omega = meta.omega * trust
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
         fuzzy_loss = weighted_loss(self.loss, outputs, fuzzy_targets, batch.fuzzy, omega)
-        clean = batch.clean_fuzzy_voxels(omega >= 1)
-        alignment = self.alignment(features, target, clean, fuzzy_loss, outputs)
+        alignment = self.alignment(features, target, batch.clean_fuzzy_voxels(omega >= 1), fuzzy_loss, outputs)
+        return SeenBatch(batch, non_fuzzy_loss, fuzzy_loss, meta, trust, omega, alignment, features)
 
-        trust = torch.ones_like(omega) if fuzzy_trust is None else fuzzy_trust
-        return SeenBatch(batch, non_fuzzy_loss.detach(), fuzzy_loss, meta, trust, omega, alignment, features)
+    def _update_on_non_fuzzy(
+        self, batch: PartitionedBatch, targets: Outputs, cases: Sequence[str] | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """L_n, detached, and what its labels are worth."""
+        target = full_resolution(targets)
+        outputs, features = self.see(batch.non_fuzzy.images)
+        self.alignment.remember(features, target, batch.non_fuzzy_voxels)
+        trust = self._trust(outputs, target, cases)
+        loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, trust)
+        self.step(loss)
+        return loss.detach(), trust
 
     def step(self, loss: Tensor) -> None:
         """Make one optimizer update."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +15,14 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import confidence_learner
+from nnunetv2_dale.dale.label_trust import LabelTrust
 from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
 from nnunetv2_dale.dale.random_draws import draws_from_here
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork, allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.dale.step_record import AlternatingRecord, histogram_of, spread_of
-
-
-class LabelTrust(Protocol):
-    """What each label is worth besides ω, from outside the paper: (B, 1, *S) in [0, 1]; None: all alike.
-
-    Asked with the logits of a forward, the target of the full resolution, and the names of the cases.
-    """
-
-    def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        """Return it for a view of Algorithm 1."""
-
-    def observe_and_weigh(
-        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
-    ) -> Tensor | None:
-        """Return it for a whole batch, which may teach what later labels are worth."""
+from nnunetv2_dale.dale.views import weighted_loss
 
 
 @dataclass(frozen=True)

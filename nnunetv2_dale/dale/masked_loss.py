@@ -15,9 +15,8 @@ from torch.nn import functional
 from nnunetv2_dale.dale.dice_sums import spatial_sum, sum_over_ranks, sum_per_label
 from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
 from nnunetv2_dale.dale.resolutions import all_resolutions, full_resolution, resized
-from nnunetv2_dale.dale.views import View
 
-__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized", "weighted_loss"]
+__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized"]
 
 
 @dataclass(frozen=True)
@@ -180,20 +179,6 @@ class MaskedLoss:
         if class_weight is not None and not self.batch_dice:
             dice = (dice * class_weight).sum(dim=0) / (class_weight > 0).sum(dim=0).clamp_min(1)
         return dice.mean()
-
-
-def weighted_loss(
-    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, omega: Tensor | None = None
-) -> Tensor:
-    """L of a view; where ω is given, its voxels are weighted by that as well.
-
-    Args:
-        omega: ω, (B, 1, *S).
-    """
-    voxel_weight = view.voxel_weight
-    if omega is not None:
-        voxel_weight = omega if voxel_weight is None else voxel_weight * omega
-    return loss(outputs, targets, view.label_mask, voxel_weight)
 
 
 def _times(values: Tensor, factor: Tensor | None) -> Tensor:

@@ -144,7 +144,10 @@ def test_a_flipped_prediction_is_told_everywhere(study: Study, tmp_path: Path, c
     SimpleITK.WriteImage(SimpleITK.Flip(SimpleITK.ReadImage(str(file)), [False, True, False]), str(file))
     write_summary(file.parent, study.raw)
     output = tmp_path / "report"
-    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 0
+    assert (
+        main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST, "--no_pictures"])
+        == 0
+    )
     report = report_of(output)
     assert report["misplaced"] == [
         {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nnunetv2_dale.report.report_data import EmptyCount, LesionTotal, Report, Run, Values
 from nnunetv2_dale.report.run_labels import short_names
@@ -51,7 +51,8 @@ def one_run(name: str, trainings: Sequence[Run]) -> Run:
 def sum_of(counts: Sequence[Counts]) -> Counts:
     """One record of several of the same class: every count is their sum."""
     numbers = [field.name for field in fields(counts[0]) if field.name != "class_key"]
-    return replace(counts[0], **{name: sum(getattr(each, name) for each in counts) for name in numbers})
+    sums: dict[str, Any] = {name: sum(getattr(each, name) for each in counts) for name in numbers}
+    return replace(counts[0], **sums)
 
 
 def mean_values(each: Sequence[Values]) -> Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path, mo
         run([shlex.join(command)], monkeypatch)
 
     use_threads(monkeypatch)
-    monkeypatch.setattr(study_data.subprocess, "run", run_here)
+    monkeypatch.setattr(subprocess, "run", run_here)
     source, workspace = tmp_path / "source", tmp_path / "new workspace"
     write_phantom_dataset(
         source,

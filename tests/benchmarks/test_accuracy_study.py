@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +21,6 @@ from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
 from tests.datasets import NnunetFolders
-from tests.run_commands import run, use_threads
 from tests.trainer.fixtures import (
     make_trainer,
     started,
@@ -96,19 +93,8 @@ def test_no_training_is_planned_twice_in_a_table() -> None:
         assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.filterwarnings("default")  # of nnU-Net's commands
 def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command itself, on a few phantoms in the place of the hippocampi; what it starts runs in this process."""
-
-    def run_here(command: list[str], env: dict[str, str], check: bool) -> None:
-        assert check
-        assert shutil.which(command[0], path=env["PATH"])
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        run([shlex.join(command)], monkeypatch)
-
-    use_threads(monkeypatch)
-    monkeypatch.setattr(subprocess, "run", run_here)
+    """The command itself, on a few phantoms in the place of the hippocampi; half a minute of nnU-Net's planner."""
     source, workspace = tmp_path / "source", tmp_path / "new workspace"
     write_phantom_dataset(
         source,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import functools
 import os
 import shutil
 import statistics
@@ -30,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.machine import command_line, describe
 from benchmarks.plans_file import architecture
-from benchmarks.svl_drl_training import train_seeded
+from benchmarks.svl_drl_training import cost_beside, shorter, train_seeded
 from benchmarks.table import markdown
 from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -186,33 +185,26 @@ def make_pseudo_labels(run: Run, workspace: Path, source: Path, others: Sequence
 
 def train(run: Run, fold: int, workspace: Path) -> Path:
     """Train with nnU-Net's command, unless that is done; the folder of the fold."""
-    trainer, settings, _ = ARMS[run.arm]
-    trainer += f"_{EPOCHS}epochs"
+    settings = ARMS[run.arm][1]
+    folder = folder_of(run, fold, workspace)
+    trainer = folder.parent.name.partition("__")[0]
     made = workspace / "preprocessed" / run.dataset
     plans = read_json(made / "tiny.json")
     plans["plans_name"] = f"small_{run.name}"
     plans["configurations"]["2d"] = small_configuration(plans["configurations"]["2d"], settings)
     write_json(made / f"{plans['plans_name']}.json", plans)
-    folder = workspace / "results" / run.dataset / f"{trainer}__{plans['plans_name']}__2d" / f"fold_{fold}"
     if not (folder / "validation" / "summary.json").exists():
         with shorter(run.iterations // EPOCHS), mock.patch.dict(os.environ, {"nnUNet_n_proc_DA": "0"}):
             arguments = [run.dataset[7:10], "2d", str(fold), "-tr", trainer, "-p", plans["plans_name"]]
-            train_seeded([str(run.seed), *arguments, "-device", "cpu"])
+            resumed = any(folder.glob("checkpoint_[lf]*.pth"))  # the latest or the final one
+            train_seeded([str(run.seed), *arguments, "-device", "cpu", *["--c"] * resumed])
     return folder
 
 
-def shorter(iterations: int) -> Any:
-    """A context in which nnU-Net's trainers have so many iterations in an epoch."""
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-    made = nnUNetTrainer.__init__
-
-    @functools.wraps(made)
-    def make(self: nnUNetTrainer, *args: Any, **options: Any) -> None:
-        made(self, *args, **options)
-        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = iterations, 5
-
-    return mock.patch.object(nnUNetTrainer, "__init__", make)
+def folder_of(run: Run, fold: int, workspace: Path) -> Path:
+    """Where nnU-Net trains a fold of an arm."""
+    model = f"{ARMS[run.arm][0]}_{EPOCHS}epochs__small_{run.name}__2d"
+    return workspace / "results" / run.dataset / model / f"fold_{fold}"
 
 
 def small_configuration(planned: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -272,9 +264,9 @@ def calibration_of(run: Run, workspace: Path, source: Path) -> list[list[Any]]:
 def measure(run: Run, workspace: Path, source: Path) -> dict[str, Any]:
     """Train an arm and predict the test patients with it; the row of the results file."""
     prepare(run, workspace, source)
-    started = time.process_time()
+    started, at_once = time.process_time(), not folder_of(run, LAST, workspace).exists()
     folder = train(run, LAST, workspace)
-    seconds = round(time.process_time() - started)
+    seconds = round(time.process_time() - started) if at_once else None
     cases = predicted(folder, workspace, source)
     row = {
         "run": asdict(run),
@@ -298,7 +290,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> str:
             own = sorted((run for run in own if of_all or run.labelled == labelled), key=lambda run: run.seed)
             both = [(runs[run], runs.get(Run("labels alone", labelled, run.seed, iterations))) for run in own]
             above = [f"{100 * (row['dice'] - alone['dice']):+.2f}" for row, alone in both if alone]
-            cost = [f"{row['processor_seconds'] / alone['processor_seconds']:.1f}" for row, alone in both if alone]
+            cost = [cost_beside(row, alone) for row, alone in both if alone]
             if own:
                 each = ", ".join(f"{100 * row['dice']:.2f}" for row, _ in both)
                 cells = [str(labelled), str(iterations), arm, each, ", ".join(above) or "-", ", ".join(cost) or "-"]

@@ -45,7 +45,7 @@ class SvlDrlConfig(ValidatedSettings):
     policy_weight: float = number(0.05, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
     entropy_weight: float = number(0.01, 0.0, 10.0, "beta_H: how far an undecided policy is rewarded")
     decoder_width: float = number(
-        0.25, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"
+        0.5, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"
     )
 
     decoder_lr: float = number(0.01, 1e-6, 1.0, "of Adam, which trains the value and the policy decoder")

@@ -44,21 +44,28 @@ def row_of(name: str, folder: Path) -> dict[str, Any]:
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> str:
-    """How far the expected Dice is from the Dice, over cases and classes, beside guessing one number for all."""
-    header = ["data", "classes of cases", "expected", "Dice", "mean absolute error", "of one guess for all"]
+    """How far the expected Dice is from the Dice, over cases and classes, beside guessing each class's median."""
+    header = ["data", "classes of cases", "expected", "Dice", "mean absolute error", "of one guess per class"]
     header += [f"Dice where at least {KEPT} is expected", "Dice of the rest"]
     lines = []
     for row in rows:
         pairs = [(expected, reached) for _, _, _, expected, reached in row["held_out"]]
         expected, reached = (list(column) for column in zip(*pairs, strict=True))
         error = statistics.mean(abs(first - second) for first, second in pairs)
-        guess = statistics.median(reached)
-        of_guess = statistics.mean(abs(each - guess) for each in reached)
-        numbers = [f"{value:.3f}" for value in (statistics.mean(expected), statistics.mean(reached), error, of_guess)]
+        of_class = {label: [each[4] for each in row["held_out"] if each[2] == label] for label in labels_of(row)}
+        guesses = [abs(each - statistics.median(own)) for own in of_class.values() for each in own]
+        numbers = [
+            f"{value:.3f}" for value in (*map(statistics.mean, (expected, reached)), error, statistics.mean(guesses))
+        ]
         parts = [[second for first, second in pairs if (first >= KEPT) is kept] for kept in (True, False)]
         means = [f"{statistics.mean(part):.3f} ({len(part)})" if part else "-" for part in parts]
         lines.append([row["data"], str(len(pairs)), *numbers, *means])
     return markdown(header, lines)
+
+
+def labels_of(row: dict[str, Any]) -> list[int]:
+    """The label values of a row."""
+    return sorted({each[2] for each in row["held_out"]})
 
 
 def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
@@ -68,7 +75,7 @@ def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
     figure = Figure(figsize=(4 * len(rows), 4), layout="constrained")
     for axes, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        for number, label in enumerate(sorted({each[2] for each in row["held_out"]})):
+        for number, label in enumerate(labels_of(row)):
             points = [each[3:] for each in row["held_out"] if each[2] == label]
             axes.plot(*zip(*points, strict=True), "o", color=OKABE_ITO[number], markersize=4, label=f"label {label}")
         axes.set(title=row["data"], xlabel="expected Dice", ylabel="Dice", xlim=(0, 1.02), ylim=(0, 1.02))

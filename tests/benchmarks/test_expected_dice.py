@@ -17,7 +17,7 @@ def test_a_row_is_what_the_command_wrote(tmp_path: Path) -> None:
     assert row["data"] == "hearts"
     assert row["held_out"] == [["a", "0", 1, 0.9, 0.8], ["a", "0", 2, 0.5, 0.7], ["b", "1", 1, 0.7, 0.6]]
     cells = [cell.strip() for cell in results_table([row]).splitlines()[2].split("|")[1:-1]]
-    # |.1| |.2| |.1|; the median of .6 .7 .8 misses by .1, 0, .1
+    # |.1| |.2| |.1|; of label 1 the median .7 misses .8 and .6 by .1, of label 2 nothing
     assert cells == ["hearts", "3", "0.700", "0.700", "0.133", "0.067", "0.800 (1)", "0.650 (2)"]
     draw([row, row], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

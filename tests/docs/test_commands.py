@@ -37,13 +37,13 @@ ADDED = {
     "nnUNetv2_dale_corrupt_labels": "-np 1",
     "nnUNetv2_dale_convert": "-np 1",
     "nnUNetv2_dale_confidence": "-np 1",
-    "nnUNetv2_dale_pseudo_labels": "-device cpu --disable_tta",
 }
 """For a machine without a GPU, and so that a benchmark ends with the table of its trainings."""
 ELSEWHERE = {
     "demo.md": "tests/demo/test_cli.py",
     "synapse.md": "tests/docs/test_synapse.py",
     "paper_to_code.md": "no command",
+    "pseudo_labels.md": "tests/pseudo_labels/test_cli.py",  # needs folds that were validated, with networks
 }
 BEFORE = {
     "export.md": [f"nnUNetv2_train 4 3d_fullres {fold} -tr nnUNetTrainerDALE" for fold in range(5)],

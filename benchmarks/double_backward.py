@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
@@ -85,9 +85,7 @@ class TextbookIteration:
 
         outputs, features = step.see(fuzzy.images)
         moving = self._gaussians(features, target, is_fuzzy & (omega >= 1))
-        alignment = alignment_loss(
-            reference, moving, config.alignment_min_voxels, config.covariance_noise, generator=step.generator
-        )
+        alignment = alignment_loss(reference, moving, FEWEST_VOXELS, config.covariance_noise, generator=step.generator)
         loss = weighted_loss(step.loss, outputs, targets, fuzzy, omega)
         step.step(loss + config.alignment_weight * omega.mean() * alignment)
 

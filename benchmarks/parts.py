@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.cases import Case, batch
 from benchmarks.timing import seconds_of
 from nnunetv2_dale.dale import hypergradient
-from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
@@ -114,7 +114,7 @@ class Parts:
         loss = alignment_loss(
             reference,
             moving,
-            config.alignment_min_voxels,
+            FEWEST_VOXELS,
             config.covariance_noise,
             config.alignment_scale == "relative",
             step.generator,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 ViewKind = Literal["masked_input", "masked_loss"]
+MaskedValue = Literal["mean", "darkest"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,13 @@ def non_fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
     return torch.where(m < tau, 1.0, tau - m)
 
 
-def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | None = None) -> View:
+def view_of(
+    images: Tensor,
+    mask: Tensor,
+    kind: ViewKind,
+    image_channels: int | None = None,
+    masked_value: MaskedValue = "mean",
+) -> View:
     """Return one view of a batch (Eq. 7).
 
     `masked_input`, as printed: image and label multiplied by the mask. `masked_loss`: both untouched, the mask
@@ -42,13 +49,22 @@ def view_of(images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | 
         mask: (B, 1, *S), M^f or M^n.
         image_channels: the first channels that are image; further ones (the previous stage's one-hot segmentation
             of a cascade) are not masked. None: all are image.
+        masked_value: what a mask of 0 leaves of an image: 0, which is the mean of a z-scored one; or d, the lowest
+            value of the sample's channel: d + M ⊙ (X − d), black, as in images that begin at 0.
     """
     weight = mask.clamp_min(0)
     if kind == "masked_loss":
         return View(images, label_mask=None, voxel_weight=weight)
     shows = weight.amax(dim=tuple(range(1, weight.ndim)), keepdim=True) > 0
     shown = shows.to(weight.dtype).expand_as(weight)
-    if image_channels is None or image_channels == images.shape[1]:
-        return View(images * mask, label_mask=weight, voxel_weight=shown)
-    masked = torch.cat([images[:, :image_channels] * mask, images[:, image_channels:]], dim=1)
+    masked = _masked(images[:, :image_channels], mask, masked_value)
+    if masked.shape[1] < images.shape[1]:
+        masked = torch.cat([masked, images[:, image_channels:]], dim=1)
     return View(masked, label_mask=weight, voxel_weight=shown)
+
+
+def _masked(images: Tensor, mask: Tensor, masked_value: MaskedValue) -> Tensor:
+    if masked_value == "mean":
+        return images * mask
+    darkest = images.amin(dim=tuple(range(2, images.ndim)), keepdim=True)
+    return darkest + mask * (images - darkest)

@@ -86,7 +86,8 @@ def report_parser() -> CommandParser:
         help="A further page that the report links to at its top, with the words of the link; can be given again",
     )
     add_old_spelling(parser, link, "--link")
-    parser.add_argument("--from_json", type=Path, metavar="JSON", help="Draw the report again from its report.json")
+    again = "Draw the report again from its report.json. Of several reports: one page over their datasets"
+    parser.add_argument("--from_json", nargs="+", type=Path, default=[], metavar="JSON", help=again)
     add_no_pictures(parser, "the report")
     add_no_paths(parser)
     add_overwrite(parser, "the report in the output folder")
@@ -96,11 +97,14 @@ def report_parser() -> CommandParser:
 def _report(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o
     _check_output(output, arguments.overwrite)
-    if arguments.from_json is not None:
+    if arguments.from_json:
         if arguments.folders or arguments.against:
             raise UserError("give either result folders or --from_json, not both")
-        source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
-        report = read_report(source)
+        sources = [file / "report.json" if file.is_dir() else file for file in arguments.from_json]
+        reports = [read_report(file) for file in sources]
+        if len(reports) > 1:
+            return _over_datasets(reports, output)
+        source, report = sources[0], reports[0]
         report = replace(report, links=[*report.links, *_links(arguments)])
         _write(output, _as_asked(report, arguments), None, source.parent)
     else:
@@ -111,6 +115,14 @@ def _report(arguments: argparse.Namespace) -> int:
         print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
     return _say_what_is_left_out(report)
+
+
+def _over_datasets(reports: Sequence[Report], output: Path) -> int:
+    from nnunetv2_dale.report.over_datasets import write_over_datasets
+
+    write_over_datasets(reports, output)
+    print(f"report over {len(reports)} reports: open {output / 'report.html'}")
+    return 0
 
 
 def _as_asked(report: Report, arguments: argparse.Namespace) -> Report:

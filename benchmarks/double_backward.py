@@ -16,7 +16,8 @@ from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
-from nnunetv2_dale.dale.masked_loss import Outputs, weighted_loss
+from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.views import weighted_loss
 
 
 def exact_confidence_gradient(

@@ -20,8 +20,7 @@ from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, Reuse
-from nnunetv2_dale.dale.masked_loss import weighted_loss
-from nnunetv2_dale.dale.views import View
+from nnunetv2_dale.dale.views import View, weighted_loss
 
 
 class Parts:

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs
+
 ViewKind = Literal["masked_input", "masked_loss"]
 MaskedValue = Literal["mean", "darkest"]
 
@@ -19,6 +21,20 @@ class View:
     images: Tensor  # (B, C, *S)
     label_mask: Tensor | None  # (B, 1, *S) in [0, 1]: probability of the given label; None is 1
     voxel_weight: Tensor | None  # (B, 1, *S) in [0, 1]: weight of the voxel's loss; None is 1
+
+
+def weighted_loss(
+    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, omega: Tensor | None = None
+) -> Tensor:
+    """L of a view; where ω is given, its voxels are weighted by that as well.
+
+    Args:
+        omega: ω, (B, 1, *S).
+    """
+    voxel_weight = view.voxel_weight
+    if omega is not None:
+        voxel_weight = omega if voxel_weight is None else voxel_weight * omega
+    return loss(outputs, targets, view.label_mask, voxel_weight)
 
 
 def fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:

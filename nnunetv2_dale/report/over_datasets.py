@@ -14,7 +14,8 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.report.page_cells import Table, cell, column, missing, number_cell, number_column, signed
-from nnunetv2_dale.report.report_data import FORMAT, MEAN_CLASS, Comparison, Report
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
+from nnunetv2_dale.report.report_json import FORMAT
 
 SHOWN = ("Dice", "HD95")
 

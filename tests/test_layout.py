@@ -206,6 +206,7 @@ def test_tests_mirror_the_rooms() -> None:
         "__init__.py",
         "conftest.py",
         "datasets.py",
+        "run_commands.py",
         "test_discovery.py",
         "test_layout.py",
         "test_project.py",

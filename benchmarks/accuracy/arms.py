@@ -47,6 +47,8 @@ ARMS = {
     "phase-in 0.5, patch 8": _adapted(phase_in=0.5, phase_out=0.0, patch_size=8),
     "phases 0.3 to 0.7": _adapted(phase_in=0.3, phase_out=0.3, fewest_patches=5),
     "phases 0.35 to 0.75": _adapted(phase_in=0.35, phase_out=0.25, fewest_patches=5),
+    "darkest": _adapted(masked_value="darkest"),
+    "every 3": _adapted(every=3),
     # each adaptation at its printed value, to see which holds the form together
     "equal bins": _adapted(intensity_bins="equal"),
     "no average of v": _adapted(confidence_memory=0.0),

@@ -67,6 +67,13 @@ TABLES: dict[str, list[Run]] = {
     "dale_readers": [
         Run("lidc", "random_reader", "2d", fold, arm, 2000) for fold in REPORTED for arm in ("DALE", "plain")
     ],
+    # what a masked voxel looks like, and Algorithm 1 on every third batch, beside DALE of the same code
+    "dale_settings": [
+        Run("displaced", labels, "2d", 2, arm, BATCHES, seed)
+        for seed in (0, 1)
+        for labels in ("dilated", "clean")
+        for arm in ("DALE", "darkest", "every 3")
+    ],
     # of `dale`, made again when displacement began to count voxels near a label edge alone
     "dale_near": [Run("displaced", labels, "2d", 2, "CaseTrust", 3000) for labels in ("eroded", "dilated", "clean")],
     # of `dale`, made again when the trust of cases got its five ways

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 TITLES = {
     "dale": "DALE and CaseTrust beside plain nnU-Net, folds 2 to 4",
     "dale_parts": "DALE without one part, and as printed (fold 2)",
+    "dale_settings": "Settings of DALE beside its own: what a masked voxel looks like, how often Algorithm 1 (fold 2)",
     "dale_collapse": "Other first weights and short trainings, clean labels (2D: fold 0, 3D: fold 2)",
     "dale_volumes": "DALE in 3d_fullres",
     "dale_readers": "DALE on LIDC: one random reader for training, judged on the consensus",

@@ -64,7 +64,7 @@ def copy_cases(data: Data, source: Path, target: Path) -> None:
     ending = description["file_ending"]
     cases = sorted(file.name.removesuffix(ending) for file in (source / "labelsTr").glob(f"*{ending}"))
     if data.complete:
-        classes = [name for name in description["labels"] if name != "background"]
+        classes = [name.casefold() for name in description["labels"] if name != "background"]  # as tables are read
         rows = read_keyed_table(source / data.complete, "case", classes, cases)
         cases = [case for case in cases if all(rows[case][name] == "1" for name in classes)]
     with new_folder(target) as unfinished:

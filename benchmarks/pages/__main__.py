@@ -7,34 +7,25 @@ this folder, which read the stored rows of `benchmarks/results/`. So no page say
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from benchmarks.pages import (
-    audit_numbers,
-    cost_numbers,
-    organ_numbers,
-    other_numbers,
-    paper_numbers,
-    settings_tables,
-    study_numbers,
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "<!-- Written by `make pages` from {}: change that file. -->\n\n"
 FUNCTIONS: dict[str, Callable[..., object]] = {
     function.__name__: function
-    for module in (
-        audit_numbers,
-        cost_numbers,
-        organ_numbers,
-        other_numbers,
-        paper_numbers,
-        settings_tables,
-        study_numbers,
+    for name in (
+        "audit_numbers",
+        "cost_numbers",
+        "organ_numbers",
+        "other_numbers",
+        "paper_numbers",
+        "settings_tables",
+        "study_numbers",
     )
-    for function in module.FUNCTIONS
+    for function in import_module(f"benchmarks.pages.{name}").FUNCTIONS
 }
 
 

@@ -34,6 +34,7 @@ def _reading(settings: dict[str, Any] | None = None, **reading: Any) -> PaperArm
 
 
 _NEITHER = {"confidence_steps": 0, "alignment_weight": 0.0}
+_DARKEST = {"masked_value": "darkest"}
 _MASKED_LOSS = {"view": "masked_loss"}
 RELEASED = Reading(fuzzy_weight=True, confidence="adam", clean="fell", alignment_gradient=False)
 
@@ -47,6 +48,9 @@ ARMS = {
     "printed, alternation only": _dale(**_NEITHER),
     "printed, entropy only": _dale(fuzziness_source="entropy"),
     "printed, edges only": _dale(fuzziness_source="edges"),
+    # what a masked voxel looks like
+    "printed, darkest": _dale(**_DARKEST),
+    "printed, alternation only, darkest": _dale(**_DARKEST, **_NEITHER),
     # the mask on the loss
     "masked loss": _dale(**_MASKED_LOSS),
     "masked loss, alternation only": _dale(**_MASKED_LOSS, **_NEITHER),

@@ -50,6 +50,9 @@ TABLES: dict[str, list[Block]] = {
         )
     ],
     "seeds": [Block([*MAIN, *PARTS, *TRAINER], seed=seed) for seed in (2, 3)],
+    "masked_value": [
+        Block(["printed, alternation only, darkest", "printed, darkest"], seed=seed) for seed in (1, 2, 3)
+    ],
     "readings": [
         Block(
             [

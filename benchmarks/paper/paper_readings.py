@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from nnunetv2_dale import DaleConfig, MaskedLoss
-from nnunetv2_dale.dale.alignment import MOST_VOXELS
+from nnunetv2_dale.dale.alignment import FEWEST_VOXELS, MOST_VOXELS
 from nnunetv2_dale.dale.confidence_step import confidence_step
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians
 from nnunetv2_dale.dale.feature_tap import FeatureTap
@@ -108,7 +108,7 @@ class ReadingStep:
             distance = alignment_loss(
                 reference,
                 self._gaussians(features, target, is_fuzzy & clean),
-                config.alignment_min_voxels,
+                FEWEST_VOXELS,
                 config.covariance_noise,
                 generator=self.generator,
             )

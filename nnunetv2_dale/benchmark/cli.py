@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
-from nnunetv2_dale.benchmark.job import Job
+from nnunetv2_dale.benchmark.job import Job, environment_of_workers
 from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
+from nnunetv2_dale.benchmark.stop_signals import ignore_stop_signals, stop_signals
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
@@ -107,7 +105,7 @@ def _train(
     schedule = Schedule(runs, site, engine, arguments.retries)
     display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)
     stopped_by: signal.Signals | None = None
-    with _stop_signals() as received:
+    with stop_signals() as received:
         try:
             with display:
                 schedule.work(display.show)
@@ -115,7 +113,7 @@ def _train(
             stopped_by = received[0] if received else signal.SIGINT
             print("stopping the trainings ...", file=sys.stderr)
         finally:
-            _ignore_stop_signals()
+            ignore_stop_signals()
             engine.close()
             _wait_for_workers(runs, site)
     return schedule.records, stopped_by
@@ -138,7 +136,7 @@ def _engine(
         if not local and device == "cuda":
             gpus_per_node = executors.gpus_per_job(settings, device, num_gpus)
         config = executors.parsl_config(settings, run_dir, device, num_gpus, gpus, num_runs)
-    head, environment = ProcessIdentity.current(), _environment_of_workers(os.environ)
+    head, environment = ProcessIdentity.current(), environment_of_workers(os.environ)
     weights = arguments.pretrained_weights
 
     def job(run: Run) -> Job:
@@ -158,20 +156,6 @@ def _engine(
         )
 
     return parsl_engine.ParslEngine(config, job)
-
-
-def _environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what every worker needs of this command's environment; not every batch system hands it on."""
-    passed = {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(("nnUNet_", "NNUNETV2_DALE_")) or name == "PYTHONPATH"
-    }
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer", "PYTHONPATH"):
-        if name in passed:  # a worker's current folder is another one
-            paths = passed[name].split(os.pathsep)
-            passed[name] = os.pathsep.join(str(Path(path).absolute()) if path else path for path in paths)
-    return passed
 
 
 def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[Run]) -> int:
@@ -199,29 +183,6 @@ def _require_parsl() -> None:
 def _runner_name() -> str:
     current = ProcessIdentity.current()
     return f"{current.host} {current.pid} {int(time.time())}"
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """While in the block, SIGTERM and SIGHUP interrupt as Ctrl-C does; yields the list of those that came."""
-    received: list[signal.Signals] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _ignore_stop_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _wait_for_workers(runs: Sequence[Run], site: Site) -> None:

@@ -160,3 +160,17 @@ def _own_gpus(job: Job, environment: Mapping[str, str]) -> str:
     gpus = allotted.split(",") if allotted else [str(index) for index in range(job.gpus_per_node or 0)]
     rank = int(environment.get("PARSL_WORKER_RANK", "0"))
     return ",".join(gpus[rank * job.num_gpus : (rank + 1) * job.num_gpus])
+
+
+def environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what every worker needs of this command's environment; not every batch system hands it on."""
+    passed = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(("nnUNet_", "NNUNETV2_DALE_")) or name == "PYTHONPATH"
+    }
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_extTrainer", "PYTHONPATH"):
+        if name in passed:  # a worker's current folder is another one
+            paths = passed[name].split(os.pathsep)
+            passed[name] = os.pathsep.join(str(Path(path).absolute()) if path else path for path in paths)
+    return passed

@@ -12,6 +12,7 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians, pooled
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
+FEWEST_VOXELS = 16  # of a class on either side; with fewer it is left out: a covariance needs voxels
 MOST_VOXELS = 1024  # drawn per class and side: enough for a covariance of the features of a head, and next to no time
 
 
@@ -84,7 +85,7 @@ class FeatureAlignment:
         distance = alignment_loss(
             self.reference,
             self._gaussians(features, target, selected),
-            config.alignment_min_voxels,
+            FEWEST_VOXELS,
             config.covariance_noise,
             config.alignment_scale == "relative",
             self.generator,

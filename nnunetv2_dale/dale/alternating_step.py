@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +15,14 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_tap import FeatureTap, segmentation_head
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass
 from nnunetv2_dale.dale.label_confidence import confidence_learner
+from nnunetv2_dale.dale.label_trust import LabelTrust
 from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, weighted_loss
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.dale.partition import Partition, PartitionedBatch
 from nnunetv2_dale.dale.random_draws import draws_from_here
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork, allow_two_backwards_through_compiled_networks
 from nnunetv2_dale.dale.step_record import AlternatingRecord, histogram_of, spread_of
-
-
-class LabelTrust(Protocol):
-    """What each label is worth besides ω, from outside the paper: (B, 1, *S) in [0, 1]; None: all alike.
-
-    Asked with the logits of a forward, the target of the full resolution, and the names of the cases.
-    """
-
-    def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        """Return it for a view of Algorithm 1."""
-
-    def observe_and_weigh(
-        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
-    ) -> Tensor | None:
-        """Return it for a whole batch, which may teach what later labels are worth."""
+from nnunetv2_dale.dale.views import weighted_loss
 
 
 @dataclass(frozen=True)
@@ -133,11 +119,7 @@ class AlternatingStep:
         batch = self.partition(images, target)
 
         # lines 4-5: update on the non-fuzzy view, θ → θ_n
-        outputs, features = self.see(batch.non_fuzzy.images)
-        self.alignment.remember(features, target, batch.non_fuzzy_voxels)
-        clear_trust = self._trust(outputs, target, cases)
-        non_fuzzy_loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, clear_trust)
-        self.step(non_fuzzy_loss)
+        non_fuzzy_loss, clear_trust = self._update_on_non_fuzzy(batch, targets, cases)
 
         # lines 6-10: learn the confidence ω of the fuzzy view's labels on a copy of the network
         same_draws = draws_from_here(images.device)
@@ -157,15 +139,25 @@ class AlternatingStep:
                 lambda logits: weighted_loss(loss_of_rank, logits, targets, batch.non_fuzzy, clear_trust),
             ),
         )
-        omega = meta.omega if fuzzy_trust is None else meta.omega * fuzzy_trust
+        trust = torch.ones_like(meta.omega) if fuzzy_trust is None else fuzzy_trust
+        omega = meta.omega * trust
 
         # lines 11-12: align the class-wise Gaussians of the fuzzy view's clean voxels
         fuzzy_loss = weighted_loss(self.loss, outputs, fuzzy_targets, batch.fuzzy, omega)
-        clean = batch.clean_fuzzy_voxels(omega >= 1)
-        alignment = self.alignment(features, target, clean, fuzzy_loss, outputs)
+        alignment = self.alignment(features, target, batch.clean_fuzzy_voxels(omega >= 1), fuzzy_loss, outputs)
+        return SeenBatch(batch, non_fuzzy_loss, fuzzy_loss, meta, trust, omega, alignment, features)
 
-        trust = torch.ones_like(omega) if fuzzy_trust is None else fuzzy_trust
-        return SeenBatch(batch, non_fuzzy_loss.detach(), fuzzy_loss, meta, trust, omega, alignment, features)
+    def _update_on_non_fuzzy(
+        self, batch: PartitionedBatch, targets: Outputs, cases: Sequence[str] | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """L_n, detached, and what its labels are worth."""
+        target = full_resolution(targets)
+        outputs, features = self.see(batch.non_fuzzy.images)
+        self.alignment.remember(features, target, batch.non_fuzzy_voxels)
+        trust = self._trust(outputs, target, cases)
+        loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, trust)
+        self.step(loss)
+        return loss.detach(), trust
 
     def step(self, loss: Tensor) -> None:
         """Make one optimizer update."""

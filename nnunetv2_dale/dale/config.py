@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from nnunetv2_dale.dale.fuzziness import FuzzinessSource, IntensityBins
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings, choice, number
-from nnunetv2_dale.dale.views import ViewKind
+from nnunetv2_dale.dale.views import MaskedValue, ViewKind
 
 ConfidenceGradient = Literal["look_ahead", "reuse", "head"]
 FuzzyGraph = Literal["keep", "recompute", "shifted"]
@@ -40,6 +40,9 @@ class DaleConfig(ValidatedSettings):
         "both", FuzzinessSource, "what m is made of: the larger of entropy and edge ratio, or one of them"
     )
     view: ViewKind = choice("masked_input", ViewKind, "what the masks multiply (Eq. 7): image and label, or the loss")
+    masked_value: MaskedValue = choice(
+        "mean", MaskedValue, "what a mask of 0 leaves of the image: 0, a z-scored image's mean, or its darkest value"
+    )
 
     # When Algorithm 1 runs; the other batches are plain updates on whole images
     phase_in: float = number(0.0, 0.0, 1.0, "part of the training before Algorithm 1 begins; 0 as printed")
@@ -81,7 +84,6 @@ class DaleConfig(ValidatedSettings):
     alignment_bound: float = number(
         1000.0, 0.0, 1000.0, "most that L_W's gradient at the features may have of the segmentation's, as a ratio"
     )
-    alignment_min_voxels: int = number(16, 2, 1024, "a class with fewer voxels on either side is left out")
     covariance_noise: float = number(0.01, 0.0, 10.0, "largest epsilon of Eq. 13, relative to the mean variance")
 
     def __post_init__(self) -> None:

@@ -24,10 +24,7 @@ _FLAT_MAP = 1e-6
 
 @dataclass(frozen=True)
 class FuzzinessMap:
-    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch.
-
-    Of `fuzziness_grids` each is (B, 1, *grid).
-    """
+    """The fuzziness of every voxel and what it is made of; each (B, 1, *S) float32 in [0, 1], constant in a patch."""
 
     entropy: Tensor  # r after min-max (Eqs. 3, 5)
     edges: Tensor  # e after min-max (Eqs. 4, 5)
@@ -140,6 +137,7 @@ def fuzziness_map(
     valid: Tensor | None = None,
     source: FuzzinessSource = "both",
     bin_bounds: Tensor | None = None,
+    per_patch: bool = False,
 ) -> FuzzinessMap:
     """Return the fuzziness m of every voxel of a batch (Eqs. 3–5).
 
@@ -151,22 +149,8 @@ def fuzziness_map(
         patch: voxels along each axis (`patch_shape`).
         source: "entropy" or "edges" takes m from one of the two alone.
         bin_bounds: see `patch_entropy`.
+        per_patch: one value per patch, (B, 1, *grid) with grid = ceil(S / patch), instead of one per voxel.
     """
-    grids = fuzziness_grids(images, labels, patch, entropy_bins, valid, source, bin_bounds)
-    each = (grids.entropy, grids.edges, grids.combined)
-    return FuzzinessMap(*(_to_voxels(grid, patch, images.shape[2:]) for grid in each))
-
-
-def fuzziness_grids(
-    images: Tensor,
-    labels: Tensor,
-    patch: Sequence[int],
-    entropy_bins: int = 32,
-    valid: Tensor | None = None,
-    source: FuzzinessSource = "both",
-    bin_bounds: Tensor | None = None,
-) -> FuzzinessMap:
-    """As `fuzziness_map`, with one value per patch: (B, 1, *grid), grid = ceil(S / patch)."""
     spatial = images.shape[2:]
     if labels.shape[2:] != spatial or len(patch) != len(spatial):
         raise ValueError(
@@ -176,7 +160,8 @@ def fuzziness_grids(
     entropy = _min_max(patch_entropy(images, patch, entropy_bins, bin_bounds))
     edges = _min_max(patch_edge_ratio(labels, patch, valid))
     combined = {"both": torch.maximum(entropy, edges), "entropy": entropy, "edges": edges}[source]
-    return FuzzinessMap(entropy, edges, combined)
+    grids = (entropy, edges, combined)
+    return FuzzinessMap(*(grids if per_patch else (_to_voxels(grid, patch, spatial) for grid in grids)))
 
 
 def _grid_shape(spatial: Sequence[int], patch: Sequence[int]) -> list[int]:

@@ -6,18 +6,17 @@ With mask and weight 1 it is exactly nnU-Net's `DC_and_CE_loss` (label maps, bac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_dale.dale.dice_sums import spatial_sum, sum_over_ranks, sum_per_label
 from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
-from nnunetv2_dale.dale.views import View
+from nnunetv2_dale.dale.resolutions import all_resolutions, full_resolution, resized
 
-__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized", "sum_over_ranks", "weighted_loss"]
+__all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized"]
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,9 @@ class MaskedLoss:
 
         label_weight = weight if mask is None else _times(mask, weight)
         in_label = of_label.exp()
-        intersection = _sum_per_label(_times(in_label, label_weight), labels, logits.shape[1])
-        reference = _sum_per_label(_times(torch.ones_like(in_label), label_weight), labels, logits.shape[1])
-        predicted = _spatial_sum(_times(log_probability[:, 1:].exp(), weight))
+        intersection = sum_per_label(_times(in_label, label_weight), labels, logits.shape[1])
+        reference = sum_per_label(_times(torch.ones_like(in_label), label_weight), labels, logits.shape[1])
+        predicted = spatial_sum(_times(log_probability[:, 1:].exp(), weight))
         foreground = None if class_weight is None else class_weight[:, 1:]
         return cross_entropy - self._dice(intersection[:, 1:], predicted, reference[:, 1:], foreground)
 
@@ -165,8 +164,8 @@ class MaskedLoss:
             cross_entropy = weighted.mean() if valid is None else weighted.sum() / valid.sum().clamp_min(1e-8)
 
         probability = _times(logits.sigmoid(), weight)
-        intersection, predicted = _spatial_sum(probability * soft_target), _spatial_sum(probability)
-        reference = _spatial_sum(_times(soft_target, weight))
+        intersection, predicted = spatial_sum(probability * soft_target), spatial_sum(probability)
+        reference = spatial_sum(_times(soft_target, weight))
         return cross_entropy - self._dice(intersection, predicted, reference, class_weight)
 
     def _dice(
@@ -182,42 +181,6 @@ class MaskedLoss:
         return dice.mean()
 
 
-def weighted_loss(
-    loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, omega: Tensor | None = None
-) -> Tensor:
-    """L of a view; where ω is given, its voxels are weighted by that as well.
-
-    Args:
-        omega: ω, (B, 1, *S).
-    """
-    voxel_weight = view.voxel_weight
-    if omega is not None:
-        voxel_weight = omega if voxel_weight is None else voxel_weight * omega
-    return loss(outputs, targets, view.label_mask, voxel_weight)
-
-
-def full_resolution(outputs: Outputs) -> Tensor:
-    """The first of the outputs, or targets, of all resolutions."""
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
-
-
-def all_resolutions(outputs: Outputs) -> Sequence[Tensor]:
-    """The outputs of all resolutions, of one where a network has no others."""
-    return [outputs] if isinstance(outputs, Tensor) else outputs
-
-
-def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum over the ranks of the default process group, differentiable on every rank."""
-    return cast(Tensor, _SumOverRanks.apply(values))
-
-
-def resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
-    """A (B, 1, *S) map at the resolution of `logits`: each coarse voxel gets the mean of what it covers."""
-    if weight is None or weight.shape[2:] == logits.shape[2:]:
-        return weight
-    return functional.interpolate(weight, size=logits.shape[2:], mode="area")
-
-
 def _times(values: Tensor, factor: Tensor | None) -> Tensor:
     return values if factor is None else values * factor
 
@@ -229,30 +192,4 @@ def _mean_of_counted(values: Tensor, counted: Tensor, valid: Tensor | None) -> T
         counted: (B, K) bool.
     """
     voxels = values[0, 0].numel() if valid is None else valid.flatten(1).sum(dim=1, keepdim=True)
-    return _spatial_sum(values).sum(dim=0) / (counted * voxels).sum(dim=0).clamp_min(1)
-
-
-def _spatial_sum(values: Tensor) -> Tensor:
-    return values.flatten(2).sum(dim=2)
-
-
-def _sum_per_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Sums of (B, 1, *S) values over the voxels of each label, (B, K), without a one-hot tensor."""
-    sums = values.new_zeros(values.shape[0], classes)
-    return sums.scatter_add(1, labels.flatten(1), values.flatten(1))
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """All-reduce (sum) whose gradient is all-reduced too, as nnU-Net's AllGatherGrad followed by a sum."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # one gradient: there is one output
-        total = gradients[0].clone()
-        distributed.all_reduce(total)
-        return total
+    return spatial_sum(values).sum(dim=0) / (counted * voxels).sum(dim=0).clamp_min(1)

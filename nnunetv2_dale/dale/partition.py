@@ -60,7 +60,7 @@ class Partition:
         """
         m, tau = self._fuzziness(images, target), self._config.fuzzy_threshold
         fuzzy, non_fuzzy = (
-            view_of(images, mask, self._config.view, self._image_channels)
+            view_of(images, mask, self._config.view, self._image_channels, self._config.masked_value)
             for mask in (fuzzy_mask(m, tau), non_fuzzy_mask(m, tau))
         )
         return PartitionedBatch(m, m >= tau, self._loss.valid(target), fuzzy, non_fuzzy)

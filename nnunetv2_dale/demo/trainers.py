@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_raw
@@ -47,6 +48,11 @@ class ShortTraining(nnUNetTrainerAdam):  # type: ignore[misc]
         torch.manual_seed(seed)
         torch.set_num_threads(min(torch.get_num_threads(), usable_cores(), MOST_THREADS))
         super().initialize()
+
+    def on_epoch_end(self) -> None:
+        """End it, with few pixels for its progress.png: 30 x 54 inches take longer than validating."""
+        with matplotlib.rc_context({"figure.dpi": 30}):
+            super().on_epoch_end()
 
 
 class nnUNetTrainer_demo(ShortTraining):

@@ -83,7 +83,7 @@ def case_fuzziness(
     """
     import torch  # here, so that reading labels and drawing noise start without it
 
-    from nnunetv2_dale.dale.fuzziness import fuzziness_grids, patch_shape
+    from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
     from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
     planar = slicewise or image.shape[1] == 1
@@ -96,7 +96,7 @@ def case_fuzziness(
     patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm, fewest_patches)
     bounds = bounds_of_case(images, labels, valid, entropy_bins) if intensity_bins == "near_labels" else None
     source: FuzzinessSource = "entropy" if label is None else "both"
-    maps = fuzziness_grids(images, labels, patch, entropy_bins, valid, source, bounds)
+    maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source, bounds, per_patch=True)
     grids = [part.flatten(0, -3).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
     bins: IntensityBins = "equal" if bounds is None else "near_labels"
     return CaseFuzziness(grids[0], grids[1], grids[2], tuple(image.shape[1:]), patch, bins)

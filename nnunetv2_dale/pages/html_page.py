@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -60,12 +61,16 @@ def render_page(template: str, package: str, context: Mapping[str, Any]) -> str:
         jinja2.TemplateNotFound: no such template.
         jinja2.UndefinedError: a name is missing from `context`.
     """
+    return _templates_of(package).get_template(template).render(context)
+
+
+@functools.cache  # compiling the templates takes longer than filling them
+def _templates_of(package: str) -> jinja2.Environment:
     packages = dict.fromkeys([package, "nnunetv2_dale.pages"])
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "templates") for name in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,17 +15,17 @@ from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
-from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each, what_ran
+from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each
 from nnunetv2_dale.report.comparisons import compare
-from nnunetv2_dale.report.cost import read_fold_cost
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
+from nnunetv2_dale.report.missing import missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
-from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of, versions
-from nnunetv2_dale.report.report_data import EmptyCount, FoldCost, LearningCurve, Report, Run, Values
+from nnunetv2_dale.report.provenance import versions
+from nnunetv2_dale.report.report_data import Report, Values
+from nnunetv2_dale.report.run_of_folder import method_ran, run_of_folder
 from nnunetv2_dale.report.sides import two_sides
-from nnunetv2_dale.report.values import AllValues, MaskSettings, add_mask_values, summary_values
+from nnunetv2_dale.report.values import MaskSettings, add_mask_values, summary_values
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def build_report(
         missing += _other_references(stated[0], folders[0], task, settings)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
-    runs = [_run(folder, task, known, folders) for folder in folders]
+    runs = [run_of_folder(folder, task, known, folders) for folder in folders]
     trainings: dict[str, list[Values]] | None = None
     if against:
         runs, trainings = two_sides(runs[: len(against)], runs[len(against) :])
@@ -126,30 +126,6 @@ def _masks(
     return find_case_files(folders, task.case_names, settings.references, settings.images)
 
 
-def _run(folder: ResultFolder, task: SharedTask, known: AllValues, folders: Sequence[ResultFolder]) -> Run:
-    costs, curves = _costs(folder)
-    dale = dale_settings(folder)
-    return Run(
-        name=folder.name,
-        trainer=folder.trainer,
-        plans=folder.plans_name,
-        configuration=folder.configuration,
-        folds=list(folder.folds),
-        missing_folds=missing_folds(folder, folders),
-        n_cases=len(folder.cases),
-        fold_of_case=[folder.cases[name].fold for name in task.case_names],
-        facts=run_facts(folder),
-        dale=dale,
-        seed=seed_of(folder, dale),
-        values=known.values[folder.name],
-        empty=[_empty_count(folder, task, item.key) for item in task.classes],
-        costs=costs,
-        curves=curves,
-        ran=_what_ran(folder),
-        lesions=known.lesions.get(folder.name, []),
-    )
-
-
 def _other_references(
     stated: ResultFolder, judged: ResultFolder, task: SharedTask, settings: ReportSettings
 ) -> list[str]:
@@ -169,32 +145,10 @@ def _other_references(
     )
 
 
-def _what_ran(folder: ResultFolder) -> dict[str, str]:
-    logs = {fold: sorted(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds}
-    found = {fold: what_ran(files) for fold, files in logs.items()}
-    return {fold: sentence for fold, sentence in found.items() if sentence is not None}
-
-
-def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
-    costs, curves = [], []
-    for fold in (*folder.folds, *folder.unfinished_folds):
-        found = read_fold_cost(folder.fold_folder(fold), fold, folder.mean_dice(fold))
-        if found is not None:
-            costs.append(replace(found[0], finished=fold in folder.folds))
-            curves.append(found[1])
-    return costs, curves
-
-
-def _empty_count(folder: ResultFolder, task: SharedTask, key: str) -> EmptyCount:
-    results = [folder.cases[name].classes[key] for name in task.case_names]
-    empty = [(result.n_reference == 0, result.n_prediction == 0) for result in results]
-    return EmptyCount(key, empty.count((True, True)), empty.count((False, True)), empty.count((True, False)))
-
-
 def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
     remarks = [f"{folder.name}: {remark}" for folder in folders for remark in folder.remarks]
     for folder in folders:
-        for sentence, folds in folds_of_each(_what_ran(folder)).items():
+        for sentence, folds in folds_of_each(method_ran(folder)).items():
             if sentence.endswith(PLAIN):
                 remarks.append(f"{folder.name}: {sentence} (fold {', '.join(folds)})")
     first = folders[0]

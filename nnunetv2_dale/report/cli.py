@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,15 +25,10 @@ from nnunetv2_dale.commands.shared_flags import (
     add_tau,
     at_least_one,
 )
-from nnunetv2_dale.nnunet_files.atomic_output import (
-    is_empty_folder,
-    new_folder,
-    refuse_existing,
-    refuse_irreplaceable,
-)
-from nnunetv2_dale.report.build import BuiltReport, ReportSettings, build_report
-from nnunetv2_dale.report.report_data import FORMAT, Link, Report, read_report, report_without_paths, to_json
-from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
+from nnunetv2_dale.report.build import ReportSettings, build_report
+from nnunetv2_dale.report.report_data import Link, Report
+from nnunetv2_dale.report.report_folder import check_output, write_report
+from nnunetv2_dale.report.report_json import read_report, report_without_paths
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +81,8 @@ def report_parser() -> CommandParser:
         help="A further page that the report links to at its top, with the words of the link; can be given again",
     )
     add_old_spelling(parser, link, "--link")
-    parser.add_argument("--from_json", type=Path, metavar="JSON", help="Draw the report again from its report.json")
+    again = "Draw the report again from its report.json. Of several reports: one page over their datasets"
+    parser.add_argument("--from_json", nargs="+", type=Path, default=[], metavar="JSON", help=again)
     add_no_pictures(parser, "the report")
     add_no_paths(parser)
     add_overwrite(parser, "the report in the output folder")
@@ -95,22 +91,33 @@ def report_parser() -> CommandParser:
 
 def _report(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o
-    _check_output(output, arguments.overwrite)
-    if arguments.from_json is not None:
+    check_output(output, arguments.overwrite)
+    if arguments.from_json:
         if arguments.folders or arguments.against:
             raise UserError("give either result folders or --from_json, not both")
-        source = arguments.from_json / "report.json" if arguments.from_json.is_dir() else arguments.from_json
-        report = read_report(source)
+        sources = [file / "report.json" if file.is_dir() else file for file in arguments.from_json]
+        reports = [read_report(file) for file in sources]
+        if len(reports) > 1:
+            return _over_datasets(reports, output)
+        source, report = sources[0], reports[0]
         report = replace(report, links=[*report.links, *_links(arguments)])
-        _write(output, _as_asked(report, arguments), None, source.parent)
+        write_report(output, _as_asked(report, arguments), None, source.parent)
     else:
         built = build_report(arguments.folders, _settings(arguments), _command(arguments), arguments.against)
         report = replace(built.report, links=_links(arguments))
-        _write(output, _as_asked(report, arguments), None if arguments.no_pictures else built, None)
+        write_report(output, _as_asked(report, arguments), None if arguments.no_pictures else built, None)
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(f"report of {output}: open {output / 'report.html'}")
     return _say_what_is_left_out(report)
+
+
+def _over_datasets(reports: Sequence[Report], output: Path) -> int:
+    from nnunetv2_dale.report.over_datasets import write_over_datasets
+
+    write_over_datasets(reports, output)
+    print(f"report over {len(reports)} reports: open {output / 'report.html'}")
+    return 0
 
 
 def _as_asked(report: Report, arguments: argparse.Namespace) -> Report:
@@ -139,65 +146,15 @@ def _say_what_is_left_out(report: Report) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> ReportSettings:
-    return ReportSettings(
-        folds=None if arguments.f is None else tuple(arguments.f),
-        references=arguments.references,
-        images=arguments.images,
-        patients=arguments.patients,
-        tolerance_mm=arguments.tolerance_mm,
-        tau=arguments.tau,
-        patch_size=arguments.patch_size,
-        summary_only=arguments.summary_only,
-        processes=arguments.np,
-        resamples=arguments.resamples,
-        seed=arguments.seed,
-    )
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    """Only a report may be replaced, and only when asked: `--overwrite` on a wrong folder must not delete it."""
-    refuse_existing(output, overwrite=True)
-    if not os.path.lexists(output) or is_empty_folder(output):
-        return
-    report = output / "report.json"
-    if not report.is_file() or FORMAT not in report.read_text(encoding="utf-8", errors="replace")[:200]:
-        raise UserError(f"{output} exists and is no report of this command; give another place with -o")
-    if not overwrite:
-        raise UserError(f"{output} already holds a report; give another place with -o, or --overwrite to replace it")
-    refuse_irreplaceable(output)
+    given = {field.name: getattr(arguments, field.name) for field in fields(ReportSettings) if field.name in arguments}
+    folds = None if arguments.f is None else tuple(arguments.f)
+    return ReportSettings(folds=folds, processes=arguments.np, **given)
 
 
 def _links(arguments: argparse.Namespace) -> list[Link]:
     return [
         Link(text, quote(Path(os.path.relpath(file, arguments.o)).as_posix())) for file, text in arguments.page_link
     ]
-
-
-def _write(output: Path, report: Report, built: BuiltReport | None, source: Path | None) -> None:
-    from nnunetv2_dale.report.page import render_report
-
-    with new_folder(output, overwrite=True) as folder:  # what is there was checked before any work
-        if built is not None and built.files and built.files[0].images:
-            from nnunetv2_dale.report.overlays import write_overlays
-
-            report = replace(report, overlays=write_overlays(built, folder))
-        elif source is not None and report.overlays:
-            _copy_overlays(report, source, folder)
-        (folder / "report.json").write_text(to_json(report), encoding="utf-8")
-        (folder / "report.html").write_text(render_report(report, folder), encoding="utf-8")
-        (folder / "comparisons.tex").write_text(latex_table(report), encoding="utf-8")
-        write_comparisons_csv(report, folder / "comparisons.csv")
-        write_cases_csv(report, folder / "cases.csv")
-
-
-def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
-    import shutil
-
-    (folder / "overlays").mkdir()
-    for file in {overlay.file for overlay in report.overlays}:
-        if Path(file).parent != Path("overlays") or not (source / file).is_file():
-            raise UserError(f"{source / file} is missing; keep the folder overlays beside report.json")
-        shutil.copyfile(source / file, folder / file)
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -81,10 +81,8 @@ def _row(
     pairs = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a is not None and b is not None]
     a, b = (np.array([column[i] for i in pairs], dtype=np.float64) for column in (first, second))
     kept_patients = None if patients is None else [patients[i] for i in pairs]
-    result = paired_statistics(a, b, metric.same_within, kept_patients, **bootstrap)
-    better, worse = result.n_higher, result.n_lower
-    if not metric.higher_is_better:
-        better, worse = worse, better
+    result = asdict(paired_statistics(a, b, metric.same_within, kept_patients, **bootstrap))
+    higher, lower = result.pop("n_higher"), result.pop("n_lower")
     return Comparison(
         baseline=baseline,
         candidate=candidate,
@@ -92,27 +90,18 @@ def _row(
         unit=metric.unit,
         region=metric.region,
         higher_is_better=metric.higher_is_better,
+        same_within=metric.same_within,
         class_key=name.key,
         class_name=name.name,
-        n=result.n,
-        n_not_counted=len(first) - result.n,
-        n_patients=result.n_patients,
+        n_not_counted=len(first) - len(pairs),
         mean_baseline=_mean(a),
         mean=_mean(b),
         sd_baseline=_sd(a),
         sd=_sd(b),
-        difference=result.difference,
-        sd_difference=result.sd_difference,
-        median_difference=result.median_difference,
-        ci95=result.ci95,
-        p_ttest=result.p_ttest,
-        p_wilcoxon=result.p_wilcoxon,
         p_holm=None,
-        same_within=metric.same_within,
-        n_better=better,
-        n_same=result.n_same,
-        n_worse=worse,
-        detectable_difference=result.detectable_difference,
+        n_better=higher if metric.higher_is_better else lower,
+        n_worse=lower if metric.higher_is_better else higher,
+        **result,
     )
 
 

@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_checkpoint, epochs_from_logs
-from nnunetv2_dale.report.report_data import FoldCost, LearningCurve
+
+
+@dataclass(frozen=True)
+class FoldCost:
+    """One fold's training. Times are training time: pauses between interrupted runs do not count.
+
+    `seconds_per_epoch` is the mean over the epochs, with saving and plotting: times the epochs it is `hours`.
+    A fold that is not `finished` has no validation yet: what it has cost so far is no cost of a training.
+    """
+
+    fold: str
+    epochs: int
+    seconds_per_epoch: float | None
+    hours: float | None
+    mean_validation_dice: float | None
+    source: str
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One fold's training, one entry per epoch; `hours` is the training time at the end of the epoch."""
+
+    fold: str
+    epochs: list[int]
+    hours: list[float | None]
+    pseudo_dice: list[float | None]
+    train_loss: list[float | None]
+    validation_loss: list[float | None]
 
 
 def read_fold_cost(

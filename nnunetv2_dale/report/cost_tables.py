@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from nnunetv2_dale.report.cost import pseudo_dice_at, shared_hours
+from nnunetv2_dale.report.cost import FoldCost, pseudo_dice_at, shared_hours
 from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number_column
-from nnunetv2_dale.report.report_data import FoldCost, Report, Run
+from nnunetv2_dale.report.report_data import Report, Run
 
 
 def cost_table(report: Report, labels: dict[str, str]) -> Table | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nnunetv2_dale.nnunet_files.results.training_logs import folds_of_each
+from nnunetv2_dale.report.comparison_table import comparison_table
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
 from nnunetv2_dale.report.metrics import LESION_F1
 from nnunetv2_dale.report.page_cells import (
@@ -15,29 +16,24 @@ from nnunetv2_dale.report.page_cells import (
     cell,
     column,
     missing,
-    number_cell,
     number_column,
-    signed,
 )
-from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
-from nnunetv2_dale.report.tables import p_text
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Report
 
 _FOUND = ("Precision", "Recall", LESION_F1)
-_IN_WORDS = {LESION_F1: "F1 of connected parts"}
-_REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
 
 
 def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]:
     """Return every table of the page; None where there is nothing to show."""
     return {
-        "overall": _comparison_table(
+        "overall": comparison_table(
             report, labels, lambda row: row.region == "all" and row.metric not in _FOUND, "Whole image"
         ),
-        "found": _comparison_table(
+        "found": comparison_table(
             report, labels, lambda row: row.metric in _FOUND, "What was found: precision, recall, connected parts"
         ),
         "lesions": _lesion_table(report, labels),
-        "regions": _comparison_table(
+        "regions": comparison_table(
             report, labels, lambda row: row.region != "all", "Inside and outside the fuzzy region"
         ),
         "cost": cost_table(report, labels),
@@ -49,75 +45,6 @@ def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]
         "runs": _run_table(report, labels),
         "dale": _dale_table(report, labels),
     }
-
-
-def _comparison_table(
-    report: Report, labels: dict[str, str], wanted: Callable[[Comparison], bool], caption: str
-) -> Table | None:
-    rows = [row for row in report.comparisons if wanted(row)]
-    if not rows:
-        return None
-    of_trainers = any(row.of_trainers for row in rows)
-    several, by_region = len(report.runs) > 2, any(row.region != "all" for row in rows)
-    columns = [
-        *([column("Candidate")] if several else []),
-        column("Metric"),
-        *([column("Region")] if by_region else []),
-        column("Class"),
-        number_column("n", "cases in which both runs have a value"),
-        number_column("Baseline", f"mean of {labels[report.baseline]}"),
-        number_column("Candidate", "mean of the candidate"),
-        number_column("Difference", "candidate − baseline"),
-        number_column("95 % interval", "bootstrap interval of the mean difference"),
-        *_p_columns(of_trainers),
-        number_column("Better", "cases better by more than 1 point, or 1 mm"),
-        number_column("Same", "cases within 1 point, or 1 mm"),
-        number_column("Worse", "cases worse by more than 1 point, or 1 mm"),
-        *([] if of_trainers else [number_column("Resolved", "smallest difference to be shown with 80 % power")]),
-    ]
-    cells = [[*([labels[row.candidate]] if several else []), *_comparison_cells(row)] for row in rows]
-    return Table(caption, columns, cells)
-
-
-def _p_columns(of_trainers: bool) -> list[dict[str, Any]]:
-    if of_trainers:
-        return [number_column("p (trials)", "two-sided paired t-test over the trainings' means")]
-    models = "; over cases, of these two models: it says nothing of the trainers"
-    return [
-        number_column("p (t)", "two-sided paired t-test" + models),
-        number_column("p (W)", "two-sided Wilcoxon signed-rank test" + models),
-        number_column("p (Holm)", "Wilcoxon, adjusted over the classes" + models),
-    ]
-
-
-def _comparison_cells(row: Comparison) -> list[Any]:
-    interval: Cell = missing()
-    if row.ci95 is not None:
-        low, high = row.ci95
-        interval = cell(f"{signed(low, row.unit)} to {signed(high, row.unit)}", low)
-    is_mean = row.class_key == MEAN_CLASS
-    p_values = (row.p_trials,) if row.of_trainers else (row.p_ttest, row.p_wilcoxon, row.p_holm)
-    return [
-        f"{_IN_WORDS.get(row.metric, row.metric.split(' (')[0])}, {row.unit or '%'}",
-        *([_REGION_TITLE[row.region]] if row.region != "all" else []),
-        # The mean sorts before every class.
-        cell("mean", "0 mean", "strong") if is_mean else cell(row.class_name, row.class_name),
-        cell(str(row.n), row.n),
-        number_cell(row.mean_baseline, row.unit),
-        number_cell(row.mean, row.unit),
-        number_cell(row.difference, row.unit, _direction(row), sign=True),
-        interval,
-        *(missing() if p is None else cell(p_text(p), p) for p in p_values),
-        *(cell(str(count), count) for count in (row.n_better, row.n_same, row.n_worse)),
-        *([] if row.of_trainers else [number_cell(row.detectable_difference, row.unit)]),
-    ]
-
-
-def _direction(row: Comparison) -> str:
-    """Coloured only where the interval over trainings and cases leaves out 0; the sign is printed as well."""
-    if not row.of_trainers or row.ci95 is None or row.difference is None or row.ci95[0] <= 0 <= row.ci95[1]:
-        return ""
-    return "better" if (row.difference > 0) == row.higher_is_better else "worse"
 
 
 def _empty_table(report: Report, labels: dict[str, str]) -> Table:

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.plot_style import colour_of, legend_above, line_style_of, report_style, scale_of
-from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, LearningCurve, Metric, Report, Run
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
 from nnunetv2_dale.report.run_labels import short_names
 
 

@@ -1,26 +1,17 @@
-"""The numbers of a report as plain dataclasses, and their JSON form (documented in docs/report.md).
+"""The numbers of a report as plain dataclasses; `report_json` writes and reads them.
 
 Pages, tables and plots are drawn from a `Report` alone, so that a report can be redrawn from its `report.json`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.json_files import read_json
-from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_from_json
+from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
-from nnunetv2_dale.pages.private_content import without_paths
+from nnunetv2_dale.report.cost import FoldCost, LearningCurve
 
-FORMAT = "nnunetv2_dale_report"
-FORMAT_VERSION = 1
-_ADDED = ("misplaced", "links")  # fields that files of earlier releases lack
 MEAN_CLASS = "mean"
 
 Values = dict[str, dict[str, list[float | None]]]
@@ -56,35 +47,6 @@ class LesionTotal:
     in_reference: int
     in_prediction: int
     matched: int
-
-
-@dataclass(frozen=True)
-class FoldCost:
-    """One fold's training. Times are training time: pauses between interrupted runs do not count.
-
-    `seconds_per_epoch` is the mean over the epochs, with saving and plotting: times the epochs it is `hours`.
-    A fold that is not `finished` has no validation yet: what it has cost so far is no cost of a training.
-    """
-
-    fold: str
-    epochs: int
-    seconds_per_epoch: float | None
-    hours: float | None
-    mean_validation_dice: float | None
-    source: str
-    finished: bool = True
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """One fold's training, one entry per epoch; `hours` is the training time at the end of the epoch."""
-
-    fold: str
-    epochs: list[int]
-    hours: list[float | None]
-    pseudo_dice: list[float | None]
-    train_loss: list[float | None]
-    validation_loss: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -221,90 +183,3 @@ class Report:
     def run(self, name: str) -> Run:
         """Return the run of that name."""
         return next(run for run in self.runs if run.name == name)
-
-
-def to_json(report: Report) -> str:
-    """Return the report as JSON text: strict JSON, in which a number that is not defined is null."""
-    content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(report)}
-    return json.dumps(_public_names(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def report_without_paths(report: Report, folders: Iterable[Path]) -> Report:
-    """The same report, with the name at the end of every absolute path alone.
-
-    Args:
-        folders: known ones, see `without_paths`.
-    """
-    return _report_of(_python_names(without_paths(json.loads(to_json(report)), folders)))
-
-
-def holds_paths(report: Report) -> bool:
-    """Whether an absolute path stands in a report."""
-    content = json.loads(to_json(report))
-    return bool(without_paths(content, ()) != content)
-
-
-def read_report(file: Path) -> Report:
-    """Read a `report.json`.
-
-    Raises:
-        UserError: no such file, cut off, or of another form.
-    """
-    content = read_json(Path(file), "expected a whole report.json; make the report again")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
-    if content.get("format_version") != FORMAT_VERSION:
-        raise UserError(
-            f"{file} has format version {content.get('format_version')}, this command reads {FORMAT_VERSION}; "
-            "make the report again from the result folders"
-        )
-    try:
-        return _report_of(_python_names(content))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} is no complete report: {type(error).__name__} {error}; make it again") from error
-
-
-def _report_of(content: Mapping[str, Any]) -> Report:
-    known = {item.name: content[item.name] for item in fields(Report) if item.name not in _ADDED}
-    known["classes"] = [ClassName(**item) for item in content["classes"]]
-    known["metrics"] = [Metric(**item) for item in content["metrics"]]
-    known["excluded"] = [ExcludedCase(item["case"], tuple(item["missing_from"])) for item in content["excluded"]]
-    known["runs"] = [_run_of(item) for item in content["runs"]]
-    known["comparisons"] = [
-        Comparison(**{**item, "ci95": item["ci95"] and tuple(item["ci95"])}) for item in content["comparisons"]
-    ]
-    known["overlays"] = [Overlay(**item) for item in content["overlays"]]
-    known["misplaced"] = [misplaced_from_json(item) for item in content.get("misplaced", [])]
-    known["links"] = [Link(**item) for item in content.get("links", [])]
-    return Report(**known)
-
-
-def _run_of(content: Mapping[str, Any]) -> Run:
-    return Run(
-        **{
-            **content,
-            "empty": [EmptyCount(**item) for item in content["empty"]],
-            "costs": [FoldCost(**item) for item in content["costs"]],
-            "curves": [LearningCurve(**item) for item in content["curves"]],
-            "lesions": [LesionTotal(**item) for item in content.get("lesions", [])],
-        }
-    )
-
-
-def _public_names(value: Any) -> Any:
-    """`class_key` is `class` in JSON; a number that is not finite is null."""
-    if isinstance(value, dict):
-        return {"class" if key == "class_key" else key: _public_names(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_public_names(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _python_names(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {"class_key" if key == "class" else key: _python_names(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_python_names(item) for item in value]
-    return value

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any, TypeVar
 
-from nnunetv2_dale.report.report_data import Report, Run, Values
+from nnunetv2_dale.report.report_data import EmptyCount, LesionTotal, Report, Run, Values
 from nnunetv2_dale.report.run_labels import short_names
 
+Counts = TypeVar("Counts", EmptyCount, LesionTotal)
 REPEAT = re.compile(r"_repeat\d+(?=__|$)")
 """What the benchmark adds to the plans of a training that is repeated."""
 
@@ -38,28 +40,19 @@ def one_run(name: str, trainings: Sequence[Run]) -> Run:
         name=name,
         trainings=[run.name for run in trainings],
         values=mean_values([run.values for run in trainings]),
-        empty=[
-            replace(
-                counts[0],
-                both_empty=sum(each.both_empty for each in counts),
-                prediction_empty=sum(each.prediction_empty for each in counts),
-                reference_empty=sum(each.reference_empty for each in counts),
-            )
-            for counts in zip(*(run.empty for run in trainings), strict=True)
-        ],
-        lesions=[
-            replace(
-                totals[0],
-                in_reference=sum(each.in_reference for each in totals),
-                in_prediction=sum(each.in_prediction for each in totals),
-                matched=sum(each.matched for each in totals),
-            )
-            for totals in zip(*(run.lesions for run in trainings), strict=True)
-        ],
+        empty=[sum_of(counts) for counts in zip(*(run.empty for run in trainings), strict=True)],
+        lesions=[sum_of(totals) for totals in zip(*(run.lesions for run in trainings), strict=True)],
         costs=[replace(cost, fold=_of(number, cost.fold)) for number, run in every for cost in run.costs],
         curves=[replace(curve, fold=_of(number, curve.fold)) for number, run in every for curve in run.curves],
         ran={_of(number, fold): sentence for number, run in every for fold, sentence in run.ran.items()},
     )
+
+
+def sum_of(counts: Sequence[Counts]) -> Counts:
+    """One record of several of the same class: every count is their sum."""
+    numbers = [field.name for field in fields(counts[0]) if field.name != "class_key"]
+    sums: dict[str, Any] = {name: sum(getattr(each, name) for each in counts) for name in numbers}
+    return replace(counts[0], **sums)
 
 
 def mean_values(each: Sequence[Values]) -> Values:

@@ -18,7 +18,7 @@ from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, plan_runs
 from nnunetv2_dale.benchmark.seeded_training import seed_everything
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.report_data import read_report
+from nnunetv2_dale.report.report_json import read_report
 from tests.benchmark.fixtures import DATASET
 from tests.datasets import write_ellipsoids, write_results
 

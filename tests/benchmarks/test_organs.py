@@ -66,7 +66,7 @@ def raw_dataset(folder: Path, cases: Sequence[str]) -> Path:
     for case in cases:
         (folder / "imagesTr" / f"{case}_0000.nii.gz").write_text("image")
         (folder / "labelsTr" / f"{case}.nii.gz").write_text("label")
-    labels = {"background": 0, "a": 1, "b": 2}
+    labels = {"background": 0, "Organ": 1, "b": 2}
     (folder / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz", "numTraining": 9}))
     return folder
 
@@ -165,7 +165,7 @@ def test_plans_keep_all_but_what_the_study_replaces() -> None:
 
 def test_only_cases_with_every_class_annotated_are_taken(tmp_path: Path) -> None:
     source = raw_dataset(tmp_path / "source", ["c1", "c2"])
-    (source / "annotated.csv").write_text("case,a,b\nc1,1,0\nc2,1,1\n")
+    (source / "annotated.csv").write_text("case,Organ,b\nc1,1,0\nc2,1,1\n")
     copy_cases(Data("source", 1, complete="annotated.csv"), source, tmp_path / "copy")
     assert [file.name for file in (tmp_path / "copy" / "labelsTr").iterdir()] == ["c2.nii.gz"]
     assert json.loads((tmp_path / "copy" / "dataset.json").read_text())["numTraining"] == 1

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
+from nnunetv2_dale.dale.label_trust import LabelTrust
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
 
 
-class FixedTrust:
-    """`LabelTrust`; notes what it was asked for whole batches.
+class FixedTrust(LabelTrust):
+    """Notes what it was asked for whole batches.
 
     Args:
         trust: (B, 1, *S), or None.

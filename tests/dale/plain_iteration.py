@@ -104,7 +104,8 @@ class PlainIteration:
         trust = ones if self.trust is None else self.trust
         given = ones if self.given is None else self.given
         masked = self.config.view == "masked_input"
-        fuzzy_images, clear_images = (images * fuzzy, images * clear) if masked else (images, images)
+        dark = images.flatten(2).min(dim=2).values[..., None, None] if self.config.masked_value == "darkest" else 0.0
+        fuzzy_images, clear_images = (images * m + dark * (1 - m) if masked else images for m in (fuzzy, clear))
         clear = clear.clamp(min=0)
 
         outputs, features_clear = self.features(self.network, clear_images)

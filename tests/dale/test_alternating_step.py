@@ -27,7 +27,6 @@ CONFIG = DaleConfig(
     patch_size=8,
     fuzzy_threshold=TAU,
     alignment_weight=ALPHA,
-    alignment_min_voxels=4,
     covariance_noise=0.0,
 )
 
@@ -36,6 +35,7 @@ CONFIG = DaleConfig(
 def _every_voxel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plain iteration draws no voxels, it takes all of a class; and differentiates where we take a difference."""
     monkeypatch.setattr(alignment_module, "MOST_VOXELS", 1_000_000)
+    monkeypatch.setattr(alignment_module, "FEWEST_VOXELS", 4)
     monkeypatch.setattr(hypergradient, "SHIFT_FLOAT32", SHORT)
 
 
@@ -61,6 +61,7 @@ def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> Alternati
 ITERATIONS: dict[str, dict[str, Any]] = {
     "masked input": {},
     "masked loss": {"view": "masked_loss"},
+    "masked voxels are dark": {"masked_value": "darkest"},
     "K = 2": {"confidence_steps": 2},
     "v of line 5": {"confidence_gradient": "reuse"},
     "v of the head": {"confidence_gradient": "head"},

@@ -211,6 +211,19 @@ def test_masked_input_leaves_the_previous_stage_of_a_cascade_alone():
     assert_close(view.images[:, 1:], images[:, 1:])
 
 
+def test_a_masked_voxel_can_be_as_dark_as_the_darkest_of_its_sample_and_channel():
+    images, mask = torch.randn(2, 3, 4, 4), torch.tensor([1.0, 0.5, 0.0, -0.1]).expand(2, 1, 4, 4)
+    view = view_of(images, mask, "masked_input", image_channels=2, masked_value="darkest")
+    for sample in range(2):
+        for channel in range(2):
+            given, seen = images[sample, channel], view.images[sample, channel]
+            assert_close(seen[:, 0], given[:, 0])
+            assert_close(seen[:, 1], (given[:, 1] + given.min()) / 2)
+            assert_close(seen[:, 2], given.min().expand(4))
+    assert_close(view.images[:, 2], images[:, 2])
+    assert_close(view.label_mask, view_of(images, mask, "masked_input").label_mask)
+
+
 def test_masked_loss_leaves_image_and_label_alone():
     images, mask = torch.randn(1, 1, 4, 4), torch.full((1, 1, 4, 4), -0.25)
     view = view_of(images, mask, "masked_loss")

@@ -147,7 +147,7 @@ def sgd(network: nn.Module) -> torch.optim.Optimizer:
 
 
 def phased(network: nn.Module, batches: int, trust: FixedTrust | None = None, **settings: Any) -> PhasedStep:
-    config = DaleConfig(patch_size=8, fuzzy_threshold=0.5, alignment_min_voxels=4, **settings)
+    config = DaleConfig(patch_size=8, fuzzy_threshold=0.5, **settings)
     loss = MaskedLoss(scale_weights=SCALES)
     generator = torch.Generator().manual_seed(0)
     algorithm = AlternatingStep(network, network, sgd(network), loss, 3, config, generator=generator, label_trust=trust)

@@ -60,7 +60,7 @@ def test_a_direction_that_is_not_finite_shifts_nothing(distance: float, componen
 def step_of(choice: str, learning_rate: float = 0.01, **others: Any) -> AlternatingStep:
     torch.manual_seed(0)
     network = small_unet(2)
-    config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, alignment_min_voxels=2, fuzzy_graph=choice)
+    config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, fuzzy_graph=choice)
     loss = MaskedLoss(batch_dice=True, scale_weights=(2 / 3, 1 / 3))
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
     generator = torch.Generator().manual_seed(0)

@@ -49,7 +49,7 @@ class PassCounter:
 
 def step_with(dimensions: int = 2, **settings: Any) -> AlternatingStep:
     network = small_unet(dimensions)
-    config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, alignment_min_voxels=2, **settings)
+    config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, **settings)
     loss = MaskedLoss(batch_dice=dimensions == 2, scale_weights=(2 / 3, 1 / 3))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
     return AlternatingStep(network, network, optimizer, loss, 3, config, generator=torch.Generator().manual_seed(0))

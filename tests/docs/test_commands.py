@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.convert.fixtures import make_left_atrium, make_lidc, make_polyp
 from tests.datasets import write_ellipsoids, write_results
+from tests.run_commands import go_to, leave_out_hours, run, use_threads
 
 DATASET = "Dataset004_Hippocampus"
 CASES = [f"case_{number:02d}" for number in range(10)]
@@ -109,32 +107,20 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(workspace: Path, lines: list[str]) -> None:
-    variables = {name: str(workspace / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-    threads = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.docs.run_commands"],
-        input="\n".join(lines),
-        cwd=workspace,
-        env=os.environ | variables | threads | {"PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-
-
-@pytest.mark.integration
-def test_the_commands_of_all_pages_run(workspace: Path) -> None:
+@pytest.mark.filterwarnings("default")  # of nnU-Net's commands
+def test_the_commands_of_all_pages_run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_page = {page.name: [as_run(line) for line in (*BEFORE.get(page.name, ()), *commands(page))] for page in pages()}
     assert sum(map(len, by_page.values())) > 30
-    run(workspace, by_page.pop("report.md") + by_page["audit.md"][:2])
+    go_to(workspace, monkeypatch)
+    use_threads(monkeypatch)
+    leave_out_hours(monkeypatch)
+    run(by_page.pop("report.md") + by_page["audit.md"][:2], monkeypatch)
     _decide(workspace / "audit/decisions.csv")
-    run(workspace, by_page.pop("audit.md")[2:])
+    run(by_page.pop("audit.md")[2:], monkeypatch)
     shutil.rmtree(workspace / "nnUNet_results" / DATASET)  # with its half of what nnU-Net writes
-    run(workspace, by_page.pop("benchmark.md"))
+    run(by_page.pop("benchmark.md"), monkeypatch)
     _copy_of_plans(workspace / "nnUNet_preprocessed" / DATASET)
-    run(workspace, [line for lines in by_page.values() for line in lines])
+    run([line for lines in by_page.values() for line in lines], monkeypatch)
 
 
 def test_pages_name_benchmarks_that_exist() -> None:

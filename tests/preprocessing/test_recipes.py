@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from argparse import Namespace
 from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +29,7 @@ from tests.convert.fixtures import (
     make_transunet,
     save,
 )
+from tests.run_commands import use_threads
 
 Converted = Callable[..., Path]
 
@@ -40,8 +39,7 @@ def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
     """Run a recipe, let nnU-Net check the result, and return the dataset's folder."""
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setattr(integrity.multiprocessing, "get_context", lambda _: Namespace(Pool=ThreadPool))
-    monkeypatch.setattr("nnunetv2.utilities.utils.Pool", ThreadPool)  # a fork of a process with threads can hang
+    use_threads(monkeypatch)
 
     def run(recipe: str, source: Path, *flags: str) -> Path:
         assert main([recipe, "-i", str(source), "--new_id", "501", "-np", "1", *flags]) == 0

@@ -14,17 +14,16 @@ import pytest
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.report import plots
 from nnunetv2_dale.report.comparisons import compare
+from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
 from nnunetv2_dale.report.page import render_report, verdict
 from nnunetv2_dale.report.report_data import (
     EmptyCount,
-    LearningCurve,
     Report,
     Run,
     Values,
-    read_report,
-    to_json,
 )
+from nnunetv2_dale.report.report_json import read_report, to_json
 
 CASES = [f"case_{number}" for number in (10, 9, 2, 1, 30)]
 CLASSES = [ClassName("1", "<liver> & spleen"), ClassName("2", "tumour")]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from torch import Tensor
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
 from tests.datasets import CASES, NnunetFolders, architecture
+from tests.run_commands import use_threads
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     check_log,
@@ -71,7 +69,7 @@ def plain_loss(trainer: nnUNetTrainer, batch: dict[str, Any]) -> float:
 
 def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     """3d_lowres predicts the cases for 3d_cascade_fullres, which gets them as one-hot channels that no mask touches."""
-    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    use_threads(monkeypatch)
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
     low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
     check_log(train(low), epochs=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch import multiprocessing as torch_multiprocessing
 
-from tests.trainer.distributed import RANKS
+from tests.trainer.distributed import RANKS, run_ranks
 from tests.trainer.distributed_training import Alternation, run_rank
 from tests.trainer.fixtures import (
     DALE_KEYS,
@@ -32,8 +30,7 @@ def test_distributed_training(tmp_path: Path) -> None:
     assert single.configuration_manager.batch_dice
     batch, before = next_batch(single), weights_of(single)
     torch.save({"data": batch["data"], "target": batch["target"], "weights": before}, tmp_path / "batch.pth")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
-    torch_multiprocessing.spawn(run_rank, (environment, str(tmp_path / "rendezvous"), tmp_path), nprocs=RANKS)
+    run_ranks(run_rank, tmp_path)
 
     for training, epochs in (("trained", 2), ("shifted", 1)):
         ranks = (torch.load(tmp_path / f"{training}_{rank}.pth", weights_only=False) for rank in range(RANKS))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import warnings
 from dataclasses import replace
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
+from tests.run_commands import use_threads
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
     log_of,
@@ -271,7 +269,7 @@ def test_a_head_by_itself_is_measured_as_nnunet_measures_a_prediction() -> None:
 
 def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one-hot channels of the stage before are the same in both views."""
-    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    use_threads(monkeypatch)
     low = make_dk_uxnet(nnUNetTrainerDKUXNet, configuration="3d_lowres", fold="all")
     train(low)
     low.perform_actual_validation()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from functools import partial
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +13,6 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from numpy.typing import NDArray
 from torch import Tensor
-from torch import multiprocessing as torch_multiprocessing
 from torch.testing import assert_close
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -29,8 +24,10 @@ from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
 from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
 from tests.datasets import CASES, DATASETS, NnunetFolders
-from tests.trainer.distributed import RANKS
+from tests.run_commands import use_threads
+from tests.trainer.distributed import RANKS, run_ranks
 from tests.trainer.distributed_confidence import run_rank
+from tests.trainer.every_method import FAMILIES, checkpoint_of, make
 from tests.trainer.fixtures import (
     NNUNET_KEYS,
     TINY_TRAININGS,
@@ -46,7 +43,6 @@ from tests.trainer.fixtures import (
     train,
     weights_of,
 )
-from tests.trainer.test_every_trainer import FAMILIES, checkpoint_of, make
 
 pytestmark = TINY_TRAININGS
 TAKING = [kind for kind in FAMILIES if not issubclass(kind, TrainsWithUnlabelled)]
@@ -209,7 +205,7 @@ def test_scaled_and_compiled_it_takes_the_same_step(monkeypatch: pytest.MonkeyPa
 
 def test_cascade(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The channels of the stage before stay the last of the network's input; the doubt comes after them."""
-    monkeypatch.setattr(multiprocessing, "get_context", lambda *_: SimpleNamespace(Pool=ThreadPool))
+    use_threads(monkeypatch)
     give_confidence(tmp_path / "preprocessed", monkeypatch, TABLE, in_half, configuration="3d_lowres")
     low = make_trainer(nnUNetTrainerConfidence, configuration="3d_lowres", fold="all")
     train(low)
@@ -233,8 +229,7 @@ def test_distributed(given: Path, tmp_path: Path) -> None:
     batch, before = next_batch(single), weights_of(single)
     batch["keys"] = [CASES[1], CASES[2]]
     torch.save({**{key: batch[key] for key in ("data", "target", "keys")}, "weights": before}, tmp_path / "batch.pth")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
-    torch_multiprocessing.spawn(run_rank, (environment, str(tmp_path / "rendezvous"), tmp_path), nprocs=RANKS)
+    run_ranks(run_rank, tmp_path)
     for _ in range(2):
         single.train_step(batch)
     first, second = (torch.load(tmp_path / f"rank_{rank}.pth", weights_only=False) for rank in range(RANKS))

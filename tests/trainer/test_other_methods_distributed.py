@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing as torch_multiprocessing
 
-from tests.trainer.distributed import RANKS
+from tests.trainer.distributed import RANKS, run_ranks
 from tests.trainer.distributed_methods import AT_WORK, JOINED, everything_of, run_rank
 from tests.trainer.fixtures import (
     make_trainer,
@@ -34,8 +32,7 @@ def test_ranks_stay_equal_and_make_the_updates_of_one_process(tmp_path: Path) ->
         for _ in range(2):
             trainer.train_step(batch)
         single[method] = everything_of(trainer)
-    environment = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
-    torch_multiprocessing.spawn(run_rank, (environment, str(tmp_path / "rendezvous"), tmp_path), nprocs=RANKS)
+    run_ranks(run_rank, tmp_path)
 
     for method in AT_WORK:
         first, second = (

@@ -135,7 +135,8 @@ def test_a_killed_training_resumes_to_a_complete_one(trained: Workplace) -> None
     checkpoint = torch.load(folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
     assert checkpoint["trainer_name"] == DALE
     assert {len(values) for values in checkpoint["logging"].values()} == {2}
-    assert {"progress.png", "debug.json"} <= {path.name for path in folder.iterdir()}
+    assert (folder / "debug.json").is_file()
+    assert (folder / "progress.png").stat().st_size > 0  # other tests leave it empty
     assert not list(folder.glob("*.unfinished"))
     assert 0 <= summary(folder / "validation")["foreground_mean"]["Dice"] <= 1
     assert len(list((folder / "validation").glob("*.npz"))) == 1

@@ -4,10 +4,13 @@ Used by naming this folder in ``nnUNet_extTrainer``. The module's name is unique
 requires, and nothing may pickle these classes: nnU-Net drops the modules of a scanned folder from ``sys.modules``.
 """
 
+import matplotlib
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+
+matplotlib.rcParams["figure.dpi"] = 10  # progress.png has 30 x 54 inches: seconds after every epoch
 
 
 class nnUNetTrainer_short(nnUNetTrainer):

@@ -1,0 +1,1 @@
+"""What it gives a training to know of its labels what people know."""

@@ -1,0 +1,152 @@
+"""One page over the reports of several datasets: where a trainer gains, where it loses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.pages.html_page import render_page
+from nnunetv2_dale.report.page_cells import Table, cell, column, missing, number_cell, number_column, signed
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
+from nnunetv2_dale.report.report_json import FORMAT
+
+SHOWN = ("Dice", "HD95")
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A candidate against the baseline on one dataset: means over classes and cases, as the dataset's report has them.
+
+    `trainings` is the smaller number of trainings of the two sides; `low` and `high` end the 95 % interval.
+    """
+
+    dataset: str
+    configuration: str
+    candidate: str
+    baseline: str
+    metric: str
+    unit: str
+    trainings: int
+    cases: int
+    mean_baseline: float | None
+    mean: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def trainers(self) -> tuple[str, str]:
+        """Of candidate and baseline."""
+        return self.candidate, self.baseline
+
+
+def rows_over_datasets(reports: Sequence[Report]) -> list[DatasetRow]:
+    """One row for each report, candidate and metric of `SHOWN`.
+
+    Raises:
+        UserError: the same comparison on the same dataset twice.
+    """
+    rows = [
+        _row(report, row)
+        for report in reports
+        for row in report.comparisons
+        if row.metric in SHOWN and row.region == "all" and row.class_key == MEAN_CLASS
+    ]
+    seen = set()
+    for row in rows:
+        key = (row.dataset, row.configuration, row.trainers, row.metric)
+        if key in seen:
+            raise UserError(
+                f"two of the reports compare {row.candidate} with {row.baseline} on {row.dataset}; give each once"
+            )
+        seen.add(key)
+    return rows
+
+
+def _row(report: Report, row: Comparison) -> DatasetRow:
+    candidate, baseline = report.run(row.candidate), report.run(row.baseline)
+    low, high = row.ci95 or (None, None)
+    return DatasetRow(
+        report.dataset,
+        candidate.configuration or "",
+        candidate.trainer or candidate.name,
+        baseline.trainer or baseline.name,
+        row.metric,
+        row.unit,
+        min(max(1, len(run.trainings)) for run in (candidate, baseline)),
+        row.n,
+        row.mean_baseline,
+        row.mean,
+        row.difference,
+        low,
+        high,
+    )
+
+
+def verdict_over_datasets(rows: Sequence[DatasetRow]) -> str:
+    """One sentence on the mean Dice of one pair of trainers over its datasets."""
+    candidate, baseline = rows[0].trainers
+    differences = [row.difference for row in rows if row.metric == "Dice" and row.difference is not None]
+    if not differences:
+        return f"{candidate} and {baseline} have no dataset in which a Dice is defined for both."
+    higher = sum(each > 0 for each in differences)
+    mean = sum(differences) / len(differences)
+    return (
+        f"The mean Dice of {candidate} is above that of {baseline} on {higher} of {len(differences)} datasets: "
+        f"{signed(mean, '')} points in the mean, {signed(min(differences), '')} to {signed(max(differences), '')}."
+    )
+
+
+def write_over_datasets(reports: Sequence[Report], output: Path) -> None:
+    """Write `report.html`, `report.json` and `comparisons.csv` into a folder that is replaced."""
+    rows = rows_over_datasets(reports)
+    content = {"format": f"{FORMAT}_over_datasets", "format_version": 1, "rows": [asdict(row) for row in rows]}
+    with new_folder(output, overwrite=True) as folder:
+        (folder / "report.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(_page(rows), encoding="utf-8")
+        with (folder / "comparisons.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [each.name for each in fields(DatasetRow)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+
+
+def _page(rows: Sequence[DatasetRow]) -> str:
+    pairs = dict.fromkeys(row.trainers for row in rows)
+    context: dict[str, Any] = {
+        "title": f"One comparison over {len({row.dataset for row in rows})} datasets",
+        "kicker": "each row is a report of its own",
+        "answers": [verdict_over_datasets([row for row in rows if row.trainers == pair]) for pair in pairs],
+        "single": sum(row.trainings < 2 for row in rows if row.metric == SHOWN[0]),
+        "tables": [_table([row for row in rows if row.trainers == pair]) for pair in pairs],
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return render_page("over_datasets.html.j2", "nnunetv2_dale.report", context)
+
+
+def _table(rows: Sequence[DatasetRow]) -> Table:
+    columns = [
+        *(column(name) for name in ("Dataset", "Configuration", "Metric")),
+        *(number_column(name) for name in ("Cases", "Trainings a side", "Baseline", "Candidate", "Difference")),
+        number_column("95 % interval", "over trainings and cases; over cases alone with one training a side"),
+    ]
+    shown = [
+        [
+            *(row.dataset, row.configuration, f"{row.metric} ({row.unit or '%'})", row.cases, row.trainings),
+            number_cell(row.mean_baseline, row.unit),
+            number_cell(row.mean, row.unit),
+            number_cell(row.difference, row.unit, sign=True),
+            missing()
+            if row.low is None or row.high is None
+            else cell(f"{signed(row.low, row.unit)} to {signed(row.high, row.unit)}", row.low),
+        ]
+        for row in sorted(rows, key=lambda row: SHOWN.index(row.metric))
+    ]
+    candidate, baseline = rows[0].trainers
+    return Table(f"{candidate} against {baseline}: means over cases and classes", columns, shown)

@@ -1,0 +1,65 @@
+"""The page over several datasets says what their reports say."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_dale.report.cli import main
+from nnunetv2_dale.report.report_data import Report
+from nnunetv2_dale.report.report_json import read_report, to_json
+from tests.report.fixtures import Study
+
+
+def other_dataset(report: Report, name: str, shift: float) -> Report:
+    """The same report of another dataset, its candidate `shift` better."""
+    moved = [
+        replace(row, difference=row.difference + shift) if row.metric == "Dice" and row.difference is not None else row
+        for row in report.comparisons
+    ]
+    return replace(report, dataset=name, comparisons=moved)
+
+
+@pytest.fixture
+def reports(made: tuple[Study, Path], tmp_path: Path) -> list[Path]:
+    first = read_report(made[1] / "report.json")
+    files = []
+    for name, shift in (("Dataset001_First", 0.0), ("Dataset002_Second", -0.9), ("Dataset003_Third", 0.1)):
+        file = tmp_path / name / "report.json"
+        file.parent.mkdir()
+        file.write_text(to_json(other_dataset(first, name, shift)))
+        files.append(file)
+    return files
+
+
+def test_each_dataset_has_its_row_and_the_answer_counts_them(reports: list[Path], tmp_path: Path, capsys) -> None:
+    over = tmp_path / "over"
+    assert main(["--from_json", *map(str, reports), "-o", str(over)]) == 0
+    with (over / "comparisons.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "Dice"]
+    assert [row["dataset"] for row in rows] == ["Dataset001_First", "Dataset002_Second", "Dataset003_Third"]
+    for row, file in zip(rows, reports, strict=True):
+        own = next(
+            each
+            for each in json.loads(file.read_text())["comparisons"]
+            if (each["metric"], each["class"]) == ("Dice", "mean")
+        )
+        assert float(row["difference"]) == own["difference"]
+        assert [float(row["low"]), float(row["high"])] == own["ci95"]
+    differences = [100 * float(row["difference"]) for row in rows]
+    page = (over / "report.html").read_text()
+    assert f"on 2 of 3 datasets: {sum(differences) / 3:+.2f} points in the mean".replace("-", "−") in page
+    assert "3 of the rows come from one training a side" in page
+    assert main(["--from_json", *map(str, reports), "-o", str(over)]) == 2  # not replaced unasked
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["--from_json", *map(str, reports), "-o", str(over), "--overwrite"]) == 0
+
+
+def test_a_comparison_that_is_given_twice_is_refused(reports: list[Path], tmp_path: Path, capsys) -> None:
+    assert main(["--from_json", str(reports[0]), str(reports[0]), "-o", str(tmp_path / "over")]) == 2
+    assert "two of the reports compare nnUNetTrainerDALE with nnUNetTrainer" in capsys.readouterr().err
+    assert not (tmp_path / "over").exists()

@@ -17,7 +17,7 @@ STEPS = 3  # T of SVL-DRL's default
 PASSES = {
     "plain": 1.0,
     "gce": 1.0,
-    "svl_drl": ((STEPS + 1) + 3 * STEPS) / 3,  # the episode without gradient, then each state it acted on
+    "svl_drl": (2 * (STEPS + 1) + 3 * STEPS) / 3,  # the episode, back to its images, then each state it acted on
     "mwnet": 9 / 3,  # forward, pseudo-backward, look-ahead (3), shifted forward, backward
     "beco": 6 / 3,
     "ads": 1.0,

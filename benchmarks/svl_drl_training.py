@@ -11,6 +11,7 @@ there too. Every training adds a line to results/svl_drl.jsonl. The same command
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import resource
@@ -19,9 +20,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -40,8 +43,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # trainer, and settings in the 
     "plain": ("nnUNetTrainer", {}),
     "SVL-DRL": (TRAINER, {}),
     "uniform actions": (f"{TRAINER}_uniformActions", {}),
+    "shares of the reward": (TRAINER, {"reward": "share", "discount": 0.95}),
     "volume's reward": (TRAINER, {"reward": "volume"}),
-    "each step alone": (TRAINER, {"discount": 0.0}),
     "edited images count": (TRAINER, {"edited_weight": 1.0}),
     "uniform, edited count": (f"{TRAINER}_uniformActions", {"edited_weight": 1.0}),
 }
@@ -54,12 +57,14 @@ class Run:
 
     arm: str
     seed: int
-    epochs: int  # of 250 iterations
+    epochs: int
+    iterations: int = 250  # of an epoch
 
     @property
     def name(self) -> str:
         """For files and folders."""
-        return f"{self.arm}_{self.seed}_{self.epochs}".replace(" ", "_").replace("'", "").replace(",", "")
+        whole = f"{self.arm}_{self.seed}_{self.epochs}_{self.iterations}"
+        return whole.replace(" ", "_").replace("'", "").replace(",", "")
 
 
 def prepare(workspace: Path, source: Path) -> None:
@@ -101,25 +106,32 @@ def train(run: Run, workspace: Path) -> dict[str, Any]:
     trainer = f"{ARMS[run.arm][0]}_{run.epochs}epochs"
     results = workspace / "results" / run.name
     arguments = ["904", "2d", "0", "-tr", trainer, "-p", plans, "-device", "cpu"]
+    folder = results / NOISY / f"{trainer}__{plans}__2d" / "fold_0"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with (workspace / f"{run.name}.txt").open("w") as text:
+    with (workspace / f"{run.name}.txt").open("a") as text:
+        given = [str(run.iterations), str(run.seed), *arguments]
+        resumed = any(folder.glob("checkpoint_[lf]*.pth"))  # the latest or the final one
+        given += ["--c"] if resumed else []
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.svl_drl_training", "--seeded", str(run.seed), *arguments],
+            [sys.executable, "-m", "benchmarks.svl_drl_training", "--seeded", *given],
             check=True,
             env=command_environment() | {"nnUNet_results": str(results), "nnUNet_n_proc_DA": "0"},
             stdout=text,
             stderr=text,
         )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    folder = results / NOISY / f"{trainer}__{plans}__2d" / "fold_0"
     cases = read_json(folder / "validation" / "summary.json")["metric_per_case"]
     return {
         "run": asdict(run),
         "training": " ".join(["nnUNetv2_train", *arguments]),
         "dice": [round(statistics.mean(each["Dice"] for each in case["metrics"].values()), 5) for case in cases],
-        "processor_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
+        "processor_seconds": None if resumed else _processor_seconds(before, after),
         "log": log_of(folder / "checkpoint_final.pth"),
     }
+
+
+def _processor_seconds(before: resource.struct_rusage, after: resource.struct_rusage) -> int:
+    return round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def log_of(checkpoint: Path) -> dict[str, list[float | None]]:
@@ -146,16 +158,30 @@ def train_seeded(arguments: Sequence[str]) -> None:
     cpu_training.main()
 
 
+def shorter(iterations: int) -> AbstractContextManager[object]:
+    """Give nnU-Net's trainers so many iterations in an epoch, few to validate, and a checkpoint after each epoch."""
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    made = nnUNetTrainer.__init__
+
+    @functools.wraps(made)
+    def make(self: nnUNetTrainer, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch, self.save_every = iterations, 5, 1
+
+    return mock.patch.object(nnUNetTrainer, "__init__", make)
+
+
 def results_table(rows: Sequence[dict[str, Any]]) -> str:
     """Dice of each seed, its difference to plain nnU-Net's, and how far the policy has moved."""
     header = ["iterations", "arm", "Dice of each seed", "above plain", "entropy / log 3", "gain of an episode", "cost"]
     runs = {Run(**row["run"]): row for row in rows}
     lines = []
-    for epochs in sorted({run.epochs for run in runs}):
+    for length in sorted({(run.epochs, run.iterations) for run in runs}):
         for arm in ARMS:
-            own = [runs[run] for seed in SEEDS if (run := Run(arm, seed, epochs)) in runs]
+            own = [runs[run] for seed in SEEDS if (run := Run(arm, seed, *length)) in runs]
             if own:
-                lines.append([str(250 * epochs), arm, *_cells(own, runs)])
+                lines.append([str(length[0] * length[1]), arm, *_cells(own, runs)])
     return markdown(header, lines)
 
 
@@ -163,7 +189,7 @@ def _cells(own: Sequence[dict[str, Any]], runs: dict[Run, dict[str, Any]]) -> li
     """Of the trainings of an arm."""
     import math
 
-    plain = [runs.get(Run("plain", row["run"]["seed"], row["run"]["epochs"])) for row in own]
+    plain = [runs.get(replace(Run(**row["run"]), arm="plain")) for row in own]
     both = [(row, other) for row, other in zip(own, plain, strict=True) if other is not None]
 
     def points(row: dict[str, Any]) -> float:
@@ -179,8 +205,14 @@ def _cells(own: Sequence[dict[str, Any]], runs: dict[Run, dict[str, Any]]) -> li
         ", ".join(f"{points(row) - points(other):+.2f}" for row, other in both) or "-",
         first_and_last("policy_entropy", 1 / math.log(3)),
         first_and_last("reward_gain", 1.0),
-        ", ".join(f"{row['processor_seconds'] / other['processor_seconds']:.1f}" for row, other in both) or "-",
+        ", ".join(cost_beside(row, other) for row, other in both) or "-",
     ]
+
+
+def cost_beside(row: dict[str, Any], other: dict[str, Any]) -> str:
+    """Processor time beside another training's; "-" where one was resumed, whose first part nobody measured."""
+    own, plain = (each["processor_seconds"] for each in (row, other))
+    return f"{own / plain:.1f}" if own and plain else "-"
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], target: Path) -> None:
@@ -224,7 +256,8 @@ def run(arguments: argparse.Namespace) -> None:
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     prepare(workspace, arguments.source.resolve())
-    for each in [Run(arm, seed, arguments.epochs) for seed in SEEDS for arm in arguments.arms]:
+    length = arguments.epochs, arguments.iterations
+    for each in [Run(arm, seed, *length) for seed in arguments.seeds for arm in arguments.arms]:
         with claimed(workspace, each.name) as mine:
             if not mine or each in [Run(**row["run"]) for row in rows_of(RESULTS)]:
                 continue
@@ -236,12 +269,15 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--seeded"]:  # of this command itself
-        train_seeded(argv[1:])
+        with shorter(int(argv[1])):
+            train_seeded(argv[2:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, metavar="W", help="folder for datasets and trainings")
     parser.add_argument("--source", type=Path, metavar="FOLDER", help="holds Dataset004_Hippocampus")
     parser.add_argument("--epochs", type=int, default=5, help="a length of nnU-Net's. Default: %(default)s")
+    parser.add_argument("--iterations", type=int, default=250, help="of an epoch. Default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="Default: %(default)s")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="Default: all")
     parser.add_argument("--figure", action="store_true", help="train nothing: draw the curves of what is stored")
     return run_command(parser, run, argv)

@@ -15,9 +15,8 @@ import json
 import random
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,13 +25,22 @@ import SimpleITK
 import torch
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-from benchmarks.machine import command_environment, describe
+from benchmarks.confidence.stock_trainings import (
+    PLAIN,
+    PLANS,
+    TOLD,
+    Runner,
+    call,
+    options,
+    planned,
+    result_folder,
+    train_command,
+)
+from benchmarks.machine import describe
 from benchmarks.organs.prepare import copy_cases
-from benchmarks.organs.study import PLANNED, Data, plan_command, plans_name, read_study
-from benchmarks.plans_file import smaller_plans
+from benchmarks.organs.study import Data
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.confidence_table import (
     TABLE,
     ConfidenceTable,
@@ -41,15 +49,15 @@ from nnunetv2_dale.nnunet_files.confidence_table import (
 )
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results" / "partial_annotation.jsonl"
-PLANS = read_study(HERE.parent / "organs" / "study.toml").plans["2d"]  # those of the study over organs
-SOURCE, LENGTH = "Dataset030_HeadNeckCT", "_5epochs"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "partial_annotation.jsonl"
+SOURCE = "Dataset030_HeadNeckCT"
 SETS = {"whole": "Dataset230_HeadNeckWhole", "wiped": "Dataset330_HeadNeckWiped", "as_found": "Dataset430_HeadNeckCT"}
-PLAIN, TOLD = "nnUNetTrainer", "nnUNetTrainerConfidence"
+WHOLE_SLICES = {
+    **PLANS,
+    "patch_size": [128, 112],
+    "batch_size": 2,
+}  # crops make the validation of CT take most of the time
 ARMS = (("wiped", PLAIN), ("wiped", TOLD), ("whole", PLAIN), ("as_found", PLAIN), ("as_found", TOLD))
-
-Runner = Callable[[Sequence[str]], None]
 
 
 def wiped_classes(cases: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, tuple[str, ...]]:
@@ -66,7 +74,7 @@ def wiped_classes(cases: Sequence[str], classes: Sequence[str], seed: int) -> di
 def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     """Make the raw dataset of one set of labels, its plans and its preprocessed confidence."""
     dataset = SETS[labels]
-    raw, preprocessed = output / "raw" / dataset, output / "preprocessed" / dataset
+    raw = output / "raw" / dataset
     if not raw.exists():
         unfinished = raw.with_name(f".{dataset}")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -77,16 +85,7 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
         elif labels == "as_found":
             shutil.copy(source / SOURCE / "annotated.csv", unfinished / TABLE)
         unfinished.rename(raw)
-    edited = preprocessed / f"{plans_name('2d')}.json"
-    if not edited.exists():
-        run(plan_command(dataset, "2d"))
-        planned = json.loads((preprocessed / f"{PLANNED}.json").read_text())
-        with new_file(edited) as unfinished:
-            unfinished.write_text(json.dumps(smaller_plans(planned, "2d", name=plans_name("2d"), **PLANS)))
-    if (raw / TABLE).exists() and not list(preprocessed.glob("*_confidence")):
-        number = ["-d", str(int(dataset[7:10]))]
-        run(["nnUNetv2_dale_confidence", "check", *number])
-        run(["nnUNetv2_dale_confidence", "preprocess", *number, "-c", "2d", "-p", plans_name("2d"), "-np", "1"])
+    planned(dataset, output, run, WHOLE_SLICES)
 
 
 def wipe(raw: Path, seed: int = 1) -> None:
@@ -103,13 +102,12 @@ def wipe(raw: Path, seed: int = 1) -> None:
     write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
 
 
-def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> Row:
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
     dataset = SETS[labels]
-    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer + LENGTH]
-    command = ["nnUNetv2_dale_benchmark", *words, "-device", "cpu", "--threads", "1", "--no_report"]
+    command = train_command(dataset, trainer + length)
     run(command)
-    folder = output / "results" / dataset / f"{trainer}{LENGTH}__{plans_name('2d')}__2d"
+    folder = result_folder(dataset, trainer + length, output)
     result = read_result_folder(folder)
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
@@ -119,12 +117,13 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
     table = read_confidence_table(output / "raw" / dataset, result.dataset_json["labels"])
     return {
         "labels": labels,
-        "trainer": trainer + LENGTH,
+        "trainer": trainer,
+        "length": length,
         "dice": {name: fmean(values) for name, values in of_class.items()},
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
         "fold": 0,
-        "plans": dict(PLANS),
+        "plans": dict(WHOLE_SLICES),
         "command": shlex.join(command),
         "machine": describe(torch.device("cpu"), 1),
     }
@@ -132,9 +131,7 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
 
 def shares(rows: Sequence[Row]) -> dict[str, float]:
     """What wiping costs and the table wins back, in Dice points over all organs; and of the mandible as found."""
-    dice: dict[tuple[str, str], Any] = {
-        (row["labels"], row["trainer"].removesuffix(LENGTH)): row["dice"] for row in rows
-    }
+    dice: dict[tuple[str, str], Any] = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
     mean = {arm: fmean(values.values()) for arm, values in dice.items()}
     found: dict[str, float] = {}
     if {("whole", PLAIN), ("wiped", PLAIN), ("wiped", TOLD)} <= set(mean):
@@ -145,34 +142,24 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def _run(command: Sequence[str]) -> None:
-    print(shlex.join(command), flush=True)
-    subprocess.run(command, check=True, env=command_environment())
+def stored(arguments: argparse.Namespace) -> list[Row]:
+    """The rows of this length."""
+    return [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
 
 
 def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.o.resolve()
     use_workspace(output)
-    for labels, trainer in ARMS[: arguments.arms]:
-        done = {(row["labels"], row["trainer"]) for row in rows_of(arguments.results)}
-        if (labels, trainer + LENGTH) not in done:
-            prepare(labels, arguments.data.resolve(), output, _run)
-            add_row(arguments.results, train(labels, trainer, output, _run))
-    print(json.dumps(shares(rows_of(arguments.results))))
+    for labels, trainer in ARMS:
+        if (labels, trainer) not in {(row["labels"], row["trainer"]) for row in stored(arguments)}:
+            prepare(labels, arguments.data.resolve(), output, call)
+            add_row(arguments.results, train(labels, trainer, arguments.length, output, call))
+    print(json.dumps(shares(stored(arguments))))
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.confidence.partial_annotation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the dataset; is only read")
-    parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
-    parser.add_argument("--arms", type=int, default=len(ARMS), help="the first so many. Default: all")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines. Default: the stored ones")
-    return run_command(parser, run, argv)
+    return run_command(options("partial_annotation", __doc__, RESULTS), run, argv)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     function.__name__: function
     for name in (
         "audit_numbers",
+        "confidence_numbers",
         "cost_numbers",
         "organ_numbers",
         "other_numbers",

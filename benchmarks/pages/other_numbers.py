@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import case_trust_toy, other_methods, semi_supervised, svl_drl_toy, svl_drl_training
+from benchmarks import (
+    case_trust_toy,
+    expected_dice,
+    other_methods,
+    semi_supervised,
+    svl_drl_toy,
+    svl_drl_training,
+)
+from benchmarks import (
+    few_labels as acdc,
+)
 from benchmarks.pages.cost_numbers import RESULTS, stored
 from benchmarks.pages.shown import columns, stacked
 from benchmarks.table import markdown
@@ -63,6 +75,47 @@ def few_labels(arm: str, labelled: int, equal: str, digits: int = 1) -> str:
     if not found:
         raise LookupError(f"semi_supervised.jsonl has no training of {wanted}")
     return f"{100 * np.mean(found):.{digits}f}"
+
+
+def acdc_table() -> str:
+    """Few labelled patients of ACDC: what cases without labels add."""
+    return _of_stored(acdc.results_table, acdc.RESULTS)
+
+
+def acdc_patients(which: str) -> int:
+    """How many train ("TRAINING") or judge ("TEST")."""
+    number: int = getattr(acdc, which)
+    return number
+
+
+def acdc_judged_table() -> str:
+    """What was expected of the cases without labels, and what their labels say."""
+    return _of_stored(acdc.calibration_table, acdc.RESULTS)
+
+
+def expected_dice_table() -> str:
+    """The expected Dice of held-out labelled cases."""
+    return _of_stored(expected_dice.results_table, expected_dice.RESULTS)
+
+
+def picture(of: str, file: Path) -> str:
+    """A picture in docs/evidence, once it is drawn."""
+    return f"![{of}]({file.name})" if file.exists() else ""
+
+
+def svl_drl_curves() -> str:
+    """The picture of SVL-DRL's trainings."""
+    return picture("Entropy, shares of the actions and reward over the epochs", svl_drl_training.FIGURE)
+
+
+def expected_dice_picture() -> str:
+    """The picture of what was expected and what came."""
+    return picture("Expected and actual Dice", expected_dice.FIGURE)
+
+
+def _of_stored(table: Callable[[list[dict[str, Any]]], str], file: Path) -> str:
+    rows = rows_of(RESULTS / file.name)
+    return table(rows) if rows else "No training of it is stored yet."
 
 
 def fuzzy_region_table() -> str:
@@ -135,6 +188,12 @@ FUNCTIONS = (
     svl_drl_toy_table,
     few_labels_table,
     few_labels,
+    acdc_table,
+    acdc_patients,
+    acdc_judged_table,
+    expected_dice_table,
+    expected_dice_picture,
+    svl_drl_curves,
     fuzzy_region_table,
     meta_gradient_table,
     shifted_gradient_table,

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, distributed
 
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
-from nnunetv2_dale.case_trust.doubted_cases import BORDER_SUMS, EXTRA, doubted_cases, of_all_ranks
-from nnunetv2_dale.case_trust.far_objects import OBJECT_SUMS, object_sums
+from nnunetv2_dale.case_trust.doubted_cases import EXTRA, OWN_SUMS, doubted_cases, of_all_ranks
+from nnunetv2_dale.case_trust.far_objects import SETS, object_sums
 from nnunetv2_dale.dale.label_edges import label_edges, within
 
 NEAR = 4  # voxels from a label edge that count in δ
-SUMS = BORDER_SUMS + OBJECT_SUMS
+SUMS = OWN_SUMS + SETS
 THICK = 3.0  # times as large as the others: a spacing from which slices are thick; nnU-Net's own limit
 
 
@@ -75,16 +75,14 @@ class CaseDisplacement:
         edges = label_edges(labels, valid, self._axes)
         near = within(NEAR, edges)
         counts, at_edge = ((each if valid is None else each & valid).to(probabilities.dtype) for each in (near, edges))
+        everywhere = torch.ones_like(counts) if valid is None else valid.to(counts.dtype)
         predicted = (probabilities * counts).flatten(2).sum(2)
-        if regions:
-            given, contour = ((labels * each).flatten(2).sum(2) for each in (counts, at_edge))
-        else:
-            index = labels.flatten(1).long()
-            given, contour = (
-                torch.zeros_like(predicted).scatter_add(1, index, each.flatten(1)) for each in (counts, at_edge)
-            )
+        own = probabilities if regions else probabilities.gather(1, labels.long())
+        given, contour, found, size = (
+            _of_classes(each, labels, predicted, regions) for each in (counts, at_edge, own * everywhere, everywhere)
+        )
         contrast, faces = border_contrast(images, labels, valid, probabilities.shape[1], regions)
-        shown = torch.stack([(given - predicted) * (contour > 0), contour, contrast, faces], dim=1)
+        shown = torch.stack([(given - predicted) * (contour > 0), contour, contrast, faces, found, size], dim=1)
         if self._sees_objects:
             shown = torch.cat([shown, object_sums(images, probabilities, labels, valid, regions)], dim=1)
         shown = torch.where(predicted.isfinite()[:, None], shown, 0.0)
@@ -174,6 +172,13 @@ class CaseDisplacement:
 
     def _index(self, cases: Sequence[str], device: torch.device) -> Tensor:
         return torch.tensor([self._rows[case] for case in cases]).to(device, non_blocking=True)
+
+
+def _of_classes(values: Tensor, labels: Tensor, like: Tensor, regions: bool) -> Tensor:
+    """Sums over the voxels of each class or region, (B, K) as `like`, of (B, 1 or K, *S) values."""
+    if regions:
+        return (labels * values).flatten(2).sum(2).to(like.dtype)
+    return torch.zeros_like(like).scatter_add(1, labels.flatten(1).long(), values.flatten(1))
 
 
 def in_plane_axes(spacing_mm: Sequence[float] | None) -> tuple[int, ...] | None:

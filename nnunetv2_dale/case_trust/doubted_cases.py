@@ -16,7 +16,8 @@ from nnunetv2_dale.case_trust.far_objects import object_doubt
 from nnunetv2_dale.case_trust.joint_groups import joint_doubt
 from nnunetv2_dale.case_trust.single_cases import shift_doubt, single_case_doubt
 
-BORDER_SUMS = 4  # Σ (y − p), edge voxels, Σ of the contrasts of faces, faces; before those of `far_objects`
+OWN_SUMS = 6  # Σ (y − p), edge voxels, Σ of the contrasts of faces, faces; Σ p in the class's own voxels, their number
+LEARNED = 0.4  # mean probability of a class in its own voxels, as in `learned` of DALE's settings
 FEWEST_FACES = 10.0  # below that many (and one edge voxel), a case has shown too little of a class
 LARGE, SMALL, EXTRA, MISSING = range(4)  # of a class: its own voxels, all others, objects of the label, of the network
 WHY = {
@@ -30,12 +31,18 @@ def doubted_cases(
 ) -> tuple[Tensor, list[str]]:
     """Return how far each case is down-weighted, (N, 4, K) in [0, 1], see `LARGE` and so on; and sentences on it.
 
+    Never in a class that the network has not learned: before the mean probability in its own voxels, of all cases, is
+    `LEARNED`. Until then the displacement is the size of the object, and every label of the class is unlikely.
+
     Args:
         sums: (N, S, K) of `CaseDisplacement`, on the host.
         tolerance, explained, regions, fewest: see `CaseDisplacement.look_for_groups`.
     """
     first = 0 if regions else 1  # of label maps the background is what the others are not
-    displacement, contrast = displacements(sums)[:, first:], contrasts(sums)[:, first:]
+    found, size = sums[:, OWN_SUMS - 2 : OWN_SUMS].sum(0)
+    known = torch.where((found >= LEARNED * size) & (size > 0), 0.0, torch.nan)
+    of_classes = contrasts(sums) + known
+    displacement, contrast = (displacements(sums) + known)[:, first:], of_classes[:, first:]
     signed = joint_doubt(displacement, contrast, tolerance, explained, fewest)
     moved = torch.zeros_like(signed)
     for k, (values, shown) in enumerate(zip(displacement.unbind(1), contrast.unbind(1), strict=True)):
@@ -49,7 +56,7 @@ def doubted_cases(
     moved = moved * (1 - signed.abs())  # of a label that is too large the image shows as little
     doubt = torch.zeros(len(sums), 4, sums.shape[2])
     doubt[:, LARGE, first:], doubt[:, SMALL, first:] = torch.maximum(signed, moved), torch.maximum(-signed, moved)
-    doubt[:, EXTRA], doubt[:, MISSING] = object_doubt(sums[:, BORDER_SUMS:], contrasts(sums))
+    doubt[:, EXTRA], doubt[:, MISSING] = object_doubt(sums[:, OWN_SUMS:], of_classes)
     name = "region" if regions else "label"
     sentences = []
     for k in range(len(signed[0])):

@@ -18,7 +18,8 @@ from nnunetv2_dale.dale.label_edges import within
 FAR = 4  # voxels
 FEWEST_VOXELS = 15.0  # of a set, over the visits that are remembered
 LEARNED = 0.4  # mean probability of a class in its own voxels, as in `learned` of DALE's settings
-OBJECT_SUMS = 8
+FENCE = 3.0  # times the distance of the quartiles that lies between the bulk of the cases and one far out of it
+SETS = 6  # sums on F⁺ and F⁻
 
 
 @torch.no_grad()
@@ -46,14 +47,12 @@ def far_objects(
 
 @torch.no_grad()
 def object_sums(images: Tensor, probabilities: Tensor, labels: Tensor, valid: Tensor | None, regions: bool) -> Tensor:
-    """What one batch shows of such objects, (B, `OBJECT_SUMS`, K).
+    """What one batch shows of such objects, (B, `SETS`, K).
 
-    Σ p_k over the voxels of class k and their number; of F⁺ and of F⁻ the voxels, the contrasts of their faces, summed,
-    and the number of faces (`border_contrast` with the set as a region).
+    Of F⁺ and of F⁻ the voxels, the contrasts of their faces, summed, and the number of faces (`border_contrast` with
+    the set as a region).
     """
-    counts = torch.ones_like(probabilities[:, :1]) if valid is None else valid.to(probabilities.dtype)
-    inside = given_classes(labels, probabilities.shape[1], regions) * counts
-    rows = [(inside * probabilities).flatten(2).sum(2), inside.flatten(2).sum(2)]
+    rows = []
     for objects in far_objects(probabilities, labels, valid, regions):
         contrast, faces = border_contrast(images, objects, valid, objects.shape[1], regions=True)
         rows += [objects.flatten(2).sum(2).to(contrast.dtype), contrast, faces]
@@ -63,27 +62,41 @@ def object_sums(images: Tensor, probabilities: Tensor, labels: Tensor, valid: Te
 def object_doubt(sums: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
     """(N, K) in [0, 1] each: how far a case's F⁺, and its F⁻, are down-weighted.
 
-    With c the median contrast of the class's borders, c_F that of the set's and r = (c_F − 1) / (c − 1):
+    With c the median contrast of the class's borders, c_F that of the set's and r = (c_F − 1) / (c − 1), and f the size
+    that no set in the bulk of the cases has (`far_out`):
 
-        F⁺: clip(|F⁺| / 15 − 1, 0, 1) · clip(2 − 8 r, 0, 1),     the image shows no object there,
-        F⁻: clip(|F⁻| / 15 − 1, 0, 1) · clip(4 r − 2, 0, 1),     it shows one as clearly as those that are labelled;
+        F⁺: clip(|F⁺| / f − 1, 0, 1) · clip(2 − 8 r, 0, 1),     the image shows no object there,
+        F⁻: clip(|F⁻| / f − 1, 0, 1) · clip(4 r − 2, 0, 1),     it shows one as clearly as those that are labelled;
 
-    0 where the image shows no borders of the class, and before the class is learned: before the mean probability in its
-    own voxels is .4.
+    0 where the image shows no borders of the class. Where many cases have such sets it is the network that errs: at the
+    ends of an organ, in slices of which readers may draw one more or less, or early in its training.
 
     Args:
-        sums: (N, `OBJECT_SUMS`, K) moving sums of each case.
+        sums: (N, `SETS`, K) moving sums of each case.
         contrast: (N, K) of its borders; NaN where not known.
     """
-    own, size, *of_sets = sums.double().unbind(1)
     of_class = contrast.double().nanmedian(dim=0).values
-    may = (own.sum(0) >= LEARNED * size.sum(0)) & (size.sum(0) > 0) & (of_class > VISIBLE)
+    may = of_class > VISIBLE
     found = []
-    for (voxels, changes, faces), (factor, start) in zip((of_sets[:3], of_sets[3:]), ((-8, 2), (4, -2)), strict=True):
+    for of_set, (factor, start) in zip(sums.double().chunk(2, dim=1), ((-8, 2), (4, -2)), strict=True):
+        voxels, changes, faces = of_set.unbind(1)
         relative = (changes / faces.clamp_min(1e-9) - 1) / (of_class - 1)
-        doubt = (voxels / FEWEST_VOXELS - 1).clamp(0, 1) * (factor * relative + start).clamp(0, 1)
+        doubt = (voxels / far_out(voxels) - 1).clamp(0, 1) * (factor * relative + start).clamp(0, 1)
         found.append(torch.where(may & (faces > 0), doubt, 0.0))
     return found[0], found[1]
+
+
+def far_out(voxels: Tensor) -> Tensor:
+    """(K,): from what size on a set of a case lies far out of the bulk of all cases; at least `FEWEST_VOXELS`.
+
+    Tukey's outer fence, 3 times the distance of the quartiles above the upper one, of roots: those of counts are about
+    normal.
+
+    Args:
+        voxels: (N, K) of each case, float64.
+    """
+    lower, upper = voxels.sqrt().quantile(torch.tensor([0.25, 0.75], dtype=voxels.dtype), dim=0)
+    return (upper + FENCE * (upper - lower)).square().clamp_min(FEWEST_VOXELS)
 
 
 def given_classes(labels: Tensor, classes: int, regions: bool) -> Tensor:

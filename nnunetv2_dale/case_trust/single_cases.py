@@ -19,7 +19,10 @@ def single_case_doubt(values: Tensor, contrast: Tensor, tolerance: float, fewest
     the contrasts of the cases nearer to it than 2 `tolerance` against those farther,
 
         d_i = sign(δ_i − δ₀) · clip(|δ_i − δ₀| / (2 tolerance) − 1, 0, 1) · clip((z − 2) / 3, 0, 1)
-              · clip((c_near − c_i) / (c_near − c_far), 0, 1).
+              · min(clip((c_near − c_i) / (c_near − c_far), 0, 1), clip(1 − 2 (c_i − 1) / (c_near − 1), 0, 1)).
+
+    The last term is where the image shows the near borders: one drawn elsewhere has a contrast of about 1. In a poor
+    image right borders show less as well, but seldom that little.
 
     Args:
         values: (N,) displacements δ; NaN where not known.
@@ -40,6 +43,8 @@ def single_case_doubt(values: Tensor, contrast: Tensor, tolerance: float, fewest
     if sure > 0:
         of_near, of_far = shown[near].mean(), shown[~near].mean()
         less = ((of_near - shown) / (of_near - of_far)).clamp(0, 1)
+        if of_near > VISIBLE:
+            less = torch.minimum(less, (1 - 2 * (shown - 1) / (of_near - 1)).clamp(0, 1))
         doubt[known] = off.sign() * (off.abs() / reach - 1).clamp(0, 1) * sure * less
     return doubt
 

@@ -32,20 +32,20 @@ class SvlDrlConfig(ValidatedSettings):
         0.0, 0.0, 1.0, "what an edited image counts in the segmentation's loss, beside 1 of the untouched one"
     )
     reward: RewardKind = choice(
-        "share",
+        "edit",
         RewardKind,
         "what a voxel's edit changed, its share of what changed, all of its volume's, or its own error's (PixelRL)",
     )
     continuity_weight: float = number(
         0.1, -10.0, 10.0, "how far C lowers the reward; below 0 it raises it, the paper's printed sign"
     )
-    discount: float = number(0.95, 0.0, 1.0, "gamma of the returns")
+    discount: float = number(0.0, 0.0, 1.0, "gamma of the returns; 0: each edit is judged by what it changed at once")
     value_in_transition: float = number(0.1, 0.0, 1.0, "lambda: weight of the value's loss in the transition")
     value_weight: float = number(0.1, 0.0, 1.0, "alpha: weight of the value's loss in the full stage")
     policy_weight: float = number(0.05, 0.0, 1.0, "beta: weight of the policy's loss in the full stage")
     entropy_weight: float = number(0.01, 0.0, 10.0, "beta_H: how far an undecided policy is rewarded")
     decoder_width: float = number(
-        0.25, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"
+        0.5, 0.01, 0.5, "channels of the value and the policy decoder, as a part of the encoder's"
     )
 
     decoder_lr: float = number(0.01, 1e-6, 1.0, "of Adam, which trains the value and the policy decoder")

@@ -49,8 +49,12 @@ class TakesConfidence(nnUNetTrainer):
         transforms = super().get_training_transforms(*arguments, **named)
         return DoubtMovesAlong(transforms) if self._has_maps else transforms
 
+    def get_validation_transforms(self, *arguments: Any, **named: Any) -> BasicTransform:
+        transforms = super().get_validation_transforms(*arguments, **named)
+        return DoubtMovesAlong(transforms) if self._has_maps else transforms
+
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
-        """nnU-Net's, without cases of weight 0; images of the training have the doubt as last channel."""
+        """nnU-Net's, without cases of weight 0; images have the doubt as last channel."""
         training, validation = super().get_tr_and_val_datasets()
         if self.given is None:
             return training, validation
@@ -65,6 +69,8 @@ class TakesConfidence(nnUNetTrainer):
                 )
             dataset.identifiers = counted
         maps = self.given.map_file if self._has_maps else None
+        if maps is not None:
+            validation = DoubtedDataset(validation, maps, lambda case: ())
         return DoubtedDataset(training, maps, self._not_sought, self.given.reader_files), validation
 
     def _not_sought(self, case: str) -> list[Any]:
@@ -119,33 +125,45 @@ class TakesConfidence(nnUNetTrainer):
         )
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's; a class that is not annotated in a case is not counted there."""
-        class_weight = self._class_weight(batch.get("keys", ()))
+        """nnU-Net's, its loss weighted by c; a class that is not annotated in a case is not counted there."""
+        class_weight, confidence = self._class_weight(batch.get("keys", ())), None
+        if self._has_maps:
+            images = batch["data"]
+            batch, confidence = {**batch, "data": images[:, :-1]}, (1 - images[:, -1:]).to(self.device)
         if class_weight is None:
-            measured: dict[str, Any] = super().validation_step(batch)
-            return measured
-        samples = [self._validated(batch, sample, class_weight) for sample in range(len(class_weight))]
+            if confidence is None:
+                measured: dict[str, Any] = super().validation_step(batch)
+                return measured
+            return self._validated(batch, slice(None), confidence, None)
+        parts = [slice(sample, sample + 1) for sample in range(len(class_weight))]
+        samples = [self._validated(batch, part, confidence, class_weight) for part in parts]
         found = {key: sum(sample[key] for sample in samples) for key in samples[0]}
         return {**found, "loss": found["loss"] / len(samples)}
 
-    def _validated(self, batch: dict[str, Any], sample: int, class_weight: Tensor) -> dict[str, Any]:
-        """nnU-Net's validation of one sample, with its loss of what is annotated."""
-        one, target = slice(sample, sample + 1), batch["target"]
-        single = {
-            "data": batch["data"][one],
-            "target": target[one] if isinstance(target, Tensor) else [each[one] for each in target],
+    def _validated(
+        self, batch: dict[str, Any], part: slice, confidence: Tensor | None, class_weight: Tensor | None
+    ) -> dict[str, Any]:
+        """nnU-Net's validation of some samples, of one where classes are weighted, with its loss of what is known."""
+        target = batch["target"]
+        chosen = {
+            "data": batch["data"][part],
+            "target": target[part] if isinstance(target, Tensor) else [each[part] for each in target],
         }
+        of_part = None if confidence is None else confidence[part]
+        weight = None if class_weight is None else class_weight[part]
         plain, masked, regions = self.loss, self._masked_loss(), self.label_manager.has_regions
 
-        def marginal(outputs: Outputs, targets: Outputs) -> Tensor:
-            return masked(outputs, KnownTargets.of(all_resolutions(targets), None, class_weight[one], regions))
+        def weighted(outputs: Outputs, targets: Outputs) -> Tensor:
+            return masked(outputs, KnownTargets.of(all_resolutions(targets), of_part, weight, regions))
 
         try:
-            self.loss = marginal
-            found: dict[str, Any] = super().validation_step(single)
+            self.loss = weighted
+            found: dict[str, Any] = super().validation_step(chosen)
         finally:
             self.loss = plain
-        counted = class_weight[sample, 0 if regions else 1 :].cpu().numpy() > 0
+        if weight is None:
+            return found
+        counted = weight[0, 0 if regions else 1 :].cpu().numpy() > 0
         return {**found, **{key: found[key] * counted for key in _COUNTS}}
 
     def _say_what_is_given(self, training: Sequence[str], validation: Sequence[str]) -> None:

@@ -81,6 +81,8 @@ def test_against_a_loop_over_visits():
                     given = regions[sample, :, y, x].numpy()
                     expected[name][0] += given - probabilities[sample, :, y, x].numpy()
                     expected[name][1] += given * edge
+                    expected[name][4] += given * probabilities[sample, :, y, x].numpy()
+                    expected[name][5] += given
                     shown += given * edge
             expected[name][0] = np.where(shown > 0, expected[name][0], before)
     state = memory.state()
@@ -168,7 +170,7 @@ def test_groups_closer_than_twice_the_tolerance_are_one():
 
 def test_cases_spread_evenly_are_no_groups():
     memory = CaseDisplacement(0.5)
-    state = {str(d): [[0, 100 * d], [100, 100], [0, 100], [100, 100]] for d in np.linspace(-3, 3, 21).tolist()}
+    state = {str(d): [[0, 100 * d], *[[100, 100]] * 5] for d in np.linspace(-3, 3, 21).tolist()}
     memory.restore(state, torch.device("cpu"))
     assert memory.look_for_groups(tolerance=0.1, explained=0.78, fewest=5) == []
     assert memory.look_for_groups(tolerance=0.1, explained=0.5, fewest=5) != []
@@ -287,17 +289,18 @@ def test_all_ranks_down_weight_what_all_have_seen(monkeypatch):
 
 def test_objects_are_remembered_from_the_first_look_on():
     """The network finds a second square, which one of the cases lacks."""
-    image, both = torch.zeros(2, 1, 48, 48), torch.zeros(2, 1, 48, 48, dtype=torch.int16)
+    cases = list("abcdefg")
+    image, both = torch.zeros(7, 1, 48, 48), torch.zeros(7, 1, 48, 48, dtype=torch.int16)
     both[..., 4:12, 4:12], both[..., 30:36, 30:36] = 1, 1
     image += 3 * both + 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
     drawn, given = torch.stack([_certain(each) for each in both]), both.clone()
     given[1, :, 30:36, 30:36] = 0
     memory = CaseDisplacement(0.9)
-    memory.observe(["a", "b"], image, drawn, given, None)
+    memory.observe(cases, image, drawn, given, None)
     assert memory.look_for_groups(0.4, 0.8) == []
-    memory.observe(["a", "b"], image, drawn, given, None)
+    memory.observe(cases, image, drawn, given, None)
     (sentence,) = memory.look_for_groups(0.4, 0.8)
-    assert sentence.startswith("label 1: 1 of 2 cases lack objects")
+    assert sentence.startswith("label 1: 1 of 7 cases lack objects")
     assert memory.has_objects
     assert memory.doubt_of(["b", "a"])[:, :, 1].tolist() == [[0, 0, 0, 1], [0, 0, 0, 0]]
 

@@ -79,6 +79,17 @@ def test_objects_are_told_by_themselves() -> None:
     ]
 
 
+@pytest.mark.parametrize("probability", [0.39, float("nan")], ids=["hardly found", "no voxels"])
+def test_no_way_looks_at_a_class_before_it_is_learned(probability: float) -> None:
+    wide = [(1.8 + float(each), 0.9) for each in spread(8)]
+    rows = sums(*agreeing(12, 1.6), *wide)
+    rows[2, 9:12, 1] = torch.tensor([60.0, 64.0, 40.0])
+    rows[:, 4, 1], rows[:, 5, 1] = (0, 0) if math.isnan(probability) else (100 * probability, 100)
+    doubt, sentences = look(rows)
+    assert not doubt.any()
+    assert not sentences
+
+
 def test_regions_have_no_background() -> None:
     wide = [(1.8 + float(each), 0.9) for each in spread(8)]
     doubt, sentences = look(sums(*agreeing(12, 1.6), *wide), regions=True)

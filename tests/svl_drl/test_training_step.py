@@ -88,6 +88,7 @@ def test_gradients_are_those_of_the_losses_written_out(stage: Stage, reward: Rew
         steps=2,
         reward=reward,
         edited_weight=edited_weight,
+        discount=0.9,
         value_in_transition=0.3,
         value_weight=0.2,
         policy_weight=0.1,
@@ -265,7 +266,7 @@ def test_an_iteration_costs_the_passes_that_are_promised(steps: int, reward: Rew
     step(*batch_of(ignore=False))
     passes = sum(costs) / 3
     assert passes <= (steps + 1) * 1.5
-    if steps == STEPS == SvlDrlConfig().steps and reward == "share":
+    if steps == STEPS == SvlDrlConfig().steps and reward == SvlDrlConfig().reward:
         assert passes == PASSES["svl_drl"]
 
 

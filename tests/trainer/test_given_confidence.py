@@ -285,18 +285,35 @@ def test_the_pseudo_dice_counts_what_is_annotated() -> None:
     batch = next(plain.dataloader_val)
     with torch.no_grad():
         batch["keys"] = [CASES[1], CASES[4]]
-        found = trainer.validation_step(clone(batch))
+        found = trainer.validation_step(doubted(clone(batch), 0.0))
         single = [plain.validation_step(clone(batch, slice(sample, sample + 1))) for sample in range(2)]
         whole = plain.validation_step(clone(batch))
         batch["keys"] = [CASES[4], CASES[4]]
-        nothing_missing = trainer.validation_step(clone(batch))
+        nothing_missing = trainer.validation_step(doubted(clone(batch), 0.0))
+        outputs, targets = trainer.network(batch["data"]), [each.clone() for each in batch["target"]]
+        half = trainer.validation_step(doubted(clone(batch), 0.5))["loss"]
+        by_hand = trainer._masked_loss()(outputs, targets, None, torch.full_like(batch["data"][:, :1], 0.5))
     for key in ("tp_hard", "fp_hard", "fn_hard"):
         np.testing.assert_array_equal(found[key], single[0][key] * [0, 1, 1, 1] + single[1][key])
         np.testing.assert_array_equal(nothing_missing[key], whole[key])
-    assert nothing_missing["loss"] == whole["loss"]
+    assert nothing_missing["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert half == pytest.approx(float(by_hand), rel=1e-5)
+    assert half != pytest.approx(whole["loss"], rel=1e-3)
     assert found["loss"] < whole["loss"]
     assert trainer.loss is not None
     assert type(trainer.loss) is type(plain.loss)
+
+
+def doubted(batch: dict[str, Any], doubt: float) -> dict[str, Any]:
+    """With the channel of doubt that the trainer's own loader adds."""
+    images = batch["data"]
+    return {**batch, "data": torch.cat([images, torch.full_like(images[:, :1], doubt)], dim=1)}
+
+
+@pytest.mark.usefixtures("given")
+def test_the_validation_s_images_have_the_doubt_too() -> None:
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    assert next(trainer.dataloader_val)["data"].shape[1] == next_batch(trainer)["data"].shape[1] == 2
 
 
 def clone(batch: dict[str, Any], samples: slice = slice(None)) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""What it is worth to let a training know of its labels, and what the trust of cases sees in real trainings."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from benchmarks import case_trust_contrast
+from benchmarks.confidence import partial_annotation, several_readers
+from benchmarks.pages.organ_numbers import LABELS
+from benchmarks.pages.shown import signed
+from benchmarks.table import markdown
+from benchmarks.trainings import Row, rows_of
+
+NOT_YET = "Not measured yet."
+SETS = {
+    "whole": "every organ drawn in every case",
+    "wiped": "each organ wiped in half of the training cases",
+    "as_found": "as they are: the mandible drawn in 83 of 120 cases",
+}
+READERS = {
+    ("one reader", several_readers.PLAIN): "a reader drawn by lot for each case",
+    ("majority", several_readers.PLAIN): "the vote of three",
+    ("majority", several_readers.TOLD): "the vote, the share of agreeing readers as confidence",
+    ("staple", several_readers.PLAIN): "STAPLE of three",
+    ("random", several_readers.TOLD): "another reader at each visit",
+}
+
+
+def partial_annotation_table() -> str:
+    """Dice of each organ, in points, of plain nnU-Net and of the trainer that knows what was drawn."""
+    rows = rows_of(partial_annotation.RESULTS)
+    if not rows:
+        return NOT_YET
+    organs = list(rows[0]["dice"])
+    cells = [
+        [
+            SETS[row["labels"]],
+            row["trainer"].removeprefix("nnUNetTrainer") or "plain",
+            f"{fmean(row['dice'].values()):.1f}",
+        ]
+        + [f"{row['dice'][organ]:.1f}" for organ in organs]
+        for row in rows
+    ]
+    return markdown(["labels", "trainer", "mean", *organs], cells)
+
+
+def partial_annotation_won() -> str:
+    """A sentence on what wiping costs and what is won back, as far as it was measured."""
+    found = partial_annotation.shares(rows_of(partial_annotation.RESULTS))
+    said = []
+    if "cost" in found:
+        share = found["won_back"] / found["cost"] if found["cost"] > 0 else float("nan")
+        said.append(
+            f"Wiping costs plain nnU-Net {found['cost']:.1f} points; the table wins back {found['won_back']:.1f}, "
+            f"which is {share:.0%}."
+        )
+    if "mandible" in found:
+        said.append(f"The mandible that nobody drew in 37 cases: {signed(found['mandible'])} points.")
+    return " ".join(said) or NOT_YET
+
+
+def several_readers_table() -> str:
+    """Dice, in points, of what is made of several readers' labels."""
+    rows = rows_of(several_readers.RESULTS)
+    cells = [[READERS[row["labels"], row["trainer"]], f"{row['dice']:.1f}", row["cases"]] for row in rows]
+    return markdown(["training label", "Dice", "cases"], cells) if cells else NOT_YET
+
+
+def case_trust_trainings_table() -> str:
+    """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
+    cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
+    header = [
+        "labels",
+        "training",
+        "class",
+        "learned",
+        "displacement, wrong / right",
+        "contrast",
+        "down-weighted at borders",
+    ]
+    header += ["for objects", "AUROC"]
+    return markdown(header, cells) if cells else NOT_YET
+
+
+def _cells(row: Row, each: Row) -> list[str]:
+    kinds = [kind for kind in ("wrong", "right") if row[f"{kind}_cases"]]
+
+    def of(key: str) -> str:
+        return " / ".join(
+            "–" if each[kind][key] is None else "{:.2f} ± {:.2f}".format(*each[kind][key]) for kind in kinds
+        )
+
+    def doubted(*parts: str) -> str:
+        counts = (max(each[kind][f"doubted_{part}"]["cases"] for part in parts) for kind in kinds)
+        return " / ".join(f"{count} of {row[f'{kind}_cases']}" for count, kind in zip(counts, kinds, strict=True))
+
+    learned, area = f"{each['learned']:.2f}", "–" if row["auroc"] is None else f"{row['auroc']:.2f}"
+    of_class = [learned, of("displacement"), of("contrast"), doubted("borders"), doubted("extra", "missing"), area]
+    return [f"{row['data']}, {LABELS[row['labels']]}", row["length"].strip("_"), each["class"], *of_class]
+
+
+FUNCTIONS = (partial_annotation_table, partial_annotation_won, several_readers_table, case_trust_trainings_table)

@@ -1,0 +1,140 @@
+"""Partial annotation: what is wiped, what is stored, that it goes on. Trainings' memory: what a row says of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from scipy import stats
+
+from benchmarks import case_trust_contrast
+from benchmarks.confidence import partial_annotation, several_readers
+from benchmarks.confidence.partial_annotation import shares, wipe, wiped_classes
+from benchmarks.pages import confidence_numbers
+from nnunetv2_dale.nnunet_files.confidence_table import read_confidence_table
+
+ORGANS = ("a", "b", "c")
+DICE = dict.fromkeys((*ORGANS, "Mandible"), 50.0)
+
+
+def test_each_organ_is_wiped_in_half_of_the_cases_and_no_case_loses_all() -> None:
+    cases = [str(number) for number in range(40)]
+    wiped = wiped_classes(cases, ORGANS, 1)
+    spared = sum(len(names) == 2 for names in wiped.values())
+    counts = Counter(name for names in wiped.values() for name in names)
+    assert max(len(names) for names in wiped.values()) == 2
+    assert 60 - spared <= sum(counts.values()) <= 60
+    assert max(counts.values()) <= 20
+    assert wiped == wiped_classes(cases, ORGANS, 1) != wiped_classes(cases, ORGANS, 2)
+
+
+def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: Path) -> None:
+    labels = {"background": 0, "Organ": 1, "b": 2}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    (tmp_path / "labelsTr").mkdir()
+    whole = np.arange(3, dtype=np.uint8).repeat(4).reshape(1, 3, 4)
+    cases = [f"case_{number:02d}" for number in range(10)]
+    for case in cases:
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(whole), str(tmp_path / "labelsTr" / f"{case}.nii.gz"))
+    wipe(tmp_path)
+    table = read_confidence_table(tmp_path, labels, cases)
+    missing = {case: table.not_annotated(case) for case in cases}
+    assert sum(not names for names in missing.values()) >= 2  # fold 0 is judged by two of ten
+    for case, names in missing.items():
+        found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "labelsTr" / f"{case}.nii.gz")))
+        expected = np.where(np.isin(whole, [labels[name] for name in names]), 0, whole)
+        np.testing.assert_array_equal(found, expected)
+    assert {name for names in missing.values() for name in names} == {"Organ", "b"}
+
+
+def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, trained = tmp_path / "rows.jsonl", []
+
+    def train(labels: str, trainer: str, length: str, output: Path, run: object) -> dict[str, object]:
+        trained.append((labels, trainer))
+        return {"labels": labels, "trainer": trainer, "length": length, "dice": DICE}
+
+    monkeypatch.setattr(partial_annotation, "prepare", lambda *_: None)
+    monkeypatch.setattr(partial_annotation, "train", train)
+    monkeypatch.setattr(partial_annotation, "use_workspace", lambda _: None)
+    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results)]
+    assert partial_annotation.main(command) == 0
+    assert tuple(trained) == partial_annotation.ARMS
+    assert partial_annotation.main(command) == 0
+    assert len(trained) == len(partial_annotation.ARMS)
+
+
+def test_each_way_to_use_several_readers_is_made_with_commands(tmp_path: Path, monkeypatch) -> None:
+    made: list[list[str]] = []
+
+    def pretended(command: Sequence[str]) -> None:
+        made.append(list(command))
+        if "--new_id" in command:
+            number = command[command.index("--new_id") + 1]
+            (tmp_path / "raw" / f"Dataset{number}_LIDC" / "labelsTr").mkdir(parents=True)
+
+    monkeypatch.setattr(several_readers, "planned", lambda dataset, output, run: None)
+    for labels in dict.fromkeys(label for label, _ in several_readers.ARMS):
+        for _ in range(2):
+            several_readers.prepare(labels, tmp_path, tmp_path, pretended)
+    assert [command[command.index("--target") + 1] for command in made] == [
+        "consensus", "rater0", "rater1", "rater2", "random", "majority", "staple", "random",
+    ]  # fmt: skip
+    assert [command[0] for command in made[-3:]] == ["nnUNetv2_dale_confidence"] * 3
+    assert {confidence_numbers.READERS[arm] for arm in several_readers.ARMS} == set(confidence_numbers.READERS.values())
+
+
+def test_what_wiping_costs_and_the_table_wins_back_by_hand() -> None:
+    def row(labels: str, trainer: str, mandible: float) -> dict[str, object]:
+        return {"labels": labels, "trainer": trainer, "dice": {"Brainstem": 60.0, "Mandible": mandible}}
+
+    plain, told = partial_annotation.PLAIN, partial_annotation.TOLD
+    rows = [row("wiped", plain, 40.0), row("wiped", told, 76.0), row("whole", plain, 80.0)]
+    assert shares(rows) == {"cost": 20.0, "won_back": 18.0}
+    found = [row("as_found", plain, 70.0), row("as_found", told, 77.0)]
+    assert shares(found) == {"mandible": 7.0}
+
+
+def test_the_area_under_the_curve_against_scipy() -> None:
+    random = np.random.default_rng(0)
+    values, wrong = random.integers(0, 5, 30).astype(float), random.random(30) < 0.4
+    expected = stats.mannwhitneyu(values[wrong], values[~wrong]).statistic / (wrong.sum() * (~wrong).sum())
+    assert case_trust_contrast.auroc(values, wrong) == pytest.approx(expected, abs=1e-3)
+    assert case_trust_contrast.auroc(values, np.zeros(30, bool)) is None
+
+
+def test_a_row_says_who_was_down_weighted() -> None:
+    """Twelve right cases and eight that are drawn wider, where the image shows no border."""
+    sums = torch.zeros(20, 12, 2)
+    wrong = np.arange(20) >= 12
+    off = torch.linspace(-0.2, 0.2, 20) + 1.8 * torch.from_numpy(wrong)
+    sums[:, 0, 1], sums[:, 1], sums[:, 3] = 1000 * off, 1000.0, 1000.0
+    sums[:, 2, 1] = 1000 * torch.where(torch.from_numpy(wrong), 0.9, 1.6)
+    sums[:, 4], sums[:, 5] = 80.0, 100.0
+    row = case_trust_contrast.seen_and_doubted(sums, wrong, ["background", "organ"])
+    (organ,) = row["classes"]
+    assert (row["right_cases"], row["wrong_cases"], row["right_cases_doubted"], row["auroc"]) == (12, 8, 0, 1.0)
+    assert organ["wrong"]["doubted_borders"] == {"cases": 8, "mean": 1.0}
+    assert organ["right"]["contrast"] == [1.6, 0.0]
+    assert organ["learned"] == 0.8
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [{"labels": "wiped", "trainer": "nnUNetTrainer", "length": "_1epoch", "dice": DICE}]]
+)
+def test_pages_cope_with_rows_that_are_not_there(
+    rows: Sequence[dict[str, object]], tmp_path: Path, monkeypatch
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(partial_annotation, "RESULTS", file)
+    monkeypatch.setattr(several_readers, "RESULTS", tmp_path / "none.jsonl")
+    assert confidence_numbers.several_readers_table() == confidence_numbers.NOT_YET
+    assert confidence_numbers.partial_annotation_won() == confidence_numbers.NOT_YET
+    assert ("50.0" in confidence_numbers.partial_annotation_table()) == bool(rows)

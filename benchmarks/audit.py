@@ -3,6 +3,7 @@
     python -m benchmarks.audit train --workspace W --source FOLDER      datasets, out-of-fold predictions
     python -m benchmarks.audit measure --workspace W --source FOLDER    audit and rivals against the known errors
     python -m benchmarks.audit readers --workspace W --source FOLDER    LIDC's four readers, judged by the consensus'
+    python -m benchmarks.audit organs --source FOLDER                   sizes in mm on two readers of heads and necks
 
 The same command again continues: what is there is not made again. `--only NAME …` takes some conditions.
 """
@@ -27,13 +28,15 @@ RESULTS = HERE / "results" / "audit.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "measure", "readers"])
+    parser.add_argument("what", choices=["train", "measure", "readers", "organs"])
     parser.add_argument("--workspace", type=Path, help="folder for datasets and results (some GB)")
     parser.add_argument("--source", type=Path, help="holds Dataset004_Hippocampus and lidc_nodules")
     parser.add_argument("--only", nargs="+", type=int, metavar="ID", help="dataset ids of the conditions to take")
     arguments = parser.parse_args()
-    if arguments.workspace is None or arguments.source is None:
-        parser.error(f"{arguments.what} needs --workspace and --source")
+    if arguments.source is None or (arguments.workspace is None and arguments.what != "organs"):
+        parser.error(f"{arguments.what} needs --source, and all but organs need --workspace")
+    if arguments.what == "organs":
+        return _organs(arguments.source.resolve())
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     if arguments.what == "train":
@@ -42,6 +45,13 @@ def main() -> None:
         _measure(arguments.only, arguments.source.resolve(), workspace)
     else:
         _readers(arguments.source.resolve(), workspace)
+
+
+def _organs(source: Path) -> None:
+    from benchmarks.audit_study.two_readers import compare_readers, summary
+
+    rows = compare_readers(source)
+    _store({"organs": summary(rows) | {"rows": rows, "command": command_line()}})
 
 
 def _train(only: list[int] | None, source: Path) -> None:

@@ -1,6 +1,7 @@
-"""How fast the audit is: 200 cases of hippocampus size as a user runs it, and one large CT with 14 classes.
+"""How fast the audit is: 200 cases of hippocampus size as a user runs it, one large CT with 14 classes, and 200 CTs
+before any training.
 
-    python -m benchmarks.audit_speed [--only cases large] [--output benchmarks/results/audit_speed.json]
+    python -m benchmarks.audit_speed [--only cases large before] [--output benchmarks/results/audit_speed.json]
 
 Makes its own data in a temporary folder and prints JSON: seconds, processor seconds, peak memory, load, machine.
 """
@@ -23,7 +24,7 @@ from benchmarks.report_speed import make_study
 from benchmarks.speed_parts import measure_parts
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = {"cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
+TARGETS = {"before": {"seconds": 60.0}, "cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
 CASES, WRONG_EACH = 200, 10  # every tenth label is drawn too wide, so that there are findings, maps and pictures
 LARGE, CLASSES = (300, 512, 512), 14
 
@@ -48,7 +49,17 @@ def make_results(root: Path, cases: int, shape: tuple[int, int, int], classes: i
 def cases(root: Path) -> dict[str, float]:
     """200 cases of 36 × 50 × 35 voxels and two classes, one result folder, the whole command in one process."""
     folder = make_results(root, CASES, (36, 50, 35), 2)
-    command = [sys.executable, "-m", "nnunetv2_dale.audit.cli", str(folder), "-o", str(root / "audit"), "-np", "1"]
+    return _timed(root, str(folder))
+
+
+def before(root: Path) -> dict[str, float]:
+    """200 CTs of 110 × 60 × 105 voxels and five classes before any training, the whole command in one process."""
+    make_results(root, CASES, (110, 60, 105), 5)
+    return _timed(root, "-d", "900")
+
+
+def _timed(root: Path, *what: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "nnunetv2_dale.audit.cli", *what, "-o", str(root / "audit"), "-np", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "nnUNet_raw": str(root / "raw"), "PYTHONPATH": str(ROOT)}
     before, start = os.times(), time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
@@ -101,4 +112,4 @@ def one_case(root: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    measure_parts(__doc__, {"cases": cases, "large": large}, TARGETS)
+    measure_parts(__doc__, {"cases": cases, "large": large, "before": before}, TARGETS)

@@ -23,7 +23,7 @@ def cases_table(stored: Stored, which: str = "cases_ranked") -> str:
             wrong = row["wrong_dice_at_most_0.8" if which == BAD else "wrong"]
             cases = row["cases"] - row["wrong"] + wrong
             rows.append([name, str(cases), str(wrong), *(_pair(row[which][rival]) for rival in RIVALS)])
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def effort_table(stored: Stored) -> str:
@@ -49,7 +49,7 @@ def effort_table(stored: Stored) -> str:
             line += [str(len(row["missed"])), f"{row['named']['right']} of {row['named']['of']}"]
             line.append("{:.1%} ({:.1%})".format(*efforts))
         rows.append([*line, *[""] * (7 - len(line))])
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def voxels_table(stored: Stored) -> str:
@@ -58,7 +58,7 @@ def voxels_table(stored: Stored) -> str:
     for name, row in stored["conditions"].items():
         if "voxels_ranked" in row:
             rows.append([name, *(_pair(each) for each in row["voxels_ranked"].values())])
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def hard_table(stored: Stored) -> str:
@@ -69,7 +69,7 @@ def hard_table(stored: Stored) -> str:
             ranked = row["against_hard_and_right"]
             counts = [str(row["wrong"]), str(ranked["right_and_hard"])]
             rows.append([name, *counts, *(_pair(ranked[rival]) for rival in RIVALS)])
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def readers_table(stored: Stored) -> str:
@@ -81,7 +81,7 @@ def readers_table(stored: Stored) -> str:
         ("one reader clearly far", "far_reader_first_where_clear", "nodules_with_a_far_reader"),
     ):
         rows.append([what, str(row[count]), *(f"{row[key][name]:.0%}" for name in ("audit", "1 - Dice")), "25%"])
-    return _table(rows)
+    return markdown_table(rows)
 
 
 TABLES: Mapping[str, Callable[[Stored], str]] = {
@@ -98,6 +98,7 @@ def _pair(quality: Mapping[str, float]) -> str:
     return f"{quality['auroc']:.3f} / {quality['average_precision']:.3f}"
 
 
-def _table(rows: list[list[str]]) -> str:
+def markdown_table(rows: list[list[str]]) -> str:
+    """Join cells; the first row is the head."""
     lines = ["| " + " | ".join(row) + " |\n" for row in rows]
     return lines[0] + "|" + "---|" * len(rows[0]) + "\n" + "".join(lines[1:])

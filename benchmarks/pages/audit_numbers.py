@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.audit_study import before_tables
 from benchmarks.audit_study.audit_tables import TABLES
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -44,8 +45,28 @@ def audit_expected(condition: str) -> str:
 
 
 def audit_speed(size: str, what: str) -> str:
-    """A number of the speed measurement: `size` is "cases" or "large"."""
-    return str(json.loads((RESULTS / "audit_speed.json").read_text())[size][what])
+    """A number of the speed measurement, `size` "cases", "large" or "before"; an empty text while none is stored."""
+    return str(json.loads((RESULTS / "audit_speed.json").read_text()).get(size, {}).get(what, ""))
+
+
+def audit_before(what: str, first: int = 20) -> str:
+    """A table of the audit before any training: "errors", "clean", or the "first" findings on HeadNeckCT; or how many
+    of these are "right".
+    """
+    data = json.loads((RESULTS / "audit_before_training.json").read_text())["data"]
+    heads = "Dataset030_HeadNeckCT"
+    made = {
+        "errors": lambda: before_tables.errors_table(data),
+        "clean": lambda: before_tables.clean_table(data),
+        "first": lambda: before_tables.judged_table(data, RESULTS / "audit_judged_by_eye.csv", heads, first),
+        "right": lambda: str(before_tables.right_of_first(data, heads, first)),
+    }
+    return made[what]().strip()
+
+
+def audit_organs(what: str) -> str:
+    """A number of the two readers' organs, or an empty text while none is stored."""
+    return str(_stored().get("organs", {}).get(what, ""))
 
 
 def _stored() -> dict[str, Any]:
@@ -53,4 +74,13 @@ def _stored() -> dict[str, Any]:
     return stored
 
 
-FUNCTIONS = (audit_table, audit_first, audit_wrong, audit_total, audit_expected, audit_speed)
+FUNCTIONS = (
+    audit_table,
+    audit_first,
+    audit_wrong,
+    audit_total,
+    audit_expected,
+    audit_speed,
+    audit_before,
+    audit_organs,
+)

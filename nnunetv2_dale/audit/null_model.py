@@ -27,6 +27,11 @@ LEAST_OF_FOLD = 3  # cases, from which a fold shows anything of its own
 FOLD_CASES = 10  # of a fold, from which it counts as much as all folds together
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
+MANY_WRONG = 0.25  # share of the upper of two groups, from which the lower one is the bulk
+GROUPS_APART = 4.0  # spreads of the lower group between both middles
+LEAST_OF_GROUPS = 30  # cases
+UPPER_SHARES = (0.5, 0.35, 0.2)  # with which the two groups are looked for
+LEAST_GROUP_SPREAD = 0.05
 PRIOR_WRONG, PRIOR_CASES = 0.05, 20.0  # what is known before: as if of 20 cases 5 % had been found wrong
 LARGEST_Z = 40.0
 USUAL_SPREAD, USUAL_CASES = 0.5, 10.0  # of the cube root of a sum of a few squared deviations, where all is right
@@ -122,12 +127,53 @@ def wrong_and_right(values: Floats) -> WrongAndRight:
     count = len(values)
     if count < 3:
         return WrongAndRight(np.zeros(count), np.zeros(count))
-    middle, own_spread = usual(values)
+    middle, own_spread = trusted_group(values) or usual(values)
     # What is known before counts as if of some cases more.
     before = USUAL_CASES * USUAL_SPREAD**2
     spread = float(np.sqrt((count * own_spread**2 + before) / (count + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
     return WrongAndRight(z, chance_of(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES))))
+
+
+def trusted_group(values: Floats) -> tuple[float, float] | None:
+    """Return the middle and spread of the lower of two groups, where more than a quarter of the cases are wrong.
+
+    So many wrong cases widen the bulk that `usual` finds. Then two normal distributions (by expectation maximisation)
+    explain the cases better than one does, the Bayesian information criterion says. The lower group has to hold
+    at least half of the cases, and to lie `GROUPS_APART` of its own spreads from the upper one; a heavy tail does not.
+
+    Args:
+        values: (N,) as `wrong_and_right` takes them, none NaN.
+    Returns:
+        None where there is one group, or fewer than `LEAST_OF_GROUPS` cases.
+    """
+    count = len(values)
+    if count < LEAST_OF_GROUPS:
+        return None
+    single = stats.norm.logpdf(values, values.mean(), max(values.std(), LEAST_GROUP_SPREAD)).sum()
+    fits = [_two_groups(values, upper) for upper in UPPER_SHARES]
+    likelihood, shares, middles, spreads = max(fits, key=lambda each: each[0])
+    is_better = 2 * (likelihood - single) > 3 * np.log(count)
+    is_apart = middles[1] - middles[0] > GROUPS_APART * spreads[0]
+    if not (is_better and is_apart and MANY_WRONG < shares[1] <= 0.5):
+        return None
+    return float(middles[0]), float(spreads[0])
+
+
+def _two_groups(values: Floats, upper: float) -> tuple[float, Floats, Floats, Floats]:
+    """(log likelihood, shares, middles, spreads) of two normal distributions, at first cut below the upper share."""
+    second = (values > np.quantile(values, 1 - upper)).astype(np.float64)
+    for _ in range(60):
+        weights = np.stack([1 - second, second])
+        sizes = np.maximum(weights.sum(axis=1), 1e-9)
+        middles = weights @ values / sizes
+        squares = (weights * (values - middles[:, None]) ** 2).sum(axis=1) / sizes
+        spreads = np.sqrt(squares + LEAST_GROUP_SPREAD**2)
+        shares = sizes / len(values)
+        densities = shares[:, None] * stats.norm.pdf(values, middles[:, None], spreads[:, None])
+        total = np.maximum(densities.sum(axis=0), 1e-300)
+        second = densities[1] / total
+    return float(np.log(total).sum()), shares, middles, spreads
 
 
 def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z) -> Floats:

@@ -18,6 +18,7 @@ from nnunetv2_dale.audit.maps import map_file
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 
+FINDINGS_A_MINUTE = 2  # that a person decides on
 PictureFiles = Mapping[tuple[str, str, str], Path]
 
 
@@ -54,6 +55,7 @@ def render_audit(
         "holds": Held(bool(pictures), held.paths),
         "classes": _counted([item.name for item in task.classes], [found["class"] for found in findings]),
         "kinds": _counted([], [each.kind.replace("_", " ") for case in audit.cases for each in case.findings]),
+        "minutes": -(-len(findings) // FINDINGS_A_MINUTE),
         "all_classes_shown": shown_classes(audit, task) == list(task.classes),
         "distribution": figure_data_uri(distribution_figure(audit, task, spread)),
     }

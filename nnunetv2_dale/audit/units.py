@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
 
+WEAKER, CHANCE = 0.03, 0.01  # Dice, and chance of an accident, from which a fold's network counts as weaker
 Form = tuple[int, bool]
 """How a case is judged: how many referees, and whether they say how sure they are."""
 
@@ -58,6 +60,30 @@ def remarks_on_units(cases: Sequence[CaseEvidence]) -> list[str]:
             f"{small} of {len(sizes)} folds have fewer than {LEAST_OF_FOLD} cases: what is usual for their networks is "
             "taken from the cases of all folds"
         )
+    return [*remarks, *_weak_folds(cases)]
+
+
+def _weak_folds(cases: Sequence[CaseEvidence]) -> list[str]:
+    """Name folds whose networks agree clearly less with the labels than the others' do (rank sum test).
+
+    What is usual is learned fold by fold, so that an error has to stand out more there.
+    """
+    agreement: dict[str, list[float]] = {fold: [] for fold in sorted({case.fold for case in cases})}
+    for case in cases:
+        dice = [row.dice for row in case.classes.values() if row.dice is not None]
+        if dice:
+            agreement[case.fold].append(float(np.mean(dice)))
+    remarks = []
+    for fold, mine in agreement.items():
+        others = [value for other, values in agreement.items() if other != fold for value in values]
+        if len(mine) < LEAST_OF_FOLD or len(others) < LEAST_OF_FOLD or np.median(others) - np.median(mine) < WEAKER:
+            continue
+        if stats.mannwhitneyu(mine, others, alternative="less").pvalue < CHANCE / len(agreement):
+            remarks.append(
+                f"the network of fold {fold} agrees less with its labels than the others do (median Dice "
+                f"{np.median(mine):.2f} beside {np.median(others):.2f}): errors in its {len(mine)} cases have to be "
+                "larger to stand out; a second result folder, or a longer training, would judge them better"
+            )
     return remarks
 
 

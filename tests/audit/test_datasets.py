@@ -29,6 +29,7 @@ from tests.datasets import (
     change_description,
     ellipsoids,
     finish_results,
+    read_volume,
     write_raw_dataset,
     write_results,
     write_volume,
@@ -70,6 +71,22 @@ def test_what_is_ignored_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     finish_results(folder, raw / ELLIPSOIDS)
     audit = audit_of([folder], tmp_path / "audit")
     assert [case["case"] for case in audit["cases"] if case["score"] >= 0.5] == ["case_03"]
+
+
+def test_four_fifths_of_every_label_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnU-Net #1821: four of five rows of every label are ignored. The wrong one still leads."""
+    raw, (folder,) = make_study(tmp_path, {3: "wider"}, CASES)
+    monkeypatch.setenv("nnUNet_raw", str(raw))
+    change_description(raw / ELLIPSOIDS, labels=CLASSES | {"ignore": 3})
+    for file in sorted((raw / ELLIPSOIDS / "labelsTr").iterdir()):
+        label = read_volume(file)
+        label[:, np.arange(label.shape[1]) % 5 > 0] = 3
+        write_volume(label, file)
+    finish_results(folder, raw / ELLIPSOIDS)
+    first, *others = audit_of([folder], tmp_path / "audit")["cases"]
+    assert first["case"] == "case_03"
+    assert first["score"] >= 0.5 > others[0]["score"]
+    assert "wider" in [found["kind"] for found in first["findings"]]
 
 
 def test_pictures_are_measured_in_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,16 @@ def in_a_browser(page: Path, tmp_path: Path, probe: str, width: int = 1280) -> d
     return dict(json.loads(html.unescape(re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)[-1])))
 
 
+def test_the_summary_says_how_many_of_what_and_how_long(page: Path) -> None:
+    text = html.unescape(page.read_text())
+    facts = dict(re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", text))
+    cases = json.loads((page.parent / "audit.json").read_text())["cases"]
+    count = sum(len(case["findings"]) for case in cases)
+    assert facts["Labels"].startswith(f"{len(cases)} judged")
+    assert sum(map(int, re.findall(r" (\d+)", facts["Findings of each kind"]))) == count
+    assert facts["Time to decide"].startswith(f"about {(count + 1) // 2} minutes")
+
+
 def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
     seen = in_a_browser(page, tmp_path, PROBE)
     assert seen["first"] == seen["back"] != seen["second"] == seen["afterAccept"]

@@ -87,3 +87,17 @@ def test_one_case_per_fold_borrows_from_all(tmp_path: Path) -> None:
     task, cases = measured(folder)
     assert {each.audited.case for each in rank_cases(cases, task)[:3]} == {"case_03", "case_08", "case_20"}
     assert any("30 of 30 folds have fewer than 3 cases" in sentence for sentence in remarks_on_units(cases))
+
+
+def test_a_weak_fold_is_told(study) -> None:
+    """Every Dice of one fold falls by 0.1, in all classes; where all folds fall nobody is weak."""
+    _, hard, _ = study
+
+    def weaker(case: CaseEvidence) -> CaseEvidence:
+        rows = {key: replace(row, dice=row.dice and row.dice - 0.1) for key, row in case.classes.items()}
+        return replace(case, classes=rows)
+
+    (told,) = remarks_on_units([weaker(case) if case.fold == "2" else case for case in hard])
+    assert told.startswith("the network of fold 2 agrees less")
+    assert "its 12 cases" in told
+    assert remarks_on_units(hard) == remarks_on_units([weaker(case) for case in hard]) == []

@@ -42,7 +42,7 @@ def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedCla
     Args:
         step_mm: of `Intensities`.
     """
-    gains, misfits = [], []
+    gains, weights, misfits = [], [], []
     for item in classes:
         having = [number for number, record in enumerate(records) if item.key in record.classes]
         rows = [records[number].classes[item.key] for number in having]
@@ -51,10 +51,11 @@ def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedCla
             here = fits[:, [fits.shape[1] // 2]]
             alike = similarity(np.stack([row.around for row in rows]))[:, None]
             gains.append(_of_all(_deviations(fits - here), having, len(records)))
+            weights.append(expected_gains(fits - here))
             misfits += [_of_all(_deviations(-each), having, len(records)) for each in (here, alike)]
     if not gains:
         return
-    gain, misfit = _together(gains), _together(misfits)[:, 0]
+    gain, misfit = _together(gains, weights), _together(misfits, [np.ones(1)] * len(misfits))[:, 0]
     vectors = steps(records[0].planar)[np.argmax(gain, axis=1)] * step_mm
     moved, unlike = high_values(gain.max(axis=1), LEAST_SPREAD), high_values(misfit, LEAST_SPREAD)
     for number, record in enumerate(records):
@@ -74,11 +75,29 @@ def _hints(number: int, record: CaseRecord, vector: Floats, moved: float, unlike
     yield Hint(number, "", "other_case", unlike, voxel, float(len(record.classes)), "classes", words)
 
 
+def expected_gains(gains: Floats) -> Floats:
+    """(V,) by how many spreads each move would gain more than usual if the label had been moved by its opposite.
+
+    A right label loses by a move. One that was moved gains what it had lost, by the way back. A long class
+    says little of moves along it.
+
+    Args:
+        gains: (N, V) of all cases; the moves are those of `intensities.steps`, whose opposites stand in reverse.
+    """
+    lost, spread = -np.median(gains, axis=0), _spread(gains)
+    return np.asarray(np.maximum(lost + lost[::-1], 0) / spread)
+
+
 def _deviations(values: Floats) -> Floats:
-    """(N, V) in spreads (median absolute deviation) from the median of all cases."""
+    """(N, V) in spreads from the median of all cases."""
     apart = values - np.median(values, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(apart), axis=0), LEAST_DIFFERENCE)
-    return np.asarray(np.clip(apart / spread, -MOST_OF_ONE, MOST_OF_ONE))
+    return np.asarray(np.clip(apart / _spread(values), -MOST_OF_ONE, MOST_OF_ONE))
+
+
+def _spread(values: Floats) -> Floats:
+    """(V,) the median absolute deviation, as a normal distribution's standard deviation."""
+    apart = np.abs(values - np.median(values, axis=0))
+    return np.asarray(np.maximum(1.4826 * np.median(apart, axis=0), LEAST_DIFFERENCE))
 
 
 def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:
@@ -87,8 +106,12 @@ def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:
     return result
 
 
-def _together(deviations: Sequence[Floats]) -> Floats:
-    """(N, V) the sum over classes, as if of one: of a case without any class 0."""
-    stacked = np.stack(deviations)
-    known = np.isfinite(stacked).sum(axis=0)
-    return np.asarray(np.nansum(stacked, axis=0) / np.sqrt(np.maximum(known, 1)))
+def _together(deviations: Sequence[Floats], weights: Sequence[Floats]) -> Floats:
+    """(N, V) the weighted sum over classes, as if of one: of a case without any class 0.
+
+    Args:
+        weights: (V,) of each class.
+    """
+    stacked, each = np.stack(deviations), np.stack(weights)[:, None]
+    squares = np.sum(np.where(np.isfinite(stacked), each**2, 0), axis=0)
+    return np.asarray(np.nansum(stacked * each, axis=0) / np.sqrt(np.where(squares > 0, squares, 1)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.class_statements import ClassStatement
 from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
@@ -30,12 +30,7 @@ def rank_records(
         step_mm: of `Intensities`.
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again.
     """
-    places = places_of(records, [item.key for item in task.classes])
-    hints, statements = absent_hints(places, records, task.classes)
-    hints += place_hints(places, records, task.classes)
-    hints += appearance_hints(records, task.classes, step_mm)
-    for number, item in enumerate(task.classes):
-        hints += class_hints(item, number, places, records)
+    hints, statements = hints_of(records, task.classes, step_mm)
     ranked = []
     for number, record in enumerate(records):
         found = list(_of_case([hint for hint in hints if hint.number == number]))
@@ -43,7 +38,20 @@ def rank_records(
         score = max((each.chance for each in asked), default=0.0)
         listed = [_finding(each, record, task) for each in asked if each.chance >= LISTED_FROM]
         ranked.append(Judgement(AuditedCase(record.case, "", score, tuple(listed), True, record.checksum), {}, {}))
-    return sorted(ranked, key=lambda each: -each.audited.score), tuple(statements)
+    return sorted(ranked, key=lambda each: -each.audited.score), statements
+
+
+def hints_of(
+    records: Sequence[CaseRecord], classes: Sequence[AuditedClass], step_mm: float
+) -> tuple[list[Hint], tuple[ClassStatement, ...]]:
+    """Return all that looks wrong in any case, however unlikely, and what is said of whole classes."""
+    places = places_of(records, [item.key for item in classes])
+    hints, statements = absent_hints(places, records, classes)
+    hints += place_hints(places, records, classes)
+    hints += appearance_hints(records, classes, step_mm)
+    for number, item in enumerate(classes):
+        hints += class_hints(item, number, places, records)
+    return hints, tuple(statements)
 
 
 def _of_case(hints: Collection[Hint]) -> Iterator[Hint]:

@@ -21,6 +21,7 @@ COMPANIONS = 8  # of a class: those that lie most steadily to it
 LEAST_SPREAD_VOXELS = 1.0
 LARGEST_SQUARE = 100.0  # that one class adds to how badly an arrangement fits
 LIKELIER = 0.5  # an exchange may fit so much worse than a flip, which moves the middle of the body too
+BOTH_ENDS = 0.5  # of the way of its middle, that either end of a shifted class went too
 FITS = 0.25  # of how badly the classes lie, from which another arrangement explains it
 AXES = ("left and right", "front and back", "top and bottom")  # x, y, z of RAS+
 
@@ -88,6 +89,13 @@ def _median(said: Floats) -> Floats:
     return result
 
 
+def ends_of(places: Places, k: int, records: Sequence[CaseRecord]) -> Floats:
+    """(N, 2, 3) lowest and highest place of a class, seen from where it is expected; NaN of cases that lack it."""
+    key, nowhere = places.keys[k], np.full((2, 3), np.nan)
+    corners = [record.classes[key].corners_mm if key in record.classes else nowhere for record in records]
+    return np.array(corners) - places.expected(k, places.middles)[:, None]
+
+
 def place_hints(places: Places, records: Sequence[CaseRecord], classes: Sequence[AuditedClass]) -> Iterator[Hint]:
     """Classes that lie elsewhere than in the other cases, alone or all together."""
     squares = places.squares(places.middles)
@@ -103,6 +111,8 @@ def place_hints(places: Places, records: Sequence[CaseRecord], classes: Sequence
         k = int(np.argmax(chances[:, number]))
         row = record.classes[places.keys[k]]
         vector = places.off(places.middles[:, [number]])[k, 0] - places.usual[k, 0]
+        if not _moved_as_a_whole(vector, ends_of(places, k, records), number):
+            continue
         size = float(np.linalg.norm(vector))
         yield Hint(
             number,
@@ -115,6 +125,13 @@ def place_hints(places: Places, records: Sequence[CaseRecord], classes: Sequence
             f"{classes[k].in_words} lies {size:.0f} mm from where it lies in the other cases, seen from the other "
             f"classes and the body ({in_directions(vector)})",
         )
+
+
+def _moved_as_a_whole(vector: Floats, ends: Floats, number: int) -> bool:
+    """Whether both ends went along: where one stayed, a part is missing or too much, and the class is not shifted."""
+    axis = int(np.argmax(np.abs(vector)))
+    along = (ends[number, :, axis] - np.nanmedian(ends[:, :, axis], axis=0)) * np.sign(vector[axis])
+    return bool(along.min() >= BOTH_ENDS * abs(vector[axis]))
 
 
 @dataclass(frozen=True)

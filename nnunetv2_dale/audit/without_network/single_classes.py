@@ -10,7 +10,7 @@ from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.null_model import Floats, usual
 from nnunetv2_dale.audit.without_network.hints import Hint, high_values, rare_amounts, volume_of
-from nnunetv2_dale.audit.without_network.places import Places
+from nnunetv2_dale.audit.without_network.places import Places, ends_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share
 
 SMALL = 0.05  # of a usual object of the class: a smaller part is a speck
@@ -48,13 +48,10 @@ def class_hints(item: AuditedClass, number: int, places: Places, records: Sequen
 
 def _too_far(k: int, places: Places, records: Sequence[CaseRecord]) -> Callable[[int, Part], float]:
     """What tells how many spreads a part of a case lies beyond where the class usually ends; 0 within."""
-    key = places.keys[k]
-    expected = places.expected(k, places.middles)
-    nothing = np.full((2, 3), np.nan)
-    corners = np.array([r.classes[key].corners_mm if key in r.classes else nothing for r in records])
-    least = 2 * float(np.nanmedian(np.abs(corners[:, 1] - corners[:, 0]))) / 10
-    ends = [[usual(corners[:, end, axis] - expected[:, axis], least) for axis in range(3)] for end in range(2)]
-    middle, spread = np.array(ends).transpose(2, 0, 1)
+    expected, ends = places.expected(k, places.middles), ends_of(places, k, records)
+    least = 2 * float(np.nanmedian(ends[:, 1] - ends[:, 0])) / 10
+    known = [[usual(ends[:, end, axis], least) for axis in range(3)] for end in range(2)]
+    middle, spread = np.array(known).transpose(2, 0, 1)
 
     def beyond(number: int, part: Part) -> float:
         place = part.middle_mm - expected[number]

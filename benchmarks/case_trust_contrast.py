@@ -66,7 +66,7 @@ def seen_and_doubted(sums: Tensor, wrong: NDArray[np.bool_], classes: Sequence[s
         learned = float(named["found"][:, k].sum() / named["size"][:, k].sum().clamp_min(1))
         row: Row = {"class": name, "learned": round(learned, 3)}
         for kind, which in (("right", ~wrong), ("wrong", wrong)):
-            of_kind = {key: _spread(values[:, k].numpy()[which]) for key, values in seen.items()}
+            of_kind: dict[str, object] = {key: _spread(values[:, k].numpy()[which]) for key, values in seen.items()}
             for key, part in (("borders", BORDER), ("extra", EXTRA), ("missing", MISSING)):
                 d = doubt[:, part, k].reshape(len(doubt), -1).amax(1).numpy()[which]
                 of_kind[f"doubted_{key}"] = {

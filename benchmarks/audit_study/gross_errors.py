@@ -18,7 +18,8 @@ from nnunetv2_dale.audit.findings import Kind
 SHIFT_MM = 10.0
 SPECKS, SPECK = 3, (1, 2, 2)  # how many, and their size in voxels (z, y, x)
 PADDED = 5  # a label's slices over this are padding, at least 2
-Labels, Images = NDArray[np.int16], NDArray[np.float32]
+Labels = NDArray[np.int16]
+Images = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

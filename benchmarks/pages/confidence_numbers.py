@@ -6,6 +6,7 @@ from statistics import fmean
 
 from benchmarks import case_trust_contrast
 from benchmarks.confidence import partial_annotation, several_readers
+from benchmarks.confidence.stock_trainings import PLAIN, TOLD
 from benchmarks.pages.organ_numbers import LABELS
 from benchmarks.pages.shown import signed
 from benchmarks.table import markdown
@@ -18,11 +19,11 @@ SETS = {
     "as_found": "as they are: the mandible drawn in 83 of 120 cases",
 }
 READERS = {
-    ("one reader", several_readers.PLAIN): "a reader drawn by lot for each case",
-    ("majority", several_readers.PLAIN): "the vote of three",
-    ("majority", several_readers.TOLD): "the vote, the share of agreeing readers as confidence",
-    ("staple", several_readers.PLAIN): "STAPLE of three",
-    ("random", several_readers.TOLD): "another reader at each visit",
+    ("one reader", PLAIN): "a reader drawn by lot for each case",
+    ("majority", PLAIN): "the vote of three",
+    ("majority", TOLD): "the vote, the share of agreeing readers as confidence",
+    ("staple", PLAIN): "STAPLE of three",
+    ("random", TOLD): "another reader at each visit",
 }
 
 

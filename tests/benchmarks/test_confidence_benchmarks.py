@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 from benchmarks import case_trust_contrast
-from benchmarks.confidence import partial_annotation, several_readers
+from benchmarks.confidence import partial_annotation, several_readers, stock_trainings
 from benchmarks.confidence.partial_annotation import shares, wipe, wiped_classes
 from benchmarks.pages import confidence_numbers
 from nnunetv2_dale.nnunet_files.confidence_table import read_confidence_table
@@ -94,7 +94,7 @@ def test_what_wiping_costs_and_the_table_wins_back_by_hand() -> None:
     def row(labels: str, trainer: str, mandible: float) -> dict[str, object]:
         return {"labels": labels, "trainer": trainer, "dice": {"Brainstem": 60.0, "Mandible": mandible}}
 
-    plain, told = partial_annotation.PLAIN, partial_annotation.TOLD
+    plain, told = stock_trainings.PLAIN, stock_trainings.TOLD
     rows = [row("wiped", plain, 40.0), row("wiped", told, 76.0), row("whole", plain, 80.0)]
     assert shares(rows) == {"cost": 20.0, "won_back": 18.0}
     found = [row("as_found", plain, 70.0), row("as_found", told, 77.0)]

@@ -32,7 +32,7 @@ def test_the_pages_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     go_to(tmp_path, monkeypatch)
     use_threads(monkeypatch)
     assert unpack.split()[:3] == ["python", "-m", "zipfile"]
-    zipfile.main(unpack.split()[3:])
+    zipfile.main(unpack.split()[3:])  # type: ignore[attr-defined]  # typeshed leaves the command out
     names = [command.split()[0] for command in commands]
     assert names == [
         "nnUNetv2_dale_convert",

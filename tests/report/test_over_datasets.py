@@ -39,8 +39,8 @@ def reports(made: tuple[Study, Path], tmp_path: Path) -> list[Path]:
 def test_each_dataset_has_its_row_and_the_answer_counts_them(reports: list[Path], tmp_path: Path, capsys) -> None:
     over = tmp_path / "over"
     assert main(["--from_json", *map(str, reports), "-o", str(over)]) == 0
-    with (over / "comparisons.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "Dice"]
+    with (over / "comparisons.csv").open(newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["metric"] == "Dice"]
     assert [row["dataset"] for row in rows] == ["Dataset001_First", "Dataset002_Second", "Dataset003_Third"]
     for row, file in zip(rows, reports, strict=True):
         own = next(

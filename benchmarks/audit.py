@@ -36,7 +36,8 @@ def main() -> None:
     if arguments.source is None or (arguments.workspace is None and arguments.what != "organs"):
         parser.error(f"{arguments.what} needs --source, and all but organs need --workspace")
     if arguments.what == "organs":
-        return _organs(arguments.source.resolve())
+        _organs(arguments.source.resolve())
+        return
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     if arguments.what == "train":

@@ -54,9 +54,15 @@ def gross_errors(pair: tuple[int, int], kept: Collection[int]) -> Mapping[str, G
         "label over padding": GrossError(lambda scan, _: _padded(scan), ("outside",)),
     }
     for axis, name in enumerate(("top and bottom", "front and back", "left and right")):
-        errors[f"flipped, {name}"] = GrossError(lambda scan, _, axis=axis: _flipped(scan, axis), moved)
-        errors[f"moved 10 mm, {name}"] = GrossError(lambda scan, _, axis=axis: _moved(scan, axis), moved)
+        errors[f"flipped, {name}"] = GrossError(_along(_flipped, axis), moved)
+        errors[f"moved 10 mm, {name}"] = GrossError(_along(_moved, axis), moved)
     return errors
+
+
+def _along(
+    change: Callable[[Scan, int], tuple[Labels, Images]], axis: int
+) -> Callable[[Scan, np.random.Generator], tuple[Labels, Images]]:
+    return lambda scan, _: change(scan, axis)
 
 
 def _specks(scan: Scan, rng: np.random.Generator) -> tuple[Labels, Images]:

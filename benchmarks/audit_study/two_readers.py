@@ -58,8 +58,8 @@ def organs(folder: Path) -> Iterator[tuple[str, str, Mask, Mask, tuple[float, ..
         if other.is_file():
             image = SimpleITK.ReadImage(str(file))
             masks = [SimpleITK.GetArrayFromImage(each) > 0 for each in (image, SimpleITK.ReadImage(str(other)))]
-            (box,) = ndimage.find_objects((masks[0] | masks[1]).astype(np.uint8)) or [None]
-            if box is not None and all(mask.any() for mask in masks):
+            if all(mask.any() for mask in masks):
+                (box,) = ndimage.find_objects((masks[0] | masks[1]).astype(np.uint8))
                 wide = tuple(slice(max(0, axis.start - 2), axis.stop + 2) for axis in box)
                 yield file.parent.name, file.stem, masks[0][wide], masks[1][wide], image.GetSpacing()[::-1]
 

@@ -96,7 +96,8 @@ def far_out(voxels: Tensor) -> Tensor:
         voxels: (N, K) of each case, float64.
     """
     lower, upper = voxels.sqrt().quantile(torch.tensor([0.25, 0.75], dtype=voxels.dtype), dim=0)
-    return (upper + FENCE * (upper - lower)).square().clamp_min(FEWEST_VOXELS)
+    fence: Tensor = (upper + FENCE * (upper - lower)).square()
+    return fence.clamp_min(FEWEST_VOXELS)
 
 
 def given_classes(labels: Tensor, classes: int, regions: bool) -> Tensor:

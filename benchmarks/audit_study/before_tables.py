@@ -42,7 +42,7 @@ def judged_table(data: Data, judged: Path, dataset: str, first: int) -> str:
     """The first findings on the labels as they are, one by one, with what a person saw."""
     with judged.open(newline="") as file:
         seen = {(row["case"], row["class"], row["kind"]): row["what"] for row in csv.DictReader(file)}
-    rows = [["", "case", "class", "kind", "by eye", "what is there"]]
+    rows = [["", "case", "class", "kind", "by eye", "what the image shows"]]
     for number, found in enumerate(data[dataset]["as_it_is"]["listed"][:first], start=1):
         what = seen.get((found["case"], found["class"], found["kind"]), "the data's own table: not drawn")
         rows.append([str(number), *(found[each] for each in ("case", "class", "kind", "by_eye")), what])

@@ -17,7 +17,6 @@ from nnunetv2_dale.dale.label_edges import within
 
 FAR = 4  # voxels
 FEWEST_VOXELS = 15.0  # of a set, over the visits that are remembered
-LEARNED = 0.4  # mean probability of a class in its own voxels, as in `learned` of DALE's settings
 FENCE = 3.0  # times the distance of the quartiles that lies between the bulk of the cases and one far out of it
 SETS = 6  # sums on F⁺ and F⁻
 

@@ -136,7 +136,11 @@ def _doubt(trust: CaseTrust, case: Case, device: torch.device) -> None:
     """As if every third case were drawn two voxels wider than the others, of the batch's and others."""
     contour, no_contrast, learned = ([each] * case.classes for each in (100.0, 0.0, 1.0))
     drawn = {
-        f"case {sample}": [[200.0 * (sample % 3 == 0)] * case.classes, contour, no_contrast, no_contrast, learned, learned]
+        f"case {sample}": [
+            [200.0 * (sample % 3 == 0)] * case.classes,
+            *(contour, no_contrast, no_contrast),
+            *(learned, learned),
+        ]
         for sample in range(case.batch + 9)
     }
     trust.displacement.restore(drawn, device)

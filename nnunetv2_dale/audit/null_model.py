@@ -29,7 +29,7 @@ MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
 MANY_WRONG = 0.25  # share of the upper of two groups, from which the lower one is the bulk
 MOST_WRONG = 0.6  # share of it: a broad upper group takes some of the lower one's cases
-GROUPS_APART = 4.0  # spreads of the lower group between both middles
+CLEANLY_APART = 2.0  # Ashman's D (1994, Astronomical Journal 108), from which two groups are told apart cleanly
 LEAST_OF_GROUPS = 30  # cases
 UPPER_SHARES = (0.5, 0.35, 0.2)  # with which the two groups are looked for
 LEAST_GROUP_SPREAD = 0.05
@@ -141,7 +141,8 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
 
     So many wrong cases widen the bulk that `usual` finds. Then two normal distributions (by expectation maximisation)
     explain the cases better than one does, the Bayesian information criterion says. The lower group has to hold
-    about half of the cases, and to lie `GROUPS_APART` of its own spreads from the upper one; a heavy tail does not.
+    about half of the cases, and both have to lie cleanly apart, D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) > 2: the heavy tail of
+    right labels on hard data does not.
 
     Args:
         values: (N,) as `wrong_and_right` takes them, none NaN.
@@ -155,7 +156,7 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
     fits = [_two_groups(values, upper) for upper in UPPER_SHARES]
     likelihood, shares, middles, spreads = max(fits, key=lambda each: each[0])
     is_better = 2 * (likelihood - single) > 3 * np.log(count)
-    is_apart = middles[1] - middles[0] > GROUPS_APART * spreads[0]
+    is_apart = np.sqrt(2) * (middles[1] - middles[0]) > CLEANLY_APART * np.hypot(*spreads)
     if not (is_better and is_apart and MANY_WRONG < shares[1] < MOST_WRONG):
         return None
     return float(middles[0]), float(spreads[0])

@@ -127,3 +127,5 @@ def test_a_heavy_tail_is_no_second_group() -> None:
         rng = np.random.default_rng(seed)
         squares = (rng.standard_normal((300, 3)) * np.exp(rng.normal(0, 0.6, (300, 1)))) ** 2
         assert trusted_group(np.cbrt(squares.sum(axis=1))) is None
+        missed = np.where(np.arange(300) < 90, 1 + rng.exponential(1.3, 300), 0.9 + 0.4 * rng.standard_normal(300))
+        assert trusted_group(missed) is None  # three in ten that the networks see otherwise, from hardly to clearly

@@ -18,6 +18,7 @@ from benchmarks.organs.study import (
     noise_command,
     plan_command,
     plans_name,
+    replaced_plans,
 )
 from benchmarks.plans_file import smaller_plans
 from nnunetv2_dale.commands.csv_table import read_keyed_table
@@ -54,7 +55,12 @@ def prepare(study: Study, each: Comparison, source: Path, output: Path, run: Run
         run(plan_command(dataset, configuration))
         planned = json.loads((preprocessed / dataset / f"{PLANNED}.json").read_text())
         with new_file(edited) as unfinished:
-            plans = smaller_plans(planned, configuration, name=plans_name(configuration), **study.plans[configuration])
+            plans = smaller_plans(
+                planned,
+                configuration,
+                name=plans_name(configuration),
+                **replaced_plans(study, each.data, configuration),
+            )
             unfinished.write_text(json.dumps(plans, indent=1))
 
 

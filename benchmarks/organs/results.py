@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.organs.study import Comparison, Study, dataset_name
+from benchmarks.organs.study import Comparison, Study, dataset_name, replaced_plans
 
 METRICS = ("Dice", "HD95")
 KEPT = (
@@ -40,7 +40,7 @@ def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any
         "length": each.step.length,
         "folds": list(each.step.folds),
         "trainings_a_side": each.step.repeats,
-        "plans": dict(study.plans[each.step.configuration]),
+        "plans": replaced_plans(study, each.data, each.step.configuration),
         "noise": json.loads(noise.read_text()) if noise.exists() else None,
         "cases": reports[0]["case_names"],
         "trainers": [

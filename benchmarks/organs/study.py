@@ -28,6 +28,7 @@ class Data:
         patients: regular expression whose group is the patient in a case's name; empty: each case is a patient.
         complete: table of annotated classes; only cases that have all are taken. Empty: all cases.
         convert: words of `nnUNetv2_dale_convert` that make the raw dataset of `folder`.
+        plans: configuration → what is replaced for this data in place of the study's.
     """
 
     folder: str
@@ -35,6 +36,7 @@ class Data:
     patients: str = ""
     complete: str = ""
     convert: tuple[str, ...] = ()
+    plans: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,11 @@ def benchmark_command(study: Study, each: Comparison, raw: Path, reports: Path) 
     words += ["--repeats", str(step.repeats)] if step.repeats > 1 else []
     words += ["--references", str(raw / dataset / "labelsTr_clean")] if study.labels[each.labels] else []
     return ["nnUNetv2_dale_benchmark", *words, *study.benchmark, "-o", str(reports / each.name)]
+
+
+def replaced_plans(study: Study, data: str, configuration: str) -> dict[str, Any]:
+    """What of nnU-Net's plans is replaced for one of the data."""
+    return {**study.plans[configuration], **study.data[data].plans.get(configuration, {})}
 
 
 def plans_name(configuration: str) -> str:

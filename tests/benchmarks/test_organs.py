@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.organs import __main__ as organs
 from benchmarks.organs.prepare import copy_cases
-from benchmarks.organs.study import Data, benchmark_command, comparisons, read_study
+from benchmarks.organs.study import Data, benchmark_command, comparisons, read_study, replaced_plans
 from benchmarks.plans_file import smaller_plans
 from nnunetv2_dale.benchmark.arguments import benchmark_parser
 from nnunetv2_dale.commands.command_line import UserError
@@ -77,6 +77,13 @@ def test_the_shipped_study_names_trainers_that_exist_and_flags_of_the_benchmark(
         command = benchmark_command(study, each, Path("raw"), Path("reports"))
         arguments = benchmark_parser().parse_args(command[1:])
         assert set(arguments.tr) - set(ALL_TRAINERS) == {f"nnUNetTrainer{each.step.length}"}
+
+
+def test_plans_of_one_of_the_data_are_those_of_the_study_but_for_what_it_replaces() -> None:
+    study = read_study(REPOSITORY / "benchmarks" / "organs" / "study.toml")
+    crops, slices = (replaced_plans(study, data, "2d") for data in ("ACDC", "HeadNeckCT"))
+    assert (crops["patch_size"], slices["patch_size"]) == ([64, 64], [128, 112])
+    assert crops["features"] == slices["features"]
 
 
 def test_a_study_that_names_what_it_does_not_define_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.organs.study import Comparison, Study, dataset_name, replaced_plans
+from nnunetv2_dale.pages.private_content import without_paths
 
 METRICS = ("Dice", "HD95")
 KEPT = (
@@ -59,5 +60,5 @@ def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any
             for row in report["comparisons"]
             if row["metric"] in METRICS
         ],
-        "missing": reports[0]["missing"],
+        "missing": [without_paths(sentence, [raw]) for sentence in reports[0]["missing"]],
     }

@@ -10,14 +10,16 @@ import pytest
 from benchmarks.pages import organ_numbers
 
 
-def stored(folder: Path, data: str, difference: float) -> None:
+def stored(folder: Path, data: str, difference: float, trainings: int = 2) -> None:
     row = {
         "trainer": "nnUNetTrainerDALE",
         "metric": "Dice",
         "class_name": "mean over classes",
         "difference": difference,
+        "mean_baseline": 0.5,
     }
-    content = {"data": data, "configuration": "2d", "labels": "dilated", "trainings_a_side": 1, "comparisons": [row]}
+    content = {"data": data, "configuration": "2d", "labels": "dilated", "trainings_a_side": trainings}
+    content["comparisons"] = [row]
     (folder / f"{data}.json").write_text(json.dumps(content))
 
 
@@ -31,9 +33,12 @@ def test_a_gain_holds_over_all_data_only_where_every_organ_has_it(
         return [cell.strip() for cell in organ_numbers.over_all_data_table().splitlines()[2].strip("|").split("|")][1:]
 
     stored(tmp_path, "Heart", 0.04)
-    assert held() == ["DALE", "1", "+4.0", "one organ: not shown"]
+    assert held() == ["DALE", "1", "+4.0", "not shown"]
+    stored(tmp_path, "Neck", 0.02, trainings=1)  # proves nothing
+    assert held() == ["DALE", "2", "2.0 to 4.0", "not shown"]
     stored(tmp_path, "Neck", 0.02)
     assert held() == ["DALE", "2", "2.0 to 4.0", "gains"]
     stored(tmp_path, "Neck", -0.02)
     assert held() == ["DALE", "2", "−2.0 to +4.0", "no: gains on some alone"]
     assert "| Neck, 2d " in organ_numbers.on_one_data_table()
+    assert "|  50.0 | −2.0 |" in organ_numbers.by_class_table()

@@ -11,16 +11,16 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
+from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_settings
 from nnunetv2_dale.benchmark.job import Job, environment_of_workers
 from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
-from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
+from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.benchmark.stop_signals import ignore_stop_signals, stop_signals
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
-from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
+from nnunetv2_dale.benchmark.table import PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
 from nnunetv2_dale.commands.lock import living_holder
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    settings = read_settings(arguments.settings, executor_flags(arguments))
+    settings = executor_settings(arguments)
     folders, runs = _checked_runs(arguments)
     if arguments.dry_run:
         print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))
@@ -103,12 +103,11 @@ def _train(
     splits.unpack_cases(folders, runs, processes=1)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
-    display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)
+    display = PlainLines(folders.results, sys.stdout)
     stopped_by: signal.Signals | None = None
     with stop_signals() as received:
         try:
-            with display:
-                schedule.work(display.show)
+            schedule.work(display.show)
         except KeyboardInterrupt:
             stopped_by = received[0] if received else signal.SIGINT
             print("stopping the trainings ...", file=sys.stderr)

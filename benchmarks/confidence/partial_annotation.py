@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from statistics import fmean
 from typing import Any
 
 import SimpleITK
-import torch
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from benchmarks.confidence.stock_trainings import (
@@ -30,16 +28,15 @@ from benchmarks.confidence.stock_trainings import (
     PLANS,
     TOLD,
     Runner,
-    call,
     options,
     planned,
     result_folder,
+    store_missing,
     train_command,
 )
-from benchmarks.machine import describe
 from benchmarks.organs.prepare import copy_cases
 from benchmarks.organs.study import Data
-from benchmarks.trainings import Row, add_row, rows_of, use_workspace
+from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
 from nnunetv2_dale.nnunet_files.confidence_table import (
     TABLE,
@@ -102,30 +99,23 @@ def wipe(raw: Path, seed: int = 1) -> None:
     write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
 
 
-def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
     dataset = SETS[labels]
-    command = train_command(dataset, trainer + length)
-    run(command)
-    folder = result_folder(dataset, trainer + length, output)
-    result = read_result_folder(folder)
+    run(train_command(dataset, trainer))
+    result = read_result_folder(result_folder(dataset, trainer, output))
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
         name: [100 * one.dice for case in result.cases.values() if (one := case.classes[key]).dice is not None]
         for key, name in names.items()
     }
     table = read_confidence_table(output / "raw" / dataset, result.dataset_json["labels"])
-    return {
-        "labels": labels,
-        "trainer": trainer,
-        "length": length,
+    return dataset, {
         "dice": {name: fmean(values) for name, values in of_class.items()},
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
         "fold": 0,
         "plans": dict(WHOLE_SLICES),
-        "command": shlex.join(command),
-        "machine": describe(torch.device("cpu"), 1),
     }
 
 
@@ -142,19 +132,9 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def stored(arguments: argparse.Namespace) -> list[Row]:
-    """The rows of this length."""
-    return [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
-
-
 def run(arguments: argparse.Namespace) -> int:
-    output: Path = arguments.o.resolve()
-    use_workspace(output)
-    for labels, trainer in ARMS:
-        if (labels, trainer) not in {(row["labels"], row["trainer"]) for row in stored(arguments)}:
-            prepare(labels, arguments.data.resolve(), output, call)
-            add_row(arguments.results, train(labels, trainer, arguments.length, output, call))
-    print(json.dumps(shares(stored(arguments))))
+    store_missing(arguments, ARMS, prepare, train)
+    print(json.dumps(shares([row for row in rows_of(arguments.results) if row["length"] == arguments.length])))
     return 0
 
 

@@ -56,18 +56,21 @@ def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: 
 def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, trained = tmp_path / "rows.jsonl", []
 
-    def train(labels: str, trainer: str, length: str, output: Path, run: object) -> dict[str, object]:
-        trained.append((labels, trainer))
-        return {"labels": labels, "trainer": trainer, "length": length, "dice": DICE}
+    def train(labels: str, trainer: str, output: Path, run: object) -> tuple[str, dict[str, object]]:
+        trained.append((labels, trainer.removesuffix("_10epochs")))
+        return "Dataset330_HeadNeckWiped", {"dice": DICE}
 
     monkeypatch.setattr(partial_annotation, "prepare", lambda *_: None)
     monkeypatch.setattr(partial_annotation, "train", train)
-    monkeypatch.setattr(partial_annotation, "use_workspace", lambda _: None)
+    monkeypatch.setattr(stock_trainings, "use_workspace", lambda _: None)
     command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results)]
     assert partial_annotation.main(command) == 0
     assert tuple(trained) == partial_annotation.ARMS
     assert partial_annotation.main(command) == 0
     assert len(trained) == len(partial_annotation.ARMS)
+    row = json.loads(results.read_text().splitlines()[0])
+    assert (row["labels"], row["trainer"], row["length"]) == (*partial_annotation.ARMS[0], "_10epochs")
+    assert row["command"].startswith("nnUNetv2_dale_benchmark -d 330 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_10epochs")
 
 
 def test_each_way_to_use_several_readers_is_made_with_commands(tmp_path: Path, monkeypatch) -> None:

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             of = {"labels": labels, "checked": count, "confidence": confidence, "batches": arguments.batches}
             if any(of.items() <= row.items() for row in rows_of(arguments.results)):
                 continue
-            row = {**of, **measured(*of.values(), workspace)}
+            row = {**of, **measured(labels, count, confidence, arguments.batches, workspace)}
             command = "python -m benchmarks.confidence.checked_cases"
             add_row(arguments.results, {**row, "command": command, "machine": describe(torch.device("cpu"), 1)})
             print(of, row["found"][-1], flush=True)

@@ -75,7 +75,9 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
     """Return what is usual among the cases that one network predicted: each fold's has its own habits and its own
     quality.
 
-    The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way.
+    The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way. Of
+    more cases that lie clearly apart, as those of a weak network, it keeps more of the distance d: what chance does not
+    explain of its square, 1 − s²/(n d²) (James and Stein 1961).
 
     Args:
         values: (N,), NaN is left out.
@@ -88,10 +90,16 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
         known = int(np.isfinite(values[mine]).sum())
         if known >= LEAST_OF_FOLD:
             own_middle, own_spread = usual(values[mine], least_spread)
-            weight = known / (known + FOLD_CASES)
-            middles[mine] += weight * (own_middle - middle)
-            spreads[mine] *= (own_spread / spread) ** weight
+            apart, wider = own_middle - middle, np.log(own_spread / spread)
+            middles[mine] += apart * _own_weight(apart, max(own_spread, spread), known)
+            spreads[mine] *= np.exp(wider * _own_weight(wider, 1.0, known))
     return UsualByFold(middles, spreads)
+
+
+def _own_weight(apart: float, spread: float, known: int) -> float:
+    """How much of its distance from all folds together a fold keeps; `spread` / √n of it is chance."""
+    clear = 1 - spread**2 / known / apart**2 if apart and known > FOLD_CASES else 0.0
+    return max(known / (known + FOLD_CASES), clear)
 
 
 def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> Floats:

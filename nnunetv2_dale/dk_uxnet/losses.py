@@ -16,7 +16,7 @@ from nnunetv2_dale.dk_uxnet.query_maps import Queries, query_maps
 
 # logits (M, K, *S_l) and labels (M, 1, *S_l) of each resolution, full resolution first, and which samples have labels
 # (M,) → a scalar; 0 without a labelled sample
-SupervisedLoss = Callable[[Sequence[Tensor], KnownTargets, Tensor], Tensor]
+SupervisedLoss = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], Tensor]
 
 
 class Outputs(NamedTuple):

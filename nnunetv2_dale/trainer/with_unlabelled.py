@@ -13,7 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
-from nnunetv2_dale.dale.marginal_loss import KnownTargets
+from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
 from nnunetv2_dale.dk_uxnet.config import DkNetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, Outputs, loss_terms
 from nnunetv2_dale.dk_uxnet.query_decoder import QueryDecoder
@@ -159,7 +159,7 @@ class TrainsWithUnlabelled(SafeTraining):
             terms = replace(terms, **dict.fromkeys(_SUPERVISED, nothing))
         return loss, terms
 
-    def _supervised(self, logits: Sequence[Tensor], labels: KnownTargets, labelled: Tensor) -> Tensor:
+    def _supervised(self, logits: Sequence[Tensor], labels: Sequence[Tensor], labelled: Tensor) -> Tensor:
         """nnU-Net's loss of the labelled samples, where something is given with what is known of them; 0 without one.
 
         A batch Dice sums over all samples, and over ranks, which therefore all take part: unlabelled samples add
@@ -169,8 +169,10 @@ class TrainsWithUnlabelled(SafeTraining):
             if not labelled.any():
                 return torch.stack([each.sum() for each in logits]).sum() * 0
             logits = [each[labelled] for each in logits]
-            known = (None if each is None else each[labelled] for each in (labels.confidence, labels.class_weight))
-            labels = KnownTargets((each[labelled] for each in labels), *known)
+            known = [
+                None if each is None else each[labelled] for each in (confidence_of(labels), class_weight_of(labels))
+            ]
+            labels = KnownTargets([each[labelled] for each in labels], *known)
         if self.given is not None:
             return self._masked_loss()(logits, labels)
         deep = isinstance(self.loss, DeepSupervisionWrapper)

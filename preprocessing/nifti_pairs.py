@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.shared_flags import add_readers_target
 from nnunetv2_dale.convert.described_classes import read_classes_and_channels
 from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
@@ -31,8 +32,8 @@ FACTS = Facts(
   also .nii, .nrrd, .seg.nrrd and .mha
   dataset.json                            (of the Decathlon or of nnU-Net; not read with --classes and --channels)""",
     caveats="""Decathlon tasks with several channels in one 4D file (BrainTumour, Prostate) have to be split first. In
-    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is. Of several readers, convert
-    the labels of each with an id of its own, then join them with nnUNetv2_dale_confidence raters.""",
+    the .seg.nrrd files of 3D Slicer, the names of the segments say which class a value is. Several readers of the same
+    images: name the folder of each with --labels; the new dataset is that of nnUNetv2_dale_confidence raters.""",
 )
 
 
@@ -41,17 +42,19 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
     problems: list[Problem] = []
     label_map, names, channels = _classes_and_channels(source, options, problems)
     images = _files(first_folder([source / options.images], problems), problems)
-    masks = _files(first_folder([source / options.labels], problems), problems)
-    by_case, numbered = images_by_case(images, masks.keys(), problems)
+    readers = _readers(source, options.labels, problems)
+    labelled = {name for masks in readers.values() for name in masks}
+    by_case, numbered = images_by_case(images, labelled, problems)
     test_images = _files(_folder_or_none(source / "imagesTs"), problems)
     test_masks = _files(_folder_or_none(source / "labelsTs"), problems)
     test, _ = images_by_case(test_images, test_masks.keys(), problems, numbered)
     cases = [
-        *_cases(by_case, masks, None, options.images, problems),
-        *_cases(test, test_masks, "", "imagesTs", problems),
+        *_cases(by_case, readers, None, options.images, problems),
+        *_cases(test, {"labelsTs": test_masks}, "", "imagesTs", problems),
     ]
-    for case in by_case.keys() - masks.keys():
-        problems.append(Problem(next(iter(by_case[case].values())), f"has no label in {options.labels}"))
+    for folder, masks in zip(options.labels, readers.values(), strict=True):
+        for case in sorted(by_case.keys() - masks.keys()):
+            problems.append(Problem(next(iter(by_case[case].values())), f"has no label in {folder}"))
     everywhere = {**{f"{name} of imagesTs": each for name, each in test.items()}, **by_case}
     odd = odd_channels({name: sorted(files) for name, files in sorted(everywhere.items())})
     problems.extend(Problem(next(iter(everywhere[name].values())), what) for name, what in odd.items())
@@ -67,7 +70,17 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
         cases=cases,
         format=VolumeFormat(label_map, names, options.mask_threshold, has_mask_options=True),
         problems=problems,
+        readers_become=options.target,
     )
+
+
+def _readers(source: Path, folders: Sequence[Path], problems: list[Problem]) -> dict[str, dict[str, Path]]:
+    """Reader, who is called after the folder -> name -> label."""
+    if len({folder.name for folder in folders}) < len(folders):
+        raise UserError(
+            f"expected a folder of labels with a name of its own for each reader, got {', '.join(map(str, folders))}"
+        )
+    return {folder.name: _files(first_folder([source / folder], problems), problems) for folder in folders}
 
 
 def _classes_and_channels(
@@ -107,18 +120,25 @@ def _folder_or_none(folder: Path) -> Path | None:
 
 def _cases(
     images: Mapping[str, Mapping[int, Path]],
-    masks: Mapping[str, Path],
+    readers: Mapping[str, Mapping[str, Path]],
     test_set: str | None,
     folder: str,
     problems: list[Problem],
 ) -> list[SourceCase]:
-    """Cases with their labels; training cases without one are left to the caller."""
-    problems.extend(Problem(masks[name], f"has no image in {folder}") for name in sorted(masks.keys() - images.keys()))
-    return [
-        SourceCase(case_name(name), tuple(files[number] for number in sorted(files)), masks.get(name), test_set)
-        for name, files in sorted(images.items())
-        if name in masks or test_set is not None
-    ]
+    """Cases with their labels, of one reader or several; training cases without one are left to the caller."""
+    for masks in readers.values():
+        unseen = sorted(masks.keys() - images.keys())
+        problems.extend(Problem(masks[name], f"has no image in {folder}") for name in unseen)
+    cases = []
+    for name, files in sorted(images.items()):
+        drawn = {reader: masks[name] for reader, masks in readers.items() if name in masks}
+        if not drawn and test_set is None:
+            continue
+        channels = tuple(files[number] for number in sorted(files))
+        label = next(iter(drawn.values()), None) if len(readers) == 1 else None
+        several = drawn if len(readers) > 1 else {}
+        cases.append(SourceCase(case_name(name), channels, label, test_set, readers=several))
+    return cases
 
 
 def images_by_case(
@@ -151,7 +171,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Folder names, classes and channels."""
     folder = "Folder of %s in that of -i"
     parser.add_argument("--images", type=Path, default="imagesTr", metavar="FOLDER", help=folder % "images")
-    parser.add_argument("--labels", type=Path, default="labelsTr", metavar="FOLDER", help=folder % "labels")
+    labels = f"{folder % 'labels'}; several, one of each reader, become one label and how far they agree"
+    parser.add_argument("--labels", type=Path, nargs="+", default=[Path("labelsTr")], metavar="FOLDER", help=labels)
+    add_readers_target(parser)
     classes = "Name of each label: the first has the value 1, the next 2, ... Default: what dataset.json says"
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help=classes)
     channels = "What each image shows, such as CT or T2; CT only for Hounsfield units. Default: what dataset.json says"
@@ -165,5 +187,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-EXAMPLES = ("--name Spleen", "--images scans --labels masks --classes liver --channels CT")
+EXAMPLES = (
+    "--name Spleen",
+    "--images scans --labels masks --classes liver --channels CT",
+    "--images scans --labels anna ben carl --classes liver --channels CT",
+)
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"commands", "dale"},
     **dict.fromkeys(COMMANDS, SHARED),
     "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
+    "convert": SHARED | {"confidence.raters", "confidence.consensus"},  # several readers' labels, joined in one way
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     # its judgement of a case is what the audit knows to be usual, of probabilities that the audit reads
     "pseudo_labels": SHARED | {"audit.null_model", "audit.probabilities", "audit.confidence_copy"},

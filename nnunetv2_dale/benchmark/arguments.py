@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
@@ -28,7 +27,7 @@ def benchmark_parser() -> CommandParser:
     parser = CommandParser("nnUNetv2_dale_benchmark", description=DESCRIPTION)
     add = parser.add_argument
     _add_what(parser.add_argument_group("what to train"))
-    _add_where(parser.add_argument_group("where to train (each also a key of the --settings file)"))
+    _add_where(parser.add_argument_group("where to train"))
     add("--dry_run", action="store_true", help="Print what is done, resumable and missing, and stop")
     add("--no_report", action="store_true", help="Do not write the report at the end")
     reports = "Folder for the reports, one in it for each configuration. "
@@ -41,9 +40,14 @@ def benchmark_parser() -> CommandParser:
     return parser
 
 
-def executor_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags that are fields of `ExecutorSettings`; None where not given."""
-    return {field.name: getattr(arguments, field.name) for field in fields(ExecutorSettings)}
+def executor_settings(arguments: argparse.Namespace) -> ExecutorSettings:
+    """Return the flags that are fields of `ExecutorSettings`.
+
+    Raises:
+        UserError: a value out of range.
+    """
+    given = {field.name: getattr(arguments, field.name) for field in fields(ExecutorSettings)}
+    return ExecutorSettings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
@@ -76,7 +80,6 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
 def _add_where(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--executor", metavar="NAME", help="Where jobs run: local or slurm. Default: local, this machine")
-    add("--settings", type=Path, metavar="FILE.toml", help="These flags' values in a file; flags win")
     add(
         "--parsl_config",
         type=Path,

@@ -11,19 +11,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_flags
+from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_settings
 from nnunetv2_dale.benchmark.job import Job, environment_of_workers
 from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
-from nnunetv2_dale.benchmark.settings import ExecutorSettings, read_settings
-from nnunetv2_dale.benchmark.stop_signals import ignore_stop_signals, stop_signals
+from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
 from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
 from nnunetv2_dale.commands.lock import living_holder
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
+from nnunetv2_dale.commands.stop_signals import ignore_stop_signals, stop_signals
 
 if TYPE_CHECKING:
     from nnunetv2_dale.benchmark.inputs import Folders
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    settings = read_settings(arguments.settings, executor_flags(arguments))
+    settings = executor_settings(arguments)
     folders, runs = _checked_runs(arguments)
     if arguments.dry_run:
         print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))

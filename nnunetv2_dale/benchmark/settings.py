@@ -1,13 +1,9 @@
-"""Where and with how much the benchmark runs: from flags, from a small TOML file, or both (flags win)."""
+"""Where and with how much the benchmark runs."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from nnunetv2_dale.commands.command_line import UserError
 
@@ -16,7 +12,7 @@ EXECUTORS = ("local", "slurm")
 
 @dataclass(frozen=True)
 class ExecutorSettings:
-    """What is asked of the machine or the batch system. Every field is a flag and a key of the TOML file.
+    """What is asked of the machine or the batch system. Every field is a flag.
 
     Attributes:
         executor: one of `EXECUTORS`.
@@ -62,38 +58,3 @@ class ExecutorSettings:
             raise UserError(f"gpus cannot be negative, got {self.gpus}")
         if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", self.walltime):
             raise UserError(f"walltime has to be HH:MM:SS, such as 24:00:00, got {self.walltime!r}")
-
-
-def read_settings(toml: Path | None, flags: Mapping[str, Any]) -> ExecutorSettings:
-    """Settings from a TOML file and flags.
-
-    Args:
-        toml: file whose keys are the fields of `ExecutorSettings`, or None.
-        flags: fields given on the command line; None means not given. They win over the file.
-    Raises:
-        UserError: no such file, no TOML, an unknown key, a value of the wrong type or out of range.
-    """
-    values = _read_toml(toml) if toml is not None else {}
-    values.update({name: value for name, value in flags.items() if value is not None})
-    return ExecutorSettings(**values)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the settings {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not TOML: {error}") from error
-    known = {field.name: int if str(field.type).startswith("int") else str for field in fields(ExecutorSettings)}
-    for key, value in content.items():
-        if key not in known:
-            raise UserError(f"{path} has the unknown key {key!r}; known are {', '.join(known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            wanted = "a whole number" if known[key] is int else "text in quotes"
-            raise UserError(f"{key} in {path} has to be {wanted}, got {value!r}")
-    return content

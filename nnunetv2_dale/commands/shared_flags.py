@@ -39,6 +39,12 @@ def add_output(parser: _ActionsContainer, what: str, required: bool = True, defa
     parser.add_argument("-o", type=Path, required=required, default=default, metavar="FOLDER", help=what)
 
 
+def add_readers_target(parser: _ActionsContainer) -> None:
+    """Add `--target`: which label several readers' become."""
+    what = "Training label: the readers' vote (ties are background), STAPLE's estimate, or another reader at each visit"
+    parser.add_argument("--target", choices=("majority", "staple", "random"), default="majority", help=what)
+
+
 def add_folds(parser: _ActionsContainer, default: Sequence[str] | None = None) -> None:
     """Add `-f`: folds by number, or `all`; None stands for every fold that is there."""
     shown = "Folds" if default else "Folds. Default: all that are there"

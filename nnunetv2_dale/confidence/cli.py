@@ -14,6 +14,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_overwrite,
     add_plans,
     add_processes,
+    add_readers_target,
 )
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import environment_folder
@@ -83,10 +84,7 @@ def _add_raters(commands: argparse._SubParsersAction[CommandParser]) -> None:
     raters.add_argument("-i", nargs="+", type=Path, default=[], metavar="FOLDER", help=folders)
     add_dataset(raters, "nnUNet_raw")
     add_new_dataset(raters)
-    target = (
-        "Training label: the readers' vote (ties are background), STAPLE's estimate, or another reader at each visit"
-    )
-    raters.add_argument("--target", choices=["majority", "staple", "random"], default="majority", help=target)
+    add_readers_target(raters)
     add_overwrite(raters, "the new dataset")
     add_processes(raters, most=4)
     raters.set_defaults(run=_raters)

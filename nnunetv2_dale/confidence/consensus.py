@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Labels = NDArray[np.int16]
 Method = Literal["majority", "staple"]
+LabelTarget = Literal[Method, "random"]  # random: the readers' labels are kept, each visit of a case draws one
 
 
 def consensus_of(readers: Sequence[Labels], method: Method) -> tuple[Labels, int]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.confidence.consensus import agreement_with, consensus_of
+from nnunetv2_dale.confidence.consensus import LabelTarget, Method, agreement_with, consensus_of
 from nnunetv2_dale.confidence.given import read_reader, unequal_cases
 from nnunetv2_dale.confidence.reader_agreement import Comparison, comparisons
 from nnunetv2_dale.confidence.readers_page import write_comparisons
@@ -27,9 +27,6 @@ from nnunetv2_dale.nnunet_files.splits import new_dataset, splits_in_use
 from nnunetv2_dale.nnunet_files.target import MARKS, OF_READERS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
-
-LabelTarget = Literal["majority", "staple", "random"]
-TARGETS: tuple[LabelTarget, ...] = get_args(LabelTarget)
 
 
 @dataclass(frozen=True)
@@ -79,30 +76,42 @@ def write_readers_dataset(
     readers = _files_of_readers(source, folders)
     splits = splits_in_use(source.folder, [case.name for case in source.cases])
     refuse_problems(target.problems(splits, overwrite), target.root)
+    with new_dataset(source.folder, target.folder, splits, overwrite) as folder:
+        others = {*MARKS, SPLITS, MAPS, READERS, "readers.csv", "readers.html"}
+        refuse_problems(place_others(source.folder, folder, others), source.folder)
+        made = replace(write_consensus(source, readers, folder, method, processes), folder=target.folder)
+        named = {"nnunetv2_dale": __version__, "source": source.folder.name, "target": method, "readers": list(readers)}
+        write_json(folder / OF_READERS, {**named, "cases": made.cases, "tied_voxels": made.tied_voxels})
+    return made
+
+
+def write_consensus(
+    source: RawDataset, readers: Mapping[str, Mapping[str, Path]], folder: Path, method: LabelTarget, processes: int
+) -> ReadersDataset:
+    """Write into a dataset's folder what the labels of several readers become there, and how they compare.
+
+    Args:
+        readers: name → case → file; the cases are the same for all.
+        folder: may be the source's own.
+    Raises:
+        UserError: labels that cannot be read, or readers that drew different classes.
+    """
     labels = source.dataset_json["labels"]
     classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}
-    with new_dataset(source.folder, target.folder, splits, overwrite) as folder:
-        problems = place_others(source.folder, folder, {*MARKS, SPLITS, MAPS, READERS, "readers.csv", "readers.html"})
-        read = [case for case in source.cases if case.name in next(iter(readers.values()))]
-        work = _Work(source.reader(), source.label_values, classes, method, source.file_ending, folder)
-        for name in (
-            ("labelsTr", MAPS) if method != "random" else ("labelsTr", *(f"{READERS}/{each}" for each in readers))
-        ):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        jobs = [(case.name, (work, case, {name: files[case.name] for name, files in readers.items()})) for case in read]
-        results = [result for _, result in run_cases(_write_case, jobs, processes, "comparing readers")]
-        problems += [result for result in results if isinstance(result, Problem)]
-        found = [result for result in results if isinstance(result, _Found)]
-        refuse_problems(problems, source.folder)
-        refuse_problems(_unequal_classes(found, classes, {reader_name(path): path for path in folders}), source.folder)
-        ties = [each.ties for each in found]
-        made = ReadersDataset(target.folder, len(read), sum(ties), sum(each > 0 for each in ties))
-        named = {"nnunetv2_dale": __version__, "source": source.folder.name, "target": method, "readers": list(readers)}
-        write_json(folder / OF_READERS, {**named, "cases": len(read), "tied_voxels": sum(ties)})
-        write_comparisons(
-            folder, [row for each in found for row in each.compared], list(readers), method, made.tied_voxels
-        )
-    return made
+    read = [case for case in source.cases if case.name in next(iter(readers.values()))]
+    work = _Work(source.reader(), source.label_values, classes, method, source.file_ending, folder)
+    of_readers = [f"{READERS}/{name}" for name in readers] if method == "random" else [MAPS]
+    for name in ("labelsTr", *of_readers):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    jobs = [(case.name, (work, case, {name: files[case.name] for name, files in readers.items()})) for case in read]
+    results = [result for _, result in run_cases(_write_case, jobs, processes, "comparing readers")]
+    refuse_problems([result for result in results if isinstance(result, Problem)], source.folder)
+    found = [result for result in results if isinstance(result, _Found)]
+    places = {name: next(iter(files.values())).parent for name, files in readers.items()}
+    refuse_problems(_unequal_classes(found, classes, places), source.folder)
+    ties = [each.ties for each in found]
+    write_comparisons(folder, [row for each in found for row in each.compared], list(readers), method, sum(ties))
+    return ReadersDataset(folder, len(read), sum(ties), sum(each > 0 for each in ties))
 
 
 def reader_name(folder: Path) -> str:
@@ -172,7 +181,7 @@ def _write_case(work: _Work, case: RawCase, readers: Mapping[str, Path]) -> _Fou
         }
     except FileError as error:
         return error.problem
-    method = "majority" if work.target == "random" else work.target
+    method: Method = "majority" if work.target == "random" else work.target
     everyone = list(drawn.values())
     consensus, ties = consensus_of(everyone, method)
     file = f"{case.name}{work.ending}"

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
-from nnunetv2_dale.convert.labels_in_padding import labelled_padding, warn_of_padding
+from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case
+from nnunetv2_dale.convert.labels_in_padding import warn_of_padding
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
+from nnunetv2_dale.convert.readers import join_readers, labels_of_readers
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.split_patients import FILE
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
-from nnunetv2_dale.nnunet_files.volumes import values_in
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ConvertedCase:
-    """What a worker reports about one case.
-
-    Attributes:
-        problems: what is wrong with it.
-        checksums: SHA-256 of each of its source files.
-        values: of the label that was written.
-        in_padding: voxels of classes beyond the scan (`labelled_padding`); of volumes only.
-    """
-
-    case: SourceCase
-    problems: list[Problem]
-    checksums: dict[str, str]
-    values: frozenset[int] = frozenset()
-    in_padding: int = 0
 
 
 def write_raw_dataset(
@@ -75,7 +55,8 @@ def write_raw_dataset(
         converted = sorted(_convert_all(plan, folder, ending, processes), key=lambda done: done.case.name)
         refuse_problems([problem for done in converted for problem in done.problems], source)
         _write_descriptions(plan, folder, target, ending)
-        write_json(folder / CONVERSION, _manifest(plan, converted, source, recipe))
+        joined = join_readers(plan, folder, processes)
+        write_json(folder / CONVERSION, {**_manifest(plan, converted, source, recipe), **joined})
     _warn_about_counts(plan)
     _warn_about_classes(plan, converted)
     warn_of_padding({done.case.name: done.in_padding for done in converted})
@@ -85,29 +66,13 @@ def write_raw_dataset(
 def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> list[ConvertedCase]:
     """Convert (or with no `folder` only check) every case."""
     ignore = plan.labels.get("ignore", 0)
-    jobs = [
-        (case.name, (plan.format, case, _targets(case, folder, ending, plan.format), ignore)) for case in plan.cases
+    parts = [
+        [(case, _targets(case, folder, ending, plan.format)), *labels_of_readers(case, folder, ending)]
+        for case in plan.cases
     ]
+    jobs = [(case.name, (plan.format, of_case, ignore)) for case, of_case in zip(plan.cases, parts, strict=True)]
     what = "checking" if folder is None else "converting"
-    return [converted for _, converted in run_cases(_convert_case, jobs, processes, what)]
-
-
-def _convert_case(
-    case_format: CaseFormat, case: SourceCase, targets: CaseTargets | None, ignore_label: int
-) -> ConvertedCase:
-    problems = case_format.convert(case, targets)
-    if targets is None or problems:
-        return ConvertedCase(case, problems, {})
-    checksums = {str(path): _sha256(path) for path in case.files}
-    if targets.label is None or case.test_set is not None:
-        return ConvertedCase(case, problems, checksums)
-    label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(targets.label)))
-    values = frozenset(map(int, values_in(label).tolist()))
-    if label.ndim < 3 or values <= {0, ignore_label}:
-        return ConvertedCase(case, problems, checksums, values)
-    image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(targets.images[0])))
-    in_padding = labelled_padding(image, (label != 0) & (label != ignore_label))
-    return ConvertedCase(case, problems, checksums, values, in_padding)
+    return [converted for _, converted in run_cases(convert_case, jobs, processes, what)]
 
 
 def _targets(case: SourceCase, folder: Path | None, ending: str, case_format: CaseFormat) -> CaseTargets | None:
@@ -198,11 +163,3 @@ def _warn_about_classes(plan: DatasetPlan, converted: Sequence[ConvertedCase]) -
     ]
     if absent:
         logger.warning("no training label holds the class %s; nnU-Net cannot learn it", " or ".join(absent))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

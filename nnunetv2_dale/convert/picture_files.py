@@ -54,7 +54,8 @@ class PictureFormat:
         label = case.label
         labels = attempt(problems, label, lambda: self._read_labels(label, picture)) if label is not None else None
         if targets is not None and picture is not None and not problems:
-            _write_picture(targets.images[0], picture, case.images[0])
+            for target in targets.images:
+                _write_picture(target, picture, case.images[0])
             if targets.label is not None and labels is not None:
                 _write_picture(targets.label, labels, None)
         return problems

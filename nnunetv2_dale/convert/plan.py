@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from nnunetv2_dale.confidence.consensus import LabelTarget
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 _PAGE_WIDTH = 100
@@ -20,9 +21,10 @@ class SourceCase:
     Attributes:
         name: nnU-Net's case identifier (see `layouts.case_name`).
         images: the image's files: one per channel, or the slices of one volume in order (the reader decides).
-        label: the file that holds the label; None for an unlabelled test case.
+        label: the file that holds the label; None for an unlabelled test case, and where `readers` have theirs.
         test_set: None for a training case, "" for `imagesTs`, "Kvasir" for `imagesTs_Kvasir`.
         details: what the manifest should say about this case, for example its patient.
+        readers: the label of each of several readers, by name; of which `DatasetPlan.readers_become` makes one.
     """
 
     name: str
@@ -30,11 +32,12 @@ class SourceCase:
     label: Path | None
     test_set: str | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    readers: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
         """Every source file of the case, each once, images first."""
-        return list(dict.fromkeys([*self.images, *([self.label] if self.label else [])]))
+        return list(dict.fromkeys([*self.images, *([self.label] if self.label else []), *self.readers.values()]))
 
     @property
     def folders(self) -> tuple[str, str]:
@@ -47,7 +50,7 @@ class SourceCase:
 
 @dataclass(frozen=True)
 class CaseTargets:
-    """Where one case is written: one image file per channel file, and the label (None: unlabelled)."""
+    """Where one case is written: an image file per channel (none: the label alone) and the label (None: unlabelled)."""
 
     images: tuple[Path, ...]
     label: Path | None
@@ -124,6 +127,7 @@ class DatasetPlan:
         splits: folds of a fixed split (`splits_final.json`), None where nnU-Net's own five folds are wanted.
         expected_counts: the published number of cases per set (None is training); another number is worth a warning.
         problems: what was already found to be wrong with the source.
+        readers_become: the training label, where cases have several readers.
     """
 
     facts: Facts
@@ -134,3 +138,4 @@ class DatasetPlan:
     splits: Sequence[Mapping[str, Sequence[str]]] | None = None
     expected_counts: Mapping[str | None, int] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
+    readers_become: LabelTarget = "majority"

@@ -58,7 +58,7 @@ class VolumeFormat:
         label = case.label
         labels = attempt(problems, label, lambda: self._read_labels(label, first)) if label is not None else None
         if targets is not None and not problems:
-            for source, target in zip(case.images, targets.images, strict=True):
+            for source, target in zip(case.images, targets.images, strict=bool(targets.images)):
                 _write_unless_copied(source, target, None)
             if labels is not None and label is not None and targets.label is not None:
                 _write_unless_copied(label, targets.label, labels)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
 from nnunetv2_dale.dk_uxnet.agreement import query_contrast, view_disagreement
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss
 from nnunetv2_dale.dk_uxnet.query_maps import Queries, query_maps
@@ -62,21 +63,26 @@ def loss_terms(
 
     Args:
         outputs: of 2B images: the weak views of the batch, then the strong views in the same order.
-        labels: (B, 1, *S_l) for each resolution of the convolutional outputs.
+        labels: (B, 1, *S_l) for each resolution of the convolutional outputs; or `KnownTargets`.
         labelled: (B,) bool. What an unlabelled sample has in `labels` is not looked at.
         sizes: of the query groups.
         temperature: of the query agreement.
     """
     both = torch.cat([labelled, labelled])
-    targets = [_without(each, labelled, ignore_label) for each in labels]
+    known = [
+        None if each is None else torch.cat([each, each]) for each in (confidence_of(labels), class_weight_of(labels))
+    ]
+    targets = KnownTargets((_without(each, labelled, ignore_label) for each in labels), *known)
     target = targets[0]
     maps = query_maps(outputs.queries, sizes)
-    layers = [group_loss(group_log_probabilities(each, sizes), target, ignore_label) for each in outputs.assignments]
+    layers = [
+        group_loss(group_log_probabilities(each, sizes), target, ignore_label, *known) for each in outputs.assignments
+    ]
     weak, strong = outputs.convolution_logits[0].softmax(dim=1).chunk(2)
     return LossTerms(
         convolution=supervised(outputs.convolution_logits, targets, both),
-        query=supervised([maps.logits], [target], both),
-        groups=group_loss(maps.groups, target, ignore_label),
+        query=supervised([maps.logits], KnownTargets([target], *known), both),
+        groups=group_loss(maps.groups, target, ignore_label, *known),
         layers=torch.stack(layers).mean(),
         segmentation_agreement=view_disagreement(strong, weak),
         query_agreement=query_contrast(maps.similarity, maps.weak_shares, sizes, temperature),

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import marginal_logits
+from nnunetv2_dale.dale.masked_loss import resized
+
 SMALLEST_SHARE = 1e-4  # of a class that the labels hardly show
 
 
@@ -59,17 +62,30 @@ def group_log_probabilities(logits: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([share.logsumexp(dim=1) for share in shares], dim=1)
 
 
-def group_loss(log_probabilities: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
+def group_loss(
+    log_probabilities: Tensor,
+    labels: Tensor,
+    ignore_label: int,
+    confidence: Tensor | None = None,
+    class_weight: Tensor | None = None,
+) -> Tensor:
     """L_qd: cross-entropy between the groups' shares and the label; 0 where every voxel is ignored.
 
     Args:
         log_probabilities: (B, G, *S), group g for label g.
         labels: (B, 1, *S) at any resolution; the value of a voxel's centre is taken.
+        confidence: c, (B, 1, *S) at full resolution, a voxel's weight; coarser ones take its mean. None is 1.
+        class_weight: (B, G) as in `KnownTargets`: a class without weight may be its sample's background. None is 1.
     Returns:
         the mean over the voxels that are not ignored.
     """
     if labels.shape[2:] != log_probabilities.shape[2:]:
         labels = torch.nn.functional.interpolate(labels.float(), size=log_probabilities.shape[2:], mode="nearest-exact")
     valid = labels != ignore_label
-    of_label = log_probabilities.gather(1, torch.where(valid, labels, 0).long())
-    return -(of_label * valid).sum() / valid.sum().clamp_min(1)
+    shares = marginal_logits(log_probabilities, class_weight, regions=False)
+    of_label = shares.gather(1, torch.where(valid, labels, 0).long()) * valid
+    if (weight := resized(confidence, log_probabilities)) is not None:
+        of_label = of_label * weight
+    if class_weight is not None:
+        of_label = of_label * class_weight.amax(dim=1).view(-1, *(1 for _ in labels.shape[1:]))
+    return -of_label.sum() / valid.sum().clamp_min(1)

@@ -67,15 +67,17 @@ def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
 
 
 def record_of(kind: type[Record], content: Mapping[str, Any]) -> Record:
-    """Build a dataclass from what `dataclasses.asdict` gave, read back from JSON: its records too, lists as tuples.
+    """Build a dataclass from what `dataclasses.asdict` gave, read back from JSON: its records too, lists as the tuples
+    that they were.
 
-    The key "class" is that of a field `class_name`; keys without a field are left out.
+    The key "class" is that of a field `class_key`, else `class_name`; keys without a field are left out.
 
     Raises:
         TypeError, AttributeError: content of another form.
     """
     hints = get_type_hints(kind)
-    named = {"class_name" if key == "class" else key: value for key, value in content.items()}
+    name_of_class = "class_key" if "class_key" in hints else "class_name"
+    named = {name_of_class if key == "class" else key: value for key, value in content.items()}
     return kind(**{name: _as_hinted(hints[name], value) for name, value in named.items() if name in hints})
 
 
@@ -87,8 +89,8 @@ def _as_hinted(hint: Any, value: Any) -> Any:
         return _as_hinted(options[0], value)
     if isinstance(hint, type) and is_dataclass(hint):
         return record_of(hint, value)
-    if get_origin(hint) is tuple:
-        return tuple(_as_hinted(options[0], each) for each in value)
+    if get_origin(hint) in (tuple, list):
+        return get_origin(hint)(_as_hinted(options[0], each) for each in value)
     if get_origin(hint) is dict:
         return {key: _as_hinted(options[1], each) for key, each in value.items()}
     return value

@@ -1,14 +1,15 @@
 """Is an image file whole? Asked before any library reads it: most return zeros for voxels that are not in the file.
 
 What can be known depends on the format. Compressed data are read to their end, where their checksum stands. Plain data
-have none: there the size of the file is held against its header, and a changed voxel cannot be noticed.
+have none: there the size of the file is held against its header, and a changed voxel cannot be noticed. ITK itself
+refuses a cut NRRD or MetaImage.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-import struct
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,18 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import nibabel
+import SimpleITK
 
-from nnunetv2_dale.nnunet_files.voxel_headers import (
-    StoredVoxels,
-    gipl_voxels,
-    meta_image_voxels,
-    nifti_voxels,
-    nrrd_voxels,
-)
 from nnunetv2_dale.nnunet_files.whole_pictures import require_whole_png, require_whole_tiff
 
 _BLOCK = 1 << 20
-_HEADER_BYTES = 1 << 16  # of a text header; those of NRRD and MetaImage are far shorter
+_GIPL_HEADER_BYTES = 256
+_TEXT_HEADER = re.compile(rb"NRRD.*?\n\r?\n|.*?^ElementDataFile\s*=\s*LOCAL\r?\n", re.MULTILINE | re.DOTALL)
+_COMPRESSED = re.compile(rb"^(CompressedData\s*=\s*True|encoding:\s*gz)", re.MULTILINE | re.IGNORECASE)
 _TOLERATED_PADDING = 512  # bytes after the voxels of a plain file
 _GZIP = b"\x1f\x8b"
 
@@ -62,47 +59,49 @@ def _check_nifti(path: Path) -> None:
     compressed = _starts_with(path, _GZIP)
     if compressed and path.name.lower().endswith(".nii"):
         raise ValueError("is compressed, but its name does not end in .gz; rename it to .nii.gz")
-    _check_voxels(path, nifti_voxels, compressed)
+    start = next(_unzipped(path), b"") if compressed else _first(path)
+    _hold_against(path, _bytes_of_nifti(start), compressed)
+
+
+def _bytes_of_nifti(start: bytes) -> int:
+    """Bytes of header and voxels, uncompressed, by the header of NIfTI-1 or NIfTI-2 at the start of a file."""
+    kinds: tuple[Any, ...] = (nibabel.Nifti1Header, nibabel.Nifti2Header)
+    kind = next((kind for kind in kinds if kind.may_contain_header(start)), None)
+    if kind is None:
+        raise ValueError("is damaged or of another format: it is no NIfTI header")
+    header = kind(start[: kind.sizeof_hdr], check=False)
+    shape, bits, offset = header.get_data_shape(), int(header["bitpix"]), float(header["vox_offset"])
+    if min(shape) < 1 or bits < 1 or not 0 <= offset < 2**40:
+        raise ValueError(f"is damaged: its header announces {shape} voxels of {bits} bits from byte {offset:g} on")
+    return max(int(offset), kind.sizeof_hdr) + math.ceil(math.prod(map(int, shape)) * bits / 8)
 
 
 def _check_gipl(path: Path) -> None:
-    _check_voxels(path, gipl_voxels, _starts_with(path, _GZIP))
+    """ITK, which reads no more of a cut file than there is, tells what its header announces."""
+    volume = _read_by_itk(path)
+    voxels = volume.GetNumberOfPixels() * volume.GetNumberOfComponentsPerPixel() * volume.GetSizeOfPixelComponent()
+    _hold_against(path, _GIPL_HEADER_BYTES + voxels, _starts_with(path, _GZIP))
 
 
-def _check_voxels(path: Path, read_header: Callable[[bytes], StoredVoxels], compressed: bool) -> None:
-    """A binary header and the voxels behind it, as a whole compressed or not."""
-    if not compressed:
-        with path.open("rb") as file:
-            voxels = _header(read_header, file.read(_HEADER_BYTES))
-        _hold_against(path.stat().st_size, voxels, exactly=True)
+def _check_text_header(path: Path) -> None:
+    """NRRD and MetaImage: ITK refuses a cut file, but not always one whose compressed voxels have a wrong checksum."""
+    _read_by_itk(path)
+    header = _TEXT_HEADER.match(_first(path))
+    if header is None or not _COMPRESSED.search(header[0]):
         return
-    blocks = _unzipped(path)
-    first = next(blocks, b"")
-    while len(first) < _HEADER_BYTES and (more := next(blocks, b"")):
-        first += more
-    size = len(first) + sum(map(len, blocks))  # to the end, where the checksum is
-    _hold_against(size, _header(read_header, first), exactly=False)
+    voxels = path.read_bytes()[header.end() :]
+    try:
+        zlib.decompress(voxels, zlib.MAX_WBITS | 32)  # gzip or zlib
+    except zlib.error as error:
+        if voxels:  # else they are in a file of their own
+            raise ValueError(f"is damaged: {_reason(error)}") from error
 
 
-def _check_text_header(path: Path, read_header: Callable[[bytes], StoredVoxels]) -> None:
-    """A text header (NRRD, MetaImage) and the voxels behind it or in a file of their own, with their own encoding."""
-    with path.open("rb") as file:
-        voxels = _header(read_header, file.read(_HEADER_BYTES))
-    place = path if voxels.file_name is None else path.parent / voxels.file_name
-    if not place.is_file():
-        raise ValueError(f"keeps its voxels in {voxels.file_name}, which is not there")
-    match voxels.encoding:
-        case "raw":
-            _hold_against(place.stat().st_size, voxels, exactly=voxels.file_name is None)
-        case "compressed":
-            size = voxels.offset + sum(map(len, _decompressed(place, voxels.offset)))
-            _hold_against(size, voxels, exactly=False)
-        case _:
-            with place.open("rb") as file:
-                file.seek(voxels.offset)
-                numbers = sum(len(line.split()) for line in file)
-            if numbers < voxels.number:
-                raise ValueError(f"is damaged: it holds {numbers} of the {voxels.number} numbers its header announces")
+def _read_by_itk(path: Path) -> SimpleITK.Image:
+    try:
+        return SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise ValueError(f"is damaged or of another format: it cannot be read ({_reason(error)[-200:]})") from error
 
 
 def _check_npz(path: Path) -> None:
@@ -115,11 +114,11 @@ def _check_npz(path: Path) -> None:
         raise ValueError(f"is damaged: the checksum of {broken} is wrong")
 
 
-_CHECKS: dict[str, Callable[[Path], None]] = {
+_CHECKS: dict[str, Callable[[Path], object]] = {
     ".nii.gz": _check_nifti,
     ".nii": _check_nifti,
-    ".nrrd": lambda path: _check_text_header(path, nrrd_voxels),
-    ".mha": lambda path: _check_text_header(path, meta_image_voxels),
+    ".nrrd": _check_text_header,
+    ".mha": _check_text_header,
     ".gipl": _check_gipl,
     ".gipl.gz": _check_gipl,
     ".npz": _check_npz,
@@ -129,23 +128,11 @@ _CHECKS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _header(read: Callable[[bytes], StoredVoxels], start: bytes) -> StoredVoxels:
-    try:
-        return read(start)
-    except (struct.error, KeyError, ValueError, OverflowError) as error:
-        raise ValueError(f"is damaged or of another format: its header cannot be read ({_reason(error)})") from error
-
-
-def _hold_against(size: int, voxels: StoredVoxels, exactly: bool) -> None:
-    """Raise if `size` bytes (header and voxels, uncompressed) are not what the header announces."""
-    needed = voxels.offset + voxels.number * voxels.bytes_each
-    if size < needed:
-        missing = math.ceil((needed - size) / max(voxels.bytes_each, 1))
-        raise ValueError(
-            f"is damaged: {missing} of its {voxels.number} voxels are missing "
-            f"(it holds {size} bytes instead of {needed})"
-        )
-    if exactly and size > needed + _TOLERATED_PADDING:
+def _hold_against(path: Path, needed: int, compressed: bool) -> None:
+    """Raise if a file does not hold the bytes that its header announces; a compressed one is read to its end, where
+    the checksum is."""
+    size = sum(map(len, _unzipped(path))) if compressed else path.stat().st_size
+    if size < needed or (not compressed and size > needed + _TOLERATED_PADDING):
         raise ValueError(f"is damaged: it holds {size} bytes, but its header announces {needed}")
 
 
@@ -159,24 +146,13 @@ def _unzipped(path: Path) -> Iterator[bytes]:
         raise ValueError(f"is damaged: {_reason(error)}") from error
 
 
-def _decompressed(path: Path, offset: int) -> Iterator[bytes]:
-    """Voxels from `offset` on, compressed as gzip or zlib, to the end of the compressed data, where the checksum is."""
-    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
+def _first(path: Path, number: int = _BLOCK) -> bytes:
     with path.open("rb") as file:
-        file.seek(offset)
-        while not decompressor.eof:
-            block = file.read(_BLOCK)
-            if not block:
-                raise ValueError("is damaged: it ends before its compressed voxels do")
-            try:
-                yield decompressor.decompress(block)
-            except zlib.error as error:
-                raise ValueError(f"is damaged: {_reason(error)}") from error
+        return file.read(number)
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(magic)) == magic
+    return _first(path, len(magic)) == magic
 
 
 def _reason(error: Exception) -> str:

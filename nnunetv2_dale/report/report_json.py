@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.json_files import read_json
-from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_from_json
-from nnunetv2_dale.nnunet_files.results.same_task import ClassName, ExcludedCase
+from nnunetv2_dale.nnunet_files.json_files import read_json, record_of
 from nnunetv2_dale.pages.private_content import without_paths
-from nnunetv2_dale.report.cost import FoldCost, LearningCurve
-from nnunetv2_dale.report.report_data import (
-    Comparison,
-    EmptyCount,
-    LesionTotal,
-    Link,
-    Metric,
-    Overlay,
-    Report,
-    Run,
-)
+from nnunetv2_dale.report.report_data import Report
 
 FORMAT = "nnunetv2_dale_report"
 FORMAT_VERSION = 1
-_ADDED = ("misplaced", "links")  # fields that files of earlier releases lack
 
 
 def to_json(report: Report) -> str:
@@ -43,7 +30,7 @@ def report_without_paths(report: Report, folders: Iterable[Path]) -> Report:
     Args:
         folders: known ones, see `without_paths`.
     """
-    return _report_of(_python_names(without_paths(json.loads(to_json(report)), folders)))
+    return record_of(Report, without_paths(json.loads(to_json(report)), folders))
 
 
 def holds_paths(report: Report) -> bool:
@@ -67,36 +54,9 @@ def read_report(file: Path) -> Report:
             "make the report again from the result folders"
         )
     try:
-        return _report_of(_python_names(content))
-    except (KeyError, TypeError, AttributeError) as error:
+        return record_of(Report, content)
+    except (TypeError, AttributeError) as error:
         raise UserError(f"{file} is no complete report: {type(error).__name__} {error}; make it again") from error
-
-
-def _report_of(content: Mapping[str, Any]) -> Report:
-    known = {item.name: content[item.name] for item in fields(Report) if item.name not in _ADDED}
-    known["classes"] = [ClassName(**item) for item in content["classes"]]
-    known["metrics"] = [Metric(**item) for item in content["metrics"]]
-    known["excluded"] = [ExcludedCase(item["case"], tuple(item["missing_from"])) for item in content["excluded"]]
-    known["runs"] = [_run_of(item) for item in content["runs"]]
-    known["comparisons"] = [
-        Comparison(**{**item, "ci95": item["ci95"] and tuple(item["ci95"])}) for item in content["comparisons"]
-    ]
-    known["overlays"] = [Overlay(**item) for item in content["overlays"]]
-    known["misplaced"] = [misplaced_from_json(item) for item in content.get("misplaced", [])]
-    known["links"] = [Link(**item) for item in content.get("links", [])]
-    return Report(**known)
-
-
-def _run_of(content: Mapping[str, Any]) -> Run:
-    return Run(
-        **{
-            **content,
-            "empty": [EmptyCount(**item) for item in content["empty"]],
-            "costs": [FoldCost(**item) for item in content["costs"]],
-            "curves": [LearningCurve(**item) for item in content["curves"]],
-            "lesions": [LesionTotal(**item) for item in content.get("lesions", [])],
-        }
-    )
 
 
 def _public_names(value: Any) -> Any:
@@ -107,12 +67,4 @@ def _public_names(value: Any) -> Any:
         return [_public_names(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
-
-
-def _python_names(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {"class_key" if key == "class" else key: _python_names(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_python_names(item) for item in value]
     return value

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import Tensor, nn
+from torch import nn
 
+from nnunetv2_dale.dale.masked_loss import all_resolutions
 from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.dk_uxnet.losses import Outputs
 from nnunetv2_dale.dk_uxnet.network import DkUxnet
@@ -80,11 +81,10 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         self._warm_up()
         weak, labels = self._on_device(batch)
-        assert isinstance(labels, Tensor)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             outputs: Outputs = self.network(self._both_views(weak), every_output=True)
-            loss, terms = self._loss(outputs, [labels], self._labelled(batch["keys"]))
+            loss, terms = self._loss(outputs, all_resolutions(labels), self._labelled(batch["keys"]))
         self._update(loss)
         scalars = [loss, *(getattr(terms, name) for name in NUMBERS)]
         values = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.masked_loss import Outputs as NetworkOutputs
+from nnunetv2_dale.dale.masked_loss import all_resolutions
 from nnunetv2_dale.dk_uxnet.config import DkNetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, Outputs
 from nnunetv2_dale.dk_uxnet.query_decoder import QueryDecoder
@@ -78,7 +79,7 @@ class nnUNetTrainerDKNet(TrainsWithUnlabelled, TrainsBeside):
         with self._autocast():
             levels, outputs = self.see(self._both_views(images))
             queries, assignments = self._queries()(levels)
-            labels = [targets] if isinstance(targets, Tensor) else targets
+            labels = all_resolutions(targets)
             loss, terms = self._loss(Outputs(outputs, queries, assignments), labels, self.labelled)
         self._backward(loss)
         return DkNetRecord(**vars(terms), loss=loss)

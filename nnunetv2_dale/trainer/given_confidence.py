@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
@@ -24,7 +24,6 @@ class TakesConfidence(nnUNetTrainer):
     """Training targets carry what `nnUNetv2_dale_confidence preprocess` has written; without it nothing changes."""
 
     given: PreprocessedConfidence | None = None  # -> initialize
-    refuses_confidence: ClassVar[str] = ""  # why a method cannot take it: "…, because its loss …"
     loss: Any  # -> initialize
     _has_maps = False  # -> initialize
 
@@ -36,12 +35,6 @@ class TakesConfidence(nnUNetTrainer):
             self.plans_manager.plans_name,
         )
         if self.given is not None:
-            if self.refuses_confidence:
-                raise RuntimeError(
-                    f"{type(self).__name__} cannot take the confidence in {self.given.folder}: "
-                    f"{self.refuses_confidence}; choose nnUNetTrainerConfidence, or remove the folder and what the raw "
-                    "dataset has of it"
-                )
             self._has_maps = any(self.given.folder.glob("*.b2nd"))
         super().initialize()
 

@@ -13,6 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
+from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
 from nnunetv2_dale.dk_uxnet.config import DkNetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, Outputs, loss_terms
 from nnunetv2_dale.dk_uxnet.query_decoder import QueryDecoder
@@ -28,9 +29,6 @@ class TrainsWithUnlabelled(SafeTraining):
     """Finds the cases whose label map is all ignore label, and draws them beside those with labels."""
 
     method: ClassVar[str]  # its name in the log and in messages
-    refuses_confidence: ClassVar[str] = (
-        "its query losses know labels and the ignore label, nothing between; give doubted voxels the ignore label"
-    )
     unlabelled: frozenset[str] = frozenset()  # -> get_tr_and_val_datasets
     class_shares: tuple[float, ...] = ()  # -> get_tr_and_val_datasets
     generator: torch.Generator | None = None  # -> on_train_start
@@ -69,7 +67,8 @@ class TrainsWithUnlabelled(SafeTraining):
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         training, validation = super().get_tr_and_val_datasets()
         ignore_label = self.label_manager.ignore_label
-        unlabelled = unlabelled_cases(training, ignore_label)
+        stored = getattr(training, "as_stored", training)  # of several readers each visit draws one
+        unlabelled = unlabelled_cases(stored, ignore_label)
         self.unlabelled = frozenset(unlabelled)
         labelled = [case for case in training.identifiers if case not in self.unlabelled]
         if not unlabelled or not labelled:
@@ -82,7 +81,7 @@ class TrainsWithUnlabelled(SafeTraining):
             f"{self.method}: {len(labelled)} labelled training cases, {len(unlabelled)} unlabelled "
             f"({first_few(unlabelled)})"
         )
-        self.class_shares = class_shares(training, labelled, self.label_manager.num_segmentation_heads)
+        self.class_shares = class_shares(stored, labelled, self.label_manager.num_segmentation_heads)
         training.identifiers = drawn_equally(labelled, unlabelled, self.semi_supervised.labelled_share)
         self._keep_labelled(validation)
         return training, validation
@@ -161,7 +160,7 @@ class TrainsWithUnlabelled(SafeTraining):
         return loss, terms
 
     def _supervised(self, logits: Sequence[Tensor], labels: Sequence[Tensor], labelled: Tensor) -> Tensor:
-        """nnU-Net's loss of the labelled samples; 0 without one.
+        """nnU-Net's loss of the labelled samples, where something is given with what is known of them; 0 without one.
 
         A batch Dice sums over all samples, and over ranks, which therefore all take part: unlabelled samples add
         nothing to its sums. A Dice per sample is a mean over samples, so unlabelled ones must not be among them.
@@ -169,7 +168,13 @@ class TrainsWithUnlabelled(SafeTraining):
         if not self.configuration_manager.batch_dice:
             if not labelled.any():
                 return torch.stack([each.sum() for each in logits]).sum() * 0
-            logits, labels = [each[labelled] for each in logits], [each[labelled] for each in labels]
+            logits = [each[labelled] for each in logits]
+            known = [
+                None if each is None else each[labelled] for each in (confidence_of(labels), class_weight_of(labels))
+            ]
+            labels = KnownTargets([each[labelled] for each in labels], *known)
+        if self.given is not None:
+            return self._masked_loss()(logits, labels)
         deep = isinstance(self.loss, DeepSupervisionWrapper)
         if deep and len(logits) > 1:
             of_all: Tensor = self.loss(list(logits), list(labels))

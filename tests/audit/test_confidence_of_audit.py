@@ -22,8 +22,8 @@ audited, study = test_apply.audited, test_apply.study
 WIDER, MISSED, EXCHANGED = "case_01", "case_04", "case_06"
 
 
-def suspicion(study: Study, case: str) -> np.ndarray:
-    return np.asarray(nibabel.nifti1.load(study.audit / "maps" / f"{case}_suspicion.nii.gz").dataobj).transpose(2, 1, 0)
+def suspicion(study: Study, case: str, name: str = "suspicion") -> np.ndarray:
+    return np.asarray(nibabel.nifti1.load(study.audit / "maps" / f"{case}_{name}.nii.gz").dataobj).transpose(2, 1, 0)
 
 
 def confidence(study: Study, case: str) -> np.ndarray:
@@ -31,6 +31,8 @@ def confidence(study: Study, case: str) -> np.ndarray:
     label = study.new / "labelsTr" / f"{case}.nii.gz"
     array, properties = read_label(dataset.reader(), label, None)
     file = study.new / "confidenceTr" / label.name
+    if not file.exists():
+        return np.ones(array.shape, np.float32)
     return read_confidence_map(dataset.reader(), file, label, (array.shape, properties))
 
 
@@ -46,11 +48,26 @@ def test_suspicion_becomes_doubt_but_where_somebody_decided(study: Study) -> Non
     np.testing.assert_allclose(confidence(study, MISSED), 1 - suspicion(study, MISSED), atol=1e-6)
     names = {path.name for path in (study.new / "confidenceTr").iterdir()}
     assert f"{EXCHANGED}.nii.gz" not in names  # weight 0 says it
-    assert f"{WIDER}.nii.gz" not in names or confidence(study, WIDER).min() > confidence(study, MISSED).min()
     dataset = read_dataset(study.new)
     table = read_confidence_table(study.new, dataset.dataset_json["labels"], [case.name for case in dataset.cases])
     assert [case.name for case in dataset.cases if table.weight(case.name) == 0] == [EXCHANGED]
     assert len(dataset.cases) == 16
+
+
+@pytest.mark.parametrize("decision", ["accept", "fix", ""])
+def test_each_decision_says_how_far_to_trust_what_it_is_about(study: Study, decision: str) -> None:
+    """1 where somebody says that the label is right, or mends it; 1 − suspicion in the rest of the case, and without
+    a decision."""
+    assert apply(study, {WIDER: decision, MISSED: decision, EXCHANGED: "exclude"}) == 0
+    for case, value, side in ((WIDER, 1, "label"), (MISSED, 2, "consensus")):
+        drawn = {"consensus": suspicion(study, case, "consensus")}
+        drawn["label"] = read_label(read_dataset(study.raw).reader(), study.raw / f"labelsTr/{case}.nii.gz", None)[0]
+        other = "consensus" if side == "label" else "label"
+        part = (drawn[side] == value) & (drawn[other] != value)
+        doubt = suspicion(study, case)
+        assert (doubt[part] > 0.5).mean() > 0.5
+        expected = 1 - np.where(part, 0 if decision else doubt, doubt)
+        np.testing.assert_allclose(confidence(study, case), expected, atol=1e-6)
 
 
 def test_the_smaller_of_two_confidences_counts(study: Study) -> None:

@@ -36,6 +36,12 @@ def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
         ({"-num_gpus": "2"}, "-num_gpus 2 needs -device cuda, got cpu"),
         ({"-num_gpus": "9999", "-device": "cuda"}, "-num_gpus 9999 is more than the batch of 2d in plans nnUNetPlans"),
         ({"--walltime": "a day"}, "walltime has to be HH:MM:SS"),
+        ({"--workers": "0"}, "workers has to be at least 1"),
+        ({"--gpus": "-1"}, "gpus cannot be negative"),
+        (
+            {"--executor": "lsf"},
+            "got 'lsf'; for another batch system give a file to --parsl_config",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_starts(changes: dict[str, str], message, variables, capsys) -> None:

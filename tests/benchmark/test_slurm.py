@@ -26,19 +26,8 @@ def test_a_cancelled_job_continues_from_its_checkpoint(tmp_path: Path) -> None:
     fold = Path(environment["nnUNet_results"]) / DATASET / "nnUNetTrainer_long__nnUNetPlans__2d" / "fold_0"
     with running_slurm(tmp_path / "slurm") as variables:
         environment.update(variables)
-        settings = tmp_path / "cluster.toml"
-        settings.write_text('executor = "slurm"\npartition = "test"\ncpus = 1\nwalltime = "00:20:00"\n')
-        arguments = (
-            "-tr",
-            "nnUNetTrainer_long",
-            "-f",
-            "0",
-            "-device",
-            "cpu",
-            "--settings",
-            str(settings),
-            "--no_report",
-        )
+        arguments = ["-tr", "nnUNetTrainer_long", "-f", "0", "-device", "cpu", "--no_report"]
+        arguments += ["--executor", "slurm", "--partition", "test", "--cpus", "1", "--walltime", "00:20:00"]
         output = tmp_path / "output.txt"
         with output.open("w") as stream:
             command = subprocess.Popen(benchmark_command(*arguments), env=environment, stdout=stream, stderr=stream)

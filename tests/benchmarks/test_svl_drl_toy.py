@@ -9,6 +9,8 @@ import pytest
 from benchmarks.svl_drl_toy import CASES, ITERATIONS, right_action
 from benchmarks.synthetic_training import synthetic_folders
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(autouse=True)
 def folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -81,6 +81,21 @@ def test_loss_by_hand() -> None:
     assert group_loss(shares.log(), labels, ignore_label=9).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_loss_of_known_labels_by_hand() -> None:
+    """Two cases of two voxels. The first has weight 0.8, no annotation of group 2, and c = ¼ in its second voxel.
+    In the second everything is annotated, and its second voxel has c = 0."""
+    first, second = [[0.2, 0.5], [0.3, 0.3], [0.5, 0.2]], [[0.6, 0.1], [0.1, 0.2], [0.3, 0.7]]
+    shares = tensor([first, second]).view(2, 3, 1, 1, 2)
+    labels = tensor([[0, 1], [2, 0]]).view(2, 1, 1, 1, 2)
+    confidence = tensor([[1.0, 0.25], [1.0, 0.0]]).view(2, 1, 1, 1, 2)
+    class_weight = tensor([[0.8, 0.8, 0.0], [1.0, 1.0, 1.0]])
+    expected = -(0.8 * math.log(0.2 + 0.5) + 0.8 * 0.25 * math.log(0.3) + math.log(0.3)) / 4
+    found = group_loss(shares.log(), labels, 9, confidence, class_weight)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    everything = group_loss(shares.log(), labels, 9, torch.ones_like(confidence), torch.ones_like(class_weight))
+    assert torch.equal(everything, group_loss(shares.log(), labels, 9))
+
+
 def test_nothing_to_learn_where_all_is_ignored() -> None:
     logits = torch.randn(1, 4, 2, 2, 2, requires_grad=True)
     loss = group_loss(group_log_probabilities(logits, (2, 2)), torch.full((1, 1, 2, 2, 2), 2), ignore_label=2)

@@ -102,6 +102,7 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "Task09_Spleen/dataset.json").write_text((raw / "dataset.json").read_text())
     for reader in ("anna", "ben", "carl"):
         shutil.copytree(raw / "labelsTr", tmp_path / reader)
+        shutil.copytree(tmp_path / "OURS/masks", tmp_path / "OURS" / reader)
     with (tmp_path / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("case", "patient"), *((case, f"p{case[-1]}") for case in CASES)])
     return tmp_path

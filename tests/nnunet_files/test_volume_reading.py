@@ -131,12 +131,12 @@ def test_vectors_and_four_axes_are_counted_with_all_their_values(tmp_path: Path)
 def test_voxels_in_a_file_of_their_own(tmp_path: Path) -> None:
     header = "NRRD0004\ntype: float\ndimension: 3\nsizes: 24 20 6\nencoding: raw\nendian: little\ndata file: a.raw\n"
     (tmp_path / "a.nrrd").write_text(header)
-    with pytest.raises(ValueError, match=r"keeps its voxels in a\.raw, which is not there"):
+    with pytest.raises(ValueError, match="is damaged"):
         require_whole(tmp_path / "a.nrrd")
     (tmp_path / "a.raw").write_bytes(VOXELS.tobytes())
     require_whole(tmp_path / "a.nrrd")
     (tmp_path / "a.raw").write_bytes(VOXELS.tobytes()[:-4])
-    with pytest.raises(ValueError, match="1 of its 2880 voxels are missing"):
+    with pytest.raises(ValueError, match="is damaged"):
         require_whole(tmp_path / "a.nrrd")
 
 
@@ -179,7 +179,7 @@ def test_several_gzip_members_are_one_file(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content[:5000]) + gzip.compress(content[5000:]))
     require_whole(tmp_path / "a.nii.gz")
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content[:5000]))
-    with pytest.raises(ValueError, match="voxels are missing"):
+    with pytest.raises(ValueError, match="holds 5000 bytes"):
         require_whole(tmp_path / "a.nii.gz")
 
 

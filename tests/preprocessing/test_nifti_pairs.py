@@ -11,6 +11,7 @@ import SimpleITK
 from nnunetv2_dale.preprocessing import main
 from numpy.testing import assert_array_equal
 
+from nnunetv2_dale.confidence.cli import main as raters
 from tests.datasets import read_volume, write_volume
 
 LABEL = np.zeros((3, 6, 6), np.uint8)
@@ -311,3 +312,61 @@ def test_a_class_that_no_label_has_is_told(source: Path, caplog: pytest.LogCaptu
     _label(source, "b.nii.gz", 2 * LABEL)
     assert _convert(source, "--classes", "tumour", "cyst", "--channels", "MRI", "--overwrite") == 0
     assert "holds the class" not in caplog.text
+
+
+READERS = ("anna", "ben", "carl")
+
+
+@pytest.fixture
+def readers(source: Path) -> Path:
+    """Two cases that three readers drew: ben a voxel further, carl as anna."""
+    wider = LABEL.copy()
+    wider[1, 4, 2:4] = 1
+    for number in (1, 2):
+        _image(source, f"case{number}.nii.gz", number)
+        for name, label in zip(READERS, (LABEL, wider, LABEL), strict=True):
+            _label(source, f"case{number}.nii.gz", label, name)
+    return source
+
+
+@pytest.mark.parametrize("target", ["majority", "staple", "random"])
+def test_several_readers_become_what_the_command_for_readers_makes_of_them(readers: Path, target: str) -> None:
+    command = (*CLASSES, "--labels", *READERS, "--target", target)
+    assert _convert(readers, *command) == 0
+    assert _convert(readers, *command, "--overwrite") == 0
+    made = _written(readers)
+    assert main(["nifti_pairs", "-i", str(readers), "--new_id", "7", "--labels", "carl", *CLASSES]) == 0
+    folders = [str(readers / name) for name in READERS]
+    assert raters(["raters", "-i", *folders, "-d", "7", "--new_id", "8", "--target", target, "-np", "1"]) == 0
+    other = made.with_name("Dataset008_Converted")
+    both = [
+        {path.relative_to(each).as_posix() for path in each.rglob("*") if path.is_file()} - {"readers.json"}
+        for each in (made, other)
+    ]
+    assert both[0] == both[1] | {"manifest.json"}
+    assert (made / "readers.csv").read_bytes() == (other / "readers.csv").read_bytes()
+    for name in both[1]:
+        if name.endswith(".nii.gz"):
+            assert_array_equal(read_volume(made / name), read_volume(other / name))
+    assert ("ratersTr/ben/case1.nii.gz" in both[0]) == (target == "random")
+    assert ("confidenceTr/case1.nii.gz" in both[0]) == (target != "random")
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert (manifest["readers"], manifest["target"]) == (list(READERS), target)
+    assert len(manifest["cases"][0]["sha256"]) == 4  # the image, and the label of each
+
+
+def test_where_a_reader_lacks_a_case_or_a_class_nothing_is_written(readers: Path, capsys) -> None:
+    (readers / "ben" / "case2.nii.gz").unlink()
+    _label(readers, "case1.nii.gz", 3 * LABEL, "carl")
+    assert _convert(readers, *CLASSES, "--labels", *READERS) == 2
+    error = capsys.readouterr().err
+    assert "imagesTr/case2.nii.gz: has no label in ben" in error
+    assert error.count("carl/case1.nii.gz") == 1
+    _label(readers, "case2.nii.gz", LABEL, "ben")
+    for number in (1, 2):
+        _label(readers, f"case{number}.nii.gz", 0 * LABEL, "carl")
+    assert _convert(readers, *CLASSES, "--labels", *READERS) == 2
+    assert "ratersTr/carl: has no tumour, which another reader drew" in capsys.readouterr().err
+    assert _convert(readers, *CLASSES, "--labels", "anna", "../source/anna") == 2
+    assert "a folder of labels with a name of its own for each reader" in capsys.readouterr().err
+    assert not _written(readers).exists()

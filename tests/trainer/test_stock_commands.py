@@ -1,7 +1,8 @@
 """nnU-Net's own commands with DALE's trainers: plan, train, kill, resume, validate, predict, compare.
 
-The commands are real, on a small phantom. The trainers of few iterations lie in a folder of their own on
-`nnUNet_extTrainer`; `nnUNetTrainerDALE` itself is found with nothing but this package installed beside it.
+The commands are real, on a small phantom: processes where one is killed, resumed or looks for a trainer, the others in
+this process. The trainers of few iterations lie in a folder of their own on `nnUNet_extTrainer`; `nnUNetTrainerDALE`
+itself is found with nothing but this package installed beside it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ import torch
 
 from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
+from tests.run_commands import run, use_threads
 
 pytestmark = pytest.mark.integration
 
@@ -58,17 +61,24 @@ class Workplace:
             start_new_session=True,
         )
 
-    def run(self, *commands: Sequence[object], **environment: str) -> list[str]:
-        """Run commands beside each other; what they print. Fails when one of them does."""
-        processes = [self.start(str(name), *arguments, **environment) for name, *arguments in commands]
+    def run(self, *command: object) -> str:
+        """Run a command as a process of its own; what it prints. Fails when it does."""
+        name, *arguments = command
+        process = self.start(str(name), *arguments)
         try:
-            printed = [process.communicate(timeout=600)[0] for process in processes]
+            printed, _ = process.communicate(timeout=600)
         finally:
-            for process in processes:
-                process.kill()
-        for process, text in zip(processes, printed, strict=True):
-            assert process.returncode == 0, text[-4000:]
+            process.kill()
+        assert process.returncode == 0, printed[-4000:]
         return printed
+
+    def run_here(self, *commands: Sequence[object], **environment: str) -> None:
+        """Run commands in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            use_threads(patch)
+            run((shlex.join(map(str, command)) for command in commands), patch)
 
 
 def train(fold: int, trainer: str, *flags: str, configuration: str = "2d") -> list[object]:
@@ -89,7 +99,7 @@ def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         spacing_mm=(4.0, 2.0, 2.0),
     )
     once = ("-c", "2d", "3d_fullres", "-np", 1, 1, "-npfp", 1)
-    place.run(["nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, *once], nnUNet_n_proc_DA="1")  # it refuses 0
+    place.run_here(["nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, *once], nnUNet_n_proc_DA="1")  # it refuses 0
     file = place.root / "preprocessed" / DATASET / f"{PLANS}.json"
     plans = json.loads(file.read_text())
     for name in ("2d", "3d_fullres"):
@@ -104,11 +114,11 @@ def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def trained(preprocessed: Workplace) -> Workplace:
     """Two folds of two trainers; fold 0 of DALE was killed after its first checkpoint and resumed."""
     place = preprocessed
-    place.run(train(0, PLAIN, "--npz"), train(1, PLAIN, "--npz"))
+    place.run_here(train(0, PLAIN, "--npz"), train(1, PLAIN, "--npz"), train(1, DALE, "--npz"))
     victim = place.start(*train(0, DALE, "--npz"))
     kill_after(victim, place.fold(DALE, 0) / "checkpoint_latest.pth")
     assert not (place.fold(DALE, 0) / "checkpoint_final.pth").exists()
-    resumed, _ = place.run(train(0, DALE, "--npz", "--c"), train(1, DALE, "--npz"))
+    resumed = place.run(*train(0, DALE, "--npz", "--c"))
     assert "Epoch 1" in resumed
     assert "Epoch 0" not in resumed
     return place
@@ -149,7 +159,7 @@ def test_the_installed_trainer_is_found_beside_the_users_folder(preprocessed: Wo
     (log,) = folder.glob("training_log_*.txt")
     assert "dale settings" in log.read_text()
 
-    preprocessed.run(train(0, DALE, configuration="3d_fullres"))
+    preprocessed.run(*train(0, DALE, configuration="3d_fullres"))
     folder = preprocessed.fold(DALE, 0, "3d_fullres")
     assert 0 <= summary(folder / "validation")["foreground_mean"]["Dice"] <= 1
     assert (folder / "checkpoint_final.pth").is_file()
@@ -159,7 +169,7 @@ def test_validates_again_with_the_final_and_the_best_weights(trained: Workplace)
     folder = trained.fold(DALE, 1)
     checksums = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.pth")}
     (folder / "validation" / "summary.json").unlink()
-    trained.run(train(1, DALE, "--val", "--val_best"))
+    trained.run_here(train(1, DALE, "--val", "--val_best"))
     assert summary(folder / "validation")["metric_per_case"]
     assert checksums == {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.pth")}
 
@@ -167,7 +177,7 @@ def test_validates_again_with_the_final_and_the_best_weights(trained: Workplace)
 def test_predicts_with_an_ensemble_of_folds(trained: Workplace) -> None:
     images, output = trained.root / "raw" / DATASET / "imagesTs", trained.root / "predicted"
     model = ("-d", DATASET_ID, "-c", "2d", "-tr", DALE, "-f", 0, 1)
-    trained.run(["nnUNetv2_predict", "-i", images, "-o", output, *model, "-device", "cpu", "-npp", 1, "-nps", 1])
+    trained.run("nnUNetv2_predict", "-i", images, "-o", output, *model, "-device", "cpu", "-npp", 1, "-nps", 1)
     (file,) = output.glob("*.nii.gz")
     predicted, image = SimpleITK.ReadImage(file), SimpleITK.ReadImage(images / file.name.replace(".nii", "_0000.nii"))
     assert predicted.GetSize() == image.GetSize()
@@ -175,15 +185,18 @@ def test_predicts_with_an_ensemble_of_folds(trained: Workplace) -> None:
     assert set(SimpleITK.GetArrayFromImage(predicted).flat) <= set(LABELS.values())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nnU-Net leaves a file open
 def test_compares_with_plain_nnunet(trained: Workplace) -> None:
     """`nnUNetv2_find_best_configuration` and `nnUNetv2_accumulate_crossval_results` over two folds of two trainers."""
     both = ("-tr", PLAIN, DALE, "-f", 0, 1)
-    trained.run(["nnUNetv2_find_best_configuration", DATASET_ID, "-c", "2d", *both, "-np", 1])
+    trained.run_here(["nnUNetv2_find_best_configuration", DATASET_ID, "-c", "2d", *both, "-np", 1])
     results = trained.root / "results" / DATASET
     best = json.loads((results / "inference_information.json").read_text())
     assert [model["trainer"] for model in best["considered_models"]] == [PLAIN, DALE]
     assert len(best["all_results"]) == 3  # both, and their ensemble
     assert all(0 <= dice <= 1 for dice in best["all_results"].values())
     joined = trained.root / "joined"
-    trained.run(["nnUNetv2_accumulate_crossval_results", DATASET_ID, "-c", "2d", "-tr", DALE, "-f", 0, 1, "-o", joined])
+    trained.run_here(
+        ["nnUNetv2_accumulate_crossval_results", DATASET_ID, "-c", "2d", "-tr", DALE, "-f", 0, 1, "-o", joined]
+    )
     assert len(summary(joined)["metric_per_case"]) == 2

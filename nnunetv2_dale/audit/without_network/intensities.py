@@ -99,12 +99,17 @@ def fit(mask: Mask, box: Box, bins: Bins, odds: NDArray[np.float32], offsets: ND
     Args:
         mask: of the class, in `box` of the volume.
     """
-    corner, last = np.array([axis.start for axis in box]), np.array(bins.shape) - 1
+    # The volume, as far as the moved label reaches; past the volume's end its last voxel counts.
+    reach = np.abs(offsets).max(axis=0)
+    low, high = (np.array([getattr(axis, end) for axis in box]) for end in ("start", "stop"))
+    sides = zip(low - reach, high + reach, bins.shape, strict=True)
+    window = bins[np.ix_(*(np.clip(np.arange(first, end), 0, size - 1) for first, end, size in sides))]
+    values = odds[window].ravel()
+    strides = np.array([window.shape[1] * window.shape[2], window.shape[2], 1])
     found = []
     for part in (mask, rim(mask)):
         voxels = np.argwhere(part)
-        voxels = voxels[:: max(1, len(voxels) // MOST_VOXELS)] + corner
-        places = np.clip(voxels[None] + offsets[:, None], 0, last)
-        values = odds[bins[tuple(np.moveaxis(places, 2, 0))]]
-        found.append(values.mean(axis=1) if len(voxels) else np.zeros(len(offsets), np.float32))
+        voxels = voxels[:: max(1, len(voxels) // MOST_VOXELS)] + reach
+        places = (voxels @ strides)[None] + (offsets @ strides)[:, None]
+        found.append(values.take(places).mean(axis=1) if len(voxels) else np.zeros(len(offsets), np.float32))
     return np.asarray(found[0] - found[1], np.float32)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_dale.nnunet_files.geometry import GridDifference
 
@@ -30,11 +29,6 @@ class Misplaced:
 def misplaced_file(case: str, run: str | None, file: Path, found: GridDifference | None) -> list[Misplaced]:
     """Return the file, if its voxels were found elsewhere than the reference's; else nothing."""
     return [] if found is None else [Misplaced(case, run, file.name, found.differs, found.apart_mm)]
-
-
-def misplaced_from_json(content: Mapping[str, Any]) -> Misplaced:
-    """Return what `dataclasses.asdict` gave, read back from JSON."""
-    return Misplaced(**{**content, "differs": tuple(content["differs"])})
 
 
 def misplaced_remarks(misplaced: Sequence[Misplaced]) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.confidence.stock_trainings import call
@@ -39,11 +40,7 @@ BORDER, EXTRA, MISSING = slice(0, 2), 2, 3  # of what `doubted_cases` gives
 
 def auroc(values: NDArray[Any], positive: NDArray[np.bool_]) -> float | None:
     """How often a positive has the larger value, ties half; None without both kinds."""
-    these, others = values[positive], values[~positive]
-    if not len(these) or not len(others):
-        return None
-    larger = (these[:, None] > others).mean() + (these[:, None] == others).mean() / 2
-    return round(float(larger), 3)
+    return round(float(roc_auc_score(positive, values)), 3) if positive.any() and not positive.all() else None
 
 
 def seen_and_doubted(sums: Tensor, wrong: NDArray[np.bool_], classes: Sequence[str]) -> Row:

@@ -19,13 +19,13 @@ from benchmarks.trainings import Row, add_row, rows_of, use_workspace
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.confidence_table import has_confidence
 
-PLANS = read_study(Path(__file__).resolve().parents[1] / "organs" / "study.toml").plans["2d"]
+STUDY = read_study(Path(__file__).resolve().parents[1] / "organs" / "study.toml")
 PLAIN, TOLD = "nnUNetTrainer", "nnUNetTrainerConfidence"
 
 Runner = Callable[[Sequence[str]], None]
 
 
-def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = PLANS) -> None:
+def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = STUDY.plans["2d"]) -> None:
     """Plan and preprocess a raw dataset for a small network, and its confidence where it has any.
 
     Args:
@@ -115,6 +115,5 @@ def options(name: str, description: str | None, results: Path) -> argparse.Argum
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the data; is only read")
     parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
-    parser.add_argument("--length", default="_10epochs", help="end of the trainers' names. Default: %(default)s")
     parser.add_argument("--results", type=Path, default=results, help="JSON lines. Default: the stored ones")
     return parser

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_device, add_output, add_overwrite, add_processes, add_seed
+from nnunetv2_dale.commands.stop_signals import stop_signals
 from nnunetv2_dale.demo.scale import FULL, QUICK
 from nnunetv2_dale.demo.workspace import Workspace
 
@@ -53,7 +50,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     require_packages("statsmodels")  # the last step needs it
     workspace = Workspace.create(arguments.o, arguments.overwrite)
     try:
-        with _terminated_like_interrupted():
+        with stop_signals():  # so that nnU-Net's processes end with this one
             page = _run_and_report(workspace, arguments)
     except KeyboardInterrupt:
         log.error("interrupted; what was made so far is in %s, --overwrite starts again", workspace.folder)
@@ -73,20 +70,3 @@ def _run_and_report(workspace: Workspace, arguments: argparse.Namespace) -> Path
     steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
     write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
     return workspace.report / "report.html"
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that nnU-Net's processes end with it."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_checkpoint, epochs_from_logs
+from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class FoldCost:
     seconds_per_epoch: float | None
     hours: float | None
     mean_validation_dice: float | None
-    source: str
+    source: str = "training log"
     finished: bool = True
 
 
@@ -42,16 +42,14 @@ class LearningCurve:
 def read_fold_cost(
     folder: Path, fold: str, mean_validation_dice: float | None
 ) -> tuple[FoldCost, LearningCurve] | None:
-    """Return the cost and the learning curve of a fold, or None where neither a log nor a checkpoint tells.
+    """Return the cost and the learning curve of a fold, or None where no log tells.
 
     Args:
         folder: the fold's folder (`fold_0`).
         fold: its name.
         mean_validation_dice: of the validation after training, for the figure Dice over time.
     """
-    epochs, source = epochs_from_logs(sorted(folder.glob("training_log*.txt"))), "training log"
-    if not epochs:
-        epochs, source = epochs_from_checkpoint(folder), "checkpoint"
+    epochs = epochs_from_logs(sorted(folder.glob("training_log*.txt")))
     if not epochs:
         return None
     numbers = sorted(epochs)
@@ -72,7 +70,6 @@ def read_fold_cost(
         seconds_per_epoch=fmean(known) if known else None,
         hours=curve.hours[-1] if complete else None,
         mean_validation_dice=mean_validation_dice,
-        source=source,
     )
     return cost, curve
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.report.cost import FoldCost, pseudo_dice_at, shared_hours
-from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number_column
+from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number, number_column
 from nnunetv2_dale.report.report_data import Report, Run
 
 
@@ -26,9 +26,8 @@ def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
         number_column("× baseline", "hours a fold over the baseline's"),
     ]
     if hours is not None:
-        columns.append(
-            number_column(f"Pseudo Dice at {_duration(hours)}", "mean of the folds, at the same training time")
-        )
+        name = f"Pseudo Dice (%) at {_duration(hours)}"
+        columns.append(number_column(name, "mean of the folds, at the same training time"))
     rows = [
         [*_cost_cells(run, report, labels), *([_equal_time(run, hours)] if hours is not None else [])]
         for run in report.runs
@@ -41,26 +40,21 @@ def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
     if not costs:
         return [labels[run.name], *(missing() for _ in range(6))]
     hours, baseline = _mean_hours(costs), _mean_hours(report.runs[0].finished_costs)
-    seconds = _mean_seconds(costs)
-    epochs = fmean(cost.epochs for cost in costs)
-    total = [cost.hours for cost in costs]
     return [
         labels[run.name],
-        cell(str(len(costs)), len(costs)),
-        cell(f"{epochs:g}", epochs),
-        missing() if seconds is None else cell(f"{seconds:.1f}", seconds),
-        missing() if hours is None else cell(f"{hours:.3g}", hours),
-        missing()
-        if None in total
-        else cell(f"{sum(h for h in total if h is not None):.3g}", sum(h for h in total if h is not None)),
-        missing() if not hours or not baseline else cell(f"{hours / baseline:.2f}", hours / baseline),
+        number(len(costs), "d"),
+        number(fmean(cost.epochs for cost in costs), "g"),
+        number(_mean_seconds(costs), ".1f"),
+        number(hours, ".3g"),
+        number(hours and hours * len(costs), ".3g"),
+        number(hours / baseline if hours and baseline else None, ".2f"),
     ]
 
 
 def _equal_time(run: Run, hours: float) -> Cell:
     reached = [pseudo_dice_at(curve, hours) for curve in run.finished_curves]
     there = [value for value in reached if value is not None]
-    return cell(f"{100 * fmean(there):.2f} %", fmean(there)) if there and len(there) == len(reached) else missing()
+    return number(fmean(there) if there and len(there) == len(reached) else None, ".2f", 100)
 
 
 def _mean_seconds(costs: Sequence[FoldCost]) -> float | None:
@@ -80,15 +74,10 @@ def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
         [
             labels[run.name],
             cell(cost.fold if cost.finished else f"{cost.fold} (unfinished)", cost.fold),
-            cell(str(cost.epochs), cost.epochs),
-            missing()
-            if cost.seconds_per_epoch is None
-            else cell(f"{cost.seconds_per_epoch:.1f}", cost.seconds_per_epoch),
-            missing() if cost.hours is None else cell(f"{cost.hours:.3g}", cost.hours),
-            missing()
-            if cost.mean_validation_dice is None
-            else cell(f"{100 * cost.mean_validation_dice:.2f}", cost.mean_validation_dice),
-            cost.source,
+            number(cost.epochs, "d"),
+            number(cost.seconds_per_epoch, ".1f"),
+            number(cost.hours, ".3g"),
+            number(cost.mean_validation_dice, ".2f", 100),
         ]
         for run in report.runs
         for cost in run.costs
@@ -100,7 +89,6 @@ def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
         number_column("s / epoch"),
         number_column("Hours"),
         number_column("Validation Dice (%)"),
-        column("From"),
     ]
     return Table("Training cost of each fold", columns, rows) if rows else None
 

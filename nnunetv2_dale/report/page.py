@@ -10,7 +10,6 @@ from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_
 from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, pair_plots, plots
 from nnunetv2_dale.report.page_cells import signed, with_minus
-from nnunetv2_dale.report.page_rules import rules_of
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
 from nnunetv2_dale.report.report_json import holds_paths
@@ -44,7 +43,6 @@ def render_report(report: Report, folder: Path) -> str:
         "learning_figure": _learning_figure(report),
         "holds": Held(bool(report.overlays), holds_paths(report)),
         "tables": page_tables.tables_of(report, labels),
-        "rules": rules_of(report),
     }
     return render_page("page.html.j2", "nnunetv2_dale.report", context)
 

@@ -37,6 +37,11 @@ def missing() -> Cell:
     return {"text": "–", "sort": "", "class": "missing"}
 
 
+def number(value: float | None, form: str, factor: float = 1) -> Cell:
+    """Return a number times `factor` as a format specification says; it sorts by the number itself."""
+    return missing() if value is None else cell(with_minus(format(factor * value, form)), value)
+
+
 def number_cell(value: float | None, unit: str, kind: str = "", sign: bool = False) -> Cell:
     """Return a metric's value: ratios (unit "") in %, distances in their unit."""
     return missing() if value is None else cell(signed(value, unit) if sign else plain(value, unit), value, kind)

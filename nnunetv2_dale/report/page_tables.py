@@ -10,14 +10,7 @@ from nnunetv2_dale.nnunet_files.results.training_logs import folds_of_each
 from nnunetv2_dale.report.comparison_table import comparison_table
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
 from nnunetv2_dale.report.metrics import LESION_F1
-from nnunetv2_dale.report.page_cells import (
-    Cell,
-    Table,
-    cell,
-    column,
-    missing,
-    number_column,
-)
+from nnunetv2_dale.report.page_cells import Table, column, number, number_column
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Report
 
 _FOUND = ("Precision", "Recall", LESION_F1)
@@ -59,7 +52,7 @@ def _empty_table(report: Report, labels: dict[str, str]) -> Table:
         [
             report.class_title(count.class_key),
             labels[run.name],
-            *(cell(str(n), n) for n in (count.both_empty, count.prediction_empty, count.reference_empty)),
+            *(number(n, "d") for n in (count.both_empty, count.prediction_empty, count.reference_empty)),
         ]
         for position in range(len(report.classes))
         for run in report.runs
@@ -84,7 +77,7 @@ def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
             report.class_title(total.class_key),
             labels[run.name],
             *(
-                cell(str(n), n)
+                number(n, "d")
                 for n in (
                     len(report.case_names) - run.empty[position].both_empty,
                     total.in_reference,
@@ -110,23 +103,21 @@ def _case_table(report: Report, labels: dict[str, str]) -> Table:
         for run in report.runs[1:]
     ]
     rows: list[list[Any]] = []
-    for number, case in enumerate(report.case_names):
-        values = [run.values["Dice"][MEAN_CLASS][number] for run in report.runs]
+    for place, case in enumerate(report.case_names):
+        values = [run.values["Dice"][MEAN_CLASS][place] for run in report.runs]
         row: list[Any] = [
             case,
-            *([report.patients[number]] if report.patients else []),
-            report.runs[0].fold_of_case[number],
+            *([report.patients[place]] if report.patients else []),
+            report.runs[0].fold_of_case[place],
         ]
-        row += [missing() if value is None else cell(f"{100 * value:.2f}", value) for value in values]
-        row += [_difference(values[0], value) for value in values[1:]]
+        row += [number(value, ".2f", 100) for value in values]
+        row += [number(_difference(values[0], value), "+.2f", 100) for value in values[1:]]
         rows.append(row)
     return Table("Dice of every case in %, mean over classes", columns, rows)
 
 
-def _difference(baseline: float | None, value: float | None) -> Cell:
-    return (
-        missing() if baseline is None or value is None else cell(f"{100 * (value - baseline):+.2f}", value - baseline)
-    )
+def _difference(baseline: float | None, value: float | None) -> float | None:
+    return None if baseline is None or value is None else value - baseline
 
 
 def _excluded_table(report: Report, labels: dict[str, str]) -> Table | None:
@@ -148,7 +139,7 @@ def _misplaced_table(report: Report, labels: dict[str, str]) -> Table | None:
             item.case,
             "image" if item.run is None else f"prediction of {labels[item.run]}",
             " and ".join(item.differs),
-            cell(f"{item.apart_mm:.2f}", item.apart_mm),
+            number(item.apart_mm, ".2f"),
         ]
         for item in report.misplaced
     ]

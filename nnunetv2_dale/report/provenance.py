@@ -58,12 +58,12 @@ def run_facts(folder: ResultFolder) -> dict[str, str]:
 
 
 def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
-    """DALE's hyperparameters: the trainer's own in nnU-Net's `debug.json`, overridden by the plans' `dale` object.
+    """DALE's hyperparameters: the trainer's own, from the start of its log, overridden by the plans' `dale` object.
 
     None for a trainer without any.
     """
     in_plans = resolved_configuration(folder.plans, folder.configuration).get("dale")
-    in_training = _settings_of_text(_debug_of(folder).get("dale")) or _settings_of_line(_settings_line(folder))
+    in_training = _settings_of_line(_settings_line(folder))
     if in_plans is None and not in_training:
         return None
     return {**in_training, **(in_plans if isinstance(in_plans, dict) else {})}
@@ -114,14 +114,6 @@ def _first_lines(file: Path, number: int = 200) -> list[str]:
         return [line for line, _ in zip(lines, range(number), strict=False)]
 
 
-def _settings_of_text(text: Any) -> dict[str, Any]:
-    """`DaleConfig(patch_size=16, view='masked_loss')` as a dictionary; empty for anything else."""
-    match = re.search(r"DaleConfig\((.*)\)", text) if isinstance(text, str) else None
-    if match is None:
-        return {}
-    return {name: _value(value) for name, value in re.findall(r"(\w+)=('[^']*'|\([^)]*\)|[^,()]+)", match[1])}
-
-
 def _settings_of_line(line: str | None) -> dict[str, Any]:
     """Return what the trainer writes into its log at the start: `dale settings: {…}`."""
     if line is None:
@@ -131,15 +123,6 @@ def _settings_of_line(line: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return settings if isinstance(settings, dict) else {}
-
-
-def _value(text: str) -> Any:
-    import ast
-
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text.strip()
 
 
 def _product(values: Sequence[float] | None, unit: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     monkeypatch.setattr(nnUNetTrainer, "run_training", two_batches)
     monkeypatch.setattr(nnUNetPredictor, "predict_from_files", predict_here)
     monkeypatch.setattr(stock_trainings, "call", here)
-    monkeypatch.setattr(stock_trainings, "PLANS", {"patch_size": [32, 32], "batch_size": 2, "features": [4, 8]})
+    tiny = {"patch_size": [32, 32], "batch_size": 2, "features": [4, 8]}
+    monkeypatch.setattr(audit_maps, "planned", partial(stock_trainings.planned, plans=tiny))
     return called
 
 

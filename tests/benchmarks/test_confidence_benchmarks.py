@@ -36,16 +36,16 @@ def test_each_organ_is_wiped_in_half_of_the_cases_and_no_case_loses_all() -> Non
 
 def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: Path) -> None:
     labels = {"background": 0, "Organ": 1, "b": 2}
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
     (tmp_path / "labelsTr").mkdir()
     whole = np.arange(3, dtype=np.uint8).repeat(4).reshape(1, 3, 4)
     cases = [f"case_{number:02d}" for number in range(10)]
     for case in cases:
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(whole), str(tmp_path / "labelsTr" / f"{case}.nii.gz"))
-    wipe(tmp_path)
+    wipe(tmp_path, cases[2:])
     table = read_confidence_table(tmp_path, labels, cases)
     missing = {case: table.not_annotated(case) for case in cases}
-    assert sum(not names for names in missing.values()) >= 2  # fold 0 is judged by two of ten
+    assert missing["case_00"] == missing["case_01"] == ()
     for case, names in missing.items():
         found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "labelsTr" / f"{case}.nii.gz")))
         expected = np.where(np.isin(whole, [labels[name] for name in names]), 0, whole)
@@ -56,21 +56,40 @@ def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: 
 def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, trained = tmp_path / "rows.jsonl", []
 
-    def train(labels: str, trainer: str, output: Path, run: object) -> tuple[str, dict[str, object]]:
-        trained.append((labels, trainer.removesuffix("_10epochs")))
-        return "Dataset330_HeadNeckWiped", {"dice": DICE}
+    def train(labels: str, trainer: str, output: Path, run: object) -> dict[str, object]:
+        trained.append((labels, trainer))
+        return {"labels": labels, "trainer": trainer, "dice": DICE}
 
     monkeypatch.setattr(partial_annotation, "prepare", lambda *_: None)
     monkeypatch.setattr(partial_annotation, "train", train)
-    monkeypatch.setattr(stock_trainings, "use_workspace", lambda _: None)
+    monkeypatch.setattr(partial_annotation, "use_workspace", lambda _: None)
     command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results)]
     assert partial_annotation.main(command) == 0
     assert tuple(trained) == partial_annotation.ARMS
     assert partial_annotation.main(command) == 0
     assert len(trained) == len(partial_annotation.ARMS)
-    row = json.loads(results.read_text().splitlines()[0])
-    assert (row["labels"], row["trainer"], row["length"]) == (*partial_annotation.ARMS[0], "_10epochs")
-    assert row["command"].startswith("nnUNetv2_dale_benchmark -d 330 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_10epochs")
+
+
+def test_a_row_says_what_was_trained_and_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, made = tmp_path / "rows.jsonl", []
+
+    def train(labels: str, trainer: str, output: Path, run: object) -> tuple[str, dict[str, object]]:
+        made.append(trainer)
+        return "Dataset721_LIDC", {"dice": 50.0}
+
+    monkeypatch.setattr(several_readers, "prepare", lambda *_: None)
+    monkeypatch.setattr(several_readers, "train", train)
+    monkeypatch.setattr(stock_trainings, "use_workspace", lambda _: None)
+    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results), "--length", "_5epochs"]
+    for _ in range(2):
+        assert several_readers.main(command) == 0
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(row["labels"], row["trainer"]) for row in rows] == list(several_readers.ARMS)
+    assert made == [f"{trainer}_5epochs" for _, trainer in several_readers.ARMS]
+    assert {row["length"] for row in rows} == {"_5epochs"}
+    assert rows[0]["command"].startswith(
+        "nnUNetv2_dale_benchmark -d 721 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_5epochs"
+    )
 
 
 def test_each_way_to_use_several_readers_is_made_with_commands(tmp_path: Path, monkeypatch) -> None:
@@ -129,7 +148,7 @@ def test_a_row_says_who_was_down_weighted() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [{"labels": "wiped", "trainer": "nnUNetTrainer", "length": "_1epoch", "dice": DICE}]]
+    "rows", [[], [{"data": "ACDC", "labels": "wiped", "trainer": "nnUNetTrainer", "length": "_1epoch", "dice": DICE}]]
 )
 def test_pages_cope_with_rows_that_are_not_there(
     rows: Sequence[dict[str, object]], tmp_path: Path, monkeypatch
@@ -140,4 +159,4 @@ def test_pages_cope_with_rows_that_are_not_there(
     monkeypatch.setattr(several_readers, "RESULTS", tmp_path / "none.jsonl")
     assert confidence_numbers.several_readers_table() == confidence_numbers.NOT_YET
     assert confidence_numbers.partial_annotation_won() == confidence_numbers.NOT_YET
-    assert ("50.0" in confidence_numbers.partial_annotation_table()) == bool(rows)
+    assert ("50.0" in confidence_numbers.partial_annotation_table("ACDC")) == bool(rows)

@@ -1,12 +1,10 @@
-"""Cost from nnU-Net's logs and checkpoints, with interruptions and values that are not there."""
+"""Cost from nnU-Net's logs, with interruptions and values that are not there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs
 from nnunetv2_dale.report.build import ReportSettings, build_report
@@ -42,33 +40,6 @@ def test_an_interrupted_training_counts_each_epoch_once(tmp_path: Path) -> None:
     assert cost.hours == pytest.approx((21 + 21 + 31 * 3 + 30) / 3600)  # the night between does not count
 
 
-def test_a_checkpoint_stands_in_for_a_log(tmp_path: Path) -> None:
-    logging = {
-        "epoch_start_timestamps": [100.0, 110.0],
-        "epoch_end_timestamps": [109.0, 118.0],
-        "mean_fg_dice": [np.float32(0.25), np.float64(0.5)],
-        "train_losses": [np.float32(-0.5)],
-        "val_losses": [],
-    }
-    torch.save({"logging": logging, "network_weights": {"w": torch.zeros(2)}}, tmp_path / "checkpoint_final.pth")
-    cost, curve = read_fold_cost(tmp_path, "3", None) or pytest.fail("nothing read")
-    assert (cost.epochs, cost.seconds_per_epoch, cost.source) == (2, 8.5, "checkpoint")
-    assert curve.pseudo_dice == [0.25, 0.5]
-    assert curve.train_loss == [-0.5, None]
-
-
-class RunsCode:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path("was_run"),)  # type: ignore[return-value]
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save({"logging": RunsCode()}, tmp_path / "checkpoint_final.pth")
-    assert read_fold_cost(tmp_path, "0", None) is None
-    assert not (tmp_path / "was_run").exists()
-
-
 def test_an_unfinished_fold_is_no_cost_of_a_training(tmp_path: Path) -> None:
     """Fold 1 of the candidate is two epochs old. By hand: 8 epochs of 44 s over 10 of 20 s."""
     study = make_study(tmp_path)
@@ -83,7 +54,7 @@ def test_an_unfinished_fold_is_no_cost_of_a_training(tmp_path: Path) -> None:
     hours = [(9 * 21 + 20) / 3600, (7 * 45 + 44) / 3600]
     assert first[:6] == pytest.approx([2, 10, 20.9, hours[0], 2 * hours[0], 1.0])
     assert second[:6] == pytest.approx([1, 8, 44.875, hours[1], hours[1], hours[1] / hours[0]])
-    assert table.columns[-1]["name"] == "Pseudo Dice at 3.48 min"  # of the baseline's folds, not of the two epochs
+    assert table.columns[-1]["name"] == "Pseudo Dice (%) at 3.48 min"  # of the baseline's folds, not of the two epochs
     folds = fold_cost_table(report, labels) or pytest.fail("no table")
     assert [row[1]["text"] for row in folds.rows] == ["0", "1", "0", "1 (unfinished)"]
 

@@ -165,7 +165,7 @@ def test_lesions_of_regions_outside_the_ignore_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("title", ["dale", "DALE"])
-def test_settings_in_debug_json_or_the_log(tmp_path: Path, title: str) -> None:
+def test_settings_in_the_log(tmp_path: Path, title: str) -> None:
     row = {"metrics": {"1": {"Dice": 1.0, "TP": 1, "FP": 0, "FN": 0}}, "prediction_file": "a", "reference_file": "a"}
     fold = tmp_path / "nnUNetTrainerDALE__p__2d" / "fold_0"
     (fold / "validation").mkdir(parents=True)
@@ -175,5 +175,3 @@ def test_settings_in_debug_json_or_the_log(tmp_path: Path, title: str) -> None:
     (fold / "training_log_1.txt").write_text(f'2025-01-01 00:00:00.1: {title} settings: {{"tau": 0.8, "seed": 5}} \n')
     assert dale_settings(folder) == {"tau": 0.8, "seed": 5}
     assert seed_of(folder, dale_settings(folder)) == "5"
-    (fold / "debug.json").write_text(json.dumps({"dale": "DaleConfig(tau=0.7, view='masked_loss')"}))
-    assert dale_settings(folder) == {"tau": 0.7, "view": "masked_loss"}

@@ -1,8 +1,7 @@
-"""The epochs of a training, from nnU-Net's own records: `training_log_*.txt`, else the logging in a checkpoint."""
+"""The epochs of a training, from nnU-Net's own records, `training_log_*.txt`."""
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 _STAMPED_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): (.*)")
 # np.float32(0.81) and 0.81 are both written, depending on the version of NumPy.
 _NUMBER = re.compile(r"(?<![\w.])(?:-?\d+(?:\.\d*)?(?:e[-+]?\d+)?|-?inf|nan)(?![\w(])")
-_CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
 _WHAT_RAN = re.compile(r"\S+: (Algorithm 1 in \d+ of \d+ batches.*|cases were down-weighted in \d+ of .*)")
 PLAIN = "this is plain nnU-Net"  # the end of the sentence of a training in which nothing of its method ran
@@ -93,53 +90,6 @@ def _epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
             current.seconds = _mean_of_numbers(text)
             epochs[number] = current
     return epochs
-
-
-def epochs_from_checkpoint(folder: Path) -> dict[int, Epoch]:
-    """Read the epochs from the logging that nnU-Net keeps in its checkpoints.
-
-    The file is read without running any code it may hold; one that cannot be read so tells nothing: an empty result.
-    """
-    file = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
-    logging = None if file is None else _logging_of(file)
-    if not logging:
-        return {}
-    starts, ends = logging.get("epoch_start_timestamps", []), logging.get("epoch_end_timestamps", [])
-    epochs = {}
-    for number, (start, end) in enumerate(zip(starts, ends, strict=False)):
-        epochs[number] = Epoch(
-            start=float(start),
-            seconds=float(end) - float(start),
-            pseudo_dice=_entry(logging, "mean_fg_dice", number),
-            train_loss=_entry(logging, "train_losses", number),
-            validation_loss=_entry(logging, "val_losses", number),
-        )
-    return epochs
-
-
-def _logging_of(file: Path) -> dict[str, Any] | None:
-    import pickle
-
-    import numpy as np
-    import torch
-
-    multiarray: Any = importlib.import_module(
-        "numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray"
-    )
-    numpy_parts: list[Any] = [np.dtype, np.ndarray, multiarray.scalar, multiarray._reconstruct]
-    numpy_parts += [type(np.dtype(name)) for name in ("float32", "float64", "int64", "int32", "bool")]
-    try:
-        with torch.serialization.safe_globals(numpy_parts):
-            content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
-        return None
-    logging = content.get("logging") if isinstance(content, dict) else None
-    return logging if isinstance(logging, dict) else None
-
-
-def _entry(logging: dict[str, Any], key: str, number: int) -> float | None:
-    values = logging.get(key, [])
-    return _finite(float(values[number])) if number < len(values) else None
 
 
 def _mean_of_numbers(text: str) -> float | None:

@@ -1,17 +1,24 @@
-"""Signals that stop the benchmark as Ctrl-C does."""
+"""Signals that stop a command as Ctrl-C does."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """While in the block, SIGTERM and SIGHUP interrupt as Ctrl-C does; yields the list of those that came."""
+    """While in the block, SIGTERM and SIGHUP interrupt as Ctrl-C does; yields the list of those that came.
+
+    Outside the main thread signals cannot be handled, and nothing changes.
+    """
     received: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))

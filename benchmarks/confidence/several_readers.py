@@ -75,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = options("several_readers", __doc__, RESULTS)
-    parser.add_argument("--length", default="_10epochs", help="end of the trainers' names. Default: %(default)s")
-    return run_command(parser, run, argv)
+    return run_command(options("several_readers", __doc__, RESULTS, "_10epochs"), run, argv)
 
 
 if __name__ == "__main__":

@@ -106,8 +106,8 @@ def call(command: Sequence[str]) -> None:
     subprocess.run(command, check=True, env=command_environment())
 
 
-def options(name: str, description: str | None, results: Path) -> argparse.ArgumentParser:
-    """The flags that the drivers of this folder share."""
+def options(name: str, description: str | None, results: Path, length: str | None = None) -> argparse.ArgumentParser:
+    """The flags that the drivers of this folder share; with a default, also the length of the trainings."""
     parser = argparse.ArgumentParser(
         f"python -m benchmarks.confidence.{name}",
         description=description,
@@ -116,4 +116,6 @@ def options(name: str, description: str | None, results: Path) -> argparse.Argum
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the data; is only read")
     parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
     parser.add_argument("--results", type=Path, default=results, help="JSON lines. Default: the stored ones")
+    if length is not None:
+        parser.add_argument("--length", default=length, help="end of the trainers' names. Default: %(default)s")
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -64,7 +65,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 @pytest.mark.filterwarnings("default")  # of nnU-Net's commands
 def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands, monkeypatch) -> None:
     write_ellipsoids(tmp_path / "data", 20, audit_maps.CLEAN)
-    arms = (("clean", PLAIN), ("maps 20", TOLD), ("excluded 20", PLAIN))
+    arms = (("maps 20", TOLD), ("excluded 20", PLAIN))
     monkeypatch.setattr(audit_maps, "ARMS", arms)
     results = tmp_path / "rows.jsonl"
     command = ["--data", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--results", str(results)]
@@ -85,6 +86,7 @@ def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands,
     shutil.rmtree(tmp_path / "data")  # what is stored is not made again
     assert audit_maps.main(command) == 0
     assert len(commands) == done
+    gc.collect()  # files that nnU-Net leaves open warn here, where that is no error
 
 
 def row(labels: str, trainer: str, dice: float) -> Row:

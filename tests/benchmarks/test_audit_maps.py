@@ -90,7 +90,7 @@ def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands,
 
 
 def row(labels: str, trainer: str, dice: float) -> Row:
-    return {"labels": labels, "trainer": trainer, "length": "_10epochs", "dice": dice}
+    return {"labels": labels, "trainer": trainer, "length": "_5epochs", "dice": dice}
 
 
 def test_what_wrong_labels_cost_and_an_audit_wins_back_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.accuracy.arms import ARMS, Arm
 from benchmarks.accuracy.batches import Batches, make_batches, read_batches
-from benchmarks.accuracy.checked_cases import CheckedCases
+from benchmarks.accuracy.checked_batches import CheckedCases
 from benchmarks.accuracy.confidence_quality import confidence_quality
 from benchmarks.accuracy.judging import Judge
 from benchmarks.accuracy.study_data import ALL, folder_of, small_plans

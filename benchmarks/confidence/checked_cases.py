@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.accuracy.arms import ARMS
-from benchmarks.accuracy.checked_cases import CheckedCases
+from benchmarks.accuracy.checked_batches import CheckedCases
 from benchmarks.accuracy.study_data import CHECKED, prepare
 from benchmarks.accuracy.study_training import Run, make_trainer, train
 from benchmarks.machine import describe

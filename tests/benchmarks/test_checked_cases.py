@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.accuracy import study_data, study_training
 from benchmarks.accuracy.batches import Batches
-from benchmarks.accuracy.checked_cases import CheckedCases
+from benchmarks.accuracy.checked_batches import CheckedCases
 from benchmarks.confidence import checked_cases
 from benchmarks.pages import confidence_numbers
 from benchmarks.trainings import rows_of

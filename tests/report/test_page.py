@@ -171,7 +171,7 @@ def test_the_verdict_claims_what_the_interval_does(gain: list[float], said: str)
 
 
 def test_case_means() -> None:
-    names = [metric for metric in mask_metrics(with_fuzzy_region=True) if metric.name == "HD95"] + summary_metrics()[:1]
+    names = [metric for metric in mask_metrics() if metric.name == "HD95"] + summary_metrics()[:1]
     first: Values = {"Dice": {"1": [0.8], "2": [None]}, "HD95": {"1": [1.0], "2": [5.0]}}
     second: Values = {"Dice": {"1": [0.8], "2": [0.0]}, "HD95": {"1": [3.0], "2": [None]}}
     add_case_means([first, second], names, ["1", "2"])

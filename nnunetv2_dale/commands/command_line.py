@@ -38,9 +38,7 @@ def not_installed(user: str, package: str, extra: str) -> UserError:
 
 
 def run_command(
-    parser: argparse.ArgumentParser,
-    command: Callable[[argparse.Namespace], int | None],
-    argv: Sequence[str] | None,
+    parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None
 ) -> int:
     """Parse `argv`, run `command` on the result and turn how it ends into an exit code.
 

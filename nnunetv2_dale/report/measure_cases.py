@@ -85,10 +85,7 @@ class _Pair:
 
 
 def measure_cases(
-    files: Sequence[CaseFiles],
-    results: Sequence[Sequence[CaseResult]],
-    settings: MeasureSettings,
-    processes: int = 1,
+    files: Sequence[CaseFiles], results: Sequence[Sequence[CaseResult]], settings: MeasureSettings, processes: int = 1
 ) -> list[MeasuredCase]:
     """For each case, in the order given, the measures of each result folder.
 

@@ -50,10 +50,7 @@ def add_mask_values(
     from nnunetv2_dale.report.measure_cases import measure_cases
 
     measured = measure_cases(
-        files,
-        [[folder.cases[name] for folder in folders] for name in task.case_names],
-        settings,
-        processes,
+        files, [[folder.cases[name] for folder in folders] for name in task.case_names], settings, processes
     )
     known.metrics = [*summary_metrics(), *mask_metrics(), *found_metrics(with_lesions=True)]
     judged = list(folders)

@@ -17,12 +17,7 @@ from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
 from nnunetv2_dale.report.page import render_report, verdict
-from nnunetv2_dale.report.report_data import (
-    EmptyCount,
-    Report,
-    Run,
-    Values,
-)
+from nnunetv2_dale.report.report_data import EmptyCount, Report, Run, Values
 from nnunetv2_dale.report.report_json import read_report, to_json
 
 CASES = [f"case_{number}" for number in (10, 9, 2, 1, 30)]

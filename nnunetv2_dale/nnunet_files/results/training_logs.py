@@ -95,9 +95,5 @@ def epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
 
 def _mean_of_numbers(text: str) -> float | None:
     """Mean of the finite numbers in a line of the log; classes that were not there are nan and do not count."""
-    values = [value for value in (_finite(float(number)) for number in _NUMBER.findall(text)) if value is not None]
+    values = [value for value in map(float, _NUMBER.findall(text)) if math.isfinite(value)]
     return fmean(values) if values else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -74,7 +74,10 @@ class Comparison:
     @property
     def name(self) -> str:
         """Of its result."""
-        return "_".join((self.data, self.labels, self.step.configuration, self.step.length, *self.step.folds))
+        repeated = (f"{self.step.repeats}times",) if self.step.repeats > 1 else ()
+        return "_".join(
+            (self.data, self.labels, self.step.configuration, self.step.length, *self.step.folds, *repeated)
+        )
 
 
 def read_study(file: Path) -> Study:

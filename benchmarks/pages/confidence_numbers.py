@@ -27,9 +27,9 @@ READERS = {
 }
 
 
-def partial_annotation_table() -> str:
+def partial_annotation_table(data: str) -> str:
     """Dice of each organ, in points, of plain nnU-Net and of the trainer that knows what was drawn."""
-    rows = rows_of(partial_annotation.RESULTS)
+    rows = [row for row in rows_of(partial_annotation.RESULTS) if row["data"] == data]
     if not rows:
         return NOT_YET
     organs = list(rows[0]["dice"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,9 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
     """Return what is usual among the cases that one network predicted: each fold's has its own habits and its own
     quality.
 
-    The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way.
+    The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way. Of
+    more cases that lie clearly apart, as those of a weak network, it keeps more of the distance d: what chance does not
+    explain of its square, 1 − s²/(n d²) (James and Stein 1961).
 
     Args:
         values: (N,), NaN is left out.
@@ -88,10 +91,16 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
         known = int(np.isfinite(values[mine]).sum())
         if known >= LEAST_OF_FOLD:
             own_middle, own_spread = usual(values[mine], least_spread)
-            weight = known / (known + FOLD_CASES)
-            middles[mine] += weight * (own_middle - middle)
-            spreads[mine] *= (own_spread / spread) ** weight
+            apart, wider = own_middle - middle, np.log(own_spread / spread)
+            middles[mine] += apart * _own_weight(apart, max(own_spread, spread), known)
+            spreads[mine] *= np.exp(wider * _own_weight(wider, 1.0, known))
     return UsualByFold(middles, spreads)
+
+
+def _own_weight(apart: float, spread: float, known: int) -> float:
+    """How much of its distance from all folds together a fold keeps; `spread` / √n of it is chance."""
+    clear = 1 - spread**2 / known / apart**2 if apart and known > FOLD_CASES else 0.0
+    return max(known / (known + FOLD_CASES), clear)
 
 
 def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> Floats:
@@ -149,33 +158,32 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
     Returns:
         None where there is one group, or fewer than `LEAST_OF_GROUPS` cases.
     """
-    count = len(values)
-    if count < LEAST_OF_GROUPS:
+    if len(values) < LEAST_OF_GROUPS:
         return None
-    single = stats.norm.logpdf(values, values.mean(), max(values.std(), LEAST_GROUP_SPREAD)).sum()
-    fits = [_two_groups(values, upper) for upper in UPPER_SHARES]
-    likelihood, shares, middles, spreads = max(fits, key=lambda each: each[0])
-    is_better = 2 * (likelihood - single) > 3 * np.log(count)
-    is_apart = np.sqrt(2) * (middles[1] - middles[0]) > CLEANLY_APART * np.hypot(*spreads)
-    if not (is_better and is_apart and MANY_WRONG < shares[1] < MOST_WRONG):
+    one, *fits = (_groups(values, upper) for upper in (0.0, *UPPER_SHARES))
+    two = max(fits, key=lambda each: float(each.lower_bound_))
+    lower, upper = np.argsort(two.means_[:, 0])
+    middles, spreads = two.means_[:, 0], np.sqrt(two.covariances_[:, 0, 0])
+    is_apart = np.sqrt(2) * (middles[upper] - middles[lower]) > CLEANLY_APART * np.hypot(*spreads)
+    is_better = two.bic(values[:, None]) < one.bic(values[:, None])
+    if not (is_better and is_apart and MANY_WRONG < two.weights_[upper] < MOST_WRONG):
         return None
-    return float(middles[0]), float(spreads[0])
+    return float(middles[lower]), float(spreads[lower])
 
 
-def _two_groups(values: Floats, upper: float) -> tuple[float, Floats, Floats, Floats]:
-    """(log likelihood, shares, middles, spreads) of two normal distributions, at first cut below the upper share."""
-    second = (values > np.quantile(values, 1 - upper)).astype(np.float64)
-    for _ in range(60):
-        weights = np.stack([1 - second, second])
-        sizes = np.maximum(weights.sum(axis=1), 1e-9)
-        middles = weights @ values / sizes
-        squares = (weights * (values - middles[:, None]) ** 2).sum(axis=1) / sizes
-        spreads = np.sqrt(squares + LEAST_GROUP_SPREAD**2)
-        shares = sizes / len(values)
-        densities = shares[:, None] * stats.norm.pdf(values, middles[:, None], spreads[:, None])
-        total = np.maximum(densities.sum(axis=0), 1e-300)
-        second = densities[1] / total
-    return float(np.log(total).sum()), shares, middles, spreads
+def _groups(values: Floats, upper: float) -> Any:
+    """Normal distributions: of all values, or of two groups, at first cut below the upper share."""
+    from sklearn.mixture import GaussianMixture
+
+    cut = values > np.quantile(values, 1 - upper)
+    groups = [values[each] for each in (~cut, cut) if each.any()]
+    start = {
+        "weights_init": [len(each) / len(values) for each in groups],
+        "means_init": [[each.mean()] for each in groups],
+        "precisions_init": [[[1 / (each.var() + LEAST_GROUP_SPREAD**2)]] for each in groups],
+    }
+    found = GaussianMixture(len(groups), reg_covar=LEAST_GROUP_SPREAD**2, max_iter=1000, tol=1e-4, **start)
+    return found.fit(values[:, None])
 
 
 def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z) -> Floats:

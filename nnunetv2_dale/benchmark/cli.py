@@ -19,7 +19,7 @@ from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
-from nnunetv2_dale.benchmark.table import PlainLines
+from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
 from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
 from nnunetv2_dale.commands.lock import living_holder
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
@@ -104,11 +104,12 @@ def _train(
     splits.unpack_cases(folders, runs, processes=1)
     engine = _engine(arguments, settings, folders, len(runs), site)
     schedule = Schedule(runs, site, engine, arguments.retries)
-    display = PlainLines(folders.results, sys.stdout)
+    display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)
     stopped_by: signal.Signals | None = None
     with stop_signals() as received:
         try:
-            schedule.work(display.show)
+            with display:
+                schedule.work(display.show)
         except KeyboardInterrupt:
             stopped_by = received[0] if received else signal.SIGINT
             print("stopping the trainings ...", file=sys.stderr)

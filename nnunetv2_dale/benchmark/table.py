@@ -1,17 +1,24 @@
-"""What the benchmark shows of its runs: a line for each news, and a table at the end."""
+"""The benchmark's table: one row for each run, live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
 
 from nnunetv2_dale.benchmark.progress import FoldProgress, read_progress
 from nnunetv2_dale.benchmark.schedule import Record, Status
 from nnunetv2_dale.benchmark.state import validation_dice
 
 HEADER = ("trainer", "plans", "configuration", "fold", "state", "epoch", "Dice", "time left", "note")
+STYLES = {Status.RUNNING: "bold", Status.FAILED: "red", Status.BLOCKED: "red", Status.DONE: "green"}
+ORDER = [Status.RUNNING, Status.FAILED, Status.BLOCKED, Status.ELSEWHERE, Status.QUEUED, Status.WAITING, Status.DONE]
 PLAIN_EVERY_S = 60.0
 
 
@@ -51,6 +58,31 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours} h" if days else f"{hours} h {minutes:02d} min"
 
 
+class LiveTable:
+    """One table on a terminal that is drawn anew in place; the runs at work come first."""
+
+    def __init__(self, results: Path, stream: TextIO) -> None:
+        self._results = results
+        self._live = Live(console=Console(file=stream), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> LiveTable:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Draw the table."""
+        done = sum(record.status is Status.DONE for record in records)
+        table = Table(*HEADER, title=f"{done} of {len(records)} runs done", title_justify="left", box=None)
+        for record in sorted(records, key=lambda record: ORDER.index(record.status)):
+            table.add_row(*row(record, self._results), style=STYLES.get(record.status))
+        self._live.update(table, refresh=True)
+
+
 class PlainLines:
     """A line whenever a run's state changes, and once a minute for a run whose epoch has."""
 
@@ -58,6 +90,14 @@ class PlainLines:
         self._results = results
         self._stream = stream
         self._said: dict[str, tuple[tuple[str, ...], float]] = {}
+
+    def __enter__(self) -> PlainLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
 
     def show(self, records: Sequence[Record]) -> None:
         """Print what is new."""

@@ -58,6 +58,18 @@ def test_a_fold_is_drawn_to_all_by_hand() -> None:
     assert found.middle[5] == pytest.approx(0.1 * middle + 0.9 * usual(values[:90])[0])
 
 
+def test_a_fold_that_lies_clearly_apart_keeps_its_own_by_hand() -> None:
+    values, folds = np.concatenate([normal(80), 6 + 3 * normal(20)]), ["0"] * 80 + ["1"] * 20
+    found = usual_by_fold(values, folds)
+    (middle, spread), (own_middle, own_spread) = usual(values), usual(values[80:])
+    kept = 1 - own_spread**2 / 20 / (own_middle - middle) ** 2
+    assert kept > 20 / 30
+    assert found.middle[90] == pytest.approx(middle + kept * (own_middle - middle))
+    of_spread = 1 - 1 / 20 / np.log(own_spread / spread) ** 2
+    assert found.spread[90] == pytest.approx(spread * (own_spread / spread) ** of_spread)
+    assert found.middle[5] == pytest.approx(middle + 80 / 90 * (usual(values[:80])[0] - middle), abs=0.02)
+
+
 def test_one_fold_is_what_is_usual_among_all() -> None:
     found = usual_by_fold(normal(30), ["2"] * 30)
     assert (found.middle[0], found.spread[0]) == pytest.approx(usual(normal(30)))

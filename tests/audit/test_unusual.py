@@ -140,3 +140,20 @@ def test_a_class_that_no_case_has() -> None:
     nothing = ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
     cases = [replace(case, classes={"1": nothing}) for case in study(10)]
     assert chances(cases).max() == 0.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_right_labels_of_a_weak_fold_are_no_findings_and_hide_no_errors_elsewhere(seed: int) -> None:
+    """Of three folds of 15 the last one's network is four times as far off."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for number in range(45):
+        times = 4.0 if number >= 30 else 1.0
+        apart = 0.5 * times * np.exp(rng.normal(0, 0.1 * times))
+        moved = displaced(rng.normal(0, 0.1 * times), apart, tuple((rng.normal(0, 0.3, 3) * times).tolist()))
+        cases.append(evidence(f"case_{number:02d}", moved, fold=str(number // 15)))
+    right = chances(cases)
+    assert (right[30:] >= 0.2).sum() <= 3
+    assert (right[:30] >= 0.2).sum() <= 1
+    cases[3] = evidence("wrong", displaced(1.0, 1.0), fold="0")
+    assert chances(cases)[3] > 0.9

@@ -126,7 +126,7 @@ def test_a_row_says_who_was_down_weighted() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [{"labels": "wiped", "trainer": "nnUNetTrainer", "length": "_1epoch", "dice": DICE}]]
+    "rows", [[], [{"data": "ACDC", "labels": "wiped", "trainer": "nnUNetTrainer", "length": "_1epoch", "dice": DICE}]]
 )
 def test_pages_cope_with_rows_that_are_not_there(
     rows: Sequence[dict[str, object]], tmp_path: Path, monkeypatch
@@ -137,4 +137,4 @@ def test_pages_cope_with_rows_that_are_not_there(
     monkeypatch.setattr(several_readers, "RESULTS", tmp_path / "none.jsonl")
     assert confidence_numbers.several_readers_table() == confidence_numbers.NOT_YET
     assert confidence_numbers.partial_annotation_won() == confidence_numbers.NOT_YET
-    assert ("50.0" in confidence_numbers.partial_annotation_table()) == bool(rows)
+    assert ("50.0" in confidence_numbers.partial_annotation_table("ACDC")) == bool(rows)

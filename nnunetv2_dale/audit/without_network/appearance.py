@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.null_model import Floats
@@ -96,8 +97,7 @@ def _deviations(values: Floats) -> Floats:
 
 def _spread(values: Floats) -> Floats:
     """(V,) the median absolute deviation, as a normal distribution's standard deviation."""
-    apart = np.abs(values - np.median(values, axis=0))
-    return np.asarray(np.maximum(1.4826 * np.median(apart, axis=0), LEAST_DIFFERENCE))
+    return np.asarray(np.maximum(median_abs_deviation(values, scale="normal"), LEAST_DIFFERENCE))
 
 
 def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:

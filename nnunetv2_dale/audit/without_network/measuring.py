@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import checksum_text
@@ -21,6 +22,8 @@ MOST_PARTS = 20
 AROUND = 11  # points along each axis of what is kept of the image around a class
 COARSE = 96  # voxels along an axis, at which the body is looked for
 DARK = 0.3  # of what parts dark from bright in MR, below which it is air
+MOSTLY = 0.5  # share of a class's last slice, beyond which there is air where the scan ends
+GAP = 2  # voxels from a part to the next, up to which they belong together
 REACH = 3  # voxels around the labels in which `border_contrast` looks
 Mask = NDArray[np.bool_]
 
@@ -109,26 +112,39 @@ class _Seen:
         mask = np.isin(self.label[box], item.values)
         wide = box_around([box], self.label.shape, RIM) or box
         image = self.image[0][box]
-        found = sorted(connected_parts(mask), key=lambda each: -np.count_nonzero(each[1]))
+        found = _separate_parts(mask)
         parts = tuple(self._part(part, corner + [axis.start for axis in window]) for window, part in found[:MOST_PARTS])
         window = found[0][0]
         low, high = (corner + [getattr(axis, end) for axis in window] for end in ("start", "stop"))
-        sides = zip(box, self.label.shape, strict=True)
-        at_border = any(axis.start == 0 or axis.stop == size for axis, size in sides if size > 1)
-        coarse = (np.arange(axis.start, axis.stop) // step for axis, step in zip(box, self.coarse, strict=True))
-        outside = self.surrounding[np.ix_(*coarse)]
         borders = contrasts[list(item.values)]
         return ClassRecord(
             voxels=int(np.count_nonzero(mask)),
             parts=parts,
             corners_mm=np.sort(_world(self.affine, np.array([low, high - 1])), axis=0),
-            cut=at_border,
+            cut=any(self._is_cut(mask, box, axis) for axis in range(3) if self.label.shape[axis] > 1),
             constant=_share(mask & _constant(image), corner),
-            outside=_share(mask & outside, corner),
+            outside=_share(mask & self._air(box), corner),
             contrast=float(np.nanmean(borders)) if np.isfinite(borders).any() else float("nan"),
             around=self._around(parts[0].middle_mm, known.step_mm),
             fits=fit(np.isin(self.label[wide], item.values), wide, self.bins, known.odds[item.key], self.offsets),
         )
+
+    def _air(self, box: Box) -> Mask:
+        """What surrounds the body, in a box of the image."""
+        coarse = (np.arange(axis.start, axis.stop) // step for axis, step in zip(box, self.coarse, strict=True))
+        return self.surrounding[np.ix_(*coarse)]
+
+    def _is_cut(self, mask: Mask, box: Box, axis: int) -> bool:
+        """Whether a class ends where the scan ends: at the border of the image, or in full width before air."""
+        size, step, sides = self.label.shape[axis], int(self.coarse[axis]), box[axis]
+        if sides.start == 0 or sides.stop == size:
+            return True
+        areas = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+        for end, place in ((0, max(sides.start - step, 0)), (-1, min(sides.stop - 1 + step, size - 1))):
+            beyond = self._air((*box[:axis], slice(place, place + 1), *box[axis + 1 :])).take(0, axis)
+            if areas[end] >= np.median(areas) and beyond[mask.take(end, axis)].mean() > MOSTLY:
+                return True
+        return False
 
     def _part(self, part: Mask, corner: NDArray[np.int64]) -> Part:
         voxels = np.argwhere(part)
@@ -149,6 +165,22 @@ class _Seen:
         return np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
 
 
+def _separate_parts(mask: Mask) -> list[tuple[Box, Mask]]:
+    """The connected parts, the largest first; one that is a single voxel apart from another is no part of its own.
+
+    A contour that is rounded to voxels breaks up at thin tips.
+    """
+    found = sorted(connected_parts(mask), key=lambda each: -np.count_nonzero(each[1]))
+    separate = found[:1]
+    for box, part in found[1 : MOST_PARTS + 1]:
+        wide = box_around([box], mask.shape, GAP) or box
+        mine = np.zeros_like(mask[wide])
+        mine[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, wide, strict=True))] = part
+        if not (ndimage.maximum_filter(mine, 2 * GAP + 1) & mask[wide] & ~mine).any():
+            separate.append((box, part))
+    return separate
+
+
 def _body(image: NDArray[np.float32], is_ct: bool) -> tuple[Mask, Floats]:
     """(what surrounds the body, on a coarse grid; middle (z, y, x) of the bright voxels)."""
     steps = [-(-size // COARSE) for size in image.shape]
@@ -163,15 +195,8 @@ def _body(image: NDArray[np.float32], is_ct: bool) -> tuple[Mask, Floats]:
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
-    """The threshold between two groups of intensities (Otsu 1979)."""
-    low, high = np.percentile(values, [0.5, 99.5])
-    counts, edges = np.histogram(values, bins=128, range=(low, high if high > low else low + 1))
-    middles, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(counts)
-    sums = np.cumsum(counts * middles)
-    above = below[-1] - below
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(edges[1 + int(np.nanargmax(between))])
+    """The threshold between two groups of intensities, extreme ones left out."""
+    return float(threshold_otsu(np.clip(values, *np.percentile(values, [0.5, 99.5])).ravel(), nbins=128))
 
 
 def _constant(image: NDArray[np.float32]) -> Mask:

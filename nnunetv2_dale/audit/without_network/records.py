@@ -39,9 +39,9 @@ class ClassRecord:
 
     Attributes:
         voxels: its size.
-        parts: the largest first.
+        parts: the largest first; those a single voxel apart from others left out.
         corners_mm: (2, 3) lowest and highest place of the largest part.
-        cut: whether it touches the border of the image, so that more of it may lie outside.
+        cut: whether it ends where the scan ends, so that more of it may lie outside.
         constant: where the image is constant around: padding.
         outside: outside of the body, in what surrounds it.
         contrast: of its border (`border_contrast`); NaN without a border.

@@ -34,7 +34,7 @@ def abdomen(case: int) -> tuple[Labels, Volume]:
 
 
 def _speck(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    label[9, 20, 35] = 5
+    label[9, 20, 37] = 5
     return label, image
 
 

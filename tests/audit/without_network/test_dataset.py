@@ -46,7 +46,7 @@ def test_every_error_is_found_under_its_name(root: Path, case: int, kind: str) -
 
 def test_the_findings_say_which_class_and_where(root: Path) -> None:
     found = {each["kind"]: each for case in findings(root / "audit").values() for each in case}
-    assert (found["speck"]["label"], found["speck"]["voxel"]) == ("5", [9, 20, 35])
+    assert (found["speck"]["label"], found["speck"]["voxel"]) == ("5", [9, 20, 37])
     assert found["speck"]["size"] == pytest.approx(4 * 3 * 3 / 1000)  # ml of a voxel
     assert found["misplaced"]["label"] == "3"
     assert "between label 1 (upper) and label 3 (lower)" in found["missed_object"]["sentence"]

@@ -29,4 +29,6 @@ def amounts_in_words(model: NoiseModel, scale: float) -> str:
 
 def write_table(path: Path, rows: Sequence[CaseRow]) -> None:
     """Write a line for each case."""
-    pandas.DataFrame(map(dataclasses.asdict, rows)).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    pandas.DataFrame([dataclasses.asdict(row) for row in rows]).to_csv(
+        path, index=False, float_format="%.6g", lineterminator="\n"
+    )

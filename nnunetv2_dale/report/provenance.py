@@ -108,7 +108,7 @@ def _settings_in_log(folder: ResultFolder) -> dict[str, Any]:
             with file.open(encoding="utf-8", errors="replace") as log:
                 lines = [line for line in islice(log, 200) if _SETTINGS_LINE.search(line)]
             if lines:
-                with suppress(ValueError):
+                with suppress(ValueError, TypeError):
                     return dict(json.loads(_SETTINGS_LINE.split(lines[0], maxsplit=1)[1]))
     return {}
 

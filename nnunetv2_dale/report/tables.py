@@ -27,7 +27,9 @@ _LATEX_SPECIAL = {
 
 def write_comparisons_csv(report: Report, file: Path) -> None:
     """One line for each comparison, the columns of `report.json`; `ci95` is two columns."""
-    pandas.DataFrame(map(_flat, report.comparisons), dtype=object).to_csv(file, index=False, lineterminator="\r\n")
+    pandas.DataFrame([_flat(row) for row in report.comparisons], dtype=object).to_csv(
+        file, index=False, lineterminator="\r\n"
+    )
 
 
 def write_cases_csv(report: Report, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,31 +17,46 @@ from benchmarks.accuracy.batches import Batches
 from nnunetv2_dale.dale.label_edges import label_edges
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
+from nnunetv2_dale.trainer.safe_training import SafeTraining
 
 PROBED = range(4)  # batches, of the training cases
 
 
-def confidence_quality(trainer: nnUNetTrainer, batches: Batches, version: str) -> dict[str, Any]:
+def confidence_quality(
+    trainer: nnUNetTrainer,
+    batches: Batches,
+    version: str,
+    without: Collection[str] = (),
+    probed: Sequence[int] = PROBED,
+) -> dict[str, Any]:
     """AUROC and average precision for the changed voxels: of 1 − p[label], and of 1 − ω by meta steps, case and both.
 
     Over all voxels of the probed batches ("all"), and over those within 2 voxels of an edge of the given labels
     ("band"), where a wrong label is not betrayed by lying far from any object. Network and optimizer stay as
     they are.
+
+    Args:
+        without: cases that are not looked at.
+        probed: numbers of the batches.
     """
     probes: dict[str, list[NDArray[np.float32]]] = {"one_minus_p": []}
     changed, bands = [], []
-    for number in PROBED:
+    for number in probed:
         batch = batches.batch(number, version)
-        changed.append(batches.changed(number, version).numpy().ravel())
-        bands.append(_band(batch["target"][0]).numpy().ravel())
+        images, targets = batch["data"], batch["target"]
+        if isinstance(trainer, SafeTraining):
+            images, targets = trainer._on_device(batch)
+        shown = torch.tensor([case not in without for case in batch["keys"]])
+        changed.append(batches.changed(number, version)[shown].numpy().ravel())
+        bands.append(_band(targets[0])[shown].numpy().ravel())
         with torch.no_grad():
-            outputs = trainer.network(batch["data"])
-        probability = outputs[0].softmax(1).gather(1, batch["target"][0].long())
-        probes["one_minus_p"].append((1 - probability).numpy().ravel())
+            outputs = trainer.network(images)
+        probability = outputs[0].softmax(1).gather(1, targets[0].long())
+        probes["one_minus_p"].append((1 - probability)[shown].numpy().ravel())
         if isinstance(trainer, nnUNetTrainerDALE) and trainer.dale_step is not None:
-            seen = look_at(trainer.dale_step.algorithm, batch["data"], batch["target"], batch["keys"])
+            seen = look_at(trainer.dale_step.algorithm, images, targets, batch["keys"])
             for name, weights in (("meta", seen.meta), ("case", seen.case), ("omega", seen.omega)):
-                probes.setdefault(f"one_minus_{name}", []).append((1 - weights).numpy().ravel())
+                probes.setdefault(f"one_minus_{name}", []).append((1 - weights)[shown].numpy().ravel())
     wrong, band = np.concatenate(changed), np.concatenate(bands)
     quality: dict[str, Any] = {"wrong_of_all": round(float(wrong.mean()), 5)}
     for name, parts in probes.items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.audit_study.conditions import AMOUNTS
 from benchmarks.machine import command_environment
 from benchmarks.plans_file import smaller_plans
 
@@ -83,7 +84,16 @@ LIDC = StudyData(
     },
     ("2d",),
 )
-ALL = {data.name: data for data in (HIPPOCAMPUS, DISPLACED, LIDC)}
+CHECKED = StudyData(
+    "checked",
+    {"clean": 4, "dilated": 908, "mixed": 910},
+    {
+        "dilated": HIPPOCAMPUS.recipes["dilated"],
+        "mixed": _noise(910, "--kind", *AMOUNTS, "--amount", *map(str, AMOUNTS.values())),
+    },
+    ("2d",),
+)
+ALL = {data.name: data for data in (HIPPOCAMPUS, DISPLACED, LIDC, CHECKED)}
 PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2", "-c"]
 
 # What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
@@ -94,6 +104,7 @@ SMALL_BATCH = {
     ("displaced", "2d"): 12,
     ("displaced", "3d_fullres"): 2,
     ("lidc", "2d"): 6,
+    ("checked", "2d"): 12,
 }
 
 

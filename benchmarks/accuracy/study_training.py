@@ -17,6 +17,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.accuracy.arms import ARMS, Arm
 from benchmarks.accuracy.batches import Batches, make_batches, read_batches
+from benchmarks.accuracy.checked_batches import CheckedCases
 from benchmarks.accuracy.confidence_quality import confidence_quality
 from benchmarks.accuracy.judging import Judge
 from benchmarks.accuracy.study_data import ALL, folder_of, small_plans
@@ -49,11 +50,12 @@ class Run:
         return "/".join(str(each) for each in vars(self).values())
 
 
-def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
+def train(run: Run, workspace: Path, cost: float, checked: CheckedCases | None = None) -> dict[str, Any]:
     """Train, judge at four points in time, and return what the tables need.
 
     Args:
         cost: processor time of the arm's mean batch, in plain nnU-Net's; asked for by trainings of equal time.
+        checked: cases whose labels somebody has checked, where there are some.
     """
     data, arm = ALL[run.data], ARMS[run.arm]
     trainer = make_trainer(run, workspace, arm)
@@ -65,6 +67,9 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
     _seed(run.seed)
     trainer.initialize()
     trainer.on_train_start()
+    if checked is not None:
+        batches = checked.given_to(trainer, batches, folder_of(workspace, data, data.truth).name)
+    looked_at: dict[str, Any] = {} if checked is None else {"without": checked.not_measured, "probed": range(16)}
     _, held_out = trainer.do_split()
     judge = Judge(workspace, data, run.configuration, held_out)
     used, seconds, curve, quality = 0, 0.0, [], []
@@ -83,7 +88,7 @@ def train(run: Run, workspace: Path, cost: float) -> dict[str, Any]:
             judged = judge.cases(trainer.network, surfaces=epoch + 1 == EPOCHS)
             curve.append({"iterations": used, "seconds": round(seconds, 2), "dice": judge.mean_dice(judged)})
             if run.labels != data.truth:
-                quality.append({"iterations": used, **confidence_quality(trainer, batches, version)})
+                quality.append({"iterations": used, **confidence_quality(trainer, batches, version, **looked_at)})
     return {
         "run": vars(run),
         "settings": arm.settings,
@@ -161,6 +166,7 @@ BATCHES = {
     ("displaced", "2d"): 4000,
     ("displaced", "3d_fullres"): 1500,
     ("lidc", "2d"): 4000,
+    ("checked", "2d"): 2000,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmarks import case_trust_contrast
-from benchmarks.confidence import audit_maps, partial_annotation, several_readers
+from benchmarks.confidence import audit_maps, checked_cases, partial_annotation, several_readers
 from benchmarks.confidence.audit_maps import OF_WRONG, WRONG
 from benchmarks.confidence.stock_trainings import PLAIN, TOLD
 from benchmarks.pages.organ_numbers import LABELS
@@ -108,6 +108,18 @@ def audit_maps_won() -> str:
     return " ".join(said) or NOT_YET
 
 
+def checked_cases_table() -> str:
+    """AUROC of 1 − ω by meta steps, near label edges, at four points of each training."""
+    rows = rows_of(checked_cases.RESULTS)
+    cells = []
+    for row in rows:
+        found = [each.get("one_minus_meta") for each in row["found"]]
+        over_time = ["–" if each is None else f"{each['auroc_band']:.2f}" for each in found]
+        cells.append([row["labels"], row["checked"], f"{row['confidence']:g}", *over_time])
+    points = [f"{each['iterations']} batches" for each in rows[0]["found"]] if rows else []
+    return markdown(["wrong labels", "checked cases", "confidence of the others", *points], cells) if rows else NOT_YET
+
+
 def case_trust_trainings_table() -> str:
     """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
     cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
@@ -147,5 +159,6 @@ FUNCTIONS = (
     several_readers_table,
     audit_maps_table,
     audit_maps_won,
+    checked_cases_table,
     case_trust_trainings_table,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.confidence import checked_cases
 from benchmarks.pages import confidence_numbers
 from benchmarks.trainings import rows_of
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
+from tests.run_commands import run, use_threads
 
 
 def test_fewer_checked_cases_are_a_part_of_more() -> None:
@@ -46,6 +48,7 @@ def test_a_checked_case_has_its_clean_label_and_the_others_are_doubted() -> None
     assert not batches.batch(0, "wrong")["data"].eq(0.75).any()
 
 
+@pytest.mark.filterwarnings("default")  # of nnU-Net's commands
 def test_trainings_with_and_without_checked_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself on a few phantoms, twenty batches each."""
     source, workspace, results = tmp_path / "source", tmp_path / "workspace", tmp_path / "rows.jsonl"
@@ -61,7 +64,10 @@ def test_trainings_with_and_without_checked_cases(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(checked_cases, "KNOWN", ((0, 1.0), (2, 0.5)))
     monkeypatch.setattr(checked_cases, "LABELS", ("dilated",))
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_compile", "nnUNet_n_proc_DA"):
-        monkeypatch.setenv(name, "")  # the command sets them; the old ones come back after the test
+        monkeypatch.setenv(name, "1")  # the command sets them; the old ones come back after the test
+    use_threads(monkeypatch)
+    in_process = SimpleNamespace(run=lambda command, **_: run([shlex.join(command)], monkeypatch))
+    monkeypatch.setattr(study_data, "subprocess", in_process)
     command = ["--workspace", str(workspace), "--source", str(source), "--batches", "20", "--results", str(results)]
     assert checked_cases.main(command) == 0
     rows = rows_of(results)

@@ -55,7 +55,8 @@ def test_trainings_with_and_without_checked_cases(tmp_path: Path, monkeypatch: p
     size: dict[str, Any] = {"shape": (12, 32, 32), "spacing_mm": (2.0, 2.0, 2.0)}
     write_phantom_dataset(source, dataset_id=4, name="Hippocampus", training_cases=5, test_cases=0, **size)
     shutil.rmtree(source / "Dataset004_Hippocampus" / "labelsTr_clean")
-    small = replace(study_data.CHECKED, versions={"clean": 4, "dilated": 908})
+    everywhere = study_data._noise(908, "--kind", "dilate", "--amount", "2", fraction=1.0)
+    small = replace(study_data.CHECKED, versions={"clean": 4, "dilated": 908}, recipes={"dilated": everywhere})
     for place in (study_data.ALL, study_training.ALL):
         monkeypatch.setitem(place, "checked", small)
     monkeypatch.setattr(study_data, "SMALL_FEATURES", [4, 8, 8, 8])

@@ -1,4 +1,4 @@
-"""What the studies share: nnU-Net's folders, a small network, a training for one process, and rows that are added."""
+"""What the studies share: nnU-Net's folders, a training for one process, and rows that are added."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plans_file import smaller_plans
-
 Row = dict[str, Any]
-
-# of the left atrium's network: minutes on a CPU. At full resolution one convolution, which is most of the time
-FEATURES, ENCODER, DECODER, BATCH = [8, 16, 32, 64], [1, 2, 2, 2], [2, 2, 1], 2
 
 
 def use_workspace(workspace: Path) -> None:
@@ -25,15 +20,6 @@ def use_workspace(workspace: Path) -> None:
         os.environ[f"nnUNet_{name}"] = str(workspace / name)
     os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 -- nnU-Net's names
     os.environ["nnUNet_def_n_proc"] = "1"  # noqa: SIM112
-
-
-def small_plans(folder: Path) -> dict[str, Any]:
-    """nnU-Net's plans `tiny` of a preprocessed dataset with a smaller 3D network and batch."""
-    planned = json.loads((folder / "tiny.json").read_text())
-    plans = smaller_plans(planned, "3d_fullres", FEATURES, "tiny", batch_size=BATCH)
-    network = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
-    network["n_conv_per_stage"], network["n_conv_per_stage_decoder"] = ENCODER, DECODER
-    return {**plans, "continue_training": False}
 
 
 @contextmanager

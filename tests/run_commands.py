@@ -32,7 +32,7 @@ def leave_out_hours(patch: pytest.MonkeyPatch) -> None:
     """A training ends before its first batch, with a checkpoint of its first weights."""
     patch.setattr(nnUNetTrainer, "run_training", _end_before_the_first_batch)
     patch.setattr(nnUNetTrainer, "perform_actual_validation", lambda self, *_: None)
-    patch.setattr(nnUNetPredictor, "predict_from_files", _predict_here)
+    patch.setattr(nnUNetPredictor, "predict_from_files", predict_here)
 
 
 def go_to(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -68,5 +68,5 @@ def _end_before_the_first_batch(self: Any) -> None:
     self.save_checkpoint(f"{self.output_folder}/checkpoint_final.pth")
 
 
-def _predict_here(self: Any, source: Any, target: Any, *_: Any, **__: Any) -> Any:
+def predict_here(self: Any, source: Any, target: Any, *_: Any, **__: Any) -> Any:
     return self.predict_from_files_sequential(source, target, False, True)

@@ -9,27 +9,23 @@ four readers drew, in patients that no training saw. Every step is a command tha
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
     TOLD,
     Runner,
-    call,
+    judged,
     options,
     planned,
     result_folder,
+    store_missing,
     train_command,
 )
-from benchmarks.machine import describe
-from benchmarks.trainings import Row, add_row, rows_of, use_workspace
+from benchmarks.trainings import Row
 from nnunetv2_dale.commands.command_line import run_command
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "several_readers.jsonl"
@@ -64,36 +60,22 @@ def _convert(number: int, target: str, source: Path, raw: Path, run: Runner) -> 
         run(["nnUNetv2_dale_convert", "lidc", "-i", str(source / "lidc_nodules"), *words])
 
 
-def train(labels: str, trainer: str, length: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:
     """One training and its validation; Dice in percent, over all cases of the fold."""
     dataset = f"Dataset{IDS[labels]}_{NAME}"
-    command = train_command(dataset, trainer + length)
-    run(command)
-    folder = result_folder(dataset, trainer + length, output) / "fold_0" / "validation"
-    judged = folder.parent / "judged.json"
-    references = output / "raw" / f"Dataset{JUDGE}_{NAME}" / "labelsTr"
-    run(["nnUNetv2_evaluate_simple", str(references), str(folder), "-l", "1", "-o", str(judged), "--chill", "-np", "1"])
-    found = json.loads(judged.read_text())
-    mean, cases = found["mean"]["1"]["Dice"], len(found["metric_per_case"])
-    row: Row = {"labels": labels, "trainer": trainer, "length": length, "dice": 100 * mean, "cases": cases}
-    return row | {"command": shlex.join(command), "machine": describe(torch.device("cpu"), 1)}
+    run(train_command(dataset, trainer))
+    folder = result_folder(dataset, trainer, output) / "fold_0" / "validation"
+    (dice,), cases = judged(folder, output / "raw" / f"Dataset{JUDGE}_{NAME}" / "labelsTr", [1], run)
+    return dataset, {"dice": dice, "cases": cases}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    output: Path = arguments.o.resolve()
-    use_workspace(output)
-    for labels, trainer in ARMS:
-        of = {"labels": labels, "trainer": trainer, "length": arguments.length}
-        if not any(of.items() <= row.items() for row in rows_of(arguments.results)):
-            prepare(labels, arguments.data.resolve(), output, call)
-            add_row(arguments.results, train(labels, trainer, arguments.length, output, call))
+    store_missing(arguments, ARMS, prepare, train)
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = options("several_readers", __doc__, RESULTS)
-    parser.add_argument("--length", default="_10epochs", help="end of the trainers' names. Default: %(default)s")
-    return run_command(parser, run, argv)
+    return run_command(options("several_readers", __doc__, RESULTS, "_10epochs"), run, argv)
 
 
 if __name__ == "__main__":

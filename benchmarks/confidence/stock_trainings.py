@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import command_environment
+import torch
+
+from benchmarks.machine import command_environment, describe
 from benchmarks.organs.study import PLANNED, plan_command, plans_name, read_study
 from benchmarks.plans_file import smaller_plans
+from benchmarks.trainings import Row, add_row, rows_of, use_workspace
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.confidence_table import has_confidence
 
@@ -41,9 +44,20 @@ def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = 
         run(["nnUNetv2_dale_confidence", "preprocess", *number, "-c", "2d", "-p", plans_name("2d"), "-np", "1"])
 
 
-def train_command(dataset: str, trainer: str) -> list[str]:
-    """The command that trains and validates fold 0."""
-    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer]
+def train_command(dataset: str, trainer: str, *folds: str) -> list[str]:
+    """The command that trains and validates folds, without a name fold 0."""
+    words = [
+        "-d",
+        str(int(dataset[7:10])),
+        "-c",
+        "2d",
+        "-p",
+        plans_name("2d"),
+        "-f",
+        *(folds or ("0",)),
+        "-tr",
+        trainer,
+    ]
     return ["nnUNetv2_dale_benchmark", *words, "-device", "cpu", "--threads", "1", "--no_report"]
 
 
@@ -52,14 +66,48 @@ def result_folder(dataset: str, trainer: str, output: Path) -> Path:
     return output / "results" / dataset / f"{trainer}__{plans_name('2d')}__2d"
 
 
+def store_missing(
+    arguments: argparse.Namespace,
+    arms: Sequence[tuple[str, str]],
+    prepare: Callable[[str, Path, Path, Runner], None],
+    train: Callable[[str, str, Path, Runner], tuple[str, Row]],
+) -> None:
+    """Make the trainings without a stored row, one after the other; a row is stored after each.
+
+    Args:
+        arguments: of `options`.
+        arms: name of the labels, and trainer.
+        prepare: makes the dataset of these labels, given the folder of data, the folder to work in and a runner.
+        train: dataset of these labels, and what was found; given labels, trainer, the folder to work in and a runner.
+    """
+    output: Path = arguments.o.resolve()
+    use_workspace(output)
+    for labels, trainer in arms:
+        of = {"labels": labels, "trainer": trainer, "length": arguments.length}
+        if not any(of.items() <= row.items() for row in rows_of(arguments.results)):
+            prepare(labels, arguments.data.resolve(), output, call)
+            dataset, found = train(labels, trainer + arguments.length, output, call)
+            command = shlex.join(train_command(dataset, trainer + arguments.length))
+            add_row(arguments.results, {**of, **found, "command": command, "machine": describe(torch.device("cpu"), 1)})
+
+
+def judged(folder: Path, references: Path, classes: Sequence[int], run: Runner) -> tuple[list[float], int]:
+    """Dice of each class in percent, its mean over the cases of a folder of predictions, and their number."""
+    file = folder.parent / f"judged_{folder.name}.json"
+    words = ["-l", *map(str, classes), "-o", str(file), "--chill", "-np", "1"]
+    run(["nnUNetv2_evaluate_simple", str(references), str(folder), *words])
+    found = json.loads(file.read_text())
+    return [100 * found["mean"][str(each)]["Dice"] for each in classes], len(found["metric_per_case"])
+
+
 def call(command: Sequence[str]) -> None:
     """Run a command of this environment to its end, or raise."""
     print(shlex.join(command), flush=True)
     subprocess.run(command, check=True, env=command_environment())
 
 
-def options(name: str, description: str | None, results: Path) -> argparse.ArgumentParser:
-    """The flags that the drivers of this folder share."""
+def options(name: str, description: str | None, results: Path, length: str | None = None) -> argparse.ArgumentParser:
+    """The flags that the drivers of this folder share; with a default, also the length of the trainings."""
     parser = argparse.ArgumentParser(
         f"python -m benchmarks.confidence.{name}",
         description=description,
@@ -68,4 +116,6 @@ def options(name: str, description: str | None, results: Path) -> argparse.Argum
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the data; is only read")
     parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
     parser.add_argument("--results", type=Path, default=results, help="JSON lines. Default: the stored ones")
+    if length is not None:
+        parser.add_argument("--length", default=length, help="end of the trainers' names. Default: %(default)s")
     return parser

@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmarks import case_trust_contrast
-from benchmarks.confidence import partial_annotation, several_readers
+from benchmarks.confidence import audit_maps, partial_annotation, several_readers
+from benchmarks.confidence.audit_maps import OF_WRONG, WRONG
 from benchmarks.confidence.stock_trainings import PLAIN, TOLD
 from benchmarks.pages.organ_numbers import LABELS
 from benchmarks.pages.shown import signed
@@ -17,6 +18,12 @@ SETS = {
     "whole": "every organ drawn in every case",
     "wiped": "each organ wiped in half of the training cases",
     "as_found": "as they are: the mandible drawn in 83 of 120 cases",
+}
+AUDITED = {
+    "clean": "clean labels",
+    "mixed": "labels as they are",
+    "maps": "1 − suspicion as confidence",
+    "excluded": "without the cases that the audit lists",
 }
 READERS = {
     ("one reader", PLAIN): "a reader drawn by lot for each case",
@@ -67,6 +74,40 @@ def several_readers_table() -> str:
     return markdown(["training label", "Dice", "cases"], cells) if cells else NOT_YET
 
 
+def audit_maps_table() -> str:
+    """Dice, in points, of what an audit makes of wrong labels; and what of their cost that wins back."""
+    rows = rows_of(audit_maps.RESULTS)
+    dice = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    if not dice:
+        return NOT_YET
+    cells = []
+    for labels, trainer in (("clean", PLAIN), *((f"{each} {wrong}", by) for wrong in WRONG for each, by in OF_WRONG)):
+        kind, _, wrong = labels.partition(" ")
+        found = dice.get((labels, trainer))
+        shown = ("–", "–")
+        if found is not None:
+            plain = dice.get((f"mixed {wrong}", PLAIN))
+            shown = (f"{found:.1f}", "–" if plain is None else signed(found - plain))
+        cells.append(
+            [f"{wrong} %" if wrong else "none", AUDITED[kind], trainer.removeprefix("nnUNetTrainer") or "plain", *shown]
+        )
+    return markdown(["wrong labels", "trained with", "trainer", "Dice", "against plain"], cells)
+
+
+def audit_maps_won() -> str:
+    """A sentence on what wrong labels cost and the audit's maps win back, as far as it was measured."""
+    rows, said = rows_of(audit_maps.RESULTS), []
+    for wrong in WRONG:
+        found = audit_maps.won_back(rows, wrong)
+        if (maps := found.get(f"maps, {TOLD}")) is not None:
+            cost = found["cost"]
+            said.append(
+                f"With {wrong} % wrong labels plain nnU-Net loses {cost:.1f} points; the maps win back {maps:.1f}"
+            )
+            said[-1] += f", which is {maps / cost:.0%}." if cost > 0 else "."
+    return " ".join(said) or NOT_YET
+
+
 def case_trust_trainings_table() -> str:
     """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
     cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
@@ -100,4 +141,11 @@ def _cells(row: Row, each: Row) -> list[str]:
     return [f"{row['data']}, {LABELS[row['labels']]}", row["length"].strip("_"), each["class"], *of_class]
 
 
-FUNCTIONS = (partial_annotation_table, partial_annotation_won, several_readers_table, case_trust_trainings_table)
+FUNCTIONS = (
+    partial_annotation_table,
+    partial_annotation_won,
+    several_readers_table,
+    audit_maps_table,
+    audit_maps_won,
+    case_trust_trainings_table,
+)

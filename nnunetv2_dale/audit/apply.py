@@ -63,7 +63,7 @@ def apply_decisions(
     source = read_raw(dataset)
     target = Target.of_copy(source, new_id, DECIDED_COPY)
     audited = read_audit(audit / "audit.json")
-    lines = _decided(files, source, audited, audit / "audit.json")
+    lines = _decided(files, source, audited, audit / "audit.json", confidence)
     decisions = decisions_in(lines)
     excluded, to_fix = set(cases_to("exclude", decisions)), cases_to("fix", decisions)
     left_out: set[str] = set() if confidence else excluded
@@ -90,14 +90,16 @@ def apply_decisions(
     return AppliedDecisions(target.folder, len(kept), len(excluded), len(to_fix), remarks)
 
 
-def _decided(files: Sequence[Path], source: RawDataset, audited: Audit, audit_file: Path) -> list[Line]:
-    """What was decided, on labels that are still the audited ones."""
+def _decided(
+    files: Sequence[Path], source: RawDataset, audited: Audit, audit_file: Path, confidence: bool
+) -> list[Line]:
+    """What was decided, on labels that are still the audited ones; as confidence an audit says something by itself."""
     names = frozenset(case.name for case in source.cases)
     lines = read_lines(*files, known=KnownNames(names, keys_of_names(source.dataset_json["labels"])))
     decided = {each.case for each in decisions_in(lines)}
-    if not decided:
+    if not decided and not confidence:
         raise UserError(f"{_named(files)} holds no decision yet; fill in accept, fix or exclude")
-    require_audited(audited, audit_file, source, decided)
+    require_audited(audited, audit_file, source, names if confidence else decided)
     unknown = sorted(decided - names)
     if unknown:
         raise UserError(

@@ -16,13 +16,13 @@ MOST_NAMED = 5  # cases, in a message
 
 
 def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Collection[str]) -> None:
-    """Compare names and the labels that were decided on; an audit of an earlier version has no checksums of them.
+    """Compare names and some labels; an audit of an earlier version has no checksums of them.
 
     Args:
         audit: its `audit.json`.
         file: where that lies.
         source: the dataset that is said to be the audited one.
-        decided: cases that a person decided on.
+        decided: cases whose labels have to be the audited ones: a person decided on them, or the audit's maps are used.
     Raises:
         UserError: another dataset, or labels that have changed.
     """

@@ -41,7 +41,7 @@ class ClassEvidence:
         area_mm2: mean of the areas of both masks' surfaces.
         displacement: of the parts that both have, or None.
         extra, missed, exchanged: whole parts, largest first.
-        typical_voxels: median size of the referees' parts.
+        typical_voxels: size of the referees' part that the median of their voxels lies in.
         apart_at: a voxel where both masks differ, in the slice that holds most of the difference; None without any.
         image: what the image shows at both borders; None without an image.
     """

@@ -12,7 +12,7 @@ from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.json_files import record_of
 
-EVIDENCE_VERSION = 7  # of what is kept: counts up when `CaseEvidence` or what is measured changes
+EVIDENCE_VERSION = 8  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
 def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:

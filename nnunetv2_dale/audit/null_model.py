@@ -32,6 +32,7 @@ NORMAL_HALF = 1.349  # length of the shortest half of a normal distribution, in 
 BULK = 2.5  # spreads around the middle within which values count as the bulk
 BULK_DEVIATION = 0.953  # standard deviation of a normal distribution cut at ± 2.5
 LEAST_OF_FOLD = 3  # cases, from which a fold shows anything of its own
+FAR_SHARE, FAR_CHANCE = 0.1, 0.001  # of the other folds' cases, and of an accident (`as_elsewhere`)
 FOLD_CASES = 10  # of a fold, from which it counts as much as all folds together
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution
@@ -116,6 +117,29 @@ def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) 
     """Return (N,) values in units of their fold's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
     known = usual_by_fold(values, folds, least_spread)
     return np.clip((values - known.middle) / known.spread, -LARGEST_Z, LARGEST_Z)
+
+
+def as_elsewhere(values: Floats, folds: Sequence[str]) -> Floats:
+    """Judge the cases of a fold that has far more unusual ones than the others by their ranks.
+
+    Cases fall into folds by chance, so about as many labels are wrong in each. Where far more lie beyond what a tenth
+    of the other folds' cases reach (binomial test), it is the network that is weak, and not the labels. Each case's
+    value is then the others' at its rank, where that is lower.
+
+    Args:
+        values: (N,) of `unusual_cases`, NaN is left out.
+        folds: (N,) of the cases.
+    """
+    result, names, known = values.copy(), np.array(folds), np.isfinite(values)
+    for fold in set(folds):
+        mine, others = known & (names == fold), values[known & (names != fold)]
+        if min(np.count_nonzero(mine), len(others)) < FOLD_CASES:
+            continue
+        far = values[mine] > np.quantile(others, 1 - FAR_SHARE)
+        if stats.binomtest(np.count_nonzero(far), len(far), FAR_SHARE, "greater").pvalue < FAR_CHANCE:
+            ranks = (stats.rankdata(values[mine]) - 0.5) / len(far)
+            result[mine] = np.minimum(values[mine], np.quantile(others, ranks))
+    return result
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nnunetv2_dale.audit.class_statements import class_statements, is_judged, ju
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions, unclear
-from nnunetv2_dale.audit.null_model import Floats, wrong_and_right
+from nnunetv2_dale.audit.null_model import Floats, as_elsewhere, wrong_and_right
 from nnunetv2_dale.audit.sentences import in_words
 from nnunetv2_dale.audit.unusual import image_of_cases, unusual_cases, unusual_class
 from nnunetv2_dale.nnunet_files.geometry import world_mm
@@ -44,8 +44,10 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     evidence = judged_evidence(evidence, class_statements(evidence, task))
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
     whole = unusual_class(evidence, "") if task.whole else None
-    groups = wrong_and_right(unusual_cases([*unusual, whole] if whole else unusual), image_of_cases(unusual))
-    class_chances = np.stack([wrong_and_right(np.cbrt(each.squares)).chance for each in unusual])
+    folds = [case.fold for case in evidence]
+    values = as_elsewhere(unusual_cases([*unusual, whole] if whole else unusual), folds)
+    groups = wrong_and_right(values, image_of_cases(unusual))
+    class_chances = np.stack([wrong_and_right(as_elsewhere(np.cbrt(each.squares), folds)).chance for each in unusual])
     known = [each for each in map(_agreement, evidence) if each is not None]
     agreement = float(np.median(known)) if known else 0.0
     classes = {item.key: item for item in task.classes}

@@ -8,14 +8,7 @@ from pathlib import Path
 
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
-from nnunetv2_dale.commands.shared_flags import (
-    add_dataset,
-    add_device,
-    add_folds,
-    add_output,
-    add_plans,
-    at_least_one,
-)
+from nnunetv2_dale.commands.shared_flags import add_dataset, add_device, add_folds, add_output, add_plans, at_least_one
 
 DESCRIPTION = """Train and validate every fold of every trainer with nnU-Net's own commands, on this machine's GPUs or
 on a cluster, and end with a report that compares them. The same command again continues where the last one stopped:

@@ -43,7 +43,8 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))
         return 0
-    _require_parsl()
+    if importlib.util.find_spec("parsl") is None:
+        raise not_installed("the benchmark", "Parsl", "benchmark")
     site = Site(folders.results, folders.preprocessed, arguments.npz, _runner_name())
     records, stopped_by = _train(arguments, settings, folders, runs, site)
     print(final_text(records, folders.results))
@@ -173,11 +174,6 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
                 continue
             code = max(code, report([*flags, *judges]))
     return code
-
-
-def _require_parsl() -> None:
-    if importlib.util.find_spec("parsl") is None:
-        raise not_installed("the benchmark", "Parsl", "benchmark")
 
 
 def _runner_name() -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
+from nnunetv2_dale.nnunet_files.results.training_logs import epochs_of_log
 
 TAIL_BYTES = 1 << 16
 EPOCHS_AVERAGED = 20
@@ -45,14 +46,15 @@ def read_progress(folder: Path) -> FoldProgress:
     if not logs:
         return FoldProgress()
     text = tail(logs[-1])
-    epochs = [int(number) for number in re.findall(r"Epoch (\d+)\s*$", text, re.MULTILINE)]
-    times = [float(seconds) for seconds in re.findall(r"Epoch time: ([\d.]+) s", text)]
+    completed = epochs_of_log(text.splitlines())
+    begun = [int(number) for number in re.findall(r"Epoch (\d+)\s*$", text, re.MULTILINE)]
+    times = [epoch.seconds for epoch in completed.values() if epoch.seconds is not None]
     predicted = len(re.findall(r": predicting ", text))
     trained = "Training done." in text or predicted > 0
     return FoldProgress(
-        epoch=epochs[-1] + _last_epoch_ended(text) if epochs else 0,
+        epoch=max([0, *begun, *(number + 1 for number in completed)]),
         num_epochs=_num_epochs(folder),
-        dice=_last_dice(text),
+        dice=list(completed.values())[-1].pseudo_dice if completed else None,
         seconds_per_epoch=statistics.median(times[-EPOCHS_AVERAGED:]) if times else None,
         predicted=predicted if trained else None,
     )
@@ -72,20 +74,6 @@ def tail(path: Path, size: int = TAIL_BYTES) -> str:
 def last_lines(path: Path, number: int) -> list[str]:
     """Return the last `number` lines of a log that are not empty."""
     return [line.rstrip() for line in tail(path).splitlines() if line.strip()][-number:]
-
-
-def _last_epoch_ended(text: str) -> bool:
-    return text.rfind("Epoch time:") > max(match.start() for match in re.finditer(r"Epoch \d+\s*$", text, re.MULTILINE))
-
-
-def _last_dice(text: str) -> float | None:
-    listed = re.findall(r"Pseudo dice \[(.*)\]", text)
-    if not listed:
-        return None
-    # the list's items are printed as numbers or as np.float32(…), which differs between NumPy's versions
-    values = [float(value) for value in re.findall(r"(?<![\w.])(\d+\.\d+(?:e[+-]?\d+)?|nan)(?![\w.])", listed[-1])]
-    defined = [value for value in values if value == value]
-    return statistics.fmean(defined) if defined else None
 
 
 def _num_epochs(folder: Path) -> int | None:

@@ -101,7 +101,7 @@ def plan_runs(
                 for fold in folds:
                     needed = previous_stage.get((plan, configuration))
                     runs[Run(dataset, trainer, plan, configuration, fold, needs=needed)] = None
-    return _stages_in_order(list(runs))
+    return sorted(runs, key=lambda run: (run.repeat or 0, run.needs is not None))
 
 
 def added_runs(runs: Sequence[Run], configurations: Sequence[str], folds: Sequence[str]) -> list[Run]:
@@ -119,7 +119,3 @@ def cases_of_fold(preprocessed: Path, run: Run) -> list[str] | None:
     if not splits.exists() or run.fold == "all":
         return None
     return read_splits(splits)[int(run.fold)]["val"]
-
-
-def _stages_in_order(runs: list[Run]) -> list[Run]:
-    return sorted(runs, key=lambda run: (run.repeat or 0, run.needs is not None))

@@ -13,6 +13,7 @@ from typing import Protocol
 from nnunetv2_dale.benchmark.job import Ending, JobResult
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.state import Stage, fold_state, progress_mark
+from nnunetv2_dale.commands.command_line import one_line
 from nnunetv2_dale.commands.lock import living_holder
 
 
@@ -136,7 +137,7 @@ class Schedule:
         if error is None:
             result = JobResult.from_json(future.result())
         else:  # Parsl lost the worker, or its machine
-            result = JobResult(Ending.KILLED, f"its worker was lost ({_one_line(error)})")
+            result = JobResult(Ending.KILLED, f"its worker was lost ({one_line(error)})")
         if result.log is not None:
             record.log = Path(result.log)
         if result.ending is Ending.DONE:
@@ -159,7 +160,3 @@ class Schedule:
 
     def _folder(self, record: Record) -> Path:
         return record.run.folder(self._site.results)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -56,9 +56,7 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
     for name in plans:
         manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{name}.json"))
         for configuration in configurations:
-            data = str(
-                folders.preprocessed / folders.dataset / manager.get_configuration(configuration).data_identifier
-            )
+            data = _data_folder(folders, manager, configuration)
             absent = sorted(named - set(map(str, infer_dataset_class(data).get_identifiers(data))))
             if absent:
                 raise UserError(
@@ -94,7 +92,8 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
     if target.exists():
         return
     manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
-    cases = list(np.sort(_cases(_data_folder(folders, manager, configuration))))
+    data = _data_folder(folders, manager, configuration)
+    cases = list(np.sort([str(name) for name in infer_dataset_class(data).get_identifiers(data)]))
     if len(cases) < DEFAULT_NUMBER_OF_FOLDS:
         raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
     with new_file(target) as unfinished:
@@ -124,7 +123,3 @@ def _read_split(folders: Folders) -> Splits | None:
 
 def _data_folder(folders: Folders, manager: PlansManager, configuration: str) -> str:
     return str(folders.preprocessed / folders.dataset / manager.get_configuration(configuration).data_identifier)
-
-
-def _cases(data: str) -> list[str]:
-    return [str(name) for name in infer_dataset_class(data).get_identifiers(data)]

@@ -25,6 +25,11 @@ class UserError(ValueError):
     """Something the user can put right. The message is one sentence: what was expected, what was found, what to do."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line and not too long, or its kind where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 def not_installed(user: str, package: str, extra: str) -> UserError:
     """Return what to say where a package of one of the extras is missing.
 
@@ -38,9 +43,7 @@ def not_installed(user: str, package: str, extra: str) -> UserError:
 
 
 def run_command(
-    parser: argparse.ArgumentParser,
-    command: Callable[[argparse.Namespace], int | None],
-    argv: Sequence[str] | None,
+    parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None
 ) -> int:
     """Parse `argv`, run `command` on the result and turn how it ends into an exit code.
 

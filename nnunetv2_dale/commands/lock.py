@@ -1,7 +1,7 @@
 """One process at a place at a time, on every machine that sees the folder, also after a crash.
 
-The lock is a small JSON file: of a fold in its folder, of an audit beside its output. It comes into being by a hard
-link, which is atomic on network file systems too, and says which process holds it. It is *stale* when that process is
+The lock is a small JSON file: of a fold in its folder, of an audit beside its output. Only one process can create it,
+on network file systems too, and it says which process holds it. It is *stale* when that process is
 gone: known at once on the process's own machine; elsewhere when the holder has not refreshed the file for
 `STALE_AFTER_S`, by the file system's own clock, so that machines may disagree about the time.
 """
@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -151,22 +152,21 @@ def is_stale(folder: Path, holder: LockHolder, name: str = LOCK_NAME) -> bool:
         refreshed = (folder / name).stat().st_mtime
     except FileNotFoundError:
         return True
-    with _scratch_file(folder / LOCK_NAME, "") as touched:  # by the file system's clock
-        return touched.stat().st_mtime - refreshed > STALE_AFTER_S
+    with tempfile.NamedTemporaryFile(prefix=f".{LOCK_NAME}.", dir=folder) as touched:  # by the file system's clock
+        return Path(touched.name).stat().st_mtime - refreshed > STALE_AFTER_S
 
 
 def _create(path: Path, holder: LockHolder) -> bool:
-    with _scratch_file(path, json.dumps(asdict(holder))) as written:
-        try:
-            os.link(written, path)
-        except FileExistsError:
-            return False
-        except OSError:  # no hard links on this file system: exclusive creation is the next best
-            try:
-                with path.open("x") as stream:
-                    stream.write(written.read_text())
-            except FileExistsError:
-                return False
+    try:
+        stream = path.open("x")
+    except FileExistsError:
+        return False
+    try:
+        with stream:
+            json.dump(asdict(holder), stream)
+    except OSError:  # a full disk: nobody holds what cannot be read
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
@@ -187,13 +187,3 @@ def _remove_stale(path: Path, judged: LockHolder | None) -> None:
         with contextlib.suppress(OSError):
             os.link(aside, path)
     aside.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _scratch_file(beside: Path, content: str) -> Iterator[Path]:
-    path = beside.with_name(f".{beside.name}.{uuid.uuid4().hex}")
-    try:
-        path.write_text(content)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from nnunetv2_dale.commands.shared_flags import (
 )
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import environment_folder
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
+from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.target import OF_READERS, Target
 
 DESCRIPTION = """\
@@ -90,14 +90,10 @@ def _add_raters(commands: argparse._SubParsersAction[CommandParser]) -> None:
     raters.set_defaults(run=_raters)
 
 
-def _dataset(arguments: argparse.Namespace) -> RawDataset:
-    return read_raw(arguments.d)
-
-
 def _check(arguments: argparse.Namespace) -> None:
     from nnunetv2_dale.confidence.check import check_confidence
 
-    dataset = _dataset(arguments)
+    dataset = read_raw(arguments.d)
     given, classes = check_confidence(dataset, arguments.np)
     weights = [given.table.weight(case.name) for case in dataset.cases]
     print(f"{dataset.folder.name}: {len(weights)} cases, {len(given.maps)} with a map, {len(given.readers)} readers")
@@ -111,7 +107,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _raters(arguments: argparse.Namespace) -> None:
     from nnunetv2_dale.confidence.raters import write_readers_dataset
 
-    source = _dataset(arguments)
+    source = read_raw(arguments.d)
     folders = arguments.i or sorted(path for path in (source.folder / READERS).glob("[!.]*") if path.is_dir())
     if not folders:
         raise UserError(f"{source.folder} has no {READERS}; give the folder of each reader with -i")
@@ -133,7 +129,7 @@ def _raters(arguments: argparse.Namespace) -> None:
 def _preprocess(arguments: argparse.Namespace) -> None:
     from nnunetv2_dale.confidence.preprocess import preprocess_confidence
 
-    dataset = _dataset(arguments)
+    dataset = read_raw(arguments.d)
     preprocessed = environment_folder("nnUNet_preprocessed") / dataset.folder.name
     done = preprocess_confidence(dataset, preprocessed, arguments.p, arguments.c, arguments.np, arguments.overwrite)
     for folder in done:

@@ -26,6 +26,8 @@ from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
 DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
+NOISE_HU = 14.0
+WANDER_MM = 1.8
 WIDE_FRACTION = 0.4  # of the training cases, drawn by the second reader
 WIDE_MM = 5.6  # how much further out the second reader draws every boundary
 LESION_EDGE_DOUBLING = 0.012  # edge width (of the half field) at which the boundary of a lesion wanders twice as far
@@ -45,8 +47,8 @@ def make_phantom(
     seed: int | Sequence[int],
     shape: Sequence[int] = DEFAULT_SHAPE,
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
-    noise_hu: float = 14.0,
-    boundary_noise_mm: float = 1.8,
+    noise_hu: float = NOISE_HU,
+    boundary_noise_mm: float = WANDER_MM,
     wider_mm: float = 0.0,
 ) -> Phantom:
     """Make one case.
@@ -109,40 +111,33 @@ def write_phantom_dataset(
     seed: int = 0,
     shape: Sequence[int] = DEFAULT_SHAPE,
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
-    noise_hu: float = 14.0,
-    boundary_noise_mm: float = 1.8,
-    wide_fraction: float = WIDE_FRACTION,
-    wide_mm: float = WIDE_MM,
-    overwrite: bool = False,
     on_case: Callable[[str], object] = lambda case: None,
 ) -> Path:
     """Write an nnU-Net raw dataset of phantoms, complete or not at all.
 
     `imagesTr`, `labelsTr` and `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth. `labelsTr` is
-    noisy, but for the validation cases.
+    noisy, but for the validation cases; a part of the training cases is a second reader's, who draws wider everywhere.
     Case k is the same whatever the number of cases.
 
     Args:
         folder: nnU-Net's raw folder; the dataset becomes the sub-folder `DatasetXXX_Name` of it.
         training_cases, validation_cases, test_cases: how many, in this order.
-        seed, shape, spacing_mm, noise_hu, boundary_noise_mm: see `make_phantom`.
-        wide_fraction: part of the training cases that a second reader has drawn, by `wide_mm` wider everywhere.
-        overwrite: replace a dataset that is there already.
+        seed, shape, spacing_mm: see `make_phantom`.
         on_case: called with each case's name when it is written, for a progress bar.
     Returns:
         the dataset's folder.
     Raises:
-        UserError: the dataset exists and `overwrite` is off.
+        UserError: the dataset exists.
     """
     target = Path(folder) / f"Dataset{dataset_id:03d}_{name}"
-    with new_folder(target, overwrite) as unfinished:
+    with new_folder(target) as unfinished:
         wide = []
         for index in range(training_cases + validation_cases + test_cases):
             case = case_name(index)
-            is_wide = index < training_cases and drawn_wide(index, wide_fraction)
+            is_wide = index < training_cases and drawn_wide(index, WIDE_FRACTION)
             wide += [case] if is_wide else []
-            wander_mm = boundary_noise_mm if index < training_cases else 0.0
-            phantom = make_phantom((seed, index), shape, spacing_mm, noise_hu, wander_mm, wide_mm if is_wide else 0.0)
+            wander_mm = WANDER_MM if index < training_cases else 0.0
+            phantom = make_phantom((seed, index), shape, spacing_mm, NOISE_HU, wander_mm, WIDE_MM if is_wide else 0.0)
             for sub_folder, array in _files_of(phantom, index < training_cases + validation_cases).items():
                 suffix = "_0000" if sub_folder.startswith("images") else ""
                 _write_nifti(unfinished / sub_folder / f"{case}{suffix}.nii.gz", array, phantom.spacing_mm)
@@ -163,9 +158,9 @@ def write_phantom_dataset(
             "seed": seed,
             "shape": [int(size) for size in shape],
             "spacing_mm": [float(distance) for distance in spacing_mm],
-            "noise_hu": noise_hu,
-            "boundary_noise_mm": boundary_noise_mm,
-            "wide_mm": wide_mm,
+            "noise_hu": NOISE_HU,
+            "boundary_noise_mm": WANDER_MM,
+            "wide_mm": WIDE_MM,
             "drawn_wide": wide,
         }
         write_json(unfinished / "phantom.json", drawn_with)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, one_line, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_folds, add_output, add_plans
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder, refuse_existing
@@ -86,8 +86,7 @@ def _export(arguments: argparse.Namespace) -> None:
     try:
         _write(exports, output, as_zip, arguments.overwrite)
     except RuntimeError as error:  # torch.save's, when the disk is full
-        reason = " ".join(str(error).split())
-        raise UserError(f"{output} could not be written, probably for lack of space: {reason}") from error
+        raise UserError(f"{output} could not be written, probably for lack of space: {one_line(error)}") from error
     for export in exports:
         model = export.model
         print(f"{output}: {export.place}, folds {' '.join(model.folds)}, trained with {model.trainer_name}")

@@ -52,7 +52,4 @@ def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tupl
 def changed_fractions(changed: NDArray[np.bool_], fuzzy: NDArray[np.bool_]) -> tuple[float, float]:
     """Return fraction of voxels that changed inside and outside the fuzzy region; NaN where a region has no voxel."""
     inside, outside = changed[fuzzy], changed[~fuzzy]
-    return (
-        float(inside.mean()) if inside.size else math.nan,
-        float(outside.mean()) if outside.size else math.nan,
-    )
+    return (float(inside.mean()) if inside.size else math.nan, float(outside.mean()) if outside.size else math.nan)

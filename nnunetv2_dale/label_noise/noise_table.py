@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas
 
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noisy_case import CaseRow
@@ -29,9 +29,6 @@ def amounts_in_words(model: NoiseModel, scale: float) -> str:
 
 def write_table(path: Path, rows: Sequence[CaseRow]) -> None:
     """Write a line for each case."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(CaseRow)])
-        for row in rows:
-            values = dataclasses.astuple(row)
-            writer.writerow([f"{each:.6g}".replace("nan", "") if isinstance(each, float) else each for each in values])
+    pandas.DataFrame([dataclasses.asdict(row) for row in rows]).to_csv(
+        path, index=False, float_format="%.6g", lineterminator="\n"
+    )

@@ -24,14 +24,13 @@ def known_places(dataset: str | None, *variables: Variable) -> list[Path]:
     return [root / dataset for variable in variables if dataset and (root := known_folder(variable)) is not None]
 
 
-def splits_of(dataset: str, preprocessed: Path | None = None) -> Path | None:
+def splits_of(dataset: str) -> Path | None:
     """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set.
 
     Args:
         dataset: its full name.
-        preprocessed: the folder to look in instead of the one that the variable names.
     """
-    root = preprocessed or known_folder("nnUNet_preprocessed")
+    root = known_folder("nnUNet_preprocessed")
     return root / dataset / SPLITS if root is not None else None
 
 

@@ -89,9 +89,10 @@ def _as_hinted(hint: Any, value: Any) -> Any:
         return _as_hinted(options[0], value)
     if isinstance(hint, type) and is_dataclass(hint):
         return record_of(hint, value)
-    if get_origin(hint) in (tuple, list):
-        return get_origin(hint)(_as_hinted(options[0], each) for each in value)
-    if get_origin(hint) is dict:
+    origin = get_origin(hint)
+    if origin is tuple or origin is list:
+        return origin(_as_hinted(options[0], each) for each in value)
+    if origin is dict:
         return {key: _as_hinted(options[1], each) for key, each in value.items()}
     return value
 

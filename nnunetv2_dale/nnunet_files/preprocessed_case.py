@@ -16,6 +16,7 @@ import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from numpy.typing import NDArray
 
+from nnunetv2_dale.commands.command_line import one_line
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 _OUTSIDE = -1  # nnU-Net's mark for what lies outside the image
@@ -76,8 +77,7 @@ def _read(file: Path, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except Exception as error:  # readers of several libraries, each with its own exceptions
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{file} is damaged, it cannot be read ({type(error).__name__}: {reason})") from error
+        raise ValueError(f"{file} is damaged, it cannot be read ({type(error).__name__}: {one_line(error)})") from error
 
 
 def _at_its_places(labels: NDArray[Any], places: Mapping[Any, Any]) -> bool:

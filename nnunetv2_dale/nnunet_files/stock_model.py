@@ -25,7 +25,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale import __version__
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, one_line
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.trained_model import Json, TrainedModel
 
@@ -131,10 +131,9 @@ def check_weights(stock: StockModel) -> None:
         try:
             network.load_state_dict(checkpoint["network_weights"], assign=True)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"the weights in {model.folder / path} do not fit the network that {trainer.__name__} builds from its "
-                f"plans.json: {reason}"
+                f"plans.json: {one_line(error)}"
             ) from None
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import nibabel
 import SimpleITK
 
+from nnunetv2_dale.commands.command_line import one_line
 from nnunetv2_dale.nnunet_files.whole_pictures import require_whole_png, require_whole_tiff
 
 _BLOCK = 1 << 20
@@ -101,7 +102,7 @@ def _read_by_itk(path: Path) -> SimpleITK.Image:
     try:
         return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
-        raise ValueError(f"is damaged or of another format: it cannot be read ({_reason(error)[-200:]})") from error
+        raise ValueError(f"is damaged or of another format: it cannot be read ({_reason(error)})") from error
 
 
 def _check_npz(path: Path) -> None:
@@ -158,4 +159,4 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, EOFError):
         return "it ends before its compressed data do"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, one_line
 from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
@@ -102,7 +102,7 @@ def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Pro
     try:
         data, properties = reader.read_seg(str(file))
     except Exception as error:  # readers of several libraries, each with its own exceptions
-        raise FileError(file, f"cannot be read as an image ({_reason(error)})") from error
+        raise FileError(file, f"cannot be read as an image ({one_line(error)})") from error
     if data.shape[0] != 1:
         raise FileError(file, f"has the shape {data.shape}; a label has one value per voxel in three axes")
     return data[0], dict(properties)
@@ -119,7 +119,7 @@ def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray
     try:
         data, properties = reader.read_images([str(file) for file in files])
     except Exception as error:  # readers of several libraries, each with its own exceptions
-        reason = _reason(error) if str(error) else "the channels differ in shape or spacing"
+        reason = one_line(error) if str(error) else "the channels differ in shape or spacing"
         raise FileError(files[0], f"cannot be read as an image ({reason})") from error
     for number, channel in enumerate(data):
         if not np.isfinite(channel).all():
@@ -158,7 +158,3 @@ def _require_whole(file: Path) -> None:
         require_whole(file)
     except ValueError as error:
         raise FileError(file, str(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -125,11 +125,7 @@ def numbers_of(sample: RegionFeatures, class_names: Mapping[int, str]) -> str:
 
 
 def _scatter(
-    axes: Axes,
-    points: NDArray[np.float32],
-    groups: NDArray[Any],
-    names: Mapping[int, str],
-    colours: Mapping[int, str],
+    axes: Axes, points: NDArray[np.float32], groups: NDArray[Any], names: Mapping[int, str], colours: Mapping[int, str]
 ) -> None:
     """All groups in one drawing order, so that the last does not hide the others."""
     present = [value for value in names if (groups == value).any()]

@@ -116,10 +116,7 @@ def _neutral_value(case: PreviewCase, classes: NDArray[np.int16] | None, setting
 
 
 def _draw_map(
-    axes: Axes,
-    values: NDArray[Any],
-    spacing_mm: Sequence[float],
-    outlines: Mapping[str, NDArray[np.bool_]],
+    axes: Axes, values: NDArray[Any], spacing_mm: Sequence[float], outlines: Mapping[str, NDArray[np.bool_]]
 ) -> None:
     _colour_outlines(draw_slice(axes, values, spacing_mm, outlines, (0.0, 1.0)))
     axes.images[0].set_cmap(MAP_COLOURS)

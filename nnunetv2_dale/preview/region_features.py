@@ -44,7 +44,6 @@ def region_features(
     tau: float,
     valid: Tensor | None = None,
     per_group: int = VOXELS_PER_GROUP,
-    seed: int = 0,
 ) -> RegionFeatures:
     """Draw voxels of each class from both regions and compare the regions' Gaussians (Eq. 14).
 
@@ -59,7 +58,7 @@ def region_features(
     fuzzy = m >= tau
     per_voxel = features.movedim(1, -1).flatten(0, -2).float().cpu().numpy()
     classes, is_fuzzy, counts = (part.flatten().cpu().numpy() for part in (labels.long(), fuzzy, used))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = []
     for value in np.unique(classes[counts]):
         for region in (False, True):
@@ -70,7 +69,7 @@ def region_features(
     return RegionFeatures(per_voxel[chosen], classes[chosen], is_fuzzy[chosen], distances)
 
 
-def embedded(sample: RegionFeatures, perplexity: float = PERPLEXITY, seed: int = 0) -> NDArray[np.float32]:
+def embedded(sample: RegionFeatures) -> NDArray[np.float32]:
     """Return (N, 2): t-SNE of the sample, started from its principal components.
 
     Raises:
@@ -82,16 +81,15 @@ def embedded(sample: RegionFeatures, perplexity: float = PERPLEXITY, seed: int =
         raise ValueError(f"t-SNE needs at least 4 voxels, got {len(sample.features)}")
     scaled = sample.features - sample.features.mean(axis=0)
     scaled /= max(float(scaled.std()), float(np.finfo(np.float32).tiny))
-    perplexity = fitting_perplexity(len(scaled), perplexity)
-    points: NDArray[np.float32] = TSNE(
-        perplexity=perplexity, init="pca" if scaled.shape[1] > 1 else "random", random_state=seed
-    ).fit_transform(scaled)
+    init = "pca" if scaled.shape[1] > 1 else "random"
+    tsne = TSNE(perplexity=fitting_perplexity(len(scaled)), init=init, random_state=0)
+    points: NDArray[np.float32] = tsne.fit_transform(scaled)
     return points
 
 
-def fitting_perplexity(voxels: int, wanted: float = PERPLEXITY) -> float:
-    """Return the wanted perplexity, or a third of the voxels where that is less."""
-    return min(wanted, (voxels - 1) / 3)
+def fitting_perplexity(voxels: int) -> float:
+    """Return `PERPLEXITY`, or a third of the voxels where that is less."""
+    return min(PERPLEXITY, (voxels - 1) / 3)
 
 
 def _distances(features: Tensor, labels: Tensor, fuzzy: Tensor, clear: Tensor) -> dict[int, float]:

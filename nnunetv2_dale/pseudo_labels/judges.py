@@ -86,10 +86,7 @@ def _loaded(
                 f"{folder.path} is a cascade's second stage; give the result folder of another configuration"
             )
         predictor = nnUNetPredictor(
-            use_mirroring=mirroring,
-            perform_everything_on_device=device.type == "cuda",
-            device=device,
-            allow_tqdm=False,
+            use_mirroring=mirroring, perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False
         )
         predictor.initialize_from_trained_model_folder(str(folder.path), folder.folds, checkpoint)
         predictor.network.to(device)

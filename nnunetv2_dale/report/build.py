@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnunetv2_dale.commands.command_line import UserError, not_installed
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
@@ -25,7 +26,10 @@ from nnunetv2_dale.report.provenance import versions
 from nnunetv2_dale.report.report_data import Report, Values
 from nnunetv2_dale.report.run_of_folder import method_ran, run_of_folder
 from nnunetv2_dale.report.sides import two_sides
-from nnunetv2_dale.report.values import MaskSettings, add_mask_values, summary_values
+from nnunetv2_dale.report.values import add_mask_values, summary_values
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.report.measure_cases import MeasureSettings
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +81,9 @@ def build_report(
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
-        others = settings.references is not None
-        masks = MaskSettings(settings.tolerance_mm, settings.tau, settings.patch_size, settings.processes, others)
-        stated, folders = folders, add_mask_values(known, folders, task, files, masks)
+        stated = folders
+        measured = _measured(folders, task, files, settings)
+        folders = add_mask_values(known, folders, task, files, measured, settings.processes)
         missing += _other_references(stated[0], folders[0], task, settings)
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
@@ -126,6 +130,23 @@ def _masks(
     return find_case_files(folders, task.case_names, settings.references, settings.images)
 
 
+def _measured(
+    folders: Sequence[ResultFolder], task: SharedTask, files: Sequence[CaseFiles], settings: ReportSettings
+) -> MeasureSettings:
+    from nnunetv2_dale.report.measure_cases import MeasureSettings
+    from nnunetv2_dale.report.volumes import mask_reader
+
+    return MeasureSettings(
+        class_keys=tuple(item.key for item in task.classes),
+        ignore_label=folders[0].dataset_json.get("labels", {}).get("ignore"),
+        tolerance_mm=settings.tolerance_mm,
+        tau=settings.tau,
+        patch_size=settings.patch_size,
+        reader=mask_reader(folders[0], files[0].reference),
+        other_references=settings.references is not None,
+    )
+
+
 def _other_references(
     stated: ResultFolder, judged: ResultFolder, task: SharedTask, settings: ReportSettings
 ) -> list[str]:
@@ -154,7 +175,7 @@ def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
     first = folders[0]
     names = {item.key: item.name for item in task.classes}
     shared = {name: first.cases[name] for name in task.case_names}
-    remarks += sentences_on_open_classes(shared, names, "those cases do not count for it here")
+    remarks += sentences_on_open_classes(shared, names)
     for other in folders[1:]:
         moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
         if moved:

@@ -27,7 +27,7 @@ Measures = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """How masks are measured; `tau` None leaves the fuzzy region out.
+    """How masks are measured.
 
     With `other_references` the references need not be those of `summary.json`: they judge in their place.
     """
@@ -35,7 +35,7 @@ class MeasureSettings:
     class_keys: tuple[str, ...]
     ignore_label: int | None
     tolerance_mm: float
-    tau: float | None
+    tau: float
     patch_size: int
     reader: MaskReader
     other_references: bool = False
@@ -62,12 +62,12 @@ class MeasuredRun:
 class MeasuredCase:
     """One case: each result folder's prediction, and how the image's voxels lie elsewhere than the reference's.
 
-    `patch` is that of the fuzzy region in voxels, None without one.
+    `patch` is that of the fuzzy region in voxels.
     """
 
     runs: list[MeasuredRun]
     image_grid: GridDifference | None
-    patch: tuple[int, ...] | None = None
+    patch: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _Pair:
 
     prediction: Volume
     reference: Volume
-    region: NDArray[np.bool_] | None
+    region: NDArray[np.bool_]
     ignored: NDArray[np.bool_] | None
     files: CaseFiles
     number: int
@@ -85,10 +85,7 @@ class _Pair:
 
 
 def measure_cases(
-    files: Sequence[CaseFiles],
-    results: Sequence[Sequence[CaseResult]],
-    settings: MeasureSettings,
-    processes: int = 1,
+    files: Sequence[CaseFiles], results: Sequence[Sequence[CaseResult]], settings: MeasureSettings, processes: int = 1
 ) -> list[MeasuredCase]:
     """For each case, in the order given, the measures of each result folder.
 
@@ -107,20 +104,18 @@ def measure_cases(
 def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: MeasureSettings) -> MeasuredCase:
     """Return the measures of one case, one entry per result folder."""
     reference = settings.reader.label(files.reference)
-    region, image_grid, patch = None, None, None
-    if settings.tau is not None:
-        image = settings.reader.image(files.images, reference) if files.images else None
-        image_grid = None if image is None else grid_difference(image.grid, reference.grid)
-        patch = fuzzy_patch(reference.voxels.shape, reference.spacing_mm, settings.patch_size)
-        region = fuzzy_region(
-            None if image is None else image.voxels,
-            reference.voxels,
-            reference.spacing_mm,
-            settings.tau,
-            settings.patch_size,
-            settings.ignore_label,
-        )
-        del image
+    image = settings.reader.image(files.images, reference) if files.images else None
+    image_grid = None if image is None else grid_difference(image.grid, reference.grid)
+    patch = fuzzy_patch(reference.voxels.shape, reference.spacing_mm, settings.patch_size)
+    region = fuzzy_region(
+        None if image is None else image.voxels,
+        reference.voxels,
+        reference.spacing_mm,
+        settings.tau,
+        settings.patch_size,
+        settings.ignore_label,
+    )
+    del image
     ignored = None if settings.ignore_label is None else reference.voxels == settings.ignore_label
     if ignored is not None:
         reference.voxels[ignored] = 0
@@ -176,8 +171,6 @@ def _measure_class(
     for name, value in measures_of(predicted, true, distances, tolerance_mm).items():
         if name not in ("Dice", "IoU"):  # those are nnU-Net's own, from summary.json
             yield metric_name(name, "all"), value
-    if pair.region is None:
-        return
     for region_name, inside in (("fuzzy", pair.region[box]), ("clear", ~pair.region[box])):
         part = None if distances is None else distances.within(inside)
         for name, value in measures_of(predicted & inside, true & inside, part, tolerance_mm).items():

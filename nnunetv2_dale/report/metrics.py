@@ -23,10 +23,10 @@ def summary_metrics() -> list[Metric]:
     return [Metric(name, "", True, "all", _POINT) for name in ("Dice", "IoU")]
 
 
-def mask_metrics(with_fuzzy_region: bool) -> list[Metric]:
+def mask_metrics() -> list[Metric]:
     """Return what needs the masks: surface metrics everywhere, and every metric inside and outside the fuzzy region."""
     metrics = []
-    for region in REGIONS if with_fuzzy_region else ("all",):
+    for region in REGIONS:
         if region != "all":
             metrics += [Metric(metric_name(name, region), "", True, region, _POINT) for name in ("Dice", "IoU")]
         metrics += [

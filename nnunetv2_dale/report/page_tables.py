@@ -111,13 +111,12 @@ def _case_table(report: Report, labels: dict[str, str]) -> Table:
             report.runs[0].fold_of_case[place],
         ]
         row += [number(value, ".2f", 100) for value in values]
-        row += [number(_difference(values[0], value), "+.2f", 100) for value in values[1:]]
+        baseline, *others = values
+        row += [
+            number(None if baseline is None or value is None else value - baseline, "+.2f", 100) for value in others
+        ]
         rows.append(row)
     return Table("Dice of every case in %, mean over classes", columns, rows)
-
-
-def _difference(baseline: float | None, value: float | None) -> float | None:
-    return None if baseline is None or value is None else value - baseline
 
 
 def _excluded_table(report: Report, labels: dict[str, str]) -> Table | None:

@@ -96,7 +96,10 @@ def _boxes_of_runs(
         axes = figure.subplots()
         for number, run in enumerate(runs):
             offset = (number - (len(runs) - 1) / 2) * 0.8 / len(runs)
-            groups = [_there(values) * scale for values in groups_of(run)]
+            groups = [
+                np.array([value * scale for value in values if value is not None], np.float64)
+                for values in groups_of(run)
+            ]
             _boxes(axes, groups, [place + offset for place in range(len(names))], 0.62 / len(runs), colour_of(number))
             axes.plot([], [], color=colour_of(number), linewidth=6, label=labels[run.name])
         axes.set_xticks(range(len(names)), names)
@@ -172,10 +175,6 @@ def _boxes(
             capprops={"color": colour, "linewidth": 1.2},
             medianprops={"color": "#1b2126", "linewidth": 1.8},
         )
-
-
-def _there(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([value for value in values if value is not None], dtype=np.float64)
 
 
 def _slant_long_labels(axes: Axes, names: Sequence[str]) -> None:

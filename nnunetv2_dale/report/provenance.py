@@ -7,7 +7,8 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -63,7 +64,7 @@ def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
     None for a trainer without any.
     """
     in_plans = resolved_configuration(folder.plans, folder.configuration).get("dale")
-    in_training = _settings_of_line(_settings_line(folder))
+    in_training = _settings_in_log(folder)
     if in_plans is None and not in_training:
         return None
     return {**in_training, **(in_plans if isinstance(in_plans, dict) else {})}
@@ -100,29 +101,16 @@ def _debug_of(folder: ResultFolder) -> dict[str, Any]:
     return {}
 
 
-def _settings_line(folder: ResultFolder) -> str | None:
+def _settings_in_log(folder: ResultFolder) -> dict[str, Any]:
+    """What the trainer writes into its log at the start, `dale settings: {…}`; empty where no log has such a line."""
     for fold in folder.folds:
         for file in sorted(folder.fold_folder(fold).glob("training_log*.txt")):
-            for line in _first_lines(file):
-                if _SETTINGS_LINE.search(line):
-                    return line
-    return None
-
-
-def _first_lines(file: Path, number: int = 200) -> list[str]:
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        return [line for line, _ in zip(lines, range(number), strict=False)]
-
-
-def _settings_of_line(line: str | None) -> dict[str, Any]:
-    """Return what the trainer writes into its log at the start: `dale settings: {…}`."""
-    if line is None:
-        return {}
-    try:
-        settings = json.loads(_SETTINGS_LINE.split(line, 1)[1])
-    except ValueError:
-        return {}
-    return settings if isinstance(settings, dict) else {}
+            with file.open(encoding="utf-8", errors="replace") as log:
+                lines = [line for line in islice(log, 200) if _SETTINGS_LINE.search(line)]
+            if lines:
+                with suppress(ValueError, TypeError):
+                    return dict(json.loads(_SETTINGS_LINE.split(lines[0], maxsplit=1)[1]))
+    return {}
 
 
 def _product(values: Sequence[float] | None, unit: str = "") -> str:

@@ -8,12 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import (
-    is_empty_folder,
-    new_folder,
-    refuse_existing,
-    refuse_irreplaceable,
-)
+from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, new_folder, refuse_existing, refuse_irreplaceable
 from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.report_data import Report
 from nnunetv2_dale.report.report_json import FORMAT, to_json

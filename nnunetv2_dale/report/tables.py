@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas
+
 from nnunetv2_dale.report.report_data import Comparison, Report
 
 _LATEX_SPECIAL = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
@@ -25,11 +21,9 @@ _LATEX_SPECIAL = {
 
 def write_comparisons_csv(report: Report, file: Path) -> None:
     """One line for each comparison, the columns of `report.json`; `ci95` is two columns."""
-    rows = [_flat(row) for row in report.comparisons]
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["baseline"])
-        writer.writeheader()
-        writer.writerows(rows)
+    pandas.DataFrame([_flat(row) for row in report.comparisons], dtype=object).to_csv(
+        file, index=False, lineterminator="\r\n"
+    )
 
 
 def write_cases_csv(report: Report, file: Path) -> None:
@@ -54,9 +48,9 @@ def _flat(row: Comparison) -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in asdict(row).items():
         if name == "ci95":
-            flat["ci95_low"], flat["ci95_high"] = value or ("", "")
+            flat["ci95_low"], flat["ci95_high"] = value or (None, None)
         else:
-            flat["class" if name == "class_key" else name] = "" if value is None else value
+            flat["class" if name == "class_key" else name] = value
     return flat
 
 

@@ -14,18 +14,7 @@ from nnunetv2_dale.report.metrics import found_metrics, mask_metrics, summary_me
 from nnunetv2_dale.report.report_data import LesionTotal, Metric, Values
 
 if TYPE_CHECKING:
-    from nnunetv2_dale.report.measure_cases import MeasuredCase
-
-
-@dataclass(frozen=True)
-class MaskSettings:
-    """How the masks are measured; see `ReportSettings`."""
-
-    tolerance_mm: float
-    tau: float
-    patch_size: int
-    processes: int
-    other_references: bool = False  # the masks judge, whatever references `summary.json` was made with
+    from nnunetv2_dale.report.measure_cases import MeasuredCase, MeasureSettings
 
 
 @dataclass
@@ -50,32 +39,20 @@ def add_mask_values(
     folders: Sequence[ResultFolder],
     task: SharedTask,
     files: Sequence[CaseFiles],
-    settings: MaskSettings,
+    settings: MeasureSettings,
+    processes: int,
 ) -> list[ResultFolder]:
     """Measure the masks and add what they tell, in place.
 
     Returns:
         the folders, with their cases as the references of `files` judge them.
     """
-    from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_cases
-    from nnunetv2_dale.report.volumes import mask_reader
+    from nnunetv2_dale.report.measure_cases import measure_cases
 
-    first = folders[0]
     measured = measure_cases(
-        files,
-        [[folder.cases[name] for folder in folders] for name in task.case_names],
-        MeasureSettings(
-            class_keys=tuple(item.key for item in task.classes),
-            ignore_label=first.dataset_json.get("labels", {}).get("ignore"),
-            tolerance_mm=settings.tolerance_mm,
-            tau=settings.tau,
-            patch_size=settings.patch_size,
-            reader=mask_reader(first, files[0].reference),
-            other_references=settings.other_references,
-        ),
-        settings.processes,
+        files, [[folder.cases[name] for folder in folders] for name in task.case_names], settings, processes
     )
-    known.metrics = [*summary_metrics(), *mask_metrics(with_fuzzy_region=True), *found_metrics(with_lesions=True)]
+    known.metrics = [*summary_metrics(), *mask_metrics(), *found_metrics(with_lesions=True)]
     judged = list(folders)
     if settings.other_references:
         judged = [_judged(folder, files, measured, number) for number, folder in enumerate(folders)]
@@ -86,7 +63,7 @@ def add_mask_values(
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
             }
         known.lesions[folder.name] = [_lesion_total(measured, number, item.key) for item in task.classes]
-    patches = dict.fromkeys(found.patch for found in measured if found.patch is not None)
+    patches = dict.fromkeys(found.patch for found in measured)
     known.patches = [" × ".join(map(str, patch)) for patch in patches]
     for case, found in zip(files, measured, strict=True):
         if found.image_grid is not None:

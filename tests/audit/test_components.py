@@ -26,7 +26,15 @@ def test_missed_and_extra() -> None:
     assert found.extra[0].voxel[2] in (14, 15)
     assert found.exchanged == ()
     assert found.label_common.sum() == found.referees_common.sum() == 27
-    assert found.typical_voxels == 17  # median of 27 and 8
+    assert found.typical_voxels == 27  # of the 35 voxels on the referees' side
+
+
+def test_specks_beside_an_organ_do_not_make_a_typical_object_small() -> None:
+    referees = blocks(a=1)
+    referees[0, ::2, 10::2] = 1
+    found = compare_objects(blocks(a=1), referees, [1], KEYS)
+    assert len(found.missed) == 15
+    assert found.typical_voxels == 27
 
 
 def test_another_class_is_an_exchange() -> None:

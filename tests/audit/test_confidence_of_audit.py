@@ -70,6 +70,17 @@ def test_each_decision_says_how_far_to_trust_what_it_is_about(study: Study, deci
         np.testing.assert_allclose(confidence(study, case), expected, atol=1e-6)
 
 
+def test_an_audit_on_which_nobody_decided_says_what_it_found_of_the_labels_it_saw(study: Study, capsys) -> None:
+    table = study.decide({})
+    assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 2
+    assert "holds no decision yet" in capsys.readouterr().err
+    assert apply(study, {}) == 0
+    np.testing.assert_allclose(confidence(study, EXCHANGED), 1 - suspicion(study, EXCHANGED), atol=1e-6)
+    shutil.copy(study.raw / "labelsTr" / f"{WIDER}.nii.gz", study.raw / "labelsTr" / f"{MISSED}.nii.gz")
+    assert apply(study, {}, "--overwrite") == 2
+    assert f"are not those that were audited, 1 in number ({MISSED})" in capsys.readouterr().err
+
+
 def test_the_smaller_of_two_confidences_counts(study: Study) -> None:
     (study.raw / "confidenceTr").mkdir()
     label = nibabel.nifti1.load(study.raw / "labelsTr" / f"{MISSED}.nii.gz")

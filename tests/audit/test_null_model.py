@@ -7,6 +7,7 @@ import pytest
 
 from nnunetv2_dale.audit.null_model import (
     WRONG_MEAN_Z,
+    as_elsewhere,
     deviations,
     trusted_group,
     usual,
@@ -79,6 +80,29 @@ def test_of_a_fold_of_two_cases_nothing_is_known() -> None:
     values = np.concatenate([normal(30), [50.0, 60.0]])
     found = usual_by_fold(values, ["0"] * 30 + ["1"] * 2)
     assert found.middle[31] == pytest.approx(usual(values)[0])
+
+
+def test_folds_alike_keep_their_values() -> None:
+    """A tenth of the labels is wrong, more of them in the first fold, as chance has it."""
+    values = np.abs(normal(200))
+    values[[*range(0, 60, 5), *range(70, 200, 20)]] += 5
+    folds = ["0"] * 67 + ["1"] * 67 + ["2"] * 66
+    np.testing.assert_array_equal(as_elsewhere(values, folds), values)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_weak_folds_far_values_are_no_more_than_elsewhere(seed: int) -> None:
+    """A third of the last fold's right labels lie far from its network."""
+    values = 1 + 0.5 * normal(200, seed)
+    values[134:156] += np.linspace(2, 4, 22)
+    values[::15] += 4
+    folds = ["0"] * 67 + ["1"] * 67 + ["2"] * 66
+    judged = as_elsewhere(values, folds)
+    np.testing.assert_array_equal(judged[:134], values[:134])
+    order = np.argsort(values[134:])
+    assert (np.diff(judged[134:][order]) >= 0).all()
+    assert wrong_and_right(values).chance.sum() > 1.5 * 14
+    assert wrong_and_right(judged).chance.sum() < 1.5 * 14
 
 
 def test_right_labels_alone_are_not_accused() -> None:

@@ -38,10 +38,7 @@ def _nnunet_folders(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
         ({"--walltime": "a day"}, "walltime has to be HH:MM:SS"),
         ({"--workers": "0"}, "workers has to be at least 1"),
         ({"--gpus": "-1"}, "gpus cannot be negative"),
-        (
-            {"--executor": "lsf"},
-            "got 'lsf'; for another batch system give a file to --parsl_config",
-        ),
+        ({"--executor": "lsf"}, "got 'lsf'; for another batch system give a file to --parsl_config"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_starts(changes: dict[str, str], message, variables, capsys) -> None:

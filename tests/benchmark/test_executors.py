@@ -35,12 +35,7 @@ def _cluster(kind: str, **settings: object) -> HighThroughputExecutor:
 
 @pytest.mark.parametrize(
     ("num_gpus", "workers", "runs", "expected"),
-    [
-        (1, None, 10, ["4", "5", "6", "7"]),
-        (1, 2, 10, ["4", "5"]),
-        (2, None, 10, ["4,5", "6,7"]),
-        (1, None, 1, ["4"]),
-    ],
+    [(1, None, 10, ["4", "5", "6", "7"]), (1, 2, 10, ["4", "5"]), (2, None, 10, ["4,5", "6,7"]), (1, None, 1, ["4"])],
 )
 def test_each_local_training_is_pinned_to_its_gpus(num_gpus: int, workers: int | None, runs: int, expected) -> None:
     config = parsl_config(ExecutorSettings(workers=workers), Path("/runs"), "cuda", num_gpus, list("4567"), runs)

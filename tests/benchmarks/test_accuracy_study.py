@@ -21,11 +21,7 @@ from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted
 from tests.datasets import NnunetFolders
-from tests.trainer.fixtures import (
-    make_trainer,
-    started,
-    weights_of,
-)
+from tests.trainer.fixtures import make_trainer, started, weights_of
 
 
 @pytest.fixture

@@ -70,6 +70,28 @@ def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest
     assert len(trained) == len(partial_annotation.ARMS)
 
 
+def test_a_row_says_what_was_trained_and_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, made = tmp_path / "rows.jsonl", []
+
+    def train(labels: str, trainer: str, output: Path, run: object) -> tuple[str, dict[str, object]]:
+        made.append(trainer)
+        return "Dataset721_LIDC", {"dice": 50.0}
+
+    monkeypatch.setattr(several_readers, "prepare", lambda *_: None)
+    monkeypatch.setattr(several_readers, "train", train)
+    monkeypatch.setattr(stock_trainings, "use_workspace", lambda _: None)
+    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results), "--length", "_5epochs"]
+    for _ in range(2):
+        assert several_readers.main(command) == 0
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(row["labels"], row["trainer"]) for row in rows] == list(several_readers.ARMS)
+    assert made == [f"{trainer}_5epochs" for _, trainer in several_readers.ARMS]
+    assert {row["length"] for row in rows} == {"_5epochs"}
+    assert rows[0]["command"].startswith(
+        "nnUNetv2_dale_benchmark -d 721 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_5epochs"
+    )
+
+
 def test_each_way_to_use_several_readers_is_made_with_commands(tmp_path: Path, monkeypatch) -> None:
     made: list[list[str]] = []
 

@@ -71,8 +71,9 @@ def raw_dataset(folder: Path, cases: Sequence[str]) -> Path:
     return folder
 
 
-def test_the_shipped_study_names_trainers_that_exist_and_flags_of_the_benchmark() -> None:
-    study = read_study(REPOSITORY / "benchmarks" / "organs" / "study.toml")
+@pytest.mark.parametrize("name", ["study", "other_methods"])
+def test_a_shipped_study_names_trainers_that_exist_and_flags_of_the_benchmark(name: str) -> None:
+    study = read_study(REPOSITORY / "benchmarks" / "organs" / f"{name}.toml")
     for each in comparisons(study):
         command = benchmark_command(study, each, Path("raw"), Path("reports"))
         arguments = benchmark_parser().parse_args(command[1:])

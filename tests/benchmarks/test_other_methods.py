@@ -1,9 +1,8 @@
-"""The comparison of the methods: its tables and its plan, without training; and what is counted of their cost."""
+"""The comparisons of the methods: their tables; and what is counted of their cost."""
 
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,19 @@ from benchmarks import method_cost, method_iterations
 from benchmarks.cases import Case
 from benchmarks.method_cost import measure, methods_table
 from benchmarks.method_iterations import PASSES
-from benchmarks.other_methods import TRAINERS, Run, cost_of, displacement_by_noise, results_table, run, runs
-from benchmarks.semi_supervised import SMALL_DK_UXNET
+from benchmarks.other_methods import Run, cost_of, results_table
+from benchmarks.pages import other_numbers
 from benchmarks.synthetic_training import first_sample, synthetic_folders
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
+
+SMALL_DK_UXNET = {
+    **{"width": 8, "stages": 3, "blocks": 1, "query_count": 16, "query_channels": 32},
+    **{"attention_heads": 4, "feed_forward_channels": 128},
+}
 
 
 def row(method: str, equal: str, seed: int, dice: list[float], seconds: float = 10.0) -> dict[str, Any]:
     return {"run": {"method": method, "equal": equal, "seed": seed}, "dice": dice, "seconds": seconds, "iterations": 5}
-
-
-def test_every_training_of_equal_time_comes_after_those_it_takes_its_cost_from() -> None:
-    listed = runs()
-    for number, each in enumerate(listed):
-        if each.equal == "time":
-            before = [(other.method, other.equal, other.seed) for other in listed[:number]]
-            assert {(each.method, "epochs", each.seed), ("plain", "epochs", each.seed)} <= set(before)
-    assert len(listed) == len(set(listed)) == 2 * (2 * len(TRAINERS) - 1)
 
 
 def test_the_cost_is_the_ratio_of_the_mean_iterations_of_the_same_seed() -> None:
@@ -66,20 +60,13 @@ def test_a_row_is_beside_plain_of_the_same_seed_and_what_is_missing_is_a_dash() 
     assert [cell.strip() for cell in lines["ADS"].split("|")[2:-1]] == ["-", "-", "-", "75.00", "+0.00"]
 
 
-def test_displacements_are_told_for_each_kind_of_noise(tmp_path: Path) -> None:
-    cases = {"a": 1.0, "b": 2.0, "c": -0.5}
-    remembered, table = tmp_path / "case_displacement.json", tmp_path / "label_noise.csv"
-    remembered.write_text(json.dumps({"cases": {case: {"displacement": [9, each]} for case, each in cases.items()}}))
-    table.write_text("case,kind\na,dilate\nb,dilate\nc,\nd,erode\n")
-    assert displacement_by_noise(remembered, table) == {
-        "dilate": {"cases": 2, "mean": 1.5, "spread": 0.5},
-        "none": {"cases": 1, "mean": -0.5, "spread": 0.0},
-    }
-
-
-def test_a_workspace_is_asked_for() -> None:
-    with pytest.raises(UserError, match="expected --workspace and --source, or --show; give both"):
-        run(Namespace(show=False, workspace=None, source=None))
+def test_few_labels_of_two_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = {"arm": "plain", "labelled": 8, "budget": 100, "equal": "epochs"}
+    rows = [{"run": {**run, "seed": seed}, "iterations": 100, "dice": dice} for seed, dice in ((0, 0.5), (1, 0.75))]
+    (tmp_path / other_numbers.FEW_LABELS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(other_numbers, "RESULTS", tmp_path)
+    cells = [cell.strip() for cell in other_numbers.few_labels_table().splitlines()[-1].split("|")[1:-1]]
+    assert cells == ["8", "plain", "epochs", "100", "50.00, 75.00", "62.50"]
 
 
 def test_every_method_is_measured_beside_its_passes() -> None:

@@ -21,11 +21,7 @@ from benchmarks.variants import VARIANTS
 from nnunetv2_dale.commands.command_line import UserError
 
 CASES = tuple(Case(f"2d case {number}", (32, 32), number) for number in (1, 2, 3))
-HEADER: dict[str, Any] = {
-    "command": "python",
-    "machine": {"cores": 2, "load_average_at_start": 1.0},
-    "compile": False,
-}
+HEADER: dict[str, Any] = {"command": "python", "machine": {"cores": 2, "load_average_at_start": 1.0}, "compile": False}
 LIKE = {"repetitions": 3}
 
 

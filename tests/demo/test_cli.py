@@ -40,15 +40,6 @@ def test_impossible_arguments_are_refused(arguments, tmp_path, capsys):
     assert not (tmp_path / "demo").exists()
 
 
-def test_help_names_every_option_and_what_to_expect(capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
-    said = capsys.readouterr().out
-    for option in ("-o FOLDER", "--overwrite", "-device", "-np", "--seed", "--quick", "[OPTIONAL]"):
-        assert option in said
-
-
 def test_a_failed_step_is_told_and_its_log_kept(tmp_path, monkeypatch, capsys):
     def fail(command, log, environment):
         log.write_text("the reason")

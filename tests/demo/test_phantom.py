@@ -5,7 +5,6 @@ import pytest
 import SimpleITK
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.demo.phantom import Phantom, make_phantom, scan, write_phantom_dataset
 
@@ -154,20 +153,3 @@ def test_files_hold_what_was_made_with_the_spacing_in_the_header(dataset):
         image = SimpleITK.ReadImage(str(dataset / folder / f"phantom_000{suffix}.nii.gz"))
         np.testing.assert_allclose(image.GetSpacing(), (5.6, 5.6, 8.0), rtol=1e-6)
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), expected)
-
-
-def test_an_existing_dataset_is_kept_unless_told_otherwise(dataset):
-    before = (dataset / "dataset.json").stat().st_mtime_ns
-    arguments = {"training_cases": 1, "test_cases": 0, "shape": SMALL, "spacing_mm": SMALL_MM}
-    with pytest.raises(UserError, match="already exists"):
-        write_phantom_dataset(dataset.parent, **arguments)
-    assert (dataset / "dataset.json").stat().st_mtime_ns == before
-
-
-def test_a_failure_leaves_no_half_written_dataset(tmp_path):
-    def break_down(case: str) -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_phantom_dataset(tmp_path, training_cases=2, shape=SMALL, spacing_mm=SMALL_MM, on_case=break_down)
-    assert list(tmp_path.iterdir()) == []

@@ -27,9 +27,5 @@ def test_what_is_found_is_compared_with_what_the_phantom_knows(found: dict[str, 
 
 def test_cases_are_named_by_why_they_are_down_weighted() -> None:
     liver, *_, lesion = readers_found(distrust(phantom_002=WIDE, phantom_001=[0, 0, 0, 0, -0.1]), PHANTOM)
-    assert (liver.drawn_wide, liver.too_wide, liver.too_narrow) == (
-        ["phantom_002", "phantom_004"],
-        ["phantom_002"],
-        [],
-    )
+    assert (liver.drawn_wide, liver.too_wide, liver.too_narrow) == (["phantom_002", "phantom_004"], ["phantom_002"], [])
     assert (lesion.too_wide, lesion.too_narrow) == ([], ["phantom_001"])

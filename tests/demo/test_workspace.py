@@ -99,9 +99,3 @@ def test_too_little_space_is_said_before_anything_is_written(tmp_path, monkeypat
     with pytest.raises(UserError, match=r"needs 500 MB of disk space, .* has 10 MB"):
         Workspace.create(tmp_path / "demo")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file is no folder, so"):
-        Workspace.create(tmp_path / "file" / "demo")

@@ -19,16 +19,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.export.cli import main
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
-from tests.export.fixtures import (
-    DATASET,
-    IMAGE,
-    PATIENT,
-    REGIONS,
-    STOCK,
-    files,
-    make_model,
-    predict,
-)
+from tests.export.fixtures import DATASET, IMAGE, PATIENT, REGIONS, STOCK, files, make_model, predict
 
 
 @pytest.fixture

@@ -10,12 +10,7 @@ import torch
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.export.cli import main
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
-from tests.export.fixtures import (
-    DATASET,
-    STOCK,
-    files,
-    make_model,
-)
+from tests.export.fixtures import DATASET, STOCK, files, make_model
 
 
 @pytest.fixture

@@ -57,9 +57,7 @@ def make_study(root: Path, cases: int = 8) -> Study:
         "dataset_name": ELLIPSOIDS,
         "plans_name": "nnUNetPlans",
         "image_reader_writer": "SimpleITKIO",
-        "configurations": {
-            "3d_fullres": {"patch_size": [16, 48, 48], "batch_size": 2, "spacing": [3.0, 1.0, 1.0]},
-        },
+        "configurations": {"3d_fullres": {"patch_size": [16, 48, 48], "batch_size": 2, "spacing": [3.0, 1.0, 1.0]}},
     }
     with_dale = json.loads(json.dumps(plans))
     with_dale["configurations"]["3d_fullres"]["dale"] = {"alignment_weight": 0.0, "seed": 7}

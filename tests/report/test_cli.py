@@ -124,10 +124,7 @@ def test_a_report_without_pictures_and_paths(made: tuple[Study, Path], tmp_path:
     assert main([*words, *FAST, "-o", str(tmp_path / "none"), *flags]) == 0
     assert main(["--from_json", str(with_all), "-o", str(tmp_path / "again"), *flags]) == 0
     assert main(["--from_json", str(tmp_path / "none"), "-o", str(tmp_path / "none again")]) == 0
-    for output, holds in (
-        (with_all, True),
-        *((tmp_path / name, False) for name in ("none", "again", "none again")),
-    ):
+    for output, holds in ((with_all, True), *((tmp_path / name, False) for name in ("none", "again", "none again"))):
         assert (output / "overlays").exists() is holds
         texts = [file.read_text(encoding="utf-8") for file in output.iterdir() if file.is_file()]
         assert len(texts) == 5

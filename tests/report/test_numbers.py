@@ -102,12 +102,7 @@ def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None
     arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *NO_PICTURES]
     assert main(arguments) == 0
     report = report_of(output)
-    assert report["runs"][1]["empty"][1] == {
-        "class": "2",
-        "both_empty": 0,
-        "prediction_empty": 1,
-        "reference_empty": 0,
-    }
+    assert report["runs"][1]["empty"][1] == {"class": "2", "both_empty": 0, "prediction_empty": 1, "reference_empty": 0}
     assert row_of(report, "Dice", "2")["mean"] == pytest.approx(2 / 3)
     assert (row_of(report, "HD95", "2")["n"], row_of(report, "HD95", "2")["n_not_counted"]) == (2, 1)
     assert report["runs"][1]["values"]["Dice"]["mean"][0] == pytest.approx(0.5)

@@ -17,12 +17,7 @@ from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
 from nnunetv2_dale.report.page import render_report, verdict
-from nnunetv2_dale.report.report_data import (
-    EmptyCount,
-    Report,
-    Run,
-    Values,
-)
+from nnunetv2_dale.report.report_data import EmptyCount, Report, Run, Values
 from nnunetv2_dale.report.report_json import read_report, to_json
 
 CASES = [f"case_{number}" for number in (10, 9, 2, 1, 30)]
@@ -171,7 +166,7 @@ def test_the_verdict_claims_what_the_interval_does(gain: list[float], said: str)
 
 
 def test_case_means() -> None:
-    names = [metric for metric in mask_metrics(with_fuzzy_region=True) if metric.name == "HD95"] + summary_metrics()[:1]
+    names = [metric for metric in mask_metrics() if metric.name == "HD95"] + summary_metrics()[:1]
     first: Values = {"Dice": {"1": [0.8], "2": [None]}, "HD95": {"1": [1.0], "2": [5.0]}}
     second: Values = {"Dice": {"1": [0.8], "2": [0.0]}, "HD95": {"1": [3.0], "2": [None]}}
     add_case_means([first, second], names, ["1", "2"])

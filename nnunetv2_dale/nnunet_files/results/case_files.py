@@ -43,7 +43,7 @@ def find_case_files(
     Raises:
         UserError: a folder holds some predictions and lacks others, or a place that was named lacks a file.
     """
-    without = [folder for folder in folders if not _has_any_prediction(folder, case_names)]
+    without = [folder for folder in folders if not any(prediction_file(folder, name).is_file() for name in case_names)]
     if without:
         names = ", ".join(folder.name for folder in without)
         return [], [f"no predicted masks in {names}: {_SUMMARY_ALONE}"]
@@ -59,7 +59,7 @@ def find_case_files(
         CaseFiles(
             case=name,
             reference=_existing(place / (name + ending), "the reference"),
-            predictions=tuple(_prediction(folder, name) for folder in folders),
+            predictions=tuple(_existing(prediction_file(folder, name), "the prediction") for folder in folders),
             images=channels.get(name, ()),
         )
         for name in case_names
@@ -70,14 +70,6 @@ def find_case_files(
 def prediction_file(folder: ResultFolder, name: str) -> Path:
     """Say where nnU-Net puts the prediction of a validated case: beside `summary.json`."""
     return folder.cases[name].summary_file.parent / (name + folder.file_ending)
-
-
-def _has_any_prediction(folder: ResultFolder, case_names: Sequence[str]) -> bool:
-    return any(prediction_file(folder, name).is_file() for name in case_names)
-
-
-def _prediction(folder: ResultFolder, name: str) -> Path:
-    return _existing(prediction_file(folder, name), "the prediction")
 
 
 def _existing(file: Path, what: str) -> Path:

@@ -49,21 +49,15 @@ def without_open_classes(
     }
 
 
-def sentences_on_open_classes(
-    cases: Mapping[str, CaseResult], names: Mapping[str, str], what_follows: str
-) -> list[str]:
+def sentences_on_open_classes(cases: Mapping[str, CaseResult], names: Mapping[str, str]) -> list[str]:
     """A sentence for each class that is not annotated in some of the cases.
 
     Args:
         names: class key → name.
-        what_follows: ends the sentence, such as "they do not count there".
     """
     counts = {key: sum(not case.classes[key].annotated for case in cases.values()) for key in names}
-    return [
-        f"{names[key]} is not annotated in {count} of {len(cases)} cases ({TABLE}): {what_follows}"
-        for key, count in counts.items()
-        if count
-    ]
+    of, follows = f"of {len(cases)} cases ({TABLE})", "those cases do not count for it here"
+    return [f"{names[key]} is not annotated in {count} {of}: {follows}" for key, count in counts.items() if count]
 
 
 def _tables(dataset: str | None) -> list[Path]:

@@ -43,7 +43,7 @@ def epochs_from_logs(files: Iterable[Path]) -> dict[int, Epoch]:
     """
     epochs: dict[int, Epoch] = {}
     for file in files:
-        epochs.update(_epochs_of_log(file.read_text(encoding="utf-8", errors="replace").splitlines()))
+        epochs.update(epochs_of_log(file.read_text(encoding="utf-8", errors="replace").splitlines()))
     return epochs
 
 
@@ -66,7 +66,8 @@ def folds_of_each(sentences: Mapping[str, str]) -> dict[str, list[str]]:
     return folds
 
 
-def _epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
+def epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
+    """Read the epochs that ended in the lines of one log."""
     epochs: dict[int, Epoch] = {}
     current, number = Epoch(), None
     for line in lines:
@@ -94,9 +95,5 @@ def _epochs_of_log(lines: Sequence[str]) -> dict[int, Epoch]:
 
 def _mean_of_numbers(text: str) -> float | None:
     """Mean of the finite numbers in a line of the log; classes that were not there are nan and do not count."""
-    values = [value for value in (_finite(float(number)) for number in _NUMBER.findall(text)) if value is not None]
+    values = [value for value in map(float, _NUMBER.findall(text)) if math.isfinite(value)]
     return fmean(values) if values else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,0 +1,147 @@
+"""Does an audit pay in training? Labels with every kind of error, and what an audit makes of them by itself.
+
+    python -m benchmarks.confidence.audit_maps --data FOLDER -o OUT [--results FILE]
+
+FOLDER holds Dataset004_Hippocampus. Every fifth case is held out: no network sees it, and its clean label judges. Of
+the others 20 or 40 % have a wrong label. Five short trainings of plain nnU-Net are the cross-validation that is
+audited; nobody decides. A row is stored after each training; the same command again makes those that are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.audit_study.conditions import HIPPOCAMPUS, MIXED, Condition
+from benchmarks.confidence.stock_trainings import (
+    PLAIN,
+    TOLD,
+    Runner,
+    judged,
+    options,
+    planned,
+    result_folder,
+    store_missing,
+    train_command,
+)
+from benchmarks.organs.prepare import copy_cases
+from benchmarks.organs.study import Data, plans_name
+from benchmarks.trainings import Row, rows_of
+from nnunetv2_dale.commands.command_line import run_command
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "audit_maps.jsonl"
+CLEAN = "Dataset004_Hippocampus"
+FIRST_ID = {"clean": 4, "mixed": 100, "maps": 200, "excluded": 300}  # the percentage of wrong labels is added
+WRONG = (40, 20)  # percent
+CASE_TRUST, DALE = "nnUNetTrainerCaseTrust", "nnUNetTrainerDALE"
+OF_WRONG = (("mixed", PLAIN), ("maps", TOLD), ("excluded", PLAIN), ("mixed", CASE_TRUST), ("maps", DALE))
+ARMS = (("clean", PLAIN), *((f"{labels} {wrong}", trainer) for wrong in WRONG for labels, trainer in OF_WRONG))
+AUDITED, FOLDS = f"{PLAIN}_5epochs", "01234"
+
+
+def dataset_of(labels: str) -> str:
+    """The dataset of "clean", or of "mixed 20": what is trained, and the percentage of wrong labels."""
+    kind, _, wrong = labels.partition(" ")
+    return f"Dataset{FIRST_ID[kind] + int(wrong or 0):03d}_Hippocampus"
+
+
+def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
+    """Make the dataset of these labels, and before it what it is made of."""
+    kind, _, wrong = labels.partition(" ")
+    raw, dataset, mixed = output / "raw", dataset_of(labels), f"mixed {wrong}"
+    if kind in ("maps", "excluded"):
+        prepare(mixed, source, output, run)
+        audit = audited(dataset_of(mixed), output, run)
+    if not (raw / CLEAN).exists():
+        unfinished = raw / f".{CLEAN}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        copy_cases(Data(CLEAN, 4), source / CLEAN, unfinished)
+        hold_out(unfinished)
+        unfinished.rename(raw / CLEAN)
+    if not (raw / dataset).exists():
+        number = int(dataset[7:10])
+        words = ["-d", str(FIRST_ID["mixed"] + int(wrong)), "--new_id", str(number)]
+        if kind == "mixed":
+            run(Condition(HIPPOCAMPUS, number, MIXED, int(wrong) / 100).recipe())
+        elif kind == "maps":
+            run(["nnUNetv2_dale_audit", "apply", str(audit / "decisions.csv"), *words, "--confidence"])
+        else:
+            run(["nnUNetv2_dale_audit", "apply", str(all_excluded(audit)), *words])
+    planned(dataset, output, run)
+
+
+def hold_out(raw: Path, every: int = 5) -> None:
+    """Make every fifth case of a raw dataset its test set."""
+    description = json.loads((raw / "dataset.json").read_text())
+    ending = description["file_ending"]
+    cases = sorted(file.name.removesuffix(ending) for file in (raw / "labelsTr").iterdir())
+    for name, files in (("images", f"_0000{ending}"), ("labels", ending)):
+        (raw / f"{name}Ts").mkdir()
+        for case in cases[::every]:
+            (raw / f"{name}Tr" / f"{case}{files}").rename(raw / f"{name}Ts" / f"{case}{files}")
+    left = len(cases) - len(cases[::every])
+    (raw / "dataset.json").write_text(json.dumps({**description, "numTraining": left}))
+
+
+def audited(dataset: str, output: Path, run: Runner) -> Path:
+    """The folder of the audit of a dataset, by networks that have not seen the case."""
+    audit = output / "audits" / dataset
+    if not (audit / "audit.json").exists():
+        run(train_command(dataset, AUDITED, *FOLDS))
+        run(["nnUNetv2_dale_audit", str(result_folder(dataset, AUDITED, output)), "-o", str(audit), "-np", "1"])
+    return audit
+
+
+def all_excluded(audit: Path) -> Path:
+    """A table of decisions that excludes every case on the audit's list."""
+    with (audit / "decisions.csv").open(newline="") as stream:
+        lines = [{**line, "decision": "exclude"} for line in csv.DictReader(stream)]
+    table = audit / "all_excluded.csv"
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return table
+
+
+def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:
+    """One training, and its predictions of the held-out cases; Dice in percent."""
+    dataset = dataset_of(labels)
+    run(train_command(dataset, trainer))
+    found, clean = result_folder(dataset, trainer, output) / "fold_0" / "held_out", output / "raw" / CLEAN
+    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer]
+    words += ["-device", "cpu", "-npp", "1", "-nps", "1"]
+    run(["nnUNetv2_predict", "-i", str(clean / "imagesTs"), "-o", str(found), *words])
+    of_class, cases = judged(found, clean / "labelsTs", [1, 2], run)
+    return dataset, {"dice": fmean(of_class), "of_class": of_class, "cases": cases, "audited": AUDITED}
+
+
+def won_back(rows: Sequence[Row], wrong: int) -> Mapping[str, float]:
+    """In Dice points: what wrong labels cost plain nnU-Net, and what each other arm wins back of it."""
+    dice = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    clean, plain = dice.get(("clean", PLAIN)), dice.get((f"mixed {wrong}", PLAIN))
+    if clean is None or plain is None:
+        return {}
+    others = {f"{labels}, {trainer}": dice.get((f"{labels} {wrong}", trainer)) for labels, trainer in OF_WRONG[1:]}
+    return {"cost": clean - plain, **{arm: found - plain for arm, found in others.items() if found is not None}}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    store_missing(arguments, ARMS, prepare, train)
+    stored = [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
+    print(json.dumps({wrong: won_back(stored, wrong) for wrong in WRONG}))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(options("audit_maps", __doc__, RESULTS, "_5epochs"), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

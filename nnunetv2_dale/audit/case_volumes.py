@@ -17,7 +17,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
 from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
-from nnunetv2_dale.nnunet_files.volumes import Properties, read_label
+from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
 
 Labels = NDArray[np.uint8] | NDArray[np.int16]
 
@@ -108,6 +108,19 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
         misplaced=tuple(misplaced),
         checksum=checksum,
     )
+
+
+def read_images(inputs: CaseInputs, task: AuditTask, volumes: CaseVolumes) -> NDArray[np.float32]:
+    """Read the images (C, Z, Y, X) of a case.
+
+    Raises:
+        UserError: an image that cannot be read, or of another shape than the label.
+    """
+    images, properties = read_image(task.reader, inputs.images)
+    of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
+    remedy = "give the images that belong to the labels (--images)"
+    require_same_voxels(inputs.images[0], (images.shape[1:], properties), inputs.label, of_label, remedy)
+    return images
 
 
 def keep_case(volumes: CaseVolumes, file: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, keep_case, read_case
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, keep_case, read_case, read_images
 from nnunetv2_dale.audit.components import Component, compare_objects
 from nnunetv2_dale.audit.displacement import Displacement, displacement
+from nnunetv2_dale.audit.image_borders import ImageAtBorders, image_at_borders
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import dice
@@ -42,6 +43,7 @@ class ClassEvidence:
         extra, missed, exchanged: whole parts, largest first.
         typical_voxels: size of the referees' part that the median of their voxels lies in.
         apart_at: a voxel where both masks differ, in the slice that holds most of the difference; None without any.
+        image: what the image shows at both borders; None without an image.
     """
 
     label_voxels: int
@@ -57,6 +59,7 @@ class ClassEvidence:
     exchanged: tuple[Component, ...]
     typical_voxels: int
     apart_at: tuple[int, ...] | None = None
+    image: ImageAtBorders | None = None
 
     @property
     def differing_voxels(self) -> float:
@@ -102,10 +105,11 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         UserError: a file that cannot be used; the sentence names it.
     """
     volumes = read_case(inputs, task)
+    images = read_images(inputs, task, volumes) if inputs.images else None
     if kept is not None:
         keep_case(volumes, kept)
     box_of_class = class_boxes(volumes)
-    classes = {item.key: _measure_class(item, volumes, task, box_of_class(item)) for item in task.classes}
+    classes = {item.key: _measure_class(item, volumes, task, box_of_class(item), images) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
     return CaseEvidence(
@@ -124,7 +128,13 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
     )
 
 
-def _measure_class(item: AuditedClass, volumes: CaseVolumes, task: AuditTask, box: Box | None) -> ClassEvidence:
+def _measure_class(
+    item: AuditedClass,
+    volumes: CaseVolumes,
+    task: AuditTask,
+    box: Box | None,
+    images: NDArray[np.float32] | None = None,
+) -> ClassEvidence:
     if box is None:
         return ClassEvidence(0, 0, None, 0.0, 0.0, 0.0, 0.0, None, (), (), (), 0)
     label, referees = volumes.label[box], volumes.consensus[box]
@@ -147,6 +157,7 @@ def _measure_class(item: AuditedClass, volumes: CaseVolumes, task: AuditTask, bo
         exchanged=_moved(objects.exchanged, corner),
         typical_voxels=objects.typical_voxels,
         apart_at=_from_corner(apart_at, corner) if (apart_at := _fullest(of_label != of_referees)) else None,
+        image=None if images is None else image_at_borders(images[(slice(None), *box)], of_label, of_referees),
     )
 
 

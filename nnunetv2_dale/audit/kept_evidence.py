@@ -12,7 +12,7 @@ from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.json_files import record_of
 
-EVIDENCE_VERSION = 7  # of what is kept: counts up when `CaseEvidence` or what is measured changes
+EVIDENCE_VERSION = 8  # of what is kept: counts up when `CaseEvidence` or what is measured changes
 
 
 def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEvidence]:
@@ -47,6 +47,11 @@ def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
 
 def _state_of(inputs: CaseInputs) -> str:
     """Names a case's files with their sizes and times: another prediction or label is measured again."""
-    files = [inputs.label, *inputs.predictions, *(file for file in inputs.probabilities if file is not None)]
+    files = [
+        inputs.label,
+        *inputs.predictions,
+        *(file for file in inputs.probabilities if file is not None),
+        *inputs.images,
+    ]
     described = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(json.dumps([EVIDENCE_VERSION, inputs.case, described]).encode()).hexdigest()[:32]

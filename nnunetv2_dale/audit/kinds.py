@@ -12,9 +12,8 @@ from nnunetv2_dale.audit.displacement import QUANTILES
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.orientation import Orientation
-from nnunetv2_dale.audit.unusual import CLEAR_DEVIATION, LEAST_STEP, UnusualClass
+from nnunetv2_dale.audit.unusual import CLEAR_DEVIATION, LEAST_OBJECT, LEAST_STEP, UnusualClass
 
-LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
 COHERENT = 0.4  # share of the displacement that must point one way to be called wider or narrower
 LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
 BORDER_KINDS = ("wider", "narrower", "shifted", "unclear")

@@ -7,6 +7,13 @@ tails a little heavier than a normal one's, wrong ones a broad gamma distributio
 estimated from all cases together by expectation maximisation:
 
     chance = π f1(z) / (π f1(z) + (1 − π) f0(z)).
+
+Right labels of hard cases lie as far from their networks as wrong ones do. The image tells them apart: it shows the
+border of a right label, and not that of a wrong one. With e, the border it shows in spreads above what is usual,
+g0 a Student t distribution around 0, g1 the same around −`AGAINST`, and ρ the share of those right ones, also estimated
+from all cases,
+
+    chance = π f1(z) g1(e) / (π f1(z) g1(e) + ρ f1(z) g0(e) + (1 − π − ρ) f0(z) g0(e)).
 """
 
 from __future__ import annotations
@@ -36,6 +43,8 @@ LEAST_OF_GROUPS = 30  # cases
 UPPER_SHARES = (0.5, 0.35, 0.2)  # with which the two groups are looked for
 LEAST_GROUP_SPREAD = 0.05
 PRIOR_WRONG, PRIOR_CASES = 0.05, 20.0  # what is known before: as if of 20 cases 5 % had been found wrong
+AGAINST, IMAGE_DEGREES = 2.4, 5.0  # spreads by which the image is against wrong labels; of freedom
+FIRST_HARD = 0.01  # share of the right labels far from their networks, from which the estimate starts
 LARGEST_Z = 40.0
 USUAL_SPREAD, USUAL_CASES = 0.5, 10.0  # of the cube root of a sum of a few squared deviations, where all is right
 
@@ -141,20 +150,21 @@ class WrongAndRight:
     chance: Floats
 
 
-def wrong_and_right(values: Floats) -> WrongAndRight:
+def wrong_and_right(values: Floats, image: Floats | None = None) -> WrongAndRight:
     """Return the chance that each case is of the wrong ones (see the top of this module).
 
     Args:
         values: (N,) cube roots of sums of squared deviations; large is suspicious, and right cases are nearly normal.
             With few cases their spread stays near `USUAL_SPREAD`. NaN: there is nothing to judge.
+        image: (N,) of `image_of_cases`; without, it says nothing.
     Returns:
-        (N,) each; the chance rises with the value and is 0 below the middle. Few cases make far values less
-        surprising: the t distribution has half as many degrees of freedom as there are cases. NaN gets the least z and
-        the chance 0.
+        (N,) each; the chance is 0 below the middle and, where the image says the same, rises with the value. Few cases
+        make far values less surprising: the t distribution has half as many degrees of freedom as there are cases. NaN
+        gets the least z and the chance 0.
     """
     known = np.isfinite(values)
     if not known.all():
-        found = wrong_and_right(values[known])
+        found = wrong_and_right(values[known], None if image is None else image[known])
         z, chance = np.full(len(values), -LARGEST_Z), np.zeros(len(values))
         z[known], chance[known] = found.z, found.chance
         return WrongAndRight(z, chance)
@@ -166,7 +176,7 @@ def wrong_and_right(values: Floats) -> WrongAndRight:
     before = USUAL_CASES * USUAL_SPREAD**2
     spread = float(np.sqrt((count * own_spread**2 + before) / (count + USUAL_CASES)))
     z = np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
-    return WrongAndRight(z, chance_of(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES))))
+    return WrongAndRight(z, chance_of(z, float(np.clip((count - 1) / 2, 1.0, MOST_DEGREES)), image=image))
 
 
 def trusted_group(values: Floats) -> tuple[float, float] | None:
@@ -199,8 +209,7 @@ def _groups(values: Floats, upper: float) -> Any:
     """Normal distributions: of all values, or of two groups, at first cut below the upper share."""
     from sklearn.mixture import GaussianMixture
 
-    cut = values > np.quantile(values, 1 - upper)
-    groups = [values[each] for each in (~cut, cut) if each.any()]
+    groups = [each for each in np.split(np.sort(values), [round(len(values) * (1 - upper))]) if len(each)]
     start = {
         "weights_init": [len(each) / len(values) for each in groups],
         "means_init": [[each.mean()] for each in groups],
@@ -210,21 +219,28 @@ def _groups(values: Floats, upper: float) -> Any:
     return found.fit(values[:, None])
 
 
-def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z) -> Floats:
-    """(N,) the chance that each case is of the wrong ones; it rises with z.
+def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z, image: Floats | None = None) -> Floats:
+    """(N,) the chance that each case is of the wrong ones; it rises with z and falls with what the image shows.
 
     Args:
         z: (N,) spreads above the middle of the right ones.
         degrees: of freedom of their t distribution.
         wrong_mean_z: of the wrong ones' gamma distribution.
+        image: (N,) e, see the top of this module; NaN where the image says nothing, −∞ where it cannot acquit.
     """
-    count, share = len(z), PRIOR_WRONG
-    right = stats.t.pdf(z, degrees)
-    wrong = stats.gamma.pdf(z, 2, scale=wrong_mean_z / 2)
-    for _ in range(100):
-        chance = share * wrong / (share * wrong + (1 - share) * right)
-        share = (chance.sum() + PRIOR_WRONG * PRIOR_CASES) / (count + PRIOR_CASES)
     order = np.argsort(z)
-    rising = np.empty(count)
-    rising[order] = np.maximum.accumulate(chance[order])  # of three cases' t distribution the tail is the heavier one
-    return rising
+    far = stats.gamma.pdf(z, 2, scale=wrong_mean_z / 2) / stats.t.pdf(z, degrees)
+    far[order] = np.maximum.accumulate(far[order])  # of three cases' t distribution the tail is the heavier one
+    said = np.isfinite(image) if image is not None else np.zeros(len(z), bool)
+    against = np.ones(len(z))
+    if image is not None:
+        right, wrong = (stats.t.pdf(image[said] + by, IMAGE_DEGREES) for by in (0, AGAINST))
+        against[said] = wrong / right
+    can_be_hard = np.ones(len(z)) if image is None else ~np.isneginf(image)
+    share, hard = PRIOR_WRONG, FIRST_HARD if said.any() else 0.0
+    for _ in range(300):
+        odds = np.stack([share * far * against, hard * far * can_be_hard, np.full(len(z), 1 - share - hard)])
+        chance, of_hard, _ = odds / odds.sum(axis=0)
+        cases = len(z) + PRIOR_CASES
+        share, hard = (chance.sum() + PRIOR_WRONG * PRIOR_CASES) / cases, of_hard.sum() / cases
+    return chance

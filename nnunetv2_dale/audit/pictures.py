@@ -16,13 +16,12 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_images
 from nnunetv2_dale.audit.finding_part import finding_part, outlined, slices_with_most
 from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH, require_same_voxels
-from nnunetv2_dale.nnunet_files.volumes import read_image
+from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
 from nnunetv2_dale.pages.view_of_patient import PlaneView, plane_views
 
@@ -38,13 +37,10 @@ def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, fi
     Raises:
         UserError: an image that cannot be read, or of another shape than the label.
     """
-    image, properties = read_image(task.reader, inputs.images)
-    of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
-    remedy = "give the images that belong to the labels (--images)"
-    require_same_voxels(inputs.images[0], (image.shape[1:], properties), inputs.label, of_label, remedy)
-    value_range = display_range(image[0][volumes.box], task.is_ct)
+    image = read_images(inputs, task, volumes)[0]
+    value_range = display_range(image[volumes.box], task.is_ct)
     for file, found in findings.items():
-        figure = draw_finding(image[0], volumes, task, found, value_range)
+        figure = draw_finding(image, volumes, task, found, value_range)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
         with new_file(file, overwrite=True) as unfinished:

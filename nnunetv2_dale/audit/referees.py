@@ -173,6 +173,9 @@ def _missing(
         yield f"{len(fewer)} cases were predicted in some of the result folders only: {', '.join(fewer)}"
     without = [each.case for each in cases if not each.images]
     if without:
-        yield f"no images of {len(without)} cases (set nnUNet_raw, or give --images): their findings have no pictures"
+        yield (
+            f"no images of {len(without)} cases (set nnUNet_raw, or give --images): their findings have no pictures, "
+            "and the image cannot acquit right labels of hard cases"
+        )
     for folder in folders:
         yield from (f"{folder.name}: {remark}" for remark in folder.remarks)

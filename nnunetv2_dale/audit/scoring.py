@@ -15,7 +15,7 @@ from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions, unclear
 from nnunetv2_dale.audit.null_model import Floats, as_elsewhere, wrong_and_right
 from nnunetv2_dale.audit.sentences import in_words
-from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
+from nnunetv2_dale.audit.unusual import image_of_cases, unusual_cases, unusual_class
 from nnunetv2_dale.nnunet_files.geometry import world_mm
 
 LISTED_FROM = 0.2  # score from which a finding is listed
@@ -45,13 +45,14 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     unusual = [unusual_class(evidence, item.key) for item in task.classes]
     whole = unusual_class(evidence, "") if task.whole else None
     folds = [case.fold for case in evidence]
-    groups = wrong_and_right(as_elsewhere(unusual_cases([*unusual, whole] if whole else unusual), folds))
+    values = as_elsewhere(unusual_cases([*unusual, whole] if whole else unusual), folds)
+    groups = wrong_and_right(values, image_of_cases(unusual))
     class_chances = np.stack([wrong_and_right(as_elsewhere(np.cbrt(each.squares), folds)).chance for each in unusual])
     known = [each for each in map(_agreement, evidence) if each is not None]
     agreement = float(np.median(known)) if known else 0.0
     classes = {item.key: item for item in task.classes}
     ranked = []
-    for number in np.argsort(-groups.z, kind="stable").tolist():
+    for number in np.lexsort((-groups.z, -groups.chance)).tolist():
         case, chance = evidence[number], float(groups.chance[number])
         highest = float(class_chances[:, number].max()) or 1.0
         chances = {

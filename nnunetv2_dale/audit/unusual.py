@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
-from nnunetv2_dale.audit.null_model import Floats, deviations, usual_by_fold
+from nnunetv2_dale.audit.null_model import LARGEST_Z, Floats, deviations, usual, usual_by_fold
 from nnunetv2_dale.audit.units import of_the_most_frequent_form
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
@@ -25,6 +25,9 @@ LEAST_GAIN = 0.05  # Dice, by which moving a right label to where networks find 
 LEAST_SHARE = 3e-3  # of a typical object: smaller ones count as none
 CLEAR_DEVIATION = 3.0  # spreads from which a kind of evidence is worth a sentence of its own
 PART_LEAVES = 0.5  # of a case's deviation: if the border alone has less, the parts are what is unusual
+LEAST_SHOWN = 0.1  # natural logarithm: a border across which the image changes 10 % more is one that it shows
+LEAST_OBJECT = 0.1  # of a typical object, from which a part counts as an object
+LEAST_OF_IMAGE = 10  # cases, from which one can say what the image usually shows
 OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e are alike
 
 
@@ -44,6 +47,9 @@ class UnusualClass:
         objects: (N,) objects that one side lacks, in spreads; 0 for the whole label.
         by_parts: (N,) whether it is parts that one side lacks that make a case unusual, and not the border.
         typical_voxels: median size of the referees' objects.
+        image: (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it
+            shows the networks' rather than the label's. NaN where it shows none, −∞ where a label has no border
+            of its own: it lacks the class, or gives it to another one.
         squares: (N,) the sum of the squares of these four deviations, of those that are suspicious.
     """
 
@@ -57,6 +63,7 @@ class UnusualClass:
     objects: Floats
     by_parts: NDArray[np.bool_]
     typical_voxels: float
+    image: Floats
     squares: Floats
 
 
@@ -73,6 +80,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
     moves = [_of_displacements(rows, along) for along in by_axis]
     suspicious = (np.abs(wider), restless, shifted, objects)
+    squares = _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
     return UnusualClass(
         key=key,
         habit_mm=habit_mm,
@@ -84,7 +92,8 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         objects=objects,
         by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
         typical_voxels=object_voxels,
-        squares=_of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0),
+        image=_image(rows, squares),
+        squares=squares,
     )
 
 
@@ -152,6 +161,31 @@ def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
     squares = np.stack([each.squares for each in classes])
     together: Floats = np.cbrt(np.sqrt(np.nansum(squares**2, axis=0)))
     return np.where(np.isnan(squares).all(axis=0), np.nan, together)
+
+
+def image_of_cases(classes: Sequence[UnusualClass]) -> Floats:
+    """Return (N,) what the image says of each case's most unusual class, in spreads; NaN where it says nothing."""
+    most = np.argmax(np.nan_to_num([each.squares for each in classes]), axis=0)
+    return np.stack([each.image for each in classes])[most, np.arange(len(most))]
+
+
+def _image(rows: Sequence[ClassEvidence], squares: Floats) -> Floats:
+    """`UnusualClass.image`; the half of the cases nearest to their networks shows what is usual."""
+    sides, shown = (
+        np.array([np.nan if row.dice is None or row.image is None else value(row.image) for row in rows])
+        for value in (lambda image: image.sides, lambda image: image.shown)
+    )
+    near = np.isfinite(sides) & (squares <= (np.median(squares[np.isfinite(sides)]) if np.isfinite(sides).any() else 0))
+    if near.sum() < LEAST_OF_IMAGE or not np.nanmedian(shown[near]) >= LEAST_SHOWN:
+        return np.full(len(rows), np.nan)
+    middle, spread = usual(sides[near], LEAST_RATIO)
+    borderless = np.array([row.dice is not None and _is_without_border(row) for row in rows])
+    return np.where(borderless, -np.inf, np.clip((sides - middle) / spread, -LARGEST_Z, LARGEST_Z))
+
+
+def _is_without_border(row: ClassEvidence) -> bool:
+    """Whether the image can show no border of the label: it has none of the class, or an object of another name."""
+    return not row.label_voxels or any(part.voxels >= LEAST_OBJECT * row.typical_voxels for part in row.exchanged)
 
 
 def _of_rows(rows: Sequence[ClassEvidence], value: Callable[[ClassEvidence], float]) -> Floats:

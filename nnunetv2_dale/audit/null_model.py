@@ -133,10 +133,10 @@ def as_elsewhere(values: Floats, folds: Sequence[str]) -> Floats:
     result, names, known = values.copy(), np.array(folds), np.isfinite(values)
     for fold in set(folds):
         mine, others = known & (names == fold), values[known & (names != fold)]
-        if min(np.count_nonzero(mine), len(others)) < FOLD_CASES:
+        if min(int(mine.sum()), len(others)) < FOLD_CASES:
             continue
         far = values[mine] > np.quantile(others, 1 - FAR_SHARE)
-        if stats.binomtest(np.count_nonzero(far), len(far), FAR_SHARE, "greater").pvalue < FAR_CHANCE:
+        if stats.binomtest(int(far.sum()), len(far), FAR_SHARE, "greater").pvalue < FAR_CHANCE:
             ranks = (stats.rankdata(values[mine]) - 0.5) / len(far)
             result[mine] = np.minimum(values[mine], np.quantile(others, ranks))
     return result
@@ -240,7 +240,7 @@ def chance_of(z: Floats, degrees: float, wrong_mean_z: float = WRONG_MEAN_Z, ima
     share, hard = PRIOR_WRONG, FIRST_HARD if said.any() else 0.0
     for _ in range(300):
         odds = np.stack([share * far * against, hard * far * can_be_hard, np.full(len(z), 1 - share - hard)])
-        chance, of_hard, _ = odds / odds.sum(axis=0)
+        chance, of_hard = (odds / odds.sum(axis=0))[:2]
         cases = len(z) + PRIOR_CASES
         share, hard = (chance.sum() + PRIOR_WRONG * PRIOR_CASES) / cases, of_hard.sum() / cases
-    return chance
+    return np.asarray(chance)

@@ -166,15 +166,14 @@ def unusual_cases(classes: Sequence[UnusualClass]) -> Floats:
 def image_of_cases(classes: Sequence[UnusualClass]) -> Floats:
     """Return (N,) what the image says of each case's most unusual class, in spreads; NaN where it says nothing."""
     most = np.argmax(np.nan_to_num([each.squares for each in classes]), axis=0)
-    return np.stack([each.image for each in classes])[most, np.arange(len(most))]
+    return np.asarray(np.stack([each.image for each in classes])[most, np.arange(len(most))])
 
 
 def _image(rows: Sequence[ClassEvidence], squares: Floats) -> Floats:
     """`UnusualClass.image`; the half of the cases nearest to their networks shows what is usual."""
-    sides, shown = (
-        np.array([np.nan if row.dice is None or row.image is None else value(row.image) for row in rows])
-        for value in (lambda image: image.sides, lambda image: image.shown)
-    )
+    images = [None if row.dice is None else row.image for row in rows]
+    sides = np.array([np.nan if each is None else each.sides for each in images])
+    shown = np.array([np.nan if each is None else each.shown for each in images])
     near = np.isfinite(sides) & (squares <= (np.median(squares[np.isfinite(sides)]) if np.isfinite(sides).any() else 0))
     if near.sum() < LEAST_OF_IMAGE or not np.nanmedian(shown[near]) >= LEAST_SHOWN:
         return np.full(len(rows), np.nan)

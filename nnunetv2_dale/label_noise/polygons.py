@@ -39,10 +39,10 @@ def _coarse_mask(
     mask: NDArray[np.bool_], spacing_mm: tuple[float, ...], click_mm: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     coarse = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), bool)
-    for contour in find_contours(np.pad(mask, 1).astype(np.float64), 0.5):  # type: ignore[no-untyped-call]
+    for contour in find_contours(np.pad(mask, 1).astype(np.float64), 0.5):
         corners = _click(contour, spacing_mm, click_mm, float(rng.random()))
         # exclusive or: a contour inside another one is a hole
-        coarse ^= polygon2mask(coarse.shape, corners)  # type: ignore[no-untyped-call]
+        coarse ^= polygon2mask(coarse.shape, corners)
     return coarse[1:-1, 1:-1]
 
 

@@ -74,7 +74,7 @@ def _bytes_of_nifti(start: bytes) -> int:
     shape, bits, offset = header.get_data_shape(), int(header["bitpix"]), float(header["vox_offset"])
     if min(shape) < 1 or bits < 1 or not 0 <= offset < 2**40:
         raise ValueError(f"is damaged: its header announces {shape} voxels of {bits} bits from byte {offset:g} on")
-    return max(int(offset), kind.sizeof_hdr) + math.ceil(math.prod(map(int, shape)) * bits / 8)
+    return max(int(offset), int(kind.sizeof_hdr)) + math.ceil(math.prod(map(int, shape)) * bits / 8)
 
 
 def _check_gipl(path: Path) -> None:

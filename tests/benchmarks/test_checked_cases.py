@@ -57,8 +57,7 @@ def test_trainings_with_and_without_checked_cases(tmp_path: Path, monkeypatch: p
     shutil.rmtree(source / "Dataset004_Hippocampus" / "labelsTr_clean")
     everywhere = study_data._noise(908, "--kind", "dilate", "--amount", "2", fraction=1.0)
     small = replace(study_data.CHECKED, versions={"clean": 4, "dilated": 908}, recipes={"dilated": everywhere})
-    for place in (study_data.ALL, study_training.ALL):
-        monkeypatch.setitem(place, "checked", small)
+    monkeypatch.setitem(study_data.ALL, "checked", small)
     monkeypatch.setattr(study_data, "SMALL_FEATURES", [4, 8, 8, 8])
     monkeypatch.setitem(study_data.SMALL_BATCH, ("checked", "2d"), 4)
     monkeypatch.setitem(study_training.BATCHES, ("checked", "2d"), 20)

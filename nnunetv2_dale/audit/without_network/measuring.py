@@ -141,8 +141,8 @@ class _Seen:
             return True
         areas = mask.sum(axis=tuple(other for other in range(3) if other != axis))
         for end, place in ((0, max(sides.start - step, 0)), (-1, min(sides.stop - 1 + step, size - 1))):
-            beyond = self._air((*box[:axis], slice(place, place + 1), *box[axis + 1 :])).take(0, axis)
-            if areas[end] >= np.median(areas) and beyond[mask.take(end, axis)].mean() > MOSTLY:
+            beyond = np.take(self._air((*box[:axis], slice(place, place + 1), *box[axis + 1 :])), 0, axis)
+            if areas[end] >= np.median(areas) and beyond[np.take(mask, end, axis)].mean() > MOSTLY:
                 return True
         return False
 

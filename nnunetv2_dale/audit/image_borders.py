@@ -41,10 +41,12 @@ def image_at_borders(images: NDArray[np.float32], label: Mask, referees: Mask) -
     sums, counts = np.zeros((3, len(images))), np.zeros((3, 1))
     for axis in range(3):
         of_label, of_referees = (np.diff(each, axis=axis) for each in (label, referees))
-        changes = np.abs(np.diff(images, axis=1 + axis))
         for row, faces in enumerate((of_label & ~of_referees, of_referees & ~of_label, of_label & of_referees)):
-            sums[row] += changes[:, faces].sum(axis=1, dtype=np.float64)
-            counts[row] += np.count_nonzero(faces)
+            at = np.array(np.nonzero(faces))
+            beyond = at + np.eye(3, dtype=int)[:, [axis]]
+            changes = np.abs(images[(slice(None), *beyond)] - images[(slice(None), *at)])
+            sums[row] += changes.sum(axis=1, dtype=np.float64)
+            counts[row] += at.shape[1]
     if counts[:2].min() < LEAST_FACES or not sums[:2].all():
         return None
     sides = float(np.mean(np.log(sums[0] / counts[0]) - np.log(sums[1] / counts[1])))

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
-from nnunetv2_dale.audit.null_model import LEAST_OF_FOLD
+from nnunetv2_dale.audit.usual_values import LEAST_OF_FOLD
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case

@@ -149,3 +149,10 @@ def judge(folder: Path) -> list[Judgement]:
     """What the audit says of a study, without its files."""
     task = audit_task([folder], references=folder.parents[2] / "raw" / ELLIPSOIDS / "labelsTr")
     return rank_cases([evidence_of(inputs, task) for inputs in task.cases], task)
+
+
+def normal(count: int, seed: int = 0) -> np.ndarray:
+    """Quantiles of a normal distribution, shuffled: a sample without luck."""
+    from scipy.stats import norm
+
+    return np.random.default_rng(seed).permutation(norm.ppf((np.arange(count) + 0.5) / count))

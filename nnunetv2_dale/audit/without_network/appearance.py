@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
-from nnunetv2_dale.audit.null_model import Floats
+from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.hints import LEAST_CASES, Hint, high_values
 from nnunetv2_dale.audit.without_network.intensities import steps
 from nnunetv2_dale.audit.without_network.places import in_directions

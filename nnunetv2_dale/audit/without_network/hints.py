@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunetv2_dale.audit.findings import Kind
-from nnunetv2_dale.audit.null_model import LARGEST_Z, Floats, chance_of, usual
+from nnunetv2_dale.audit.null_model import chance_of
+from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, usual
 from nnunetv2_dale.audit.without_network.records import CaseRecord, Voxel
 
 DEGREES = 5.0  # of freedom: nature varies more than networks do

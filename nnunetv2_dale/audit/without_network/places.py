@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
-from nnunetv2_dale.audit.null_model import Floats, usual
+from nnunetv2_dale.audit.usual_values import Floats, usual
 from nnunetv2_dale.audit.without_network.hints import LEAST_CASES, Hint, high_values, volume_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
 

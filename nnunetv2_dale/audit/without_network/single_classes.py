@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.findings import Kind
-from nnunetv2_dale.audit.null_model import Floats, usual
+from nnunetv2_dale.audit.usual_values import Floats, usual
 from nnunetv2_dale.audit.without_network.hints import Hint, high_values, rare_amounts, volume_of
 from nnunetv2_dale.audit.without_network.places import Places, ends_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share

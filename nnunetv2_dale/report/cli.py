@@ -98,6 +98,8 @@ def _report(arguments: argparse.Namespace) -> int:
         sources = [file / "report.json" if file.is_dir() else file for file in arguments.from_json]
         reports = [read_report(file) for file in sources]
         if len(reports) > 1:
+            if arguments.page_link:
+                raise UserError("--page_link belongs to one report; leave it out, or give one --from_json")
             return _over_datasets(reports, output)
         source, report = sources[0], reports[0]
         report = replace(report, links=[*report.links, *_links(arguments)])

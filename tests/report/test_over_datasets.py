@@ -63,3 +63,10 @@ def test_a_comparison_that_is_given_twice_is_refused(reports: list[Path], tmp_pa
     assert main(["--from_json", str(reports[0]), str(reports[0]), "-o", str(tmp_path / "over")]) == 2
     assert "two of the reports compare nnUNetTrainerDALE with nnUNetTrainer" in capsys.readouterr().err
     assert not (tmp_path / "over").exists()
+
+
+def test_a_link_belongs_to_one_report(reports: list[Path], tmp_path: Path, capsys) -> None:
+    output = tmp_path / "over"
+    assert main(["--from_json", *map(str, reports), "-o", str(output), "--page_link", "a.html", "a page"]) == 2
+    assert "--page_link belongs to one report" in capsys.readouterr().err
+    assert not output.exists()

@@ -175,7 +175,8 @@ def _image(rows: Sequence[ClassEvidence], squares: Floats) -> Floats:
     sides = np.array([np.nan if each is None else each.sides for each in images])
     shown = np.array([np.nan if each is None else each.shown for each in images])
     near = np.isfinite(sides) & (squares <= (np.median(squares[np.isfinite(sides)]) if np.isfinite(sides).any() else 0))
-    if near.sum() < LEAST_OF_IMAGE or not np.nanmedian(shown[near]) >= LEAST_SHOWN:
+    seen = shown[near & np.isfinite(shown)]
+    if near.sum() < LEAST_OF_IMAGE or not len(seen) or np.median(seen) < LEAST_SHOWN:
         return np.full(len(rows), np.nan)
     middle, spread = usual(sides[near], LEAST_RATIO)
     borderless = np.array([row.dice is not None and _is_without_border(row) for row in rows])

@@ -190,6 +190,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 EXAMPLES = (
     "--name Spleen",
     "--images scans --labels masks --classes liver --channels CT",
-    "--images scans --labels anna ben carl --classes liver --channels CT",
+    "--labels anna ben carl --classes liver --channels CT",
 )
 RECIPE = Recipe("nifti_pairs", "Converted", FACTS, plan, add_options, EXAMPLES)

@@ -39,14 +39,16 @@ def image_at_borders(images: NDArray[np.float32], label: Mask, referees: Mask) -
         None where one side has hardly a border of its own, or a channel is constant along it.
     """
     sums, counts = np.zeros((3, len(images))), np.zeros((3, 1))
+    sides_of = label + 2 * referees.astype(np.uint8)
     for axis in range(3):
-        of_label, of_referees = (np.diff(each, axis=axis) for each in (label, referees))
-        for row, faces in enumerate((of_label & ~of_referees, of_referees & ~of_label, of_label & of_referees)):
-            at = np.array(np.nonzero(faces))
-            beyond = at + np.eye(3, dtype=int)[:, [axis]]
-            changes = np.abs(images[(slice(None), *beyond)] - images[(slice(None), *at)])
-            sums[row] += changes.sum(axis=1, dtype=np.float64)
-            counts[row] += at.shape[1]
+        ahead = np.moveaxis(sides_of, axis, 0)
+        kinds = np.moveaxis(ahead[1:] ^ ahead[:-1], 0, axis)  # of faces: 1 label, 2 referees, 3 both
+        at = np.array(np.nonzero(kinds > 0))
+        beyond = at + np.eye(3, dtype=int)[:, [axis]]
+        changes, kind = np.abs(images[(slice(None), *beyond)] - images[(slice(None), *at)]), kinds[tuple(at)]
+        for row in range(3):
+            sums[row] += changes[:, kind == row + 1].sum(axis=1, dtype=np.float64)
+            counts[row] += np.count_nonzero(kind == row + 1)
     if counts[:2].min() < LEAST_FACES or not sums[:2].all():
         return None
     sides = float(np.mean(np.log(sums[0] / counts[0]) - np.log(sums[1] / counts[1])))

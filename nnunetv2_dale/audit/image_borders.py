@@ -42,7 +42,8 @@ def image_at_borders(images: NDArray[np.float32], label: Mask, referees: Mask) -
     sides_of = label + 2 * referees.astype(np.uint8)
     for axis in range(3):
         ahead = np.moveaxis(sides_of, axis, 0)
-        kinds = np.moveaxis(ahead[1:] ^ ahead[:-1], 0, axis)  # of faces: 1 label, 2 referees, 3 both
+        # border of the label alone 1, of the referees alone 2, of both 3
+        kinds = np.moveaxis(ahead[1:] ^ ahead[:-1], 0, axis)
         at = np.array(np.nonzero(kinds > 0))
         beyond = at + np.eye(3, dtype=int)[:, [axis]]
         changes, kind = np.abs(images[(slice(None), *beyond)] - images[(slice(None), *at)]), kinds[tuple(at)]

@@ -67,13 +67,13 @@ def _train(only: list[int] | None, source: Path) -> None:
 
 def _measure(only: list[int] | None, source: Path, workspace: Path) -> None:
     """Conditions whose networks are there; those in the file already are measured again only when named."""
-    from benchmarks.audit_study.conditions import CONDITIONS, LIDC, SINGLE_KINDS, make_dataset
+    from benchmarks.audit_study.conditions import CONDITIONS, JUDGED, LIDC, make_dataset
     from benchmarks.audit_study.measuring import measure
     from benchmarks.audit_study.readers import hard_cases
 
     known = _stored()["conditions"]
     trained = {each.number: each for each in CONDITIONS}
-    for condition in (*CONDITIONS, *SINGLE_KINDS):
+    for condition in (*CONDITIONS, *JUDGED):
         results = _results_of(trained[condition.judges or condition.number], workspace)
         if results is None or (condition.name in known if only is None else condition.number not in only):
             continue

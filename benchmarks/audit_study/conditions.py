@@ -36,7 +36,8 @@ class Condition:
         kinds: of noise; none is the clean dataset.
         fraction: of the cases that get noise.
         judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted
-            there, so that no judge was trained on the right label of one of them.
+            there, so that no judge was trained on the right label of one of them; or it has right labels alone, and
+            each network judges cases that it was not trained on.
     """
 
     data: str
@@ -50,7 +51,8 @@ class Condition:
         if not self.kinds:
             return f"{self.data} clean"
         kinds = self.kinds[0] if len(self.kinds) == 1 else "mixed"
-        return f"{self.data} {kinds} {self.fraction:.0%}"
+        clean = self.judges == CLEAN_ID[self.data]
+        return f"{self.data} {kinds} {self.fraction:.0%}" + (", networks of right labels" if clean else "")
 
     def recipe(self) -> list[str]:
         """The command that makes the dataset from the clean one."""
@@ -80,7 +82,10 @@ CONDITIONS = (  # in the order in which they are trained
     Condition(HIPPOCAMPUS, 924, MIXED, 0.40),
     Condition(HIPPOCAMPUS, 922, MIXED, 0.05),
 )
-SINGLE_KINDS = tuple(Condition(HIPPOCAMPUS, 931 + place, (kind,), 0.10, judges=921) for place, kind in enumerate(MIXED))
+JUDGED = (  # by the networks of one of these
+    *(Condition(HIPPOCAMPUS, 931 + place, (kind,), 0.10, judges=921) for place, kind in enumerate(MIXED)),
+    Condition(LIDC, 942, LIDC_MIXED, 0.10, judges=907),
+)
 
 
 def prepare(condition: Condition, source: Path) -> None:

@@ -267,3 +267,16 @@ def close(found: dict[str, Any], expected: dict[str, Any], rtol: float = 1e-3, a
             np.testing.assert_allclose(found[name], value, rtol=rtol, atol=atol, err_msg=name)
         else:
             assert found[name] == value, name
+
+
+def in_half(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """c = 0.25 in one half of a case."""
+    confidence = np.ones_like(image[:1])
+    confidence[..., : image.shape[-1] // 2] = 0.25
+    return confidence
+
+
+def doubted(batch: dict[str, Any], doubt: float) -> dict[str, Any]:
+    """With the channel of doubt that the trainer's own loader adds."""
+    images = batch["data"]
+    return {**batch, "data": torch.cat([images, torch.full_like(images[:, :1], doubt)], dim=1)}

@@ -18,12 +18,11 @@ from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
-from tests.trainer.every_method import EVERY_FAMILY, EVERY_TRAINER, NO_GROUPS, checkpoint_of, make
+from tests.trainer.every_method import EVERY_FAMILY, EVERY_TRAINER, NO_GROUPS, make, whole_and_resumed
 from tests.trainer.fixtures import (
     NNUNET_KEYS,
     PHASE_KEYS,
     TINY_TRAININGS,
-    SeededEpochs,
     check_log,
     close,
     leaves,
@@ -38,31 +37,13 @@ pytestmark = TINY_TRAININGS
 
 @EVERY_FAMILY
 def test_a_resumed_training_equals_an_uninterrupted_one(trainer_class, tmp_path, monkeypatch) -> None:
-    """Bit by bit, in all that the checkpoint holds and in the memory of the cases; most trainers change phase."""
-    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, trainer_class), {})
-    torch.manual_seed(0)
-    whole = make(kind, epochs=3, iterations=4)
-    train(whole)
-
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
-    torch.manual_seed(0)
-    stop_after(make(kind, epochs=3, iterations=4), epochs=2)
-    torch.manual_seed(1)
-    resumed = make(kind, epochs=3, iterations=4, resume=True)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    assert resumed.current_epoch == 2
-    train(resumed)
-
-    np.testing.assert_equal(
-        {key: value for key, value in checkpoint_of(resumed).items() if "continue_training" not in key},
-        {key: value for key, value in checkpoint_of(whole).items() if "continue_training" not in key},
-    )
+    """In all that the checkpoint holds and in the memory of the cases; most trainers change phase."""
+    whole, resumed = whole_and_resumed(trainer_class, tmp_path, monkeypatch)
     if trainer_class is variants.nnUNetTrainerDALE_asPrinted:
         check_log(log_of(resumed), epochs=3)
-    memories = [Path(trainer.output_folder, FILE) for trainer in (whole, resumed)]
-    assert [file.exists() and file.read_text() for file in memories][::2] == [
-        memories[1].exists() and memories[1].read_text()
-    ]
+    files = [Path(trainer.output_folder, FILE) for trainer in (whole, resumed)]
+    mine, theirs = (file.exists() and file.read_text() for file in files)
+    assert mine == theirs
 
 
 @pytest.mark.parametrize("trainer_class", [nnUNetTrainerCaseTrust, nnUNetTrainerDALE])

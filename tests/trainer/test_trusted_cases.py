@@ -20,7 +20,9 @@ from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, next_batch, sta
 
 pytestmark = TINY_TRAININGS
 
-BOTH = pytest.mark.parametrize("trainer_class", [nnUNetTrainerDALE, nnUNetTrainerCaseTrust])
+TRUSTING = (nnUNetTrainerDALE, nnUNetTrainerCaseTrust)
+BOTH = pytest.mark.parametrize("trainer_class", TRUSTING)
+NONE = "among 4 training cases, found none"
 
 
 def lines_of(trainer: TrustsCases, title: str = "groups of cases: ") -> list[str]:
@@ -29,24 +31,19 @@ def lines_of(trainer: TrustsCases, title: str = "groups of cases: ") -> list[str
     return [line.split(title, 1)[1].rstrip() for line in lines if title in line]
 
 
-@BOTH
 @pytest.mark.parametrize(
-    ("settings", "found", "said"),
+    ("trainer_class", "settings", "found", "said"),
     [
-        ({"start": 0.0, "after": 0}, ["label 1"], ["from epoch 0 on", "label 1", "label 1", "label 1"]),
-        ({"start": 0.4, "after": 0}, ["label 1"], ["from epoch 2 on", "label 1"]),
-        ({"start": 0.0, "after": 5}, [], ["from epoch 2 on", "among 4 training cases, found none"]),
-        ({"start": 0.0, "after": 0}, [], ["from epoch 0 on", "among 4 training cases, found none"]),
-        ({"start": 1.0, "after": 0}, ["label 1"], ["not looked for: 9 batches"]),
-        ({"explained": 1.0}, [], ['not looked for: "explained"']),
+        *((kind, {"start": 0.0, "after": 0}, ["label 1"], ["from epoch 0 on", *["label 1"] * 3]) for kind in TRUSTING),
+        (nnUNetTrainerCaseTrust, {"start": 0.4, "after": 0}, ["label 1"], ["from epoch 2 on", "label 1"]),
+        (nnUNetTrainerCaseTrust, {"start": 0.0, "after": 5}, [], ["from epoch 2 on", NONE]),
+        (nnUNetTrainerCaseTrust, {"start": 0.0, "after": 0}, [], ["from epoch 0 on", NONE]),
+        (nnUNetTrainerCaseTrust, {"start": 1.0, "after": 0}, ["label 1"], ["not looked for: 9 batches"]),
+        (nnUNetTrainerCaseTrust, {"explained": 1.0}, [], ['not looked for: "explained"']),
     ],
 )
 def test_not_looked_for_not_found_and_found_are_three_sentences(
-    trainer_class: type[TrustsCases],
-    settings: dict[str, float],
-    found: list[str],
-    said: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    trainer_class: type[TrustsCases], settings: dict[str, float], found: list[str], said: list[str], monkeypatch
 ) -> None:
     """At the start what will be done; then each epoch what was found, or once that nothing was."""
     monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: found)

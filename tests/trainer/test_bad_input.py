@@ -87,16 +87,6 @@ def test_poor_batches_train_on(kind: str, trainer_class: type[nnUNetTrainerDALE]
         assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
 
 
-@pytest.mark.parametrize("intensity", [0.0, 3.5])
-def test_constant_images_train_on(intensity: float) -> None:
-    trainer = started(make_trainer(Printed))
-    for seed in range(3):
-        batch = next_batch(trainer, seed)
-        batch["data"].fill_(intensity)
-        assert torch.as_tensor(trainer.train_step(batch)["dale"]).isfinite().all()
-    assert all(weight.isfinite().all() for weight in weights_of(trainer).values())
-
-
 def test_a_batch_of_nothing_but_ignored_voxels_teaches_nothing() -> None:
     """No gradient but that of weight decay, which nnU-Net applies to every weight that took part."""
     trainer = started(make_trainer(NoAlignment, "Ignore"))

@@ -175,6 +175,7 @@ def test_groups_are_told_in_a_sentence():
     assert _displaced(2, 0, 2).look_for_groups(0.8, 0.8, regions=True)[-1] == (
         "region 1: 1 of 3 cases are drawn 1.8 voxels narrower than the others, and are down-weighted (14%)"
     )
+    assert _displaced(0, 2, 0, 0, 2).look_for_groups(0.4, explained=1.0) == []
     assert _displaced(0, 0, 0).look_for_groups(0.4, 0.8) == []
     assert CaseDisplacement(0.5).look_for_groups(0.4, 0.8) == []
 

@@ -107,6 +107,24 @@ def started(trainer: nnUNetTrainer) -> nnUNetTrainer:
     return trainer
 
 
+def inputs_of(network: torch.nn.Module) -> list[torch.Tensor]:
+    """A list that collects what the network is given from now on."""
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    return seen
+
+
+def first_of_cascade(cascade: nnUNetTrainer, before: nnUNetTrainer | None = None) -> tuple[torch.Tensor, list[Any]]:
+    """The images of its first batch, and what the network was given; `before` is trained for it first."""
+    if before is not None:
+        train(before)
+        before.perform_actual_validation()
+    started(cascade)
+    batch, seen = next_batch(cascade), inputs_of(cascade.network)
+    cascade.train_step(batch)
+    return batch["data"], seen
+
+
 def next_batch(trainer: nnUNetTrainer, seed: int = 0) -> dict[str, Any]:
     """A real batch, the same for the same seed."""
     np.random.seed(seed)

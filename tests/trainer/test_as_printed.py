@@ -11,7 +11,6 @@ import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.logging import nnunet_logger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import Tensor
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
@@ -21,9 +20,10 @@ from tests.trainer.fixtures import (
     DALE_KEYS,
     TINY_TRAININGS,
     check_log,
+    first_of_cascade,
+    log_of,
     make_trainer,
     next_batch,
-    started,
     train,
     weights_of,
 )
@@ -75,29 +75,17 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     use_threads(monkeypatch)
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
     low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
-    check_log(train(low), epochs=1)
-    low.perform_actual_validation()
+    images, seen = first_of_cascade(make_trainer(Printed, configuration="3d_cascade_fullres"), low)
+    check_log(log_of(low), epochs=1)
     predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
     assert len(list(predicted.glob("*.b2nd"))) == len(CASES)
-
-    cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
-    batch = next_batch(cascade)
-    assert batch["data"].shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
-    assert batch["data"][:, 1:].any()
-    seen = inputs_of(cascade.network)
-    cascade.train_step(batch)
+    assert images.shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
+    assert images[:, 1:].any()
     assert len(seen) == 2  # the non-fuzzy view and the fuzzy view
     for view in seen:
-        assert torch.equal(view[:, 1:], batch["data"][:, 1:])
-        assert not torch.equal(view[:, :1], batch["data"][:, :1])
+        assert torch.equal(view[:, 1:], images[:, 1:])
+        assert not torch.equal(view[:, :1], images[:, :1])
     check_log(train(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0)), epochs=1)
-
-
-def inputs_of(network: torch.nn.Module) -> list[Tensor]:
-    """A list that collects what the network is given from now on."""
-    seen: list[Tensor] = []
-    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    return seen
 
 
 def test_starts_from_the_weights_of_plain_nnunet() -> None:

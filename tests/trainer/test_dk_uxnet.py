@@ -19,7 +19,16 @@ from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
 from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.run_commands import use_threads
-from tests.trainer.fixtures import TINY_TRAININGS, log_of, make_unlabelled, next_batch, started, train, weights_of
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    first_of_cascade,
+    log_of,
+    make_unlabelled,
+    next_batch,
+    started,
+    train,
+    weights_of,
+)
 
 pytestmark = TINY_TRAININGS
 
@@ -226,14 +235,9 @@ def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one-hot channels of the stage before are the same in both views."""
     use_threads(monkeypatch)
     low = made(configuration="3d_lowres", fold="all")
-    train(low)
-    low.perform_actual_validation()
-    cascade = started(made(configuration="3d_cascade_fullres"))
-    batch, seen = next_batch(cascade), []
-    cascade.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    cascade.train_step(batch)
+    images, seen = first_of_cascade(made(configuration="3d_cascade_fullres"), low)
     weak, strong = seen[0].chunk(2)
-    assert torch.equal(weak, batch["data"])
+    assert torch.equal(weak, images)
     assert torch.equal(strong[:, 1:], weak[:, 1:])
     assert not torch.isclose(strong[:, :1], weak[:, :1]).all()
 

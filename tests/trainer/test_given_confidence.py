@@ -30,6 +30,7 @@ from tests.trainer.fixtures import (
     SeededEpochs,
     close,
     doubted,
+    first_of_cascade,
     give_confidence,
     in_half,
     log_of,
@@ -162,14 +163,11 @@ def test_cascade(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.Monk
     low.perform_actual_validation()
     monkeypatch.setenv("nnUNet_preprocessed", str(nnunet.preprocessed))
     give_confidence(tmp_path / "again", monkeypatch, CONFIDENCE, in_half, configuration="3d_fullres")
-    cascade = started(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
-    batch, seen = next_batch(cascade), []
-    assert batch["data"].shape[1] == 1 + 4 + 1
-    assert set(batch["data"][:, 1:5].unique().tolist()) <= {0.0, 1.0}
-    assert batch["data"][:, 5].max() == 0.75
-    cascade.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
-    cascade.train_step(batch)
-    assert torch.equal(seen[0], batch["data"][:, :5])
+    images, seen = first_of_cascade(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
+    assert images.shape[1] == 1 + 4 + 1
+    assert set(images[:, 1:5].unique().tolist()) <= {0.0, 1.0}
+    assert images[:, 5].max() == 0.75
+    assert torch.equal(seen[0], images[:, :5])
     train(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
 
 

@@ -159,7 +159,7 @@ def test_the_installed_trainer_is_found_beside_the_users_folder(preprocessed: Wo
     (log,) = folder.glob("training_log_*.txt")
     assert "dale settings" in log.read_text()
 
-    preprocessed.run(*train(0, DALE, configuration="3d_fullres"))
+    preprocessed.run_here(train(0, DALE, configuration="3d_fullres"))
     folder = preprocessed.fold(DALE, 0, "3d_fullres")
     assert 0 <= summary(folder / "validation")["foreground_mean"]["Dice"] <= 1
     assert (folder / "checkpoint_final.pth").is_file()

@@ -14,7 +14,7 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.trainer import variants
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.training_log import SCALARS
-from tests.trainer.fixtures import make_trainer, next_batch, started
+from tests.trainer.fixtures import inputs_of, make_trainer, next_batch, started
 
 pytestmark = pytest.mark.usefixtures("nnunet")
 
@@ -57,9 +57,7 @@ def test_the_whole_method_uses_all_of_its_parts(trainer_class: type[nnUNetTraine
     """In one iteration; `tests/dale` has what each setting of an ablation does."""
     torch.manual_seed(0)
     trainer = started(make_trainer(trainer_class, settings=FROM_THE_FIRST_BATCH))
-    inputs: list[Tensor] = []
-    trainer.network.register_forward_pre_hook(lambda _, given: inputs.append(given[0].detach().clone()))
-    batch = next_batch(trainer)
+    batch, inputs = next_batch(trainer), inputs_of(trainer.network)
     record = dict(zip(SCALARS, trainer.train_step(batch)["dale"].tolist(), strict=False))
     assert record["confidence_mean"] != 1
     assert record["confidence_std"] > 0

@@ -52,7 +52,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trainer_class, tmp_path,
     checkpoint["logging"] = {key: values for key, values in checkpoint["logging"].items() if key in NNUNET_KEYS}
     torch.save(checkpoint, file)
     for epochs in (3, 4):
-        again = make(type(resumed), epochs=epochs, resume=True)
+        again = make(type(resumed), epochs=epochs, iterations=4, resume=True)
         maybe_load_checkpoint(again, continue_training=True, validation_only=False)
         assert again.current_epoch == 3
         log = train(again)

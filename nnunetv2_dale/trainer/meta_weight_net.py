@@ -108,12 +108,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
             clean_images, clean_targets = self._on_device(next(self.dataloader_meta))
             return MetaBatch(clean_images, lambda outputs: loss(outputs, clean_targets))
         certain = non_fuzzy(
-            images,
-            full_resolution(targets),
-            loss,
-            self.mwnet,
-            self.configuration_manager.spacing,
-            self._image_channels,
+            images, full_resolution(targets), loss, self.mwnet, self.configuration_manager.spacing, self._image_channels
         )
         return MetaBatch(images, lambda outputs: loss(outputs, targets, None, certain))
 

@@ -23,12 +23,7 @@ from tests.dale.fixed_trust import FixedTrust
 from tests.dale.networks import SCALES, blob_batch, small_batch, small_unet, step_on
 from tests.dale.plain_iteration import ALPHA, TAU, PlainIteration, clip_and_step, plain_fuzziness, sgd
 
-CONFIG = DaleConfig(
-    patch_size=8,
-    fuzzy_threshold=TAU,
-    alignment_weight=ALPHA,
-    covariance_noise=0.0,
-)
+CONFIG = DaleConfig(patch_size=8, fuzzy_threshold=TAU, alignment_weight=ALPHA, covariance_noise=0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def test_only_the_first_rank_touches_checkpoints(trainer_class: type[SafeTrainin
 @EVERY_FAMILY
 def test_exports_its_network_or_says_why_not(trainer_class: type[SafeTraining], tmp_path: Path, capsys) -> None:
     """Only the network is in it, in plain types, and its weights are those of the training."""
-    trainer = make(trainer_class, iterations=1)
+    trainer = make(trainer_class)
     train(trainer)
     code = export(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"])
     if isinstance(reason := stock_or_reason(trainer_class.__name__), str):

@@ -117,6 +117,17 @@ def test_a_picture_keeps_the_distance_of_its_slices() -> None:
     np.testing.assert_allclose(found[0, 0], raw[0].reshape(6, 2, 8, 2).mean((1, 3)), atol=1e-6)
 
 
+def test_a_table_of_a_spreadsheet_reaches_the_training(study: Study) -> None:
+    """Which made 7 of 007: the copy that a training reads has the case's own name."""
+    for file in [*study.raw.rglob(f"{CASES[0]}*"), *study.preprocessed.rglob(f"{CASES[0]}*")]:
+        file.rename(file.with_name(file.name.replace(CASES[0], "007")))
+    (study.raw / "confidence.csv").write_text("case;weight;lesion\n7;0,5;0\n")
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    found = read_again(study)
+    assert found is not None
+    assert (found.table.weight("007"), found.table.not_annotated("007")) == (0.5, ("lesion",))
+
+
 def test_before_nnunets_own_preprocessing(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     study.write("confidenceTr", np.ones((8, 40, 40), np.float32))
     (study.preprocessed / PLACES["2d"] / f"{CASES[3]}.pkl").unlink()

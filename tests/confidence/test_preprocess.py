@@ -56,11 +56,12 @@ def test_a_cascade_shares_the_maps_of_its_full_resolution(study: Study) -> None:
 
 
 @pytest.mark.parametrize("np_", ["1", "2"])
-def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str) -> None:
+def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str, capsys) -> None:
     for case in CASES:
         study.write("ratersTr/anna", study.read("labelsTr", case), case)
         study.write("ratersTr/ben", np.zeros((8, 40, 40), np.uint8) + (case == CASES[0]), case)
     assert main(["preprocess", "-d", "950", "-c", "3d_lowres", "-np", np_]) == 0
+    assert "0 maps, labels of 2 readers\n" in capsys.readouterr().out
     found = read_again(study, PLACES["3d_lowres"])
     assert found is not None
     assert found.readers == ("anna", "ben")

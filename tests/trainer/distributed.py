@@ -66,6 +66,8 @@ JOINED: Trainings = {
     "confidence": (nnUNetTrainerConfidence, {}),
 }
 _UNLABELLED = {"kind": "Unlabelled", "configuration": "3d_fullres"}
+# the cases that each rank validates with confidence: of the first all is annotated, of the second's not
+VALIDATED = ([CASES[4], CASES[4]], [CASES[1], CASES[2]])
 # with a Dice per sample and with one of the batch, on `DRAWN`
 UNEQUAL: Trainings = {
     **{
@@ -120,7 +122,10 @@ def run_rank(rank: int, environment: dict[str, str], folder: Path) -> None:
             target = [each[mine] for each in stored["target"]]
             for _ in range(2):
                 trainer.train_step({"data": stored["data"][mine], "target": target, "keys": stored["keys"][mine]})
-            torch.save(everything_of(trainer), folder / f"{name}_joined_{rank}.pth")
+            joined = {"weights": everything_of(trainer)}
+            if name == "confidence":
+                joined["validated"] = validated(trainer, stored, rank)
+            torch.save(joined, folder / f"{name}_joined_{rank}.pth")
 
 
 def made(name: str, trainings: Trainings, environment: dict[str, str], folder: Path) -> Any:
@@ -162,6 +167,13 @@ def batch_of(cases: tuple[str, ...], trainer: Any) -> dict[str, Any]:
     labels = torch.stack(maps)
     target = [labels, labels[..., ::2, ::2]] if trainer.enable_deep_supervision else labels
     return {"data": torch.randn(2, 1, 8, 32, 32), "target": target, "keys": list(cases)}
+
+
+def validated(trainer: Any, batch: dict[str, Any], rank: int) -> Any:
+    """The validation's loss of a rank, which looks at each sample by itself where not all is annotated."""
+    target = [each.clone() for each in batch["target"]]
+    with torch.no_grad():
+        return trainer.validation_step({"data": batch["data"], "target": target, "keys": VALIDATED[rank]})["loss"]
 
 
 def everything_of(trainer: Any) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.datasets import CASES
-from tests.trainer.distributed import GIVEN, JOINED, RANKS, TRAINED, UNEQUAL, everything_of, run_ranks
+from tests.trainer.distributed import GIVEN, JOINED, RANKS, TRAINED, UNEQUAL, everything_of, run_ranks, validated
 from tests.trainer.fixtures import CONFIDENCE, PHASE_KEYS, give_confidence, in_half, make_trainer, next_batch, started
 
 Weights = dict[str, Tensor]
@@ -30,18 +30,23 @@ def test_ranks_stay_equal_and_make_the_updates_of_one_process(tmp_path: Path, mo
             equal_numbers(name, first["log"], second["log"])
     checkpoints = [path.name for path in tmp_path.glob("results/**/checkpoint*")]
     assert sorted(checkpoints) == ["checkpoint_best.pth", "checkpoint_final.pth"]
-    for name, (before, after) in single.items():
+    for name, (before, after, losses) in single.items():
         for rank in range(RANKS):
-            joined = torch.load(tmp_path / f"{name}_joined_{rank}.pth")
+            joined = torch.load(tmp_path / f"{name}_joined_{rank}.pth", weights_only=False)
             for key, start in before.items():
                 # nnU-Net weighs the lowest resolution by 1e-6 instead of 0 when training is distributed
-                step, expected = joined[key] - start, after[key] - start
+                step, expected = joined["weights"][key] - start, after[key] - start
                 torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-5, msg=f"{name} {key}")
+            if losses:
+                assert joined["validated"] == pytest.approx(losses[rank], rel=1e-3)
         assert any(not torch.equal(after[key], start) for key, start in before.items())
 
 
-def made_by_one_process(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Weights, Weights]:
-    """Weights before and after two steps on a whole batch, which goes into `folder` for the ranks."""
+def made_by_one_process(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Weights, Weights, list[Any]]:
+    """Weights before and after two steps on a whole batch, which goes into `folder` for the ranks.
+
+    With confidence also the validation's loss of what each rank validates.
+    """
     kind, arguments = JOINED[name]
     with monkeypatch.context() as given:
         if name == "confidence":
@@ -53,7 +58,8 @@ def made_by_one_process(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
     torch.save({**stored, "weights": before}, folder / f"{name}_batch.pth")
     for _ in range(2):
         trainer.train_step(batch)
-    return before, everything_of(trainer)
+    losses = [validated(trainer, stored, rank) for rank in range(RANKS)] if name == "confidence" else []
+    return before, everything_of(trainer), losses
 
 
 def equal_numbers(name: str, first: dict[str, Any], second: dict[str, Any]) -> None:

@@ -203,6 +203,17 @@ def test_regions_are_called_as_nnunets_oversampling_calls_them(nnunet: NnunetFol
     assert trainer._not_sought(CASES[4]) == []
 
 
+def test_a_label_may_be_written_as_a_list_of_one(nnunet: NnunetFolders) -> None:
+    labels = {"liver": [1], "background": 0, "spleen": 2, "kidney": [3], "lesion": [4]}
+    assert make_trainer(nnUNetTrainerConfidence, labels={"labels": labels}).output_names == [
+        "background",
+        "liver",
+        "spleen",
+        "kidney",
+        "lesion",
+    ]
+
+
 @pytest.mark.usefixtures("given")
 def test_the_pseudo_dice_counts_what_is_annotated() -> None:
     """The sum over the samples, each without the classes that are not annotated in it."""

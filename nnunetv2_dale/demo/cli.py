@@ -49,24 +49,19 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     require_packages("statsmodels")  # the last step needs it
     workspace = Workspace.create(arguments.o, arguments.overwrite)
+    from nnunetv2_dale.demo.outcome import write_outcome
+    from nnunetv2_dale.demo.pipeline import run_demo
+
     try:
         with stop_signals():  # so that nnU-Net's processes end with this one
-            page = _run_and_report(workspace, arguments)
+            scale = QUICK if arguments.quick else FULL
+            log.info("Everything is kept in %s", workspace.folder)
+            steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
+            write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
     except KeyboardInterrupt:
         log.error("interrupted; what was made so far is in %s, --overwrite starts again", workspace.folder)
         return 130
     except OSError as error:
         raise UserError(f"cannot write into {workspace.folder}: {error.strerror or error}") from error
-    print(f"The report of the demo is {page}")
+    print(f"The report of the demo is {workspace.report / 'report.html'}")
     return 0
-
-
-def _run_and_report(workspace: Workspace, arguments: argparse.Namespace) -> Path:
-    from nnunetv2_dale.demo.outcome import write_outcome
-    from nnunetv2_dale.demo.pipeline import run_demo
-
-    scale = QUICK if arguments.quick else FULL
-    log.info("Everything is kept in %s", workspace.folder)
-    steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
-    write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
-    return workspace.report / "report.html"

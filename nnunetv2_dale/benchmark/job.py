@@ -14,6 +14,7 @@ from pathlib import Path
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.worker_pool import usable_cores
+from nnunetv2_dale.nnunet_files.json_files import record_of
 
 
 class Ending(str, Enum):
@@ -63,8 +64,7 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         """Return the job that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "run": Run(**fields["run"]), "head": ProcessIdentity(**fields["head"])})
+        return record_of(cls, json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class JobResult:
     @classmethod
     def from_json(cls, text: str) -> JobResult:
         """Return the result that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "ending": Ending(fields["ending"])})
+        return cls(**{**(fields := json.loads(text)), "ending": Ending(fields["ending"])})
 
 
 def run_job(job_json: str) -> str:
@@ -145,11 +144,9 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
 
 
 def nnunet_train_command(device: str, seed: int | None = None) -> list[str]:
-    """How ``nnUNetv2_train`` is started: this Python environment's command, on the CPU through `cpu_training`."""
-    if seed is not None:
-        return [sys.executable, "-m", "nnunetv2_dale.benchmark.seeded_training", str(seed)]
-    if device == "cpu":
-        return [sys.executable, "-m", "nnunetv2_dale.benchmark.cpu_training"]
+    """How ``nnUNetv2_train`` is started: this Python environment's command; seeded, or on the CPU, our `training`."""
+    if seed is not None or device == "cpu":
+        return [sys.executable, "-m", "nnunetv2_dale.benchmark.training", "none" if seed is None else str(seed)]
     beside = Path(sys.executable).parent / "nnUNetv2_train"
     return [str(beside) if beside.exists() else "nnUNetv2_train"]
 

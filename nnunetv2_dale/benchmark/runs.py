@@ -41,7 +41,7 @@ class Run:
 
     @property
     def repeat(self) -> int | None:
-        """The number of a training that is repeated (`repeats`); None where there is one."""
+        """The number of a training that is repeated (`repeated_plans`); None where there is one."""
         found = re.search(r"_repeat(\d+)$", self.plans)
         return None if found is None else int(found[1])
 
@@ -102,6 +102,13 @@ def plan_runs(
                     needed = previous_stage.get((plan, configuration))
                     runs[Run(dataset, trainer, plan, configuration, fold, needs=needed)] = None
     return sorted(runs, key=lambda run: (run.repeat or 0, run.needs is not None))
+
+
+def repeated_plans(plans: Sequence[str], repeats: int) -> list[str]:
+    """The plans of every training, all first ones before all second ones; with one training the plans themselves."""
+    if repeats == 1:
+        return list(plans)
+    return [f"{name}_repeat{number}" for number in range(1, repeats + 1) for name in plans]
 
 
 def added_runs(runs: Sequence[Run], configurations: Sequence[str], folds: Sequence[str]) -> list[Run]:

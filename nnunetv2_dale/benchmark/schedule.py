@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from nnunetv2_dale.benchmark.job import Ending, JobResult
 from nnunetv2_dale.benchmark.runs import Run
@@ -30,13 +29,6 @@ class Status(Enum):
 
 
 FINAL = (Status.DONE, Status.FAILED, Status.BLOCKED)
-
-
-class Engine(Protocol):
-    """Something that brings jobs to workers."""
-
-    def submit(self, run: Run) -> Future[str]:
-        """Start an attempt at `run`; the future holds a `JobResult` as text, or what became of the worker."""
 
 
 @dataclass
@@ -79,14 +71,15 @@ class Site:
 class Schedule:
     """Brings every run to an end: done, failed, or blocked by a failed one that it depends on."""
 
-    def __init__(self, runs: Sequence[Run], site: Site, engine: Engine, retries: int) -> None:
+    def __init__(self, runs: Sequence[Run], site: Site, submit: Callable[[Run], Future[str]], retries: int) -> None:
         """
         Args:
+            submit: starts an attempt at a run; the future holds a `JobResult` as text, or what became of the worker.
             retries: how often in a row a run may be killed without having saved progress, before it counts as failed.
         """
         self.records = [Record(run) for run in runs]
         self._site = site
-        self._engine = engine
+        self._submit = submit
         self._retries = retries
 
     def work(self, show: Callable[[Sequence[Record]], None], pause_s: float = 2.0) -> None:
@@ -128,7 +121,7 @@ class Schedule:
             record.status, record.message = Status.ELSEWHERE, f"on {holder.process.host} since {holder.since}"
             return
         record.mark = progress_mark(self._folder(record))
-        record.future = self._engine.submit(record.run)
+        record.future = self._submit(record.run)
         record.status, record.message = Status.QUEUED, ""
 
     def _conclude(self, record: Record, future: Future[str]) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, require_package, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_device, add_output, add_overwrite, add_processes, add_seed
 from nnunetv2_dale.commands.stop_signals import stop_signals
@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from nnunetv2_dale.report.build import require_packages
-
-    require_packages("statsmodels")  # the last step needs it
+    require_package("the report", "statsmodels", "report")  # the last step
     workspace = Workspace.create(arguments.o, arguments.overwrite)
     from nnunetv2_dale.demo.outcome import write_outcome
     from nnunetv2_dale.demo.pipeline import run_demo

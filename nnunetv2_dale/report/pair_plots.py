@@ -10,7 +10,7 @@ from nnunetv2_dale.pages.html_page import OKABE_ITO
 from nnunetv2_dale.report.page_cells import with_minus
 from nnunetv2_dale.report.plot_style import legend_above, report_style, scale_of
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Metric, Report
-from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.sides import labels_of
 
 _BETTER, _SAME, _WORSE = OKABE_ITO[0], "#8a949c", OKABE_ITO[1]
 
@@ -18,7 +18,7 @@ _BETTER, _SAME, _WORSE = OKABE_ITO[0], "#8a949c", OKABE_ITO[1]
 def slope_plot(report: Report, candidate: str, metric: Metric) -> Figure:
     """Draw one line per case from the baseline's value to the candidate's."""
     before, after = _pairs(report, candidate, metric)
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     gains = (after - before) * (1 if metric.higher_is_better else -1)
     margin = metric.same_within + 1e-9
     scale, unit = scale_of(metric)
@@ -49,7 +49,7 @@ def slope_plot(report: Report, candidate: str, metric: Metric) -> Figure:
 def bland_altman_plot(report: Report, candidate: str, metric: Metric) -> Figure:
     """Draw each case's difference over its mean of both runs, the mean difference and the 95 % limits."""
     before, after = _pairs(report, candidate, metric)
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     scale, unit = scale_of(metric)
     middle, difference = (before + after) / 2 * scale, (after - before) * scale
     with report_style():

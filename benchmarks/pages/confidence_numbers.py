@@ -151,14 +151,3 @@ def _cells(row: Row, each: Row) -> list[str]:
     learned, area = f"{each['learned']:.2f}", "–" if row["auroc"] is None else f"{row['auroc']:.2f}"
     of_class = [learned, of("displacement"), of("contrast"), doubted("borders"), doubted("extra", "missing"), area]
     return [f"{row['data']}, {LABELS[row['labels']]}", row["length"].strip("_"), each["class"], *of_class]
-
-
-FUNCTIONS = (
-    partial_annotation_table,
-    partial_annotation_won,
-    several_readers_table,
-    audit_maps_table,
-    audit_maps_won,
-    checked_cases_table,
-    case_trust_trainings_table,
-)

@@ -134,6 +134,3 @@ def _holds(labels: str, rows: Sequence[Measured]) -> str:
         lost = min(row.difference for row in rows)
         return f"loses at most {NO_DIFFERENCE}" if lost >= -NO_DIFFERENCE else "no: loses more on one"
     return "gains" if min(row.lowest for row in rows) > 0 else "no: a gain is not shown on each"
-
-
-FUNCTIONS = (over_all_data_table, on_one_data_table, by_class_table)

@@ -191,25 +191,3 @@ def speed(name: str, *keys: str) -> str:
 def _fidelity(part: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((RESULTS / "confidence_fidelity.json").read_text())[part]
     return found
-
-
-FUNCTIONS = (
-    case_trust_toy_table,
-    other_methods_table,
-    svl_drl_table,
-    svl_drl_toy_table,
-    few_labels_table,
-    few_labels,
-    acdc_table,
-    acdc_patients,
-    acdc_judged_table,
-    expected_dice_table,
-    expected_dice_picture,
-    svl_drl_curves,
-    fuzzy_region_table,
-    meta_gradient_table,
-    shifted_gradient_table,
-    worst_head_cosine,
-    published_dice,
-    speed,
-)

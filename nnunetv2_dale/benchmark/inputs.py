@@ -25,15 +25,10 @@ _AGAIN = "plan and preprocess again"  # nnU-Net's own commands end in a tracebac
 
 @dataclass(frozen=True)
 class Folders:
-    """nnU-Net's folders and the dataset in them.
+    """nnU-Net's folders and the dataset in them."""
 
-    Attributes:
-        dataset: the dataset's full name.
-        preprocessed, results: what ``nnUNet_preprocessed`` and ``nnUNet_results`` say.
-    """
-
-    dataset: str
-    preprocessed: Path
+    dataset: str  # the dataset's full name
+    preprocessed: Path  # what ``nnUNet_preprocessed`` and ``nnUNet_results`` say
     results: Path
 
 

@@ -28,34 +28,21 @@ class Ending(str, Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at one run.
-
-    Attributes:
-        run: what to train.
-        results, preprocessed: nnU-Net's folders.
-        device: ``cuda``, ``cpu`` or ``mps``.
-        npz: save the validation's probabilities.
-        pretrained_weights: checkpoint to start from; only when training starts from the beginning.
-        num_gpus: GPUs of one training.
-        threads: CPU threads of one training; None shares the machine's among its workers.
-        gpus_per_node: GPUs that a batch system gives to the workers of one node together; None when Parsl pins them.
-        environment: variables to set on the worker, nnU-Net's own among them.
-        runner: name of this benchmark command.
-        head: the process of this benchmark command.
-    """
+    """One attempt at one run."""
 
     run: Run
-    results: str
+    results: str  # nnU-Net's folder, and so the next
     preprocessed: str
-    device: str
-    npz: bool
-    pretrained_weights: str | None
-    num_gpus: int
-    threads: int | None
+    device: str  # ``cuda``, ``cpu`` or ``mps``
+    npz: bool  # save the validation's probabilities
+    pretrained_weights: str | None  # checkpoint to start from; only when training starts from the beginning
+    num_gpus: int  # GPUs of one training
+    threads: int | None  # CPU threads of one training; None shares the machine's among its workers
+    # GPUs that a batch system gives to the workers of one node together; None when Parsl pins them
     gpus_per_node: int | None
-    environment: Mapping[str, str]
-    runner: str
-    head: ProcessIdentity
+    environment: Mapping[str, str]  # variables to set on the worker, nnU-Net's own among them
+    runner: str  # name of this benchmark command
+    head: ProcessIdentity  # its process
 
     def to_json(self) -> str:
         """Return the job as text."""
@@ -69,17 +56,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How an attempt ended.
-
-    Attributes:
-        ending: kind of ending.
-        message: one clause that says more.
-        log: file with everything that nnU-Net printed, if it was started.
-    """
+    """How an attempt ended."""
 
     ending: Ending
-    message: str = ""
-    log: str | None = None
+    message: str = ""  # one clause that says more
+    log: str | None = None  # file with everything that nnU-Net printed, if it was started
 
     def to_json(self) -> str:
         """Return the result as text."""

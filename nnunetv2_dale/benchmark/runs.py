@@ -14,25 +14,16 @@ from nnunetv2_dale.nnunet_files.splits import read_splits
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one fold.
+    """One training of one fold."""
 
-    Attributes:
-        dataset: full name, ``Dataset004_Hippocampus``.
-        trainer: name of the trainer class.
-        plans: plans identifier.
-        configuration: such as ``3d_fullres``.
-        fold: number as text, or ``all``.
-        feeds: configuration of this benchmark that trains on this run's predictions (a cascade's second stage).
-        needs: configuration whose folds must all have been predicted before this run can start.
-    """
-
-    dataset: str
+    dataset: str  # full name, ``Dataset004_Hippocampus``
     trainer: str
     plans: str
-    configuration: str
-    fold: str
+    configuration: str  # such as ``3d_fullres``
+    fold: str  # number as text, or ``all``
+    # configuration of this benchmark that trains on this run's predictions (a cascade's second stage)
     feeds: str | None = None
-    needs: str | None = None
+    needs: str | None = None  # configuration whose folds must all have been predicted before this run can start
 
     @property
     def model(self) -> str:

@@ -33,39 +33,25 @@ FINAL = (Status.DONE, Status.FAILED, Status.BLOCKED)
 
 @dataclass
 class Record:
-    """A run and what this command knows of it.
-
-    Attributes:
-        run: the run.
-        status: where it stands.
-        message: one clause that says more.
-        log: newest log of what nnU-Net printed.
-        strikes: attempts in a row that were killed without progress.
-    """
+    """A run and what this command knows of it."""
 
     run: Run
-    status: Status = Status.WAITING
-    message: str = ""
-    log: Path | None = None
-    strikes: int = 0
+    status: Status = Status.WAITING  # where it stands
+    message: str = ""  # one clause that says more
+    log: Path | None = None  # newest log of what nnU-Net printed
+    strikes: int = 0  # attempts in a row that were killed without progress
     mark: tuple[str, int] | None = field(default=None, repr=False)
     future: Future[str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where the runs' files are and who asks for them.
+    """Where the runs' files are and who asks for them."""
 
-    Attributes:
-        results, preprocessed: nnU-Net's folders.
-        npz: done includes the probabilities.
-        runner: name of this command, as its workers put it into their locks.
-    """
-
-    results: Path
+    results: Path  # nnU-Net's folders
     preprocessed: Path
-    npz: bool
-    runner: str
+    npz: bool  # done includes the probabilities
+    runner: str  # name of this command, as its workers put it into their locks
 
 
 class Schedule:

@@ -50,20 +50,14 @@ def write_outcome(workspace: Workspace, scale: Scale, seed: int, device: str, st
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of one class.
-
-    Attributes:
-        label: the class.
-        drawn_wide: the training cases that the second reader has drawn wider.
-        too_wide, too_narrow: the training cases that DALE down-weights, by why.
-        verdict: "right" where only such are down-weighted, and as too wide; "wrong" where others are, or as too narrow,
-            which nobody has drawn; "missed" where none is.
-    """
+    """What was found of one class."""
 
     label: str
-    drawn_wide: Sequence[str]
-    too_wide: Sequence[str]
+    drawn_wide: Sequence[str]  # the training cases that the second reader has drawn wider
+    too_wide: Sequence[str]  # the training cases that DALE down-weights, as the next, by why
     too_narrow: Sequence[str]
+    # "right" where only such are down-weighted, and as too wide; "wrong" where others are, or as too narrow, which
+    # nobody has drawn; "missed" where none is
     verdict: str
 
 

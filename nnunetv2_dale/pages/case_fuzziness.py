@@ -18,19 +18,13 @@ class CaseFuzziness:
     """Maps of one case, each (Z, Y, X) float32 in [0, 1]; a 2D image has Z = 1.
 
     They are kept as grids with one value per patch, so that those of a large volume take no memory until asked for.
-
-    Attributes:
-        entropy_grid, edges_grid, combined_grid: (ceil(Z / depth), ceil(Y / height), ceil(X / width)).
-        shape: (Z, Y, X).
-        patch: voxels along each axis that the maps are constant in: 2 for slices, else 3.
-        intensity_bins: those of the entropy.
     """
 
-    entropy_grid: NDArray[np.float32]
+    entropy_grid: NDArray[np.float32]  # as the others, (ceil(Z / depth), ceil(Y / height), ceil(X / width))
     edges_grid: NDArray[np.float32]
     combined_grid: NDArray[np.float32]
-    shape: tuple[int, ...]
-    patch: tuple[int, ...]
+    shape: tuple[int, ...]  # (Z, Y, X)
+    patch: tuple[int, ...]  # voxels along each axis that the maps are constant in: 2 for slices, else 3
     intensity_bins: IntensityBins
 
     def entropy(self, slices: Sequence[int] | None = None) -> NDArray[np.float32]:

@@ -44,19 +44,12 @@ class MeasureSettings:
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """One prediction of one case.
+    """One prediction of one case."""
 
-    Attributes:
-        measures: metric → class key → value.
-        lesions: class key → lesions of both masks.
-        grid: how its voxels lie elsewhere than the reference's; None where they do not.
-        classes: class key → voxels and overlap of both masks.
-    """
-
-    measures: Measures
-    lesions: dict[str, LesionCounts]
-    grid: GridDifference | None
-    classes: dict[str, ClassResult]
+    measures: Measures  # metric → class key → value
+    lesions: dict[str, LesionCounts]  # class key → lesions of both masks
+    grid: GridDifference | None  # how its voxels lie elsewhere than the reference's; None where they do not
+    classes: dict[str, ClassResult]  # class key → voxels and overlap of both masks
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,12 @@ Cell = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, columns and rows, as the shared template `table` takes them.
-
-    Attributes:
-        words: columns of words, which come first.
-        numbers: columns of numbers and, to be shown on their headers, what they are.
-        rows: a cell, text or number for each column.
-    """
+    """A caption, columns and rows, as the shared template `table` takes them."""
 
     caption: str
-    words: Sequence[str]
-    numbers: Mapping[str, str]
-    rows: list[list[Any]]
+    words: Sequence[str]  # columns of words, which come first
+    numbers: Mapping[str, str]  # columns of numbers and, to be shown on their headers, what they are
+    rows: list[list[Any]]  # a cell, text or number for each column
 
     @property
     def columns(self) -> list[dict[str, Any]]:

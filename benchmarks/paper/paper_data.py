@@ -40,17 +40,11 @@ class PaperData:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Noise of some of the training and validation labels.
+    """Noise of some of the training and validation labels."""
 
-    Attributes:
-        kind: of `nnunetv2_dale.label_noise`.
-        dice: the mean Dice of the noisy labels to the clean ones; None takes `amount` as it is.
-        amount: in the kind's unit, a pixel standing for a mm.
-    """
-
-    kind: str
-    dice: float | None = None
-    amount: float = 40.0
+    kind: str  # of `nnunetv2_dale.label_noise`
+    dice: float | None = None  # the mean Dice of the noisy labels to the clean ones; None takes `amount` as it is
+    amount: float = 40.0  # in the kind's unit, a pixel standing for a mm
 
 
 NOISES = {"boundary": LabelNoise("boundary", dice=0.80), "dilated": LabelNoise("dilate", amount=3.0)}

@@ -186,10 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(
-        "--repetitions",
-        type=int,
-        metavar="N",
-        help="of every variant (default: 3 with --quick, else 11)",
+        "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: all, fewer with --quick or --growth")
     parser.add_argument("--only-time", action="store_true", help="of whole iterations: neither memory nor parts")

@@ -57,30 +57,8 @@ LIDC = StudyData(
     "lidc",
     {"consensus": 907, "random_reader": 906},
     {
-        "consensus": [
-            "nnUNetv2_dale_convert",
-            "lidc",
-            "-i",
-            "SOURCE",
-            "--new_id",
-            "907",
-            "--target",
-            "consensus",
-            "--name",
-            "LIDCconsensus",
-        ],
-        "random_reader": [
-            "nnUNetv2_dale_convert",
-            "lidc",
-            "-i",
-            "SOURCE",
-            "--new_id",
-            "906",
-            "--target",
-            "random",
-            "--name",
-            "LIDCrandom",
-        ],
+        version: f"nnUNetv2_dale_convert lidc -i SOURCE --new_id {number} --target {target} --name LIDC{target}".split()
+        for version, number, target in (("consensus", 907, "consensus"), ("random_reader", 906, "random"))
     },
     ("2d",),
 )

@@ -6,12 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Stored = Mapping[str, Any]
-RIVALS = {
-    "audit": "audit",
-    "cleanlab softmin": "cleanlab",
-    "mean loss": "mean loss",
-    "1 - Dice": "1 − Dice",
-}
+RIVALS = {"audit": "audit", "cleanlab softmin": "cleanlab", "mean loss": "mean loss", "1 - Dice": "1 − Dice"}
 BAD = "cases_ranked_dice_at_most_0.8"
 
 

@@ -52,17 +52,8 @@ class Condition:
         amounts = AMOUNTS if self.data == HIPPOCAMPUS else LIDC_AMOUNTS
         words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "--new_id", str(self.number)]
         words += ["--kind", *self.kinds, "--amount", *(f"{amounts[kind]:g}" for kind in self.kinds)]
-        return [
-            *words,
-            "--fraction",
-            f"{self.fraction:g}",
-            "--seed",
-            str(self.judges or self.number),
-            "--link",
-            "hard",
-            "-np",
-            "1",
-        ]
+        words += ["--fraction", f"{self.fraction:g}", "--seed", str(self.judges or self.number)]
+        return [*words, "--link", "hard", "-np", "1"]
 
 
 MIXED, LIDC_MIXED = tuple(AMOUNTS), tuple(LIDC_AMOUNTS)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,23 +23,21 @@ from statistics import fmean
 from typing import Any
 
 import SimpleITK
-import torch
 
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
     TOLD,
     Runner,
-    call,
     options,
     planned,
     result_folder,
+    store_missing,
     train_command,
 )
-from benchmarks.machine import describe
 from benchmarks.organs.prepare import copy_cases
 from benchmarks.organs.study import replaced_plans
-from benchmarks.trainings import Row, add_row, rows_of, use_workspace
+from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
 from nnunetv2_dale.nnunet_files.confidence_table import (
     TABLE,
@@ -102,12 +99,11 @@ def wipe(raw: Path, training: Sequence[str], seed: int = 1) -> None:
     write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
 
 
-def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
-    data, dataset, length = SETS[labels]
-    command = train_command(dataset, trainer + length)
-    run(command)
-    folder = result_folder(dataset, trainer + length, output)
+    data, dataset, _ = SETS[labels]
+    run(train_command(dataset, trainer))
+    folder = result_folder(dataset, trainer, output)
     result = read_result_folder(folder)
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
@@ -115,18 +111,13 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
         for key, name in names.items()
     }
     table = read_confidence_table(output / "raw" / dataset, result.dataset_json["labels"])
-    return {
+    return dataset, {
         "data": data,
-        "labels": labels,
-        "trainer": trainer,
-        "length": length,
         "dice": {name: fmean(values) for name, values in of_class.items()},
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
         "fold": 0,
         "plans": replaced_plans(STUDY, data, "2d"),
-        "command": shlex.join(command),
-        "machine": describe(torch.device("cpu"), 1),
     }
 
 
@@ -144,12 +135,9 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    output: Path = arguments.o.resolve()
-    use_workspace(output)
     for labels, trainer in ARMS:
-        if (labels, trainer) not in {(row["labels"], row["trainer"]) for row in rows_of(arguments.results)}:
-            prepare(labels, arguments.data.resolve(), output, call)
-            add_row(arguments.results, train(labels, trainer, output, call))
+        arguments.length = SETS[labels][2]
+        store_missing(arguments, [(labels, trainer)], prepare, train)
     print(json.dumps(shares(rows_of(arguments.results))))
     return 0
 

@@ -121,17 +121,8 @@ def plan_command(dataset: str, configuration: str) -> list[str]:
 def benchmark_command(study: Study, each: Comparison, raw: Path, reports: Path) -> list[str]:
     """The command that trains, validates and compares; noisy copies are judged by their clean labels."""
     step, dataset = each.step, dataset_name(study, each.data, each.labels)
-    words = [
-        "-d",
-        str(int(dataset[7:10])),
-        "-c",
-        step.configuration,
-        "-p",
-        plans_name(step.configuration),
-        "-f",
-        *step.folds,
-    ]
-    words += ["-tr", *(trainer + step.length for trainer in step.trainers)]
+    words = ["-d", str(int(dataset[7:10])), "-c", step.configuration, "-p", plans_name(step.configuration)]
+    words += ["-f", *step.folds, "-tr", *(trainer + step.length for trainer in step.trainers)]
     words += ["--repeats", str(step.repeats)] if step.repeats > 1 else []
     words += ["--references", str(raw / dataset / "labelsTr_clean")] if study.labels[each.labels] else []
     return ["nnUNetv2_dale_benchmark", *words, *study.benchmark, "-o", str(reports / each.name)]

@@ -11,16 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import (
-    case_trust_toy,
-    expected_dice,
-    other_methods,
-    svl_drl_toy,
-    svl_drl_training,
-)
-from benchmarks import (
-    few_labels as acdc,
-)
+from benchmarks import case_trust_toy, expected_dice, other_methods, svl_drl_toy, svl_drl_training
+from benchmarks import few_labels as acdc
 from benchmarks.pages.cost_numbers import RESULTS, stored
 from benchmarks.pages.shown import columns, stacked
 from benchmarks.table import markdown

@@ -58,10 +58,9 @@ def read_data(source: Path, data: str, labels: str, size: int = SIZE) -> tuple[d
         data: polyps or nodules.
         labels: clean, or a name of `NOISES`.
     """
-    folder, masks, colour = {
-        "polyps": ("kvasir_seg", "masks", True),
-        "nodules": ("lidc_nodules", "consensus", False),
-    }[data]
+    folder, masks, colour = {"polyps": ("kvasir_seg", "masks", True), "nodules": ("lidc_nodules", "consensus", False)}[
+        data
+    ]
     names = sorted(path.name for path in (source / folder / "images").glob("*.png"))
     parts = split_polyps(names) if data == "polyps" else split_nodules(source / folder / "cases.csv")
     images = {part: _pictures(source / folder / "images", own, size, colour) for part, own in parts.items()}

@@ -53,42 +53,26 @@ def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: 
     assert {name for names in missing.values() for name in names} == {"Organ", "b"}
 
 
-def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results, trained = tmp_path / "rows.jsonl", []
-
-    def train(labels: str, trainer: str, output: Path, run: object) -> dict[str, object]:
-        trained.append((labels, trainer))
-        return {"labels": labels, "trainer": trainer, "dice": DICE}
-
-    monkeypatch.setattr(partial_annotation, "prepare", lambda *_: None)
-    monkeypatch.setattr(partial_annotation, "train", train)
-    monkeypatch.setattr(partial_annotation, "use_workspace", lambda _: None)
-    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results)]
-    assert partial_annotation.main(command) == 0
-    assert tuple(trained) == partial_annotation.ARMS
-    assert partial_annotation.main(command) == 0
-    assert len(trained) == len(partial_annotation.ARMS)
-
-
-def test_a_row_says_what_was_trained_and_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("study", [several_readers, partial_annotation])
+def test_a_row_says_what_was_trained_and_is_made_once(study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, made = tmp_path / "rows.jsonl", []
 
     def train(labels: str, trainer: str, output: Path, run: object) -> tuple[str, dict[str, object]]:
         made.append(trainer)
-        return "Dataset721_LIDC", {"dice": 50.0}
+        return "Dataset721_LIDC", {"dice": DICE}
 
-    monkeypatch.setattr(several_readers, "prepare", lambda *_: None)
-    monkeypatch.setattr(several_readers, "train", train)
+    monkeypatch.setattr(study, "prepare", lambda *_: None)
+    monkeypatch.setattr(study, "train", train)
     monkeypatch.setattr(stock_trainings, "use_workspace", lambda _: None)
-    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results), "--length", "_5epochs"]
+    command = ["--data", str(tmp_path), "-o", str(tmp_path), "--results", str(results)]
     for _ in range(2):
-        assert several_readers.main(command) == 0
+        assert study.main(command) == 0
     rows = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [(row["labels"], row["trainer"]) for row in rows] == list(several_readers.ARMS)
-    assert made == [f"{trainer}_5epochs" for _, trainer in several_readers.ARMS]
-    assert {row["length"] for row in rows} == {"_5epochs"}
+    assert [(row["labels"], row["trainer"]) for row in rows] == list(study.ARMS)
+    assert made == [row["trainer"] + row["length"] for row in rows]
+    assert {row["length"] for row in rows} <= {"_10epochs", "_20epochs"}
     assert rows[0]["command"].startswith(
-        "nnUNetv2_dale_benchmark -d 721 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_5epochs"
+        "nnUNetv2_dale_benchmark -d 721 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_10epochs"
     )
 
 

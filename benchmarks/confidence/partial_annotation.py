@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import SimpleITK
 
@@ -29,6 +28,7 @@ from benchmarks.confidence.stock_trainings import (
     STUDY,
     TOLD,
     Runner,
+    of_arms,
     options,
     planned,
     result_folder,
@@ -103,8 +103,7 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
     data, dataset, _ = SETS[labels]
     run(train_command(dataset, trainer))
-    folder = result_folder(dataset, trainer, output)
-    result = read_result_folder(folder)
+    result = read_result_folder(result_folder(dataset, trainer))
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
         name: [100 * one.dice for case in result.cases.values() if (one := case.classes[key]).dice is not None]
@@ -121,9 +120,14 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     }
 
 
+def mean_dice(trainings: Sequence[Row]) -> dict[str, float]:
+    """The Dice of each class in the mean over the trainings of an arm."""
+    return {name: fmean(row["dice"][name] for row in trainings) for name in trainings[0]["dice"]}
+
+
 def shares(rows: Sequence[Row]) -> dict[str, float]:
     """What wiping costs and the table wins back, in Dice points over all organs; and of the mandible as found."""
-    dice: dict[tuple[str, str], Any] = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    dice = {arm: mean_dice(trainings) for arm, trainings in of_arms(rows).items()}
     mean = {arm: fmean(values.values()) for arm, values in dice.items()}
     found: dict[str, float] = {}
     if {("whole", PLAIN), ("wiped", PLAIN), ("wiped", TOLD)} <= set(mean):
@@ -135,9 +139,7 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    for labels, trainer in ARMS:
-        arguments.length = SETS[labels][2]
-        store_missing(arguments, [(labels, trainer)], prepare, train)
+    store_missing(arguments, ARMS, prepare, train, {labels: length for labels, (_, _, length) in SETS.items()})
     print(json.dumps(shares(rows_of(arguments.results))))
     return 0
 

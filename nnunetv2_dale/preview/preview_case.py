@@ -44,7 +44,8 @@ class RawSource:
 
     def __init__(self, name_or_id: str, slicewise: bool) -> None:
         self.dataset = read_raw(name_or_id)
-        self.names = [case.name for case in self.dataset.cases]
+        self.cases = {case.name: case for case in self.dataset.cases}
+        self.names = list(self.cases)
         self.title = self.dataset.folder.name
         self.description = "raw images" + (", slice by slice as in a 2d configuration" if slicewise else "")
         self._slicewise = slicewise
@@ -57,7 +58,7 @@ class RawSource:
             UserError: an unreadable file, unknown label values, a map of confidence that is refused, or an image and a
                 label of different shapes.
         """
-        case = self.dataset.cases[self.names.index(name)]
+        case = self.cases[name]
         image, properties = read_image(self._reader, case.images)
         named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
         if named and len(named) != len(image):
@@ -75,8 +76,7 @@ class RawSource:
         z, y, x = (float(value) for value in properties["spacing"])
         first = slice_axis(image.shape[1:])  # a single slice is looked at from the front, whichever axis it is of
         image = np.moveaxis(image, 1 + first, 1)
-        label = None if label is None else np.moveaxis(label, first, 0)
-        confidence = None if confidence is None else np.moveaxis(confidence, first, 0)
+        label, confidence = (None if part is None else np.moveaxis(part, first, 0) for part in (label, confidence))
         spacing = axis_first((z, y, x), first)
         return PreviewCase(name, image, label, spacing, self._slicewise, self.dataset.is_ct, confidence)
 

@@ -80,13 +80,8 @@ def in_browser(page: Path, profile: Path) -> tuple[str, str]:
     """The page's elements after its scripts ran, and what the browser logged."""
     arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
-    done = subprocess.run(
-        [browser(), *arguments.split(), f"--user-data-dir={profile}", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    command = [browser(), *arguments.split(), f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, done.stderr
 
 

@@ -73,10 +73,8 @@ def seen_and_doubted(sums: Tensor, wrong: NDArray[np.bool_], classes: Sequence[s
         rows.append(row)
     borders, whole = doubt[:, BORDER].flatten(1).amax(1).numpy(), doubt.flatten(1).amax(1).numpy()
     return {
-        "right_cases": int((~wrong).sum()),
-        "wrong_cases": int(wrong.sum()),
-        "auroc_borders": auroc(borders, wrong),
-        "auroc": auroc(whole, wrong),
+        **{"right_cases": int((~wrong).sum()), "wrong_cases": int(wrong.sum())},
+        **{"auroc_borders": auroc(borders, wrong), "auroc": auroc(whole, wrong)},
         "right_cases_doubted": int((whole[~wrong] > 0).sum()),
         "classes": rows,
         "log": sentences,

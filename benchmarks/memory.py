@@ -21,19 +21,8 @@ Make = Callable[[str, Case, torch.device], Callable[..., object]]
 
 # The order in which children start: the longest first, so that none of them runs alone at the end.
 _LONGEST_FIRST = (
-    "double_backward",
-    "lookahead_recompute",
-    "lookahead_shifted",
-    "lookahead",
-    "dale",
-    "reuse",
-    "dale_reuse",
-    "head",
-    "dale_head",
-    "alternation",
-    "dale_whole",
-    "case_trust",
-    "plain",
+    *("double_backward", "lookahead_recompute", "lookahead_shifted", "lookahead", "dale", "reuse", "dale_reuse"),
+    *("head", "dale_head", "alternation", "dale_whole", "case_trust", "plain"),
 )
 
 

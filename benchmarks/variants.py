@@ -34,19 +34,8 @@ _ADAPTED = {
 SETTINGS: dict[str, DaleConfig] = _PRINTED | _ADAPTED | {"dale_whole": ADAPTED}
 
 VARIANTS = (
-    "plain",
-    "lookahead",
-    "lookahead_shifted",
-    "lookahead_recompute",
-    "reuse",
-    "head",
-    "alternation",
-    "dale",
-    "dale_reuse",
-    "dale_head",
-    "dale_whole",
-    "case_trust",
-    "double_backward",
+    *("plain", "lookahead", "lookahead_shifted", "lookahead_recompute", "reuse", "head", "alternation"),
+    *("dale", "dale_reuse", "dale_head", "dale_whole", "case_trust", "double_backward"),
 )
 QUICK_VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
 ONCE_IF_QUICK = ("double_backward",)  # no target is stated for it, and it takes longest

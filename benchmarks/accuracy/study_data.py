@@ -77,12 +77,8 @@ PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2"
 # What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
 SMALL_FEATURES = [8, 16, 32, 64]
 SMALL_BATCH = {
-    ("hippocampus", "2d"): 12,
-    ("hippocampus", "3d_fullres"): 2,
-    ("displaced", "2d"): 12,
-    ("displaced", "3d_fullres"): 2,
-    ("lidc", "2d"): 6,
-    ("checked", "2d"): 12,
+    **{(name, "2d"): size for name, size in {"hippocampus": 12, "displaced": 12, "lidc": 6, "checked": 12}.items()},
+    **{(name, "3d_fullres"): 2 for name in ("hippocampus", "displaced")},
 }
 
 

@@ -129,16 +129,8 @@ def checked_cases_table() -> str:
 def case_trust_trainings_table() -> str:
     """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
     cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
-    header = [
-        "labels",
-        "training",
-        "class",
-        "learned",
-        "displacement, wrong / right",
-        "contrast",
-        "down-weighted at borders",
-    ]
-    header += ["for objects", "AUROC"]
+    header = ["labels", "training", "class", "learned", "displacement, wrong / right", "contrast"]
+    header += ["down-weighted at borders", "for objects", "AUROC"]
     return markdown(header, cells) if cells else NOT_YET
 
 

@@ -147,17 +147,10 @@ def meta_gradient_table(*ways: str) -> str:
 
 def shifted_gradient_table() -> str:
     """How far the update's gradient moves when it is taken beside the weights."""
-    rows = [
-        [
-            each["case"],
-            each["iterations"],
-            each["way"],
-            f"{each['cosine']:.4f}",
-            f"{each['worst_cosine']:.4f}",
-            f"{each['relative_difference']:.3f}",
-        ]
-        for each in _fidelity("update_gradient")
-    ]
+    rows = []
+    for each in _fidelity("update_gradient"):
+        cosines = [f"{each[name]:.4f}" for name in ("cosine", "worst_cosine")]
+        rows.append([each["case"], each["iterations"], each["way"], *cosines, f"{each['relative_difference']:.3f}"])
     return markdown(["case", "iterations", "weights", "cosine", "lowest cosine", "difference / gradient"], rows)
 
 

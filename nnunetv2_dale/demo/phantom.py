@@ -153,15 +153,9 @@ def write_phantom_dataset(
             license="CC0-1.0",
             converted_by="nnunetv2_dale.demo.phantom",
         )
-        drawn_with = {
-            "seed": seed,
-            "shape": [int(size) for size in shape],
-            "spacing_mm": [float(distance) for distance in spacing_mm],
-            "noise_hu": NOISE_HU,
-            "boundary_noise_mm": WANDER_MM,
-            "wide_mm": WIDE_MM,
-            "drawn_wide": wide,
-        }
+        grid = {"shape": [int(size) for size in shape], "spacing_mm": [float(distance) for distance in spacing_mm]}
+        noise = {"noise_hu": NOISE_HU, "boundary_noise_mm": WANDER_MM, "wide_mm": WIDE_MM, "drawn_wide": wide}
+        drawn_with = {"seed": seed, **grid, **noise}
         write_json(unfinished / "phantom.json", drawn_with)
     return target
 

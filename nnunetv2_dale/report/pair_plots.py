@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -64,16 +66,9 @@ def bland_altman_plot(report: Report, candidate: str, metric: Metric) -> Figure:
             lines += [(mean + spread, "+1.96 SD", "--"), (mean - spread, "−1.96 SD", "--")]
         for value, name, style in lines:
             axes.axhline(value, color=OKABE_ITO[1], linewidth=1.4, linestyle=style)
-            axes.annotate(
-                with_minus(f"{name} {value:+.2f}"),
-                (1, value),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color="#a84300",
-                fontsize=9,
-            )
+            beside: Any = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points"}
+            text = with_minus(f"{name} {value:+.2f}")
+            axes.annotate(text, (1, value), va="center", color="#a84300", fontsize=9, **beside)
         axes.set_xlabel(f"mean {metric.name} of both runs ({unit})")
         axes.set_ylabel(f"{labels[candidate]} − {labels[report.baseline]} ({unit})")
         return figure

@@ -51,14 +51,8 @@ def _draw_intervals(
             continue
         low, high = row.ci95 or (row.difference, row.difference)
         axes.plot([low * scale, high * scale], [place + offset] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(
-            row.difference * scale,
-            place + offset,
-            marker="D" if row.class_key == MEAN_CLASS else "o",
-            color=colour,
-            markersize=6.5,
-            label=label if place == 0 else None,
-        )
+        marker, said = "D" if row.class_key == MEAN_CLASS else "o", label if place == 0 else None
+        axes.plot(row.difference * scale, place + offset, marker=marker, color=colour, markersize=6.5, label=said)
 
 
 def distribution_plot(report: Report, metric: Metric) -> Figure:
@@ -155,14 +149,7 @@ def _boxes(
         spread = jitter.uniform(-0.36, 0.36, len(group)) * width
         alpha = float(np.clip(40 / len(group), 0.2, 0.8))
         axes.scatter(place + spread, group, s=7, color=colour, alpha=alpha, linewidths=0, rasterized=len(group) > 2000)
-        axes.boxplot(
-            [group],
-            positions=[place],
-            widths=[width],
-            showfliers=False,
-            manage_ticks=False,
-            boxprops={"color": colour, "linewidth": 1.4},
-            whiskerprops={"color": colour, "linewidth": 1.2},
-            capprops={"color": colour, "linewidth": 1.2},
-            medianprops={"color": "#1b2126", "linewidth": 1.8},
-        )
+        box, thin = {"color": colour, "linewidth": 1.4}, {"color": colour, "linewidth": 1.2}
+        lines: dict[str, Any] = {"boxprops": box, "whiskerprops": thin, "capprops": thin}
+        lines["medianprops"] = {"color": "#1b2126", "linewidth": 1.8}
+        axes.boxplot([group], positions=[place], widths=[width], showfliers=False, manage_ticks=False, **lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,10 @@ def write_phantom_dataset(
             wide += [case] if is_wide else []
             errors_mm = (WANDER_MM if is_noisy else 0.0, WIDE_MM if is_wide else 0.0)
             phantom = make_phantom((seed, index), shape, spacing_mm, NOISE_HU, *errors_mm)
-            files = {f"imagesTs/{case}_0000": phantom.image_hu, f"labelsTs/{case}": phantom.clean_label}
+            files: dict[str, npt.NDArray[Any]] = {
+                f"imagesTs/{case}_0000": phantom.image_hu,
+                f"labelsTs/{case}": phantom.clean_label,
+            }
             if index < training_cases + validation_cases:
                 labels = {f"labelsTr/{case}": phantom.noisy_label, f"labelsTr_clean/{case}": phantom.clean_label}
                 files = {f"imagesTr/{case}_0000": phantom.image_hu, **labels}

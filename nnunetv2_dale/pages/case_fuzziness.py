@@ -81,7 +81,9 @@ def case_fuzziness(
     from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
     source: FuzzinessSource = "edges" if image is None else "entropy" if label is None else "both"
-    shape = tuple(np.shape(label if image is None else image)[-3:])
+    given = label if image is None else image
+    assert given is not None, "an image or a label is needed"
+    shape = given.shape[-3:]
     planar = slicewise or shape[0] == 1
     images, labels = (
         torch.zeros(1, dtype=torch.int16).expand(1, *shape)  # the shape is all that is used of it

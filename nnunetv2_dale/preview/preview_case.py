@@ -76,7 +76,8 @@ class RawSource:
         z, y, x = (float(value) for value in properties["spacing"])
         first = slice_axis(image.shape[1:])  # a single slice is looked at from the front, whichever axis it is of
         image = np.moveaxis(image, 1 + first, 1)
-        label, confidence = (None if part is None else np.moveaxis(part, first, 0) for part in (label, confidence))
+        label = None if label is None else np.moveaxis(label, first, 0)
+        confidence = None if confidence is None else np.moveaxis(confidence, first, 0)
         spacing = axis_first((z, y, x), first)
         return PreviewCase(name, image, label, spacing, self._slicewise, self.dataset.is_ct, confidence)
 

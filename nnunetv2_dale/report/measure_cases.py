@@ -150,8 +150,9 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
 
 def _class_result(predicted: NDArray[np.bool_], true: NDArray[np.bool_], n_voxels: int) -> ClassResult:
     """What nnU-Net's `summary.json` would say of the masks."""
-    counts = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
-    return ClassResult(*(overlap(predicted, true) or (None, None)), *counts, n_voxels)
+    shared, of_true, of_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
+    dice, iou = overlap(predicted, true) or (None, None)
+    return ClassResult(dice, iou, shared, of_true, of_predicted, n_voxels)
 
 
 def _measure_class(

@@ -74,11 +74,11 @@ def rows_over_datasets(reports: Sequence[Report]) -> list[DatasetRow]:
 def _row(report: Report, row: Comparison) -> DatasetRow:
     candidate, baseline = report.run(row.candidate), report.run(row.baseline)
     low, high = row.ci95 or (None, None)
-    trainers = [run.trainer or run.name for run in (candidate, baseline)]
     trainings = min(max(1, len(run.trainings)) for run in (candidate, baseline))
     means = row.mean_baseline, row.mean, row.difference
-    place = report.dataset, candidate.configuration or "", *trainers
-    return DatasetRow(*place, row.metric, row.unit, trainings, row.n, *means, low, high)
+    trainers = candidate.trainer or candidate.name, baseline.trainer or baseline.name
+    place = report.dataset, candidate.configuration or ""
+    return DatasetRow(*place, *trainers, row.metric, row.unit, trainings, row.n, *means, low, high)
 
 
 def verdict_over_datasets(rows: Sequence[DatasetRow]) -> str:

@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.cases import ALL, GROWTH, TINY_2D, Case
 from benchmarks.machine import command_line, describe
-from benchmarks.memory import counting_page_faults, measured_in_children, start_server
+from benchmarks.memory import add_memory, counting_page_faults, measured_in_children, start_server
 from benchmarks.results_file import ResultsFile
 from benchmarks.synchronisations import synchronisations
 from benchmarks.synthetic_training import synthetic_folders
@@ -74,11 +74,7 @@ def measure(
     if with_parts:
         result["parts"] = _parts(case, device, 1 if once else repetitions, found)
     if with_memory:
-        memory = measured_in_children(variants, case, device, iteration)
-        for name, used in memory.items():
-            found[name] |= used
-            found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
-            found[name]["step_memory_ratio"] = used["step_mib"] / memory["plain"]["step_mib"]
+        add_memory(found, measured_in_children(variants, case, device, iteration))
     if trainings := training_costs(found):
         result["trainings"] = trainings
     return result
@@ -162,15 +158,10 @@ def _print_case(measured: dict[str, Any]) -> None:
     case = measured["case"]
     print(f"\n{case['name']}: batch {case['batch']} of {' x '.join(map(str, case['patch']))}\n")
     print(variants_table(measured["variants"]), flush=True)
-    if "parts" in measured:
-        print()
-        print(parts_table(measured["parts"]), flush=True)
-    if "trainings" in measured:
-        print()
-        print(trainings_table(measured["trainings"]), flush=True)
-    if measured["synchronisations"] is not None:
-        print()
-        print(synchronisations_table(measured["synchronisations"]), flush=True)
+    tables = {"parts": parts_table, "trainings": trainings_table, "synchronisations": synchronisations_table}
+    for name, table in tables.items():
+        if measured.get(name) is not None:
+            print(f"\n{table(measured[name])}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,8 @@ def _print_case(measured: dict[str, Any]) -> None:
     case = measured["case"]
     print(f"\n{case['name']}: batch {case['batch']} of {' x '.join(map(str, case['patch']))}\n")
     print(variants_table(measured["variants"]), flush=True)
-    tables = {"parts": parts_table, "trainings": trainings_table, "synchronisations": synchronisations_table}
+    tables: dict[str, Callable[[Any], str]] = {"parts": parts_table, "trainings": trainings_table}
+    tables["synchronisations"] = synchronisations_table
     for name, table in tables.items():
         if measured.get(name) is not None:
             print(f"\n{table(measured[name])}", flush=True)

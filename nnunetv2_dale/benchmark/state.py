@@ -78,7 +78,7 @@ def validation_dice(folder: Path, dataset: str) -> float | None:
     if summary is None:
         return None
     try:
-        if open_classes(dataset, read_json_object(folder.parent / "dataset.json")):
+        if open_classes(dataset, read_json_object(folder.parent / "dataset.json"), ()):
             fold = folder.name.removeprefix("fold_")
             return read_result_folder(folder.parent, [fold]).mean_dice(fold)
     except UserError:  # the report at the end says what is wrong

@@ -30,7 +30,9 @@ class PairOverCases:
     far: int
 
 
-def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int) -> None:
+def write_comparisons(
+    folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int, length: str = "mm"
+) -> None:
     """Write both files into a dataset that is being made.
 
     Args:
@@ -38,6 +40,7 @@ def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequenc
         readers: their names, in the order given.
         target: how the label was chosen.
         ties: voxels without a majority.
+        length: unit of the distances.
     """
     with (folder / "readers.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -51,6 +54,7 @@ def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequenc
         "readers": readers,
         "target": target,
         "ties": ties,
+        "length": length,
         "cases": len({row.case for row in rows}),
         "with_consensus": [each for each in pairs if each.second == CONSENSUS],
         "pairs": [each for each in pairs if each.second != CONSENSUS],

@@ -5,6 +5,7 @@ Places are in the patient: (x, y, z) in mm, RAS+, as the file's header has it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,7 @@ class CaseRecord:
         classes: key → record, of the classes that the label has.
         body_mm: the middle of what is bright in the image.
         corners_mm: (2, 3) lowest and highest place of the image.
+        open_classes: keys of the classes that nobody annotated in it; they are not among `classes`.
     """
 
     case: str
@@ -83,6 +85,7 @@ class CaseRecord:
     classes: dict[str, ClassRecord]
     body_mm: Floats
     corners_mm: Floats
+    open_classes: Collection[str] = ()
 
     @property
     def planar(self) -> bool:

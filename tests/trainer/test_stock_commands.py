@@ -28,7 +28,12 @@ from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.demo.phantom import write_phantom_dataset
 from tests.run_commands import run, use_threads
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # nnU-Net: Dice of a class that one validation batch does not hold
+    pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning"),
+]
 
 DATASET, DATASET_ID, PLANS = "Dataset905_Commands", 905, "nnUNetPlans"
 DALE, PLAIN = "nnUNetTrainerDALE_short", "nnUNetTrainer_short"

@@ -186,4 +186,5 @@ class TakesConfidence(nnUNetTrainer):
                 if which:
                     share = f"{len(which)} of {len(cases)} {title} cases"
                     self.print_to_log_file(f"confidence: {share} {what} ({first_few(which)})")
-        self.print_to_log_file("confidence: the pseudo Dice leaves out classes where they are not annotated")
+        if any(table.open_classes.values()):
+            self.print_to_log_file("confidence: the pseudo Dice leaves out classes where they are not annotated")

@@ -55,6 +55,12 @@ def trainings_dice(found: Sequence[float]) -> str:
     return ", ".join(f"{value:.1f}" for value in found) if len(found) > 1 else "–"
 
 
+def partial_annotation_dice(labels: str, trainer: str) -> str:
+    """The Dice of hearts in each training of an arm, in points: "25 and 68"."""
+    rows = of_arms(rows_of(partial_annotation.RESULTS))[labels, trainer]
+    return " and ".join(f"{fmean(row['dice'].values()):.0f}" for row in rows)
+
+
 def partial_annotation_won() -> str:
     """A sentence on what wiping costs and what is won back, as far as it was measured."""
     found = partial_annotation.shares(rows_of(partial_annotation.RESULTS))

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.audit.audited_labels import refuse_redrawn, require_audited
-from nnunetv2_dale.audit.confidence_copy import copy_confidence
 from nnunetv2_dale.audit.confidence_of_audit import write_confidence_of
 from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, decisions_in, overruled, write_lines
-from nnunetv2_dale.audit.drafts import consensus_file, write_draft
+from nnunetv2_dale.audit.drafts import consensus_file, hand_work, write_draft
 from nnunetv2_dale.audit.findings import Audit, read_audit
-from nnunetv2_dale.audit.hand_work import hand_work
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.confidence_table import copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -13,9 +15,11 @@ from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.evidence import class_boxes
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
 NAMES = ("suspicion", "displacement", "consensus")
@@ -24,6 +28,22 @@ NAMES = ("suspicion", "displacement", "consensus")
 def map_file(folder: Path, case: str, name: str) -> Path:
     """Say where a map lies: CASE_suspicion.nii.gz, and the others of `NAMES`."""
     return folder / f"{case}_{name}.nii.gz"
+
+
+def read_map(file: Path, shape: Sequence[int]) -> NDArray[Any]:
+    """Read a map, (Z, Y, X).
+
+    Raises:
+        UserError: it is missing, damaged or of another shape than its label.
+    """
+    try:
+        require_whole(file)
+    except ValueError as error:
+        raise UserError(f"{file} {error}; audit again") from error
+    array = np.array(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0)
+    if array.shape != shape:
+        raise UserError(f"{file} has the shape {array.shape}, but its label has {shape}; audit again")
+    return array
 
 
 def has_maps(folder: Path, case: str) -> bool:

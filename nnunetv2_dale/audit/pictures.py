@@ -1,9 +1,12 @@
-"""The picture of a finding: contours of the label and of the networks in the slices that hold most of it."""
+"""Maps and pictures of the listed cases; what is drawn already stays.
+
+The picture of a finding has contours of the label and of the networks in the slices that hold most of it.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,14 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_images
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case, label_alone, read_images
 from nnunetv2_dale.audit.finding_part import finding_part, outlined, slices_with_most
 from nnunetv2_dale.audit.findings import Finding
+from nnunetv2_dale.audit.kept_evidence import kept_file
+from nnunetv2_dale.audit.maps import has_maps, write_maps
+from nnunetv2_dale.audit.page import PictureFiles
+from nnunetv2_dale.audit.scoring import Judgement
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.masks.boxes import box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
@@ -27,8 +35,45 @@ from nnunetv2_dale.pages.view_of_patient import PlaneView, plane_views
 
 HALF_WINDOW_VOXELS = 24
 MARGIN_VOXELS = 8
+MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 LABEL, NETWORKS = "label", "networks"
 Window = tuple[slice, slice]
+
+
+def draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processes: int, pictures: bool) -> PictureFiles:
+    """Draw maps of every listed case, pictures of the most suspicious findings: (case, class key, kind) → PNG file.
+
+    Without a network there is nothing to map.
+    """
+    inputs = {each.case: each for each in task.cases}
+    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings]
+    found = found[: MOST_PICTURES if pictures else 0]
+    files = [work / "pictures" / f"{number:03d}.png" for number in range(len(found))]
+    jobs = []
+    for each in listed:
+        case = inputs[each.audited.case]
+        shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
+        kept = kept_file(work / "measured", case)
+        jobs.append((case.case, (case, kept, task, each, shown if case.images else {}, work / "maps")))
+    for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
+        pass
+    drawn = zip(files, found, strict=True)
+    return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}
+
+
+def _draw(
+    inputs: CaseInputs, kept: Path, task: AuditTask, judged: Judgement, shown: Mapping[Path, Finding], maps: Path
+) -> None:
+    """Maps and pictures of a case, from what was kept of its files; those that are there stay."""
+    missing = {file: finding for file, finding in shown.items() if not file.is_file()}
+    mapped = not task.referees or has_maps(maps, inputs.case)
+    if mapped and not missing:
+        return
+    volumes = kept_case(kept) if task.referees else label_alone(inputs, task)
+    if not mapped:
+        write_maps(volumes, inputs.case, task, judged.class_chances, judged.class_kinds, maps)
+    if missing:
+        write_pictures(volumes, inputs, task, missing)
 
 
 def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:

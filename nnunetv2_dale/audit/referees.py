@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
-from nnunetv2_dale.audit.region_maps import reads_back
+from nnunetv2_dale.audit.probabilities import reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
@@ -100,7 +100,7 @@ def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
 
 
 def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> bool:
-    """Whether nnU-Net's label maps cannot hold the regions; see `region_maps`."""
+    """Whether nnU-Net's label maps cannot hold the regions; see `probabilities`."""
     order = description.get("regions_class_order")
     regions = [class_labels(key) for key in channels]
     return (

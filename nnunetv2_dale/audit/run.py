@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nnunetv2_dale
-from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.audit_task import AuditTask, dataset_task
 from nnunetv2_dale.audit.decision_files import KnownNames, not_among, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import (
     Decision,
@@ -21,14 +21,13 @@ from nnunetv2_dale.audit.decisions import (
     decisions_in,
     write_template,
 )
-from nnunetv2_dale.audit.drawing import draw_all
 from nnunetv2_dale.audit.findings import Audit, write_csv
+from nnunetv2_dale.audit.held_out import training_memory
 from nnunetv2_dale.audit.measured import measure_all
 from nnunetv2_dale.audit.page import render_audit
+from nnunetv2_dale.audit.pictures import draw_all
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import LISTED_FROM, expected_effort
-from nnunetv2_dale.audit.without_network.dataset_task import dataset_task
-from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 from nnunetv2_dale.pages.private_content import EVERYTHING, Held, without_paths

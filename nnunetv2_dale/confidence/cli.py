@@ -91,7 +91,7 @@ def _add_raters(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from nnunetv2_dale.confidence.check import check_confidence
+    from nnunetv2_dale.confidence.given import check_confidence
 
     dataset = read_raw(arguments.d)
     given, classes = check_confidence(dataset, arguments.np)

@@ -30,7 +30,7 @@ from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
     confidence_folder,
     raw_checksums,
 )
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, FileError, Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import label_values, read_label
 
@@ -69,8 +69,7 @@ def preprocess_confidence(
                 (folder / READER_LABELS / reader).mkdir(parents=True)
             found = [result for _, result in run_cases(_write_case, jobs, processes, f"preprocessing for {name}")]
             problems = [problem for problem in found if problem is not None]
-            if problems:
-                raise DatasetProblemsError(problems, dataset.folder)
+            refuse_problems(problems, dataset.folder)
             if (dataset.folder / TABLE).is_file():
                 (folder / TABLE).write_bytes((dataset.folder / TABLE).read_bytes())
             write_json(folder / MADE_FROM, {"nnunetv2_dale": __version__, "raw": checksums})

@@ -12,9 +12,15 @@ import numpy as np
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.confidence.consensus import LabelTarget, Method, agreement_with, consensus_of
+from nnunetv2_dale.confidence.consensus import (
+    Comparison,
+    LabelTarget,
+    Method,
+    agreement_with,
+    comparisons,
+    consensus_of,
+)
 from nnunetv2_dale.confidence.given import read_reader, unequal_cases
-from nnunetv2_dale.confidence.reader_agreement import Comparison, comparisons
 from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names

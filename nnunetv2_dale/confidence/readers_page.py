@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_dale.confidence.reader_agreement import CONSENSUS, Comparison
+from nnunetv2_dale.confidence.consensus import CONSENSUS, Comparison
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.pages.private_content import Held
 

@@ -11,15 +11,14 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
-from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case
-from nnunetv2_dale.convert.labels_in_padding import warn_of_padding
+from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case, warn_of_padding
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.convert.readers import join_readers, labels_of_readers
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, refuse_problems
-from nnunetv2_dale.nnunet_files.split_patients import FILE
+from nnunetv2_dale.nnunet_files.splits import PATIENTS
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
 logger = logging.getLogger(__name__)
@@ -117,7 +116,7 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
     patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
     known = {case: patient for case, patient in patients.items() if patient}
     if plan.splits is not None and known:
-        write_json(folder / FILE, known)
+        write_json(folder / PATIENTS, known)
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_output, add_overwrite, add_processes
 from nnunetv2_dale.convert.dataset_writer import write_raw_dataset
-from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
+from nnunetv2_dale.convert.splits import add_splits_command
 from nnunetv2_dale.convert.unlabelled_cases import add_unlabelled_command
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
+from nnunetv2_dale.convert.described_classes import label_map_of, segment_names
 from nnunetv2_dale.convert.label_values import merging_advice, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.slicer_segments import label_map_of, segment_names
 from nnunetv2_dale.nnunet_files.geometry import Grid, grid_difference, grid_of
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole

@@ -11,11 +11,9 @@ import numpy as np
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes, add_seed
-from nnunetv2_dale.label_noise.calibrate import TOLERANCE
-from nnunetv2_dale.label_noise.dataset import CopyPlan, write_noisy_copy
-from nnunetv2_dale.label_noise.drawing import rank_cases
+from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, amounts_in_words, mean_noisy_dice, write_noisy_copy
+from nnunetv2_dale.label_noise.drawing import TOLERANCE, rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
-from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.splits import Splits, splits_in_use, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target

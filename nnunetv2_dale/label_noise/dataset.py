@@ -6,17 +6,17 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
-from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
+from nnunetv2_dale.label_noise.drawing import TOLERANCE, Calibration, Drawn, Ranking, calibrate, draw_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
-from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
@@ -24,12 +24,12 @@ from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_others
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
-from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset
+from nnunetv2_dale.nnunet_files.splits import PATIENTS, Splits, new_dataset
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
+TABLE_NAME = "label_noise.csv"
 Result = TypeVar("Result")
 
 _NOT_COPIED = {"imagesTr", "labelsTr", SPLITS, PATIENTS, READERS}  # a training would draw the readers' clean labels
@@ -168,3 +168,22 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "corrupted": sorted(row.case for row in rows if row.is_changed),
         "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
+
+
+def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
+    """Return the mean Dice over the corrupted cases that have foreground, which `--dice` asks for; NaN without any."""
+    values = [row.dice for row in rows if row.kind and row.voxels_foreground]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def amounts_in_words(model: NoiseModel, scale: float) -> str:
+    """List each kind with its amount times `scale`: "dilate 1.2 mm, swap 0.08 probability"."""
+    pairs = zip(model.kinds, model.amounts, strict=True)
+    return ", ".join(f"{kind} {KINDS[kind].scaled(amount, scale):.4g} {KINDS[kind].unit}" for kind, amount in pairs)
+
+
+def write_table(path: Path, rows: Sequence[CaseRow]) -> None:
+    """Write a line for each case."""
+    pandas.DataFrame([dataclasses.asdict(row) for row in rows]).to_csv(
+        path, index=False, float_format="%.6g", lineterminator="\n"
+    )

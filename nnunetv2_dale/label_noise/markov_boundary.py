@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.label_noise.foreground import with_foreground
+from nnunetv2_dale.label_noise.moved_contours import with_foreground
 from nnunetv2_dale.masks.boxes import Box, box_of
 
 _STEPS_PER_WINDOW = 8

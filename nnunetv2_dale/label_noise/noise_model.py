@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
 from nnunetv2_dale.label_noise.missing_and_swap import drop_components, swap_components
-from nnunetv2_dale.label_noise.morphology import dilate, erode
-from nnunetv2_dale.label_noise.polygons import coarsen_contours
+from nnunetv2_dale.label_noise.moved_contours import coarsen_contours, dilate, erode, shift
 from nnunetv2_dale.label_noise.random_streams import case_generator
-from nnunetv2_dale.label_noise.shift import shift
-from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.nnunet_files.geometry import axis_first, slice_axis
 
 
 @dataclass(frozen=True)

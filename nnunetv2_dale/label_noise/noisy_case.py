@@ -13,8 +13,7 @@ from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.masks.overlap import dice
-from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
-from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.nnunet_files.geometry import axis_first, require_same_voxels, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase

@@ -1,4 +1,4 @@
-"""The folds of a dataset, and which cases they keep clean."""
+"""The folds of a dataset, and the patient of each case: no fold may have one on both sides."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
-from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, write_json
-from nnunetv2_dale.nnunet_files.split_patients import FILE, known_patients
+from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, read_json_object, write_json
 
 Splits = list[dict[str, list[str]]]
+PATIENTS = "splits_patients.json"
 
 
 def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = None) -> Splits | None:
@@ -103,4 +103,38 @@ def new_dataset(
         if splits is not None:
             write_json(folder / SPLITS, splits)
         if patients is not None:
-            write_json(folder / FILE, {case: patient for case, patient in patients.items() if case not in without})
+            write_json(folder / PATIENTS, {case: patient for case, patient in patients.items() if case not in without})
+
+
+def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
+    """Return case -> patient, from the first of `folders` that holds the table; None where none does.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    file = next((file for folder in folders if (file := folder / PATIENTS).is_file()), None)
+    return None if file is None else {case: str(patient) for case, patient in read_json_object(file).items()}
+
+
+def known_patients(dataset: Path) -> dict[str, str] | None:
+    """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is
+    known.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    return read_split_patients([*known_places(dataset.name, "nnUNet_preprocessed"), dataset])
+
+
+def shared_patient(splits: Sequence[Mapping[str, Sequence[str]]], patients: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a split that has cases of one patient on both sides of a fold; None where no fold has.
+
+    Cases without a known patient are patients of their own.
+    """
+    for number, fold in enumerate(splits):
+        training = {patients[case]: case for case in fold["train"] if case in patients}
+        for case in fold["val"]:
+            if patients.get(case) in training:
+                patient = patients[case]
+                return f"fold {number} trains on {training[patient]} and validates on {case}, both of patient {patient}"
+    return None

@@ -6,6 +6,7 @@ is a file that is not whole. What nnU-Net's reader makes finite is finite here t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,3 +159,12 @@ def _require_whole(file: Path) -> None:
         require_whole(file)
     except ValueError as error:
         raise FileError(file, str(error)) from error
+
+
+def label_checksum(labels: NDArray[Any]) -> str:
+    """Return CRC-32 of the voxels in C order, eight hexadecimal digits.
+
+    Args:
+        labels: of one type for all that are compared: the checksum is of the bytes in memory.
+    """
+    return f"{zlib.crc32(np.ascontiguousarray(labels).data):08x}"

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dale import __version__
-from nnunetv2_dale.audit.confidence_copy import copy_confidence
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
-from nnunetv2_dale.nnunet_files.confidence_table import MAPS
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS, copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_whole
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
+from nnunetv2_dale.nnunet_files.problems import refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use
@@ -40,9 +39,7 @@ class NewDataset:
 
     def refuse_existing(self) -> None:
         """Raise a `UserError` where the dataset cannot be made."""
-        problems = self.target.problems(None, self.overwrite)
-        if problems:
-            raise DatasetProblemsError(problems, self.target.root)
+        refuse_problems(self.target.problems(None, self.overwrite), self.target.root)
 
 
 def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
@@ -97,8 +94,7 @@ def _place(source: RawDataset, kept: Sequence[RawCase], folder: Path, predicted:
         label = predicted / f"{case.name}{source.file_ending}" if case in kept else case.label
         for file, name in (*((image, "imagesTr") for image in case.images), (label, "labelsTr")):
             problems += [] if file is None else place_whole(file, folder / name / file.name)
-    if problems:
-        raise DatasetProblemsError(problems, source.folder)
+    refuse_problems(problems, source.folder)
 
 
 def _mark(case: RawCase, folder: Path, confidences: Path, source: RawDataset, rest: str) -> None:

@@ -15,7 +15,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decision_files import read_decisions
 from nnunetv2_dale.audit.decisions import accepted_findings, cases_to
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.split_patients import read_split_patients
+from nnunetv2_dale.nnunet_files.splits import read_split_patients
 from tests.audit.fixtures import make_study
 from tests.datasets import ELLIPSOIDS, ellipsoids, write_volume
 from tests.nnunet_files.fixtures import full_after, kill_at

@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_dale.confidence.check import check_confidence
 from nnunetv2_dale.confidence.cli import main
+from nnunetv2_dale.confidence.given import check_confidence
 from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from tests.confidence.fixtures import Study

@@ -12,8 +12,7 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.confidence.cli import main
-from nnunetv2_dale.confidence.consensus import agreement_with, consensus_of
-from nnunetv2_dale.confidence.reader_agreement import comparisons
+from nnunetv2_dale.confidence.consensus import agreement_with, comparisons, consensus_of
 from tests.confidence.fixtures import Study
 from tests.datasets import CASES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nnunetv2_dale.preprocessing import main
 
-from nnunetv2_dale.nnunet_files.split_patients import read_split_patients, shared_patient
+from nnunetv2_dale.nnunet_files.splits import read_split_patients, shared_patient
 from tests.datasets import NnunetFolders, change_description, write_raw_dataset
 
 CASES = {f"c{number}": f"P{number // 2}" for number in range(12)}

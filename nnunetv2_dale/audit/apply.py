@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, 
 from nnunetv2_dale.audit.drafts import consensus_file, hand_work, write_draft
 from nnunetv2_dale.audit.findings import Audit, read_audit
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.confidence_table import copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
@@ -146,14 +146,9 @@ def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Pro
 
 def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Sequence[Decision], folder: Path) -> None:
     """What is to be fixed; and the decisions: the table as it came, or several taken together."""
-    with (folder / "to_fix.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("case", "label", "kind", "sentence", "who", "comment"))
-        writer.writerows(
-            (each.case, each.label, each.kind, each.sentence, each.who, each.comment)
-            for each in of_drafts
-            if each.decision == "fix"
-        )
+    columns = ("case", "label", "kind", "sentence", "who", "comment")
+    rows = ([getattr(each, name) for name in columns] for each in of_drafts if each.decision == "fix")
+    write_table(folder / "to_fix.csv", columns, rows)
     if len(files) == 1:
         shutil.copyfile(files[0], folder / DECIDED_COPY)
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -39,10 +39,6 @@ class ClassStatement:
     kind: StatementKind
     cases: tuple[str, ...]
     sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        return {"class": content.pop("class_name"), **content, "cases": list(self.cases)}
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:

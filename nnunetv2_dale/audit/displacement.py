@@ -29,7 +29,6 @@ class Displacement:
             voxel.
         widest, narrowest: voxel at which the label lies farthest outside and farthest inside, or None where it
             nowhere does.
-        area_mm2: mean of the two surfaces' areas.
     """
 
     mean_mm: float
@@ -40,7 +39,6 @@ class Displacement:
     dice_moved: float
     widest: tuple[int, ...] | None
     narrowest: tuple[int, ...] | None
-    area_mm2: float
 
 
 def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Displacement | None:
@@ -69,7 +67,6 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
         else overlap,
         widest=_extreme(pair, +1),
         narrowest=_extreme(pair, -1),
-        area_mm2=float(areas.sum() / 2),
     )
 
 

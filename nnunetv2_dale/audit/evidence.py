@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +61,11 @@ class ClassEvidence:
     image: ImageAtBorders | None = None
 
     @property
+    def parts(self) -> tuple[Component, ...]:
+        """All whole parts that one side lacks or gives to another class."""
+        return (*self.extra, *self.missed, *self.exchanged)
+
+    @property
     def differing_voxels(self) -> float:
         """Voxels that only one of the two masks holds: Σ |y − c|, c what most referees say."""
         return 0.0 if self.dice is None else (self.label_voxels + self.referees_voxels) * (1 - self.dice)
@@ -92,8 +96,11 @@ class CaseEvidence:
         """Return a class, or with the key "" the whole label."""
         return self.whole if not key and self.whole else self.classes[key]
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def agreement(self) -> float | None:
+        """Mean Dice over the classes; None where neither side has any."""
+        known = [row.dice for row in self.classes.values() if row.dice is not None]
+        return float(np.mean(known)) if known else None
 
 
 def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -> CaseEvidence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
@@ -42,7 +43,7 @@ def kept_file(folder: Path, inputs: CaseInputs) -> Path:
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
     evidence = evidence_of(inputs, task, target.with_suffix(".npz"))
     with new_file(target, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(evidence.to_json()))
+        unfinished.write_text(json.dumps(asdict(evidence)))
 
 
 def _state_of(inputs: CaseInputs) -> str:

@@ -138,7 +138,7 @@ def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator
     Small parts count where they are what is unusual.
     """
     clear = unusual.objects[number] >= CLEAR_DEVIATION
-    of_all = sum(part.voxels for part in (*row.extra, *row.missed, *row.exchanged))
+    of_all = sum(part.voxels for part in row.parts)
     sorted_parts: tuple[tuple[Kind, tuple[Component, ...]], ...] = (
         ("missed_object", row.missed),
         ("extra_object", row.extra),

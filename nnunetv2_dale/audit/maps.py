@@ -19,6 +19,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
@@ -38,8 +39,8 @@ def read_map(file: Path, shape: Sequence[int]) -> NDArray[Any]:
     """
     try:
         require_whole(file)
-    except ValueError as error:
-        raise UserError(f"{file} {error}; audit again") from error
+    except FileError as error:
+        raise UserError(f"{error}; audit again") from error
     array = np.array(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0)
     if array.shape != shape:
         raise UserError(f"{file} has the shape {array.shape}, but its label has {shape}; audit again")

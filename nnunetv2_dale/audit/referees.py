@@ -10,6 +10,7 @@ from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
 from nnunetv2_dale.audit.probabilities import reads_back
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
     channel_files,
@@ -157,9 +158,7 @@ def _label(place: Path, name: str, folder: ResultFolder) -> Path:
 def _missing(
     folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs], without: Sequence[str]
 ) -> Iterator[str]:
-    ending = folders[0].file_ending
-    labelled = {file.name.removesuffix(ending) for file in place.iterdir() if file.name.endswith(ending)}
-    unseen = sorted(labelled - {each.case for each in cases})
+    unseen = sorted(files_by_case(place, folders[0].file_ending).keys() - {each.case for each in cases})
     if unseen:
         folds = ", ".join(sorted({fold for folder in folders for fold in folder.folds}))
         yield (

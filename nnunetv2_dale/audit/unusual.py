@@ -76,9 +76,8 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     shifted = deviations(gain, folds, LEAST_GAIN)
     objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
-    habit_mm = usual_by_fold(mean_mm, folds).middle
-    by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
-    moves = [_of_displacements(rows, along) for along in by_axis]
+    habit_mm, _ = usual_by_fold(mean_mm, folds)
+    moves = [_of_displacements(rows, lambda each, axis=axis: each.shift_mm[axis]) for axis in range(3)]
     suspicious = (np.abs(wider), restless, shifted, objects)
     squares = _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
     return UnusualClass(
@@ -87,7 +86,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         excess_mm=mean_mm - habit_mm,
         wider=wider,
         restless=restless,
-        shift_mm=np.stack([each - usual_by_fold(each, folds).middle for each in moves], axis=1),
+        shift_mm=np.stack([each - usual_by_fold(each, folds)[0] for each in moves], axis=1),
         shifted=shifted,
         objects=objects,
         by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
@@ -210,7 +209,7 @@ def _voxel_size(case: CaseEvidence) -> float:
 
 def _objects(rows: Sequence[ClassEvidence], folds: Sequence[str]) -> tuple[Floats, float]:
     """The largest part that one side lacks, against the class's typical object, on a logarithmic scale; and that."""
-    largest = [max((part.voxels for part in (*row.extra, *row.missed, *row.exchanged)), default=0) for row in rows]
+    largest = [max((part.voxels for part in row.parts), default=0) for row in rows]
     sizes = [row.typical_voxels for row in rows if row.typical_voxels]
     typical = float(np.median(sizes)) if sizes else 1.0
     known = _of_rows(rows, lambda _: 1.0)

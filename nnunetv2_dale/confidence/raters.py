@@ -24,7 +24,7 @@ from nnunetv2_dale.confidence.given import read_reader, unequal_cases
 from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
-from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.folders import SPLITS, files_by_case
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_others
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
@@ -140,11 +140,7 @@ def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, 
     ending, known = source.file_ending, {case.name for case in source.cases}
     readers, problems = {}, []
     for name, place in places.items():
-        files = {
-            path.name.removesuffix(ending): path
-            for path in sorted(place.glob(f"*{ending}"))
-            if not path.name.startswith(".")
-        }
+        files = files_by_case(place, ending)
         if not files:
             raise UserError(f"{place} holds no label; expected files like {min(known)}{ending}")
         unknown = sorted(files.keys() - known)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.confidence.consensus import CONSENSUS, Comparison
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.pages.private_content import Held
@@ -39,10 +39,7 @@ def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequenc
         target: how the label was chosen.
         ties: voxels without a majority.
     """
-    with (folder / "readers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Comparison)])
-        writer.writerows(astuple(row) for row in rows)
+    write_table(folder / "readers.csv", [field.name for field in fields(Comparison)], map(astuple, rows))
     pairs = pairs_over_cases(rows)
     context = {
         "title": "How the readers agree",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
@@ -58,13 +58,8 @@ class ArrayFormat:
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []
-        pairs: list[Volume] = []
-        for path in case.images:
-            try:
-                image, label = read_arrays(path)
-                pairs.append((image, to_labels(label, self.label_map)))
-            except ValueError as error:
-                problems.append(Problem(path, str(error)))
+        found = [attempt(problems, path, lambda path=path: self._read(path)) for path in case.images]  # type: ignore[misc]
+        pairs = [pair for pair in found if pair is not None]
         shapes = {image.shape for image, _ in pairs}
         if len(shapes) > 1:
             problems.append(Problem(case.images[0], f"the slices of {case.name} differ in size: {sorted(shapes)}"))
@@ -81,6 +76,10 @@ class ArrayFormat:
                     labels = np.full_like(labels, self.ignore_label)
                 self._write(labels.transpose(order), targets.label)
         return problems
+
+    def _read(self, path: Path) -> Volume:
+        image, label = read_arrays(path)
+        return image, to_labels(label, self.label_map)
 
     def _order(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         if self.axes == "xyz":

@@ -15,7 +15,7 @@ import pandas
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.label_noise.drawing import TOLERANCE, Calibration, Drawn, Ranking, calibrate, draw_cases
+from nnunetv2_dale.label_noise.drawing import TOLERANCE, Calibration, Drawn, Ranking, calibrate, draw_cases, mean_dice
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
@@ -83,11 +83,11 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
         for case in source.cases
     }
     checked = _results(check_label, list(jobs.values()), processes, "checking labels")
-    refuse_problems([problem for problem in checked if problem is not None], source.folder)
+    refuse_problems([problem for each in checked for problem in each], source.folder)
     ranked = [dataclasses.replace(jobs[name], model=model) for name in plan.ranking.names]
     calibration = None if plan.wanted_dice is None else _calibrated(plan, ranked, plan.wanted_dice, processes)
     scale = 1.0 if calibration is None else calibration.scale
-    noisy = _drawn(plan, ranked, scale, processes, "drawing cases").effects
+    noisy = _drawn(plan, ranked, scale, processes, "drawing cases")
     with new_dataset(source.folder, plan.target.folder, plan.splits, plan.overwrite) as folder:
         for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
             (folder / name).mkdir()
@@ -121,8 +121,8 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
     if {plan.model.draw(name)[0] for name in plan.ranking.names} <= {"swap"}:
         raise UserError("swap leaves the foreground as a whole as it is, so --dice cannot be reached; give --amount")
 
-    def mean_dice(scale: float) -> float:
-        mean = _drawn(plan, ranked, scale, processes, f"calibrating, amounts x {scale:.4g}").mean_dice
+    def dice_at(scale: float) -> float:
+        mean = mean_dice(_drawn(plan, ranked, scale, processes, f"calibrating, amounts x {scale:.4g}"))
         if np.isnan(mean):
             raise UserError(
                 f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground"
@@ -133,7 +133,7 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
     highest = max(
         KINDS[kind].highest / amount for kind, amount in zip(plan.model.kinds, plan.model.amounts, strict=True)
     )
-    calibration = calibrate(mean_dice, wanted, highest)
+    calibration = calibrate(dice_at, wanted, highest)
     if not calibration.reached and not plan.keep_closest:
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "

@@ -42,17 +42,14 @@ def rank_cases(names: Sequence[str], clean: Collection[str], fraction: float, se
     return Ranking(tuple(ranked), wanted)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The cases that get noise of one amount, and what it does to them."""
+Drawn = dict[str, Effect]
+"""Case → what the noise does to it, of the cases that get some."""
 
-    effects: dict[str, Effect]
 
-    @property
-    def mean_dice(self) -> float:
-        """Over the cases that have foreground; NaN without any."""
-        values = [effect.dice for effect in self.effects.values() if effect.has_foreground]
-        return float(np.mean(values)) if values else float("nan")
+def mean_dice(drawn: Drawn) -> float:
+    """Mean over the cases that have foreground; NaN without any."""
+    values = [effect.dice for effect in drawn.values() if effect.has_foreground]
+    return float(np.mean(values)) if values else float("nan")
 
 
 def draw_cases(jobs: Sequence[CaseJob], wanted: int, measure: Callable[[Sequence[CaseJob]], Sequence[Effect]]) -> Drawn:
@@ -68,7 +65,7 @@ def draw_cases(jobs: Sequence[CaseJob], wanted: int, measure: Callable[[Sequence
     while (lacking := wanted - sum(effect.is_changed for _, effect in seen)) and len(seen) < len(jobs):
         more = jobs[len(seen) : len(seen) + lacking]
         seen += zip([job.case.name for job in more], measure(more), strict=True)
-    return Drawn(dict(sorted(seen, key=lambda each: not each[1].is_changed)[:wanted]))
+    return dict(sorted(seen, key=lambda each: not each[1].is_changed)[:wanted])
 
 
 @dataclass(frozen=True)

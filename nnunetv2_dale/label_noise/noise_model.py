@@ -136,15 +136,9 @@ class NoiseModel:
         match kind:
             case "boundary":
                 return walk_boundary(label, spacing_mm, amount, rng, self.bias, self.variance, self.smoothing)
-            case "dilate":
-                return dilate(label, spacing_mm, amount, rng)
-            case "erode":
-                return erode(label, spacing_mm, amount, rng)
-            case "shift":
-                return shift(label, spacing_mm, amount, rng)
-            case "smooth":
-                return coarsen_contours(label, spacing_mm, amount, rng)
             case "missing":
                 return drop_components(label, amount, rng)
-            case _:
+            case "swap":
                 return swap_components(label, amount, rng, self.classes)
+        moved = {"dilate": dilate, "erode": erode, "shift": shift, "smooth": coarsen_contours}[kind]
+        return moved(label, spacing_mm, amount, rng)

@@ -15,7 +15,7 @@ from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.nnunet_files.geometry import axis_first, require_same_voxels, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
-from nnunetv2_dale.nnunet_files.problems import FileError, Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, attempt
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
@@ -78,13 +78,11 @@ class CaseRow:
         return changed > 0
 
 
-def check_label(job: CaseJob) -> Problem | None:
+def check_label(job: CaseJob) -> list[Problem]:
     """Say what is wrong with the clean label's file."""
-    try:
-        read_label(job.reader, job.label_path, job.allowed)
-    except FileError as error:
-        return error.problem
-    return None
+    problems: list[Problem] = []
+    attempt(problems, job.label_path, lambda: read_label(job.reader, job.label_path, job.allowed))
+    return problems
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import own_name, read_keyed_table
+from nnunetv2_dale.commands.csv_table import own_name, read_keyed_table, write_table
 from nnunetv2_dale.nnunet_files.placing import place_whole
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
@@ -103,11 +103,8 @@ def write_confidence_table(file: Path, table: ConfidenceTable) -> None:
     """Write a table that `read_confidence_table` reads: a line for each case with a weight or an open class."""
     shown = [name for name in table.classes if any(name in each for each in table.open_classes.values())]
     cases = sorted({*table.weights, *(case for case, names in table.open_classes.items() if names)})
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["case", "weight", *shown])
-        for case in cases:
-            writer.writerow([case, f"{table.weight(case):g}", *(int(table.annotated(case)[name]) for name in shown)])
+    rows = ([case, f"{table.weight(case):g}", *(int(table.annotated(case)[name]) for name in shown)] for case in cases)
+    write_table(file, ["case", "weight", *shown], rows)
 
 
 def _weight(text: str, where: str) -> float:
@@ -127,12 +124,14 @@ def _annotated(text: str, name: str, where: str) -> bool:
 
 
 def copy_confidence(source: RawDataset, kept: Collection[str], folder: Path) -> list[Problem]:
-    """Copy the files and the lines of the cases that are kept; the problems of files that are damaged."""
+    """Copy the maps, the readers' labels and the table's lines of the cases that are kept; the damaged files."""
     problems: list[Problem] = []
-    for file in _files(source, kept):
-        target = folder / file.relative_to(source.folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        problems += place_whole(file, target)
+    for name in (MAPS, READERS):
+        for file in sorted((source.folder / name).rglob("*" + source.file_ending)):
+            if file.name.removesuffix(source.file_ending) in kept:
+                target = folder / file.relative_to(source.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                problems += place_whole(file, target)
     if (source.folder / TABLE).is_file():
         (folder / TABLE).write_bytes(lines_of(source.folder / TABLE, kept))
     return problems
@@ -160,10 +159,3 @@ def lines_of(table: Path, cases: Collection[str]) -> bytes:
 
 def _of(line: list[str], place: int) -> str:
     return line[place].strip() if place < len(line) else ""
-
-
-def _files(source: RawDataset, kept: Collection[str]) -> Iterator[Path]:
-    for name in (MAPS, READERS):
-        for file in sorted((source.folder / name).rglob("*" + source.file_ending)):
-            if file.name.removesuffix(source.file_ending) in kept:
-                yield file

@@ -12,7 +12,7 @@ from typing import Literal
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.image_endings import is_image_name
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 Placement = Literal["copy", "hard", "symbolic"]
@@ -74,8 +74,8 @@ def place_whole(source: Path, target: Path, placement: Placement = "copy") -> li
     """Call `place` on a file that is whole; the problem if it is not."""
     try:
         require_whole(source)
-    except ValueError as error:
-        return [Problem(source, str(error))]
+    except FileError as error:
+        return [error.problem]
     place(source, target, placement)
     return []
 

@@ -70,10 +70,7 @@ def _array(file: Path, part: str) -> NDArray[Any]:
 
 
 def _read(file: Path, read: Callable[[], Read]) -> Read:
-    try:
-        require_whole(file)
-    except ValueError as error:
-        raise ValueError(f"{file} {error}") from error
+    require_whole(file)
     try:
         return read()
     except Exception as error:  # readers of several libraries, each with its own exceptions

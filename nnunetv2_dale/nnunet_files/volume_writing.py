@@ -14,6 +14,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from nnunetv2_dale.nnunet_files.name_lengths import require_short_name
+from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 
@@ -34,17 +35,13 @@ def written_whole(target: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"could not be written ({' '.join(str(error).split())})", str(target)) from error
     try:
         require_whole(target)
-    except ValueError as error:
-        reason = f"could not be written whole; the disk is probably full ({error})"
+    except FileError as error:
+        reason = f"could not be written whole; the disk is probably full ({error.problem.what})"
         raise OSError(errno.ENOSPC, reason, str(target)) from error
 
 
 def write_volume(volume: SimpleITK.Image, target: Path) -> None:
-    """Write a volume, compressed.
-
-    Raises:
-        OSError: it could not be written, for example because the disk is full.
-    """
+    """Write a volume, compressed; errors as `written_whole`."""
     with written_whole(target):
         SimpleITK.WriteImage(volume, str(target), useCompression=True)
 
@@ -70,7 +67,7 @@ def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict
         label: (Z, Y, X).
         properties: of the label or image whose geometry it gets, as nnU-Net reads them.
     Raises:
-        OSError: it could not be written, for example because the disk is full.
+        UserError, OSError: as `written_whole`.
     """
     with written_whole(target):
         writer.write_seg(label, str(target), properties)

@@ -43,7 +43,7 @@ def reader_of(
     named = dataset_json.get("overwrite_image_reader_writer") or (plans or {}).get("image_reader_writer") or "None"
     described = {"overwrite_image_reader_writer": named, "file_ending": dataset_json["file_ending"]}
     if example is not None:  # nnU-Net prints a traceback for each of its readers that fails
-        _require_whole(example)
+        require_whole(example)
     try:
         found = determine_reader_writer_from_dataset_json(described, example and str(example), verbose=False)
     except RuntimeError as error:
@@ -99,7 +99,7 @@ def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Pro
     Raises:
         FileError: damaged or unreadable, or more than one channel.
     """
-    _require_whole(file)
+    require_whole(file)
     try:
         data, properties = reader.read_seg(str(file))
     except Exception as error:  # readers of several libraries, each with its own exceptions
@@ -116,7 +116,7 @@ def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray
         FileError: damaged or unreadable, channels of different shapes, or intensities that are not finite.
     """
     for file in files:
-        _require_whole(file)
+        require_whole(file)
     try:
         data, properties = reader.read_images([str(file) for file in files])
     except Exception as error:  # readers of several libraries, each with its own exceptions
@@ -152,13 +152,6 @@ def values_in(label: NDArray[Any]) -> NDArray[Any]:
 
 def _voxels(count: int | np.intp) -> str:
     return f"in {count} voxel{'' if count == 1 else 's'}"
-
-
-def _require_whole(file: Path) -> None:
-    try:
-        require_whole(file)
-    except ValueError as error:
-        raise FileError(file, str(error)) from error
 
 
 def label_checksum(labels: NDArray[Any]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label, reader_of
 from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, overlap_with
@@ -113,8 +114,8 @@ def cases_in(folders: Iterable[Path], ending: str) -> list[str]:
     """
     names: set[str] = set()
     for folder in folders:
-        found = {path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")}
+        found = files_by_case(folder, ending)
         if not found:
             raise UserError(f"found no predictions in {folder}; expected CASE{ending} and CASE.npz")
-        names |= found
+        names |= found.keys()
     return sorted(names)

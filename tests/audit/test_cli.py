@@ -146,7 +146,7 @@ def test_one_fold_only_is_told(study: tuple[Path, list[Path]], tmp_path: Path, c
 
 
 def test_a_killed_audit_goes_on(study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch) -> None:
-    from nnunetv2_dale.audit import drawing, kept_evidence
+    from nnunetv2_dale.audit import kept_evidence, pictures
     from nnunetv2_dale.audit.evidence import evidence_of
 
     measured: list[str] = []
@@ -166,7 +166,7 @@ def test_a_killed_audit_goes_on(study: tuple[Path, list[Path]], audited: Path, t
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
     monkeypatch.setattr(kept_evidence, "evidence_of", all_others)
-    monkeypatch.setattr(drawing, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(pictures, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
     assert len(measured) == len(set(measured)) == CASES
     assert read(output) == read(audited)

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decision_files import read_decisions
-from nnunetv2_dale.audit.decisions import accepted_findings, cases_to
+from nnunetv2_dale.audit.decision_files import read_lines
+from nnunetv2_dale.audit.decisions import accepted_findings, cases_to, decisions_in
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.splits import read_split_patients
 from tests.audit.fixtures import make_study
@@ -254,10 +254,10 @@ def test_given_decisions_stand_in_the_new_table(audited: tuple[Path, Path, Path]
     text = table.read_text().splitlines()
     text = [text[0] + ",Note", *(line + (',"ask, please"' if "case_04" in line else ",") for line in text[1:])]
     write(table, "\n".join([*text, "case_02,,1,wider,fix,,,,,", "case_03,,1,wider,,,,,,see the report", ""]))
-    before = {(each.case, each.label, each.kind): each for each in read_decisions(table)}
+    before = {(each.case, each.label, each.kind): each for each in decisions_in(read_lines(table))}
     for _ in range(2):
         assert main([str(folder), "-o", str(audit), "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
-        assert {(each.case, each.label, each.kind): each for each in read_decisions(table)} == before
+        assert {(each.case, each.label, each.kind): each for each in decisions_in(read_lines(table))} == before
         with table.open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert {row["note"] for row in rows if row["case"] == "case_04"} == {"ask, please"}
@@ -313,14 +313,14 @@ def write(file: Path, text: str) -> Path:
 
 def test_reading(tmp_path: Path) -> None:
     text = "case;label;kind;decision\na;1;wider;Accept\na;2;wider;exclude\nb;1;wider;fix\nb;2;wider;\na;3;wider;fix\n"
-    decisions = read_decisions(write(tmp_path / "d.csv", text))
+    decisions = decisions_in(read_lines(write(tmp_path / "d.csv", text)))
     assert len(decisions) == 4
     assert accepted_findings(decisions) == {("a", "1", "wider")}
     assert cases_to("exclude", decisions) == ["a"]
     assert cases_to("fix", decisions) == ["b"]
     excel = tmp_path / "excel.txt"
     excel.write_text(text.replace(";", "\t"), encoding="utf-16")
-    assert read_decisions(excel) == decisions
+    assert decisions_in(read_lines(excel)) == decisions
 
 
 @pytest.mark.parametrize(
@@ -338,4 +338,4 @@ def test_reading(tmp_path: Path) -> None:
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=sentence):
-        read_decisions(write(tmp_path / "d.csv", text))
+        decisions_in(read_lines(write(tmp_path / "d.csv", text)))

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decision_files import read_decisions, read_lines
-from nnunetv2_dale.audit.decisions import decision_table
+from nnunetv2_dale.audit.decision_files import read_lines
+from nnunetv2_dale.audit.decisions import decision_table, decisions_in
 from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.page import memory_key, viewer_commands
 from tests.audit.fixtures import make_study
@@ -172,7 +172,7 @@ def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
     assert [row["decision"] for row in rows[:2]] == ["accept", "fix"]
     exported = tmp_path / "decisions.csv"
     exported.write_text(seen["csv"])
-    assert [each.decision for each in read_decisions(exported)] == ["accept", "fix"]
+    assert [each.decision for each in decisions_in(read_lines(exported))] == ["accept", "fix"]
     assert any(command.startswith("Slicer --python-code") for command in seen["commands"])
     assert any(command.startswith("itksnap -g") for command in seen["commands"])
 
@@ -228,7 +228,7 @@ def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path
     assert seen["csv"] == (tmp_path / "second" / "decisions.csv").read_text()
     exported = tmp_path / "exported.csv"
     exported.write_text(seen["csv"])
-    assert [(each.case, each.decision) for each in read_decisions(exported)] == [
+    assert [(each.case, each.decision) for each in decisions_in(read_lines(exported))] == [
         (lines[0]["case"], "fix"),
         ("case_02", "accept"),
     ]
@@ -241,7 +241,7 @@ def test_the_page_writes_who_decided(page: Path, tmp_path: Path) -> None:
     assert [(row["decision"], row["who"]) for row in rows[:3]] == [("", ""), ("exclude", "fax"), ("accept", "fax")]
     exported = tmp_path / "exported.csv"
     exported.write_text(seen["csv"])
-    assert [each.who for each in read_decisions(exported)] == ["fax", "fax"]
+    assert [each.who for each in decisions_in(read_lines(exported))] == ["fax", "fax"]
 
 
 def test_a_page_without_pictures_and_paths(page: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def rank_records(
         asked = [each for each in found if (record.case, each.key, each.kind) not in accepted]
         score = max((each.chance for each in asked), default=0.0)
         listed = [_finding(each, record, task) for each in asked if each.chance >= LISTED_FROM]
-        ranked.append(Judgement(AuditedCase(record.case, "", score, tuple(listed), True, record.checksum), {}, {}))
+        ranked.append(Judgement(AuditedCase(record.case, "", score, True, tuple(listed), record.checksum), {}, {}))
     return sorted(ranked, key=lambda each: -each.audited.score), statements
 
 

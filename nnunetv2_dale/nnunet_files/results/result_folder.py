@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes, without_open_classes
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, known_ending, read_summary
@@ -189,7 +190,7 @@ def _unlisted_cases(
     ending = _ending(cases, dataset_json)
     folders = [file.parent for file in summaries.values()]
     folders += [path / f"fold_{fold}" / "validation" for fold in unfinished]
-    return tuple(sorted({name for folder in folders for name in _predicted(folder, ending)} - set(cases)))
+    return tuple(sorted({name for folder in folders for name in files_by_case(folder, ending)} - set(cases)))
 
 
 def _leftovers(
@@ -198,7 +199,7 @@ def _leftovers(
     """A sentence on each fold with masks of cases that another fold validated: the splits have changed since."""
     for fold, file in summaries.items():
         own = {name for name, case in cases.items() if case.fold == fold}
-        left = sorted((_predicted(file.parent, _ending(cases, dataset_json)) & set(cases)) - own)
+        left = sorted((files_by_case(file.parent, _ending(cases, dataset_json)).keys() & set(cases)) - own)
         if left:
             yield (
                 f"fold {fold} holds masks of {', '.join(left)}, which another fold validated: left over of other "
@@ -208,7 +209,3 @@ def _leftovers(
 
 def _ending(cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]) -> str:
     return str(dataset_json.get("file_ending") or known_ending(next(iter(cases.values())).prediction_file))
-
-
-def _predicted(folder: Path, ending: str) -> set[str]:
-    return {file.name.removesuffix(ending) for file in folder.glob(f"*{ending}")}

@@ -30,61 +30,36 @@ class AuditedClass:
 
 @dataclass(frozen=True)
 class CaseInputs:
-    """The files of one case.
+    """The files of one case."""
 
-    Attributes:
-        case: its name.
-        fold: in which the first referee held it out.
-        label: the label that is audited.
-        referees: names of the result folders that predicted the case.
-        predictions: the file of each.
-        probabilities: its `.npz`, or None, for each of them.
-        images: one file per channel, or none.
-    """
-
-    case: str
-    fold: str
-    label: Path
-    referees: tuple[str, ...]
-    predictions: tuple[Path, ...]
-    probabilities: tuple[Path | None, ...]
-    images: tuple[Path, ...]
+    case: str  # its name
+    fold: str  # in which the first referee held it out
+    label: Path  # the label that is audited
+    referees: tuple[str, ...]  # names of the result folders that predicted the case
+    predictions: tuple[Path, ...]  # the file of each
+    probabilities: tuple[Path | None, ...]  # its `.npz`, or None, for each of them
+    images: tuple[Path, ...]  # one file per channel, or none
 
 
 @dataclass(frozen=True)
 class AuditTask:
-    """A dataset's cases and how they are read.
+    """A dataset's cases and how they are read."""
 
-    Attributes:
-        dataset: its name.
-        referees: names of the result folders.
-        classes: foreground classes or regions.
-        channels: the class key of each channel of the networks; "0" is the background, which regions do not have.
-        has_regions: whether classes overlap.
-        ignore_label: value of the label that does not count, or None.
-        label_values: every value a label may hold.
-        is_ct: whether the image's first channel is CT.
-        reader: nnU-Net's reader.
-        cases: in alphabetical order.
-        missing: a sentence for each thing that could not be used.
-        crossing_regions: whether predicted label maps do not say what regions were found; probabilities do.
-        open_classes: case → keys of the classes that nobody annotated in it, as `confidence.csv` says.
-        held_out: whether no network is known or may be thought to have seen the labels it judges.
-    """
-
-    dataset: str
-    referees: tuple[str, ...]
-    classes: tuple[AuditedClass, ...]
+    dataset: str  # its name
+    referees: tuple[str, ...]  # names of the result folders
+    classes: tuple[AuditedClass, ...]  # foreground classes or regions
+    # the class key of each channel of the networks; "0" is the background, which regions do not have
     channels: tuple[str, ...]
-    has_regions: bool
-    ignore_label: int | None
-    label_values: frozenset[int]
-    is_ct: bool
-    reader: Any
-    cases: tuple[CaseInputs, ...]
-    missing: tuple[str, ...]
-    held_out: bool = True
-    crossing_regions: bool = False
+    has_regions: bool  # whether classes overlap
+    ignore_label: int | None  # value of the label that does not count, or None
+    label_values: frozenset[int]  # every value a label may hold
+    is_ct: bool  # whether the image's first channel is CT
+    reader: Any  # nnU-Net's reader
+    cases: tuple[CaseInputs, ...]  # in alphabetical order
+    missing: tuple[str, ...]  # a sentence for each thing that could not be used
+    held_out: bool = True  # whether no network is known or may be thought to have seen the labels it judges
+    crossing_regions: bool = False  # whether predicted label maps do not say what regions were found; probabilities do
+    # case → keys of the classes that nobody annotated in it, as `confidence.csv` says
     open_classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property

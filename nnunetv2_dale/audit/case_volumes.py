@@ -22,29 +22,18 @@ Labels = NDArray[np.uint8] | NDArray[np.int16]
 
 @dataclass(frozen=True)
 class CaseVolumes:
-    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all of them.
+    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all."""
 
-    Attributes:
-        label: the given label map.
-        consensus: the class that most referees give; a tie goes to the first.
-        support: class key → share of the referees that find the class in a voxel (with `.npz`: their mean
-            probability), in 1/255, in `box`; empty where a single referee says yes or no. "" is any class. See
-            `support_of`.
-        box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
-        spacing_mm: of the axes.
-        affine: from voxel (x, y, z) to RAS+ mm.
-        misplaced: the predictions that are stored elsewhere than the label.
-        checksum: of the label as its file has it.
-    """
-
-    label: Labels
-    consensus: Labels
+    label: Labels  # the given label map
+    consensus: Labels  # the class that most referees give; a tie goes to the first
+    # class key → share of the referees that find the class in a voxel (with `.npz`: their mean probability), in 1/255,
+    # in `box`; empty where a single referee says yes or no. "" is any class. See `support_of`.
     support: dict[str, NDArray[np.uint8]]
-    box: tuple[slice, ...]
-    spacing_mm: tuple[float, ...]
-    affine: NDArray[np.float64]
-    misplaced: tuple[Misplaced, ...] = ()
-    checksum: str = ""
+    box: tuple[slice, ...]  # the part of the volume that holds all foreground, with a margin; `support` has this shape
+    spacing_mm: tuple[float, ...]  # of the axes
+    affine: NDArray[np.float64]  # from voxel (x, y, z) to RAS+ mm
+    misplaced: tuple[Misplaced, ...] = ()  # the predictions that are stored elsewhere than the label
+    checksum: str = ""  # of the label as its file has it
 
     def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return the referees' support of a class in [0, 1], in a part of the foreground's box.

@@ -23,22 +23,15 @@ StatementKind = Literal["not_annotated", "not_judged"]
 
 @dataclass(frozen=True)
 class ClassStatement:
-    """One thing that is so in many cases of a class.
+    """One thing that is so in many cases of a class."""
 
-    Attributes:
-        class_name: name of the class.
-        label: its key in nnU-Net's summaries.
-        kind: `not_annotated`, the networks find it and the label has none of it; `not_judged`, the networks do not know
-            the class.
-        cases: in which; the class is not judged there.
-        sentence: in words.
-    """
-
-    class_name: str
-    label: str
+    class_name: str  # name of the class
+    label: str  # its key in nnU-Net's summaries
+    # `not_annotated`, the networks find it and the label has none of it; `not_judged`, the networks do not know the
+    # class
     kind: StatementKind
-    cases: tuple[str, ...]
-    sentence: str
+    cases: tuple[str, ...]  # in which; the class is not judged there
+    sentence: str  # in words
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:

@@ -37,17 +37,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """The table to be filled in.
+    """The table to be filled in."""
 
-    Attributes:
-        columns: `COLUMNS`, then those that a person added, among them `COMMENT`.
-        listed: a line per finding, in the order of the audit.
-        kept: lines of earlier decisions on what is no longer a finding.
-    """
-
-    columns: tuple[str, ...]
-    listed: tuple[Line, ...]
-    kept: tuple[Line, ...]
+    columns: tuple[str, ...]  # `COLUMNS`, then those that a person added, among them `COMMENT`
+    listed: tuple[Line, ...]  # a line per finding, in the order of the audit
+    kept: tuple[Line, ...]  # lines of earlier decisions on what is no longer a finding
 
 
 def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:

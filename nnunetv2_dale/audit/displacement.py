@@ -17,26 +17,17 @@ QUANTILES = np.linspace(0.0, 1.0, 21)
 
 @dataclass(frozen=True)
 class Displacement:
-    """The signed distances between two surfaces, each face counted by its area; positive: the label is wider.
+    """The signed distances between two surfaces, each face counted by its area; positive: the label is wider."""
 
-    Attributes:
-        mean_mm: mean over both surfaces.
-        absolute_mm: mean without sign.
-        quantiles_mm: at every 5 % of the area, from the most negative to the most positive.
-        shift_mm: from the middle of the referees' object to the middle of the label's, along the array's axes.
-        dice: of the two masks.
-        dice_moved: the same when the label is moved back by `shift_mm`; equal to `dice` where the shift is below half a
-            voxel.
-        widest, narrowest: voxel at which the label lies farthest outside and farthest inside, or None where it
-            nowhere does.
-    """
-
-    mean_mm: float
-    absolute_mm: float
-    quantiles_mm: tuple[float, ...]
+    mean_mm: float  # mean over both surfaces
+    absolute_mm: float  # mean without sign
+    quantiles_mm: tuple[float, ...]  # at every 5 % of the area, from the most negative to the most positive
+    # from the middle of the referees' object to the middle of the label's, along the array's axes
     shift_mm: tuple[float, ...]
-    dice: float
+    dice: float  # of the two masks
+    # the same when the label is moved back by `shift_mm`; equal to `dice` where the shift is below half a voxel
     dice_moved: float
+    # voxel at which the label lies farthest outside and farthest inside, or None where it nowhere does
     widest: tuple[int, ...] | None
     narrowest: tuple[int, ...] | None
 

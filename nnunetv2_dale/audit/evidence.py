@@ -27,38 +27,28 @@ TURNED_BELOW = 0.8  # agreement above which no one would suspect the orientation
 
 @dataclass(frozen=True)
 class ClassEvidence:
-    """One class of one case. Sizes are in voxels; voxel indices count from the volume's corner.
+    """One class of one case. Sizes are in voxels; voxel indices count from the volume's corner."""
 
-    Attributes:
-        label_voxels, referees_voxels: size of the mask in the label and by the referees.
-        dice: of the two whole masks; None where both are empty.
-        excess_voxels: Σ (y − s) over the label y and the referees' support s: how much larger the label is than the
-            referees expect.
-        apart_voxels: Σ |y − s|: how far both are apart.
-        unsure_voxels: Σ 2 s (1 − s): what `apart_voxels` is expected to be for a label that is right, if the referees
-            are as unsure as they say; 0 for a single one that says only yes or no.
-        area_mm2: mean of the areas of both masks' surfaces.
-        displacement: of the parts that both have, or None.
-        extra, missed, exchanged: whole parts, largest first.
-        typical_voxels: size of the referees' part that the median of their voxels lies in.
-        apart_at: a voxel where both masks differ, in the slice that holds most of the difference; None without any.
-        image: what the image shows at both borders; None without an image.
-    """
-
+    # size of the mask in the label and by the referees
     label_voxels: int
     referees_voxels: int
-    dice: float | None
+    dice: float | None  # of the two whole masks; None where both are empty
+    # Σ (y − s) over the label y and the referees' support s: how much larger the label is than the referees expect
     excess_voxels: float
-    apart_voxels: float
+    apart_voxels: float  # Σ |y − s|: how far both are apart
+    # Σ 2 s (1 − s): what `apart_voxels` is expected to be for a label that is right, if the referees are as unsure as
+    # they say; 0 for a single one that says only yes or no
     unsure_voxels: float
-    area_mm2: float
-    displacement: Displacement | None
+    area_mm2: float  # mean of the areas of both masks' surfaces
+    displacement: Displacement | None  # of the parts that both have, or None
+    # whole parts, largest first
     extra: tuple[Component, ...]
     missed: tuple[Component, ...]
     exchanged: tuple[Component, ...]
-    typical_voxels: int
+    typical_voxels: int  # size of the referees' part that the median of their voxels lies in
+    # a voxel where both masks differ, in the slice that holds most of the difference; None without any
     apart_at: tuple[int, ...] | None = None
-    image: ImageAtBorders | None = None
+    image: ImageAtBorders | None = None  # what the image shows at both borders; None without an image
 
     @property
     def parts(self) -> tuple[Component, ...]:

@@ -38,27 +38,17 @@ COLUMNS = ("case", "class", "kind", "score", "size", "unit", "sentence")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that may be wrong with a label.
+    """One thing that may be wrong with a label."""
 
-    Attributes:
-        class_name: name of the class; "all classes" where it concerns the whole label.
-        label: its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label.
-        score: estimated chance that the label is wrong there, in [0, 1].
-        size: in `unit`.
-        voxel: (z, y, x) of the label file.
-        world_mm: (x, y, z), RAS+.
-        sentence: in words.
-    """
-
-    class_name: str
-    label: str
+    class_name: str  # name of the class; "all classes" where it concerns the whole label
+    label: str  # its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label
     kind: Kind
-    score: float
-    size: float
+    score: float  # estimated chance that the label is wrong there, in [0, 1]
+    size: float  # in `unit`
     unit: str
-    voxel: tuple[int, int, int]
-    world_mm: tuple[float, float, float]
-    sentence: str
+    voxel: tuple[int, int, int]  # (z, y, x) of the label file
+    world_mm: tuple[float, float, float]  # (x, y, z), RAS+
+    sentence: str  # in words
 
 
 @dataclass(frozen=True)

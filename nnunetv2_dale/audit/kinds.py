@@ -24,30 +24,18 @@ LEAST_OF_PARTS = 0.3  # of all parts that one side lacks, from which those of a 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """One kind of error at one place.
+    """One kind of error at one place."""
 
-    Attributes:
-        key: class key; "" for the whole label.
-        strength: how unusual, to put several in order.
-        voxel: (z, y, x).
-        size_mm: of displacements: how far; of a shift its length.
-        share: of displacements: of the surface that is displaced that way.
-        vector_mm: of a shift, (z, y, x).
-        voxels: of objects: their size.
-        other: of exchanged objects: key of the class that the referees find.
-        words: of turned labels: what would make them agree.
-    """
-
-    key: str
+    key: str  # class key; "" for the whole label
     kind: Kind
-    strength: float
-    voxel: tuple[int, ...]
-    size_mm: float = 0.0
-    share: float = 0.0
-    vector_mm: tuple[float, ...] = ()
-    voxels: int = 0
-    other: str = ""
-    words: str = ""
+    strength: float  # how unusual, to put several in order
+    voxel: tuple[int, ...]  # (z, y, x)
+    size_mm: float = 0.0  # of displacements: how far; of a shift its length
+    share: float = 0.0  # of displacements: of the surface that is displaced that way
+    vector_mm: tuple[float, ...] = ()  # of a shift, (z, y, x)
+    voxels: int = 0  # of objects: their size
+    other: str = ""  # of exchanged objects: key of the class that the referees find
+    words: str = ""  # of turned labels: what would make them agree
 
 
 def suspicions(

@@ -19,20 +19,14 @@ MOST_SLICES = 5
 
 @dataclass(frozen=True)
 class Orientation:
-    """What a label would have to be turned by.
+    """What a label would have to be turned by."""
 
-    Attributes:
-        words: what to do with the label, such as "flipped along x"; "" where no turn helps.
-        agreement, agreement_turned: mean Dice over the classes before and after, on a coarse grid.
-        agreement_moved: the same when the whole label is moved instead, middle upon middle.
-        moved: voxels along each axis from the referees' middle to the label's.
-    """
-
-    words: str
+    words: str  # what to do with the label, such as "flipped along x"; "" where no turn helps
+    # mean Dice over the classes before and after, on a coarse grid
     agreement: float
     agreement_turned: float
-    agreement_moved: float = 0.0
-    moved: tuple[int, ...] = ()
+    agreement_moved: float = 0.0  # the same when the whole label is moved instead, middle upon middle
+    moved: tuple[int, ...] = ()  # voxels along each axis from the referees' middle to the label's
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:

@@ -33,38 +33,25 @@ OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e a
 
 @dataclass(frozen=True)
 class UnusualClass:
-    """One class over N cases, or the whole label (key ""). NaN: the case has nothing to compare.
+    """One class over N cases, or the whole label (key ""). NaN: the case has nothing to compare."""
 
-    Attributes:
-        key: of the class.
-        habit_mm: (N,) mean displacement that is usual in the case's fold: what the referees always draw wider (−) or
-            narrower (+).
-        excess_mm: (N,) mean displacement of the border beyond the habit.
-        wider: (N,) excess volume against the expected difference, in spreads.
-        restless: (N,) difference without its sign against the expected one, in spreads.
-        shift_mm: (N, 3) beyond what is usual.
-        shifted: (N,) what moving the label back would gain, in spreads.
-        objects: (N,) objects that one side lacks, in spreads; 0 for the whole label.
-        by_parts: (N,) whether it is parts that one side lacks that make a case unusual, and not the border.
-        typical_voxels: median size of the referees' objects.
-        image: (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it
-            shows the networks' rather than the label's. NaN where it shows none, −∞ where a label has no border
-            of its own: it lacks the class, or gives it to another one.
-        squares: (N,) the sum of the squares of these four deviations, of those that are suspicious.
-    """
-
-    key: str
+    key: str  # of the class
+    # (N,) mean displacement that is usual in the case's fold: what the referees always draw wider (−) or narrower (+)
     habit_mm: Floats
-    excess_mm: Floats
-    wider: Floats
-    restless: Floats
-    shift_mm: Floats
-    shifted: Floats
-    objects: Floats
+    excess_mm: Floats  # (N,) mean displacement of the border beyond the habit
+    wider: Floats  # (N,) excess volume against the expected difference, in spreads
+    restless: Floats  # (N,) difference without its sign against the expected one, in spreads
+    shift_mm: Floats  # (N, 3) beyond what is usual
+    shifted: Floats  # (N,) what moving the label back would gain, in spreads
+    objects: Floats  # (N,) objects that one side lacks, in spreads; 0 for the whole label
+    # (N,) whether it is parts that one side lacks that make a case unusual, and not the border
     by_parts: NDArray[np.bool_]
-    typical_voxels: float
+    typical_voxels: float  # median size of the referees' objects
+    # (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it shows the
+    # networks' rather than the label's. NaN where it shows none, −∞ where a label has no border of its own: it lacks
+    # the class, or gives it to another one.
     image: Floats
-    squares: Floats
+    squares: Floats  # (N,) the sum of the squares of these four deviations, of those that are suspicious
 
 
 def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:

@@ -49,23 +49,18 @@ def agreement_with(label: Labels, readers: Sequence[Labels]) -> NDArray[np.float
 
 @dataclass(frozen=True)
 class Comparison:
-    """One class of one case, as two readers drew it.
-
-    Attributes:
-        first, second: readers; the second may be `CONSENSUS`.
-        dice: 0 where only one of them drew it.
-        distance_mm: mean over both surfaces, each face by its area, of how far the first lies outside (+) or inside (-)
-            of the second; None where one has no surface.
-        is_far: they lie a voxel's shortest edge apart or more in that mean, or only one drew the class.
-    """
+    """One class of one case, as two readers drew it."""
 
     case: str
     class_name: str
+    # readers; the second may be `CONSENSUS`
     first: str
     second: str
-    dice: float
+    dice: float  # 0 where only one of them drew it
+    # mean over both surfaces, each face by its area, of how far the first lies outside (+) or inside (-) of the second;
+    # None where one has no surface
     distance_mm: float | None
-    is_far: bool
+    is_far: bool  # they lie a voxel's shortest edge apart or more in that mean, or only one drew the class
 
 
 def comparisons(

@@ -98,18 +98,12 @@ def read_reader(reader: Any, file: Path, allowed: Collection[int], label: Path, 
 
 @dataclass(frozen=True)
 class ClassConfidence:
-    """What is known of one class, "background" among them: voxels in the label, of cases in which it is annotated.
-
-    Attributes:
-        not_annotated: number of cases.
-        doubted: share of its voxels with a confidence below 1; None without any voxel.
-        mean: confidence of its voxels.
-    """
+    """What is known of one class, "background" among them: voxels in the label, of cases in which it is annotated."""
 
     name: str
-    not_annotated: int
-    doubted: float | None
-    mean: float | None
+    not_annotated: int  # number of cases
+    doubted: float | None  # share of its voxels with a confidence below 1; None without any voxel
+    mean: float | None  # confidence of its voxels
 
 
 def check_confidence(dataset: RawDataset, processes: int) -> tuple[GivenConfidence, list[ClassConfidence]]:

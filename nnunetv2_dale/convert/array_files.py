@@ -29,21 +29,15 @@ class ArrayFormat:
     """Arrays named `image` and `label` in the same file, written as `.nii.gz` with a spacing that is given.
 
     A case is one `.h5` file, or several `.npz` files that are the slices of one volume in order.
-
-    Attributes:
-        label_map: value in the file -> label.
-        spacing_mm: of slices, rows and columns (z, y, x).
-        axes: order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes
-            of equal length are rows and columns and the remaining one counts the slices (zyx where all are equal).
-        ignore_label: what the labels of cases in `unlabelled` become, everywhere.
-        unlabelled: names of cases whose labels are not to be used.
     """
 
-    label_map: Mapping[int, int]
-    spacing_mm: tuple[float, float, float]
+    label_map: Mapping[int, int]  # value in the file -> label
+    spacing_mm: tuple[float, float, float]  # of slices, rows and columns (z, y, x)
+    # order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes of equal
+    # length are rows and columns and the remaining one counts the slices (zyx where all are equal)
     axes: str = "zyx"
-    ignore_label: int = 0
-    unlabelled: frozenset[str] = frozenset()
+    ignore_label: int = 0  # what the labels of cases in `unlabelled` become, everywhere
+    unlabelled: frozenset[str] = frozenset()  # names of cases whose labels are not to be used
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return `.nii.gz`."""

@@ -52,20 +52,13 @@ def warn_of_padding(voxels: Mapping[str, int]) -> None:
 
 @dataclass(frozen=True)
 class ConvertedCase:
-    """What a worker reports about one case.
-
-    Attributes:
-        problems: what is wrong with it.
-        checksums: SHA-256 of each of its source files.
-        values: of the label that was written.
-        in_padding: voxels of classes beyond the scan (`labelled_padding`); of volumes only.
-    """
+    """What a worker reports about one case."""
 
     case: SourceCase
-    problems: list[Problem]
-    checksums: dict[str, str]
-    values: frozenset[int] = frozenset()
-    in_padding: int = 0
+    problems: list[Problem]  # what is wrong with it
+    checksums: dict[str, str]  # SHA-256 of each of its source files
+    values: frozenset[int] = frozenset()  # of the label that was written
+    in_padding: int = 0  # voxels of classes beyond the scan (`labelled_padding`); of volumes only
 
 
 def convert_case(

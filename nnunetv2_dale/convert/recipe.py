@@ -53,22 +53,15 @@ def no_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One public dataset.
+    """One public dataset."""
 
-    Attributes:
-        command: the sub-command.
-        dataset_name: the default name after `Dataset501_`.
-        facts: the dataset's page.
-        plan: finds the cases below a source folder, with the recipe's own flags.
-        add_options: adds those flags.
-        examples: what follows `--new_id`, a line each; more than the plain call where a recipe needs it.
-    """
-
-    command: str
-    dataset_name: str
-    facts: Facts
+    command: str  # the sub-command
+    dataset_name: str  # the default name after `Dataset501_`
+    facts: Facts  # the dataset's page
+    # finds the cases below a source folder, with the recipe's own flags
     plan: Callable[[Path, argparse.Namespace], DatasetPlan]
-    add_options: Callable[[argparse.ArgumentParser], None] = no_options
+    add_options: Callable[[argparse.ArgumentParser], None] = no_options  # adds those flags
+    # what follows `--new_id`, a line each; more than the plain call where a recipe needs it
     examples: tuple[str, ...] = ("",)
 
 

@@ -23,19 +23,13 @@ _FILE_ENDING = ".nii.gz"
 
 @dataclass(frozen=True)
 class VolumeFormat:
-    """Volumes with geometry, one file per channel, written as `.nii.gz`. Files that are right already are copied.
+    """Volumes with geometry, one file per channel, written as `.nii.gz`. Files that are right already are copied."""
 
-    Attributes:
-        label_map: value in the label file -> label.
-        classes: name -> label, for label files of 3D Slicer, whose values mean what their header says.
-        mask_threshold: see `to_labels`.
-        has_mask_options: the recipe has a flag for it, which a message may name.
-    """
-
-    label_map: Mapping[int, int]
+    label_map: Mapping[int, int]  # value in the label file -> label
+    # name -> label, for label files of 3D Slicer, whose values mean what their header says
     classes: Mapping[str, int] = field(default_factory=dict)
-    mask_threshold: float | None = None
-    has_mask_options: bool = False
+    mask_threshold: float | None = None  # see `to_labels`
+    has_mask_options: bool = False  # the recipe has a flag for it, which a message may name
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return `.nii.gz`."""

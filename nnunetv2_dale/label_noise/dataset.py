@@ -37,29 +37,18 @@ _NOT_COPIED = {"imagesTr", "labelsTr", SPLITS, PATIENTS, READERS}  # a training 
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What to copy, and which cases get which noise.
+    """What to copy, and which cases get which noise."""
 
-    Attributes:
-        source: the clean dataset, with a label for every case.
-        target: where the copy goes.
-        model: the noise.
-        ranking: the cases that may get it, and how many do.
-        splits: splits_final.json of the copy, or None.
-        wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
-        keep_closest: write the copy also where `wanted_dice` was not reached.
-        placement: how images and clean labels get into the copy.
-        overwrite: replace an existing target.
-    """
-
-    source: RawDataset
-    target: Target
-    model: NoiseModel
-    ranking: Ranking
-    splits: Splits | None
+    source: RawDataset  # the clean dataset, with a label for every case
+    target: Target  # where the copy goes
+    model: NoiseModel  # the noise
+    ranking: Ranking  # the cases that may get it, and how many do
+    splits: Splits | None  # splits_final.json of the copy, or None
+    # mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts
     wanted_dice: float | None = None
-    keep_closest: bool = False
-    placement: Placement = "copy"
-    overwrite: bool = False
+    keep_closest: bool = False  # write the copy also where `wanted_dice` was not reached
+    placement: Placement = "copy"  # how images and clean labels get into the copy
+    overwrite: bool = False  # replace an existing target
 
 
 def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Calibration | None]:

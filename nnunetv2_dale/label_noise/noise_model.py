@@ -44,24 +44,15 @@ KINDS = {
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Noise of one kind, or a mixture in which each case draws one kind.
+    """Noise of one kind, or a mixture in which each case draws one kind."""
 
-    Attributes:
-        kinds: names from `KINDS`.
-        amounts: one per kind, in its unit.
-        weights: how often each kind is drawn, relative to the others.
-        seed: fixes every voxel together with the case's name.
-        classes: the foreground values of the dataset, for `swap`.
-        ignore_label: voxels with this value stay as they are; noise neither takes nor gives them.
-        bias, variance, smoothing: of `boundary`, see `walk_boundary`.
-    """
-
-    kinds: tuple[str, ...]
-    amounts: tuple[float, ...]
-    weights: tuple[float, ...]
-    seed: int
-    classes: tuple[int, ...]
-    ignore_label: int | None = None
+    kinds: tuple[str, ...]  # names from `KINDS`
+    amounts: tuple[float, ...]  # one per kind, in its unit
+    weights: tuple[float, ...]  # how often each kind is drawn, relative to the others
+    seed: int  # fixes every voxel together with the case's name
+    classes: tuple[int, ...]  # the foreground values of the dataset, for `swap`
+    ignore_label: int | None = None  # voxels with this value stay as they are; noise neither takes nor gives them
+    # of `boundary`, see `walk_boundary`
     bias: float = 0.8
     variance: float = 0.05
     smoothing: float = 1.0

@@ -24,26 +24,16 @@ from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 
 @dataclass(frozen=True)
 class CaseJob:
-    """What a worker needs to know of a case.
+    """What a worker needs to know of a case."""
 
-    Attributes:
-        case: it has a label.
-        reader: nnU-Net's reader/writer.
-        allowed: the label values of the dataset.
-        model: the noise; None keeps the label clean.
-        scale: factor of the noise's amounts.
-        target: folder of the copy, where something is written.
-        placement: how images and clean labels get there.
-    """
-
-    case: RawCase
-    reader: Any
-    allowed: frozenset[int]
+    case: RawCase  # it has a label
+    reader: Any  # nnU-Net's reader/writer
+    allowed: frozenset[int]  # the label values of the dataset
     ignore_label: int | None
-    model: NoiseModel | None
-    scale: float = 0.0
-    target: Path | None = None
-    placement: Placement = "copy"
+    model: NoiseModel | None  # the noise; None keeps the label clean
+    scale: float = 0.0  # factor of the noise's amounts
+    target: Path | None = None  # folder of the copy, where something is written
+    placement: Placement = "copy"  # how images and clean labels get there
 
     @property
     def label_path(self) -> Path:

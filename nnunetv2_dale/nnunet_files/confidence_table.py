@@ -28,16 +28,11 @@ _YES_NO = {"": True, "1": True, "1.0": True, "true": True, "0": False, "0.0": Fa
 
 @dataclass(frozen=True)
 class ConfidenceTable:
-    """What `confidence.csv` says. Cases and classes that it does not name have weight 1 and are annotated.
+    """What `confidence.csv` says. Cases and classes that it does not name have weight 1 and are annotated."""
 
-    Attributes:
-        classes: names of all classes or regions of dataset.json, without background and ignore label.
-        weights: case → factor of all its voxels, in [0, 1].
-        open_classes: case → names of the classes that nobody annotated in it, in the order of `classes`.
-    """
-
-    classes: tuple[str, ...]
-    weights: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...]  # names of all classes or regions of dataset.json, without background and ignore label
+    weights: Mapping[str, float] = field(default_factory=dict)  # case → factor of all its voxels, in [0, 1]
+    # case → names of the classes that nobody annotated in it, in the order of `classes`
     open_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def weight(self, case: str) -> float:

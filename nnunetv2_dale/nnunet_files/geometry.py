@@ -23,19 +23,12 @@ Stored = tuple[Sequence[int], Properties]
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels of a file: n axes in the order x, y(, z).
+    """The voxels of a file: n axes in the order x, y(, z)."""
 
-    Attributes:
-        shape: voxels along each axis.
-        origin_mm: centre of the first voxel, (n,), in RAS+.
-        direction: unit vector along each axis, the columns of (n, n).
-        spacing_mm: distance of voxels along each axis, (n,).
-    """
-
-    shape: tuple[int, ...]
-    origin_mm: NDArray[np.float64]
-    direction: NDArray[np.float64]
-    spacing_mm: NDArray[np.float64]
+    shape: tuple[int, ...]  # voxels along each axis
+    origin_mm: NDArray[np.float64]  # centre of the first voxel, (n,), in RAS+
+    direction: NDArray[np.float64]  # unit vector along each axis, the columns of (n, n)
+    spacing_mm: NDArray[np.float64]  # distance of voxels along each axis, (n,)
 
 
 @dataclass(frozen=True)

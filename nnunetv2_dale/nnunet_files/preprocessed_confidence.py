@@ -38,17 +38,11 @@ MADE_FROM, READER_LABELS = "confidence.json", "readers"
 
 @dataclass(frozen=True)
 class PreprocessedConfidence:
-    """What is given of one configuration's cases.
+    """What is given of one configuration's cases."""
 
-    Attributes:
-        folder: `<data identifier>_confidence`.
-        table: weights of cases, and the classes not annotated in them.
-        readers: names of the readers whose labels are drawn at each visit; mostly none.
-    """
-
-    folder: Path
-    table: ConfidenceTable
-    readers: tuple[str, ...]
+    folder: Path  # `<data identifier>_confidence`
+    table: ConfidenceTable  # weights of cases, and the classes not annotated in them
+    readers: tuple[str, ...]  # names of the readers whose labels are drawn at each visit; mostly none
 
     def map_file(self, case: str) -> Path | None:
         """The map of a case; None where it has none: a confidence of 1 everywhere."""

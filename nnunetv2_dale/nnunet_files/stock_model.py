@@ -79,17 +79,11 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
 
 @dataclass(frozen=True)
 class StockModel:
-    """A model as stock nnU-Net shall find it.
+    """A model as stock nnU-Net shall find it."""
 
-    Attributes:
-        model: with the name of its plans in the export.
-        trainer: of stock nnU-Net.
-        trained_plans: the name of the plans it was trained with.
-    """
-
-    model: TrainedModel
-    trainer: type[nnUNetTrainer]
-    trained_plans: str
+    model: TrainedModel  # with the name of its plans in the export
+    trainer: type[nnUNetTrainer]  # of stock nnU-Net
+    trained_plans: str  # the name of the plans it was trained with
 
     @property
     def place(self) -> Path:

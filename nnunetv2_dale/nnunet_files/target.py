@@ -24,18 +24,12 @@ NOISY_COPY, DECIDED_COPY, OF_READERS, PSEUDO_LABELS, CONVERSION = MARKS = (
 
 @dataclass(frozen=True)
 class Target:
-    """A dataset that is to be written.
+    """A dataset that is to be written."""
 
-    Attributes:
-        root: the `nnUNet_raw` folder.
-        dataset_id: 1 to 999.
-        name: the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too.
-        mark: which of `MARKS` the command leaves in what it writes, by which it may replace it; None: any of them.
-    """
-
-    root: Path
-    dataset_id: int
-    name: str
+    root: Path  # the `nnUNet_raw` folder
+    dataset_id: int  # 1 to 999
+    name: str  # the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too
+    # which of `MARKS` the command leaves in what it writes, by which it may replace it; None: any of them
     mark: str | None = None
 
     def __post_init__(self) -> None:

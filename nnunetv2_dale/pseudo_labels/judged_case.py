@@ -23,17 +23,11 @@ TOUCHED = 0.05  # support from which a voxel has to do with a class
 
 @dataclass(frozen=True)
 class JudgedCase:
-    """A case without a label.
+    """A case without a label."""
 
-    Attributes:
-        label: (Z, Y, X), the most probable class.
-        support: (K, Z, Y, X), mean probability of the folds.
-        properties: of its image, for writing.
-    """
-
-    label: NDArray[np.int16]
-    support: Floats
-    properties: Properties
+    label: NDArray[np.int16]  # (Z, Y, X), the most probable class
+    support: Floats  # (K, Z, Y, X), mean probability of the folds
+    properties: Properties  # of its image, for writing
 
     def overlaps(self, labels: Collection[int]) -> dict[int, float]:
         """Label value → `overlap_with` its support."""

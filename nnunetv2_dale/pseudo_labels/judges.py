@@ -23,17 +23,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judges:
-    """The folds of a result folder.
+    """The folds of a result folder."""
 
-    Attributes:
-        folder: what their validation left.
-        predictor: nnU-Net's, which holds the weights of the folds.
-        weights: fold → its network's.
-    """
-
-    folder: ResultFolder
-    predictor: Any
-    weights: Mapping[str, Any]
+    folder: ResultFolder  # what their validation left
+    predictor: Any  # nnU-Net's, which holds the weights of the folds
+    weights: Mapping[str, Any]  # fold → its network's
 
     def say(self, fold: str, image: Floats, properties: dict[str, Any]) -> Floats:
         """The probabilities (K, Z, Y, X) of a fold for an image (C, Z, Y, X)."""

@@ -21,23 +21,16 @@ SURE = 0.95  # chance of what no other case shows
 
 @dataclass(frozen=True)
 class Hint:
-    """One thing that looks wrong.
+    """One thing that looks wrong."""
 
-    Attributes:
-        number: of the case.
-        key: class key; "" for the whole label.
-        size: in `unit`.
-        words: the sentence.
-    """
-
-    number: int
-    key: str
+    number: int  # of the case
+    key: str  # class key; "" for the whole label
     kind: Kind
     chance: float
     voxel: Voxel
-    size: float
+    size: float  # in `unit`
     unit: str
-    words: str
+    words: str  # the sentence
 
 
 def high_values(values: Floats, least_spread: float) -> Floats:

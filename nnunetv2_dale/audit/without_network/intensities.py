@@ -33,14 +33,10 @@ Bins = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Intensities:
-    """What is known before cases are measured.
+    """What is known before cases are measured."""
 
-    Attributes:
-        step_mm: by which labels are moved.
-        odds: class key → (BINS,) log of how much more frequent each intensity is inside than just outside.
-    """
-
-    step_mm: float
+    step_mm: float  # by which labels are moved
+    # class key → (BINS,) log of how much more frequent each intensity is inside than just outside
     odds: Mapping[str, NDArray[np.float32]]
 
 

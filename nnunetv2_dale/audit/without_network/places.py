@@ -29,19 +29,12 @@ AXES = ("left and right", "front and back", "top and bottom")  # x, y, z of RAS+
 
 @dataclass(frozen=True)
 class Places:
-    """Where the classes lie and where they are expected.
+    """Where the classes lie and where they are expected."""
 
-    Attributes:
-        keys: K classes.
-        middles: (K + 1, N, 3) mm, RAS+; the last is the body's. NaN: the case lacks the class.
-        companions: K lists of (other item, usual way from there).
-        usual: (K, 2, 3) middle and spread of how far a class lies from where it is expected.
-    """
-
-    keys: tuple[str, ...]
-    middles: Floats
-    companions: tuple[tuple[tuple[int, Floats], ...], ...]
-    usual: Floats
+    keys: tuple[str, ...]  # K classes
+    middles: Floats  # (K + 1, N, 3) mm, RAS+; the last is the body's. NaN: the case lacks the class.
+    companions: tuple[tuple[tuple[int, Floats], ...], ...]  # K lists of (other item, usual way from there)
+    usual: Floats  # (K, 2, 3) middle and spread of how far a class lies from where it is expected
 
     def off(self, middles: Floats) -> Floats:
         """(K, N, 3) how far classes in these places lie from where their companions expect them."""

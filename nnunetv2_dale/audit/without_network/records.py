@@ -35,28 +35,18 @@ class Share:
 
 @dataclass(frozen=True)
 class ClassRecord:
-    """One class of one case that has it.
+    """One class of one case that has it."""
 
-    Attributes:
-        voxels: its size.
-        parts: the largest first; those a single voxel apart from others left out.
-        corners_mm: (2, 3) lowest and highest place of the largest part.
-        cut: whether it ends where the scan ends, so that more of it may lie outside.
-        constant: where the image is constant around: padding.
-        outside: outside of the body, in what surrounds it.
-        contrast: of its border (`border_contrast`); NaN without a border.
-        around: (P, P, P or 1) the image around the middle of its largest part, along x, y and z in steps of some mm.
-        fits: (V,) how well the label fits the image, moved by each of `intensities.steps` (`intensities.fit`).
-    """
-
-    voxels: int
-    parts: tuple[Part, ...]
-    corners_mm: Floats
-    cut: bool
-    constant: Share
-    outside: Share
-    contrast: float
+    voxels: int  # its size
+    parts: tuple[Part, ...]  # the largest first; those a single voxel apart from others left out
+    corners_mm: Floats  # (2, 3) lowest and highest place of the largest part
+    cut: bool  # whether it ends where the scan ends, so that more of it may lie outside
+    constant: Share  # where the image is constant around: padding
+    outside: Share  # outside of the body, in what surrounds it
+    contrast: float  # of its border (`border_contrast`); NaN without a border
+    # (P, P, P or 1) the image around the middle of its largest part, along x, y and z in steps of some mm
     around: NDArray[np.float32]
+    # (V,) how well the label fits the image, moved by each of `intensities.steps` (`intensities.fit`)
     fits: NDArray[np.float32]
 
     @property
@@ -67,22 +57,16 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """One case.
-
-    Attributes:
-        classes: key → record, of the classes that the label has.
-        body_mm: the middle of what is bright in the image.
-        corners_mm: (2, 3) lowest and highest place of the image.
-    """
+    """One case."""
 
     case: str
     checksum: str
     spacing_mm: tuple[float, ...]
     affine: Floats
     shape: tuple[int, ...]
-    classes: dict[str, ClassRecord]
-    body_mm: Floats
-    corners_mm: Floats
+    classes: dict[str, ClassRecord]  # key → record, of the classes that the label has
+    body_mm: Floats  # the middle of what is bright in the image
+    corners_mm: Floats  # (2, 3) lowest and highest place of the image
 
     @property
     def planar(self) -> bool:

@@ -52,8 +52,6 @@ def apply_decisions(
     Args:
         files: tables of decisions, one per person who decided; taken together.
         audit: folder with the audit's `maps` and `audit.json`.
-        dataset: id or name of the audited dataset.
-        new_id: of the new one; it keeps the name.
         confidence: write what the audit found as confidence, for a training that takes it; excluded cases stay, with
             weight 0.
     Raises:

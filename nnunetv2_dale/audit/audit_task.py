@@ -73,8 +73,6 @@ class AuditTask:
 def dataset_task(dataset: str) -> AuditTask:
     """Find the labels and images of a dataset in `nnUNet_raw`; none is opened.
 
-    Args:
-        dataset: id or name.
     Raises:
         UserError: no such dataset, or one without labels.
     """

@@ -17,8 +17,6 @@ def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Colle
     """Compare names and some labels; an audit of an earlier version has no checksums of them.
 
     Args:
-        audit: its `audit.json`.
-        file: where that lies.
         source: the dataset that is said to be the audited one.
         decided: cases whose labels have to be the audited ones: a person decided on them, or the audit's maps are used.
     Raises:

@@ -98,11 +98,7 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
 
 
 def read_images(inputs: CaseInputs, task: AuditTask, volumes: CaseVolumes) -> NDArray[np.float32]:
-    """Read the images (C, Z, Y, X) of a case.
-
-    Raises:
-        UserError: an image that cannot be read, or of another shape than the label.
-    """
+    """Read the images (C, Z, Y, X) of a case."""
     images, properties = read_image(task.reader, inputs.images)
     of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
     remedy = "give the images that belong to the labels (--images)"

@@ -170,11 +170,7 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
 
 
 def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
-    """Replace only an audit, only when asked, and nothing that a person did with it.
-
-    Raises:
-        UserError: the folder must stay as it is.
-    """
+    """Replace only an audit, only when asked, and nothing that a person did with it."""
     refuse_existing(output, overwrite=True)  # an audit that may not be replaced has its own sentence
     refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):

@@ -40,10 +40,7 @@ def write_confidence_of(
     cases have weight 0. Classes that are probably not annotated in some cases are said to be so.
 
     Args:
-        place: the audit's folder.
         folder: of the new dataset, with what the source has of confidence.
-    Raises:
-        UserError: a map that is missing, damaged or of another shape.
     """
     excluded = set(cases_to("exclude", decisions))
     (folder / MAPS).mkdir(exist_ok=True)
@@ -58,12 +55,7 @@ def write_confidence_of(
 
 
 def is_as_made(name: Path, made: Path) -> bool:
-    """Whether a file of confidence in a dataset that `apply` made is still what it wrote.
-
-    Args:
-        name: relative to the dataset's folder.
-        made: that folder.
-    """
+    """Whether a file of confidence in a dataset that `apply` made is still what it wrote."""
     file = made / MADE_CONFIDENCE
     return file.is_file() and read_json_object(file).get(name.as_posix()) == file_checksum(made / name)
 

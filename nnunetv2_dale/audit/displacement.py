@@ -37,7 +37,6 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
 
     Args:
         label, referees: bool, 2 or 3 axes, cropped around both; leave out components that the other lacks.
-        spacing_mm: of the axes.
     Returns:
         None where a mask has no surface.
     """

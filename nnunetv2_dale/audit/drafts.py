@@ -49,11 +49,7 @@ def consensus_file(audit: Path, case: str) -> Path:
 
 
 def write_draft(source: RawDataset, case: RawCase, consensus: Path, dataset: Path) -> None:
-    """Write the draft of a case into a new dataset.
-
-    Raises:
-        UserError: as `draft_of`.
-    """
+    """Write the draft of a case into a new dataset."""
     draft, properties = draft_of(source, case, consensus)
     target = draft_file(dataset, case.name, source.file_ending)
     target.parent.mkdir(exist_ok=True)
@@ -61,11 +57,7 @@ def write_draft(source: RawDataset, case: RawCase, consensus: Path, dataset: Pat
 
 
 def draft_of(source: RawDataset, case: RawCase, consensus: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
-    """Return the consensus (Z, Y, X) with the label's properties; the ignore label stays where it was.
-
-    Raises:
-        UserError: no label, or a file that is damaged or of another shape.
-    """
+    """Return the consensus (Z, Y, X) with the label's properties; the ignore label stays where it was."""
     if case.label is None:
         raise UserError(f"case {case.name} of {source.folder} has no label to fix")
     label, properties = read_label(source.reader(), case.label, source.label_values)
@@ -81,8 +73,6 @@ def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
     `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
 
     Args:
-        source: the audited dataset.
-        made: folder of the dataset that an earlier `apply` made of it.
         audit: folder of the audit, whose consensus the drafts are.
     """
     return [

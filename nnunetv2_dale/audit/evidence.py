@@ -98,8 +98,6 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
 
     Args:
         kept: where to keep what was read (`keep_case`), for its maps and pictures.
-    Raises:
-        UserError: a file that cannot be used; the sentence names it.
     """
     volumes = read_case(inputs, task)
     images = read_images(inputs, task, volumes) if inputs.images else None

@@ -77,7 +77,6 @@ def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise
     """Return for each axis the index of the slice with most of a mask; of several equal ones the middle.
 
     Args:
-        part: (Z, Y, X).
         corner: where it lies in the volume.
         otherwise: the indices of an empty mask.
     """

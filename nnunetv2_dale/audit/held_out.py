@@ -21,8 +21,6 @@ ARGUMENTS = "predict_from_raw_data_args.json"
 def refuse_seen_labels(folder: ResultFolder, labels: Path) -> None:
     """Refuse predictions by networks that were trained with the labels.
 
-    Args:
-        labels: the folder of the audited labels.
     Raises:
         UserError: fold `all` alone, or training images that `nnUNetv2_predict` predicted with all folds.
     """
@@ -74,9 +72,6 @@ def training_memory(paths: Sequence[Path], task: AuditTask) -> dict[str, list[st
 
     Read from `case_displacement.json` beside the checkpoints, where it lies; the trainings of the other folds have
     seen the case.
-
-    Raises:
-        UserError: a damaged file.
     """
     seen: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for folder in (folder for path in paths for folder in sorted(Path(path).glob("fold_*"))):

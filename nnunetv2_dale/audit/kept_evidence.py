@@ -21,9 +21,6 @@ def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEviden
 
     Args:
         kept: folder of what was measured before; a file there counts while its case's files have not changed.
-        processes: cases at once.
-    Raises:
-        UserError: a file that cannot be used.
     """
     kept.mkdir(parents=True, exist_ok=True)
     files = {inputs.case: kept_file(kept, inputs).with_suffix(".json") for inputs in task.cases}

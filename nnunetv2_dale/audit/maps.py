@@ -64,7 +64,6 @@ def write_maps(
 
     Args:
         chances: class key → chance that the label is wrong there.
-        kinds: class key → kinds of error that were found.
     """
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),

@@ -36,7 +36,6 @@ def measure_all(task: AuditTask, kept: Path, processes: int) -> Measured:
 
     Args:
         kept: folder for what an audit that was cut off goes on with; without a network nothing is kept.
-        processes: cases at once.
     """
     return (_by_networks if task.referees else _without_network)(task, kept, processes)
 

@@ -77,11 +77,7 @@ def _draw(
 
 
 def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:
-    """Draw the findings of a case, each into its PNG file.
-
-    Raises:
-        UserError: an image that cannot be read, or of another shape than the label.
-    """
+    """Draw the findings of a case, each into its PNG file."""
     image = read_images(inputs, task, volumes)[0]
     value_range = display_range(image[volumes.box], task.is_ct)
     for file, found in findings.items():
@@ -102,9 +98,6 @@ def draw_finding(
     """Draw in every plane the slice with most of the finding, near by; then the whole slice with its frame.
 
     R, L, A, P, S and I stand at the edges, but for a picture that has no place in a patient.
-
-    Args:
-        image: (Z, Y, X).
     """
     part = finding_part(volumes, found, task)
     corner = tuple(axis.start for axis in volumes.box)

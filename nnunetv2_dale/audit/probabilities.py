@@ -24,14 +24,12 @@ Region = Collection[int]
 
 
 def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[NDArray[np.float32]]:
-    """Return the probability maps of a file in the order of nnU-Net's channels: classes from background on, or regions.
+    """Yield the probability maps (Z, Y, X) of a file, as nnU-Net's channels: classes from background on, or regions.
 
     Args:
         file: CASE.npz beside a prediction, as `--npz` writes it.
         shape: (Z, Y, X) of the prediction.
         channels: how many maps the file has to hold.
-    Yields:
-        (Z, Y, X).
     Raises:
         UserError: no such file of nnU-Net, another number of maps, or maps of another shape.
     """
@@ -81,9 +79,6 @@ def decoded(channels: Iterable[NDArray[np.float32]], regions: Sequence[Region]) 
     """Return the label map whose regions are those that the channels find (from a probability of 0.5).
 
     Where no label belongs to just these regions, the label that differs in the fewest.
-
-    Args:
-        channels: (Z, Y, X) of each region.
     """
     found = sum((channel >= 0.5).astype(np.int64) << place for place, channel in enumerate(channels))
     codes = {value: _code(value, regions) for value in (0, *sorted({each for region in regions for each in region}))}

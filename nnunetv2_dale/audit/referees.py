@@ -34,8 +34,6 @@ def audit_task(
     """Find everything that is audited; no image is opened.
 
     Args:
-        paths: result folders, each a referee.
-        folds: only these.
         references: folder of the labels, of some cases at least; None looks in nnU-Net's own folders.
         images: folder of the images; None looks in `nnUNet_raw`; without any, there are no pictures.
     Raises:
@@ -84,11 +82,7 @@ def audit_task(
 
 
 def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
-    """The class keys in the order of the networks' channels, which is the same in every folder.
-
-    Raises:
-        UserError: two folders list the regions in another order.
-    """
+    """The class keys in the order of the networks' channels, which is the same in every folder."""
     described = {folder.path: channel_keys(folder.dataset_json["labels"]) for folder in folders if folder.dataset_json}
     (first, channels), *others = described.items()
     for path, keys in others:
@@ -116,9 +110,6 @@ def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the class keys in the order of nnU-Net's channels.
 
     Regions stand in the order of `dataset.json`, without the background; classes by value, "0" first.
-
-    Args:
-        labels: of `dataset.json`.
     """
     keys = keys_of_names(labels).values()
     if any(len(class_labels(key)) > 1 for key in keys):

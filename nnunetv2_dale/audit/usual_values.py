@@ -56,10 +56,6 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
     The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way. Of
     more cases that lie clearly apart, as those of a weak network, it keeps more of the distance d: what chance does not
     explain of its square, 1 − s²/(n d²) (James and Stein 1961).
-
-    Args:
-        values: (N,), NaN is left out.
-        folds: (N,) of the cases.
     """
     middle, spread = usual(values, least_spread)
     middles, spreads = np.full(len(values), middle), np.full(len(values), spread)

@@ -73,9 +73,7 @@ def comparisons(
     """Every pair of readers, then each reader with the consensus; a class that neither drew is left out.
 
     Args:
-        readers: name → label map (Z, Y, X).
         classes: name → the label values it holds.
-        spacing_mm: of the axes z, y, x.
     """
     everyone = {**readers, CONSENSUS: consensus}
     steps = [step for step, size in zip(spacing_mm, consensus.shape, strict=True) if size > 1]

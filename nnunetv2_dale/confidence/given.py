@@ -62,12 +62,7 @@ def read_given(dataset: RawDataset) -> GivenConfidence:
 
 
 def unequal_cases(readers: Mapping[str, Mapping[str, Path]], places: Mapping[str, Path]) -> list[Problem]:
-    """Readers that lack cases which another one has.
-
-    Args:
-        readers: name → case → file.
-        places: name → folder.
-    """
+    """Readers that lack cases which another one has."""
     everywhere = {case for files in readers.values() for case in files}
     return [
         Problem(places[name], f"lacks {len(missing)} cases that another reader has ({missing[0]}); give the same ones")
@@ -85,8 +80,6 @@ def read_reader(reader: Any, file: Path, allowed: Collection[int], label: Path, 
     """A reader's label (Z, Y, X), on the voxels of the case's label.
 
     Args:
-        reader: nnU-Net's, of the dataset.
-        allowed: values it may hold.
         label, stored: the file to go by, its shape and its properties.
     Raises:
         FileError: damaged, with other values, or on other voxels.
@@ -107,11 +100,7 @@ class ClassConfidence:
 
 
 def check_confidence(dataset: RawDataset, processes: int) -> tuple[GivenConfidence, list[ClassConfidence]]:
-    """Read everything that is given.
-
-    Raises:
-        UserError: what is wrong, of all files in one message.
-    """
+    """Read everything that is given."""
     require_labels(dataset)
     given, reader = read_given(dataset), dataset.reader()
     work = [

@@ -41,11 +41,7 @@ def preprocess_confidence(
     """Write the confidence of some configurations beside their cases; each appears when it is complete.
 
     Args:
-        preprocessed: the dataset's folder in `nnUNet_preprocessed`.
-        plans: identifier.
         configurations: none for all that are preprocessed; a cascade shares the cases of its full resolution.
-    Returns:
-        the folders, `<data identifier>_confidence`.
     Raises:
         UserError: nothing is given or it is refused, or nnU-Net has not preprocessed the cases.
     """
@@ -90,8 +86,6 @@ def resampled(
         properties: of the preprocessed case.
     Returns:
         (1, Z', Y', X') in [0, 1].
-    Raises:
-        ValueError: the case was preprocessed from an image of another shape.
     """
     axes = plans.transpose_forward
     turned = confidence.transpose(axes)

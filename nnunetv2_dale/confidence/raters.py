@@ -72,7 +72,6 @@ def write_readers_dataset(
     """Copy a dataset with the readers' labels in place of its own; cases that no reader has keep theirs.
 
     Args:
-        source: has the images.
         folders: of labels, one per reader (`reader_name`), with files named as in `labelsTr`.
         method: "majority" and "staple" write one label and the share of readers that agree with it; "random" writes
             every reader's label, and the majority's for whoever reads one.
@@ -99,8 +98,6 @@ def write_consensus(
     Args:
         readers: name → case → file; the cases are the same for all.
         folder: may be the source's own.
-    Raises:
-        UserError: labels that cannot be read, or readers that drew different classes.
     """
     labels = source.dataset_json["labels"]
     classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}
@@ -127,11 +124,7 @@ def reader_name(folder: Path) -> str:
 
 
 def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """Reader → case → file.
-
-    Raises:
-        UserError: fewer than two readers, two of one name, no labels, other cases than the dataset's or another's.
-    """
+    """Reader → case → file."""
     places = {reader_name(folder): folder for folder in folders}
     if len(places) < 2 or len(places) < len(folders):
         raise UserError(

@@ -34,8 +34,6 @@ def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequenc
     """Write both files into a dataset that is being made.
 
     Args:
-        rows: of all cases.
-        readers: their names, in the order given.
         target: how the label was chosen.
         ties: voxels without a majority.
     """

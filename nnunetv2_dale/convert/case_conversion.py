@@ -23,12 +23,7 @@ SHOWN = 5  # cases that a message names
 
 
 def labelled_padding(image: NDArray[Any], labelled: NDArray[np.bool_]) -> int:
-    """How many labelled voxels lie in slices at an end of the volume that hold one value, the same in all of them.
-
-    Args:
-        image: any number of axes; each is looked at from both ends.
-        labelled: same shape.
-    """
+    """How many labelled voxels lie in slices at an end of the volume that hold one value, the same in all of them."""
     padding = np.zeros(image.shape, bool)
     for axis in range(image.ndim):
         others = tuple(other for other in range(image.ndim) if other != axis)

@@ -32,14 +32,8 @@ def write_raw_dataset(
     The folder appears under its name only when everything is written; a conversion that is interrupted leaves none.
 
     Args:
-        plan: the dataset, found but not read.
         source: the folder it was found in; files are named relative to it.
-        target: where the dataset goes.
-        processes: workers; 1 works in this process.
         recipe: name of the recipe, for the manifest.
-        overwrite: replace an existing dataset of exactly this name.
-    Returns:
-        the dataset's folder.
     Raises:
         DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """

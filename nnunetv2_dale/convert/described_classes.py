@@ -27,9 +27,7 @@ def read_classes_and_channels(
     forms for channels.
 
     Args:
-        path: the dataset.json.
         problems: what is wrong with a part that is needed is added here.
-        need_classes, need_channels: whether that part will be used.
     """
     try:
         described = read_json_object(path, _ADVICE) if path.is_file() else {}
@@ -49,11 +47,7 @@ def read_classes_and_channels(
 
 
 def _number_to_name(pairs: Any, what: str) -> dict[int, str]:
-    """Number -> name.
-
-    Raises:
-        ValueError: another form, regions, or a number that is given twice; says which.
-    """
+    """Number -> name."""
     if isinstance(pairs, list):
         pairs = dict(enumerate(pairs))
     if not isinstance(pairs, Mapping):
@@ -87,10 +81,6 @@ def label_map_of(volume: SimpleITK.Image, names: Mapping[int, str], classes: Map
     """Return value in the file -> label, by the names of segments and classes; capitals and `_` for a space do not
     matter.
 
-    Args:
-        volume: the segmentation.
-        names: of `segment_names`.
-        classes: name -> label.
     Raises:
         ValueError: a segment with voxels that has the name of no class.
     """

@@ -72,9 +72,6 @@ def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
     """Return what to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are
     soft.
 
-    Args:
-        mask: (Z, Y, X).
-        label_map: of `to_labels`.
     Returns:
         the end of a sentence; empty where neither is so, or there are several classes.
     """

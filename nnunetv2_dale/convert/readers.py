@@ -31,8 +31,6 @@ def join_readers(plan: DatasetPlan, folder: Path, processes: int) -> dict[str, o
 
     Returns:
         what the manifest says of it; nothing for a dataset without readers.
-    Raises:
-        UserError: see `write_consensus`.
     """
     names = list(dict.fromkeys(name for case in plan.cases for name in case.readers))
     if not names:

@@ -43,11 +43,7 @@ def fixed_split(train: Iterable[str], val: Iterable[str]) -> list[Fold]:
 
 
 def random_folds(names: Sequence[str], num_folds: int = 5) -> list[Fold]:
-    """Return nnU-Net's own seeded folds, written down so that every run of every machine has the same.
-
-    Raises:
-        ValueError: fewer cases than folds.
-    """
+    """Return nnU-Net's own seeded folds, written down so that every run of every machine has the same."""
     return folds_by_group({name: name for name in names}, num_folds)
 
 
@@ -56,9 +52,6 @@ def folds_by_group(group_of: Mapping[str, str], num_folds: int = 5) -> list[Fold
 
     The groups are split by nnU-Net's seeded `generate_crossval_split`, so one case per group gives nnU-Net's own folds.
 
-    Args:
-        group_of: case name -> group.
-        num_folds: how many.
     Raises:
         ValueError: fewer groups than folds.
     """
@@ -93,11 +86,7 @@ def add_splits_command(commands: argparse._SubParsersAction[CommandParser]) -> N
 
 
 def split_by_patient(arguments: argparse.Namespace) -> None:
-    """Write the folds and the patients.
-
-    Raises:
-        UserError: a case without a patient, fewer patients than folds, or files that exist; nothing is written.
-    """
+    """Write the folds and the patients."""
     dataset = read_raw(arguments.d)
     raw, names = dataset.folder, [case.name for case in dataset.cases]
     table = read_keyed_table(arguments.patients, "case", ["patient"], names)

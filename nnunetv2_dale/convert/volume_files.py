@@ -77,11 +77,7 @@ class VolumeFormat:
 
 
 def read_volume(path: Path) -> SimpleITK.Image:
-    """Read a scalar volume of three axes.
-
-    Raises:
-        ValueError: damaged or unreadable, another number of axes, or several values per voxel.
-    """
+    """Read a scalar volume of three axes; a `ValueError` says what else it is."""
     require_whole(path)
     try:
         volume = SimpleITK.ReadImage(str(path))

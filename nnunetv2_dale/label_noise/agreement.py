@@ -36,7 +36,6 @@ def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tupl
     """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
 
     Args:
-        clean, noisy: (Z, Y, X).
         spacing_mm: of the 3 axes; an axis of one voxel does not count.
     """
     box = box_of(clean | noisy)

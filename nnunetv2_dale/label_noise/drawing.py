@@ -26,11 +26,7 @@ class Ranking:
 
 
 def rank_cases(names: Sequence[str], clean: Collection[str], fraction: float, seed: int) -> Ranking:
-    """Rank the cases that are not to stay clean; `fraction` of them is wanted, rounded to whole cases.
-
-    Raises:
-        UserError: no case is left.
-    """
+    """Rank the cases that are not to stay clean; `fraction` of them is wanted, rounded to whole cases."""
     candidates = [name for name in names if name not in clean]
     ranked = sorted(candidates, key=lambda name: (case_generator(seed, name, "selection").random(), name))
     wanted = round(fraction * len(ranked))
@@ -56,10 +52,6 @@ def draw_cases(jobs: Sequence[CaseJob], wanted: int, measure: Callable[[Sequence
     """Return the first `wanted` cases that the noise changes; where there are fewer, the first of the others fill up.
 
     So a case without foreground, or whose `swap` swaps nothing, is replaced by the next in the ranking.
-
-    Args:
-        jobs: in the order of the ranking, with their noise.
-        measure: what the noise does to each of some cases.
     """
     seen: list[tuple[str, Effect]] = []
     while (lacking := wanted - sum(effect.is_changed for _, effect in seen)) and len(seen) < len(jobs):

@@ -28,13 +28,7 @@ def swap_components(
     """Give each connected component of each class another class with `probability`, independently.
 
     The other classes are equally likely. The foreground as a whole does not change. The same
-    generator swaps all that a smaller probability swaps, and more.
-
-    Args:
-        label: (Z, Y, X), 0 is background.
-        classes: the foreground values of the dataset.
-    Raises:
-        ValueError: fewer than two classes.
+    generator swaps all that a smaller probability swaps, and more. Fewer than two classes are a `ValueError`.
     """
     if len(classes) < 2:
         raise ValueError(f"swap needs at least two foreground classes, got {list(classes)}")

@@ -54,14 +54,10 @@ def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
     """Return how far each face of `surface` lies from the surface of another mask.
 
     Args:
-        surface: N faces.
-        mask: the other mask.
         other: the other mask's surface, with at least one face.
     Returns:
         (N,) mm: positive outside of the mask, negative inside of it, 0 on its surface. Exact for any spacing: it is
         measured between the middles of faces.
-    Raises:
-        ValueError: the other mask has no surface.
     """
     if len(other.area_mm2) == 0:
         raise ValueError("distances need a surface to be measured to; the other mask has none")

@@ -52,7 +52,6 @@ def read_confidence_map(reader: BaseReaderWriter, file: Path, label: Path, store
     """Read a map of confidence.
 
     Args:
-        reader: of the dataset.
         label: the file that it belongs to, for a message: the case's label, or its image.
         stored: that file's shape and properties.
     Returns:

@@ -43,7 +43,6 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
     """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none.
 
     Args:
-        properties: the reader's second value.
         shape: (Z, Y, X) of its first.
     """
     if "sitk_stuff" in properties:
@@ -66,11 +65,7 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
 
 
 def affine_of(properties: Mapping[str, Any], shape: Sequence[int]) -> NDArray[np.float64]:
-    """Return 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; a file without a place has its spacing alone.
-
-    Args:
-        properties, shape: as `grid_of`.
-    """
+    """Return the 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; without a place, its spacing alone."""
     grid, affine = grid_of(properties, shape), np.eye(4)
     if grid is None:
         spacing = np.asarray(properties["spacing"], dtype=np.float64)[::-1]
@@ -125,11 +120,7 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
 
 
 def require_same_grid(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
-    """`require_same_voxels`, which also lie in the same places of the patient where both files say so.
-
-    Args:
-        file, voxels, other, others, remedy: as there.
-    """
+    """`require_same_voxels`, which also lie in the same places of the patient where both files say so."""
     require_same_voxels(file, voxels, other, others, remedy)
     difference = grid_difference(grid_of(voxels[1], voxels[0]), grid_of(others[1], others[0]))
     if difference is not None:

@@ -22,11 +22,7 @@ def require_short_name(target: Path) -> None:
 
 
 def unfinished_suffix(target: Path) -> str:
-    """Return the end of an unfinished file's name: `_` and the target's, as much of its end as there is place for.
-
-    Raises:
-        UserError: the target's own name is too long.
-    """
+    """Return the end of an unfinished file's name: `_` and the target's, as much of its end as there is place for."""
     require_short_name(target)
     place = LONGEST_BYTES - len(UNFINISHED) - len("12345678_")  # what `tempfile` puts between
     name = target.name

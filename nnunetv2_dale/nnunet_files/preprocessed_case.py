@@ -28,7 +28,6 @@ def read_preprocessed_case(folder: Path, name: str, allowed: Collection[int]) ->
 
     Args:
         folder: of one configuration, with the cases as `.b2nd`, or as `.npz` that may be unpacked to `.npy`.
-        name: of the case.
         allowed: the label values of dataset.json.
     Raises:
         ValueError: names the file that is missing or damaged, and says what is wrong with it.

@@ -59,7 +59,6 @@ def confidence_folder(dataset: Path, data_identifier: str) -> Path:
     """Where a configuration's confidence lies: beside its cases, as nnU-Net takes every file among them for a case.
 
     Args:
-        dataset: the preprocessed dataset's folder.
         data_identifier: nnU-Net's name of a configuration's preprocessed cases, such as "nnUNetPlans_2d".
     """
     return dataset / f"{data_identifier}_confidence"
@@ -72,8 +71,6 @@ def read_preprocessed_confidence(
 
     Args:
         dataset: the preprocessed dataset's folder; the raw one of its name is looked at where `nnUNet_raw` has it.
-        data_identifier: as `confidence_folder`.
-        labels: of dataset.json.
         plans: identifier, for the command in a message.
     Raises:
         UserError: the raw dataset has confidence that is not preprocessed, or other than what was preprocessed; or the

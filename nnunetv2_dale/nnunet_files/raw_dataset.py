@@ -77,11 +77,7 @@ class RawDataset:
 
 
 def read_raw(name_or_id: str) -> RawDataset:
-    """Read the dataset of `nnUNet_raw` that `-d` names.
-
-    Raises:
-        UserError: as `environment_folder`, `dataset_folder` and `read_dataset`.
-    """
+    """Read the dataset of `nnUNet_raw` that `-d` names."""
     return read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
 
 

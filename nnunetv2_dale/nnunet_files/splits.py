@@ -16,11 +16,7 @@ PATIENTS = "splits_patients.json"
 
 
 def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = None) -> Splits | None:
-    """Read the splits file given, else that in `nnUNet_preprocessed`, else the dataset's own; None without any.
-
-    Raises:
-        UserError: as `read_splits`.
-    """
+    """Read the splits file given, else that in `nnUNet_preprocessed`, else the dataset's own; None without any."""
     places = [*known_places(dataset.name, "nnUNet_preprocessed"), dataset]
     path = given or next((file for place in places if (file := place / SPLITS).is_file()), None)
     return None if path is None else read_splits(path, cases)
@@ -69,11 +65,7 @@ def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[
 
 
 def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
-    """Return the union of the validation cases of some folds.
-
-    Raises:
-        UserError: a fold that there is not.
-    """
+    """Return the union of the validation cases of some folds."""
     for fold in folds:
         if not 0 <= fold < len(splits):
             raise UserError(f"there is no fold {fold}: the splits have folds 0 to {len(splits) - 1}")
@@ -91,8 +83,6 @@ def new_dataset(
 
     Args:
         without: cases of `source` that the new dataset lacks.
-    Raises:
-        UserError: the target may not be replaced, or the table of patients is damaged.
     """
     patients, place = known_patients(source), splits_of(target.name)
     with ExitStack() as both:
@@ -107,11 +97,7 @@ def new_dataset(
 
 
 def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
-    """Return case -> patient, from the first of `folders` that holds the table; None where none does.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return case -> patient, from the first of `folders` that holds the table; None where none does."""
     file = next((file for folder in folders if (file := folder / PATIENTS).is_file()), None)
     return None if file is None else {case: str(patient) for case, patient in read_json_object(file).items()}
 
@@ -119,9 +105,6 @@ def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
 def known_patients(dataset: Path) -> dict[str, str] | None:
     """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is
     known.
-
-    Raises:
-        UserError: the table is damaged.
     """
     return read_split_patients([*known_places(dataset.name, "nnUNet_preprocessed"), dataset])
 

@@ -40,8 +40,6 @@ ORIGIN_FILE = "exported_from.json"
 def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
     """Find the trainer of stock nnU-Net that builds the same network as `trainer_name`.
 
-    Args:
-        trainer_name: as found in a checkpoint.
     Returns:
         the most general class of nnU-Net that `trainer_name` inherits its network from; `nnUNetTrainer` for every
         trainer of this package.
@@ -99,8 +97,6 @@ def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel
 
     Args:
         plans_name: None takes `nnUNetPlans_from_DALE` for `nnUNetPlans` and `nnUNetTrainerDALE`.
-    Raises:
-        UserError: as `stock_trainer`.
     """
     trainer = stock_trainer(model.trainer_name)
     origin = model.trainer_name.removeprefix("nnUNetTrainer") or model.trainer_name
@@ -109,11 +105,7 @@ def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel
 
 
 def check_weights(stock: StockModel) -> None:
-    """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it.
-
-    Raises:
-        UserError: names or shapes of the weights do not fit.
-    """
+    """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it."""
     model, trainer = stock.model, stock.trainer
     plans = PlansManager(model.plans)
     configuration = plans.get_configuration(model.configuration)
@@ -137,12 +129,6 @@ def prediction_checkpoint(
     """Keep of a checkpoint what prediction and `-pretrained_weights` read, in plain types.
 
     The result can be loaded with `torch.load(..., weights_only=True)`.
-
-    Args:
-        checkpoint: as `nnUNetTrainer.save_checkpoint` writes it.
-        trainer_name: the stock trainer to name in it.
-        plans: the content of the model's `plans.json`.
-        dataset: the content of the exported `dataset.json`.
     """
     mirroring_axes = checkpoint.get("inference_allowed_mirroring_axes")
     fold = checkpoint["init_args"].get("fold")

@@ -66,9 +66,6 @@ class Target:
 
         Looked for in `root` and in nnU-Net's three folders, where those are set. With `overwrite` an existing target is
         a problem only where another command, or nobody of us, made it.
-
-        Raises:
-            UserError: `root` is below a file.
         """
         found: list[Problem] = []
         refuse_existing(self.folder, overwrite=True)
@@ -109,11 +106,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def default_root() -> Path:
-    """Return the folder in `nnUNet_raw`.
-
-    Raises:
-        UserError: the variable is not set.
-    """
+    """Return the folder in `nnUNet_raw`."""
     root = known_folder("nnUNet_raw")
     if root is None:
         raise UserError("the environment variable nnUNet_raw is not set; set it, or give the target folder with -o")

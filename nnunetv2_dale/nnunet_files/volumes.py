@@ -53,11 +53,7 @@ def reader_of(
 
 
 def label_values(labels: Mapping[str, Any]) -> frozenset[int]:
-    """Return every value a label file may hold: background, classes or members of regions, and the ignore label.
-
-    Args:
-        labels: of dataset.json.
-    """
+    """Return every value a label file may hold: background, classes or members of regions, and the ignore label."""
     values = {0}
     for value in labels.values():
         values.update(map(int, value) if isinstance(value, list | tuple) else [int(value)])
@@ -70,7 +66,6 @@ def read_label(
     """Read a label or a prediction.
 
     Args:
-        reader: of the dataset.
         allowed: the values it may hold, within rounding; None, where no dataset.json is at hand, any whole number.
     Returns:
         (Z, Y, X), where a 2D image has Z = 1.

@@ -59,12 +59,7 @@ def shifts(known: Sequence[HeldOut]) -> dict[int, float]:
 
 
 def expected_dice(overlap: float, label: int, known: dict[int, float]) -> float:
-    """The expected Dice in (0, 1) of a class.
-
-    Args:
-        overlap: from `overlap_with`.
-        known: from `shifts`.
-    """
+    """The expected Dice in (0, 1) of a class."""
     return float(expit(_logit([overlap])[0] + known.get(label, known[0])))
 
 

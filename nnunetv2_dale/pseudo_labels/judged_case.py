@@ -54,11 +54,7 @@ def judged(case: RawCase, judges: Sequence[Judges], dataset: RawDataset) -> Judg
 
 
 def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judges) -> JudgedCase:
-    """A case of predictions that `nnUNetv2_predict --save_probabilities` has written, a folder for each network.
-
-    Raises:
-        UserError: a folder without the case or without its probabilities.
-    """
+    """A case of predictions that `nnUNetv2_predict --save_probabilities` has written, a folder for each network."""
     said: list[Floats] = []
     properties: Properties = {}
     for folder in folders:
@@ -101,11 +97,7 @@ def held_out(case: RawCase, fold: str, judges: Judges, dataset: RawDataset) -> l
 
 
 def cases_in(folders: Iterable[Path], ending: str) -> list[str]:
-    """All cases that folders have predictions of.
-
-    Raises:
-        UserError: none in a folder.
-    """
+    """All cases that folders have predictions of."""
     names: set[str] = set()
     for folder in folders:
         found = files_by_case(folder, ending)

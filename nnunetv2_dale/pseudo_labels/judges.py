@@ -46,9 +46,6 @@ def read_judges(
 ) -> list[Judges]:
     """Load the folds of result folders.
 
-    Args:
-        folds: only these; None takes all numbered ones.
-        checkpoint: the file of each fold, such as `checkpoint_final.pth`.
     Raises:
         UserError: fold `all` alone, other classes than the dataset's, regions, a cascade, a file that is missing.
     """

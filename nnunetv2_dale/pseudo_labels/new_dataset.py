@@ -43,11 +43,7 @@ class NewDataset:
 
 
 def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
-    """The folds of the labelled cases: those in use, else as the networks were validated.
-
-    Args:
-        folder: a judge's, which has at least one fold.
-    """
+    """The folds of the labelled cases: those in use, else as the networks were validated."""
     names = [case.name for case in dataset.cases]
     splits = splits_in_use(dataset.folder, names)
     if splits is not None:
@@ -64,12 +60,8 @@ def write_dataset(
     """Write the dataset; it appears when it is complete, with its folds: judged cases are for training.
 
     Args:
-        source: the labelled dataset.
-        cases: the judged ones, with their images.
         doubtful: case → whether any of its classes is.
         place: holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
-    Raises:
-        DatasetProblemsError: damaged images.
     """
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
     splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]

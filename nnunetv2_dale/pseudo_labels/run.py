@@ -150,13 +150,7 @@ def _judged(
 def calibration_figure(
     known: Sequence[HeldOut], expected: Sequence[float], error: float, labels: Mapping[str, Any]
 ) -> Figure:
-    """A dot per labelled case and class; on the diagonal, what was expected came.
-
-    Args:
-        expected: of each of `known`, by the cases of other folds.
-        error: their mean absolute error.
-        labels: of dataset.json, for the names.
-    """
+    """A dot per labelled case and class; on the diagonal, what was expected came."""
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)

@@ -38,11 +38,7 @@ def _standard(rows: Patches) -> Patches:
 
 
 def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedClass], step_mm: float) -> Iterator[Hint]:
-    """Labels that were moved against their image, or that do not belong to it.
-
-    Args:
-        step_mm: of `Intensities`.
-    """
+    """Labels that were moved against their image, or that do not belong to it."""
     gains, weights, misfits = [], [], []
     for item in classes:
         having = [number for number, record in enumerate(records) if item.key in record.classes]

@@ -47,11 +47,7 @@ def steps(planar: bool) -> NDArray[np.int64]:
 
 
 def learned(task: AuditTask) -> Intensities:
-    """Look at a few cases of a dataset.
-
-    Raises:
-        UserError: a file that cannot be read.
-    """
+    """Look at a few cases of a dataset."""
     inside, outside = ({item.key: np.ones(BINS) for item in task.classes} for _ in range(2))
     lengths: dict[str, list[float]] = {item.key: [] for item in task.classes}
     for inputs in task.cases[:: -(-len(task.cases) // SAMPLED)]:

@@ -27,7 +27,6 @@ def rank_records(
     """All cases, the most suspicious first, and what is said of whole classes.
 
     Args:
-        step_mm: of `Intensities`.
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again.
     """
     hints, statements = hints_of(records, task.classes, step_mm)

@@ -33,8 +33,6 @@ def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseReco
 
     Args:
         known: from `intensities.learned`.
-    Raises:
-        UserError: a file that cannot be read, or an image of another shape than its label.
     """
     label, properties = read_label(task.reader, inputs.label, task.label_values)
     image, others = read_image(task.reader, inputs.images)

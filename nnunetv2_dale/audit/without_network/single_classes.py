@@ -28,11 +28,7 @@ Rows = Sequence[tuple[int, CaseRecord, ClassRecord]]
 
 
 def class_hints(item: AuditedClass, number: int, places: Places, records: Sequence[CaseRecord]) -> Iterator[Hint]:
-    """All kinds of one class.
-
-    Args:
-        number: of the class in `places`.
-    """
+    """All kinds of one class."""
     rows = [(n, record, record.classes[item.key]) for n, record in enumerate(records) if item.key in record.classes]
     if not rows:
         return

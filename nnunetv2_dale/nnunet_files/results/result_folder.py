@@ -73,7 +73,6 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
     Args:
-        path: the folder.
         folds: read only these, such as ["0", "1"]; None reads all.
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.

@@ -17,11 +17,11 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.confidence_table import copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
+from nnunetv2_dale.nnunet_files.placing import place_cases, place_folder
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use, without_cases
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_by_fold, splits_in_use, without_cases
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
 
 
@@ -120,22 +120,14 @@ def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tu
         folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
             return None, ()
-        validated = [[name for name in names if fold_of[name] == fold] for fold in folds]
-        splits = [{"train": [name for name in names if name not in val], "val": val} for val in validated]
+        splits = splits_by_fold(names, [{name for name in names if fold_of[name] == fold} for fold in folds])
     left, remarks = without_cases(splits, excluded)
     return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 
 
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
     """Copy the cases and the test set; the files that are damaged."""
-    problems: list[Problem] = []
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir()
-    for case in kept:
-        for image in case.images:
-            problems += place_whole(image, folder / "imagesTr" / image.name)
-        if case.label is not None:
-            problems += place_whole(case.label, folder / "labelsTr" / case.label.name)
+    problems = place_cases(kept, folder)
     for name in ("imagesTs", "labelsTs"):
         if (source.folder / name).is_dir():
             problems += place_folder(source.folder / name, folder / name)

@@ -19,6 +19,7 @@ LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
 BORDER_KINDS = ("wider", "narrower", "shifted", "unclear")
 TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned or moved label must reach
 CLEARLY_MORE = 0.25  # of what a move leaves unexplained, that a turn must explain to be called one
+MOVE_EXPLAINS = 0.25  # of the disagreement of a class, that moving it back must explain to call it shifted
 LEAST_OF_PARTS = 0.3  # of all parts that one side lacks, from which those of a kind are named
 
 
@@ -108,7 +109,7 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int, least_mm: 
     place = place or found.widest or found.narrowest
     if place is None:
         return
-    if shifted > abs(wider) and _move_helps(row):
+    if shifted > abs(wider) and found.dice_moved - found.dice >= MOVE_EXPLAINS * (1 - found.dice):
         yield Suspicion(
             unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
         )
@@ -153,12 +154,6 @@ def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) ->
     row = case.of(key)
     size_mm = row.displacement.absolute_mm if row.displacement else 0.0
     return Suspicion(key, "unclear", 0.0, row.apart_at or (), size_mm, voxels=round(row.differing_voxels))
-
-
-def _move_helps(row: ClassEvidence) -> bool:
-    """Whether moving the label back removes a good part of the disagreement."""
-    found = row.displacement
-    return found is not None and found.dice_moved - found.dice >= 0.25 * (1 - found.dice)
 
 
 def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int, least_mm: float) -> tuple[float, float]:

@@ -94,15 +94,7 @@ def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
 def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Finding:
     size, unit, sentence = in_words(suspicion, case, classes)
     z, y, x = suspicion.voxel
-    place = world_mm(case.affine, (z, y, x))
-    return Finding(
-        class_name=classes[suspicion.key].name if suspicion.key else "all classes",
-        label=suspicion.key,
-        kind=suspicion.kind,
-        score=score,
-        size=size,
-        unit=unit,
-        voxel=(z, y, x),
-        world_mm=(place[0], place[1], place[2]),
-        sentence=sentence,
-    )
+    voxel = z, y, x
+    x, y, z = world_mm(case.affine, voxel)
+    name = classes[suspicion.key].name if suspicion.key else "all classes"
+    return Finding(name, suspicion.key, suspicion.kind, score, size, unit, voxel, (x, y, z), sentence)

@@ -134,7 +134,3 @@ def _preprocess(arguments: argparse.Namespace) -> None:
     done = preprocess_confidence(dataset, preprocessed, arguments.p, arguments.c, arguments.np, arguments.overwrite)
     for folder in done:
         print(f"{folder}: {len(list(folder.glob('*.b2nd')))} maps")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -13,13 +13,12 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
+from nnunetv2_dale.commands.command_line import first_of
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.volumes import values_in
 
 logger = logging.getLogger(__name__)
-
-SHOWN = 5  # cases that a message names
 
 
 def labelled_padding(image: NDArray[Any], labelled: NDArray[np.bool_]) -> int:
@@ -40,9 +39,8 @@ def warn_of_padding(voxels: Mapping[str, int]) -> None:
     """Log the cases, case → `labelled_padding`, whose labels go on in padding; the largest first."""
     found = sorted(((count, case) for case, count in voxels.items() if count), reverse=True)
     if found:
-        named = ", ".join(f"{case} ({count} voxels)" for count, case in found[:SHOWN])
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        logger.warning("labels go on beyond the scan, where the image is only padding: %s%s; look at them", named, more)
+        named = ", ".join(first_of([f"{case} ({count} voxels)" for count, case in found]))
+        logger.warning("labels go on beyond the scan, where the image is only padding: %s; look at them", named)
 
 
 @dataclass(frozen=True)

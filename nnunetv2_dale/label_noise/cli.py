@@ -66,16 +66,10 @@ def _corrupt(arguments: argparse.Namespace) -> int:
 
 
 def _clean_cases(splits: Splits | None, arguments: argparse.Namespace) -> frozenset[str]:
-    if splits is None:
-        if arguments.fold:
-            raise UserError(
-                "--fold needs the folds: give --splits splits_final.json, or preprocess and split the dataset"
-            )
-        return frozenset()
-    folds = arguments.fold
-    if folds is None:
-        folds = range(len(splits)) if arguments.splits else ()
-    return validation_cases(splits, folds)
+    if splits is None and arguments.fold:
+        raise UserError("--fold needs the folds: give --splits splits_final.json, or preprocess and split the dataset")
+    of_all = range(len(splits)) if splits and arguments.splits else ()
+    return validation_cases(splits or [], of_all if arguments.fold is None else arguments.fold)
 
 
 def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:

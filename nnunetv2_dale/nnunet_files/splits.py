@@ -43,6 +43,14 @@ def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     return splits
 
 
+def splits_by_fold(names: Sequence[str], validated: Sequence[Collection[str]]) -> Splits:
+    """Return the folds that validated these cases, each: all others were trained on."""
+    return [
+        {"train": [name for name in names if name not in val], "val": [name for name in names if name in val]}
+        for val in validated
+    ]
+
+
 def lacking_part(fold: Mapping[str, Sequence[str]]) -> str | None:
     """Return "training" or "validation" where a fold has no such case: nnU-Net ends in a traceback on it. Else None."""
     return next((word for part, word in (("train", "training"), ("val", "validation")) if not fold[part]), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,11 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import place_whole
+from nnunetv2_dale.nnunet_files.placing import place_cases
 from nnunetv2_dale.nnunet_files.problems import refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_by_fold, splits_in_use
 from nnunetv2_dale.nnunet_files.target import PSEUDO_LABELS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_label
@@ -48,10 +48,8 @@ def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
     splits = splits_in_use(dataset.folder, names)
     if splits is not None:
         return splits
-    held_out = [
-        [name for name in names if name in folder.cases and folder.cases[name].fold == fold] for fold in folder.folds
-    ]
-    return [{"train": [name for name in names if name not in cases], "val": cases} for cases in held_out]
+    validated = [{name for name, case in folder.cases.items() if case.fold == fold} for fold in folder.folds]
+    return splits_by_fold(names, validated)
 
 
 def write_dataset(
@@ -66,7 +64,10 @@ def write_dataset(
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
     splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]
     with new_dataset(source.folder, new.target.folder, splits, new.overwrite) as folder:
-        _place(source, kept, folder, place)
+        predicted = [replace(case, label=place / f"{case.name}{source.file_ending}") for case in kept]
+        problems = place_cases([*source.cases, *predicted], folder)
+        problems += copy_confidence(source, {case.name for case in source.cases}, folder)
+        refuse_problems(problems, source.folder)
         for case in kept:
             if doubtful[case.name]:
                 _mark(case, folder, place / "confidence", source, new.rest)
@@ -76,17 +77,6 @@ def write_dataset(
         made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": [case.name for case in kept]}
         write_json(folder / "dataset.json", {**description, "numTraining": len(source.cases) + len(kept)})
         write_json(folder / PSEUDO_LABELS, {**made, "rest": new.rest})
-
-
-def _place(source: RawDataset, kept: Sequence[RawCase], folder: Path, predicted: Path) -> None:
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir()
-    problems = copy_confidence(source, {case.name for case in source.cases}, folder)
-    for case in (*source.cases, *kept):
-        label = predicted / f"{case.name}{source.file_ending}" if case in kept else case.label
-        for file, name in (*((image, "imagesTr") for image in case.images), (label, "labelsTr")):
-            problems += [] if file is None else place_whole(file, folder / name / file.name)
-    refuse_problems(problems, source.folder)
 
 
 def _mark(case: RawCase, folder: Path, confidences: Path, source: RawDataset, rest: str) -> None:

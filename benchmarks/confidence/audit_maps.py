@@ -24,6 +24,7 @@ from benchmarks.confidence.stock_trainings import (
     TOLD,
     Runner,
     judged,
+    of_arms,
     options,
     planned,
     result_folder,
@@ -94,7 +95,7 @@ def audited(dataset: str, output: Path, run: Runner) -> Path:
     audit = output / "audits" / dataset
     if not (audit / "audit.json").exists():
         run(train_command(dataset, AUDITED, *FOLDS))
-        run(["nnUNetv2_dale_audit", str(result_folder(dataset, AUDITED, output)), "-o", str(audit), "-np", "1"])
+        run(["nnUNetv2_dale_audit", str(result_folder(dataset, AUDITED)), "-o", str(audit), "-np", "1"])
     return audit
 
 
@@ -114,7 +115,7 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     """One training, and its predictions of the held-out cases; Dice in percent."""
     dataset = dataset_of(labels)
     run(train_command(dataset, trainer))
-    found, clean = result_folder(dataset, trainer, output) / "fold_0" / "held_out", output / "raw" / CLEAN
+    found, clean = result_folder(dataset, trainer) / "fold_0" / "held_out", output / "raw" / CLEAN
     words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer]
     words += ["-device", "cpu", "-npp", "1", "-nps", "1"]
     run(["nnUNetv2_predict", "-i", str(clean / "imagesTs"), "-o", str(found), *words])
@@ -123,8 +124,8 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
 
 
 def won_back(rows: Sequence[Row], wrong: int) -> Mapping[str, float]:
-    """In Dice points: what wrong labels cost plain nnU-Net, and what each other arm wins back of it."""
-    dice = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    """In Dice points over all trainings: what wrong labels cost plain nnU-Net, and what each other arm wins back."""
+    dice = {arm: fmean(row["dice"] for row in trainings) for arm, trainings in of_arms(rows).items()}
     clean, plain = dice.get(("clean", PLAIN)), dice.get((f"mixed {wrong}", PLAIN))
     if clean is None or plain is None:
         return {}
@@ -133,7 +134,7 @@ def won_back(rows: Sequence[Row], wrong: int) -> Mapping[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    store_missing(arguments, ARMS, prepare, train)
+    store_missing(arguments, ARMS, prepare, train, {labels: arguments.length for labels, _ in ARMS})
     stored = [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
     print(json.dumps({wrong: won_back(stored, wrong) for wrong in WRONG}))
     return 0

@@ -14,33 +14,30 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import SimpleITK
-import torch
 
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
     TOLD,
     Runner,
-    call,
+    of_arms,
     options,
     planned,
     result_folder,
+    store_missing,
     train_command,
 )
-from benchmarks.machine import describe
 from benchmarks.organs.prepare import copy_cases
 from benchmarks.organs.study import replaced_plans
-from benchmarks.trainings import Row, add_row, rows_of, use_workspace
+from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
 from nnunetv2_dale.nnunet_files.confidence_table import (
     TABLE,
@@ -102,37 +99,35 @@ def wipe(raw: Path, training: Sequence[str], seed: int = 1) -> None:
     write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
 
 
-def train(labels: str, trainer: str, output: Path, run: Runner) -> Row:
+def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:
     """One training and its validation; the Dice of each class in percent, over the cases in which it was drawn."""
-    data, dataset, length = SETS[labels]
-    command = train_command(dataset, trainer + length)
-    run(command)
-    folder = result_folder(dataset, trainer + length, output)
-    result = read_result_folder(folder)
+    data, dataset, _ = SETS[labels]
+    run(train_command(dataset, trainer))
+    result = read_result_folder(result_folder(dataset, trainer))
     names = {str(value): name for name, value in result.dataset_json["labels"].items() if value}
     of_class = {
         name: [100 * one.dice for case in result.cases.values() if (one := case.classes[key]).dice is not None]
         for key, name in names.items()
     }
     table = read_confidence_table(output / "raw" / dataset, result.dataset_json["labels"])
-    return {
+    return dataset, {
         "data": data,
-        "labels": labels,
-        "trainer": trainer,
-        "length": length,
         "dice": {name: fmean(values) for name, values in of_class.items()},
         "judged": {name: len(values) for name, values in of_class.items()},
         "not_annotated": {name: sum(name in each for each in table.open_classes.values()) for name in names.values()},
         "fold": 0,
         "plans": replaced_plans(STUDY, data, "2d"),
-        "command": shlex.join(command),
-        "machine": describe(torch.device("cpu"), 1),
     }
+
+
+def mean_dice(trainings: Sequence[Row]) -> dict[str, float]:
+    """The Dice of each class in the mean over the trainings of an arm."""
+    return {name: fmean(row["dice"][name] for row in trainings) for name in trainings[0]["dice"]}
 
 
 def shares(rows: Sequence[Row]) -> dict[str, float]:
     """What wiping costs and the table wins back, in Dice points over all organs; and of the mandible as found."""
-    dice: dict[tuple[str, str], Any] = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    dice = {arm: mean_dice(trainings) for arm, trainings in of_arms(rows).items()}
     mean = {arm: fmean(values.values()) for arm, values in dice.items()}
     found: dict[str, float] = {}
     if {("whole", PLAIN), ("wiped", PLAIN), ("wiped", TOLD)} <= set(mean):
@@ -144,12 +139,7 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    output: Path = arguments.o.resolve()
-    use_workspace(output)
-    for labels, trainer in ARMS:
-        if (labels, trainer) not in {(row["labels"], row["trainer"]) for row in rows_of(arguments.results)}:
-            prepare(labels, arguments.data.resolve(), output, call)
-            add_row(arguments.results, train(labels, trainer, output, call))
+    store_missing(arguments, ARMS, prepare, train, {labels: length for labels, (_, _, length) in SETS.items()})
     print(json.dumps(shares(rows_of(arguments.results))))
     return 0
 

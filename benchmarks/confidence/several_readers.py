@@ -64,13 +64,13 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     """One training and its validation; Dice in percent, over all cases of the fold."""
     dataset = f"Dataset{IDS[labels]}_{NAME}"
     run(train_command(dataset, trainer))
-    folder = result_folder(dataset, trainer, output) / "fold_0" / "validation"
+    folder = result_folder(dataset, trainer) / "fold_0" / "validation"
     (dice,), cases = judged(folder, output / "raw" / f"Dataset{JUDGE}_{NAME}" / "labelsTr", [1], run)
     return dataset, {"dice": dice, "cases": cases}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    store_missing(arguments, ARMS, prepare, train)
+    store_missing(arguments, ARMS, prepare, train, dict.fromkeys(IDS, arguments.length))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -61,9 +62,10 @@ def train_command(dataset: str, trainer: str, *folds: str) -> list[str]:
     return ["nnUNetv2_dale_benchmark", *words, "-device", "cpu", "--threads", "1", "--no_report"]
 
 
-def result_folder(dataset: str, trainer: str, output: Path) -> Path:
+def result_folder(dataset: str, trainer: str) -> Path:
     """Where that command leaves it."""
-    return output / "results" / dataset / f"{trainer}__{plans_name('2d')}__2d"
+    results = Path(os.environ["nnUNet_results"])  # noqa: SIM112 -- nnU-Net's name
+    return results / dataset / f"{trainer}__{plans_name('2d')}__2d"
 
 
 def store_missing(
@@ -71,24 +73,39 @@ def store_missing(
     arms: Sequence[tuple[str, str]],
     prepare: Callable[[str, Path, Path, Runner], None],
     train: Callable[[str, str, Path, Runner], tuple[str, Row]],
+    lengths: Mapping[str, str],
 ) -> None:
     """Make the trainings without a stored row, one after the other; a row is stored after each.
+
+    Each training of `--training` has results of its own, and the datasets of the first.
 
     Args:
         arguments: of `options`.
         arms: name of the labels, and trainer.
         prepare: makes the dataset of these labels, given the folder of data, the folder to work in and a runner.
         train: dataset of these labels, and what was found; given labels, trainer, the folder to work in and a runner.
+        lengths: labels → end of the trainers' names.
     """
     output: Path = arguments.o.resolve()
     use_workspace(output)
+    if arguments.training > 1:
+        os.environ["nnUNet_results"] = str(output / f"results_{arguments.training}")  # noqa: SIM112
     for labels, trainer in arms:
-        of = {"labels": labels, "trainer": trainer, "length": arguments.length}
+        length = lengths[labels]
+        of = {"labels": labels, "trainer": trainer, "length": length, "training": arguments.training}
         if not any(of.items() <= row.items() for row in rows_of(arguments.results)):
             prepare(labels, arguments.data.resolve(), output, call)
-            dataset, found = train(labels, trainer + arguments.length, output, call)
-            command = shlex.join(train_command(dataset, trainer + arguments.length))
+            dataset, found = train(labels, trainer + length, output, call)
+            command = shlex.join(train_command(dataset, trainer + length))
             add_row(arguments.results, {**of, **found, "command": command, "machine": describe(torch.device("cpu"), 1)})
+
+
+def of_arms(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Labels and trainer → the rows of its trainings."""
+    arms: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        arms.setdefault((row["labels"], row["trainer"]), []).append(row)
+    return arms
 
 
 def judged(folder: Path, references: Path, classes: Sequence[int], run: Runner) -> tuple[list[float], int]:
@@ -116,6 +133,7 @@ def options(name: str, description: str | None, results: Path, length: str | Non
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="holds the data; is only read")
     parser.add_argument("-o", type=Path, required=True, metavar="OUT", help="datasets and trainings")
     parser.add_argument("--results", type=Path, default=results, help="JSON lines. Default: the stored ones")
+    parser.add_argument("--training", type=int, default=1, metavar="N", help="its number; each starts anew. Default: 1")
     if length is not None:
         parser.add_argument("--length", default=length, help="end of the trainers' names. Default: %(default)s")
     return parser

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from benchmarks import case_trust_contrast
 from benchmarks.confidence import audit_maps, checked_cases, partial_annotation, several_readers
 from benchmarks.confidence.audit_maps import OF_WRONG, WRONG
-from benchmarks.confidence.stock_trainings import PLAIN, TOLD
+from benchmarks.confidence.stock_trainings import PLAIN, TOLD, of_arms
 from benchmarks.pages.organ_numbers import LABELS
 from benchmarks.pages.shown import signed
 from benchmarks.table import markdown
@@ -40,16 +41,18 @@ def partial_annotation_table(data: str) -> str:
     if not rows:
         return NOT_YET
     organs = list(rows[0]["dice"])
-    cells = [
-        [
-            SETS[row["labels"]],
-            row["trainer"].removeprefix("nnUNetTrainer") or "plain",
-            f"{fmean(row['dice'].values()):.1f}",
-        ]
-        + [f"{row['dice'][organ]:.1f}" for organ in organs]
-        for row in rows
-    ]
-    return markdown(["labels", "trainer", "mean", *organs], cells)
+    cells = []
+    for (labels, trainer), trainings in of_arms(rows).items():
+        dice = partial_annotation.mean_dice(trainings)
+        each = trainings_dice([fmean(row["dice"].values()) for row in trainings])
+        named = [SETS[labels], trainer.removeprefix("nnUNetTrainer") or "plain"]
+        cells.append([*named, f"{fmean(dice.values()):.1f}", each, *(f"{dice[organ]:.1f}" for organ in organs)])
+    return markdown(["labels", "trainer", "mean", "each training", *organs], cells)
+
+
+def trainings_dice(found: Sequence[float]) -> str:
+    """The Dice of each training of an arm; a dash where there is one."""
+    return ", ".join(f"{value:.1f}" for value in found) if len(found) > 1 else "–"
 
 
 def partial_annotation_won() -> str:
@@ -69,29 +72,32 @@ def partial_annotation_won() -> str:
 
 def several_readers_table() -> str:
     """Dice, in points, of what is made of several readers' labels."""
-    rows = rows_of(several_readers.RESULTS)
-    cells = [[READERS[row["labels"], row["trainer"]], f"{row['dice']:.1f}", row["cases"]] for row in rows]
-    return markdown(["training label", "Dice", "cases"], cells) if cells else NOT_YET
+    cells = [
+        [READERS[arm], f"{fmean(found):.1f}", trainings_dice(found), trainings[0]["cases"]]
+        for arm, trainings in of_arms(rows_of(several_readers.RESULTS)).items()
+        for found in [[row["dice"] for row in trainings]]
+    ]
+    return markdown(["training label", "Dice", "each training", "cases"], cells) if cells else NOT_YET
 
 
 def audit_maps_table() -> str:
     """Dice, in points, of what an audit makes of wrong labels; and what of their cost that wins back."""
     rows = rows_of(audit_maps.RESULTS)
-    dice = {(row["labels"], row["trainer"]): row["dice"] for row in rows}
+    dice = {arm: [row["dice"] for row in trainings] for arm, trainings in of_arms(rows).items()}
     if not dice:
         return NOT_YET
     cells = []
     for labels, trainer in (("clean", PLAIN), *((f"{each} {wrong}", by) for wrong in WRONG for each, by in OF_WRONG)):
         kind, _, wrong = labels.partition(" ")
         found = dice.get((labels, trainer))
-        shown = ("–", "–")
+        shown = ("–", "–", "–")
         if found is not None:
-            plain = dice.get((f"mixed {wrong}", PLAIN))
-            shown = (f"{found:.1f}", "–" if plain is None else signed(found - plain))
+            plain, mean = dice.get((f"mixed {wrong}", PLAIN)), fmean(found)
+            shown = (f"{mean:.1f}", trainings_dice(found), "–" if plain is None else signed(mean - fmean(plain)))
         cells.append(
             [f"{wrong} %" if wrong else "none", AUDITED[kind], trainer.removeprefix("nnUNetTrainer") or "plain", *shown]
         )
-    return markdown(["wrong labels", "trained with", "trainer", "Dice", "against plain"], cells)
+    return markdown(["wrong labels", "trained with", "trainer", "Dice", "each training", "against plain"], cells)
 
 
 def audit_maps_won() -> str:

@@ -48,7 +48,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
             raw = next((tmp_path / "out" / "raw").glob(f"Dataset{int(number):03d}_*"))
             cases = [file.name.removesuffix(".nii.gz") for file in (raw / "labelsTr").iterdir()]
             drawn = {case: wobbly(ellipsoids(int(case[-2:])), int(case[-2:])) for case in sorted(cases)}
-            write_results(stock_trainings.result_folder(raw.name, trainer, tmp_path / "out"), raw, drawn, len(folds))
+            write_results(stock_trainings.result_folder(raw.name, trainer), raw, drawn, len(folds))
             return
         run([f"nnUNetv2_train {number} 2d {folds[0]} -tr {trainer} -p {plans} -device cpu"], monkeypatch)
 

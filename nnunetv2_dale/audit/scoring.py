@@ -93,8 +93,7 @@ def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
 
 def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Finding:
     size, unit, sentence = in_words(suspicion, case, classes)
-    z, y, x = suspicion.voxel
-    voxel = z, y, x
-    x, y, z = world_mm(case.affine, voxel)
+    k, j, i = suspicion.voxel
+    x, y, z = world_mm(case.affine, suspicion.voxel)
     name = classes[suspicion.key].name if suspicion.key else "all classes"
-    return Finding(name, suspicion.key, suspicion.kind, score, size, unit, voxel, (x, y, z), sentence)
+    return Finding(name, suspicion.key, suspicion.kind, score, size, unit, (k, j, i), (x, y, z), sentence)

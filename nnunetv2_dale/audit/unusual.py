@@ -64,7 +64,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
     habit_mm, _ = usual_by_fold(mean_mm, folds)
-    moves = [_of_displacements(rows, lambda each, axis=axis: each.shift_mm[axis]) for axis in range(3)]
+    moves = [[np.nan] * 3 if row.displacement is None else row.displacement.shift_mm for row in rows]
     suspicious = (np.abs(wider), restless, shifted, objects)
     squares = _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
     return UnusualClass(
@@ -73,7 +73,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         excess_mm=mean_mm - habit_mm,
         wider=wider,
         restless=restless,
-        shift_mm=np.stack([each - usual_by_fold(each, folds)[0] for each in moves], axis=1),
+        shift_mm=np.stack([each - usual_by_fold(each, folds)[0] for each in np.array(moves).T], axis=1),
         shifted=shifted,
         objects=objects,
         by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),

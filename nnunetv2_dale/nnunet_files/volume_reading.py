@@ -44,11 +44,13 @@ def require_whole(path: Path) -> None:
         raise FileError(path, "there is no such file" if not path.exists() else "is a folder; a file is expected")
     if path.stat().st_size == 0:
         raise FileError(path, "is damaged: it is empty")
-    try:
-        for check in [check for ending, check in _CHECKS.items() if path.name.lower().endswith(ending)][:1]:
+    name = path.name.lower()
+    check = next((check for ending, check in _CHECKS.items() if name.endswith(ending)), None)
+    if check is not None:
+        try:
             check(path)
-    except ValueError as error:
-        raise FileError(path, str(error)) from error
+        except ValueError as error:
+            raise FileError(path, str(error)) from error
 
 
 def is_compressed_volume(path: Path) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
+from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

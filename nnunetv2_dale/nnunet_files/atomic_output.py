@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import PLACE_ERRORS, UserError
-from nnunetv2_dale.nnunet_files.name_lengths import UNFINISHED, unfinished_suffix
+from nnunetv2_dale.nnunet_files.file_names import UNFINISHED, unfinished_suffix
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.image_endings import is_image_name
+from nnunetv2_dale.nnunet_files.file_names import is_image_name
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole

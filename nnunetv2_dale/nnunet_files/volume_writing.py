@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from nnunetv2_dale.nnunet_files.name_lengths import require_short_name
+from nnunetv2_dale.nnunet_files.file_names import require_short_name
 from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 

@@ -10,9 +10,8 @@ from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
 from nnunetv2_dale.audit.without_network.absent_classes import absent_hints
 from nnunetv2_dale.audit.without_network.appearance import appearance_hints
-from nnunetv2_dale.audit.without_network.hints import Hint
 from nnunetv2_dale.audit.without_network.places import place_hints, places_of
-from nnunetv2_dale.audit.without_network.records import CaseRecord
+from nnunetv2_dale.audit.without_network.records import CaseRecord, Hint
 from nnunetv2_dale.audit.without_network.single_classes import class_hints
 from nnunetv2_dale.nnunet_files.geometry import world_mm
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.audit.audited_labels import refuse_redrawn, require_audited
+from nnunetv2_dale.audit.case_volumes import checksum_text
 from nnunetv2_dale.audit.confidence_of_audit import write_confidence_of
 from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, decisions_in, overruled, write_lines
 from nnunetv2_dale.audit.drafts import consensus_file, hand_work, write_draft
 from nnunetv2_dale.audit.findings import Audit, read_audit
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, first_of
 from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.confidence_table import copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
@@ -23,6 +23,7 @@ from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
 from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_by_fold, splits_in_use, without_cases
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
+from nnunetv2_dale.nnunet_files.volumes import read_label
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,7 @@ class AppliedDecisions:
 
 
 def apply_decisions(
-    files: Sequence[Path],
-    audit: Path,
-    dataset: str,
-    new_id: int,
-    overwrite: bool = False,
-    confidence: bool = False,
+    files: Sequence[Path], audit: Path, dataset: str, new_id: int, overwrite: bool = False, confidence: bool = False
 ) -> AppliedDecisions:
     """Copy a raw dataset without the excluded cases, with a draft for each label to fix, and its splits.
 
@@ -143,3 +139,44 @@ def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Seque
         shutil.copyfile(files[0], folder / DECIDED_COPY)
     else:
         write_lines(columns_of(lines), lines, folder / DECIDED_COPY)
+
+
+def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Collection[str]) -> None:
+    """Compare names and some labels; an audit of an earlier version has no checksums of them.
+
+    Args:
+        source: the dataset that is said to be the audited one.
+        decided: cases whose labels have to be the audited ones: a person decided on them, or the audit's maps are used.
+    Raises:
+        UserError: another dataset, or labels that have changed.
+    """
+    if audit.dataset != source.folder.name:
+        raise UserError(f"{file} is of {audit.dataset}, not of {source.folder.name}; give the audited dataset with -d")
+    names = {case.name for case in source.cases}
+    absent = sorted(each.case for each in audit.cases if each.case not in names)
+    if absent:
+        raise UserError(
+            f"{source.folder} lacks cases of {file}, {len(absent)} in number ({', '.join(first_of(absent))}); give the "
+            "audited dataset, or audit again"
+        )
+    then = {each.case: each.checksum for each in audit.cases if each.checksum and each.case in decided}
+    changed = [case.name for case in source.cases if case.name in then and _checksum(source, case) != then[case.name]]
+    if changed:
+        raise UserError(
+            f"labels in {source.folder} are not those that were audited, {len(changed)} in number "
+            f"({', '.join(first_of(changed))}); put them back, or audit again with --decisions"
+        )
+
+
+def refuse_redrawn(redrawn: Sequence[Decision], file: Path) -> None:
+    """Raise a `UserError` on decisions on other labels than those of the audit in `file`."""
+    if redrawn:
+        cases = ", ".join(first_of(sorted({each.case for each in redrawn})))
+        raise UserError(
+            f"decisions are on other labels than those of {file} ({cases}); decide on them again, in the table "
+            "of that audit"
+        )
+
+
+def _checksum(source: RawDataset, case: RawCase) -> str:
+    return "" if case.label is None else checksum_text(read_label(source.reader(), case.label, source.label_values)[0])

@@ -16,7 +16,7 @@ from nnunetv2_dale.audit.displacement import Displacement, displacement
 from nnunetv2_dale.audit.image_borders import ImageAtBorders, image_at_borders
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.masks.overlap import Mask, dice
 from nnunetv2_dale.masks.surface import surface_area
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 
@@ -156,7 +156,7 @@ def _measure_class(
     )
 
 
-def _fullest(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:
+def _fullest(mask: Mask) -> tuple[int, ...] | None:
     """A voxel of a mask in its fullest slice, and there in the fullest row; None of an empty one."""
     if not mask.any():
         return None
@@ -167,7 +167,7 @@ def _fullest(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:
     return place
 
 
-def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> tuple[float, float, float]:
+def _against_support(label: Mask, support: NDArray[np.float32]) -> tuple[float, float, float]:
     """(Σ (y − s), Σ |y − s|, Σ 2 s (1 − s)); see `ClassEvidence`."""
     size, total = float(np.count_nonzero(label)), float(support.sum(dtype=np.float64))
     shared = float(support[label].sum(dtype=np.float64))

@@ -40,11 +40,7 @@ class Suspicion:
 
 
 def suspicions(
-    case: CaseEvidence,
-    number: int,
-    whole: UnusualClass | None,
-    classes: Sequence[UnusualClass],
-    usual_agreement: float,
+    case: CaseEvidence, number: int, whole: UnusualClass | None, classes: Sequence[UnusualClass], usual_agreement: float
 ) -> list[Suspicion]:
     """List all that may be wrong with a case: whole-label errors alone, else class by class.
 

@@ -17,6 +17,7 @@ from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.evidence import class_boxes
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.problems import FileError
@@ -124,5 +125,5 @@ def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[Audite
             yield item, box
 
 
-def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _dilated(mask: Mask) -> Mask:
     return np.asarray(ndimage.binary_dilation(mask))

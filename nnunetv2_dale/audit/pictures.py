@@ -28,6 +28,7 @@ from nnunetv2_dale.audit.page import PictureFiles
 from nnunetv2_dale.audit.scoring import Judgement
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
@@ -89,11 +90,7 @@ def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, fi
 
 
 def draw_finding(
-    image: NDArray[np.float32],
-    volumes: CaseVolumes,
-    task: AuditTask,
-    found: Finding,
-    value_range: tuple[float, float],
+    image: NDArray[np.float32], volumes: CaseVolumes, task: AuditTask, found: Finding, value_range: tuple[float, float]
 ) -> Figure:
     """Draw in every plane the slice with most of the finding, near by; then the whole slice with its frame.
 
@@ -152,9 +149,7 @@ class _Plane:
         return handles
 
 
-def _window(
-    part: NDArray[np.bool_], corner: tuple[int, ...], axis: int, slices: tuple[int, ...], shape: tuple[int, ...]
-) -> Window:
+def _window(part: Mask, corner: tuple[int, ...], axis: int, slices: tuple[int, ...], shape: tuple[int, ...]) -> Window:
     """Where to look in a slice: all of the finding there, and at least `HALF_WINDOW_VOXELS` around its middle."""
     others = [each for each in range(3) if each != axis]
     box = box_of(np.take(part, slices[axis] - corner[axis], axis)) if part.any() else None

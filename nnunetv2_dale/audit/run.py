@@ -75,12 +75,7 @@ def run_audit(task: AuditTask, paths: Sequence[Path], output: Path, settings: Au
 
 
 def _audit(
-    task: AuditTask,
-    paths: Sequence[Path],
-    work: Path,
-    output: Path,
-    settings: AuditSettings,
-    earlier: Sequence[Line],
+    task: AuditTask, paths: Sequence[Path], work: Path, output: Path, settings: AuditSettings, earlier: Sequence[Line]
 ) -> Audit:
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.units import of_the_most_frequent_form
 from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, deviations, usual, usual_by_fold
+from nnunetv2_dale.masks.overlap import Mask
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
 LEAST_RATIO = 0.1  # differences whose sizes differ by less than 10 % are alike
@@ -45,7 +45,7 @@ class UnusualClass:
     shifted: Floats  # (N,) what moving the label back would gain, in spreads
     objects: Floats  # (N,) objects that one side lacks, in spreads; 0 for the whole label
     # (N,) whether it is parts that one side lacks that make a case unusual, and not the border
-    by_parts: NDArray[np.bool_]
+    by_parts: Mask
     typical_voxels: float  # median size of the referees' objects
     # (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it shows the
     # networks' rather than the label's. NaN where it shows none, −∞ where a label has no border of its own: it lacks
@@ -97,7 +97,7 @@ def _strongest(wider: Floats, restless: Floats) -> Floats:
     return np.nan_to_num(np.maximum(np.abs(wider), restless))
 
 
-def _is_by_parts(border: Floats, all_together: Floats) -> NDArray[np.bool_]:
+def _is_by_parts(border: Floats, all_together: Floats) -> Mask:
     """Whether the border alone has little of the deviation, or is nothing that stands out."""
     clear = (border < CLEAR_DEVIATION) & (all_together >= CLEAR_DEVIATION)
     return (border <= PART_LEAVES * all_together) | clear
@@ -115,7 +115,7 @@ def _without_parts(row: ClassEvidence) -> ClassEvidence:
 
 
 def _differences(
-    cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: NDArray[np.bool_] | None = None
+    cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: Mask | None = None
 ) -> tuple[Floats, Floats]:
     """(`wider`, `restless`) of the cases that are `among` those compared; NaN of the others."""
     sizes = np.array([_voxel_size(case) for case in cases]) * (1.0 if among is None else np.where(among, 1.0, np.nan))

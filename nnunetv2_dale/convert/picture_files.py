@@ -113,8 +113,5 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
 def picture_format(options: argparse.Namespace, colour: bool) -> PictureFormat:
     """Return pictures with one class, read as those flags say."""
     return PictureFormat(
-        colour=colour,
-        mask_threshold=options.mask_threshold,
-        resize_masks=options.resize_masks,
-        has_mask_options=True,
+        colour=colour, mask_threshold=options.mask_threshold, resize_masks=options.resize_masks, has_mask_options=True
     )

@@ -94,19 +94,12 @@ def _command(arguments: argparse.Namespace) -> None:
 
 def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:
     """Build the parser: one sub-command for each recipe, `splits` and `unlabelled`."""
-    parser = CommandParser(
-        prog=_PROGRAM,
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-    )
+    parser = CommandParser(prog=_PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     commands = parser.add_subparsers(title="recipes", metavar="RECIPE", required=True, dest="recipe_name")
     for recipe in recipes:
         page = recipe.facts.page()
         command = commands.add_parser(
-            recipe.command,
-            help=recipe.facts.title,
-            description=page,
-            epilog=_examples_of(recipe),
+            recipe.command, help=recipe.facts.title, description=page, epilog=_examples_of(recipe)
         )
         command.set_defaults(run=_command, recipe=recipe)
         command.add_argument("-i", metavar="FOLDER", type=Path, required=True, help="Folder that holds the files")

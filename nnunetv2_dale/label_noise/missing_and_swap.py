@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.overlap import Mask
 
 
 def drop_components(label: NDArray[np.int16], probability: float, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -40,7 +41,7 @@ def swap_components(
     return result
 
 
-def _components(label: NDArray[np.int16]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+def _components(label: NDArray[np.int16]) -> Iterator[tuple[int, Mask]]:
     """The class and the mask of every connected part, class by class."""
     for value in np.unique(label[label > 0]).tolist():
         for box, part in connected_parts(label == value):

@@ -12,13 +12,14 @@ from skimage.measure import find_contours
 
 from nnunetv2_dale.label_noise.random_streams import smooth_uniform
 from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.masks.overlap import Mask
 
 _CLOSEST_MM = 1e-9  # no length can be divided by the smallest floats
 Labels = NDArray[np.int16]
 Spacing = tuple[float, float, float]
 
 
-def with_foreground(label: Labels, foreground: NDArray[np.bool_], spacing_mm: Spacing) -> Labels:
+def with_foreground(label: Labels, foreground: Mask, spacing_mm: Spacing) -> Labels:
     """Return the label whose foreground is `foreground` instead of `label > 0`.
 
     Voxels that leave the foreground become background (0); voxels that join it get the class of the nearest foreground
@@ -71,12 +72,8 @@ def erode(label: Labels, spacing_mm: Spacing, radius_mm: float, rng: np.random.G
 
 
 def _reached(
-    source: NDArray[np.bool_],
-    spacing_mm: Spacing,
-    radius_mm: float,
-    rng: np.random.Generator,
-    wanted: NDArray[np.bool_] | None = None,
-) -> NDArray[np.bool_]:
+    source: Mask, spacing_mm: Spacing, radius_mm: float, rng: np.random.Generator, wanted: Mask | None = None
+) -> Mask:
     """Voxels within `radius_mm` of `source`; `wanted` bounds where they are looked for (default: all around it)."""
     reached = np.zeros_like(source)
     margin = [1 if wanted is not None else math.ceil(radius_mm / spacing) + 1 for spacing in spacing_mm]
@@ -140,9 +137,7 @@ def coarsen_contours(label: Labels, spacing_mm: Spacing, click_mm: float, rng: n
     return result
 
 
-def _coarse_mask(
-    mask: NDArray[np.bool_], spacing_mm: tuple[float, ...], click_mm: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _coarse_mask(mask: Mask, spacing_mm: tuple[float, ...], click_mm: float, rng: np.random.Generator) -> Mask:
     coarse = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), bool)
     for contour in find_contours(np.pad(mask, 1).astype(np.float64), 0.5):
         corners = _click(contour, spacing_mm, click_mm, float(rng.random()))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
-from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.masks.overlap import Mask, dice
 from nnunetv2_dale.nnunet_files.geometry import axis_first, require_same_voxels, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, attempt
@@ -160,8 +160,8 @@ def _clean_and_noisy(job: CaseJob) -> tuple[NDArray[np.int16], NDArray[np.int16]
     return clean, job.model.corrupt(clean, _spacing_mm(properties), job.case.name, job.scale), properties
 
 
-def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> NDArray[np.bool_]:
-    foreground: NDArray[np.bool_] = label > 0
+def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> Mask:
+    foreground: Mask = label > 0
     return foreground if ignore_label is None else foreground & (label != ignore_label)
 
 

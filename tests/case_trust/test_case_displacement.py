@@ -235,13 +235,7 @@ def test_a_class_that_crops_seldom_show_does_not_drift():
 
 @pytest.mark.parametrize(
     ("spacing", "axes"),
-    [
-        (None, None),
-        ((10.0, 3.0), None),
-        ((10.0, 3.0, 3.5), None),
-        ((9.0, 3.0, 3.0), (3, 4)),
-        ((1.0, 1.0, 4.0), (2, 3)),
-    ],
+    [(None, None), ((10.0, 3.0), None), ((10.0, 3.0, 3.5), None), ((9.0, 3.0, 3.0), (3, 4)), ((1.0, 1.0, 4.0), (2, 3))],
 )
 def test_slices_are_thick_from_three_times_the_other_spacings_on(spacing, axes):
     assert in_plane_axes(spacing) == axes

@@ -18,6 +18,7 @@ from scipy import ndimage
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.without_network.records import Floats
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 BINS = 64
@@ -27,7 +28,6 @@ RIM = 2  # voxels around a class that count as just outside
 STEPS_OF_CLASS = 6.0  # that fit into a class of median size
 MOST_STEPS = 3  # that a label is moved along each axis
 MOST_VOXELS = 2000  # of a class that are looked at
-Mask = NDArray[np.bool_]
 Bins = NDArray[np.uint8]
 
 

@@ -15,6 +15,7 @@ from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord,
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.geometry import affine_of, require_same_voxels
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
 
@@ -25,7 +26,6 @@ DARK = 0.3  # of what parts dark from bright in MR, below which it is air
 MOSTLY = 0.5  # share of a class's last slice, beyond which there is air where the scan ends
 GAP = 2  # voxels from a part to the next, up to which they belong together
 REACH = 3  # voxels around the labels in which `border_contrast` looks
-Mask = NDArray[np.bool_]
 
 
 def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:

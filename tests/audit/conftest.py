@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ import pytest
 
 from nnunetv2_dale.audit.apply import AppliedDecisions, apply_decisions
 from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.decisions import write_lines
 from tests.audit.fixtures import make_study
-from tests.datasets import ELLIPSOIDS
+from tests.datasets import ELLIPSOIDS, rows_of
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
 NEW = "Dataset104_Ellipsoids"
@@ -45,13 +45,10 @@ class Study:
 
     def decide(self, decisions: Mapping[str, str], name: str = "decisions", columns: Sequence[str] = ()) -> Path:
         """The audit's own table with decisions by case, of some columns or all."""
-        with (self.audit / "decisions.csv").open(newline="") as stream:
-            rows = [row | {"decision": decisions.get(row["case"], "")} for row in csv.DictReader(stream)]
+        table = rows_of(self.audit / "decisions.csv")
+        rows = [row | {"decision": decisions.get(row["case"], "")} for row in table]
         file = self.audit / f"{name}.csv"
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, columns or list(rows[0]), extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_lines(columns or list(rows[0]), rows, file)
         return file
 
     def words(self, decisions: Mapping[str, str], *more: str) -> list[str]:

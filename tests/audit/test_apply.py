@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import write_lines
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.conftest import Study
-from tests.datasets import ELLIPSOIDS, ellipsoids, write_volume
+from tests.datasets import ELLIPSOIDS, ellipsoids, rows_of, write_volume
 
 
 def test_another_dataset_is_refused(study: Study) -> None:
@@ -82,8 +81,7 @@ def test_an_accepted_label_that_was_drawn_anew_is_asked_again(study: Study) -> N
     assert found["case_04"]["score"] > 0.5
     (remark,) = [each for each in found[""]["missing"] if "drawn anew" in each]
     assert "case_04: accept (" in remark
-    with (study.root / "second" / "decisions.csv").open(newline="") as stream:
-        rows = {row["case"]: row for row in csv.DictReader(stream)}
+    rows = {row["case"]: row for row in rows_of(study.root / "second" / "decisions.csv")}
     assert (rows["case_01"]["decision"], rows["case_04"]["decision"]) == ("accept", "")
     assert rows["case_04"]["checksum"] == found["case_04"]["checksum"]
 
@@ -173,26 +171,22 @@ def test_tables_of_two_people(study: Study) -> None:
     anna = study.decide({"case_01": "accept", "case_04": "fix"}, "anna")
     ben = study.decide({"case_06": "exclude", "case_04": "fix"}, "ben")
     assert main(["apply", str(anna), str(ben), "-d", "777", "--new_id", "104"]) == 0
-    with (study.new / "audit_decisions.csv").open(newline="") as stream:
-        who = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
+    table = rows_of(study.new / "audit_decisions.csv")
+    who = {row["case"]: (row["decision"], row["who"]) for row in table if row["decision"]}
     assert who == {"case_01": ("accept", "anna"), "case_04": ("fix", "anna; ben"), "case_06": ("exclude", "ben")}
-    with (study.new / "to_fix.csv").open(newline="") as stream:
-        assert {row["who"] for row in csv.DictReader(stream)} == {"anna; ben"}
+    assert {row["who"] for row in rows_of(study.new / "to_fix.csv")} == {"anna; ben"}
     found = study.audit_again("--decisions", str(anna), str(ben))
     assert not found["case_01"]["findings"]
-    with (study.root / "second" / "decisions.csv").open(newline="") as stream:
-        again = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
-    assert again == who
+    table = rows_of(study.root / "second" / "decisions.csv")
+    assert {row["case"]: (row["decision"], row["who"]) for row in table if row["decision"]} == who
 
 
 def test_what_was_noted_stands_beside_what_is_to_fix(study: Study) -> None:
     table = study.decide({"case_04": "fix"})
-    with table.open(newline="") as stream:
-        rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in csv.DictReader(stream)]
+    rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in rows_of(table)]
     write_lines(list(rows[0]), rows, table)
     assert study.apply(table).to_fix == 1
-    with (study.new / "to_fix.csv").open(newline="") as stream:
-        assert {row["comment"] for row in csv.DictReader(stream)} == {"two\nlines"}
+    assert {row["comment"] for row in rows_of(study.new / "to_fix.csv")} == {"two\nlines"}
 
 
 def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:

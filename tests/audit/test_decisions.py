@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +15,7 @@ from nnunetv2_dale.audit.decisions import accepted_findings, cases_to, decisions
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.splits import read_split_patients
 from tests.audit.conftest import NEW, Study
-from tests.datasets import ELLIPSOIDS, ellipsoids, files_in, write_volume
+from tests.datasets import ELLIPSOIDS, ellipsoids, files_in, rows_of, write_volume
 from tests.nnunet_files.fixtures import full_after, kill_at
 
 BY_HAND = ellipsoids(3)
@@ -210,8 +209,7 @@ def test_given_decisions_stand_in_the_new_table(study: Study) -> None:
     for _ in range(2):
         assert main([*words, "--decisions", str(table), "--overwrite", "-np", "1"]) == 0
         assert {(each.case, each.label, each.kind): each for each in decisions_in(read_lines(table))} == before
-        with table.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = rows_of(table)
         assert {row["note"] for row in rows if row["case"] == "case_04"} == {"ask, please"}
         assert [row["note"] for row in rows if row["case"] == "case_03"] == ["see the report"]
         assert [row["case"] for row in rows if row["decision"] == "accept"] == [

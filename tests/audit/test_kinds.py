@@ -12,8 +12,7 @@ from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions
 from nnunetv2_dale.audit.unusual import unusual_class
-
-AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
+from tests.audit.test_unusual import AFFINE
 
 
 def row(mean: float = 0.0, gain: float = 0.0, shift: float = 0.0) -> ClassEvidence:

@@ -14,8 +14,6 @@ from nnunetv2_dale.audit.null_model import wrong_and_right
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 
 AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
-
-
 AREA = 1000.0
 
 

@@ -1,4 +1,4 @@
-"""Folds for splits_final.json, and `nnUNetv2_dale_convert splits`: no patient on both sides, nothing written halfway."""
+"""Folds for splits_final.json, and `nnUNetv2_dale_convert splits`: no patient on both sides, nothing half-written."""
 
 from __future__ import annotations
 

@@ -45,16 +45,17 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
         return None
     distances, areas = pair.distances_mm, pair.areas_mm2
     shift_voxels = middle(label) - middle(referees)
-    overlap = dice(label, referees)
+    overlap = dice_moved = dice(label, referees)
+    if np.abs(shift_voxels).max() > 0.5:
+        moved = ndimage.shift(label.astype(np.float32), -shift_voxels, order=1, prefilter=False)
+        dice_moved = max(overlap, dice(moved >= 0.5, referees))
     return Displacement(
         mean_mm=pair.mean_mm,
         absolute_mm=float(np.average(np.abs(distances), weights=areas)),
         quantiles_mm=_quantiles(distances, areas),
         shift_mm=tuple((shift_voxels * np.asarray(spacing_mm)).tolist()),
         dice=overlap,
-        dice_moved=max(overlap, _dice_moved(label, referees, shift_voxels))
-        if np.abs(shift_voxels).max() > 0.5
-        else overlap,
+        dice_moved=dice_moved,
         widest=_extreme(pair, +1),
         narrowest=_extreme(pair, -1),
     )
@@ -73,11 +74,6 @@ def _quantiles(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> tu
     shares = np.cumsum(areas[order]) / areas.sum()
     places = np.minimum(np.searchsorted(shares, QUANTILES - 1e-9), len(order) - 1)
     return tuple(float(value) for value in distances[order][places])
-
-
-def _dice_moved(label: Mask, referees: Mask, shift_voxels: NDArray[np.float64]) -> float:
-    moved = ndimage.shift(label.astype(np.float32), -shift_voxels, order=1, prefilter=False)
-    return dice(moved >= 0.5, referees)
 
 
 def _extreme(pair: SurfacePair, sign: int) -> tuple[int, ...] | None:

@@ -118,8 +118,10 @@ def _differences(
     cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: Mask | None = None
 ) -> tuple[Floats, Floats]:
     """(`wider`, `restless`) of the cases that are `among` those compared; NaN of the others."""
-    sizes = np.array([_voxel_size(case) for case in cases]) * (1.0 if among is None else np.where(among, 1.0, np.nan))
-    folds, step = [case.fold for case in cases], _voxel_step(cases)
+    sizes = np.array([np.prod(_axes_mm(case)) for case in cases])  # of a voxel
+    sizes = sizes if among is None else np.where(among, sizes, np.nan)
+    folds = [case.fold for case in cases]
+    step = float(np.median([np.prod(axes) ** (1 / len(axes)) for axes in map(_axes_mm, cases)]))  # of a cube as large
     # A class that fills the image has no border; one face is less than any border has.
     undrawable = LEAST_STEP * step * _of_rows(rows, lambda each: each.area_mm2 or step**2)
     excess, apart, unsure = (
@@ -183,15 +185,9 @@ def _of_displacements(rows: Sequence[ClassEvidence], value: Callable[[Displaceme
     return np.array([np.nan if row.displacement is None else value(row.displacement) for row in rows])
 
 
-def _voxel_step(cases: Sequence[CaseEvidence]) -> float:
-    """Edge of a cube of a voxel's volume, mm; in a slice of a square of its area."""
-    axes = [case.spacing_mm[1:] if case.planar else case.spacing_mm for case in cases]
-    return float(np.median([np.prod(each) ** (1 / len(each)) for each in axes]))
-
-
-def _voxel_size(case: CaseEvidence) -> float:
-    """mm³; of a picture mm²."""
-    return float(np.prod(case.spacing_mm[1:] if case.planar else case.spacing_mm))
+def _axes_mm(case: CaseEvidence) -> tuple[float, ...]:
+    """Edges of a voxel; in a slice of the square that one sees."""
+    return case.spacing_mm[1:] if case.planar else case.spacing_mm
 
 
 def _objects(rows: Sequence[ClassEvidence], folds: Sequence[str]) -> tuple[Floats, float]:

@@ -59,7 +59,7 @@ class ArrayFormat:
             problems.append(Problem(case.images[0], f"the slices of {case.name} differ in size: {sorted(shapes)}"))
         if problems:
             return problems
-        image, labels = pairs[0] if len(pairs) == 1 else _stacked(pairs)
+        image, labels = pairs[0] if len(pairs) == 1 else map(np.stack, zip(*pairs, strict=True))
         if image.ndim != 3:
             return [Problem(case.images[0], f"has {image.ndim} axes; 3 are expected")]
         if targets is not None:
@@ -86,10 +86,6 @@ class ArrayFormat:
         volume = SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
         volume.SetSpacing([float(edge) for edge in self.spacing_mm[::-1]])
         write_volume(volume, target)
-
-
-def _stacked(slices: Sequence[Volume]) -> Volume:
-    return np.stack([image for image, _ in slices]), np.stack([labels for _, labels in slices])
 
 
 def read_arrays(path: Path) -> Pair:

@@ -90,7 +90,9 @@ class _Seen:
     ) -> None:
         self.label, self.image, self.affine, self.surrounding = label, image, affine, surrounding
         self.to_voxels = np.linalg.inv(affine)
-        self.bins, self.offsets = binned(image[0], is_ct), self._offsets(known.step_mm)
+        moves = steps(label.shape[0] == 1) * known.step_mm
+        self.bins = binned(image[0], is_ct)
+        self.offsets = np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
         self.coarse = np.array([-(-size // COARSE) for size in label.shape])
 
     def contrasts(self, box: Box | None, count: int) -> Floats:
@@ -157,10 +159,6 @@ class _Seen:
         places = (self.to_voxels[:3, :3] @ points + self.to_voxels[:3, 3:])[::-1]
         values = ndimage.map_coordinates(self.image[0], places, np.float32, order=1, mode="nearest")
         return np.asarray(values.reshape(AROUND, AROUND, len(depth)))
-
-    def _offsets(self, step_mm: float) -> NDArray[np.int64]:
-        moves = steps(self.label.shape[0] == 1) * step_mm
-        return np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
 
 
 def _separate_parts(mask: Mask) -> list[tuple[Box, Mask]]:

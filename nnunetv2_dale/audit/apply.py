@@ -145,10 +145,7 @@ def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Colle
     """Compare names and some labels; an audit of an earlier version has no checksums of them.
 
     Args:
-        source: the dataset that is said to be the audited one.
         decided: cases whose labels have to be the audited ones: a person decided on them, or the audit's maps are used.
-    Raises:
-        UserError: another dataset, or labels that have changed.
     """
     if audit.dataset != source.folder.name:
         raise UserError(f"{file} is of {audit.dataset}, not of {source.folder.name}; give the audited dataset with -d")

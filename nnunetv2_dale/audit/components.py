@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.boxes import connected_parts
 from nnunetv2_dale.masks.overlap import Mask
 
 Labels = NDArray[np.integer]
@@ -48,8 +48,6 @@ def compare_objects(
     """Sort the connected parts (by faces, edges or corners) of one class on both sides.
 
     Args:
-        label, referees: label maps, cropped.
-        values: that make up the class.
         key_of_value: value → key of its class; empty for overlapping regions, which cannot be exchanged.
     """
     label_mask, referees_mask = (np.isin(each, list(values)) for each in (label, referees))

@@ -35,11 +35,7 @@ def draft_file(dataset: Path, case: str, ending: str) -> Path:
 
 
 def consensus_file(audit: Path, case: str) -> Path:
-    """Return the audit's map that a draft is made of.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Return the audit's map that a draft is made of; a `UserError` where there is none."""
     found = map_file(audit / "maps", case, "consensus")
     if not found.is_file():
         raise UserError(
@@ -71,9 +67,6 @@ def hand_work(source: RawDataset, made: Path, audit: Path) -> list[Problem]:
     """List labels and drafts that were mended by hand, and files that somebody added.
 
     `apply` copies labels byte for byte: one that differs from the source's was changed by somebody.
-
-    Args:
-        audit: folder of the audit, whose consensus the drafts are.
     """
     return [
         Problem(file, "was mended or added by hand, or is of another audit; move it, or give another id with --new_id")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,8 +103,8 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
     images = read_images(inputs, task, volumes) if inputs.images else None
     if kept is not None:
         keep_case(volumes, kept)
-    box_of_class = class_boxes(volumes)
-    classes = {item.key: _measure_class(item, volumes, task, box_of_class(item), images) for item in task.classes}
+    boxes = class_boxes(volumes, [*task.classes, *([task.whole] if task.whole else [])])
+    classes = {item.key: _measure_class(item, volumes, task, boxes.get(item), images) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
     return CaseEvidence(
@@ -115,7 +115,7 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         affine=tuple(tuple(row) for row in volumes.affine.tolist()),
         planar=volumes.label.shape[0] == 1,
         classes=classes,
-        whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
+        whole=_measure_class(task.whole, volumes, task, boxes.get(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
         misplaced=volumes.misplaced,
         soft=None not in inputs.probabilities,
@@ -175,15 +175,12 @@ def _against_support(label: Mask, support: NDArray[np.float32]) -> tuple[float, 
     return size - total, size + total - 2 * shared, 2 * (total - squares)
 
 
-def class_boxes(volumes: CaseVolumes) -> Callable[[AuditedClass], Box | None]:
-    """Return what gives the box in which a class lies on either side, or None; they differ nowhere else."""
+def class_boxes(volumes: CaseVolumes, classes: Iterable[AuditedClass]) -> dict[AuditedClass, Box]:
+    """Class → the box in which a class lies on either side, of those that are there; they differ nowhere else."""
     sides = [boxes_of_values(each) for each in (volumes.label, volumes.consensus)]
-
-    def box_of_class(item: AuditedClass) -> Box | None:
-        there = [each[value] for each in sides for value in item.values if value in each]
-        return box_around(there, volumes.label.shape, SURFACE_MARGIN)
-
-    return box_of_class
+    there = {item: [each[value] for each in sides for value in item.values if value in each] for item in classes}
+    found = {item: box_around(boxes, volumes.label.shape, SURFACE_MARGIN) for item, boxes in there.items()}
+    return {item: box for item, box in found.items() if box is not None}
 
 
 def _moved(parts: Sequence[Component], corner: tuple[int, ...]) -> tuple[Component, ...]:

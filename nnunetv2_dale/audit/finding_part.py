@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, Labels
 from nnunetv2_dale.audit.findings import Finding
-from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.masks.boxes import numbered_parts
 from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.pages.slice_display import middle_maximum
 
@@ -75,12 +75,7 @@ def _connected(part: Mask, voxel: tuple[int, ...]) -> Mask:
 
 
 def slices_with_most(part: Mask, corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
-    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle.
-
-    Args:
-        corner: where it lies in the volume.
-        otherwise: the indices of an empty mask.
-    """
+    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle."""
     if not part.any():
         return tuple(otherwise)
     chosen = []

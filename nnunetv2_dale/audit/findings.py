@@ -109,11 +109,7 @@ def write_csv(audit: Audit, file: Path) -> None:
 
 
 def read_audit(file: Path) -> Audit:
-    """Read an `audit.json`.
-
-    Raises:
-        UserError: no such file, or not one of this version.
-    """
+    """Read an `audit.json`; a `UserError` where there is none, or one of another version."""
     try:
         content = read_json(file)
         if content["version"] != VERSION:

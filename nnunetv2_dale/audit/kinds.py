@@ -45,7 +45,6 @@ def suspicions(
     """List all that may be wrong with a case: whole-label errors alone, else class by class.
 
     Args:
-        number: the case's place in the arrays of `whole` and `classes`.
         usual_agreement: median over the cases of the mean Dice over classes.
     """
     of_all = _whole_label(case, usual_agreement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.evidence import class_boxes
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.masks.boxes import Box
 from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -86,7 +85,7 @@ def suspicion_map(
     that is shifted.
     """
     result = np.zeros(volumes.label.shape, np.float32)
-    for item, box in _class_boxes(volumes, task):
+    for item, box in class_boxes(volumes, task.classes).items():
         label, referees = (np.isin(each[box], item.values) for each in (volumes.label, volumes.consensus))
         wrong = np.abs(label - volumes.support_of(item, box))
         found = kinds.get(item.key, ()) or kinds.get("", ())
@@ -107,7 +106,7 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
     At the outermost voxels of each class that both have. A voxel with several faces shows the farthest.
     """
     result = np.zeros(volumes.label.shape, np.float32)
-    for item, box in _class_boxes(volumes, task):
+    for item, box in class_boxes(volumes, task.classes).items():
         objects = compare_objects(volumes.label[box], volumes.consensus[box], item.values, {})
         pair = surface_pair(objects.label_common, objects.referees_common, volumes.spacing_mm)
         if pair is None:
@@ -115,14 +114,6 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
         order = np.argsort(np.abs(pair.first_mm), kind="stable")  # of equal places the last one written counts
         result[box][tuple(pair.first.inside[order].T)] = pair.first_mm[order]
     return result
-
-
-def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, Box]]:
-    box_of_class = class_boxes(volumes)
-    for item in task.classes:
-        box = box_of_class(item)
-        if box is not None:
-            yield item, box
 
 
 def _dilated(mask: Mask) -> Mask:

@@ -32,11 +32,7 @@ class Measured:
 
 
 def measure_all(task: AuditTask, kept: Path, processes: int) -> Measured:
-    """Measure every case.
-
-    Args:
-        kept: folder for what an audit that was cut off goes on with; without a network nothing is kept.
-    """
+    """Measure every case; what an audit that was cut off goes on with is kept in the folder `kept`."""
     return (_by_networks if task.referees else _without_network)(task, kept, processes)
 
 

@@ -30,12 +30,7 @@ class Orientation:
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
-    """Return the turn of the whole label map that agrees best with the referees, and the move; None where nothing is to
-    gain.
-
-    Args:
-        label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.
-    """
+    """Return the turn of the whole label map that agrees best with the referees, and the move; None without a gain."""
     coarse = _coarse(referees, label.shape)
     before = _agreement(_coarse(label, label.shape), coarse)
     moved = _move(label > 0, referees > 0)

@@ -28,8 +28,6 @@ def npz_channels(file: Path, shape: Sequence[int], channels: int) -> Iterator[ND
 
     Args:
         file: CASE.npz beside a prediction, as `--npz` writes it.
-        shape: (Z, Y, X) of the prediction.
-        channels: how many maps the file has to hold.
     Raises:
         UserError: no such file of nnU-Net, another number of maps, or maps of another shape.
     """
@@ -90,11 +88,7 @@ def decoded(channels: Iterable[NDArray[np.float32]], regions: Sequence[Region]) 
 def label_map_of(
     prediction: Path, npz: Path | None, shape: Sequence[int], task: AuditTask
 ) -> NDArray[np.uint8] | NDArray[np.int16]:
-    """Return what a network found of crossing regions, from its probabilities.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Return what a network found of crossing regions, from its probabilities; a `UserError` without any."""
     if npz is None:
         raise UserError(
             f"{prediction} cannot say which regions were found: one is painted as others (regions_class_order); "

@@ -28,7 +28,6 @@ def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
 
     Args:
         values: (N,), NaN is left out.
-        least_spread: the spread is at least this.
     Returns:
         (middle, spread); (0, infinity) for fewer than 3 values, of which nothing is known.
     """
@@ -88,10 +87,6 @@ def as_elsewhere(values: Floats, folds: Sequence[str]) -> Floats:
     Cases fall into folds by chance, so about as many labels are wrong in each. Where far more lie beyond what a tenth
     of the other folds' cases reach (binomial test), it is the network that is weak, and not the labels. Each case's
     value is then the others' at its rank, where that is lower.
-
-    Args:
-        values: (N,) of `unusual_cases`, NaN is left out.
-        folds: (N,) of the cases.
     """
     result, names, known = values.copy(), np.array(folds), np.isfinite(values)
     for fold in set(folds):

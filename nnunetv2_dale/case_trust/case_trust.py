@@ -60,7 +60,6 @@ class CaseTrust:
 
     Args:
         loss: says what the targets are: label map or regions, and what is ignored.
-        config: see there.
         batches: of the whole training.
         image_channels: leading channels of the input that are image; None is all.
         spacing_mm: of the voxels; None is isotropic.

@@ -70,11 +70,7 @@ def comparisons(
     classes: Mapping[str, tuple[int, ...]],
     spacing_mm: tuple[float, ...],
 ) -> Iterator[Comparison]:
-    """Every pair of readers, then each reader with the consensus; a class that neither drew is left out.
-
-    Args:
-        classes: name → the label values it holds.
-    """
+    """Every pair of readers, then each reader with the consensus; a class that neither drew is left out."""
     everyone = {**readers, CONSENSUS: consensus}
     steps = [step for step, size in zip(spacing_mm, consensus.shape, strict=True) if size > 1]
     for name, values in classes.items():

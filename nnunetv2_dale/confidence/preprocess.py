@@ -83,7 +83,6 @@ def resampled(
 
     Args:
         confidence: (Z, Y, X) of the raw label.
-        properties: of the preprocessed case.
     Returns:
         (1, Z', Y', X') in [0, 1].
     """

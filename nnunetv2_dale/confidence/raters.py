@@ -97,7 +97,6 @@ def write_consensus(
 
     Args:
         readers: name → case → file; the cases are the same for all.
-        folder: may be the source's own.
     """
     labels = source.dataset_json["labels"]
     classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}

@@ -31,12 +31,7 @@ class PairOverCases:
 
 
 def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int) -> None:
-    """Write both files into a dataset that is being made.
-
-    Args:
-        target: how the label was chosen.
-        ties: voxels without a majority.
-    """
+    """Write both files into a dataset that is being made."""
     write_table(folder / "readers.csv", [field.name for field in fields(Comparison)], map(astuple, rows))
     pairs = pairs_over_cases(rows)
     context = {

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
+from nnunetv2_dale.confidence.raters import write_consensus
 from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case, warn_of_padding
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
-from nnunetv2_dale.convert.readers import join_readers, labels_of_readers
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, refuse_problems
+from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from nnunetv2_dale.nnunet_files.splits import PATIENTS
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
@@ -33,7 +37,6 @@ def write_raw_dataset(
 
     Args:
         source: the folder it was found in; files are named relative to it.
-        recipe: name of the recipe, for the manifest.
     Raises:
         DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """
@@ -156,3 +159,32 @@ def _warn_about_classes(plan: DatasetPlan, converted: Sequence[ConvertedCase]) -
     ]
     if absent:
         logger.warning("no training label holds the class %s; nnU-Net cannot learn it", " or ".join(absent))
+
+
+def labels_of_readers(
+    case: SourceCase, folder: Path | None, ending: str
+) -> Iterator[tuple[SourceCase, CaseTargets | None]]:
+    """Yield a case with each reader's label, which is written without the image, into `ratersTr/READER` of `folder`."""
+    for reader, file in case.readers.items():
+        at = None
+        if folder is not None:
+            place = folder / READERS / reader
+            place.mkdir(parents=True, exist_ok=True)
+            at = CaseTargets((), place / f"{case.name}{ending}")
+        yield replace(case, label=file), at
+
+
+def join_readers(plan: DatasetPlan, folder: Path, processes: int) -> dict[str, object]:
+    """Make one label, and how far to trust it, of those in `ratersTr`; they stay where each visit draws one."""
+    names = list(dict.fromkeys(name for case in plan.cases for name in case.readers))
+    if not names:
+        return {}
+    source = read_dataset(folder)
+    readers = {
+        name: {case.name: folder / READERS / name / f"{case.name}{source.file_ending}" for case in source.cases}
+        for name in names
+    }
+    made = write_consensus(source, readers, folder, plan.readers_become, processes)
+    if plan.readers_become != "random":
+        shutil.rmtree(folder / READERS)
+    return {"readers": names, "target": plan.readers_become, "tied_voxels": made.tied_voxels}

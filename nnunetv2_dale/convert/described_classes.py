@@ -25,9 +25,6 @@ def read_classes_and_channels(
 
     Understood are {"1": "liver"} (Decathlon), {"liver": 1} (nnU-Net) and ["background", "liver"], and the same three
     forms for channels.
-
-    Args:
-        problems: what is wrong with a part that is needed is added here.
     """
     try:
         described = read_json_object(path, _ADVICE) if path.is_file() else {}
@@ -78,12 +75,7 @@ def segment_names(volume: SimpleITK.Image) -> dict[int, str]:
 
 
 def label_map_of(volume: SimpleITK.Image, names: Mapping[int, str], classes: Mapping[str, int]) -> dict[int, int]:
-    """Return value in the file -> label, by the names of segments and classes; capitals and `_` for a space do not
-    matter.
-
-    Raises:
-        ValueError: a segment with voxels that has the name of no class.
-    """
+    """Return value in the file -> label, by the names of segments and classes, however they spell capitals and spaces."""
     known = {_plain(name): label for name, label in classes.items()}
     result = {0: 0}
     for value in np.unique(SimpleITK.GetArrayViewFromImage(volume)).tolist():

@@ -83,7 +83,6 @@ def pair_files(
     Args:
         image_folder: None (already reported as missing) gives no pairs.
         problems: images without label, labels without image and ambiguous names are added here.
-        suffixes: of images and labels; they need not be the same for both.
         image_of_label: stem of a label file -> stem of the image it belongs to.
     Returns:
         (stem of the image, image, label), sorted.

@@ -61,11 +61,7 @@ class CaseFormat(Protocol):
         """Say how many image files this case has in the raw dataset."""
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
-        """Check one case and write it to `targets` (None: check only).
-
-        Returns:
-            what is wrong with the case; if there is anything, what was written is not to be used.
-        """
+        """Check one case and write it to `targets` (None: check only); return what is wrong with it."""
 
 
 @dataclass(frozen=True)

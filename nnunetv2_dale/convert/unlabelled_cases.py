@@ -54,11 +54,7 @@ def add_unlabelled_command(commands: argparse._SubParsersAction[CommandParser]) 
 
 
 def add_unlabelled(arguments: argparse.Namespace) -> None:
-    """Write the copy; it appears under its final name when it is complete.
-
-    Raises:
-        UserError: problems of the dataset, the images or the target; nothing is written.
-    """
+    """Write the copy; it appears under its final name when it is complete."""
     source = read_raw(arguments.d)
     target = Target.of_copy(source, arguments.new_id, CONVERSION)
     require_labels(source)

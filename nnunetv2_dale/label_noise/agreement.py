@@ -34,11 +34,7 @@ def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: in
 
 
 def hd95_mm(clean: Mask, noisy: Mask, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
-
-    Args:
-        spacing_mm: of the 3 axes; an axis of one voxel does not count.
-    """
+    """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN."""
     box = box_of(clean | noisy)
     if box is None:
         return 0.0

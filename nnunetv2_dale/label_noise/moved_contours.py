@@ -27,8 +27,6 @@ def with_foreground(label: Labels, foreground: Mask, spacing_mm: Spacing) -> Lab
 
     Args:
         label: (Z, Y, X), 0 is background; needs foreground if `foreground` has any.
-        foreground: (Z, Y, X) bool.
-        spacing_mm: of the 3 axes.
     """
     result = np.where(foreground, label, np.int16(0))
     joined = foreground & (label == 0)

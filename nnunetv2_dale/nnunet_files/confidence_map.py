@@ -51,9 +51,6 @@ def name_problems(dataset: RawDataset, folder: str = MAPS) -> list[Problem]:
 def read_confidence_map(reader: BaseReaderWriter, file: Path, label: Path, stored: Stored) -> NDArray[np.float32]:
     """Read a map of confidence.
 
-    Args:
-        label: the file that it belongs to, for a message: the case's label, or its image.
-        stored: that file's shape and properties.
     Returns:
         (Z, Y, X) in [0, 1]; a picture (PNG, BMP) holds 255 for 1.
     Raises:
@@ -72,7 +69,6 @@ def write_confidence_map(confidence: NDArray[Any], target: Path, properties: Pro
 
     Args:
         target: its ending says in which format. 8-bit pictures round to 1/255.
-        properties: of the label that it belongs to, as nnU-Net's reader returned them.
     """
     confidence = np.asarray(confidence, np.float32)
     if "nibabel_stuff" in properties:

@@ -65,7 +65,6 @@ def read_confidence_table(
 
     Args:
         folder: of a raw dataset, or of a preprocessed one's copy.
-        labels: of dataset.json.
         cases: of the dataset, to refuse others; None takes every name.
     Raises:
         UserError: a case or class that the dataset does not have, a case twice, a weight outside [0, 1], a class that

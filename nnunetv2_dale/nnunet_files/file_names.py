@@ -28,9 +28,6 @@ def odd_channels(channels: Mapping[str, Sequence[int]]) -> dict[str, str]:
     """Return the cases whose channel numbers are not those that most cases have, with what is wrong.
 
     Of sets of numbers that are equally frequent, one without a gap is taken for the right one.
-
-    Args:
-        channels: case -> its channel numbers, ascending.
     """
     if not channels:
         return {}

@@ -40,11 +40,7 @@ class GridDifference:
 
 
 def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
-    """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none.
-
-    Args:
-        shape: (Z, Y, X) of its first.
-    """
+    """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none."""
     if "sitk_stuff" in properties:
         stored = properties["sitk_stuff"]
         axes = len(stored["origin"])
@@ -108,7 +104,6 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
 
     Args:
         file, other: the other is the one to go by.
-        voxels, others: theirs.
         remedy: ends the sentence.
     """
     for what, found, expected in (

@@ -21,12 +21,7 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
 def place(source: Path, target: Path, placement: Placement = "copy") -> None:
-    """Copy or link one file, and with a 3D TIFF the file of its voxel size.
-
-    Raises:
-        UserError: no such link can lead there, as a hard one to another disk.
-        OSError: any other fault of the disk.
-    """
+    """Copy or link one file, and with a 3D TIFF the file of its voxel size; a `UserError` where no link can."""
     _place_file(source, target, placement)
     beside = spacing_file(source)
     if beside is not None:

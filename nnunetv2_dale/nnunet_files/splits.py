@@ -25,8 +25,6 @@ def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = No
 def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     """Read a splits_final.json.
 
-    Args:
-        cases: of the dataset; None takes every name.
     Raises:
         UserError: unreadable, of another form, or with names that the dataset does not have.
     """
@@ -88,9 +86,6 @@ def new_dataset(
 
     The folds go where nnU-Net looks for them too, unless there are some. They are written before the block: the dataset
     appears with its folds or not at all.
-
-    Args:
-        without: cases of `source` that the new dataset lacks.
     """
     patients, place = known_patients(source), splits_of(target.name)
     with ExitStack() as both:
@@ -111,9 +106,7 @@ def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
 
 
 def known_patients(dataset: Path) -> dict[str, str] | None:
-    """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None where none is
-    known.
-    """
+    """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None if unknown."""
     return read_split_patients([*known_places(dataset.name, "nnUNet_preprocessed"), dataset])
 
 

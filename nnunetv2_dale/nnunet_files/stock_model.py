@@ -38,11 +38,8 @@ ORIGIN_FILE = "exported_from.json"
 
 
 def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
-    """Find the trainer of stock nnU-Net that builds the same network as `trainer_name`.
+    """Find the most general trainer of stock nnU-Net that builds the same network as `trainer_name`.
 
-    Returns:
-        the most general class of nnU-Net that `trainer_name` inherits its network from; `nnUNetTrainer` for every
-        trainer of this package.
     Raises:
         UserError: the trainer is not found, or builds its network with code that stock nnU-Net does not have.
     """

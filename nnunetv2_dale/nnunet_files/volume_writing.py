@@ -47,11 +47,7 @@ def write_volume(volume: SimpleITK.Image, target: Path) -> None:
 
 
 def write_nifti(array: NDArray[Any], affine: NDArray[np.float64], target: Path) -> None:
-    """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image.
-
-    Args:
-        affine: `geometry.affine_of` of the image or its label.
-    """
+    """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image."""
     image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine)  # x first in memory, as in the file
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
@@ -63,8 +59,6 @@ def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict
     """Write a label through nnU-Net's reader/writer.
 
     Args:
-        writer: from `RawDataset.reader`.
-        label: (Z, Y, X).
         properties: of the label or image whose geometry it gets, as nnU-Net reads them.
     Raises:
         UserError, OSError: as `written_whole`.

@@ -32,7 +32,6 @@ def reader_of(
     """Return the reader/writer that nnU-Net uses for a dataset's files.
 
     Args:
-        dataset_json: may name a reader; has the file ending.
         example: an image or label, by which readers of one ending are told apart; None takes the first.
         plans: of a training, which name the reader that it used.
     Raises:

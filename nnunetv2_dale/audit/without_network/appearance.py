@@ -102,11 +102,7 @@ def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:
 
 
 def _together(deviations: Sequence[Floats], weights: Sequence[Floats]) -> Floats:
-    """(N, V) the weighted sum over classes, as if of one: of a case without any class 0.
-
-    Args:
-        weights: (V,) of each class.
-    """
+    """(N, V) the weighted sum over classes, as if of one: of a case without any class 0."""
     stacked, each = np.stack(deviations), np.stack(weights)[:, None]
     squares = np.sum(np.where(np.isfinite(stacked), each**2, 0), axis=0)
     return np.asarray(np.nansum(stacked * each, axis=0) / np.sqrt(np.where(squares > 0, squares, 1)))

@@ -86,11 +86,7 @@ def rim(mask: Mask) -> Mask:
 
 
 def fit(mask: Mask, box: Box, bins: Bins, odds: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(V,) mean log odds inside minus just outside, for a label moved by each of V offsets in voxels (z, y, x).
-
-    Args:
-        mask: of the class, in `box` of the volume.
-    """
+    """(V,) mean log odds inside minus just outside, for a label moved by each of V offsets in voxels (z, y, x)."""
     # The volume, as far as the moved label reaches; past the volume's end its last voxel counts.
     reach = np.abs(offsets).max(axis=0)
     low, high = (np.array([getattr(axis, end) for axis in box]) for end in ("start", "stop"))

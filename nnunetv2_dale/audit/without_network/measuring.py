@@ -13,8 +13,7 @@ from nnunetv2_dale.audit.case_volumes import checksum_text
 from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Floats, Part, Share, Voxel
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
-from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values, connected_parts
 from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.geometry import affine_of, require_same_voxels
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
@@ -29,11 +28,7 @@ REACH = 3  # voxels around the labels in which `border_contrast` looks
 
 
 def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:
-    """Read label and image of a case and measure them.
-
-    Args:
-        known: from `intensities.learned`.
-    """
+    """Read label and image of a case and measure them."""
     label, properties = read_label(task.reader, inputs.label, task.label_values)
     image, others = read_image(task.reader, inputs.images)
     remedy = "give each image the label that belongs to it"

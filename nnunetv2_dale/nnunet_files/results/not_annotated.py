@@ -19,9 +19,6 @@ def open_classes(dataset: str | None, dataset_json: Mapping[str, Any]) -> dict[s
     """Case → keys of the classes that nobody annotated in it, of the cases that lack some.
 
     They stand in `confidence.csv` of the raw dataset, of which training keeps a copy beside the preprocessed cases.
-
-    Args:
-        dataset_json: of the results; without labels nothing is known.
     """
     labels = dataset_json.get("labels", {})
     keys = keys_of_names(labels)

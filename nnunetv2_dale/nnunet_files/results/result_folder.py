@@ -72,8 +72,6 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     `summary.json`. The training cases that fold `all` validates on count only when there is no other fold.
     Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
-    Args:
-        folds: read only these, such as ["0", "1"]; None reads all.
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """

@@ -75,7 +75,7 @@ def segment_names(volume: SimpleITK.Image) -> dict[int, str]:
 
 
 def label_map_of(volume: SimpleITK.Image, names: Mapping[int, str], classes: Mapping[str, int]) -> dict[int, int]:
-    """Return value in the file -> label, by the names of segments and classes, however they spell capitals and spaces."""
+    """Return value in the file -> label, by the names of segments and classes, whatever their capitals and spaces."""
     known = {_plain(name): label for name, label in classes.items()}
     result = {0: 0}
     for value in np.unique(SimpleITK.GetArrayViewFromImage(volume)).tolist():

@@ -69,7 +69,7 @@ def to_labels(
 
 
 def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
-    """Return what to do with a mask that `to_labels` refuses where its parts are numbered, or its values soft; else ""."""
+    """Return what to do with a mask that `to_labels` refuses: its parts are numbered, or its values soft; else ""."""
     values = np.unique(whole_numbers(mask))
     if dict(label_map) != dict(BINARY) or not np.all(np.isfinite(values)):
         return ""

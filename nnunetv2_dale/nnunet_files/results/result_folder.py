@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -96,6 +96,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     dataset = plans.get("dataset_name") or above
     cases = without_open_classes(cases, open_classes(dataset, dataset_json))
+    ending = _ending(cases, dataset_json)
     return ResultFolder(
         path=path,
         name=path.name,
@@ -106,10 +107,10 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
         folds=tuple(summaries),
         unfinished_folds=tuple(unfinished),
         cases=cases,
-        unlisted_cases=_unlisted_cases(path, summaries, unfinished, cases, dataset_json),
+        unlisted_cases=_unlisted_cases(path, summaries, unfinished, cases, ending),
         plans=plans,
         dataset_json=dataset_json,
-        remarks=(*remarks, *_leftovers(summaries, cases, dataset_json)),
+        remarks=(*remarks, *_leftovers(summaries, cases, ending)),
         asked_folds=asked,
     )
 
@@ -178,25 +179,18 @@ def _fold_order(folder: Path) -> tuple[int, str]:
 
 
 def _unlisted_cases(
-    path: Path,
-    summaries: Mapping[str, Path],
-    unfinished: Iterable[str],
-    cases: Mapping[str, CaseResult],
-    dataset_json: Mapping[str, Any],
+    path: Path, summaries: Mapping[str, Path], unfinished: Iterable[str], cases: Collection[str], ending: str
 ) -> tuple[str, ...]:
-    ending = _ending(cases, dataset_json)
     folders = [file.parent for file in summaries.values()]
     folders += [path / f"fold_{fold}" / "validation" for fold in unfinished]
     return tuple(sorted({name for folder in folders for name in files_by_case(folder, ending)} - set(cases)))
 
 
-def _leftovers(
-    summaries: Mapping[str, Path], cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]
-) -> Iterator[str]:
+def _leftovers(summaries: Mapping[str, Path], cases: Mapping[str, CaseResult], ending: str) -> Iterator[str]:
     """A sentence on each fold with masks of cases that another fold validated: the splits have changed since."""
     for fold, file in summaries.items():
         own = {name for name, case in cases.items() if case.fold == fold}
-        left = sorted((files_by_case(file.parent, _ending(cases, dataset_json)).keys() & set(cases)) - own)
+        left = sorted((files_by_case(file.parent, ending).keys() & set(cases)) - own)
         if left:
             yield (
                 f"fold {fold} holds masks of {', '.join(left)}, which another fold validated: left over of other "

@@ -59,7 +59,7 @@ class ArrayFormat:
             problems.append(Problem(case.images[0], f"the slices of {case.name} differ in size: {sorted(shapes)}"))
         if problems:
             return problems
-        image, labels = pairs[0] if len(pairs) == 1 else map(np.stack, zip(*pairs, strict=True))
+        image, labels = pairs[0] if len(pairs) == 1 else tuple(np.stack(each) for each in zip(*pairs, strict=True))
         if image.ndim != 3:
             return [Problem(case.images[0], f"has {image.ndim} axes; 3 are expected")]
         if targets is not None:

@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(options("audit_maps", __doc__, RESULTS, "_5epochs"), run, argv)
+    return run_command(options("audit_maps", __doc__, RESULTS, "_10epochs"), run, argv)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def read_map(file: Path, shape: Sequence[int]) -> NDArray[Any]:
         require_whole(file)
     except FileError as error:
         raise UserError(f"{error}; audit again") from error
-    array = np.array(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0)
+    array = np.asarray(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0).copy()
     if array.shape != shape:
         raise UserError(f"{file} has the shape {array.shape}, but its label has {shape}; audit again")
     return array

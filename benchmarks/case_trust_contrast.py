@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from benchmarks.confidence.stock_trainings import call
+from benchmarks.machine import call, shown
 from benchmarks.organs.prepare import prepare
 from benchmarks.organs.study import Comparison, Step, Study, benchmark_command, dataset_name, plans_name, read_study
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace
@@ -74,10 +73,8 @@ def seen_and_doubted(sums: Tensor, wrong: NDArray[np.bool_], classes: Sequence[s
         rows.append(row)
     borders, whole = doubt[:, BORDER].flatten(1).amax(1).numpy(), doubt.flatten(1).amax(1).numpy()
     return {
-        "right_cases": int((~wrong).sum()),
-        "wrong_cases": int(wrong.sum()),
-        "auroc_borders": auroc(borders, wrong),
-        "auroc": auroc(whole, wrong),
+        **{"right_cases": int((~wrong).sum()), "wrong_cases": int(wrong.sum())},
+        **{"auroc_borders": auroc(borders, wrong), "auroc": auroc(whole, wrong)},
         "right_cases_doubted": int((whole[~wrong] > 0).sum()),
         "classes": rows,
         "log": sentences,
@@ -109,8 +106,7 @@ def train(study: Study, each: Comparison, data: Path, output: Path) -> Row:
     name = f"{trainer}{each.step.length}__{plans_name(each.step.configuration)}__{each.step.configuration}"
     folder = output / "results" / dataset / name
     of = {"data": each.data, "labels": each.labels, "length": each.step.length}
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
-    return of | row_of(folder / "fold_0", output / "raw" / dataset) | {"command": shlex.join(words)}
+    return of | row_of(folder / "fold_0", output / "raw" / dataset) | {"command": shown(command)}
 
 
 def run(arguments: argparse.Namespace) -> int:

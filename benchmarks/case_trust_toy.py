@@ -53,11 +53,7 @@ def groups(*parts: tuple[int, float, float, bool, tuple[float, float]]) -> Draw:
 
 def right(off: Callable[[np.random.Generator], Array], cases: int = 60) -> Draw:
     """One class of right labels whose displacements are drawn by a function."""
-    return lambda random: (
-        off(random)[:, None],
-        random.normal(*RIGHT, cases)[:, None],
-        np.zeros(cases, bool),
-    )
+    return lambda random: (off(random)[:, None], random.normal(*RIGHT, cases)[:, None], np.zeros(cases, bool))
 
 
 def cine_mr(contrast_spread: float = 1.0, tied: float = 0.0) -> Draw:

@@ -164,18 +164,9 @@ def make_pseudo_labels(run: Run, workspace: Path, source: Path, others: Sequence
         for case in others:
             shutil.copy(source / SOURCE / "imagesTr" / f"{case}_0000.nii.gz", images)
         folders = {str(train(alone, fold, workspace).parent) for fold in range(TEACHERS)}
-        given = [
-            "-i",
-            str(images),
-            "-d",
-            alone.dataset[7:10],
-            "-o",
-            str(judged),
-            "--new_id",
-            gated[7:10],
-            "--overwrite",
-        ]
-        if judge([*folders, *given, "-f", *map(str, range(TEACHERS)), "-device", "cpu", "--disable_tta", *GATE]):
+        given = ["-i", str(images), "-d", alone.dataset[7:10], "-o", str(judged), "--new_id", gated[7:10]]
+        given += ["--overwrite", "-f", *map(str, range(TEACHERS)), "-device", "cpu", "--disable_tta", *GATE]
+        if judge([*folders, *given]):
             raise RuntimeError("the pseudo-labels were not made")
         next((workspace / "raw").glob(f"{gated[:10]}_*")).rename(workspace / "raw" / gated)
     if run.dataset != gated:

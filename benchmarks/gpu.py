@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import command_environment, describe
+from benchmarks.machine import command_environment, describe, shown
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.demo.pipeline import DATASET_ID
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -74,9 +73,8 @@ def _timed(command: Sequence[str], limit: int, environment: dict[str, str]) -> d
         ended, output = "well" if process.returncode == 0 else f"with {process.returncode}", process.stdout
     except subprocess.TimeoutExpired as error:
         ended, output = "at its limit", os.fsdecode(error.stdout or b"")
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
     seconds = round(time.monotonic() - started, 1)
-    return {"command": shlex.join(words), "ended": ended, "seconds": seconds, "last_lines": output.splitlines()[-5:]}
+    return {"command": shown(command), "ended": ended, "seconds": seconds, "last_lines": output.splitlines()[-5:]}
 
 
 def _trained(run: dict[str, Any]) -> dict[str, Any]:

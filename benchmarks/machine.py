@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,21 @@ def command_environment() -> dict[str, str]:
     """This environment, with the commands beside this Python first: nobody has to activate it."""
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {**os.environ, "PATH": os.pathsep.join(paths)}
+
+
+def call(command: Sequence[str]) -> None:
+    """Run a command of this environment to its end, or raise."""
+    print(shlex.join(command), flush=True)
+    subprocess.run(command, check=True, env=command_environment())
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command as it is typed; of folders of this machine their names alone."""
+    return shlex.join(_names_alone(command))
+
+
+def _names_alone(words: Sequence[str]) -> list[str]:
+    return [Path(word).name if Path(word).is_absolute() else word for word in words]
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
@@ -41,9 +59,8 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command as it is typed from the repository's root; of folders of this machine their names alone."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
-    return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
+    """The command as it is typed from the repository's root; see `shown`."""
+    return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *_names_alone(sys.argv[1:])])
 
 
 def _processor() -> str:

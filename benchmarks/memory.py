@@ -7,11 +7,12 @@ import multiprocessing
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,19 +22,8 @@ Make = Callable[[str, Case, torch.device], Callable[..., object]]
 
 # The order in which children start: the longest first, so that none of them runs alone at the end.
 _LONGEST_FIRST = (
-    "double_backward",
-    "lookahead_recompute",
-    "lookahead_shifted",
-    "lookahead",
-    "dale",
-    "reuse",
-    "dale_reuse",
-    "head",
-    "dale_head",
-    "alternation",
-    "dale_whole",
-    "case_trust",
-    "plain",
+    *("double_backward", "lookahead_recompute", "lookahead_shifted", "lookahead", "dale", "reuse", "dale_reuse"),
+    *("head", "dale_head", "alternation", "dale_whole", "case_trust", "plain"),
 )
 
 
@@ -72,6 +62,20 @@ def measured_in_children(
             zip(ordered, pool.map(lambda name: measured_in_child(name, case, device, make), ordered), strict=True)
         )
     return {name: used_by[name] for name in variants}
+
+
+def add_memory(
+    found: Mapping[str, dict[str, Any]], memory: Mapping[str, dict[str, float]], beside: Mapping[str, str] | None = None
+) -> None:
+    """Add what `measured_in_children` found to each variant's numbers, also as a share of plain nnU-Net's.
+
+    Args:
+        beside: variant → the one that it is a share of, where that is another.
+    """
+    for name, used in memory.items():
+        reference = memory[(beside or {}).get(name, "plain")]
+        shares = {f"{key}_memory_ratio": used[f"{key}_mib"] / reference[f"{key}_mib"] for key in ("peak", "step")}
+        found[name].update(used | shares)
 
 
 def measured_in_child(variant: str, case: Case, device: torch.device, make: Make) -> dict[str, float]:

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.cases import TINY_2D, TINY_3D, Case
 from benchmarks.machine import command_line, describe
-from benchmarks.memory import measured_in_children, start_server
+from benchmarks.memory import add_memory, measured_in_children, start_server
 from benchmarks.method_iterations import BESIDE, PASSES, PASSES_3D, iteration
 from benchmarks.results_file import ResultsFile
 from benchmarks.synthetic_training import synthetic_folders
@@ -42,12 +42,7 @@ def measure(case: Case, device: torch.device, repetitions: int, with_memory: boo
         reference = seconds[BESIDE.get(name, "plain")]
         found[name] = {"passes": passes, **ratios(seconds[name], reference), "seconds": seconds[name]}
     if with_memory:
-        memory = measured_in_children(tuple(methods), case, device, iteration)
-        for name, used in memory.items():
-            beside = memory[BESIDE.get(name, "plain")]
-            found[name] |= used
-            found[name]["peak_memory_ratio"] = used["peak_mib"] / beside["peak_mib"]
-            found[name]["step_memory_ratio"] = used["step_mib"] / beside["step_mib"]
+        add_memory(found, measured_in_children(tuple(methods), case, device, iteration), BESIDE)
     return {"case": case.describe(), "repetitions": repetitions, "variants": found}
 
 

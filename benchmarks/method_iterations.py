@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.cases import Case, batch, dataset_json, plans
+from benchmarks.synthetic_training import started, without_data
 
 # Passes through the network in forwards, a backward counted as two, over the three of plain nnU-Net.
 STEPS = 3  # T of SVL-DRL's default
@@ -64,26 +62,15 @@ def _semi_supervised(method: str, made: Any, data: dict[str, Any], ignore_label:
 
 
 def _trainer(method: str, case: Case, device: torch.device) -> Any:
-    class WithoutDataLoading(_trainer_class(method)):  # type: ignore[misc]
-        def get_dataloaders(self) -> tuple[None, None]:
-            return None, None
-
-        def plot_network_architecture(self) -> None:
-            pass
-
     own_plans = plans(case)
     settings_of = method.removesuffix("_network")
     own_plans["configurations"][case.configuration][settings_of] = SETTINGS.get(settings_of, {})
-    torch.manual_seed(0)
-    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
-        description = dataset_json(case)
-        if method in SEMI_SUPERVISED:
-            description["labels"]["ignore"] = case.classes
-        made = WithoutDataLoading(own_plans, case.configuration, 0, description, device)
-        made.class_shares = (1 / case.classes,) * case.classes  # what counting labels would find
-        made.on_train_start()
-        made.on_train_epoch_start()
-    return made
+    description = dataset_json(case)
+    if method in SEMI_SUPERVISED:
+        description["labels"]["ignore"] = case.classes
+    counted = (1 / case.classes,) * case.classes  # what counting labels would find
+    kind = without_data(_trainer_class(method), class_shares=counted)
+    return started(kind, case, own_plans, description, device)
 
 
 def _trainer_class(method: str) -> Any:

@@ -99,15 +99,7 @@ class Parts:
         is_fuzzy = self.batch.is_fuzzy
         leaf = fuzzy.requires_grad_()
         reference, moving = (
-            class_gaussians(
-                features,
-                self.targets[0],
-                selected,
-                step.num_classes,
-                MOST_VOXELS,
-                False,
-                step.generator,
-            )
+            class_gaussians(features, self.targets[0], selected, step.num_classes, MOST_VOXELS, False, step.generator)
             for features, selected in ((non_fuzzy, ~is_fuzzy), (leaf, is_fuzzy))
         )
         loss = alignment_loss(

@@ -17,7 +17,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.cases import ALL, GROWTH, TINY_2D, Case
 from benchmarks.machine import command_line, describe
-from benchmarks.memory import counting_page_faults, measured_in_children, start_server
+from benchmarks.memory import add_memory, counting_page_faults, measured_in_children, start_server
 from benchmarks.results_file import ResultsFile
 from benchmarks.synchronisations import synchronisations
 from benchmarks.synthetic_training import synthetic_folders
@@ -74,11 +74,7 @@ def measure(
     if with_parts:
         result["parts"] = _parts(case, device, 1 if once else repetitions, found)
     if with_memory:
-        memory = measured_in_children(variants, case, device, iteration)
-        for name, used in memory.items():
-            found[name] |= used
-            found[name]["peak_memory_ratio"] = used["peak_mib"] / memory["plain"]["peak_mib"]
-            found[name]["step_memory_ratio"] = used["step_mib"] / memory["plain"]["step_mib"]
+        add_memory(found, measured_in_children(variants, case, device, iteration))
     if trainings := training_costs(found):
         result["trainings"] = trainings
     return result
@@ -162,15 +158,11 @@ def _print_case(measured: dict[str, Any]) -> None:
     case = measured["case"]
     print(f"\n{case['name']}: batch {case['batch']} of {' x '.join(map(str, case['patch']))}\n")
     print(variants_table(measured["variants"]), flush=True)
-    if "parts" in measured:
-        print()
-        print(parts_table(measured["parts"]), flush=True)
-    if "trainings" in measured:
-        print()
-        print(trainings_table(measured["trainings"]), flush=True)
-    if measured["synchronisations"] is not None:
-        print()
-        print(synchronisations_table(measured["synchronisations"]), flush=True)
+    tables: dict[str, Callable[[Any], str]] = {"parts": parts_table, "trainings": trainings_table}
+    tables["synchronisations"] = synchronisations_table
+    for name, table in tables.items():
+        if measured.get(name) is not None:
+            print(f"\n{table(measured[name])}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -186,10 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(
-        "--repetitions",
-        type=int,
-        metavar="N",
-        help="of every variant (default: 3 with --quick, else 11)",
+        "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: all, fewer with --quick or --growth")
     parser.add_argument("--only-time", action="store_true", help="of whole iterations: neither memory nor parts")

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.cases import Case, dataset_json, plans
 from benchmarks.machine import command_line, describe
-from benchmarks.synthetic_training import synthetic_folders
+from benchmarks.synthetic_training import synthetic_folders, without_data
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import run_command
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
@@ -114,20 +114,13 @@ def _toy_trainer(case: Case, settings: dict[str, Any]) -> Any:
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
 
-    class Toy(nnUNetTrainerSVLDRL):
-        @staticmethod
-        def build_network_architecture(plans_manager: Any, *_: Any) -> nn.Module:  # nnU-Net reads this name
-            return ToyNetwork(len(case.patch))
+    def build(plans_manager: Any, *_: Any) -> nn.Module:  # nnU-Net reads this name
+        return ToyNetwork(len(case.patch))
 
-        def get_dataloaders(self) -> tuple[None, None]:
-            return None, None
-
-        def plot_network_architecture(self) -> None:
-            pass
-
+    toy = without_data(nnUNetTrainerSVLDRL, build_network_architecture=staticmethod(build))
     own_plans = plans(case)
     own_plans["configurations"][case.configuration]["svl_drl"] = settings
-    trainer = Toy(own_plans, case.configuration, 0, dataset_json(case), torch.device("cpu"))
+    trainer = toy(own_plans, case.configuration, 0, dataset_json(case), torch.device("cpu"))
     trainer.num_epochs, trainer.enable_deep_supervision = EPOCHS, False
     trainer.on_train_start()
     return trainer

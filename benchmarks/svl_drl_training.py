@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import random
 import resource
 import shutil
 import statistics
@@ -145,17 +144,10 @@ def log_of(checkpoint: Path) -> dict[str, list[float | None]]:
 
 def train_seeded(arguments: Sequence[str]) -> None:
     """`nnUNetv2_train` with a seed, given first, and with the threads that `OMP_NUM_THREADS` says."""
-    import numpy as np
-    import torch
+    from nnunetv2_dale.benchmark import training
 
-    seed = int(arguments[0])
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-    from nnunetv2_dale.benchmark import cpu_training
-
-    sys.argv = ["nnUNetv2_train", *arguments[1:]]
-    cpu_training.main()
+    sys.argv = ["nnUNetv2_train", *arguments]
+    training.main()
 
 
 def shorter(iterations: int) -> AbstractContextManager[object]:

@@ -30,6 +30,22 @@ def synthetic_folders() -> Iterator[None]:
         yield
 
 
+def without_data(trainer: Any, **attributes: Any) -> Any:
+    """The class of a trainer that reads no dataset and draws no network."""
+    nothing = {"get_dataloaders": lambda self: (None, None), "plot_network_architecture": lambda self: None}
+    return type("WithoutData", (trainer,), {**nothing, **attributes})
+
+
+def started(trainer: Any, case: Case, own_plans: dict[str, Any], description: dict[str, Any], device: Any) -> Any:
+    """A trainer of `without_data` whose first epoch has begun, without a word of it."""
+    torch.manual_seed(0)
+    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
+        made = trainer(own_plans, case.configuration, 0, description, device)
+        made.on_train_start()
+        made.on_train_epoch_start()
+    return made
+
+
 def first_sample(case: Case, device: torch.device) -> dict[str, Any]:
     """A batch of one, at the resolutions of nnU-Net's deep supervision."""
     scales = [[0.5**level] * len(case.patch) for level in range(case.stages - 1)]

@@ -14,63 +14,40 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            value.rjust(width) if column else value.ljust(width)
-            for column, (value, width) in enumerate(zip(row, widths, strict=True))
-        )
-        + " |"
-        for row in [cells[0], rule, *cells[1:]]
-    )
+    lines = []
+    for first, *others in [cells[0], rule, *cells[1:]]:
+        numbers = (value.rjust(width) for value, width in zip(others, widths[1:], strict=True))
+        lines.append(f"| {' | '.join([first.ljust(widths[0]), *numbers])} |")
+    return "\n".join(lines)
 
 
 def variants_table(variants: Mapping[str, Mapping[str, float]]) -> str:
     """Time and memory of every variant, each divided by plain nnU-Net's."""
     header = ["variant", "time / plain", "min", "max", "ms", "peak memory / plain", "MiB", "step memory", "page faults"]
-    rows = [
-        [
-            name,
-            f"{found['ratio_median']:.2f}",
-            f"{found['ratio_min']:.2f}",
-            f"{found['ratio_max']:.2f}",
-            f"{1000 * found['seconds_median']:.0f}",
-            _ratio(found, "peak_memory_ratio"),
-            f"{found['peak_mib']:.0f}" if "peak_mib" in found else "-",
-            _ratio(found, "step_memory_ratio"),
-            f"{found['page_faults_median']:.0f}",
-        ]
-        for name, found in variants.items()
-    ]
+    rows = []
+    for name, found in variants.items():
+        ratios = [f"{found[f'ratio_{which}']:.2f}" for which in ("median", "min", "max")]
+        memory = [_ratio(found, "peak_memory_ratio"), f"{found['peak_mib']:.0f}" if "peak_mib" in found else "-"]
+        memory += [_ratio(found, "step_memory_ratio"), f"{found['page_faults_median']:.0f}"]
+        rows.append([name, *ratios, f"{1000 * found['seconds_median']:.0f}", *memory])
     return markdown(header, rows)
 
 
 def parts_table(parts: Mapping[str, Mapping[str, float]]) -> str:
     """Each part's time: in ms, and as a share of plain nnU-Net's and of a look-ahead iteration."""
-    rows = [
-        [
-            name,
-            f"{1000 * found['seconds_median']:.1f}",
-            f"{found['of_plain']:.3f}",
-            f"{100 * found['of_lookahead']:.1f} %",
-        ]
-        for name, found in parts.items()
-    ]
+    rows = []
+    for name, found in parts.items():
+        shares = [f"{found['of_plain']:.3f}", f"{100 * found['of_lookahead']:.1f} %"]
+        rows.append([name, f"{1000 * found['seconds_median']:.1f}", *shares])
     return markdown(["part", "ms", "of plain", "of look-ahead"], rows)
 
 
 def trainings_table(trainings: Mapping[str, Mapping[str, float]]) -> str:
     """The cost of whole trainings, divided by plain nnU-Net's."""
-    rows = [
-        [
-            name,
-            f"{100 * found['share']:.0f} %",
-            f"{found['by_count']:.2f}",
-            f"{found['by_measurement']:.2f}",
-            _ratio(found, "step_memory"),
-        ]
-        for name, found in trainings.items()
-    ]
+    rows = []
+    for name, found in trainings.items():
+        times = [f"{found[of]:.2f}" for of in ("by_count", "by_measurement")]
+        rows.append([name, f"{100 * found['share']:.0f} %", *times, _ratio(found, "step_memory")])
     header = ["whole training", "batches of Algorithm 1", "time by count", "time by measurement", "step memory"]
     return markdown(header, rows)
 

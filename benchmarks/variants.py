@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.cases import Case, batch, dataset_json, plans
+from benchmarks.synthetic_training import started, without_data
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED, DaleConfig
 
@@ -34,19 +32,8 @@ _ADAPTED = {
 SETTINGS: dict[str, DaleConfig] = _PRINTED | _ADAPTED | {"dale_whole": ADAPTED}
 
 VARIANTS = (
-    "plain",
-    "lookahead",
-    "lookahead_shifted",
-    "lookahead_recompute",
-    "reuse",
-    "head",
-    "alternation",
-    "dale",
-    "dale_reuse",
-    "dale_head",
-    "dale_whole",
-    "case_trust",
-    "double_backward",
+    *("plain", "lookahead", "lookahead_shifted", "lookahead_recompute", "reuse", "head", "alternation"),
+    *("dale", "dale_reuse", "dale_head", "dale_whole", "case_trust", "double_backward"),
 )
 QUICK_VARIANTS = ("plain", "lookahead", "reuse", "alternation", "double_backward")
 ONCE_IF_QUICK = ("double_backward",)  # no target is stated for it, and it takes longest
@@ -65,25 +52,12 @@ def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, ba
     from nnunetv2_dale.trainer.config import CaseTrustSwitch, DaleTrainerConfig
     from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 
-    kind = base or (nnUNetTrainer if dale is None else nnUNetTrainerDALE)
-
-    class WithoutDataLoading(kind):  # type: ignore[misc, valid-type]
-        def get_dataloaders(self) -> tuple[None, None]:
-            return None, None
-
-        def plot_network_architecture(self) -> None:
-            pass
-
+    kind = without_data(base or (nnUNetTrainer if dale is None else nnUNetTrainerDALE))
     if dale is not None:
         # as in nnUNetTrainerDALE and its variants: cases are trusted where there are whole batches
         trust: CaseTrustSwitch = "groups" if dale.phase_in > 0 else "off"
-        WithoutDataLoading.dale = DaleTrainerConfig(**asdict(dale), case_trust=trust)
-    torch.manual_seed(0)
-    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
-        made = WithoutDataLoading(plans(case), case.configuration, 0, dataset_json(case), device)
-        made.on_train_start()
-        made.on_train_epoch_start()
-    return made
+        kind.dale = DaleTrainerConfig(**asdict(dale), case_trust=trust)
+    return started(kind, case, plans(case), dataset_json(case), device)
 
 
 def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., object]:

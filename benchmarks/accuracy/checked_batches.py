@@ -16,17 +16,12 @@ from nnunetv2_dale.trainer.safe_training import SafeTraining
 
 @dataclass(frozen=True)
 class CheckedCases:
-    """Who was checked, and how far the labels of the others are trusted.
+    """Who was checked, and how far the labels of the others are trusted."""
 
-    Attributes:
-        checked: have clean labels and confidence 1.
-        not_measured: the checked ones of all trainings that are compared, so that all are measured on the same cases.
-        confidence: c of the others, the same for all their voxels.
-    """
-
-    checked: frozenset[str]
+    checked: frozenset[str]  # have clean labels and confidence 1
+    # the checked ones of all trainings that are compared, so that all are measured on the same cases
     not_measured: frozenset[str]
-    confidence: float
+    confidence: float  # c of the others, the same for all their voxels
 
     @classmethod
     def drawn(cls, cases: Sequence[str], count: int, most: int, confidence: float) -> CheckedCases:

@@ -64,11 +64,7 @@ class Judge:
                 distances = surface_distances(*squeezed, [1.0] * squeezed[0].ndim)
                 measured["hd95"] = _rounded(measures_of(*squeezed, distances, 1.0)["HD95"])
                 if name not in self._fuzzy:
-                    flat = image.shape[1] == 1
-                    region = fuzzy_region(
-                        image[:, 0] if flat else image, label[0] if flat else label, [1.0] * (2 if flat else 3)
-                    )
-                    self._fuzzy[name] = region[None] if flat else region
+                    self._fuzzy[name], _ = fuzzy_region(image, label, [1.0] * 3)
                 region = self._fuzzy[name]
                 measured["dice_fuzzy"] = _dice(found & region, given & region)
                 within = None if distances is None else distances.within(region[0] if found.shape[0] == 1 else region)

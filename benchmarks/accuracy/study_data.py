@@ -57,30 +57,8 @@ LIDC = StudyData(
     "lidc",
     {"consensus": 907, "random_reader": 906},
     {
-        "consensus": [
-            "nnUNetv2_dale_convert",
-            "lidc",
-            "-i",
-            "SOURCE",
-            "--new_id",
-            "907",
-            "--target",
-            "consensus",
-            "--name",
-            "LIDCconsensus",
-        ],
-        "random_reader": [
-            "nnUNetv2_dale_convert",
-            "lidc",
-            "-i",
-            "SOURCE",
-            "--new_id",
-            "906",
-            "--target",
-            "random",
-            "--name",
-            "LIDCrandom",
-        ],
+        version: f"nnUNetv2_dale_convert lidc -i SOURCE --new_id {number} --target {target} --name LIDC{target}".split()
+        for version, number, target in (("consensus", 907, "consensus"), ("random_reader", 906, "random"))
     },
     ("2d",),
 )
@@ -99,12 +77,8 @@ PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2"
 # What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
 SMALL_FEATURES = [8, 16, 32, 64]
 SMALL_BATCH = {
-    ("hippocampus", "2d"): 12,
-    ("hippocampus", "3d_fullres"): 2,
-    ("displaced", "2d"): 12,
-    ("displaced", "3d_fullres"): 2,
-    ("lidc", "2d"): 6,
-    ("checked", "2d"): 12,
+    **{(name, "2d"): size for name, size in {"hippocampus": 12, "displaced": 12, "lidc": 6, "checked": 12}.items()},
+    **{(name, "3d_fullres"): 2 for name in ("hippocampus", "displaced")},
 }
 
 

@@ -6,12 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Stored = Mapping[str, Any]
-RIVALS = {
-    "audit": "audit",
-    "cleanlab softmin": "cleanlab",
-    "mean loss": "mean loss",
-    "1 - Dice": "1 − Dice",
-}
+RIVALS = {"audit": "audit", "cleanlab softmin": "cleanlab", "mean loss": "mean loss", "1 - Dice": "1 − Dice"}
 BAD = "cases_ranked_dice_at_most_0.8"
 
 
@@ -28,17 +23,13 @@ def cases_table(stored: Stored, which: str = "cases_ranked") -> str:
 
 def effort_table(stored: Stored) -> str:
     """What a user meets: false findings, found labels, names, and how far down the list 80 % lie."""
-    rows = [
-        [
-            "labels",
-            "wrong / expected",
-            "right labels with a finding, of 100 (score ≥ 0.2)",
-            "the same, score ≥ 0.5",
-            "wrong labels with score < 0.5",
-            "kind named right",
-            "share to look at for 80 % (cleanlab)",
-        ]
+    header = [
+        "labels",
+        "wrong / expected",
+        "right labels with a finding, of 100 (score ≥ 0.2)",
+        "the same, score ≥ 0.5",
     ]
+    rows = [[*header, "wrong labels with score < 0.5", "kind named right", "share to look at for 80 % (cleanlab)"]]
     for name, row in stored["conditions"].items():
         false = row["false_findings_per_100_right"]
         line = [name, f"{row['wrong']} / {row['expected']['wrong_cases']:g}"]

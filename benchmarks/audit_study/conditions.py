@@ -28,22 +28,15 @@ LIDC_AMOUNTS = {"boundary": 40.0, "dilate": 1.2, "erode": 0.9, "shift": 1.8, "sm
 
 @dataclass(frozen=True)
 class Condition:
-    """One dataset to train on and to audit.
+    """One dataset to train on and to audit."""
 
-    Attributes:
-        data: which images.
-        number: dataset id.
-        kinds: of noise; none is the clean dataset.
-        fraction: of the cases that get noise.
-        judges: id of the condition whose networks judge this one, None for its own. The same cases are corrupted
-            there, so that no judge was trained on the right label of one of them; or it has right labels alone, and
-            each network judges cases that it was not trained on.
-    """
-
-    data: str
-    number: int
-    kinds: tuple[str, ...] = ()
-    fraction: float = 0.0
+    data: str  # which images
+    number: int  # dataset id
+    kinds: tuple[str, ...] = ()  # of noise; none is the clean dataset
+    fraction: float = 0.0  # of the cases that get noise
+    # id of the condition whose networks judge this one, None for its own. The same cases are corrupted there, so that
+    # no judge was trained on the right label of one of them; or it has right labels alone, and each network judges
+    # cases that it was not trained on.
     judges: int | None = None
 
     @property
@@ -59,17 +52,8 @@ class Condition:
         amounts = AMOUNTS if self.data == HIPPOCAMPUS else LIDC_AMOUNTS
         words = ["nnUNetv2_dale_corrupt_labels", "-d", str(CLEAN_ID[self.data]), "--new_id", str(self.number)]
         words += ["--kind", *self.kinds, "--amount", *(f"{amounts[kind]:g}" for kind in self.kinds)]
-        return [
-            *words,
-            "--fraction",
-            f"{self.fraction:g}",
-            "--seed",
-            str(self.judges or self.number),
-            "--link",
-            "hard",
-            "-np",
-            "1",
-        ]
+        words += ["--fraction", f"{self.fraction:g}", "--seed", str(self.judges or self.number)]
+        return [*words, "--link", "hard", "-np", "1"]
 
 
 MIXED, LIDC_MIXED = tuple(AMOUNTS), tuple(LIDC_AMOUNTS)

@@ -6,14 +6,13 @@ import argparse
 import json
 import os
 import shlex
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.machine import command_environment, describe
+from benchmarks.machine import call, describe
 from benchmarks.organs.study import PLANNED, plan_command, plans_name, read_study
 from benchmarks.plans_file import smaller_plans
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace
@@ -47,19 +46,9 @@ def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = 
 
 def train_command(dataset: str, trainer: str, *folds: str) -> list[str]:
     """The command that trains and validates folds, without a name fold 0."""
-    words = [
-        "-d",
-        str(int(dataset[7:10])),
-        "-c",
-        "2d",
-        "-p",
-        plans_name("2d"),
-        "-f",
-        *(folds or ("0",)),
-        "-tr",
-        trainer,
-    ]
-    return ["nnUNetv2_dale_benchmark", *words, "-device", "cpu", "--threads", "1", "--no_report"]
+    words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", *(folds or ("0",))]
+    words += ["-tr", trainer, "-device", "cpu", "--threads", "1", "--no_report"]
+    return ["nnUNetv2_dale_benchmark", *words]
 
 
 def result_folder(dataset: str, trainer: str) -> Path:
@@ -115,12 +104,6 @@ def judged(folder: Path, references: Path, classes: Sequence[int], run: Runner) 
     run(["nnUNetv2_evaluate_simple", str(references), str(folder), *words])
     found = json.loads(file.read_text())
     return [100 * found["mean"][str(each)]["Dice"] for each in classes], len(found["metric_per_case"])
-
-
-def call(command: Sequence[str]) -> None:
-    """Run a command of this environment to its end, or raise."""
-    print(shlex.join(command), flush=True)
-    subprocess.run(command, check=True, env=command_environment())
 
 
 def options(name: str, description: str | None, results: Path, length: str | None = None) -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import command_environment, describe
+from benchmarks.machine import call, describe, shown
 from benchmarks.organs.prepare import prepare
 from benchmarks.organs.results import result_of
 from benchmarks.organs.study import Comparison, Study, benchmark_command, comparisons, read_study
@@ -36,9 +35,9 @@ def go_through(study: Study, source: Path, output: Path) -> list[str]:
         if target.exists():
             continue
         try:
-            prepare(study, each, source, output, _run)
+            prepare(study, each, source, output, call)
             command = benchmark_command(study, each, output / "raw", output / "reports")
-            _run(command)
+            call(command)
         except subprocess.CalledProcessError as error:
             print(f"{each.name} failed: {error}", file=sys.stderr, flush=True)
             failed.append(each.name)
@@ -51,15 +50,9 @@ def _store(study: Study, each: Comparison, output: Path, target: Path, command: 
     files = sorted((output / "reports" / each.name).glob("*/report.json"))  # repeated: one for each candidate
     reports = [json.loads(file.read_text()) for file in files]
     result: dict[str, Any] = result_of(study, each, reports, output / "raw")
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
     with new_file(target) as unfinished:
-        result |= {"command": shlex.join(words), "machine": describe(torch.device("cpu"), 1)}
+        result |= {"command": shown(command), "machine": describe(torch.device("cpu"), 1)}
         unfinished.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _run(command: Sequence[str]) -> None:
-    print(shlex.join(command), flush=True)
-    subprocess.run(command, check=True, env=command_environment())
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,16 +12,8 @@ from nnunetv2_dale.pages.private_content import without_paths
 
 METRICS = ("Dice", "HD95")
 KEPT = (
-    "metric",
-    "class_name",
-    "n",
-    "mean_baseline",
-    "mean",
-    "difference",
-    "ci95",
-    "p_trials",
-    "sd_trainings_baseline",
-    "sd_trainings",
+    *("metric", "class_name", "n", "mean_baseline", "mean", "difference", "ci95"),
+    *("p_trials", "sd_trainings_baseline", "sd_trainings"),
 )
 
 

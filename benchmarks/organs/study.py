@@ -20,22 +20,14 @@ PLANNED = "tiny"  # nnU-Net's plans for little memory, of which those of the stu
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset: where it lies, and what is known of its cases.
+    """A dataset: where it lies, and what is known of its cases."""
 
-    Attributes:
-        folder: below the folder of data; a raw dataset of nnU-Net, or what `convert` reads.
-        id: number of the dataset; that of its copies follows from it.
-        patients: regular expression whose group is the patient in a case's name; empty: each case is a patient.
-        complete: table of annotated classes; only cases that have all are taken. Empty: all cases.
-        convert: words of `nnUNetv2_dale_convert` that make the raw dataset of `folder`.
-        plans: configuration → what is replaced for this data in place of the study's.
-    """
-
-    folder: str
-    id: int
-    patients: str = ""
-    complete: str = ""
-    convert: tuple[str, ...] = ()
+    folder: str  # below the folder of data; a raw dataset of nnU-Net, or what `convert` reads
+    id: int  # number of the dataset; that of its copies follows from it
+    patients: str = ""  # regular expression whose group is the patient in a case's name; empty: each case is a patient
+    complete: str = ""  # table of annotated classes; only cases that have all are taken. Empty: all cases.
+    convert: tuple[str, ...] = ()  # words of `nnUNetv2_dale_convert` that make the raw dataset of `folder`
+    # configuration → what is replaced for this data in place of the study's
     plans: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -129,17 +121,8 @@ def plan_command(dataset: str, configuration: str) -> list[str]:
 def benchmark_command(study: Study, each: Comparison, raw: Path, reports: Path) -> list[str]:
     """The command that trains, validates and compares; noisy copies are judged by their clean labels."""
     step, dataset = each.step, dataset_name(study, each.data, each.labels)
-    words = [
-        "-d",
-        str(int(dataset[7:10])),
-        "-c",
-        step.configuration,
-        "-p",
-        plans_name(step.configuration),
-        "-f",
-        *step.folds,
-    ]
-    words += ["-tr", *(trainer + step.length for trainer in step.trainers)]
+    words = ["-d", str(int(dataset[7:10])), "-c", step.configuration, "-p", plans_name(step.configuration)]
+    words += ["-f", *step.folds, "-tr", *(trainer + step.length for trainer in step.trainers)]
     words += ["--repeats", str(step.repeats)] if step.repeats > 1 else []
     words += ["--references", str(raw / dataset / "labelsTr_clean")] if study.labels[each.labels] else []
     return ["nnUNetv2_dale_benchmark", *words, *study.benchmark, "-o", str(reports / each.name)]

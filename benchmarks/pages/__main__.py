@@ -6,27 +6,19 @@ this folder, which read the stored rows of `benchmarks/results/`. So no page say
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "<!-- Written by `make pages` from {}: change that file. -->\n\n"
-FUNCTIONS: dict[str, Callable[..., object]] = {
-    function.__name__: function
-    for name in (
-        "audit_numbers",
-        "confidence_numbers",
-        "cost_numbers",
-        "organ_numbers",
-        "other_numbers",
-        "paper_numbers",
-        "settings_tables",
-        "study_numbers",
-    )
-    for function in import_module(f"benchmarks.pages.{name}").FUNCTIONS
+FUNCTIONS: dict[str, FunctionType] = {
+    name: each
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py"))
+    for name, each in vars(import_module(f"benchmarks.pages.{file.stem}")).items()
+    if isinstance(each, FunctionType) and each.__module__.endswith(f".{file.stem}") and not name.startswith("_")
 }
 
 

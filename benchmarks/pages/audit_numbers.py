@@ -72,15 +72,3 @@ def audit_organs(what: str) -> str:
 def _stored() -> dict[str, Any]:
     stored: dict[str, Any] = json.loads((RESULTS / "audit.json").read_text())
     return stored
-
-
-FUNCTIONS = (
-    audit_table,
-    audit_first,
-    audit_wrong,
-    audit_total,
-    audit_expected,
-    audit_speed,
-    audit_before,
-    audit_organs,
-)

@@ -129,16 +129,8 @@ def checked_cases_table() -> str:
 def case_trust_trainings_table() -> str:
     """For each training and class: displacement and contrast of right and wrong labels, and who was down-weighted."""
     cells = [_cells(row, each) for row in rows_of(case_trust_contrast.RESULTS) for each in row["classes"]]
-    header = [
-        "labels",
-        "training",
-        "class",
-        "learned",
-        "displacement, wrong / right",
-        "contrast",
-        "down-weighted at borders",
-    ]
-    header += ["for objects", "AUROC"]
+    header = ["labels", "training", "class", "learned", "displacement, wrong / right", "contrast"]
+    header += ["down-weighted at borders", "for objects", "AUROC"]
     return markdown(header, cells) if cells else NOT_YET
 
 
@@ -157,14 +149,3 @@ def _cells(row: Row, each: Row) -> list[str]:
     learned, area = f"{each['learned']:.2f}", "–" if row["auroc"] is None else f"{row['auroc']:.2f}"
     of_class = [learned, of("displacement"), of("contrast"), doubted("borders"), doubted("extra", "missing"), area]
     return [f"{row['data']}, {LABELS[row['labels']]}", row["length"].strip("_"), each["class"], *of_class]
-
-
-FUNCTIONS = (
-    partial_annotation_table,
-    partial_annotation_won,
-    several_readers_table,
-    audit_maps_table,
-    audit_maps_won,
-    checked_cases_table,
-    case_trust_trainings_table,
-)

@@ -68,6 +68,3 @@ def method_costs(dimension: str) -> str:
     """An iteration of each other method."""
     found = stored(f"method_cost_{dimension}.json")
     return methods_table((found["cases"][0] if dimension == "3d" else found)["variants"])
-
-
-FUNCTIONS = (step_table, growth, step_time, step_range, training_cost, study_cost, page_faults, method_costs)

@@ -69,15 +69,11 @@ def lowest_of(differences: NDArray[np.float64]) -> float:
 
 
 def _of_organ(stored: dict[str, Any]) -> list[Measured]:
-    data = f"{stored['data']}, {stored['configuration']}"
+    data, trainings = f"{stored['data']}, {stored['configuration']}", stored["trainings_a_side"]
     return [
         Measured(
-            data,
-            stored["labels"],
-            TRAINERS[row["trainer"]],
-            100 * row["difference"],
-            stored["trainings_a_side"],
-            100 * row["ci95"][0] if stored["trainings_a_side"] > 1 else float("-inf"),
+            *(data, stored["labels"], TRAINERS[row["trainer"]], 100 * row["difference"], trainings),
+            100 * row["ci95"][0] if trainings > 1 else float("-inf"),
         )
         for row in stored["comparisons"]
         if row["metric"] == "Dice" and row["class_name"] == "mean over classes" and row["trainer"] in TRAINERS
@@ -134,6 +130,3 @@ def _holds(labels: str, rows: Sequence[Measured]) -> str:
         lost = min(row.difference for row in rows)
         return f"loses at most {NO_DIFFERENCE}" if lost >= -NO_DIFFERENCE else "no: loses more on one"
     return "gains" if min(row.lowest for row in rows) > 0 else "no: a gain is not shown on each"
-
-
-FUNCTIONS = (over_all_data_table, on_one_data_table, by_class_table)

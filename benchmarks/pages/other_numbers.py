@@ -11,16 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import (
-    case_trust_toy,
-    expected_dice,
-    other_methods,
-    svl_drl_toy,
-    svl_drl_training,
-)
-from benchmarks import (
-    few_labels as acdc,
-)
+from benchmarks import case_trust_toy, expected_dice, other_methods, svl_drl_toy, svl_drl_training
+from benchmarks import few_labels as acdc
 from benchmarks.pages.cost_numbers import RESULTS, stored
 from benchmarks.pages.shown import columns, stacked
 from benchmarks.table import markdown
@@ -155,17 +147,10 @@ def meta_gradient_table(*ways: str) -> str:
 
 def shifted_gradient_table() -> str:
     """How far the update's gradient moves when it is taken beside the weights."""
-    rows = [
-        [
-            each["case"],
-            each["iterations"],
-            each["way"],
-            f"{each['cosine']:.4f}",
-            f"{each['worst_cosine']:.4f}",
-            f"{each['relative_difference']:.3f}",
-        ]
-        for each in _fidelity("update_gradient")
-    ]
+    rows = []
+    for each in _fidelity("update_gradient"):
+        cosines = [f"{each[name]:.4f}" for name in ("cosine", "worst_cosine")]
+        rows.append([each["case"], each["iterations"], each["way"], *cosines, f"{each['relative_difference']:.3f}"])
     return markdown(["case", "iterations", "weights", "cosine", "lowest cosine", "difference / gradient"], rows)
 
 
@@ -191,25 +176,3 @@ def speed(name: str, *keys: str) -> str:
 def _fidelity(part: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((RESULTS / "confidence_fidelity.json").read_text())[part]
     return found
-
-
-FUNCTIONS = (
-    case_trust_toy_table,
-    other_methods_table,
-    svl_drl_table,
-    svl_drl_toy_table,
-    few_labels_table,
-    few_labels,
-    acdc_table,
-    acdc_patients,
-    acdc_judged_table,
-    expected_dice_table,
-    expected_dice_picture,
-    svl_drl_curves,
-    fuzzy_region_table,
-    meta_gradient_table,
-    shifted_gradient_table,
-    worst_head_cosine,
-    published_dice,
-    speed,
-)

@@ -61,6 +61,3 @@ def _above(arm: str, like: str) -> list[float]:
 
 def _dice(arm: str) -> list[float]:
     return [100 * float(paper_tables.chosen(each["curve"])["test"]) for each in paper_tables.of_one_length(_seeds(arm))]
-
-
-FUNCTIONS = (paper, paper_range, paper_masks, paper_first_seed, all_paper_tables)

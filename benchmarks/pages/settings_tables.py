@@ -61,6 +61,3 @@ def _range(spec: Field[Any]) -> str:
 
 def _cell(spec: Field[Any]) -> str:
     return str(spec.metadata["meaning"]).replace("|", "\\|")
-
-
-FUNCTIONS = (settings_tables,)

@@ -124,16 +124,3 @@ def _parts() -> str:
     ]
     table = comparison([*compared, *read(RESULTS, "dale_parts")])
     return columns(table, ("arm", "batches", "Dice", "difference (95 % interval)"))
-
-
-FUNCTIONS = (
-    dice,
-    gain,
-    interval,
-    lowest_to_highest,
-    count,
-    largest_chance,
-    cost_of_labels,
-    study_table,
-    all_study_tables,
-)

@@ -40,17 +40,11 @@ class PaperData:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Noise of some of the training and validation labels.
+    """Noise of some of the training and validation labels."""
 
-    Attributes:
-        kind: of `nnunetv2_dale.label_noise`.
-        dice: the mean Dice of the noisy labels to the clean ones; None takes `amount` as it is.
-        amount: in the kind's unit, a pixel standing for a mm.
-    """
-
-    kind: str
-    dice: float | None = None
-    amount: float = 40.0
+    kind: str  # of `nnunetv2_dale.label_noise`
+    dice: float | None = None  # the mean Dice of the noisy labels to the clean ones; None takes `amount` as it is
+    amount: float = 40.0  # in the kind's unit, a pixel standing for a mm
 
 
 NOISES = {"boundary": LabelNoise("boundary", dice=0.80), "dilated": LabelNoise("dilate", amount=3.0)}
@@ -64,10 +58,9 @@ def read_data(source: Path, data: str, labels: str, size: int = SIZE) -> tuple[d
         data: polyps or nodules.
         labels: clean, or a name of `NOISES`.
     """
-    folder, masks, colour = {
-        "polyps": ("kvasir_seg", "masks", True),
-        "nodules": ("lidc_nodules", "consensus", False),
-    }[data]
+    folder, masks, colour = {"polyps": ("kvasir_seg", "masks", True), "nodules": ("lidc_nodules", "consensus", False)}[
+        data
+    ]
     names = sorted(path.name for path in (source / folder / "images").glob("*.png"))
     parts = split_polyps(names) if data == "polyps" else split_nodules(source / folder / "cases.csv")
     images = {part: _pictures(source / folder / "images", own, size, colour) for part, own in parts.items()}

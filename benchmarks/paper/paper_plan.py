@@ -30,48 +30,27 @@ class Block:
     seed: int = 1
 
 
+MASKED_LOSS = [
+    f"masked loss, {without}"
+    for without in ("no omega", "no L_W", "noisy voxels aligned too", "clean where omega fell")
+]
+SOURCES = ["printed, entropy only", "printed, edges only"]
+READINGS = [
+    *("released file", "label whole", "fuzzy loss weighted by M^f", "omega by one Adam step", "clean where omega fell"),
+    *("L_W without gradient", "features normalised", "label masked by the other mask"),
+]
+SETTINGS = ["tau 0.7", "tau 0.5", "patches twice as large", "alpha 0.005", "alpha 0.5"]
 TABLES: dict[str, list[Block]] = {
     # Tables 1 and 4 of the paper
     "polyps": [Block([*MAIN, "printed, alternation only", "printed, no omega", "printed, no L_W"])],
     # the noise the paper is about
     "noise": [Block(MAIN, labels=labels) for labels in ("boundary", "dilated")],
-    "parts": [
-        Block(
-            [
-                "masked loss, alternation only",
-                *TRAINER,
-                "masked loss, no omega",
-                "masked loss, no L_W",
-                "masked loss, noisy voxels aligned too",
-                "masked loss, clean where omega fell",
-                "printed, entropy only",
-                "printed, edges only",
-            ]
-        )
-    ],
+    "parts": [Block(["masked loss, alternation only", *TRAINER, *MASKED_LOSS, *SOURCES])],
     "seeds": [Block([*MAIN, *PARTS, *TRAINER], seed=seed) for seed in (2, 3)],
     "masked_value": [
         Block(["printed, alternation only, darkest", "printed, darkest"], seed=seed) for seed in (1, 2, 3)
     ],
-    "readings": [
-        Block(
-            [
-                "released file",
-                "label whole",
-                "fuzzy loss weighted by M^f",
-                "omega by one Adam step",
-                "clean where omega fell",
-                "L_W without gradient",
-                "features normalised",
-                "label masked by the other mask",
-                "tau 0.7",
-                "tau 0.5",
-                "patches twice as large",
-                "alpha 0.005",
-                "alpha 0.5",
-            ]
-        )
-    ],
+    "readings": [Block([*READINGS, *SETTINGS])],
     "nodules": [Block(MAIN, data="nodules")],
     # Table 2 of the paper
     "networks": [

@@ -146,11 +146,4 @@ class ReadingStep:
         assert features is not None
         if self.reading.normalised:
             features = functional.normalize(features, dim=1)
-        return class_gaussians(
-            features,
-            target,
-            selected,
-            self.num_classes,
-            MOST_VOXELS,
-            generator=self.generator,
-        )
+        return class_gaussians(features, target, selected, self.num_classes, MOST_VOXELS, generator=self.generator)

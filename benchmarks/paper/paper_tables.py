@@ -91,15 +91,8 @@ def comparison(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
     for result in results:
         run, curve = result["run"], result["curve"]
         best = chosen(curve)
-        row = [
-            run["arm"],
-            *(run[name] for name in ("network", "labels", "seed")),
-            len(curve),
-            curve[-1]["updates"],
-            f"{curve[-1]['seconds']:.0f}",
-            best["epoch"],
-            f"{100 * best['test']:.1f}",
-        ]
+        row = [*(run[name] for name in ("arm", "network", "labels", "seed")), len(curve), curve[-1]["updates"]]
+        row += [f"{curve[-1]['seconds']:.0f}", best["epoch"], f"{100 * best['test']:.1f}"]
         rows.append(row + [_above(result, ordinary, measure) for measure in LIKE.values()])
     header = ["arm", "network", "labels", "seed", "epochs", "updates", "seconds", "chosen epoch", "test Dice"]
     header += [f"above ordinary, {name}" for name in LIKE]
@@ -204,15 +197,8 @@ def stopped(ordinary: Sequence[Result]) -> str:
         place = f"{run['data']}, {run['labels']}, {run['network']}, seed {run['seed']}"
         row = [place, len(curve), chosen(curve)["epoch"], *(f"{value:.1f}" for value in best)]
         rows.append([*row, f"{np.diff(best)[-1]:+.1f}"])
-    header = [
-        "ordinary training of",
-        "epochs",
-        "best epoch",
-        "validation Dice to half",
-        "to three quarters",
-        "to the end",
-    ]
-    return markdown([*header, "last quarter"], rows)
+    header = ["ordinary training of", "epochs", "best epoch", "validation Dice to half", "to three quarters"]
+    return markdown([*header, "to the end", "last quarter"], rows)
 
 
 def heads_table(file: Path) -> str:
@@ -232,16 +218,11 @@ def heads_table(file: Path) -> str:
 
 def features_table(file: Path) -> str:
     """One row per network: silhouettes of the classes and W₂ of fuzzy to non-fuzzy features per class."""
-    rows = [
-        [
-            name,
-            each["voxels"],
-            f"{each['silhouette_of_classes_non_fuzzy']:.2f}",
-            f"{each['silhouette_of_classes_fuzzy']:.2f}",
-            *(f"{each['wasserstein'][value]:.2f}" for value in ("0", "1")),
-        ]
-        for name, each in json.loads(file.read_text())["features"].items()
-    ]
+    rows = []
+    for name, each in json.loads(file.read_text())["features"].items():
+        silhouettes = (each[f"silhouette_of_classes_{region}"] for region in ("non_fuzzy", "fuzzy"))
+        numbers = (*silhouettes, each["wasserstein"]["0"], each["wasserstein"]["1"])
+        rows.append([name, each["voxels"], *(f"{value:.2f}" for value in numbers)])
     header = ["network", "voxels", "silhouette of the classes, non-fuzzy", "fuzzy", "W₂, background", "W₂, polyp"]
     return markdown(header, rows)
 

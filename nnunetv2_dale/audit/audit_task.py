@@ -10,6 +10,7 @@ from typing import Any
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
+from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def dataset_task(dataset: str) -> AuditTask:
     """Find the labels and images of a dataset in `nnUNet_raw`; none is opened.
 
     Raises:
-        UserError: no such dataset, or one without labels.
+        UserError: no such dataset, one without labels, or a `confidence.csv` that is refused.
     """
     source = read_raw(dataset)
     labelled = [case for case in source.cases if case.label is not None]
@@ -98,4 +99,5 @@ def dataset_task(dataset: str) -> AuditTask:
         cases=tuple(CaseInputs(case.name, "", case.label, (), (), (), case.images) for case in labelled if case.label),
         missing=(f"{len(without)} images have no label and are not audited: {', '.join(without)}",) if without else (),
         held_out=False,
+        open_classes=open_classes(source.folder.name, source.dataset_json, [case.name for case in labelled]),
     )

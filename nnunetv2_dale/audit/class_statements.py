@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -38,12 +38,17 @@ def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple
     """Make all statements, class by class: what `confidence.csv` says, then what the other cases show."""
     statements: list[ClassStatement] = []
     for item in task.classes:
-        said = [case.case for case in evidence if item.key in task.open_classes.get(case.case, ())]
-        if said:
-            sentence = f"{item.in_words} is not annotated in {len(said)} cases, as {TABLE} says, and not judged there"
-            statements.append(ClassStatement(item.name, item.key, "not_annotated", tuple(said), sentence))
-        statements += _of_class(item, [case for case in evidence if case.case not in said])
+        said = said_in_table(item, [case.case for case in evidence], task)
+        open_in = {case for each in said for case in each.cases}
+        statements += [*said, *_of_class(item, [case for case in evidence if case.case not in open_in])]
     return tuple(statements)
+
+
+def said_in_table(item: AuditedClass, cases: Iterable[str], task: AuditTask) -> list[ClassStatement]:
+    """The statement on a class that is not annotated in some of the cases, as `confidence.csv` says; mostly none."""
+    said = tuple(case for case in cases if item.key in task.open_classes.get(case, ()))
+    sentence = f"{item.in_words} is not annotated in {len(said)} cases, as {TABLE} says, and not judged there"
+    return [ClassStatement(item.name, item.key, "not_annotated", said, sentence)] if said else []
 
 
 def judged_evidence(evidence: Sequence[CaseEvidence], statements: Sequence[ClassStatement]) -> list[CaseEvidence]:

@@ -61,7 +61,8 @@ def is_as_made(name: Path, made: Path) -> bool:
 
 
 def _table(audit: Audit, source: RawDataset, excluded: set[str]) -> ConfidenceTable:
-    table = read_confidence_table(source.folder, source.dataset_json["labels"])
+    known = [case.name for case in source.cases]
+    table = read_confidence_table(source.folder, source.dataset_json["labels"], known)
     weights = {**table.weights, **dict.fromkeys(sorted(excluded), 0.0)}
     open_classes = {case: set(names) for case, names in table.open_classes.items()}
     for said in audit.classes:

@@ -77,7 +77,7 @@ def audit_task(
         missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
         crossing_regions=_regions_cross(description, _channels(folders)),
-        open_classes=open_classes(first.dataset, description),
+        open_classes=open_classes(first.dataset, description, names),
     )
 
 

@@ -49,13 +49,8 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         "-c", nargs="+", required=True, metavar="CONFIGURATION", help="Configurations, such as 2d 3d_fullres"
     )
     add_folds(group, default=["0", "1", "2", "3", "4"])
-    group.add_argument(
-        "-tr",
-        nargs="+",
-        default=["nnUNetTrainer", "nnUNetTrainerDALE"],
-        metavar="TRAINER",
-        help="Trainers; the first one is the report's baseline",
-    )
+    trainers, both = "Trainers; the first one is the report's baseline", ["nnUNetTrainer", "nnUNetTrainerDALE"]
+    group.add_argument("-tr", nargs="+", default=both, metavar="TRAINER", help=trainers)
     add_plans(group, nargs="+", default=["nnUNetPlans"], help="Plans identifiers")
     repeats = (
         "Trainings of each trainer and fold, each with a seed of its own. From 2 on the report compares trainers; 3 is "

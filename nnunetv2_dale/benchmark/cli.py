@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import signal
 import sys
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_settings
 from nnunetv2_dale.benchmark.job import Job, environment_of_workers
-from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
-from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs
+from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs, repeated_plans
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.settings import ExecutorSettings
-from nnunetv2_dale.benchmark.summary import dry_run_text, final_text
-from nnunetv2_dale.benchmark.table import LiveTable, PlainLines
-from nnunetv2_dale.commands.command_line import UserError, not_installed, run_command
+from nnunetv2_dale.benchmark.table import dry_run_text, final_text, live_table, plain_lines
+from nnunetv2_dale.commands.command_line import UserError, require_package, run_command
 from nnunetv2_dale.commands.lock import living_holder
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.stop_signals import ignore_stop_signals, stop_signals
@@ -43,8 +40,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))
         return 0
-    if importlib.util.find_spec("parsl") is None:
-        raise not_installed("the benchmark", "Parsl", "benchmark")
+    require_package("the benchmark", "Parsl", "benchmark")
     site = Site(folders.results, folders.preprocessed, arguments.npz, _runner_name())
     records, stopped_by = _train(arguments, settings, folders, runs, site)
     print(final_text(records, folders.results))
@@ -64,12 +60,12 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     if arguments.num_gpus > 1 and arguments.device != "cuda":
         raise UserError(f"-num_gpus {arguments.num_gpus} needs -device cuda, got {arguments.device}")
     folders = inputs.find_dataset(arguments.d)
-    previous_stage = inputs.check_plans(folders, arguments.p, arguments.c)
-    inputs.check_batch_sizes(folders, arguments.p, arguments.c, arguments.num_gpus)
+    previous_stage = inputs.check_plans(folders, arguments.p, arguments.c, arguments.num_gpus)
     split_folds = splits.check_folds(folders, arguments.f)
     splits.check_split_cases(folders, arguments.p, arguments.c)
     splits.check_split_patients(folders)
-    inputs.check_pretrained_weights(arguments.pretrained_weights)
+    if arguments.pretrained_weights is not None and not arguments.pretrained_weights.is_file():
+        raise UserError(f"there are no pretrained weights {arguments.pretrained_weights}")
     if arguments.references is not None and not arguments.references.is_dir():
         raise UserError(f"there is no folder {arguments.references} of references; name one that holds the masks")
     inputs.check_trainers(arguments.tr)
@@ -97,19 +93,19 @@ def _train(
     Returns:
         the runs' records, and the signal that stopped the work before its end, if one did.
     """
-    from nnunetv2_dale.benchmark import splits
+    from nnunetv2_dale.benchmark import inputs, splits
 
-    write_repeated_plans(folders, list(dict.fromkeys(arguments.p)), arguments.repeats)
+    inputs.write_repeated_plans(folders, list(dict.fromkeys(arguments.p)), arguments.repeats)
     splits.make_split(folders, runs[0].plans, runs[0].configuration)
     splits.unpack_cases(folders, runs, processes=1)
     engine = _engine(arguments, settings, folders, len(runs), site)
-    schedule = Schedule(runs, site, engine, arguments.retries)
-    display = (LiveTable if sys.stdout.isatty() else PlainLines)(folders.results, sys.stdout)
+    schedule = Schedule(runs, site, engine.submit, arguments.retries)
+    display = (live_table if sys.stdout.isatty() else plain_lines)(folders.results, sys.stdout)
     stopped_by: signal.Signals | None = None
     with stop_signals() as received:
         try:
-            with display:
-                schedule.work(display.show)
+            with display as show:
+                schedule.work(show)
         except KeyboardInterrupt:
             stopped_by = received[0] if received else signal.SIGINT
             print("stopping the trainings ...", file=sys.stderr)

@@ -14,7 +14,9 @@ from pathlib import Path
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_dale.benchmark.runs import repeated_plans
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.folders import Variable, dataset_folder, known_folder
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 
@@ -23,15 +25,10 @@ _AGAIN = "plan and preprocess again"  # nnU-Net's own commands end in a tracebac
 
 @dataclass(frozen=True)
 class Folders:
-    """nnU-Net's folders and the dataset in them.
+    """nnU-Net's folders and the dataset in them."""
 
-    Attributes:
-        dataset: the dataset's full name.
-        preprocessed, results: what ``nnUNet_preprocessed`` and ``nnUNet_results`` say.
-    """
-
-    dataset: str
-    preprocessed: Path
+    dataset: str  # the dataset's full name
+    preprocessed: Path  # what ``nnUNet_preprocessed`` and ``nnUNet_results`` say
     results: Path
 
 
@@ -55,14 +52,16 @@ def find_dataset(name_or_id: str) -> Folders:
     return Folders(dataset, preprocessed, results)
 
 
-def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Check that plans and configurations exist and are preprocessed.
+def check_plans(
+    folders: Folders, plans: Sequence[str], configurations: Sequence[str], num_gpus: int
+) -> dict[tuple[str, str], str]:
+    """Check that plans and configurations exist and are preprocessed, and that every GPU gets a sample of each batch.
 
     Returns:
         for each (plans, configuration) that is a cascade's second stage, its first stage.
     Raises:
-        UserError: no such plans, or damaged ones or ones of another name, no such configuration, or its preprocessed
-            data are missing.
+        UserError: no such plans, or damaged ones or ones of another name, no such configuration, its preprocessed
+            data are missing, or a batch that is smaller than the number of GPUs (nnU-Net refuses it in the first job).
     """
     previous: dict[tuple[str, str], str] = {}
     folder = folders.preprocessed / folders.dataset
@@ -91,6 +90,11 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
                     f"{configuration} of plans {name} is not preprocessed: {data} holds nothing; "
                     f"run nnUNetv2_preprocess -d {folders.dataset} -plans_name {name} -c {configuration}"
                 )
+            if configuration in configurations and details.batch_size < num_gpus:
+                raise UserError(
+                    f"-num_gpus {num_gpus} is more than the batch of {configuration} in plans {name} has samples "
+                    f"({details.batch_size}); use at most {details.batch_size} GPUs for one training"
+                )
             if details.previous_stage_name is not None:
                 previous[name, configuration] = details.previous_stage_name
                 if details.previous_stage_name not in wanted:
@@ -98,20 +102,23 @@ def check_plans(folders: Folders, plans: Sequence[str], configurations: Sequence
     return previous
 
 
-def check_batch_sizes(folders: Folders, plans: Sequence[str], configurations: Sequence[str], num_gpus: int) -> None:
-    """Check that every GPU of a training gets a sample of each batch.
+def write_repeated_plans(folders: Folders, plans: Sequence[str], repeats: int) -> None:
+    """Write the plans of every training: copies that differ in the name alone and share the preprocessed data.
 
     Raises:
-        UserError: a batch is smaller than the number of GPUs; nnU-Net would refuse it in the first job.
+        UserError: such plans are there and say something else.
     """
-    for name in plans:
-        manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{name}.json"))
-        for configuration in configurations:
-            size = manager.get_configuration(configuration).batch_size
-            if size < num_gpus:
+    folder = folders.preprocessed / folders.dataset
+    for name in plans if repeats > 1 else ():
+        content = read_json_object(folder / f"{name}.json")
+        for own in repeated_plans([name], repeats):
+            file, wanted = folder / f"{own}.json", {**content, "plans_name": own}
+            if not file.exists():
+                with new_file(file) as unfinished:
+                    unfinished.write_text(json.dumps(wanted, indent=4))
+            elif read_json_object(file) != wanted:
                 raise UserError(
-                    f"-num_gpus {num_gpus} is more than the batch of {configuration} in plans {name} has samples "
-                    f"({size}); use at most {size} GPUs for one training"
+                    f"{file} differs from {name}.json in more than its name; remove it, or take other plans"
                 )
 
 
@@ -132,16 +139,6 @@ def check_trainers(trainers: Sequence[str]) -> None:
                 raise UserError(
                     f"nnU-Net finds no trainer {trainer}; check the spelling and nnUNet_extTrainer ({where})"
                 ) from error
-
-
-def check_pretrained_weights(path: Path | None) -> None:
-    """Check that the checkpoint is there.
-
-    Raises:
-        UserError: it is not.
-    """
-    if path is not None and not path.is_file():
-        raise UserError(f"there are no pretrained weights {path}")
 
 
 def visible_gpus(device: str, num_gpus: int) -> list[str]:

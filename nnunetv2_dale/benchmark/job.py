@@ -14,6 +14,7 @@ from pathlib import Path
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.worker_pool import usable_cores
+from nnunetv2_dale.nnunet_files.json_files import record_of
 
 
 class Ending(str, Enum):
@@ -27,34 +28,21 @@ class Ending(str, Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at one run.
-
-    Attributes:
-        run: what to train.
-        results, preprocessed: nnU-Net's folders.
-        device: ``cuda``, ``cpu`` or ``mps``.
-        npz: save the validation's probabilities.
-        pretrained_weights: checkpoint to start from; only when training starts from the beginning.
-        num_gpus: GPUs of one training.
-        threads: CPU threads of one training; None shares the machine's among its workers.
-        gpus_per_node: GPUs that a batch system gives to the workers of one node together; None when Parsl pins them.
-        environment: variables to set on the worker, nnU-Net's own among them.
-        runner: name of this benchmark command.
-        head: the process of this benchmark command.
-    """
+    """One attempt at one run."""
 
     run: Run
-    results: str
+    results: str  # nnU-Net's folder, and so the next
     preprocessed: str
-    device: str
-    npz: bool
-    pretrained_weights: str | None
-    num_gpus: int
-    threads: int | None
+    device: str  # ``cuda``, ``cpu`` or ``mps``
+    npz: bool  # save the validation's probabilities
+    pretrained_weights: str | None  # checkpoint to start from; only when training starts from the beginning
+    num_gpus: int  # GPUs of one training
+    threads: int | None  # CPU threads of one training; None shares the machine's among its workers
+    # GPUs that a batch system gives to the workers of one node together; None when Parsl pins them
     gpus_per_node: int | None
-    environment: Mapping[str, str]
-    runner: str
-    head: ProcessIdentity
+    environment: Mapping[str, str]  # variables to set on the worker, nnU-Net's own among them
+    runner: str  # name of this benchmark command
+    head: ProcessIdentity  # its process
 
     def to_json(self) -> str:
         """Return the job as text."""
@@ -63,23 +51,16 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         """Return the job that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "run": Run(**fields["run"]), "head": ProcessIdentity(**fields["head"])})
+        return record_of(cls, json.loads(text))
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """How an attempt ended.
-
-    Attributes:
-        ending: kind of ending.
-        message: one clause that says more.
-        log: file with everything that nnU-Net printed, if it was started.
-    """
+    """How an attempt ended."""
 
     ending: Ending
-    message: str = ""
-    log: str | None = None
+    message: str = ""  # one clause that says more
+    log: str | None = None  # file with everything that nnU-Net printed, if it was started
 
     def to_json(self) -> str:
         """Return the result as text."""
@@ -88,8 +69,7 @@ class JobResult:
     @classmethod
     def from_json(cls, text: str) -> JobResult:
         """Return the result that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "ending": Ending(fields["ending"])})
+        return cls(**{**(fields := json.loads(text)), "ending": Ending(fields["ending"])})
 
 
 def run_job(job_json: str) -> str:
@@ -145,11 +125,9 @@ def worker_environment(job: Job, environment: Mapping[str, str]) -> dict[str, st
 
 
 def nnunet_train_command(device: str, seed: int | None = None) -> list[str]:
-    """How ``nnUNetv2_train`` is started: this Python environment's command, on the CPU through `cpu_training`."""
-    if seed is not None:
-        return [sys.executable, "-m", "nnunetv2_dale.benchmark.seeded_training", str(seed)]
-    if device == "cpu":
-        return [sys.executable, "-m", "nnunetv2_dale.benchmark.cpu_training"]
+    """How ``nnUNetv2_train`` is started: this Python environment's command; seeded, or on the CPU, our `training`."""
+    if seed is not None or device == "cpu":
+        return [sys.executable, "-m", "nnunetv2_dale.benchmark.training", "none" if seed is None else str(seed)]
     beside = Path(sys.executable).parent / "nnUNetv2_train"
     return [str(beside) if beside.exists() else "nnUNetv2_train"]
 

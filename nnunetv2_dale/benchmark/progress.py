@@ -16,21 +16,13 @@ EPOCHS_AVERAGED = 20
 
 @dataclass(frozen=True)
 class FoldProgress:
-    """How far a fold's newest log says it is.
+    """How far a fold's newest log says it is."""
 
-    Attributes:
-        epoch: epochs completed.
-        num_epochs: epochs in all, if known.
-        dice: mean pseudo Dice of the last completed epoch, 0 to 1.
-        seconds_per_epoch: median of the last epochs.
-        predicted: cases predicted so far, when training is over and validation is under way.
-    """
-
-    epoch: int = 0
-    num_epochs: int | None = None
-    dice: float | None = None
-    seconds_per_epoch: float | None = None
-    predicted: int | None = None
+    epoch: int = 0  # epochs completed
+    num_epochs: int | None = None  # epochs in all, if known
+    dice: float | None = None  # mean pseudo Dice of the last completed epoch, 0 to 1
+    seconds_per_epoch: float | None = None  # median of the last epochs
+    predicted: int | None = None  # cases predicted so far, when training is over and validation is under way
 
     @property
     def seconds_left(self) -> float | None:

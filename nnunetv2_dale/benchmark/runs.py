@@ -14,25 +14,16 @@ from nnunetv2_dale.nnunet_files.splits import read_splits
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one fold.
+    """One training of one fold."""
 
-    Attributes:
-        dataset: full name, ``Dataset004_Hippocampus``.
-        trainer: name of the trainer class.
-        plans: plans identifier.
-        configuration: such as ``3d_fullres``.
-        fold: number as text, or ``all``.
-        feeds: configuration of this benchmark that trains on this run's predictions (a cascade's second stage).
-        needs: configuration whose folds must all have been predicted before this run can start.
-    """
-
-    dataset: str
+    dataset: str  # full name, ``Dataset004_Hippocampus``
     trainer: str
     plans: str
-    configuration: str
-    fold: str
+    configuration: str  # such as ``3d_fullres``
+    fold: str  # number as text, or ``all``
+    # configuration of this benchmark that trains on this run's predictions (a cascade's second stage)
     feeds: str | None = None
-    needs: str | None = None
+    needs: str | None = None  # configuration whose folds must all have been predicted before this run can start
 
     @property
     def model(self) -> str:
@@ -41,7 +32,7 @@ class Run:
 
     @property
     def repeat(self) -> int | None:
-        """The number of a training that is repeated (`repeats`); None where there is one."""
+        """The number of a training that is repeated (`repeated_plans`); None where there is one."""
         found = re.search(r"_repeat(\d+)$", self.plans)
         return None if found is None else int(found[1])
 
@@ -102,6 +93,13 @@ def plan_runs(
                     needed = previous_stage.get((plan, configuration))
                     runs[Run(dataset, trainer, plan, configuration, fold, needs=needed)] = None
     return sorted(runs, key=lambda run: (run.repeat or 0, run.needs is not None))
+
+
+def repeated_plans(plans: Sequence[str], repeats: int) -> list[str]:
+    """The plans of every training, all first ones before all second ones; with one training the plans themselves."""
+    if repeats == 1:
+        return list(plans)
+    return [f"{name}_repeat{number}" for number in range(1, repeats + 1) for name in plans]
 
 
 def added_runs(runs: Sequence[Run], configurations: Sequence[str], folds: Sequence[str]) -> list[Run]:

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from nnunetv2_dale.benchmark.job import Ending, JobResult
 from nnunetv2_dale.benchmark.runs import Run
@@ -32,61 +31,41 @@ class Status(Enum):
 FINAL = (Status.DONE, Status.FAILED, Status.BLOCKED)
 
 
-class Engine(Protocol):
-    """Something that brings jobs to workers."""
-
-    def submit(self, run: Run) -> Future[str]:
-        """Start an attempt at `run`; the future holds a `JobResult` as text, or what became of the worker."""
-
-
 @dataclass
 class Record:
-    """A run and what this command knows of it.
-
-    Attributes:
-        run: the run.
-        status: where it stands.
-        message: one clause that says more.
-        log: newest log of what nnU-Net printed.
-        strikes: attempts in a row that were killed without progress.
-    """
+    """A run and what this command knows of it."""
 
     run: Run
-    status: Status = Status.WAITING
-    message: str = ""
-    log: Path | None = None
-    strikes: int = 0
+    status: Status = Status.WAITING  # where it stands
+    message: str = ""  # one clause that says more
+    log: Path | None = None  # newest log of what nnU-Net printed
+    strikes: int = 0  # attempts in a row that were killed without progress
     mark: tuple[str, int] | None = field(default=None, repr=False)
     future: Future[str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where the runs' files are and who asks for them.
+    """Where the runs' files are and who asks for them."""
 
-    Attributes:
-        results, preprocessed: nnU-Net's folders.
-        npz: done includes the probabilities.
-        runner: name of this command, as its workers put it into their locks.
-    """
-
-    results: Path
+    results: Path  # nnU-Net's folders
     preprocessed: Path
-    npz: bool
-    runner: str
+    npz: bool  # done includes the probabilities
+    runner: str  # name of this command, as its workers put it into their locks
 
 
 class Schedule:
     """Brings every run to an end: done, failed, or blocked by a failed one that it depends on."""
 
-    def __init__(self, runs: Sequence[Run], site: Site, engine: Engine, retries: int) -> None:
+    def __init__(self, runs: Sequence[Run], site: Site, submit: Callable[[Run], Future[str]], retries: int) -> None:
         """
         Args:
+            submit: starts an attempt at a run; the future holds a `JobResult` as text, or what became of the worker.
             retries: how often in a row a run may be killed without having saved progress, before it counts as failed.
         """
         self.records = [Record(run) for run in runs]
         self._site = site
-        self._engine = engine
+        self._submit = submit
         self._retries = retries
 
     def work(self, show: Callable[[Sequence[Record]], None], pause_s: float = 2.0) -> None:
@@ -128,7 +107,7 @@ class Schedule:
             record.status, record.message = Status.ELSEWHERE, f"on {holder.process.host} since {holder.since}"
             return
         record.mark = progress_mark(self._folder(record))
-        record.future = self._engine.submit(record.run)
+        record.future = self._submit(record.run)
         record.status, record.message = Status.QUEUED, ""
 
     def _conclude(self, record: Record, future: Future[str]) -> None:

@@ -12,23 +12,7 @@ EXECUTORS = ("local", "slurm")
 
 @dataclass(frozen=True)
 class ExecutorSettings:
-    """What is asked of the machine or the batch system. Every field is a flag.
-
-    Attributes:
-        executor: one of `EXECUTORS`.
-        workers: trainings at once; locally 1 on the CPU and one for each GPU, in a batch job as many as its GPUs allow.
-        threads: CPU threads of one training; None shares the cores among the workers of a machine.
-        partition: partition or queue of the batch system.
-        account: account or project that pays.
-        walltime: longest time of one batch job, HH:MM:SS.
-        gpus: GPUs of one batch job; None is what one training needs.
-        cpus: CPU cores of one batch job.
-        memory_gb: memory of one batch job in GB.
-        max_jobs: batch jobs at once; None is one for each run.
-        preamble: shell lines that a batch job runs first, such as ``module load cuda``.
-        scheduler_options: further lines for the head of the batch script, such as ``#SBATCH --qos=long``.
-        address: IPv4 address of this machine that the compute nodes reach; None tries all.
-    """
+    """What is asked of the machine or the batch system. Every field is a flag, which says what it means."""
 
     executor: str = "local"
     workers: int | None = None

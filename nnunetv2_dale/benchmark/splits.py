@@ -60,9 +60,8 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
         return
     named = {case for fold in folds for part in ("train", "val") for case in fold[part]}
     for name in plans:
-        manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{name}.json"))
         for configuration in configurations:
-            data = _data_folder(folders, manager, configuration)
+            data = _data_folder(folders, name, configuration)
             absent = sorted(named - set(map(str, infer_dataset_class(data).get_identifiers(data))))
             if absent:
                 raise UserError(
@@ -97,8 +96,7 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
     target = _split_file(folders)
     if target.exists():
         return
-    manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
-    data = _data_folder(folders, manager, configuration)
+    data = _data_folder(folders, plans, configuration)
     cases = list(np.sort([str(name) for name in infer_dataset_class(data).get_identifiers(data)]))
     if len(cases) < DEFAULT_NUMBER_OF_FOLDS:
         raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
@@ -112,8 +110,7 @@ def unpack_cases(folders: Folders, runs: Sequence[Run], processes: int) -> None:
     A file that an earlier training left unfinished is written anew. Of today's `.b2nd` there is nothing to do.
     """
     for plans, configuration in dict.fromkeys((run.plans, run.configuration) for run in runs):
-        manager = PlansManager(str(folders.preprocessed / folders.dataset / f"{plans}.json"))
-        data = _data_folder(folders, manager, configuration)
+        data = _data_folder(folders, plans, configuration)
         infer_dataset_class(data).unpack_dataset(data, num_processes=processes, verify=True)
 
 
@@ -127,5 +124,6 @@ def _read_split(folders: Folders) -> Splits | None:
     return read_splits(file) if file.is_file() else None
 
 
-def _data_folder(folders: Folders, manager: PlansManager, configuration: str) -> str:
-    return str(folders.preprocessed / folders.dataset / manager.get_configuration(configuration).data_identifier)
+def _data_folder(folders: Folders, plans: str, configuration: str) -> str:
+    folder = folders.preprocessed / folders.dataset
+    return str(folder / PlansManager(str(folder / f"{plans}.json")).get_configuration(configuration).data_identifier)

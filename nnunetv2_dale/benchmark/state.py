@@ -26,17 +26,11 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class FoldState:
-    """A fold's stage and the checkpoints that a killed process left half-written.
+    """A fold's stage and the checkpoints that a killed process left half-written."""
 
-    Attributes:
-        stage: what is left to do.
-        broken: checkpoints that cannot be read and have to be out of the way before nnU-Net starts.
-        why: one clause for the table.
-    """
-
-    stage: Stage
-    broken: tuple[Path, ...] = ()
-    why: str = ""
+    stage: Stage  # what is left to do
+    broken: tuple[Path, ...] = ()  # checkpoints that cannot be read and have to be out of the way before nnU-Net starts
+    why: str = ""  # one clause for the table
 
 
 def fold_state(run: Run, results: Path, preprocessed: Path, npz: bool = False) -> FoldState:
@@ -84,7 +78,7 @@ def validation_dice(folder: Path, dataset: str) -> float | None:
     if summary is None:
         return None
     try:
-        if open_classes(dataset, read_json_object(folder.parent / "dataset.json")):
+        if open_classes(dataset, read_json_object(folder.parent / "dataset.json"), ()):
             fold = folder.name.removeprefix("fold_")
             return read_result_folder(folder.parent, [fold]).mean_dice(fold)
     except UserError:  # the report at the end says what is wrong

@@ -7,7 +7,6 @@ was taken from it; so nothing goes on training in secret after a crash elsewhere
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
@@ -23,9 +22,9 @@ from nnunetv2_dale.benchmark.job import Ending, Job, JobResult, nnunet_train_com
 from nnunetv2_dale.benchmark.state import FoldState, Stage, fold_state
 from nnunetv2_dale.benchmark.tied_process import tie_to_parent
 from nnunetv2_dale.commands.lock import HEARTBEAT_S, FoldLock, LockLostError, acquire, read_holder
+from nnunetv2_dale.commands.stop_signals import end_session
 
 POLL_S = 0.5
-GRACE_S = 10.0
 
 
 class StoppedError(Exception):
@@ -130,7 +129,7 @@ def _train(command: list[str], log: Path, watch: Callable[[], None]) -> int:
                 time.sleep(POLL_S)
             return training.returncode
         finally:
-            _end_group(training)
+            end_session(training)
 
 
 def _watch(job: Job, lock: FoldLock, stop_requests: list[int]) -> Callable[[], None]:
@@ -165,21 +164,6 @@ def _stop_requests() -> list[int]:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, note)
     return requests
-
-
-def _end_group(training: subprocess.Popen[bytes]) -> None:
-    """End the training and every process that it started and left behind."""
-    if training.poll() is None:
-        _signal_group(training.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            training.wait(GRACE_S)
-    _signal_group(training.pid, signal.SIGKILL)
-    training.wait()
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,29 @@
-"""The benchmark's table: one row for each run, live on a terminal, plain lines elsewhere."""
+"""The benchmark's table: before it starts, live on a terminal or as lines elsewhere, and when it has ended."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nnunetv2_dale.benchmark.progress import FoldProgress, read_progress
+from nnunetv2_dale.benchmark.progress import FoldProgress, last_lines, read_progress
+from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
-from nnunetv2_dale.benchmark.state import validation_dice
+from nnunetv2_dale.benchmark.state import Stage, fold_state, validation_dice
+from nnunetv2_dale.commands.lock import living_holder
 
 HEADER = ("trainer", "plans", "configuration", "fold", "state", "epoch", "Dice", "time left", "note")
 STYLES = {Status.RUNNING: "bold", Status.FAILED: "red", Status.BLOCKED: "red", Status.DONE: "green"}
 ORDER = [Status.RUNNING, Status.FAILED, Status.BLOCKED, Status.ELSEWHERE, Status.QUEUED, Status.WAITING, Status.DONE]
 PLAIN_EVERY_S = 60.0
+LOG_LINES = 10
 
 
 def row(record: Record, results: Path) -> tuple[str, ...]:
@@ -58,57 +62,74 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours} h" if days else f"{hours} h {minutes:02d} min"
 
 
-class LiveTable:
+def dry_run_text(runs: Sequence[Run], results: Path, preprocessed: Path, npz: bool) -> str:
+    """Return the table of what is done, resumable and missing, with a line of totals."""
+    rows = [_state_row(run, results, preprocessed, npz) for run in runs]
+    counts = Counter(cells[4] for cells in rows)
+    stages = [stage.value for stage in Stage] + [Status.ELSEWHERE.value]
+    totals = ", ".join(f"{counts[stage]} {stage}" for stage in stages if counts[stage])
+    return f"{plain_table(HEADER, rows)}\n{len(runs)} runs: {totals}"
+
+
+def final_text(records: Sequence[Record], results: Path) -> str:
+    """Return the table of how every run ended, then each failed one with the last lines of its log."""
+    parts = [plain_table(HEADER, [row(record, results) for record in records])]
+    for record in records:
+        if record.status is Status.FAILED:
+            parts.append(f"\n{record.run.name} failed: {record.message}")
+            if record.log is not None and record.log.exists():
+                parts += [f"  {line}" for line in last_lines(record.log, LOG_LINES)]
+                parts.append(f"  (the whole log: {record.log})")
+    return "\n".join(parts)
+
+
+Show = Callable[[Sequence[Record]], None]
+
+
+@contextmanager
+def live_table(results: Path, stream: TextIO) -> Iterator[Show]:
     """One table on a terminal that is drawn anew in place; the runs at work come first."""
+    with Live(console=Console(file=stream), auto_refresh=False, transient=True) as live:
 
-    def __init__(self, results: Path, stream: TextIO) -> None:
-        self._results = results
-        self._live = Live(console=Console(file=stream), auto_refresh=False, transient=True)
+        def show(records: Sequence[Record]) -> None:
+            done = sum(record.status is Status.DONE for record in records)
+            table = Table(*HEADER, title=f"{done} of {len(records)} runs done", title_justify="left", box=None)
+            for record in sorted(records, key=lambda record: ORDER.index(record.status)):
+                table.add_row(*row(record, results), style=STYLES.get(record.status))
+            live.update(table, refresh=True)
 
-    def __enter__(self) -> LiveTable:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def show(self, records: Sequence[Record]) -> None:
-        """Draw the table."""
-        done = sum(record.status is Status.DONE for record in records)
-        table = Table(*HEADER, title=f"{done} of {len(records)} runs done", title_justify="left", box=None)
-        for record in sorted(records, key=lambda record: ORDER.index(record.status)):
-            table.add_row(*row(record, self._results), style=STYLES.get(record.status))
-        self._live.update(table, refresh=True)
+        yield show
 
 
-class PlainLines:
+@contextmanager
+def plain_lines(results: Path, stream: TextIO) -> Iterator[Show]:
     """A line whenever a run's state changes, and once a minute for a run whose epoch has."""
+    already: dict[str, tuple[tuple[str, ...], float]] = {}
 
-    def __init__(self, results: Path, stream: TextIO) -> None:
-        self._results = results
-        self._stream = stream
-        self._said: dict[str, tuple[tuple[str, ...], float]] = {}
-
-    def __enter__(self) -> PlainLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def show(self, records: Sequence[Record]) -> None:
-        """Print what is new."""
+    def show(records: Sequence[Record]) -> None:
         for record in records:
-            cells = row(record, self._results)
-            said, when = self._said.get(record.run.name, ((), 0.0))
+            cells = row(record, results)
+            said, when = already.get(record.run.name, ((), 0.0))
             changed = cells[4] != said[4] if said else record.status is not Status.WAITING
             due = time.monotonic() - when > PLAIN_EVERY_S and cells != said
             if changed or (due and said):
-                self._said[record.run.name] = (cells, time.monotonic())
-                print(_line(record, cells), file=self._stream, flush=True)
+                already[record.run.name] = (cells, time.monotonic())
+                print(_line(record, cells), file=stream, flush=True)
+
+    yield show
+
+
+def _state_row(run: Run, results: Path, preprocessed: Path, npz: bool) -> tuple[str, ...]:
+    folder = run.folder(results)
+    state = fold_state(run, results, preprocessed, npz)
+    validated, holder = validation_dice(folder, run.dataset), living_holder(folder)
+    epoch, word, note = "", state.stage.value, state.why
+    if validated is None and state.stage is Stage.RESUME:
+        progress = read_progress(folder)
+        epoch = f"{progress.epoch}/{progress.num_epochs or '?'}"
+    if holder is not None:
+        word, note = Status.ELSEWHERE.value, f"on {holder.process.host} since {holder.since}"
+    return (run.trainer, run.plans, run.configuration, run.fold, word, epoch, _dice(validated), "", note)
 
 
 def _line(record: Record, cells: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.doubted_cases import EXTRA, LARGE, MISSING, SMALL
 from nnunetv2_dale.case_trust.far_objects import far_objects, given_classes
+from nnunetv2_dale.dale.marginal_loss import class_weight_of, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 
@@ -92,30 +93,36 @@ class CaseTrust:
 
     @torch.no_grad()
     def observe_and_weigh(
-        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
+        self, images: Tensor, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None
     ) -> Tensor | None:
         """As `weigh`, after remembering what the batch shows of its cases: for forwards of whole images."""
-        probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
-        labels, valid = self._loss.labels(target), self._loss.valid(target)
+        probabilities, labels, valid = self._seen(outputs, targets)
         own = images[:, : self._image_channels]  # what the stage before has learned would confirm itself
         self.displacement.observe(_named(cases), own, probabilities, labels, valid, self._loss.regions)
         return self._trust(probabilities, labels, valid, _named(cases))
 
     @torch.no_grad()
-    def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
+    def weigh(self, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None) -> Tensor | None:
         """Return what each label of the batch is worth, (B, 1, *S) in [0, 1], float32; None: all alike.
 
         Args:
             outputs: logits, full resolution first.
-            target: of the full resolution.
+            targets: full resolution first. Of `KnownTargets` a class that is not annotated in a sample counts as its
+                background: what the network finds of it there is no object that the label lacks.
             cases: the name of each sample's case.
         Raises:
             ValueError: no `cases`.
         """
         if not self.displacement.has_groups:
             return None
-        probabilities = class_probabilities(full_resolution(outputs), self._loss.regions)
-        return self._trust(probabilities, self._loss.labels(target), self._loss.valid(target), _named(cases))
+        return self._trust(*self._seen(outputs, targets), _named(cases))
+
+    def _seen(self, outputs: Outputs, targets: Outputs) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Probabilities, labels, and which of them are valid."""
+        logits, target = full_resolution(outputs), full_resolution(targets)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = marginal_logits(logits, class_weight_of(targets), self._loss.regions)
+        return class_probabilities(logits, self._loss.regions), self._loss.labels(target), self._loss.valid(target)
 
     def _trust(
         self, probabilities: Tensor, labels: Tensor, valid: Tensor | None, cases: Sequence[str]

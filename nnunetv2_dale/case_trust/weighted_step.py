@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class WeightedStep:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             outputs = self.network(images)
-        trust = self.trust.observe_and_weigh(images, outputs, full_resolution(targets), cases)
+        trust = self.trust.observe_and_weigh(images, outputs, targets, cases)
         loss = self.loss(outputs, targets, None, trust)
         self.update(loss)
         if trust is None:

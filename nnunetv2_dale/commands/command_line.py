@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -45,6 +46,12 @@ def not_installed(user: str, package: str, extra: str) -> UserError:
     return UserError(
         f"{user} needs {package}, which is not installed; in this package's checkout, run: pip install '.[{extra}]'"
     )
+
+
+def require_package(user: str, package: str, extra: str) -> None:
+    """Raise `not_installed`, whose arguments these are, where it is missing."""
+    if importlib.util.find_spec(package.lower()) is None:
+        raise not_installed(user, package, extra)
 
 
 def run_command(

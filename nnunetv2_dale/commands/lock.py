@@ -30,19 +30,12 @@ STALE_AFTER_S = 300.0
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a lock.
+    """Who holds a lock."""
 
-    Attributes:
-        token: unique for each time a lock is taken.
-        runner: the command that the holder works for.
-        process: the holder.
-        since: when the lock was taken, local time of the holder.
-    """
-
-    token: str
-    runner: str
+    token: str  # unique for each time a lock is taken
+    runner: str  # the command that the holder works for
     process: ProcessIdentity
-    since: str
+    since: str  # when the lock was taken, local time of the holder
 
 
 class LockLostError(RuntimeError):

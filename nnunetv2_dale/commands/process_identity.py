@@ -11,17 +11,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process, told apart from a later one that was given the same number.
+    """A process, told apart from a later one that was given the same number."""
 
-    Attributes:
-        machine: host name, boot and process-number space; equal only where process numbers mean the same.
-        pid: process number on that machine.
-        started: when the process started, in the machine's own notation.
-    """
-
-    machine: str
-    pid: int
-    started: str
+    machine: str  # host name, boot and process-number space; equal only where process numbers mean the same
+    pid: int  # process number on that machine
+    started: str  # when the process started, in the machine's own notation
 
     @classmethod
     def current(cls) -> ProcessIdentity:

@@ -1,12 +1,17 @@
-"""Signals that stop a command as Ctrl-C does."""
+"""Signals: those that stop a command as Ctrl-C does, and those by which it ends what it has started."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
+
+GRACE_S = 10.0
 
 
 @contextlib.contextmanager
@@ -37,3 +42,13 @@ def ignore_stop_signals() -> None:
     """Let nothing disturb the end: workers are told, folds freed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_session(leader: subprocess.Popen[Any]) -> None:
+    """End a process that leads its own session, and all that it started and may have left behind."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leader.wait(GRACE_S)
+    leader.wait()

@@ -16,8 +16,9 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_readers_target,
 )
-from nnunetv2_dale.nnunet_files.confidence_table import READERS
+from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE
 from nnunetv2_dale.nnunet_files.folders import environment_folder
+from nnunetv2_dale.nnunet_files.preprocessed_confidence import READER_LABELS
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.target import OF_READERS, Target
 
@@ -133,4 +134,6 @@ def _preprocess(arguments: argparse.Namespace) -> None:
     preprocessed = environment_folder("nnUNet_preprocessed") / dataset.folder.name
     done = preprocess_confidence(dataset, preprocessed, arguments.p, arguments.c, arguments.np, arguments.overwrite)
     for folder in done:
-        print(f"{folder}: {len(list(folder.glob('*.b2nd')))} maps")
+        maps, readers = list(folder.glob("*.b2nd")), list(folder.glob(f"{READER_LABELS}/*"))
+        table = f", {TABLE}" if (folder / TABLE).is_file() else ""
+        print(f"{folder}: {len(maps)} maps, labels of {len(readers)} readers{table}")

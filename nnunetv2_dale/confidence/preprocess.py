@@ -21,7 +21,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.confidence.given import read_given, read_reader, readers_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
-from nnunetv2_dale.nnunet_files.confidence_table import TABLE
+from nnunetv2_dale.nnunet_files.confidence_table import TABLE, write_confidence_table
 from nnunetv2_dale.nnunet_files.geometry import Stored
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
@@ -67,7 +67,7 @@ def preprocess_confidence(
             problems = [problem for problem in found if problem is not None]
             refuse_problems(problems, dataset.folder)
             if (dataset.folder / TABLE).is_file():
-                (folder / TABLE).write_bytes((dataset.folder / TABLE).read_bytes())
+                write_confidence_table(folder / TABLE, given.table)  # with the cases' own names, not a spreadsheet's
             write_json(folder / MADE_FROM, {"nnunetv2_dale": __version__, "raw": checksums})
     return list(targets.values())
 

@@ -25,6 +25,7 @@ from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
 from nnunetv2_dale.nnunet_files.folders import SPLITS, files_by_case
+from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_others
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
@@ -59,11 +60,12 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Found:
-    """Of one case: the label values of each reader, voxels without a majority, and how the readers compare."""
+    """Of one case: the label values of each reader, voxels without a majority, how readers compare, in "mm" or "px"."""
 
     values: Mapping[str, frozenset[int]]
     ties: int
     compared: tuple[Comparison, ...]
+    length: str
 
 
 def write_readers_dataset(
@@ -112,7 +114,8 @@ def write_consensus(
     places = {name: next(iter(files.values())).parent for name, files in readers.items()}
     refuse_problems(_unequal_classes(found, classes, places), source.folder)
     ties = [each.ties for each in found]
-    write_comparisons(folder, [row for each in found for row in each.compared], list(readers), method, sum(ties))
+    rows = [row for each in found for row in each.compared]
+    write_comparisons(folder, rows, list(readers), method, sum(ties), found[0].length)
     return ReadersDataset(folder, len(read), sum(ties), sum(each > 0 for each in ties))
 
 
@@ -189,4 +192,4 @@ def _write_case(work: _Work, case: RawCase, readers: Mapping[str, Path]) -> _Fou
         write_confidence_map(agreement, work.folder / MAPS / file, properties)
     compared = comparisons(case.name, drawn, consensus, work.classes, properties["spacing"])
     values = {name: frozenset(np.unique(labels).tolist()) for name, labels in drawn.items()}
-    return _Found(values, ties, tuple(compared))
+    return _Found(values, ties, tuple(compared), "px" if properties["spacing"][0] == NO_DEPTH else "mm")

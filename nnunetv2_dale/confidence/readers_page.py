@@ -30,8 +30,10 @@ class PairOverCases:
     far: int
 
 
-def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int) -> None:
-    """Write both files into a dataset that is being made."""
+def write_comparisons(
+    folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int, length: str = "mm"
+) -> None:
+    """Write both files into a dataset that is being made; `length` is the unit of the distances."""
     write_table(folder / "readers.csv", [field.name for field in fields(Comparison)], map(astuple, rows))
     pairs = pairs_over_cases(rows)
     context = {
@@ -41,6 +43,7 @@ def write_comparisons(folder: Path, rows: Sequence[Comparison], readers: Sequenc
         "readers": readers,
         "target": target,
         "ties": ties,
+        "length": length,
         "cases": len({row.case for row in rows}),
         "with_consensus": [each for each in pairs if each.second == CONSENSUS],
         "pairs": [each for each in pairs if each.second != CONSENSUS],

@@ -124,7 +124,7 @@ class AlternatingStep:
         # lines 6-10: learn the confidence ω of the fuzzy view's labels on a copy of the network
         same_draws = draws_from_here(images.device)
         outputs, features = self.see(batch.fuzzy.images)
-        fuzzy_trust = self._trust(outputs, target, cases)
+        fuzzy_trust = self._trust(outputs, targets, cases)
         meta, outputs, features = self.confidence(
             FuzzyPass(
                 batch.fuzzy.images,
@@ -154,7 +154,7 @@ class AlternatingStep:
         target = full_resolution(targets)
         outputs, features = self.see(batch.non_fuzzy.images)
         self.alignment.remember(features, target, batch.non_fuzzy_voxels)
-        trust = self._trust(outputs, target, cases)
+        trust = self._trust(outputs, targets, cases)
         loss = weighted_loss(self.loss, outputs, targets, batch.non_fuzzy, trust)
         self.step(loss)
         return loss.detach(), trust
@@ -174,8 +174,8 @@ class AlternatingStep:
         self.confidence.average.forget()
         self.alignment.forget()
 
-    def _trust(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
-        return None if self.label_trust is None else self.label_trust.weigh(outputs, target, cases)
+    def _trust(self, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None) -> Tensor | None:
+        return None if self.label_trust is None else self.label_trust.weigh(outputs, targets, cases)
 
 
 def _record(seen: SeenBatch) -> AlternatingRecord:

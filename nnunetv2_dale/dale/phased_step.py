@@ -14,7 +14,7 @@ from torch import Tensor
 from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.learned_classes import LearnedClasses, class_sums
-from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
+from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.dale.step_record import StepRecord, WholeBatch, spread_of
 
 
@@ -120,10 +120,10 @@ class PhasedStep:
 
     def whole_batch(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WholeBatch:
         """Make a plain update: whole images, L with the trust of each case as weight."""
-        algorithm, target = self.algorithm, full_resolution(targets)
+        algorithm = self.algorithm
         outputs, _ = algorithm.see(images)
         judge = algorithm.label_trust
-        trust = None if judge is None else judge.observe_and_weigh(images, outputs, target, cases)
+        trust = None if judge is None else judge.observe_and_weigh(images, outputs, targets, cases)
         if self.phases.watches:
             self._seen = class_sums(outputs, targets, algorithm.loss)
         loss = algorithm.loss(outputs, targets, None, trust)

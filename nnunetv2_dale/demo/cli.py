@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_dale.commands.command_line import UserError, run_command
+from nnunetv2_dale.commands.command_line import UserError, require_package, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_device, add_output, add_overwrite, add_processes, add_seed
 from nnunetv2_dale.commands.stop_signals import stop_signals
@@ -45,28 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from nnunetv2_dale.report.build import require_packages
-
-    require_packages("statsmodels")  # the last step needs it
+    require_package("the report", "statsmodels", "report")  # the last step
     workspace = Workspace.create(arguments.o, arguments.overwrite)
+    from nnunetv2_dale.demo.outcome import write_outcome
+    from nnunetv2_dale.demo.pipeline import run_demo
+
     try:
         with stop_signals():  # so that nnU-Net's processes end with this one
-            page = _run_and_report(workspace, arguments)
+            scale = QUICK if arguments.quick else FULL
+            log.info("Everything is kept in %s", workspace.folder)
+            steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
+            write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
     except KeyboardInterrupt:
         log.error("interrupted; what was made so far is in %s, --overwrite starts again", workspace.folder)
         return 130
     except OSError as error:
         raise UserError(f"cannot write into {workspace.folder}: {error.strerror or error}") from error
-    print(f"The report of the demo is {page}")
+    print(f"The report of the demo is {workspace.report / 'report.html'}")
     return 0
-
-
-def _run_and_report(workspace: Workspace, arguments: argparse.Namespace) -> Path:
-    from nnunetv2_dale.demo.outcome import write_outcome
-    from nnunetv2_dale.demo.pipeline import run_demo
-
-    scale = QUICK if arguments.quick else FULL
-    log.info("Everything is kept in %s", workspace.folder)
-    steps = run_demo(workspace, scale, arguments.seed, arguments.device, arguments.np)
-    write_outcome(workspace, scale, arguments.seed, arguments.device, steps)
-    return workspace.report / "report.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -18,9 +17,9 @@ from typing import IO
 from tqdm import tqdm
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.stop_signals import end_session
 
 LAST_LINES = 8
-SECONDS_TO_END = 10.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def run_logged(command: Command, log: Path, environment: Mapping[str, str]) -> f
     except OSError as error:
         raise UserError(f"cannot write {log} while running {command.title}: {error.strerror or error}") from error
     finally:
-        end_process_group(process)
+        end_session(process)
         process.stdout.close()
     if code != 0:
         ended = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
@@ -117,17 +116,3 @@ def _follow(output: IO[str], log: IO[str], command: Command) -> Sequence[str]:
             else:
                 bar.refresh()
     return last_lines
-
-
-def end_process_group(process: subprocess.Popen[str]) -> None:
-    """End a process that leads its own session, and all that it started."""
-    for ending in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, ending)
-        except (ProcessLookupError, PermissionError):
-            break
-        try:
-            process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()

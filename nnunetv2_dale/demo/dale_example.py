@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK
+from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 
-from nnunetv2_dale.demo.telling_slice import telling_slice
+from nnunetv2_dale.demo.anatomy import telling_slice
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 if TYPE_CHECKING:  # reading an example needs no trainer
@@ -105,10 +106,11 @@ def example_of(
 
 def _fitted(slice_: npt.NDArray[Any], size: Sequence[int]) -> npt.NDArray[Any]:
     """The slice cut or padded with zeros to a size, about its middle."""
-    lacking = [max(0, wanted - length) for length, wanted in zip(slice_.shape, size, strict=True)]
-    slice_ = np.pad(slice_, [(each // 2, each - each // 2) for each in lacking])
     starts = [(length - wanted) // 2 for length, wanted in zip(slice_.shape, size, strict=True)]
-    return slice_[tuple(slice(start, start + wanted) for start, wanted in zip(starts, size, strict=True))]
+    cut: npt.NDArray[Any] = crop_and_pad_nd(
+        slice_, [[low, low + wanted] for low, wanted in zip(starts, size, strict=True)]
+    )
+    return cut
 
 
 def _array(values: Any) -> FloatArray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ import SimpleITK
 from matplotlib.figure import Figure
 
 from nnunetv2_dale import __version__
+from nnunetv2_dale.demo.anatomy import FOREGROUND
 from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.phantom import case_name
 from nnunetv2_dale.demo.pictures import compare_labels, show_alignment, show_example
 from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name, model_folder
-from nnunetv2_dale.demo.readers_found import readers_found
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
 from nnunetv2_dale.nnunet_files.atomic_output import write_texts
@@ -46,6 +46,37 @@ def write_outcome(workspace: Workspace, scale: Scale, seed: int, device: str, st
     html = dale_page(numbers, phantom, pictures, workspace)
     text = json.dumps(numbers, indent=2, allow_nan=False, default=asdict) + "\n"
     write_texts({workspace.numbers: text, workspace.page: html}, overwrite=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one class."""
+
+    label: str
+    drawn_wide: Sequence[str]  # the training cases that the second reader has drawn wider
+    too_wide: Sequence[str]  # the training cases that DALE down-weights, as the next, by why
+    too_narrow: Sequence[str]
+    # "right" where only such are down-weighted, and as too wide; "wrong" where others are, or as too narrow, which
+    # nobody has drawn; "missed" where none is
+    verdict: str
+
+
+def readers_found(distrust: Mapping[str, Sequence[float]], phantom: Mapping[str, Any]) -> list[Found]:
+    """Say for each class what was found, and whether it is so.
+
+    Args:
+        distrust: of each training case and label value, above 0 where the label is held to be too wide, below 0 where
+            too narrow.
+        phantom: what `phantom.json` says of the dataset.
+    """
+    wide = [case for case in distrust if case in phantom["drawn_wide"]]
+    found = []
+    for name, value in FOREGROUND.items():
+        too_wide = [case for case, values in distrust.items() if values[value] > 0]
+        too_narrow = [case for case, values in distrust.items() if values[value] < 0]
+        verdict = "wrong" if too_narrow or set(too_wide) - set(wide) else "right" if too_wide else "missed"
+        found.append(Found(name, wide, too_wide, too_narrow, verdict))
+    return found
 
 
 def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[str, Figure], place: Workspace) -> str:

@@ -6,10 +6,10 @@ as wanted as an nnU-Net raw dataset, with nothing to download.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,8 @@ import SimpleITK
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from scipy.ndimage import gaussian_filter
 
-from nnunetv2_dale.demo.anatomy import LABELS, draw_patient
+from nnunetv2_dale.demo.anatomy import LABELS, FloatArray, draw_patient
 from nnunetv2_dale.demo.boundary_noise import move_boundaries
-from nnunetv2_dale.demo.implicit_shapes import FloatArray
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume
@@ -28,7 +27,6 @@ DEFAULT_SHAPE = (24, 96, 128)
 DEFAULT_SPACING_MM = (5.0, 2.8, 2.8)
 NOISE_HU = 14.0
 WANDER_MM = 1.8
-WIDE_FRACTION = 0.4  # of the training cases, drawn by the second reader
 WIDE_MM = 5.6  # how much further out the second reader draws every boundary
 LESION_EDGE_DOUBLING = 0.012  # edge width (of the half field) at which the boundary of a lesion wanders twice as far
 
@@ -40,7 +38,6 @@ class Phantom:
     image_hu: npt.NDArray[np.int16]  # air is about -1000, bone up to about 500
     clean_label: npt.NDArray[np.uint8]  # the truth, values of `anatomy.LABELS`
     noisy_label: npt.NDArray[np.uint8]  # the truth with moved boundaries, for training
-    spacing_mm: tuple[float, float, float]  # of z, y and x
 
 
 def make_phantom(
@@ -74,12 +71,9 @@ def make_phantom(
         raise ValueError(f"noise cannot be negative, got {noise_hu} HU, {boundary_noise_mm} mm and {wider_mm} mm wider")
     anatomy_rng, scanner_rng, reader_rng = np.random.default_rng(seed).spawn(3)
     patient = draw_patient(shape, anatomy_rng)
-    spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
-    noisy = patient.label
-    if max(boundary_noise_mm, wider_mm) > 0:
-        wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / LESION_EDGE_DOUBLING)
-        noisy = move_boundaries(patient.label, spacing, wander_mm, reader_rng, wider_mm)
-    return Phantom(scan(patient.image_hu, noise_hu, scanner_rng), patient.label, noisy, spacing)
+    wander_mm = boundary_noise_mm * (1 + patient.lesion_edge / LESION_EDGE_DOUBLING)
+    noisy = move_boundaries(patient.label, spacing_mm, wander_mm, reader_rng, wider_mm)
+    return Phantom(scan(patient.image_hu, noise_hu, scanner_rng), patient.label, noisy)
 
 
 def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
@@ -133,14 +127,23 @@ def write_phantom_dataset(
     with new_folder(target) as unfinished:
         wide = []
         for index in range(training_cases + validation_cases + test_cases):
-            case = case_name(index)
-            is_wide = index < training_cases and drawn_wide(index, WIDE_FRACTION)
+            case, is_noisy = case_name(index), index < training_cases
+            is_wide = is_noisy and index % 5 in (2, 4)
             wide += [case] if is_wide else []
-            wander_mm = WANDER_MM if index < training_cases else 0.0
-            phantom = make_phantom((seed, index), shape, spacing_mm, NOISE_HU, wander_mm, WIDE_MM if is_wide else 0.0)
-            for sub_folder, array in _files_of(phantom, index < training_cases + validation_cases).items():
-                suffix = "_0000" if sub_folder.startswith("images") else ""
-                _write_nifti(unfinished / sub_folder / f"{case}{suffix}.nii.gz", array, phantom.spacing_mm)
+            errors_mm = (WANDER_MM if is_noisy else 0.0, WIDE_MM if is_wide else 0.0)
+            phantom = make_phantom((seed, index), shape, spacing_mm, NOISE_HU, *errors_mm)
+            files: dict[str, npt.NDArray[Any]] = {
+                f"imagesTs/{case}_0000": phantom.image_hu,
+                f"labelsTs/{case}": phantom.clean_label,
+            }
+            if index < training_cases + validation_cases:
+                labels = {f"labelsTr/{case}": phantom.noisy_label, f"labelsTr_clean/{case}": phantom.clean_label}
+                files = {f"imagesTr/{case}_0000": phantom.image_hu, **labels}
+            for file, array in files.items():
+                image = SimpleITK.GetImageFromArray(array)
+                image.SetSpacing([float(value) for value in reversed(spacing_mm)])
+                (unfinished / file).parent.mkdir(exist_ok=True)
+                write_volume(image, unfinished / f"{file}.nii.gz")
             on_case(case)
         generate_dataset_json(
             str(unfinished),
@@ -154,15 +157,9 @@ def write_phantom_dataset(
             license="CC0-1.0",
             converted_by="nnunetv2_dale.demo.phantom",
         )
-        drawn_with = {
-            "seed": seed,
-            "shape": [int(size) for size in shape],
-            "spacing_mm": [float(distance) for distance in spacing_mm],
-            "noise_hu": NOISE_HU,
-            "boundary_noise_mm": WANDER_MM,
-            "wide_mm": WIDE_MM,
-            "drawn_wide": wide,
-        }
+        grid = {"shape": [int(size) for size in shape], "spacing_mm": [float(distance) for distance in spacing_mm]}
+        noise = {"noise_hu": NOISE_HU, "boundary_noise_mm": WANDER_MM, "wide_mm": WIDE_MM, "drawn_wide": wide}
+        drawn_with = {"seed": seed, **grid, **noise}
         write_json(unfinished / "phantom.json", drawn_with)
     return target
 
@@ -170,22 +167,3 @@ def write_phantom_dataset(
 def case_name(index: int) -> str:
     """Return the name of a case by its number."""
     return f"phantom_{index:03d}"
-
-
-def drawn_wide(index: int, fraction: float) -> bool:
-    """Say whether training case `index` is the second reader's: spread evenly, whatever the number of cases."""
-    return math.floor((index + 1) * fraction + 1e-9) > math.floor(index * fraction + 1e-9)
-
-
-def _files_of(phantom: Phantom, is_training: bool) -> dict[str, npt.NDArray[np.int16] | npt.NDArray[np.uint8]]:
-    if is_training:
-        labels = {"labelsTr": phantom.noisy_label, "labelsTr_clean": phantom.clean_label}
-        return {"imagesTr": phantom.image_hu, **labels}
-    return {"imagesTs": phantom.image_hu, "labelsTs": phantom.clean_label}
-
-
-def _write_nifti(path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], spacing_mm: Sequence[float]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    image = SimpleITK.GetImageFromArray(array)
-    image.SetSpacing([float(value) for value in reversed(spacing_mm)])
-    write_volume(image, path)

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.demo.anatomy import FOREGROUND
+from nnunetv2_dale.demo.anatomy import FOREGROUND, telling_slice
 from nnunetv2_dale.demo.dale_example import DaleExample
-from nnunetv2_dale.demo.telling_slice import telling_slice
 from nnunetv2_dale.pages.slice_display import CONTOUR_COLOURS, CT_WINDOWS_HU, draw_slice
 
 WINDOW_HU = CT_WINDOWS_HU["soft tissue"]

@@ -14,7 +14,8 @@ from nnunetv2_dale.demo.commands import Command, run_logged
 from nnunetv2_dale.demo.phantom import case_name, write_phantom_dataset
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.atomic_output import write_texts
+from nnunetv2_dale.nnunet_files.json_files import json_text
 
 DATASET_ID = 998
 PLANS = "nnUNetDemoPlans"
@@ -120,7 +121,8 @@ def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:
             on_case=lambda _: bar.update(),
         )
     description = json.loads((folder / "dataset.json").read_text())
-    _rewrite(folder / "dataset.json", description | {"demo_seed": seed})  # read by demo.trainers
+    description["demo_seed"] = seed  # read by demo.trainers
+    write_texts({folder / "dataset.json": json_text(description)}, overwrite=True)
     return Step(f"make the phantom ({total} cases)", "", time.monotonic() - started)
 
 
@@ -137,13 +139,7 @@ def _edit_plans(workspace: Workspace, scale: Scale) -> Step:
     architecture = planned["architecture"]["arch_kwargs"]
     architecture["features_per_stage"] = [features // 2 for features in architecture["features_per_stage"]]
     planned["batch_size"] = min(planned["batch_size"], LARGEST_BATCH)
-    _rewrite(path, plans)
     names = [case_name(index) for index in range(scale.training_cases + scale.validation_cases)]
     split = {"train": names[: scale.training_cases], "val": names[scale.training_cases :]}
-    _rewrite(folder / "splits_final.json", [split])
+    write_texts({path: json_text(plans), folder / "splits_final.json": json_text([split])}, overwrite=True)
     return Step("halve the planned network for a CPU, validate on true labels", "", time.monotonic() - started)
-
-
-def _rewrite(path: Path, content: object) -> None:
-    with new_file(path, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=4))

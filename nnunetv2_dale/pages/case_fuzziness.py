@@ -18,19 +18,13 @@ class CaseFuzziness:
     """Maps of one case, each (Z, Y, X) float32 in [0, 1]; a 2D image has Z = 1.
 
     They are kept as grids with one value per patch, so that those of a large volume take no memory until asked for.
-
-    Attributes:
-        entropy_grid, edges_grid, combined_grid: (ceil(Z / depth), ceil(Y / height), ceil(X / width)).
-        shape: (Z, Y, X).
-        patch: voxels along each axis that the maps are constant in: 2 for slices, else 3.
-        intensity_bins: those of the entropy.
     """
 
-    entropy_grid: NDArray[np.float32]
+    entropy_grid: NDArray[np.float32]  # as the others, (ceil(Z / depth), ceil(Y / height), ceil(X / width))
     edges_grid: NDArray[np.float32]
     combined_grid: NDArray[np.float32]
-    shape: tuple[int, ...]
-    patch: tuple[int, ...]
+    shape: tuple[int, ...]  # (Z, Y, X)
+    patch: tuple[int, ...]  # voxels along each axis that the maps are constant in: 2 for slices, else 3
     intensity_bins: IntensityBins
 
     def entropy(self, slices: Sequence[int] | None = None) -> NDArray[np.float32]:
@@ -54,7 +48,7 @@ class CaseFuzziness:
 
 
 def case_fuzziness(
-    image: NDArray[np.float32],
+    image: NDArray[np.float32] | None,
     label: NDArray[Any] | None,
     spacing_mm: Sequence[float],
     patch_size: int,
@@ -70,7 +64,7 @@ def case_fuzziness(
     a little from the whole case's.
 
     Args:
-        image: (C, Z, Y, X), finite. Z = 1 is treated as 2D.
+        image: (C, Z, Y, X), finite; None: m is the edge ratio alone. Z = 1 is treated as 2D.
         label: (Z, Y, X) label map, or (R, Z, Y, X) regions; None: m is the entropy alone.
         spacing_mm: of the 3 axes.
         patch_size: voxels along each in-plane axis.
@@ -86,17 +80,23 @@ def case_fuzziness(
     from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
     from nnunetv2_dale.dale.label_intensities import bounds_of_case
 
-    planar = slicewise or image.shape[1] == 1
-    images = torch.from_numpy(np.ascontiguousarray(image))
-    labels = torch.zeros((1, *image.shape[1:]), dtype=torch.int16)
-    if label is not None:
-        labels = torch.from_numpy(np.ascontiguousarray(label)).reshape(-1, *image.shape[1:])
+    source: FuzzinessSource = "edges" if image is None else "entropy" if label is None else "both"
+    given = label if image is None else image
+    assert given is not None, "an image or a label is needed"
+    shape = given.shape[-3:]
+    planar = slicewise or shape[0] == 1
+    images, labels = (
+        torch.zeros(1, dtype=torch.int16).expand(1, *shape)  # the shape is all that is used of it
+        if part is None
+        else torch.from_numpy(np.ascontiguousarray(part)).reshape(-1, *shape)
+        for part in (image, label)
+    )
     images, labels = (part.transpose(0, 1) if planar else part[None] for part in (images, labels))
     valid = None if ignore_label is None or label is None else labels != ignore_label
     patch = patch_shape(images.shape[2:], patch_size, None if planar else spacing_mm, fewest_patches)
-    bounds = bounds_of_case(images, labels, valid, entropy_bins) if intensity_bins == "near_labels" else None
-    source: FuzzinessSource = "entropy" if label is None else "both"
+    near_labels = intensity_bins == "near_labels" and image is not None
+    bounds = bounds_of_case(images, labels, valid, entropy_bins) if near_labels else None
     maps = fuzziness_map(images, labels, patch, entropy_bins, valid, source, bounds, per_patch=True)
     grids = [part.flatten(0, -3).numpy() for part in (maps.entropy, maps.edges, maps.combined)]
     bins: IntensityBins = "equal" if bounds is None else "near_labels"
-    return CaseFuzziness(grids[0], grids[1], grids[2], tuple(image.shape[1:]), patch, bins)
+    return CaseFuzziness(grids[0], grids[1], grids[2], shape, patch, bins)

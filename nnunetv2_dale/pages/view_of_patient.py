@@ -17,18 +17,12 @@ _PLANE = {"R": "sagittal", "L": "sagittal", "A": "coronal", "P": "coronal", "S":
 
 @dataclass(frozen=True)
 class PlaneView:
-    """Slices along one axis of an array (Z, Y, X), as radiologists look: R, A or S at the left and at the top.
+    """Slices along one axis of an array (Z, Y, X), as radiologists look: R, A or S at the left and at the top."""
 
-    Attributes:
-        name: "axial", "coronal" or "sagittal", whichever is nearest.
-        left, top: the side of the patient there; the opposite side is on the right and at the bottom.
-        mirrored, upside_down: whether a picture that begins with the first row and column has to be turned so.
-    """
-
-    name: str
-    left: str
+    name: str  # "axial", "coronal" or "sagittal", whichever is nearest
+    left: str  # the side of the patient there; the opposite side is on the right and at the bottom
     top: str
-    mirrored: bool
+    mirrored: bool  # whether a picture that begins with the first row and column has to be turned so
     upside_down: bool
 
     def turn(self, axes: Axes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from nnunetv2_dale.commands.shared_flags import (
 )
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, refuse_existing
-from nnunetv2_dale.preview.page import PAGE_NAME, ShownPicture, write_page
-from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, draw_case
+from nnunetv2_dale.preview.page import PAGE_NAME, write_page
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture, Pictures, draw_case
 from nnunetv2_dale.preview.picture_maps import PictureSettings
 from nnunetv2_dale.preview.preview_case import (
     PreprocessedSource,
@@ -46,46 +46,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _preview(arguments: argparse.Namespace) -> None:
     _check(arguments)
-    raw = arguments.c is None
-    source: Source = (
-        RawSource(arguments.d, arguments.slicewise)
-        if raw
-        else PreprocessedSource(arguments.d, arguments.c, arguments.p)
-    )
+    source: Source
+    if arguments.c is None:
+        source = RawSource(arguments.d, arguments.slicewise)
+    else:
+        source = PreprocessedSource(arguments.d, arguments.c, arguments.p)
     names = chosen_names(source, arguments.cases, arguments.n)
     kinds = ("",) if arguments.model is None else MODEL_KINDS
     targets = [arguments.o / output_name(name, kind) for name in names for kind in kinds]
     for target in [*targets, *([arguments.o / PAGE_NAME] if arguments.html else [])]:
         refuse_existing(target, arguments.overwrite)
     description, pictures = _drawing(arguments, source)
-    shown: list[ShownPicture] = []
+    shown: list[tuple[str, CasePicture, bytes]] = []
     with ExitStack() as all_or_none:
         for name, drawn in run_cases(_drawn, [(name, (name, pictures)) for name in names], 1, "drawing"):
             for kind, picture, png in drawn:
                 target = arguments.o / output_name(name, kind)
                 all_or_none.enter_context(new_file(target, arguments.overwrite)).write_bytes(png)
                 on_page = png if arguments.html and not arguments.no_pictures else b""
-                shown.append(
-                    ShownPicture(f"{name}, {kind}" if kind else name, picture.summary, picture.patches, on_page)
-                )
+                shown.append((f"{name}, {kind}" if kind else name, picture, on_page))
         if arguments.html:
             write_page(arguments, source, description, shown)
-    print(
-        f"{len(targets)} pictures in {arguments.o}" + (f", all on {arguments.o / PAGE_NAME}" if arguments.html else "")
-    )
-
-
-Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]
+    on_one = f", all on {arguments.o / PAGE_NAME}" if arguments.html else ""
+    print(f"{len(targets)} pictures in {arguments.o}{on_one}")
 
 
 def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictures]:
     """What is shown, in words, and what draws a case: pictures and their kinds."""
     if arguments.model is not None:
-        from nnunetv2_dale.preview.model_preview import ModelPreview
+        from nnunetv2_dale.preview.model_preview import model_preview
 
         assert isinstance(source, RawSource)
-        preview = ModelPreview(arguments, source)
-        return preview.description, preview.pictures
+        return model_preview(arguments, source)
     settings = PictureSettings(
         patch_sizes=_patch_sizes(arguments),
         tau=arguments.tau,

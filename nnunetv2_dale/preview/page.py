@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.preview.picture import BINS_IN_WORDS
+from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture
 from nnunetv2_dale.preview.preview_case import Source
 
 PAGE_NAME = "index.html"
 
 
-class ShownPicture(NamedTuple):
-    """A picture as the page shows it; `png` is empty where the page has none."""
-
-    name: str
-    summary: tuple[str, ...]
-    patches: tuple[tuple[int, ...], ...]
-    png: bytes
-
-
-def write_page(arguments: argparse.Namespace, source: Source, description: str, shown: Sequence[ShownPicture]) -> None:
-    """Write the page into the folder of the pictures."""
+def write_page(
+    arguments: argparse.Namespace, source: Source, description: str, shown: Sequence[tuple[str, CasePicture, bytes]]
+) -> None:
+    """Write the page into the folder of the pictures: each has a name, and its PNG, empty where the page has none."""
     from nnunetv2_dale.pages.html_page import png_data_uri, render_page
     from nnunetv2_dale.pages.private_content import Held
 
-    patches = dict.fromkeys(patch for each in shown for patch in each.patches)
+    patches = dict.fromkeys(patch for _, picture, _ in shown for patch in picture.patches)
     context = {
         "title": f"DALE preview of {source.title}",
         "settings": [
@@ -38,7 +30,7 @@ def write_page(arguments: argparse.Namespace, source: Source, description: str, 
             ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
         ],
         "cases": [
-            {"name": each.name, "summary": each.summary, "uri": each.png and png_data_uri(each.png)} for each in shown
+            {"name": name, "summary": picture.summary, "uri": png and png_data_uri(png)} for name, picture, png in shown
         ],
         "holds": Held(pictures=not arguments.no_pictures, paths=False),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,9 @@ class CasePicture:
     figure: Figure
     summary: tuple[str, ...]
     patches: tuple[tuple[int, ...], ...]  # voxels along each axis
+
+
+Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]  # of a case, by its name: each with its kind
 
 
 def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> CasePicture:

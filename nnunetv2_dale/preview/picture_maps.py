@@ -16,29 +16,17 @@ from nnunetv2_dale.preview.preview_case import PreviewCase
 
 @dataclass(frozen=True)
 class PictureSettings:
-    """What to draw.
+    """What to draw."""
 
-    Attributes:
-        patch_sizes: in-plane voxels of a fuzziness patch; each gets its rows.
-        tau: threshold of Eq. 6.
-        entropy_bins: intensity bins of Eq. 3.
-        intensity_bins: where they lie; in a case without label edges they are equal.
-        fewest_patches: that fit along the shortest in-plane axis; patches of small images are smaller.
-        channel: the channel shown where the image is not in colour.
-        colour: the first three channels are red, green and blue.
-        ignore_label: value that does not count.
-        class_names: of the label values.
-    """
-
-    patch_sizes: tuple[int, ...]
-    tau: float
-    entropy_bins: int
-    intensity_bins: IntensityBins
-    fewest_patches: int
-    channel: int
-    colour: bool
-    ignore_label: int | None
-    class_names: Mapping[int, str]
+    patch_sizes: tuple[int, ...]  # in-plane voxels of a fuzziness patch; each gets its rows
+    tau: float  # threshold of Eq. 6.
+    entropy_bins: int  # intensity bins of Eq. 3.
+    intensity_bins: IntensityBins  # where they lie; in a case without label edges they are equal
+    fewest_patches: int  # that fit along the shortest in-plane axis; patches of small images are smaller
+    channel: int  # the channel shown where the image is not in colour
+    colour: bool  # the first three channels are red, green and blue
+    ignore_label: int | None  # value that does not count
+    class_names: Mapping[int, str]  # of the label values
 
 
 @dataclass(frozen=True)

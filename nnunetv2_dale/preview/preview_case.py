@@ -27,25 +27,15 @@ _COLOUR_NAMES = ({"r", "g", "b"}, {"red", "green", "blue"}, {"rgb_to_0_1"})
 
 @dataclass(frozen=True)
 class PreviewCase:
-    """One case as arrays.
-
-    Attributes:
-        name: the case's name.
-        image: (C, Z, Y, X) float32; a 2D image has Z = 1.
-        label: (Z, Y, X) int16, or None.
-        spacing_mm: of the 3 axes; the last two decide how a slice is drawn.
-        slicewise: slices are images of their own, as in a 2D configuration.
-        is_ct: the intensities are Hounsfield units.
-        confidence: (Z, Y, X) in [0, 1], what is given of the label; None without a map.
-    """
+    """One case as arrays."""
 
     name: str
-    image: NDArray[np.float32]
-    label: NDArray[np.int16] | None
-    spacing_mm: tuple[float, float, float]
-    slicewise: bool
-    is_ct: bool
-    confidence: NDArray[np.float32] | None = None
+    image: NDArray[np.float32]  # (C, Z, Y, X) float32; a 2D image has Z = 1
+    label: NDArray[np.int16] | None  # (Z, Y, X) int16, or None
+    spacing_mm: tuple[float, float, float]  # of the 3 axes; the last two decide how a slice is drawn
+    slicewise: bool  # slices are images of their own, as in a 2D configuration
+    is_ct: bool  # the intensities are Hounsfield units
+    confidence: NDArray[np.float32] | None = None  # (Z, Y, X) in [0, 1], what is given of the label; None without a map
 
 
 class RawSource:
@@ -53,7 +43,8 @@ class RawSource:
 
     def __init__(self, name_or_id: str, slicewise: bool) -> None:
         self.dataset = read_raw(name_or_id)
-        self.names = [case.name for case in self.dataset.cases]
+        self.cases = {case.name: case for case in self.dataset.cases}
+        self.names = list(self.cases)
         self.title = self.dataset.folder.name
         self.description = "raw images" + (", slice by slice as in a 2d configuration" if slicewise else "")
         self._slicewise = slicewise
@@ -66,7 +57,7 @@ class RawSource:
             UserError: an unreadable file, unknown label values, a map of confidence that is refused, or an image and a
                 label of different shapes.
         """
-        case = self.dataset.cases[self.names.index(name)]
+        case = self.cases[name]
         image, properties = read_image(self._reader, case.images)
         named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
         if named and len(named) != len(image):

@@ -74,15 +74,20 @@ def _together(said: Sequence[Floats], properties: Properties) -> JudgedCase:
 
 
 def held_out(case: RawCase, fold: str, judges: Judges, dataset: RawDataset) -> list[HeldOut]:
-    """Hold the prediction of the fold that held a labelled case out against its label; ignored voxels do not count."""
+    """Hold the prediction of the fold that held a labelled case out against its label.
+
+    Neither ignored voxels count nor classes that nobody annotated in the case.
+    """
     assert case.label is not None
     reader = reader_of(dataset.dataset_json, case.images[0], judges.folder.plans)
     image, properties = read_image(reader, case.images)
     alone = _together([judges.say(fold, image, dict(properties))], properties)
     truth, _ = read_label(reader, case.label, dataset.label_values)
     counted = truth != (-1 if dataset.ignore_label is None else dataset.ignore_label)
-    rows = []
+    classes, rows = judges.folder.cases[case.name].classes, []
     for label in dataset.foreground_values:
+        if not classes[str(label)].annotated:
+            continue
         found = (alone.label == label) & counted
         rows.append(
             HeldOut(

@@ -13,7 +13,7 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import place_cases
+from nnunetv2_dale.nnunet_files.placing import place, place_cases
 from nnunetv2_dale.nnunet_files.problems import refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
@@ -84,7 +84,7 @@ def _mark(case: RawCase, folder: Path, confidences: Path, source: RawDataset, re
     label = folder / "labelsTr" / f"{case.name}{source.file_ending}"
     if rest == "confidence":
         (folder / MAPS).mkdir(exist_ok=True)
-        shutil.copy(confidences / label.name, folder / MAPS)
+        place(confidences / label.name, folder / MAPS / label.name)
         return
     values, properties = read_label(source.reader(), label, source.label_values)
     stored = (values.shape, properties)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.commands.command_line import UserError, not_installed
+from nnunetv2_dale.commands.command_line import UserError, require_package
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
@@ -23,8 +22,8 @@ from nnunetv2_dale.report.metrics import add_case_means
 from nnunetv2_dale.report.missing import missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import versions
-from nnunetv2_dale.report.report_data import Report, Values
-from nnunetv2_dale.report.run_of_folder import method_ran, run_of_folder
+from nnunetv2_dale.report.report_data import Report, Run, Values
+from nnunetv2_dale.report.run_of_folder import run_of_folder
 from nnunetv2_dale.report.sides import two_sides
 from nnunetv2_dale.report.values import add_mask_values, summary_values
 
@@ -70,7 +69,7 @@ def build_report(
     Raises:
         UserError: input that cannot be compared; the sentence names the file.
     """
-    require_packages("statsmodels")
+    require_package("the report", "statsmodels", "report")
     if against and min(len(paths), len(against)) < 2:
         raise UserError("to compare two trainers, give two or more trainings of each, before and after --against")
     if len(paths) < 2:
@@ -88,6 +87,7 @@ def build_report(
     add_case_means(list(known.values.values()), known.metrics, [item.key for item in task.classes])
     logger.info("comparing %d cases", len(task.case_names))
     runs = [run_of_folder(folder, task, known, folders) for folder in folders]
+    remarks = [*_remarks(folders, runs, task), *misplaced_remarks(known.misplaced)]
     trainings: dict[str, list[Values]] | None = None
     if against:
         runs, trainings = two_sides(runs[: len(against)], runs[len(against) :])
@@ -109,17 +109,10 @@ def build_report(
         settings=_settings_shown(settings, files, known.patches),
         versions=versions(),
         missing=[*missing, *missing_of_runs(folders)],
-        remarks=[*_remarks(folders, task), *misplaced_remarks(known.misplaced)],
+        remarks=remarks,
         misplaced=known.misplaced,
     )
     return BuiltReport(report, files, folders)
-
-
-def require_packages(*names: str) -> None:
-    """Raise a `UserError` that says how to install what is missing."""
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise not_installed("the report", name, "report")
 
 
 def _masks(
@@ -152,26 +145,25 @@ def _other_references(
 ) -> list[str]:
     """A sentence where the masks that judge are not those that `summary.json` was made with."""
     sizes = [
-        [{key: each.n_reference for key, each in folder.cases[name].classes.items()} for name in task.case_names]
+        [[each.n_reference for each in folder.cases[name].classes.values()] for name in task.case_names]
         for folder in (stated, judged)
     ]
     other = sum(was != now for was, now in zip(*sizes, strict=True))
-    return (
-        [
-            f"{settings.references} judges: {other} of {len(task.case_names)} references there are not those of "
-            "summary.json; Dice, IoU, precision and recall are measured anew"
-        ]
-        if other
-        else []
+    sentence = (
+        f"{settings.references} judges: {other} of {len(task.case_names)} references there are not those of "
+        "summary.json; Dice, IoU, precision and recall are measured anew"
     )
+    return [sentence] if other else []
 
 
-def _remarks(folders: Sequence[ResultFolder], task: SharedTask) -> list[str]:
+def _remarks(folders: Sequence[ResultFolder], runs: Sequence[Run], task: SharedTask) -> list[str]:
     remarks = [f"{folder.name}: {remark}" for folder in folders for remark in folder.remarks]
-    for folder in folders:
-        for sentence, folds in folds_of_each(method_ran(folder)).items():
-            if sentence.endswith(PLAIN):
-                remarks.append(f"{folder.name}: {sentence} (fold {', '.join(folds)})")
+    remarks += [
+        f"{run.name}: {sentence} (fold {', '.join(folds)})"
+        for run in runs
+        for sentence, folds in folds_of_each(run.ran).items()
+        if sentence.endswith(PLAIN)
+    ]
     first = folders[0]
     names = {item.key: item.name for item in task.classes}
     shared = {name: first.cases[name] for name in task.case_names}

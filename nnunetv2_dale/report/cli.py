@@ -51,21 +51,11 @@ def report_parser() -> CommandParser:
     parser.add_argument("--against", nargs="+", type=Path, default=[], metavar="FOLDER", help=against)
     add_output(parser, "Folder for the report")
     add_patients(parser, "statistics by patient")
-    parser.add_argument(
-        "--tolerance_mm",
-        type=_not_negative,
-        default=2.0,
-        metavar="MM",
-        help="Surfaces this close count as equal in the surface Dice",
-    )
+    close = "Surfaces this close count as equal in the surface Dice"
+    parser.add_argument("--tolerance_mm", type=_not_negative, default=2.0, metavar="MM", help=close)
     add_tau(parser, _share, 0.9)
-    parser.add_argument(
-        "--patch_size",
-        type=at_least_one,
-        default=16,
-        metavar="N",
-        help="Edge of a fuzziness patch in voxels, less in small images as in training",
-    )
+    edge = "Edge of a fuzziness patch in voxels, less in small images as in training"
+    parser.add_argument("--patch_size", type=at_least_one, default=16, metavar="N", help=edge)
     parser.add_argument(
         "--summary_only", action="store_true", help="Use summary.json alone: no masks, no surface metrics, no pictures"
     )

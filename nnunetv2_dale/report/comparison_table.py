@@ -6,12 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from nnunetv2_dale.report.metrics import LESION_F1
-from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number_cell, number_column, signed
+from nnunetv2_dale.report.page_cells import Table, cell, counts, interval_cell, missing, number_cell
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 from nnunetv2_dale.report.tables import p_text
 
 _IN_WORDS = {LESION_F1: "F1 of connected parts"}
 _REGION_TITLE = {"fuzzy": "inside", "clear": "outside"}
+_OF_TRAINERS = {"p (trials)": "two-sided paired t-test over the trainings' means"}
+_MODELS = "; over cases, of these two models: it says nothing of the trainers"
+_OF_MODELS = {
+    "p (t)": "two-sided paired t-test" + _MODELS,
+    "p (W)": "two-sided Wilcoxon signed-rank test" + _MODELS,
+    "p (Holm)": "Wilcoxon, adjusted over the classes" + _MODELS,
+}
 
 
 def comparison_table(
@@ -23,42 +30,24 @@ def comparison_table(
         return None
     of_trainers = any(row.of_trainers for row in rows)
     several, by_region = len(report.runs) > 2, any(row.region != "all" for row in rows)
-    columns = [
-        *([column("Candidate")] if several else []),
-        column("Metric"),
-        *([column("Region")] if by_region else []),
-        column("Class"),
-        number_column("n", "cases in which both runs have a value"),
-        number_column("Baseline", f"mean of {labels[report.baseline]}"),
-        number_column("Candidate", "mean of the candidate"),
-        number_column("Difference", "candidate − baseline"),
-        number_column("95 % interval", "bootstrap interval of the mean difference"),
-        *_p_columns(of_trainers),
-        number_column("Better", "cases better by more than 1 point, or 1 mm"),
-        number_column("Same", "cases within 1 point, or 1 mm"),
-        number_column("Worse", "cases worse by more than 1 point, or 1 mm"),
-        *([] if of_trainers else [number_column("Resolved", "smallest difference to be shown with 80 % power")]),
-    ]
+    words = [*(["Candidate"] if several else []), "Metric", *(["Region"] if by_region else []), "Class"]
+    numbers = {
+        "n": "cases in which both runs have a value",
+        "Baseline": f"mean of {labels[report.baseline]}",
+        "Candidate": "mean of the candidate",
+        "Difference": "candidate − baseline",
+        "95 % interval": "bootstrap interval of the mean difference",
+        **(_OF_TRAINERS if of_trainers else _OF_MODELS),
+        "Better": "cases better by more than 1 point, or 1 mm",
+        "Same": "cases within 1 point, or 1 mm",
+        "Worse": "cases worse by more than 1 point, or 1 mm",
+        **({} if of_trainers else {"Resolved": "smallest difference to be shown with 80 % power"}),
+    }
     cells = [[*([labels[row.candidate]] if several else []), *_comparison_cells(row)] for row in rows]
-    return Table(caption, columns, cells)
-
-
-def _p_columns(of_trainers: bool) -> list[dict[str, Any]]:
-    if of_trainers:
-        return [number_column("p (trials)", "two-sided paired t-test over the trainings' means")]
-    models = "; over cases, of these two models: it says nothing of the trainers"
-    return [
-        number_column("p (t)", "two-sided paired t-test" + models),
-        number_column("p (W)", "two-sided Wilcoxon signed-rank test" + models),
-        number_column("p (Holm)", "Wilcoxon, adjusted over the classes" + models),
-    ]
+    return Table(caption, words, numbers, cells)
 
 
 def _comparison_cells(row: Comparison) -> list[Any]:
-    interval: Cell = missing()
-    if row.ci95 is not None:
-        low, high = row.ci95
-        interval = cell(f"{signed(low, row.unit)} to {signed(high, row.unit)}", low)
     is_mean = row.class_key == MEAN_CLASS
     p_values = (row.p_trials,) if row.of_trainers else (row.p_ttest, row.p_wilcoxon, row.p_holm)
     return [
@@ -66,13 +55,13 @@ def _comparison_cells(row: Comparison) -> list[Any]:
         *([_REGION_TITLE[row.region]] if row.region != "all" else []),
         # The mean sorts before every class.
         cell("mean", "0 mean", "strong") if is_mean else cell(row.class_name, row.class_name),
-        cell(str(row.n), row.n),
+        *counts(row.n),
         number_cell(row.mean_baseline, row.unit),
         number_cell(row.mean, row.unit),
         number_cell(row.difference, row.unit, _direction(row), sign=True),
-        interval,
+        interval_cell(row.ci95, row.unit),
         *(missing() if p is None else cell(p_text(p), p) for p in p_values),
-        *(cell(str(count), count) for count in (row.n_better, row.n_same, row.n_worse)),
+        *counts(row.n_better, row.n_same, row.n_worse),
         *([] if row.of_trainers else [number_cell(row.detectable_difference, row.unit)]),
     ]
 

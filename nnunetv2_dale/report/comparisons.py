@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName
-from nnunetv2_dale.report.paired_statistics import Floats, holm_adjusted, paired_statistics
+from nnunetv2_dale.report.paired_statistics import holm_adjusted, mean_of, paired_statistics, spread_of
 from nnunetv2_dale.report.repeated_trainings import training_statistics
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Values
 
@@ -94,20 +94,12 @@ def _row(
         class_key=name.key,
         class_name=name.name,
         n_not_counted=len(first) - len(pairs),
-        mean_baseline=_mean(a),
-        mean=_mean(b),
-        sd_baseline=_sd(a),
-        sd=_sd(b),
+        mean_baseline=mean_of(a),
+        mean=mean_of(b),
+        sd_baseline=spread_of(a),
+        sd=spread_of(b),
         p_holm=None,
         n_better=higher if metric.higher_is_better else lower,
         n_worse=lower if metric.higher_is_better else higher,
         **result,
     )
-
-
-def _mean(values: Floats) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
-def _sd(values: Floats) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None

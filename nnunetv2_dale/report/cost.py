@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+
+import numpy as np
 
 from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs
 
@@ -40,7 +43,7 @@ class LearningCurve:
 
 
 def read_fold_cost(
-    folder: Path, fold: str, mean_validation_dice: float | None
+    folder: Path, fold: str, mean_validation_dice: float | None, finished: bool = True
 ) -> tuple[FoldCost, LearningCurve] | None:
     """Return the cost and the learning curve of a fold, or None where no log tells.
 
@@ -48,56 +51,35 @@ def read_fold_cost(
         folder: the fold's folder (`fold_0`).
         fold: its name.
         mean_validation_dice: of the validation after training, for the figure Dice over time.
+        finished: whether there is one.
     """
     epochs = epochs_from_logs(sorted(folder.glob("training_log*.txt")))
     if not epochs:
         return None
-    numbers = sorted(epochs)
-    durations = [epochs[number].duration for number in numbers]
-    known = [value for value in durations if value is not None]
-    complete = all(value is not None for value in durations)
+    numbers, records = zip(*sorted(epochs.items()), strict=True)
+    known = [each.duration for each in records if each.duration is not None]
+    ends = np.cumsum([math.nan if each.duration is None else each.duration / 3600 for each in records])
     curve = LearningCurve(
         fold=fold,
-        epochs=numbers,
-        hours=_cumulated_hours(durations),
-        pseudo_dice=[epochs[number].pseudo_dice for number in numbers],
-        train_loss=[epochs[number].train_loss for number in numbers],
-        validation_loss=[epochs[number].validation_loss for number in numbers],
+        epochs=list(numbers),
+        hours=[None if math.isnan(end) else end for end in ends.tolist()],
+        pseudo_dice=[each.pseudo_dice for each in records],
+        train_loss=[each.train_loss for each in records],
+        validation_loss=[each.validation_loss for each in records],
     )
-    cost = FoldCost(
-        fold=fold,
-        epochs=len(numbers),
-        seconds_per_epoch=fmean(known) if known else None,
-        hours=curve.hours[-1] if complete else None,
-        mean_validation_dice=mean_validation_dice,
-    )
-    return cost, curve
-
-
-def _cumulated_hours(durations: Sequence[float | None]) -> list[float | None]:
-    hours: list[float | None] = []
-    total = 0.0
-    for duration in durations:
-        if duration is None or (hours and hours[-1] is None):
-            hours.append(None)
-            continue
-        total += duration / 3600
-        hours.append(total)
-    return hours
+    seconds = fmean(known) if known else None
+    return FoldCost(fold, len(numbers), seconds, curve.hours[-1], mean_validation_dice, finished=finished), curve
 
 
 def pseudo_dice_at(curve: LearningCurve, hours: float) -> float | None:
     """Return the pseudo Dice of the last epoch that ended within `hours` of training; None if none did."""
-    reached = None
-    for end, dice in zip(curve.hours, curve.pseudo_dice, strict=True):
-        if end is not None and end <= hours + 1e-9 and dice is not None:
-            reached = dice
-    return reached
+    pairs = zip(curve.hours, curve.pseudo_dice, strict=True)
+    reached = [dice for end, dice in pairs if end is not None and end <= hours + 1e-9 and dice is not None]
+    return reached[-1] if reached else None
 
 
 def shared_hours(curves_of_runs: Sequence[Sequence[LearningCurve]]) -> float | None:
     """Return the training time that every fold of every run reached; None where a run has no record of time."""
     ends = [curve.hours[-1] for curves in curves_of_runs for curve in curves]
-    if not ends or any(end is None for end in ends) or not all(curves_of_runs):
-        return None
-    return min(end for end in ends if end is not None)
+    known = [end for end in ends if end is not None]
+    return min(known) if known and len(known) == len(ends) and all(curves_of_runs) else None

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.report.cost import FoldCost, pseudo_dice_at, shared_hours
-from nnunetv2_dale.report.page_cells import Cell, Table, cell, column, missing, number, number_column
+from nnunetv2_dale.report.page_cells import Cell, Table, cell, missing, number
 from nnunetv2_dale.report.report_data import Report, Run
 
 
@@ -16,23 +16,21 @@ def cost_table(report: Report, labels: dict[str, str]) -> Table | None:
     if not any(run.costs for run in report.runs):
         return None
     hours = shared_hours([run.finished_curves for run in report.runs])
-    columns = [
-        column("Run"),
-        number_column("Folds", "finished folds with a record"),
-        number_column("Epochs", "mean of the folds"),
-        number_column("s / epoch", "mean over all epochs, with saving and plotting: epochs × s / epoch = h / fold"),
-        number_column("h / fold", "hours of training, mean of the folds"),
-        number_column("h in all"),
-        number_column("× baseline", "hours a fold over the baseline's"),
-    ]
+    numbers = {
+        "Folds": "finished folds with a record",
+        "Epochs": "mean of the folds",
+        "s / epoch": "mean over all epochs, with saving and plotting: epochs × s / epoch = h / fold",
+        "h / fold": "hours of training, mean of the folds",
+        "h in all": "",
+        "× baseline": "hours a fold over the baseline's",
+    }
     if hours is not None:
-        name = f"Pseudo Dice (%) at {_duration(hours)}"
-        columns.append(number_column(name, "mean of the folds, at the same training time"))
+        numbers[f"Pseudo Dice (%) at {_duration(hours)}"] = "mean of the folds, at the same training time"
     rows = [
         [*_cost_cells(run, report, labels), *([_equal_time(run, hours)] if hours is not None else [])]
         for run in report.runs
     ]
-    return Table("Training cost, from nnU-Net's own records", columns, rows)
+    return Table("Training cost, from nnU-Net's own records", ["Run"], numbers, rows)
 
 
 def _cost_cells(run: Run, report: Report, labels: dict[str, str]) -> list[Any]:
@@ -82,15 +80,8 @@ def fold_cost_table(report: Report, labels: dict[str, str]) -> Table | None:
         for run in report.runs
         for cost in run.costs
     ]
-    columns = [
-        column("Run"),
-        number_column("Fold"),
-        number_column("Epochs"),
-        number_column("s / epoch"),
-        number_column("Hours"),
-        number_column("Validation Dice (%)"),
-    ]
-    return Table("Training cost of each fold", columns, rows) if rows else None
+    numbers = dict.fromkeys(("Fold", "Epochs", "s / epoch", "Hours", "Validation Dice (%)"), "")
+    return Table("Training cost of each fold", ["Run"], numbers, rows) if rows else None
 
 
 def _duration(hours: float) -> str:

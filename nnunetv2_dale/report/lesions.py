@@ -16,16 +16,11 @@ MATCHED_ABOVE_IOU = 0.1
 
 @dataclass(frozen=True)
 class LesionCounts:
-    """Lesions of one class of one case.
+    """Lesions of one class of one case."""
 
-    Attributes:
-        in_reference, in_prediction: connected components of each mask.
-        matched: pairs of them; no component is in two pairs.
-    """
-
-    in_reference: int
+    in_reference: int  # connected components of each mask
     in_prediction: int
-    matched: int
+    matched: int  # pairs of them; no component is in two pairs
 
     def f1(self) -> float | None:
         """2 TP / (2 TP + FP + FN) with `matched` as TP; None without any lesion, as nnU-Net's Dice of empty masks.

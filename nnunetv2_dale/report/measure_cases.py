@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.overlap import overlap
 from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, ClassResult
-from nnunetv2_dale.report.fuzzy_region import fuzzy_patch, fuzzy_region
+from nnunetv2_dale.report.fuzzy_region import fuzzy_region
 from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
 from nnunetv2_dale.report.volumes import MaskReader, Volume
@@ -43,19 +44,12 @@ class MeasureSettings:
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """One prediction of one case.
+    """One prediction of one case."""
 
-    Attributes:
-        measures: metric → class key → value.
-        lesions: class key → lesions of both masks.
-        grid: how its voxels lie elsewhere than the reference's; None where they do not.
-        classes: class key → voxels and overlap of both masks.
-    """
-
-    measures: Measures
-    lesions: dict[str, LesionCounts]
-    grid: GridDifference | None
-    classes: dict[str, ClassResult]
+    measures: Measures  # metric → class key → value
+    lesions: dict[str, LesionCounts]  # class key → lesions of both masks
+    grid: GridDifference | None  # how its voxels lie elsewhere than the reference's; None where they do not
+    classes: dict[str, ClassResult]  # class key → voxels and overlap of both masks
 
 
 @dataclass(frozen=True)
@@ -106,8 +100,7 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
     reference = settings.reader.label(files.reference)
     image = settings.reader.image(files.images, reference) if files.images else None
     image_grid = None if image is None else grid_difference(image.grid, reference.grid)
-    patch = fuzzy_patch(reference.voxels.shape, reference.spacing_mm, settings.patch_size)
-    region = fuzzy_region(
+    region, patch = fuzzy_region(
         None if image is None else image.voxels,
         reference.voxels,
         reference.spacing_mm,
@@ -157,10 +150,9 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
 
 def _class_result(predicted: NDArray[np.bool_], true: NDArray[np.bool_], n_voxels: int) -> ClassResult:
     """What nnU-Net's `summary.json` would say of the masks."""
-    both, n_true, n_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
-    either = n_true + n_predicted - both
-    dice, iou = (2 * both / (n_true + n_predicted), both / either) if either else (None, None)
-    return ClassResult(dice, iou, both, n_true, n_predicted, n_voxels)
+    shared, of_true, of_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
+    dice, iou = overlap(predicted, true) or (None, None)
+    return ClassResult(dice, iou, shared, of_true, of_predicted, n_voxels)
 
 
 def _measure_class(

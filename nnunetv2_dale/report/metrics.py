@@ -18,32 +18,23 @@ def metric_name(measure: str, region: str) -> str:
     return measure + _REGION_SUFFIX[region]
 
 
-def summary_metrics() -> list[Metric]:
-    """Return what `summary.json` holds."""
-    return [Metric(name, "", True, "all", _POINT) for name in ("Dice", "IoU")]
+def metrics_of(with_masks: bool) -> list[Metric]:
+    """Return what `summary.json` holds; with the masks surface metrics, the fuzzy region and lesions too.
 
-
-def mask_metrics() -> list[Metric]:
-    """Return what needs the masks: surface metrics everywhere, and every metric inside and outside the fuzzy region."""
-    metrics = []
-    for region in REGIONS:
-        if region != "all":
-            metrics += [Metric(metric_name(name, region), "", True, region, _POINT) for name in ("Dice", "IoU")]
-        metrics += [
-            Metric(metric_name("HD95", region), "mm", False, region, _SAME_WITHIN_MM),
-            Metric(metric_name("ASD", region), "mm", False, region, _SAME_WITHIN_MM),
-            Metric(metric_name("Surface Dice", region), "", True, region, _POINT),
-        ]
-    return metrics
-
-
-def found_metrics(with_lesions: bool) -> list[Metric]:
-    """Return what was found and what was not: by voxels, and with the masks by lesions.
-
-    Last, so that no column moves.
+    What was found and what was not is last, so that no column moves.
     """
-    names = ("Precision", "Recall", LESION_F1) if with_lesions else ("Precision", "Recall")
-    return [Metric(name, "", True, "all", _POINT) for name in names]
+    found = ("Precision", "Recall", LESION_F1)
+    measured = [(name, region) for region in REGIONS for name in ("Dice", "IoU", "HD95", "ASD", "Surface Dice")]
+    if with_masks:
+        return [_metric(name, region) for name, region in [*measured, *((name, "all") for name in found)]]
+    return [_metric(name, "all") for name in ("Dice", "IoU", *found[:2])]
+
+
+def _metric(measure: str, region: str) -> Metric:
+    name = metric_name(measure, region)
+    if measure in ("HD95", "ASD"):
+        return Metric(name, "mm", False, region, _SAME_WITHIN_MM)
+    return Metric(name, "", True, region, _POINT)
 
 
 def add_case_means(values: Sequence[Values], metrics: Sequence[Metric], class_keys: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,10 +9,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pandas
+
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.pages.html_page import render_page
-from nnunetv2_dale.report.page_cells import Table, cell, column, missing, number_cell, number_column, signed
+from nnunetv2_dale.report.page_cells import Table, interval_cell, number_cell, signed
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 from nnunetv2_dale.report.report_json import FORMAT
 
@@ -73,21 +74,11 @@ def rows_over_datasets(reports: Sequence[Report]) -> list[DatasetRow]:
 def _row(report: Report, row: Comparison) -> DatasetRow:
     candidate, baseline = report.run(row.candidate), report.run(row.baseline)
     low, high = row.ci95 or (None, None)
-    return DatasetRow(
-        report.dataset,
-        candidate.configuration or "",
-        candidate.trainer or candidate.name,
-        baseline.trainer or baseline.name,
-        row.metric,
-        row.unit,
-        min(max(1, len(run.trainings)) for run in (candidate, baseline)),
-        row.n,
-        row.mean_baseline,
-        row.mean,
-        row.difference,
-        low,
-        high,
-    )
+    trainings = min(max(1, len(run.trainings)) for run in (candidate, baseline))
+    means = row.mean_baseline, row.mean, row.difference
+    trainers = candidate.trainer or candidate.name, baseline.trainer or baseline.name
+    place = report.dataset, candidate.configuration or ""
+    return DatasetRow(*place, *trainers, row.metric, row.unit, trainings, row.n, *means, low, high)
 
 
 def verdict_over_datasets(rows: Sequence[DatasetRow]) -> str:
@@ -100,7 +91,7 @@ def verdict_over_datasets(rows: Sequence[DatasetRow]) -> str:
     mean = sum(differences) / len(differences)
     return (
         f"The mean Dice of {candidate} is above that of {baseline} on {higher} of {len(differences)} datasets: "
-        f"{signed(mean, '')} points in the mean, {signed(min(differences), '')} to {signed(max(differences), '')}."
+        f"{signed(mean)} points in the mean, {signed(min(differences))} to {signed(max(differences))}."
     )
 
 
@@ -111,10 +102,9 @@ def write_over_datasets(reports: Sequence[Report], output: Path) -> None:
     with new_folder(output, overwrite=True) as folder:
         (folder / "report.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (folder / "report.html").write_text(_page(rows), encoding="utf-8")
-        with (folder / "comparisons.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [each.name for each in fields(DatasetRow)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        names = [each.name for each in fields(DatasetRow)]
+        table = pandas.DataFrame([asdict(row) for row in rows], columns=names, dtype=object)
+        table.to_csv(folder / "comparisons.csv", index=False, lineterminator="\r\n")
 
 
 def _page(rows: Sequence[DatasetRow]) -> str:
@@ -125,28 +115,24 @@ def _page(rows: Sequence[DatasetRow]) -> str:
         "answers": [verdict_over_datasets([row for row in rows if row.trainers == pair]) for pair in pairs],
         "single": sum(row.trainings < 2 for row in rows if row.metric == SHOWN[0]),
         "tables": [_table([row for row in rows if row.trainers == pair]) for pair in pairs],
-        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "created": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}",
     }
     return render_page("over_datasets.html.j2", "nnunetv2_dale.report", context)
 
 
 def _table(rows: Sequence[DatasetRow]) -> Table:
-    columns = [
-        *(column(name) for name in ("Dataset", "Configuration", "Metric")),
-        *(number_column(name) for name in ("Cases", "Trainings a side", "Baseline", "Candidate", "Difference")),
-        number_column("95 % interval", "over trainings and cases; over cases alone with one training a side"),
-    ]
+    numbers = dict.fromkeys(("Cases", "Trainings a side", "Baseline", "Candidate", "Difference"), "")
+    numbers["95 % interval"] = "over trainings and cases; over cases alone with one training a side"
     shown = [
         [
             *(row.dataset, row.configuration, f"{row.metric} ({row.unit or '%'})", row.cases, row.trainings),
             number_cell(row.mean_baseline, row.unit),
             number_cell(row.mean, row.unit),
             number_cell(row.difference, row.unit, sign=True),
-            missing()
-            if row.low is None or row.high is None
-            else cell(f"{signed(row.low, row.unit)} to {signed(row.high, row.unit)}", row.low),
+            interval_cell(None if row.low is None or row.high is None else (row.low, row.high), row.unit),
         ]
         for row in sorted(rows, key=lambda row: SHOWN.index(row.metric))
     ]
     candidate, baseline = rows[0].trainers
-    return Table(f"{candidate} against {baseline}: means over cases and classes", columns, shown)
+    caption = f"{candidate} against {baseline}: means over cases and classes"
+    return Table(caption, ["Dataset", "Configuration", "Metric"], numbers, shown)

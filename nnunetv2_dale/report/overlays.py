@@ -20,7 +20,7 @@ from nnunetv2_dale.report.build import BuiltReport
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import Overlay
 from nnunetv2_dale.report.sides import labels_of
-from nnunetv2_dale.report.volumes import MaskReader, Volume, mask_reader
+from nnunetv2_dale.report.volumes import MaskReader, mask_reader
 
 _MARGIN_VOXELS = 10
 _SMALLEST_SIDE = 48
@@ -42,6 +42,7 @@ def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
     labels = labels_of(report)
     predicted = [name for run in report.runs for name in (run.trainings or [run.name])]
     titles = [labels[name] for name in predicted]
+    shows = "the image, then outlines of the classes in the reference and in the predictions of " + ", ".join(titles)
     overlays: list[Overlay] = []
     drawn: dict[str, str] = {}
     for run in report.runs[1:]:
@@ -52,16 +53,9 @@ def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
                 figure = draw_case(files[ranked.case], report.classes, titles, number, is_ct, reader)
                 figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
                 drawn[ranked.case] = name
+            description = f"A slice of case {ranked.case}: {shows}"
             overlays.append(
-                Overlay(
-                    case=ranked.case,
-                    candidate=run.name,
-                    rank=ranked.rank,
-                    difference=ranked.difference,
-                    file=drawn[ranked.case],
-                    description=f"A slice of case {ranked.case}: the image, then outlines of the classes in the "
-                    f"reference and in the predictions of {', '.join(titles)}",
-                )
+                Overlay(ranked.case, run.name, ranked.rank, ranked.difference, drawn[ranked.case], description)
             )
     return overlays
 
@@ -83,37 +77,23 @@ def draw_case(
         candidate: which prediction is compared with the first.
     """
     reference = reader.label(files.reference)
-    predictions = [reader.prediction(file, reference) for file in files.predictions]
     image = reader.image(files.images, reference).voxels[0]
-    volumes = [reference, *predictions]
-    stacks = [volume.voxels if volume.voxels.ndim == 3 else volume.voxels[None] for volume in volumes]
-    image_stack = image if image.ndim == 3 else image[None]
+    predictions = [reader.prediction(file, reference) for file in files.predictions]
+    pixels, *stacks = (  # (Z, Y, X)
+        each.reshape(-1, *each.shape[-2:]) for each in (image, *(volume.voxels for volume in (reference, *predictions)))
+    )
     z = _slice_to_show(stacks, candidate)
     window = _window([stack[z] for stack in stacks])
+    shown, (row_mm, column_mm) = pixels[z][window], reference.spacing_mm[-2:]
+    height = 3.0 * float(np.clip(shown.shape[0] * row_mm / (shown.shape[1] * column_mm), 0.5, 1.6))
     panels = [("image", None), ("reference", stacks[0]), *zip(titles, stacks[1:], strict=True)]
-    return _draw_panels(image_stack[z], panels, z, window, classes, reference, display_range(image, is_ct))
-
-
-def _draw_panels(
-    image: NDArray[np.float32],
-    panels: Sequence[tuple[str, NDArray[np.int16] | None]],
-    z: int,
-    window: tuple[slice, slice],
-    classes: Sequence[ClassName],
-    reference: Volume,
-    value_range: tuple[float, float],
-) -> Figure:
-    shown = image[window]
-    height = 3.0 * float(
-        np.clip(shown.shape[0] * reference.spacing_mm[-2] / (shown.shape[1] * reference.spacing_mm[-1]), 0.5, 1.6)
-    )
     figure = Figure(figsize=(3.0 * len(panels), height + 0.6))
     handles: list[LineCollection] = []
     for axes, (title, stack) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         contours = {}
         if stack is not None:
             contours = {item.name: np.isin(stack[z][window], class_labels(item.key)) for item in classes}
-        handles = draw_slice(axes, shown, reference.spacing_mm, contours, value_range) or handles
+        handles = draw_slice(axes, shown, reference.spacing_mm, contours, display_range(image, is_ct)) or handles
         axes.set_title(title, fontsize=10, loc="left")
     figure.subplots_adjust(wspace=0.04, left=0.01, right=0.99, top=0.9, bottom=0.08)
     names = [item.name for item in classes]

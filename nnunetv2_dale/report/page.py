@@ -9,7 +9,7 @@ from typing import Any
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, pair_plots, plots
-from nnunetv2_dale.report.page_cells import signed, with_minus
+from nnunetv2_dale.report.page_cells import interval_text, signed, with_minus
 from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
 from nnunetv2_dale.report.report_json import holds_paths
@@ -29,6 +29,8 @@ def render_report(report: Report, folder: Path) -> str:
     """
     labels = labels_of(report)
     candidates = [_candidate(report, run, labels, folder) for run in report.runs[1:]]
+    folds = any(run.folds != ["-"] for run in report.runs)
+    curves = any(curve.pseudo_dice for run in report.runs for curve in run.curves)
     context = {
         "report": report,
         "title": f"{' and '.join(labels[run.name] for run in report.runs[1:])} against {labels[report.baseline]}",
@@ -39,8 +41,8 @@ def render_report(report: Report, folder: Path) -> str:
         "warnings": [*report.remarks, *report.missing],
         "difference_figures": list(_difference_figures(report)),
         "distribution_figures": list(_distribution_figures(report)),
-        "fold_figure": _fold_figure(report),
-        "learning_figure": _learning_figure(report),
+        "fold_figure": figure_data_uri(plots.fold_plot(report, _metrics_named(report, "Dice")[0])) if folds else None,
+        "learning_figure": figure_data_uri(plots.learning_plot(report)) if curves else None,
         "holds": Held(bool(report.overlays), holds_paths(report)),
         "tables": page_tables.tables_of(report, labels),
     }
@@ -48,17 +50,18 @@ def render_report(report: Report, folder: Path) -> str:
 
 
 def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -> dict[str, Any]:
-    dice = _row(report, run.name, "Dice")
-    shown = dice.difference is not None
-    metric = _metric(report, "Dice")
+    dice = next(
+        row
+        for row in report.comparisons
+        if (row.candidate, row.metric, row.class_key) == (run.name, "Dice", MEAN_CLASS)
+    )
+    pairs = {"slope": pair_plots.slope_plot, "bland_altman": pair_plots.bland_altman_plot}
+    shown, metric = dice.difference is not None, _metrics_named(report, "Dice")[0]
     return {
-        "name": run.name,
         "label": labels[run.name],
         "verdict": verdict(dice, labels),
-        "row": dice,
-        "cards": _cards(dice, labels),
-        "slope": figure_data_uri(pair_plots.slope_plot(report, run.name, metric)) if shown else None,
-        "bland_altman": figure_data_uri(pair_plots.bland_altman_plot(report, run.name, metric)) if shown else None,
+        "cards": [dict(zip(("name", "value", "detail"), card, strict=True)) for card in _cards(dice, labels)],
+        **{name: figure_data_uri(plot(report, run.name, metric)) if shown else None for name, plot in pairs.items()},
         "ranked": {rank: list(_ranked(report, run.name, rank, folder)) for rank in ("best", "worst")},
     }
 
@@ -68,9 +71,8 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     candidate, baseline = labels[row.candidate], labels[row.baseline]
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
-    cases = f"{row.n} case{'s' * (row.n != 1)}" + (
-        f" of {row.n_patients} patients" if row.n_patients is not None else ""
-    )
+    cases = f"{row.n} case{'s' * (row.n != 1)}"
+    cases += f" of {row.n_patients} patients" if row.n_patients is not None else ""
     cases += f" ({row.n_not_counted} more have no Dice: empty masks)" if row.n_not_counted else ""
     if row.ci95 is None or (row.n if row.n_patients is None else row.n_patients) < _FEWEST:
         return f"{candidate} and {baseline} share {cases}: too few for a statement."
@@ -79,51 +81,31 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     over = " over trainings and cases" if row.of_trainers else ""
     interval = f"95 % interval of the difference{over} {with_minus(f'{low:+.2f} to {high:+.2f} points')}"
     if low <= 0 <= high:
-        resolved = (
-            ""
-            if row.detectable_difference is None
-            else f"; {100 * row.detectable_difference:.2f} points could have been shown"
-        )
-        return (
-            f"No difference in mean Dice between {candidate} and {baseline} is shown on {cases} ({interval}{resolved})."
-        )
+        if row.detectable_difference is not None:
+            interval += f"; {100 * row.detectable_difference:.2f} points could have been shown"
+        return f"No difference in mean Dice between {candidate} and {baseline} is shown on {cases} ({interval})."
     direction = "higher" if row.difference > 0 else "lower"
     return f"{candidate} has a mean Dice {points:.2f} points {direction} than {baseline} on {cases} ({interval})."
 
 
-def _cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
+def _cards(row: Comparison, labels: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Name, value and detail; the last are how far two trainers' trainings lie apart, or what the cases could show."""
     if row.difference is None:
-        return []
-    interval = "" if row.ci95 is None else f"95 % interval {signed(row.ci95[0], '')} to {signed(row.ci95[1], '')}"
-    return [
-        {
-            "name": "Mean Dice",
-            "value": f"{100 * (row.mean or 0):.2f} %",
-            "detail": f"{labels[row.baseline]}: {100 * (row.mean_baseline or 0):.2f} %",
-        },
-        {"name": "Difference", "value": f"{signed(row.difference, '')} points", "detail": interval},
-        {
-            "name": "Cases better · same · worse",
-            "value": f"{row.n_better} · {row.n_same} · {row.n_worse}",
-            "detail": "same: within 1 point",
-        },
-        *_last_cards(row, labels),
-    ]
-
-
-def _last_cards(row: Comparison, labels: dict[str, str]) -> list[dict[str, str]]:
-    """Of two trainers how far their trainings lie apart; of two models what the cases could show."""
+        return
+    interval = "" if row.ci95 is None else f"95 % interval {interval_text(row.ci95)}"
+    means = [f"{100 * (mean or 0):.2f} %" for mean in (row.mean, row.mean_baseline)]
+    yield "Mean Dice", means[0], f"{labels[row.baseline]}: {means[1]}"
+    yield "Difference", f"{signed(row.difference)} points", interval
+    cases = f"{row.n_better} · {row.n_same} · {row.n_worse}"
+    yield "Cases better · same · worse", cases, "same: within 1 point"
     if not row.of_trainers:
         detectable = "–" if row.detectable_difference is None else f"{100 * row.detectable_difference:.2f} points"
-        return [
-            {"name": "Smallest difference that could be shown", "value": detectable, "detail": "80 % power, α = 0.05"}
-        ]
+        yield "Smallest difference that could be shown", detectable, "80 % power, α = 0.05"
+        return
     spread = {row.candidate: row.sd_trainings, row.baseline: row.sd_trainings_baseline}
     apart = "; ".join(f"{labels[name]} {100 * (value or 0):.2f}" for name, value in spread.items())
-    return [
-        {"name": "Spread of the trainings", "value": f"{apart} points", "detail": "standard deviation of mean Dice"},
-        {"name": "Two-sided p", "value": p_text(row.p_trials), "detail": "paired t-test over the trainings"},
-    ]
+    yield "Spread of the trainings", f"{apart} points", "standard deviation of mean Dice"
+    yield "Two-sided p", p_text(row.p_trials), "paired t-test over the trainings"
 
 
 def _ranked(report: Report, candidate: str, rank: str, folder: Path) -> Iterator[dict[str, Any]]:
@@ -136,60 +118,35 @@ def _ranked(report: Report, candidate: str, rank: str, folder: Path) -> Iterator
             "case": case.case,
             "baseline": f"{100 * case.baseline_dice:.2f}",
             "dice": f"{100 * case.dice:.2f}",
-            "difference": signed(case.difference, ""),
+            "difference": signed(case.difference),
             "uri": None if picture is None else png_data_uri((folder / picture.file).read_bytes()),
             "alt": "" if picture is None else picture.description,
         }
 
 
 def _difference_figures(report: Report) -> Iterator[dict[str, str]]:
-    for name in _SHOWN_METRICS:
-        for metric in _metrics_named(report, name):
-            if any(row.difference is not None for row in report.comparisons if row.metric == metric.name):
-                yield {
-                    "uri": figure_data_uri(plots.difference_plot(report, metric)),
-                    "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
-                    "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
-                    "0 is evidence of a difference between these models; the diamond is the mean over classes.",
-                }
-
-
-def _distribution_figures(report: Report) -> Iterator[dict[str, str]]:
-    for name in _SHOWN_METRICS:
-        for metric in _metrics_named(report, name):
-            dots = len(report.case_names) * len(report.runs) * len(report.classes)
+    for metric in _metrics_named(report, *_SHOWN_METRICS):
+        if any(row.difference is not None for row in report.comparisons if row.metric == metric.name):
             yield {
-                "uri": figure_data_uri(
-                    plots.distribution_plot(report, metric), image_format="png" if dots > 6000 else "svg"
-                ),
-                "alt": f"Distribution of {metric.name} over the cases, for each class and run",
-                "caption": f"{metric.name} of every case (dots), with median, quartiles and 1.5 quartile distances.",
+                "uri": figure_data_uri(plots.difference_plot(report, metric)),
+                "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
+                "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
+                "0 is evidence of a difference between these models; the diamond is the mean over classes.",
             }
 
 
-def _fold_figure(report: Report) -> str | None:
-    if all(run.folds == ["-"] for run in report.runs):
-        return None
-    return figure_data_uri(plots.fold_plot(report, _metric(report, "Dice")))
+def _distribution_figures(report: Report) -> Iterator[dict[str, str]]:
+    dots = len(report.case_names) * len(report.runs) * len(report.classes)
+    for metric in _metrics_named(report, *_SHOWN_METRICS):
+        figure = plots.distribution_plot(report, metric)
+        yield {
+            "uri": figure_data_uri(figure, image_format="png" if dots > 6000 else "svg"),
+            "alt": f"Distribution of {metric.name} over the cases, for each class and run",
+            "caption": f"{metric.name} of every case (dots), with median, quartiles and 1.5 quartile distances.",
+        }
 
 
-def _learning_figure(report: Report) -> str | None:
-    if not any(curve.pseudo_dice for run in report.runs for curve in run.curves):
-        return None
-    return figure_data_uri(plots.learning_plot(report))
-
-
-def _metrics_named(report: Report, name: str) -> list[Metric]:
-    return [metric for metric in report.metrics if metric.name == name]
-
-
-def _metric(report: Report, name: str) -> Metric:
-    return _metrics_named(report, name)[0]
-
-
-def _row(report: Report, candidate: str, metric: str) -> Comparison:
-    return next(
-        row
-        for row in report.comparisons
-        if (row.candidate, row.metric, row.class_key) == (candidate, metric, MEAN_CLASS)
-    )
+def _metrics_named(report: Report, *names: str) -> list[Metric]:
+    """Those that the report has, in the order of the names."""
+    known = {metric.name: metric for metric in report.metrics}
+    return [known[name] for name in names if name in known]

@@ -10,8 +10,8 @@ from nnunetv2_dale.nnunet_files.results.training_logs import folds_of_each
 from nnunetv2_dale.report.comparison_table import comparison_table
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
 from nnunetv2_dale.report.metrics import LESION_F1
-from nnunetv2_dale.report.page_cells import Table, column, number, number_column
-from nnunetv2_dale.report.report_data import MEAN_CLASS, Report
+from nnunetv2_dale.report.page_cells import Table, counts, number
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Report, Run
 
 _FOUND = ("Precision", "Recall", LESION_F1)
 
@@ -41,98 +41,75 @@ def tables_of(report: Report, labels: dict[str, str]) -> dict[str, Table | None]
 
 
 def _empty_table(report: Report, labels: dict[str, str]) -> Table:
-    columns = [
-        column("Class"),
-        column("Run"),
-        number_column("Both empty", "not counted"),
-        number_column("Missed", "only the prediction is empty: Dice 0, no distance"),
-        number_column("False", "only the reference is empty: Dice 0, no distance"),
-    ]
+    numbers = {
+        "Both empty": "not counted",
+        "Missed": "only the prediction is empty: Dice 0, no distance",
+        "False": "only the reference is empty: Dice 0, no distance",
+    }
     rows = [
-        [
-            report.class_title(count.class_key),
-            labels[run.name],
-            *(number(n, "d") for n in (count.both_empty, count.prediction_empty, count.reference_empty)),
-        ]
-        for position in range(len(report.classes))
-        for run in report.runs
-        for count in [run.empty[position]]
+        [name, labels[run.name], *counts(count.both_empty, count.prediction_empty, count.reference_empty)]
+        for name, run, count in _of_classes(report, "empty")
     ]
-    return Table(f"Empty classes among {len(report.case_names)} cases", columns, rows)
+    return Table(f"Empty classes among {len(report.case_names)} cases", ["Class", "Run"], numbers, rows)
 
 
 def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
-    columns = [
-        column("Class"),
-        column("Run"),
-        number_column("Cases", "in which the reference or the prediction has any; the others are not counted"),
-        number_column("In references", "connected parts of the references"),
-        number_column("Found", "of those, matched to a predicted one at IoU above 0.1"),
-        number_column("Missed", "of those, not matched"),
-        number_column("Predicted", "connected parts of the predictions"),
-        number_column("False", "of those, not matched"),
-    ]
-    rows: list[list[Any]] = [
+    numbers = {
+        "Cases": "in which the reference or the prediction has any; the others are not counted",
+        "In references": "connected parts of the references",
+        "Found": "of those, matched to a predicted one at IoU above 0.1",
+        "Missed": "of those, not matched",
+        "Predicted": "connected parts of the predictions",
+        "False": "of those, not matched",
+    }
+    cases = len(report.case_names)
+    empty = {(name, run.name): count.both_empty for name, run, count in _of_classes(report, "empty")}
+    rows = [
         [
-            report.class_title(total.class_key),
+            name,
             labels[run.name],
-            *(
-                number(n, "d")
-                for n in (
-                    len(report.case_names) - run.empty[position].both_empty,
-                    total.in_reference,
-                    total.matched,
-                    total.in_reference - total.matched,
-                    total.in_prediction,
-                    total.in_prediction - total.matched,
-                )
-            ),
+            *counts(cases - empty[name, run.name], total.in_reference, total.matched),
+            *counts(total.in_reference - total.matched, total.in_prediction, total.in_prediction - total.matched),
         ]
+        for name, run, total in _of_classes(report, "lesions")
+    ]
+    return Table(f"Connected parts in {cases} cases", ["Class", "Run"], numbers, rows) if rows else None
+
+
+def _of_classes(report: Report, what: str) -> list[tuple[str, Run, Any]]:
+    """Class by class, each run's record of what is counted of the class."""
+    return [
+        (report.class_title(record.class_key), run, record)
         for position in range(len(report.classes))
         for run in report.runs
-        for total in run.lesions[position : position + 1]
+        for record in getattr(run, what)[position : position + 1]
     ]
-    return Table(f"Connected parts in {len(report.case_names)} cases", columns, rows) if rows else None
 
 
 def _case_table(report: Report, labels: dict[str, str]) -> Table:
-    columns = [column("Case"), *([column("Patient")] if report.patients else []), column("Fold")]
-    columns += [number_column(labels[run.name]) for run in report.runs]
-    columns += [
-        number_column(f"{labels[run.name]} − baseline" if len(report.runs) > 2 else "Difference")
-        for run in report.runs[1:]
-    ]
+    of_runs = [labels[run.name] for run in report.runs]
+    differences = [f"{name} − baseline" if len(of_runs) > 2 else "Difference" for name in of_runs[1:]]
+    patients = [[each] for each in report.patients or []] or [[] for _ in report.case_names]
     rows: list[list[Any]] = []
     for place, case in enumerate(report.case_names):
-        values = [run.values["Dice"][MEAN_CLASS][place] for run in report.runs]
-        row: list[Any] = [
-            case,
-            *([report.patients[place]] if report.patients else []),
-            report.runs[0].fold_of_case[place],
-        ]
-        row += [number(value, ".2f", 100) for value in values]
-        baseline, *others = values
-        row += [
-            number(None if baseline is None or value is None else value - baseline, "+.2f", 100) for value in others
-        ]
-        rows.append(row)
-    return Table("Dice of every case in %, mean over classes", columns, rows)
+        baseline, *others = values = [run.values["Dice"][MEAN_CLASS][place] for run in report.runs]
+        gains = [None if baseline is None or value is None else value - baseline for value in others]
+        dice = [*(number(value, ".2f", 100) for value in values), *(number(gain, "+.2f", 100) for gain in gains)]
+        rows.append([case, *patients[place], report.runs[0].fold_of_case[place], *dice])
+    words = ["Case", *(["Patient"] if report.patients else []), "Fold"]
+    return Table("Dice of every case in %, mean over classes", words, dict.fromkeys([*of_runs, *differences], ""), rows)
 
 
 def _excluded_table(report: Report, labels: dict[str, str]) -> Table | None:
     rows: list[list[Any]] = [
         [item.case, ", ".join(labels[name] for name in item.missing_from)] for item in report.excluded
     ]
-    return Table("Cases left out", [column("Case"), column("Not in")], rows) if rows else None
+    return Table("Cases left out", ["Case", "Not in"], {}, rows) if rows else None
 
 
 def _misplaced_table(report: Report, labels: dict[str, str]) -> Table | None:
-    columns = [
-        column("Case"),
-        column("File"),
-        column("Other than the reference's"),
-        number_column("Apart, mm", "voxels of the same index, at most"),
-    ]
+    words = ["Case", "File", "Other than the reference's"]
+    numbers = {"Apart, mm": "voxels of the same index, at most"}
     rows: list[list[Any]] = [
         [
             item.case,
@@ -142,7 +119,7 @@ def _misplaced_table(report: Report, labels: dict[str, str]) -> Table | None:
         ]
         for item in report.misplaced
     ]
-    return Table("Files stored elsewhere than their reference", columns, rows) if rows else None
+    return Table("Files stored elsewhere than their reference", words, numbers, rows) if rows else None
 
 
 def _run_table(report: Report, labels: dict[str, str]) -> Table:
@@ -154,7 +131,7 @@ def _run_table(report: Report, labels: dict[str, str]) -> Table:
         rows += [["what ran", *(_ran(run.ran) for run in report.runs)]]
     rows += [["seed", *(run.seed or "not recorded (plain nnU-Net fixes none)" for run in report.runs)]]
     rows += [[name, *(run.facts.get(name, "not recorded") for run in report.runs)] for name in names]
-    return Table("What was compared", [column(""), *(column(labels[run.name]) for run in report.runs)], rows)
+    return Table("What was compared", ["", *(labels[run.name] for run in report.runs)], {}, rows)
 
 
 def _ran(sentences: Mapping[str, str]) -> str:
@@ -166,5 +143,4 @@ def _dale_table(report: Report, labels: dict[str, str]) -> Table | None:
     runs = [run for run in report.runs if run.dale]
     names = list(dict.fromkeys(name for run in runs for name in run.dale or {}))
     rows: list[list[Any]] = [[name, *(json.dumps((run.dale or {}).get(name)) for run in runs)] for name in names]
-    columns = [column("Setting"), *(column(labels[run.name]) for run in runs)]
-    return Table("DALE settings", columns, rows) if rows else None
+    return Table("DALE settings", ["Setting", *(labels[run.name] for run in runs)], {}, rows) if rows else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from nnunetv2_dale.pages.html_page import OKABE_ITO
 from nnunetv2_dale.report.page_cells import with_minus
 from nnunetv2_dale.report.plot_style import legend_above, report_style, scale_of
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Metric, Report
-from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.sides import labels_of
 
 _BETTER, _SAME, _WORSE = OKABE_ITO[0], "#8a949c", OKABE_ITO[1]
 
@@ -18,7 +20,7 @@ _BETTER, _SAME, _WORSE = OKABE_ITO[0], "#8a949c", OKABE_ITO[1]
 def slope_plot(report: Report, candidate: str, metric: Metric) -> Figure:
     """Draw one line per case from the baseline's value to the candidate's."""
     before, after = _pairs(report, candidate, metric)
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     gains = (after - before) * (1 if metric.higher_is_better else -1)
     margin = metric.same_within + 1e-9
     scale, unit = scale_of(metric)
@@ -49,7 +51,7 @@ def slope_plot(report: Report, candidate: str, metric: Metric) -> Figure:
 def bland_altman_plot(report: Report, candidate: str, metric: Metric) -> Figure:
     """Draw each case's difference over its mean of both runs, the mean difference and the 95 % limits."""
     before, after = _pairs(report, candidate, metric)
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     scale, unit = scale_of(metric)
     middle, difference = (before + after) / 2 * scale, (after - before) * scale
     with report_style():
@@ -64,16 +66,9 @@ def bland_altman_plot(report: Report, candidate: str, metric: Metric) -> Figure:
             lines += [(mean + spread, "+1.96 SD", "--"), (mean - spread, "−1.96 SD", "--")]
         for value, name, style in lines:
             axes.axhline(value, color=OKABE_ITO[1], linewidth=1.4, linestyle=style)
-            axes.annotate(
-                with_minus(f"{name} {value:+.2f}"),
-                (1, value),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color="#a84300",
-                fontsize=9,
-            )
+            beside: Any = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points"}
+            text = with_minus(f"{name} {value:+.2f}")
+            axes.annotate(text, (1, value), va="center", color="#a84300", fontsize=9, **beside)
         axes.set_xlabel(f"mean {metric.name} of both runs ({unit})")
         axes.set_ylabel(f"{labels[candidate]} − {labels[report.baseline]} ({unit})")
         return figure

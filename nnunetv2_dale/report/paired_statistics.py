@@ -69,8 +69,8 @@ def paired_statistics(
     return PairedStatistics(
         n=len(differences),
         n_patients=None if patients is None else len(units),
-        difference=float(differences.mean()) if len(differences) else None,
-        sd_difference=float(differences.std(ddof=1)) if len(differences) > 1 else None,
+        difference=mean_of(differences),
+        sd_difference=spread_of(differences),
         median_difference=float(np.median(differences)) if len(differences) else None,
         ci95=bootstrap_interval(differences, patients, resamples, seed),
         p_ttest=paired_t_test(units),
@@ -161,6 +161,16 @@ def detectable_difference(differences: Floats, power: float = 0.8, alpha: float 
     spread = float(differences.std(ddof=1))
     effect = TTestPower().solve_power(effect_size=None, nobs=len(differences), alpha=alpha, power=power)
     return float(np.asarray(effect).item()) * spread
+
+
+def mean_of(values: Floats) -> float | None:
+    """None for no value."""
+    return float(values.mean()) if len(values) else None
+
+
+def spread_of(values: Floats) -> float | None:
+    """Standard deviation of a sample; None for fewer than 2 values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def patient_index(patients: Sequence[str]) -> NDArray[np.intp]:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.plot_style import colour_of, legend_above, line_style_of, report_style, scale_of
-from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
-from nnunetv2_dale.report.run_labels import short_names
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report
+from nnunetv2_dale.report.sides import labels_of
 
 
 def difference_plot(report: Report, metric: Metric) -> Figure:
     """Draw candidate − baseline with its 95 % interval for each class, and the mean over classes at the top."""
     rows = [row for row in report.comparisons if row.metric == metric.name and row.difference is not None]
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     keys = [MEAN_CLASS, *(item.key for item in report.classes)]
     candidates = [run.name for run in report.runs[1:]]
     scale, unit = scale_of(metric)
@@ -51,59 +51,44 @@ def _draw_intervals(
             continue
         low, high = row.ci95 or (row.difference, row.difference)
         axes.plot([low * scale, high * scale], [place + offset] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(
-            row.difference * scale,
-            place + offset,
-            marker="D" if row.class_key == MEAN_CLASS else "o",
-            color=colour,
-            markersize=6.5,
-            label=label if place == 0 else None,
-        )
+        marker, said = "D" if row.class_key == MEAN_CLASS else "o", label if place == 0 else None
+        axes.plot(row.difference * scale, place + offset, marker=marker, color=colour, markersize=6.5, label=said)
 
 
 def distribution_plot(report: Report, metric: Metric) -> Figure:
     """Draw every case's value for each class and run: a box (quartiles, 1.5 of their distance) over the dots."""
-    keys = [item.key for item in report.classes]
-    names = [report.class_title(key) for key in keys]
-    return _boxes_of_runs(
-        report, metric, names, lambda run: [run.values[metric.name][key] for key in keys], metric.name
-    )
+    values = [[run.values[metric.name][item.key] for item in report.classes] for run in report.runs]
+    return _boxes_of_runs(report, metric, [item.name for item in report.classes], values, metric.name)
 
 
 def fold_plot(report: Report, metric: Metric) -> Figure:
     """Draw the cases' means of each fold, beside each other for the runs."""
     folds = list(dict.fromkeys(fold for run in report.runs for fold in run.folds))
-
-    def of_folds(run: Run) -> list[list[float | None]]:
-        values = list(zip(run.values[metric.name][MEAN_CLASS], run.fold_of_case, strict=True))
-        return [[value for value, of in values if of == fold] for fold in folds]
-
+    values = [list(zip(run.values[metric.name][MEAN_CLASS], run.fold_of_case, strict=True)) for run in report.runs]
+    groups = [[[value for value, of in of_run if of == fold] for fold in folds] for of_run in values]
     names = [f"fold {fold}" if fold.isdigit() else "all cases" for fold in folds]
-    return _boxes_of_runs(report, metric, names, of_folds, f"{metric.name}, mean over classes")
+    return _boxes_of_runs(report, metric, names, groups, f"{metric.name}, mean over classes")
 
 
 def _boxes_of_runs(
     report: Report,
     metric: Metric,
     names: Sequence[str],
-    groups_of: Callable[[Run], Sequence[Sequence[float | None]]],
+    groups_of_runs: Sequence[Sequence[Sequence[float | None]]],
     title: str,
 ) -> Figure:
-    runs, labels = report.runs, short_names([run.name for run in report.runs])
+    runs, labels = report.runs, labels_of(report)
     scale, unit = scale_of(metric)
     with report_style():
         figure = Figure(figsize=(min(16.0, 2.2 + len(names) * (0.5 + 0.5 * len(runs))), 4.2))
         axes = figure.subplots()
-        for number, run in enumerate(runs):
+        for number, (run, of_run) in enumerate(zip(runs, groups_of_runs, strict=True)):
             offset = (number - (len(runs) - 1) / 2) * 0.8 / len(runs)
-            groups = [
-                np.array([value * scale for value in values if value is not None], np.float64)
-                for values in groups_of(run)
-            ]
+            groups = [np.array([value for value in values if value is not None]) * scale for values in of_run]
             _boxes(axes, groups, [place + offset for place in range(len(names))], 0.62 / len(runs), colour_of(number))
             axes.plot([], [], color=colour_of(number), linewidth=6, label=labels[run.name])
-        axes.set_xticks(range(len(names)), names)
-        _slant_long_labels(axes, names)
+        slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if max(map(len, names)) * len(names) > 90 else {}
+        axes.set_xticks(range(len(names)), names, **slanted)
         axes.grid(axis="x", visible=False)
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_ylabel(f"{title} ({unit})")
@@ -113,7 +98,7 @@ def _boxes_of_runs(
 
 def learning_plot(report: Report) -> Figure:
     """Draw nnU-Net's pseudo Dice over epochs and over hours of training; the mean of the folds, each fold behind it."""
-    labels = short_names([run.name for run in report.runs])
+    labels = labels_of(report)
     with report_style():
         figure = Figure(figsize=(11, 4.2))
         over_epochs, over_hours = figure.subplots(1, 2, sharey=True)
@@ -164,21 +149,7 @@ def _boxes(
         spread = jitter.uniform(-0.36, 0.36, len(group)) * width
         alpha = float(np.clip(40 / len(group), 0.2, 0.8))
         axes.scatter(place + spread, group, s=7, color=colour, alpha=alpha, linewidths=0, rasterized=len(group) > 2000)
-        axes.boxplot(
-            [group],
-            positions=[place],
-            widths=[width],
-            showfliers=False,
-            manage_ticks=False,
-            boxprops={"color": colour, "linewidth": 1.4},
-            whiskerprops={"color": colour, "linewidth": 1.2},
-            capprops={"color": colour, "linewidth": 1.2},
-            medianprops={"color": "#1b2126", "linewidth": 1.8},
-        )
-
-
-def _slant_long_labels(axes: Axes, names: Sequence[str]) -> None:
-    if max(map(len, names)) * len(names) > 90:
-        axes.tick_params(axis="x", labelrotation=35)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
+        box, thin = {"color": colour, "linewidth": 1.4}, {"color": colour, "linewidth": 1.2}
+        lines: dict[str, Any] = {"boxprops": box, "whiskerprops": thin, "capprops": thin}
+        lines["medianprops"] = {"color": "#1b2126", "linewidth": 1.8}
+        axes.boxplot([group], positions=[place], widths=[width], showfliers=False, manage_ticks=False, **lines)

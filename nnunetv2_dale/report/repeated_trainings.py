@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nnunetv2_dale.report.paired_statistics import Floats, patient_index
+from nnunetv2_dale.report.paired_statistics import Floats, patient_index, spread_of
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def training_statistics(
         resamples, seed: of the bootstrap.
     """
     trials = [side.mean(axis=1) if side.shape[1] else np.empty(0) for side in (baseline, candidate)]
-    spreads = [float(each.std(ddof=1)) if len(each) > 1 else None for each in trials]
     p_trials = None
     if len(trials[0]) == len(trials[1]) > 1 and np.ptp(trials[1] - trials[0]) > 0:
         p_trials = float(stats.ttest_rel(trials[1], trials[0]).pvalue)
-    return TrainingStatistics(interval(baseline, candidate, patients, resamples, seed), p_trials, *spreads)
+    ci95 = interval(baseline, candidate, patients, resamples, seed)
+    return TrainingStatistics(ci95, p_trials, *map(spread_of, trials))
 
 
 def interval(

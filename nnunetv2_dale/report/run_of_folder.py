@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask
@@ -19,6 +18,7 @@ def run_of_folder(folder: ResultFolder, task: SharedTask, known: AllValues, fold
     """Return the run; which folds it lacks is told by the other folders."""
     costs, curves = _costs(folder)
     dale = dale_settings(folder)
+    ran = {fold: what_ran(sorted(folder.fold_folder(fold).glob("training_log*.txt"))) for fold in folder.folds}
     return Run(
         name=folder.name,
         trainer=folder.trainer,
@@ -35,24 +35,17 @@ def run_of_folder(folder: ResultFolder, task: SharedTask, known: AllValues, fold
         empty=[_empty_count(folder, task, item.key) for item in task.classes],
         costs=costs,
         curves=curves,
-        ran=method_ran(folder),
+        ran={fold: sentence for fold, sentence in ran.items() if sentence is not None},
         lesions=known.lesions.get(folder.name, []),
     )
-
-
-def method_ran(folder: ResultFolder) -> dict[str, str]:
-    """Fold → what of its method its training had, in its trainer's words."""
-    logs = {fold: sorted(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds}
-    found = {fold: what_ran(files) for fold, files in logs.items()}
-    return {fold: sentence for fold, sentence in found.items() if sentence is not None}
 
 
 def _costs(folder: ResultFolder) -> tuple[list[FoldCost], list[LearningCurve]]:
     costs, curves = [], []
     for fold in (*folder.folds, *folder.unfinished_folds):
-        found = read_fold_cost(folder.fold_folder(fold), fold, folder.mean_dice(fold))
+        found = read_fold_cost(folder.fold_folder(fold), fold, folder.mean_dice(fold), fold in folder.folds)
         if found is not None:
-            costs.append(replace(found[0], finished=fold in folder.folds))
+            costs.append(found[0])
             curves.append(found[1])
     return costs, curves
 

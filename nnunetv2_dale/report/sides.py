@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from nnunetv2_dale.report.report_data import EmptyCount, LesionTotal, Report, Run, Values
-from nnunetv2_dale.report.run_labels import short_names
 
 Counts = TypeVar("Counts", EmptyCount, LesionTotal)
 REPEAT = re.compile(r"_repeat\d+(?=__|$)")
@@ -67,6 +66,21 @@ def mean_values(each: Sequence[Values]) -> Values:
         }
         for metric in each[0]
     }
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Full name → short name; the parts of TRAINER__PLANS__CONFIG that all runs share are left out.
+
+    >>> short_names(["nnUNetTrainer__nnUNetPlans__2d", "nnUNetTrainerDALE__nnUNetPlans__2d"])
+    {'nnUNetTrainer__nnUNetPlans__2d': 'nnUNetTrainer', 'nnUNetTrainerDALE__nnUNetPlans__2d': 'nnUNetTrainerDALE'}
+    """
+    parts = [name.split("__") for name in names]
+    if len({len(part) for part in parts}) != 1 or len(parts[0]) != 3:
+        return {name: name for name in names}
+    differing = [place for place in range(3) if len({part[place] for part in parts}) > 1]
+    if not differing:
+        return {name: name for name in names}
+    return {name: " ".join(part[place] for place in differing) for name, part in zip(names, parts, strict=True)}
 
 
 def labels_of(report: Report) -> dict[str, str]:

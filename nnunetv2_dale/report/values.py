@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask
-from nnunetv2_dale.report.metrics import found_metrics, mask_metrics, summary_metrics
+from nnunetv2_dale.report.metrics import metrics_of
 from nnunetv2_dale.report.report_data import LesionTotal, Metric, Values
+from nnunetv2_dale.report.sides import sum_of
 
 if TYPE_CHECKING:
     from nnunetv2_dale.report.measure_cases import MeasuredCase, MeasureSettings
@@ -30,8 +31,7 @@ class AllValues:
 
 def summary_values(folders: Sequence[ResultFolder], task: SharedTask) -> AllValues:
     """Return what the summaries hold."""
-    metrics = [*summary_metrics(), *found_metrics(with_lesions=False)]
-    return AllValues(metrics, {folder.name: _of_summary(folder, task) for folder in folders})
+    return AllValues(metrics_of(with_masks=False), {folder.name: _of_summary(folder, task) for folder in folders})
 
 
 def add_mask_values(
@@ -52,7 +52,7 @@ def add_mask_values(
     measured = measure_cases(
         files, [[folder.cases[name] for folder in folders] for name in task.case_names], settings, processes
     )
-    known.metrics = [*summary_metrics(), *mask_metrics(), *found_metrics(with_lesions=True)]
+    known.metrics = metrics_of(with_masks=True)
     judged = list(folders)
     if settings.other_references:
         judged = [_judged(folder, files, measured, number) for number, folder in enumerate(folders)]
@@ -85,20 +85,11 @@ def _judged(
 
 def _of_summary(folder: ResultFolder, task: SharedTask) -> Values:
     cases = [folder.cases[name] for name in task.case_names]
-    keys = [item.key for item in task.classes]
     return {
-        "Dice": {key: [case.classes[key].dice for case in cases] for key in keys},
-        "IoU": {key: [case.classes[key].iou for case in cases] for key in keys},
-        "Precision": {key: [case.classes[key].precision for case in cases] for key in keys},
-        "Recall": {key: [case.classes[key].recall for case in cases] for key in keys},
+        metric: {item.key: [getattr(case.classes[item.key], metric.lower()) for case in cases] for item in task.classes}
+        for metric in ("Dice", "IoU", "Precision", "Recall")
     }
 
 
 def _lesion_total(measured: Sequence[MeasuredCase], number: int, key: str) -> LesionTotal:
-    counts = [case.runs[number].lesions[key] for case in measured]
-    return LesionTotal(
-        class_key=key,
-        in_reference=sum(count.in_reference for count in counts),
-        in_prediction=sum(count.in_prediction for count in counts),
-        matched=sum(count.matched for count in counts),
-    )
+    return sum_of([LesionTotal(key, **asdict(case.runs[number].lesions[key])) for case in measured])

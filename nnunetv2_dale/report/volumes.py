@@ -19,34 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Volume:
-    """A label map or an image, 2D where one of its axes has a single voxel: a slice is a slice, however it is stored.
+    """A label map or an image, 2D where one of its axes has a single voxel: a slice is one however it is stored."""
 
-    Attributes:
-        voxels: labels (*S), or the channels of an image (C, *S), without the axis of one voxel.
-        spacing_mm: of the axes S.
-        grid: where the file's voxels lie; None where its format does not say.
-        file, shape, properties: what it was read from, and as it is stored there, (Z, Y, X).
-    """
-
-    voxels: NDArray[Any]
-    spacing_mm: tuple[float, ...]
-    grid: Grid | None
-    file: Path
+    voxels: NDArray[Any]  # labels (*S), or the channels of an image (C, *S), without the axis of one voxel
+    spacing_mm: tuple[float, ...]  # of the axes S
+    grid: Grid | None  # where the file's voxels lie; None where its format does not say
+    file: Path  # what it was read from; shape and properties are as it is stored there, (Z, Y, X)
     shape: tuple[int, ...]
     properties: Properties
 
 
 @dataclass(frozen=True)
 class MaskReader:
-    """How the masks and images of a dataset are read.
-
-    Attributes:
-        reader: nnU-Net's.
-        allowed: the values that masks may hold; None where no dataset.json is at hand.
-    """
+    """How the masks and images of a dataset are read."""
 
     reader: BaseReaderWriter
-    allowed: frozenset[int] | None
+    allowed: frozenset[int] | None  # the values that masks may hold; None where no dataset.json is at hand
 
     def label(self, file: Path) -> Volume:
         """Return a reference."""

@@ -6,7 +6,7 @@ transforms move it as batchgeneratorsv2's `regression_target`, and those of inte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class WithDoubt:
 class DoubtedDataset:
     """One of nnU-Net's datasets, as its data loader sees it, with what is given of the labels.
 
+    It pickles, as it travels to the loader's processes where these are not forked.
+
     Attributes:
         identifiers: the cases to draw from.
         as_stored: nnU-Net's own, for whoever wants a case as it is, not as a training sees it.
@@ -46,16 +48,16 @@ class DoubtedDataset:
     Args:
         dataset: nnU-Net's.
         map_of: a case's confidence map, None where it has none; None: no case has any, and images stay as they are.
-        not_annotated: a case's classes that are not to be looked for, as keys of nnU-Net's `class_locations`.
-        readers_of: a case's labels by its readers, of which each visit draws one; none: the label that nnU-Net has.
+        not_annotated: case → classes that are not to be looked for, as keys of nnU-Net's `class_locations`.
+        readers_of: a case's labels by its readers, of which each visit draws one; none, and None: what nnU-Net has.
     """
 
     def __init__(
         self,
         dataset: Any,
         map_of: Callable[[str], Path | None] | None,
-        not_annotated: Callable[[str], Collection[Any]],
-        readers_of: Callable[[str], Sequence[Path]] = lambda case: (),
+        not_annotated: Mapping[str, Collection[Any]],
+        readers_of: Callable[[str], Sequence[Path]] | None = None,
     ) -> None:
         self.as_stored, self._map_of, self._not_annotated, self._readers_of = dataset, map_of, not_annotated, readers_of
         self.identifiers: list[str] = list(dataset.identifiers)
@@ -63,9 +65,10 @@ class DoubtedDataset:
     def load_case(self, case: str) -> tuple[Any, Any, Any, dict[str, Any]]:
         """Image, label, label of the stage before, and properties."""
         image, label, stage_before, properties = self.as_stored.load_case(case)
-        if readers := self._readers_of(case):
+        readers = self._readers_of(case) if self._readers_of is not None else ()
+        if readers:
             label = opened(readers[np.random.randint(len(readers))])  # nnU-Net's loaders draw from the global state
-        if missing := self._not_annotated(case):
+        if missing := self._not_annotated.get(case):
             places = {key: [] if key in missing else value for key, value in properties["class_locations"].items()}
             properties = {**properties, "class_locations": places}
         if self._map_of is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ class TakesConfidence(nnUNetTrainer):
             dataset.identifiers = counted
         maps = self.given.map_file if self._has_maps else None
         if maps is not None:
-            validation = DoubtedDataset(validation, maps, lambda case: ())
-        return DoubtedDataset(training, maps, self._not_sought, self.given.reader_files), validation
+            validation = DoubtedDataset(validation, maps, {})
+        not_sought = {case: self._not_sought(case) for case in training.identifiers}
+        return DoubtedDataset(training, maps, not_sought, self.given.reader_files), validation
 
     def _not_sought(self, case: str) -> list[Any]:
         """The classes not annotated in a case, as nnU-Net's oversampling calls them."""
@@ -79,7 +81,8 @@ class TakesConfidence(nnUNetTrainer):
         labels, manager = self.dataset_json["labels"], self.label_manager
         if manager.has_regions:
             return [name for name in labels if name not in ("background", "ignore")]
-        return sorted((name for name in labels if name != "ignore"), key=labels.__getitem__)
+        values = {name: value[0] if isinstance(value, list) else value for name, value in labels.items()}  # as [1]
+        return sorted((name for name in labels if name != "ignore"), key=values.__getitem__)
 
     def _known(self, images: Tensor, targets: Outputs, cases: Sequence[str]) -> tuple[Tensor, Outputs]:
         """A batch of the training, on its device: images without the channel of doubt, targets with what is known."""
@@ -118,15 +121,18 @@ class TakesConfidence(nnUNetTrainer):
         )
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's, its loss weighted by c; a class that is not annotated in a case is not counted there."""
+        """nnU-Net's, its loss weighted by c; a class that is not annotated in a case is not counted there.
+
+        Under DDP the loss is of the rank's own samples: what is known of them says how many parts a rank validates.
+        """
+        if self.given is None:
+            measured: dict[str, Any] = super().validation_step(batch)
+            return measured
         class_weight, confidence = self._class_weight(batch.get("keys", ())), None
         if self._has_maps:
             images = batch["data"]
             batch, confidence = {**batch, "data": images[:, :-1]}, (1 - images[:, -1:]).to(self.device)
         if class_weight is None:
-            if confidence is None:
-                measured: dict[str, Any] = super().validation_step(batch)
-                return measured
             return self._validated(batch, slice(None), confidence, None)
         parts = [slice(sample, sample + 1) for sample in range(len(class_weight))]
         samples = [self._validated(batch, part, confidence, class_weight) for part in parts]
@@ -144,7 +150,8 @@ class TakesConfidence(nnUNetTrainer):
         }
         of_part = None if confidence is None else confidence[part]
         weight = None if class_weight is None else class_weight[part]
-        plain, masked, regions = self.loss, self._masked_loss(), self.label_manager.has_regions
+        plain, regions = self.loss, self.label_manager.has_regions
+        masked = replace(self._masked_loss(), distributed=False)
 
         def weighted(outputs: Outputs, targets: Outputs) -> Tensor:
             return masked(outputs, KnownTargets.of(all_resolutions(targets), of_part, weight, regions))
@@ -179,4 +186,5 @@ class TakesConfidence(nnUNetTrainer):
                 if which:
                     share = f"{len(which)} of {len(cases)} {title} cases"
                     self.print_to_log_file(f"confidence: {share} {what} ({first_few(which)})")
-        self.print_to_log_file("confidence: the pseudo Dice leaves out classes where they are not annotated")
+        if any(table.open_classes.values()):
+            self.print_to_log_file("confidence: the pseudo Dice leaves out classes where they are not annotated")

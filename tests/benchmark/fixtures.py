@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.benchmark.job import Job
@@ -38,21 +37,10 @@ def write_summary(folder: Path, dice: float = 0.5, case: str = "case_00") -> Non
 
 def job_for(run: Run, root: Path, **changes: object) -> Job:
     """A job below `root` that trains on the CPU with one thread."""
-    job = Job(
-        run=run,
-        results=str(root / "results"),
-        preprocessed=str(root / "preprocessed"),
-        device="cpu",
-        npz=False,
-        pretrained_weights=None,
-        num_gpus=1,
-        threads=1,
-        gpus_per_node=None,
-        environment={},
-        runner="tests",
-        head=ProcessIdentity.current(),
-    )
-    return replace(job, **changes)  # type: ignore[arg-type]
+    folders = {name: str(root / name) for name in ("results", "preprocessed")}
+    options = {"device": "cpu", "npz": False, "pretrained_weights": None, "num_gpus": 1, "threads": 1}
+    of_runner = {"gpus_per_node": None, "environment": {}, "runner": "tests", "head": ProcessIdentity.current()}
+    return Job(run=run, **{**folders, **options, **of_runner, **changes})  # type: ignore[arg-type]
 
 
 def preprocessed_phantom(root: Path) -> dict[str, str]:

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,19 @@ from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.lock import acquire
 from tests.benchmark.fixtures import DATASET, RUN, SHORT_TRAINERS, preprocessed_phantom, write_checkpoint, write_summary
 from tests.datasets import write_ellipsoids, write_results
+
+ONE_FOLD = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu"]
+
+
+@contextmanager
+def holding(file: Path, text: str) -> Iterator[None]:
+    """A file holds other text in the block, and what it held before, if it was there, afterwards."""
+    before = file.read_text() if file.exists() else None
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.unlink() if before is None else file.write_text(before)
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +77,16 @@ def test_bad_input_is_one_sentence_before_anything_starts(changes: dict[str, str
 )
 def test_a_split_of_other_cases_is_refused(split: str, message: str, variables: dict[str, str], capsys) -> None:
     file = Path(variables["nnUNet_preprocessed"]) / DATASET / "splits_final.json"
-    before = file.read_text() if file.exists() else None
-    file.write_text(split)
-    try:
-        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu", "--dry_run"]
-        assert cli.main(flags) == 2
-    finally:
-        file.unlink() if before is None else file.write_text(before)
+    with holding(file, split):
+        assert cli.main([*ONE_FOLD, "--dry_run"]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_plans_whose_results_would_replace_those_of_others_are_refused(variables: dict[str, str], capsys) -> None:
     """Plans copied by hand that keep the plans_name of what they were copied from."""
     folder, results = Path(variables["nnUNet_preprocessed"]) / DATASET, Path(variables["nnUNet_results"])
-    copy = folder / "bigBatchPlans.json"
-    copy.write_text((folder / "nnUNetPlans.json").read_text())
-    try:
-        flags = ["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "-device", "cpu"]
-        assert cli.main([*flags, "-p", "nnUNetPlans", "bigBatchPlans"]) == 2
-    finally:
-        copy.unlink()
+    with holding(folder / "bigBatchPlans.json", (folder / "nnUNetPlans.json").read_text()):
+        assert cli.main([*ONE_FOLD, "-p", "nnUNetPlans", "bigBatchPlans"]) == 2
     error = capsys.readouterr().err
     assert '"plans_name" "nnUNetPlans"' in error
     assert 'set it to "bigBatchPlans"' in error
@@ -91,22 +96,16 @@ def test_plans_whose_results_would_replace_those_of_others_are_refused(variables
 @pytest.mark.parametrize("name", ["nnUNetPlans.json", "dataset.json"])
 def test_damaged_descriptions_are_named(name: str, variables: dict[str, str], capsys) -> None:
     file = Path(variables["nnUNet_preprocessed"]) / DATASET / name
-    before = file.read_text()
-    file.write_text(before[:-20])
-    try:
-        assert cli.main(["-d", DATASET, "-c", "2d", "-f", "0", "-tr", "nnUNetTrainer_short", "--dry_run"]) == 2
-    finally:
-        file.write_text(before)
+    with holding(file, file.read_text()[:-20]):
+        assert cli.main([*ONE_FOLD, "--dry_run"]) == 2
     assert f"{file} is not valid JSON" in capsys.readouterr().err
 
 
 def test_without_parsl_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert cli.main(["-d", "905", "-c", "2d", "-tr", "nnUNetTrainer_short", "-device", "cpu"]) == 2
-    assert (
-        "needs Parsl, which is not installed; in this package's checkout, run: pip install '.[benchmark]'"
-        in capsys.readouterr().err
-    )
+    said = "needs Parsl, which is not installed; in this package's checkout, run: pip install '.[benchmark]'"
+    assert said in capsys.readouterr().err
 
 
 def test_a_dry_run_shows_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -12,11 +12,10 @@ import pytest
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 
-from nnunetv2_dale.benchmark.inputs import Folders
-from nnunetv2_dale.benchmark.repeats import repeated_plans, write_repeated_plans
+from nnunetv2_dale.benchmark.inputs import Folders, write_repeated_plans
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
-from nnunetv2_dale.benchmark.runs import Run, plan_runs
-from nnunetv2_dale.benchmark.seeded_training import seed_everything
+from nnunetv2_dale.benchmark.runs import Run, plan_runs, repeated_plans
+from nnunetv2_dale.benchmark.training import seed_everything
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.report.report_json import read_report
 from tests.benchmark.fixtures import DATASET

@@ -13,7 +13,7 @@ Attempt = Callable[[Run], JobResult]
 
 
 class ScriptedEngine:
-    """An engine whose attempts end at once, as the test says."""
+    """Its attempts end at once, as the test says."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -31,7 +31,7 @@ class ScriptedEngine:
 
 def _work(root: Path, runs: list[Run], attempt: Attempt, retries: int = 2) -> tuple[list[Record], ScriptedEngine]:
     engine = ScriptedEngine(attempt)
-    schedule = Schedule(runs, Site(root, root / "preprocessed", False, "tests"), engine, retries)
+    schedule = Schedule(runs, Site(root, root / "preprocessed", False, "tests"), engine.submit, retries)
     schedule.work(lambda records: None, pause_s=0)
     return schedule.records, engine
 
@@ -92,7 +92,7 @@ def test_a_fold_in_work_elsewhere_is_waited_for(tmp_path: Path) -> None:
             lock.release()
 
     engine = ScriptedEngine(lambda run: JobResult(Ending.DONE))
-    schedule = Schedule([RUN], Site(tmp_path, tmp_path, False, "tests"), engine, retries=0)
+    schedule = Schedule([RUN], Site(tmp_path, tmp_path, False, "tests"), engine.submit, retries=0)
     schedule.work(show, pause_s=0)  # type: ignore[arg-type]
     assert seen == [Status.ELSEWHERE] * 3 + [Status.DONE]
     assert engine.submitted == []

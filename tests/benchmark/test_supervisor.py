@@ -44,12 +44,7 @@ def test_workers_share_threads_and_gpus(tmp_path: Path) -> None:
 
 def test_a_supervisor_gives_up_its_fold_when_the_command_is_gone(tmp_path: Path) -> None:
     gone = ProcessIdentity(ProcessIdentity.current().machine, 1, "never")
-    ended = subprocess.run(
-        [sys.executable, "-m", "nnunetv2_dale.benchmark.supervisor"],
-        input=job_for(RUN, tmp_path, head=gone).to_json(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command, job = [sys.executable, "-m", "nnunetv2_dale.benchmark.supervisor"], job_for(RUN, tmp_path, head=gone)
+    ended = subprocess.run(command, input=job.to_json(), capture_output=True, text=True, check=True)
     assert "the benchmark command is gone" in ended.stdout
     assert not (RUN.folder(tmp_path / "results") / "benchmark.lock").exists()

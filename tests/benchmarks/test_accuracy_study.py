@@ -7,6 +7,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,15 +93,13 @@ def test_no_training_is_planned_twice_in_a_table() -> None:
 def test_an_empty_workspace_becomes_the_datasets_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself, on a few phantoms in the place of the hippocampi; half a minute of nnU-Net's planner."""
     source, workspace = tmp_path / "source", tmp_path / "new workspace"
-    write_phantom_dataset(
-        source,
-        dataset_id=4,
-        name="Hippocampus",
-        training_cases=5,
-        test_cases=0,
-        shape=(20, 40, 48),
-        spacing_mm=(2.0, 2.0, 2.0),
-    )
+    like: dict[str, Any] = {
+        "dataset_id": 4,
+        "name": "Hippocampus",
+        "shape": (20, 40, 48),
+        "spacing_mm": (2.0, 2.0, 2.0),
+    }
+    write_phantom_dataset(source, training_cases=5, test_cases=0, **like)
     shutil.rmtree(source / "Dataset004_Hippocampus" / "labelsTr_clean")  # the phantoms' labels are the truth here
     small = replace(DISPLACED, versions={"clean": 4, "eroded": 909}, configurations=("2d",))
     monkeypatch.setitem(study_data.ALL, "displaced", small)

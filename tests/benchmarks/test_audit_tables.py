@@ -16,20 +16,12 @@ RANKED = {name: quality(0.8) for name in tables.RIVALS} | {"audit": quality(0.9)
 STORED = {
     "conditions": {
         "with errors": {
-            "cases": 100,
-            "wrong": 10,
-            "wrong_dice_at_most_0.8": 6,
-            "expected": {"wrong_cases": 9.5},
-            "false_findings_per_100_right": {"score >= 0.2": 3.33, "score >= 0.5": 1.1},
-            "cases_ranked": RANKED,
-            tables.BAD: RANKED,
-            "named": {"right": 7, "of": 8},
-            "missed": [{"case": "a"}, {"case": "b"}],
+            **{"cases": 100, "wrong": 10, "wrong_dice_at_most_0.8": 6, "expected": {"wrong_cases": 9.5}},
+            **{"false_findings_per_100_right": {"score >= 0.2": 3.33, "score >= 0.5": 1.1}, "cases_ranked": RANKED},
+            **{tables.BAD: RANKED, "named": {"right": 7, "of": 8}, "missed": [{"case": "a"}, {"case": "b"}]},
         },
         "clean": {
-            "cases": 50,
-            "wrong": 0,
-            "expected": {"wrong_cases": 1.0},
+            **{"cases": 50, "wrong": 0, "expected": {"wrong_cases": 1.0}},
             "false_findings_per_100_right": {"score >= 0.2": 2.0, "score >= 0.5": 0.0},
         },
     }

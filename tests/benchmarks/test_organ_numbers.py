@@ -13,14 +13,8 @@ from benchmarks.pages import organ_numbers
 
 
 def stored(folder: Path, data: str, difference: float, trainings: int = 2, wide: float = 0.01) -> None:
-    row = {
-        "trainer": "nnUNetTrainerDALE",
-        "metric": "Dice",
-        "class_name": "mean over classes",
-        "difference": difference,
-        "ci95": [difference - wide, difference + wide],
-        "mean_baseline": 0.5,
-    }
+    row = {"trainer": "nnUNetTrainerDALE", "metric": "Dice", "class_name": "mean over classes", "mean_baseline": 0.5}
+    row |= {"difference": difference, "ci95": [difference - wide, difference + wide]}
     content = {"data": data, "configuration": "2d", "labels": "dilated", "trainings_a_side": trainings}
     content["comparisons"] = [row]
     (folder / f"{data}.json").write_text(json.dumps(content))

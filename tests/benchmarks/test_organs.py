@@ -143,13 +143,8 @@ def test_an_interrupted_study_goes_on_and_repeats_nothing(tmp_path: Path, monkey
         *("101", "101", "102", "1", "2")
     ]
     assert "--references" not in made[-1]
-    assert sorted(file.name for file in output.glob("results/*")) == [
-        *(
-            "Heart_as_they_are_2d__5epochs_0.json",
-            "Heart_dilated_2d__5epochs_0.json",
-            "Neck_as_they_are_2d__5epochs_0.json",
-        )
-    ]
+    of_results = [file.name.removesuffix("_2d__5epochs_0.json") for file in output.glob("results/*")]
+    assert sorted(of_results) == ["Heart_as_they_are", "Heart_dilated", "Neck_as_they_are"]
     stored = json.loads((output / "results" / "Heart_dilated_2d__5epochs_0.json").read_text())
     assert stored["trainings_a_side"] == 1
     assert "-d 101 -c 2d -p small_2d -f 0 -tr nnUNetTrainer_5epochs nnUNetTrainerDALE_5epochs" in stored["command"]

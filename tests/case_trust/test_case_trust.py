@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.case_trust.fixtures import CASES, logits_of_squares, squares
 
@@ -46,6 +47,32 @@ def test_without_two_groups_every_label_is_trusted(wider: tuple[int, ...]) -> No
 
 def test_a_group_of_fewer_cases_is_none() -> None:
     assert trust_after(squares(0, 2, 0, 0, 2), fewest=3)[1] is None
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_a_class_that_is_not_annotated_is_no_object_that_the_label_lacks(regions: bool) -> None:
+    """The network finds a square of class 1 that the label of one case has not, as nobody annotated it there."""
+    labels = torch.zeros(5, 1, 32, 32)
+    labels[:, :, 20:28, 20:28] = 2
+    labels[1:, :, 4:12, 4:12] = 1
+    drawn = torch.cat([labels != 0, labels == 1, labels == 2], dim=1)[:, (1, 2) if regions else (0, 1, 2)].float()
+    drawn[0, -2, 4:12, 4:12] = 1
+    weight = torch.ones(5, drawn.shape[1])
+    weight[0, -2] = 0
+    images, given = labels + torch.rand(5, 1, 32, 32) / 10, drawn.clone() if regions else labels
+    if regions:
+        given[0, 0] = 0
+    images[0, :, 4:12, 4:12] += 1
+    trust = CaseTrust(MaskedLoss(regions=regions), CONFIG.updated({"fewest": 1}), batches=100)
+    found = []
+    for of_class in (None, weight):
+        targets = KnownTargets([given], None, of_class)
+        for _ in range(2):  # objects are looked at from the first look on
+            trust.observe_and_weigh(images, drawn * 20 - 10, targets, CASES)
+            trust.look_for_groups()
+        found.append(trust.displacement.has_objects)
+        trust = CaseTrust(MaskedLoss(regions=regions), CONFIG.updated({"fewest": 1}), batches=100)
+    assert found == [True, False]
 
 
 def test_groups_are_told_in_a_sentence() -> None:

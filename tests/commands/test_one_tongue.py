@@ -37,14 +37,8 @@ def with_sub_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argu
                 yield from with_sub_commands(command)
 
 
-WHOLE = [
-    *(make() for make in MAKERS),
-    preview_parser(),
-    pseudo_labels_parser(),
-    report_parser(),
-    recipe_parser(RECIPES),
-    confidence_parser(),
-]
+MORE = (preview_parser(), pseudo_labels_parser(), report_parser(), recipe_parser(RECIPES), confidence_parser())
+WHOLE = [*(make() for make in MAKERS), *MORE]
 PARSERS = [parser for whole in WHOLE for parser in with_sub_commands(whole)]
 
 

@@ -56,11 +56,12 @@ def test_a_cascade_shares_the_maps_of_its_full_resolution(study: Study) -> None:
 
 
 @pytest.mark.parametrize("np_", ["1", "2"])
-def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str) -> None:
+def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str, capsys) -> None:
     for case in CASES:
         study.write("ratersTr/anna", study.read("labelsTr", case), case)
         study.write("ratersTr/ben", np.zeros((8, 40, 40), np.uint8) + (case == CASES[0]), case)
     assert main(["preprocess", "-d", "950", "-c", "3d_lowres", "-np", np_]) == 0
+    assert "0 maps, labels of 2 readers\n" in capsys.readouterr().out
     found = read_again(study, PLACES["3d_lowres"])
     assert found is not None
     assert found.readers == ("anna", "ben")
@@ -115,6 +116,17 @@ def test_a_picture_keeps_the_distance_of_its_slices() -> None:
     found = resampled(raw, properties, plans, plans.get_configuration("2d"))  # of 2 mm
     assert found.shape == (1, 1, 6, 8)
     np.testing.assert_allclose(found[0, 0], raw[0].reshape(6, 2, 8, 2).mean((1, 3)), atol=1e-6)
+
+
+def test_a_table_of_a_spreadsheet_reaches_the_training(study: Study) -> None:
+    """Which made 7 of 007: the copy that a training reads has the case's own name."""
+    for file in [*study.raw.rglob(f"{CASES[0]}*"), *study.preprocessed.rglob(f"{CASES[0]}*")]:
+        file.rename(file.with_name(file.name.replace(CASES[0], "007")))
+    (study.raw / "confidence.csv").write_text("case;weight;lesion\n7;0,5;0\n")
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    found = read_again(study)
+    assert found is not None
+    assert (found.table.weight("007"), found.table.not_annotated("007")) == (0.5, ("lesion",))
 
 
 def test_before_nnunets_own_preprocessing(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from nnunetv2_dale.confidence.cli import main
 from nnunetv2_dale.confidence.consensus import agreement_with, comparisons, consensus_of
 from tests.confidence.fixtures import Study
-from tests.datasets import CASES, read_volume, rows_of
+from tests.datasets import CASES, read_volume, rows_of, write_raw_dataset
 
 ROW = np.array([[[0, 1, 1, 2, 2, 0]], [[0, 1, 2, 2, 1, 0]], [[0, 1, 1, 0, 0, 0]]], np.int16)[
     :, None
@@ -146,6 +146,20 @@ def test_every_reader_is_kept_for_random(study: Study) -> None:
     other = folder.with_name("Dataset952_Known")
     assert (other / "confidenceTr").is_dir()
     assert not (other / "ratersTr").exists()
+
+
+def test_a_picture_has_no_mm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {case: np.tri(16, k=number, dtype=np.uint8) for number, case in enumerate(("a 1", "b 2"))}
+    images = {case: [label * 200] for case, label in labels.items()}
+    folder, classes = tmp_path / "raw" / "Dataset950_Known", {"background": 0, "nodule": 1}
+    raw = write_raw_dataset(folder, labels, images, labels=classes, file_ending=".png")
+    for reader in ("anna", "ben"):
+        shutil.copytree(raw / "labelsTr", tmp_path / reader)
+    monkeypatch.setenv("nnUNet_raw", str(raw.parent))
+    folders = [str(tmp_path / reader) for reader in ("anna", "ben")]
+    assert main(["raters", "-i", *folders, "-d", "950", "--new_id", "951", "-np", "1"]) == 0
+    page = (raw.parent / NEW / "readers.html").read_text()
+    assert ("distance, px" in page, "distance, mm" in page) == (True, False)
 
 
 def test_cases_that_no_reader_has_keep_their_label(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,7 @@ def _add(raw: Path, *flags: str) -> int:
 
 
 def test_unlabelled_images_become_cases_that_train_in_every_fold(raw: Path) -> None:
+    (raw / "Dataset027_Hearts" / "confidence.csv").write_text("case,weight\nc1,0.5\n")  # a copy keeps what is known
     source = files_in(raw / "Dataset027_Hearts")
     assert _add(raw) == 0
     copy = raw / "Dataset127_Hearts"

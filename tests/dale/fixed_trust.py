@@ -22,11 +22,11 @@ class FixedTrust(LabelTrust):
         self.trust = trust
         self.asked: list[Any] = []
 
-    def weigh(self, outputs: Outputs, target: Tensor, cases: Sequence[str] | None) -> Tensor | None:
+    def weigh(self, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None) -> Tensor | None:
         return self.trust
 
     def observe_and_weigh(
-        self, images: Tensor, outputs: Outputs, target: Tensor, cases: Sequence[str] | None
+        self, images: Tensor, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None
     ) -> Tensor | None:
-        self.asked.append((images.shape, full_resolution(outputs).shape, target.shape, cases))
+        self.asked.append((images.shape, full_resolution(outputs).shape, full_resolution(targets).shape, cases))
         return self.trust

@@ -77,14 +77,8 @@ def test_the_whole_way_with_nnunets_real_commands(tmp_path):
     mine.mkdir()
     folders = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     environment = os.environ | {name: str(mine) for name in folders} | {"OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(
-        [program("nnUNetv2_dale_demo"), "--quick", "-o", "my demo"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    command = [program("nnUNetv2_dale_demo"), "--quick", "-o", "my demo"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stderr
     demo = tmp_path / "my demo"
     assert ended.stdout.splitlines()[-1] == f"The report of the demo is {demo / 'report' / 'report.html'}"

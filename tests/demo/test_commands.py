@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -67,28 +68,12 @@ def test_a_killed_command_is_named_by_its_signal(tmp_path, python):
 
 
 def test_lines_that_match_advance_the_progress_bar(tmp_path, python, monkeypatch):
-    updates = []
-
-    class Bar:
-        def __init__(self, **settings):
-            updates.append(settings["total"])
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def update(self):
-            updates.append("step")
-
-        def refresh(self):
-            pass
-
-    monkeypatch.setattr(commands, "tqdm", Bar)
+    made = MagicMock()
+    monkeypatch.setattr(commands, "tqdm", made)
     code = "for i in range(3): print('Epoch', i); print('Epoch time: 1 s')"
     run_logged(python(code, counted="Epoch time:", total=3), tmp_path / "log.txt", os.environ)
-    assert updates == [3, "step", "step", "step"]
+    assert made.call_args.kwargs["total"] == 3
+    assert made.return_value.__enter__.return_value.update.call_count == 3
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path, python):

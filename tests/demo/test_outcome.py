@@ -2,17 +2,58 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.demo.outcome import dale_page, duration
-from nnunetv2_dale.demo.readers_found import readers_found
+from nnunetv2_dale.demo.outcome import dale_page, duration, readers_found
 from nnunetv2_dale.demo.workspace import Workspace
-from tests.demo.fixtures import NUMBERS, PHANTOM, distrust
 
+CASES = [f"phantom_{index:03d}" for index in range(5)]
+PHANTOM: dict[str, Any] = {"drawn_wide": ["phantom_002", "phantom_004"], "wide_mm": 5.6}
+NUMBERS: dict[str, Any] = {
+    "seed": 3,
+    "device": "cpu",
+    "scale": {"training_cases": 5, "validation_cases": 4, "epochs": 8, "batches_per_epoch": 30},
+    "steps": [
+        {"title": "make the phantom", "command": "", "seconds": 7.4},
+        {"title": "train DALE", "command": 'nnUNetv2_train 998 -x "a <b>"', "seconds": 165.0},
+    ],
+    "facts": {"data": "10 + 4 cases"},
+    "algorithm_batches": 60,
+}
+WIDE = [0, 1.0, 0.2, 0, 0]  # liver and spleen too wide
 RIGHT = {"phantom_002": [0, 1, 1, 0, 0], "phantom_004": [0, 1, 0, 0, 0]}
 WRONG = {"phantom_001": [0, 0, 0, -0.5, -0.1]}
+
+
+def distrust(**of_cases: list[float]) -> dict[str, list[float]]:
+    """Of each case and label value, 0 but for the cases that are named."""
+    return {case: of_cases.get(case, [0.0] * 5) for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("found", "verdicts"),
+    [
+        ({}, ["missed", "missed", "missed", "missed"]),
+        ({"phantom_002": WIDE, "phantom_004": WIDE}, ["right", "right", "missed", "missed"]),
+        ({"phantom_002": WIDE}, ["right", "right", "missed", "missed"]),  # one of the two, and no other
+        ({"phantom_002": WIDE, "phantom_000": [0, 0, 0.1, 0, 0]}, ["right", "wrong", "missed", "missed"]),
+        ({"phantom_001": [0, 0, 0, -0.5, -0.1]}, ["missed", "missed", "wrong", "wrong"]),  # nobody draws narrower
+        ({"phantom_002": [0, -1.0, 0, 0, 0]}, ["wrong", "missed", "missed", "missed"]),
+    ],
+)
+def test_what_is_found_is_compared_with_what_the_phantom_knows(found: dict[str, list[float]], verdicts) -> None:
+    judged = readers_found(distrust(**found), PHANTOM)
+    assert [each.label for each in judged] == ["liver", "spleen", "kidney", "lesion"]
+    assert [each.verdict for each in judged] == verdicts
+
+
+def test_cases_are_named_by_why_they_are_down_weighted() -> None:
+    liver, *_, lesion = readers_found(distrust(phantom_002=WIDE, phantom_001=[0, 0, 0, 0, -0.1]), PHANTOM)
+    assert (liver.drawn_wide, liver.too_wide, liver.too_narrow) == (["phantom_002", "phantom_004"], ["phantom_002"], [])
+    assert (lesion.too_wide, lesion.too_narrow) == ([], ["phantom_001"])
 
 
 def page(**found: list[float]) -> str:

@@ -46,11 +46,8 @@ def test_both_methods_get_the_same_commands_but_for_the_trainer(workspace):
 def test_the_report_compares_both_and_links_to_the_page_on_dale(workspace):
     *_, report = commands(workspace, QUICK, "cpu", 1)[1]
     names = [Path(argument).name for argument in report.arguments]
-    assert names[:3] == [
-        "nnUNetv2_dale_report",
-        "nnUNetTrainer_demoQuick__nnUNetDemoPlans__2d",
-        "nnUNetTrainerDALE_demoQuick__nnUNetDemoPlans__2d",
-    ]
+    folders = [f"{trainer}_demoQuick__nnUNetDemoPlans__2d" for trainer in ("nnUNetTrainer", "nnUNetTrainerDALE")]
+    assert names[:3] == ["nnUNetv2_dale_report", *folders]
     assert report.arguments[report.arguments.index("--page_link") + 1] == str(workspace.page)
 
 
@@ -61,54 +58,29 @@ def test_device_and_processes_reach_the_commands(workspace):
     assert all("-device cuda" in command.line for command in after[1:3])
 
 
-def test_steps_come_in_their_order_with_numbered_logs(workspace, pretended, caplog):
+def test_steps_come_in_their_order_with_numbered_logs_and_leave_their_files(workspace, pretended, caplog):
     caplog.set_level("INFO")
     steps = run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
-    assert [step.title for step in steps] == [
-        "make the phantom (6 cases)",
-        "check the data and take its fingerprint",
-        "plan the experiment",
-        "halve the planned network for a CPU, validate on true labels",
-        "preprocess",
-        *TRAINED_AND_COMPARED,
-    ]
+    made = ["make the phantom (6 cases)", "check the data and take its fingerprint", "plan the experiment"]
+    halved = "halve the planned network for a CPU, validate on true labels"
+    assert [step.title for step in steps] == [*made, halved, "preprocess", *TRAINED_AND_COMPARED]
     assert [log.name[:3] for _, log, _ in pretended] == ["02_", "03_", "05_", "06_", "07_", "08_"]
     assert caplog.messages[-1] == "[8/8] compare both: 1 s"
-
-
-def test_the_plans_are_halved_and_the_batch_is_small(workspace, pretended):
-    run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
-    plans = json.loads((workspace.preprocessed / "Dataset998_DalePhantom" / "nnUNetDemoPlans.json").read_text())
-    assert plans["configurations"]["2d"] == {
-        "batch_size": 4,
-        "architecture": {"arch_kwargs": {"features_per_stage": [16, 32, 64]}},
-    }
-
-
-def test_the_cases_with_true_labels_validate(workspace, pretended):
-    run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
-    (fold,) = json.loads((workspace.preprocessed / "Dataset998_DalePhantom" / "splits_final.json").read_text())
-    raw = workspace.raw / "Dataset998_DalePhantom"
-    for part, are_true in (("train", False), ("val", True)):
-        for case in fold[part]:
-            given, true = (
-                SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(raw / folder / f"{case}.nii.gz")))
-                for folder in ("labelsTr", "labelsTr_clean")
-            )
-            assert (given == true).all() == are_true, case
-    assert sum(map(len, fold.values())) == len(list((raw / "imagesTr").iterdir()))
-
-
-def test_the_seed_reaches_the_trainers_through_the_dataset(workspace, pretended):
-    run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
-    assert json.loads((workspace.raw / "Dataset998_DalePhantom" / "dataset.json").read_text())["demo_seed"] == 4
-
-
-def test_trainings_draw_their_batches_in_their_own_process(workspace, pretended):
-    run_demo(workspace, QUICK, seed=4, device="cpu", processes=1)
     workers = {title: environment.get("nnUNet_n_proc_DA") for title, _, environment in pretended}
-    assert workers["train DALE"] == workers["train plain nnU-Net"] == "0"
+    assert workers["train DALE"] == workers["train plain nnU-Net"] == "0"  # batches are drawn in their own process
     assert workers["plan the experiment"] is None  # nnU-Net's planner does not accept 0
+
+    raw, preprocessed = (folder / "Dataset998_DalePhantom" for folder in (workspace.raw, workspace.preprocessed))
+    assert json.loads((raw / "dataset.json").read_text())["demo_seed"] == 4  # by which it reaches the trainers
+    plans = json.loads((preprocessed / "nnUNetDemoPlans.json").read_text())
+    halved_network = {"arch_kwargs": {"features_per_stage": [16, 32, 64]}}
+    assert plans["configurations"]["2d"] == {"batch_size": 4, "architecture": halved_network}
+    (fold,) = json.loads((preprocessed / "splits_final.json").read_text())
+    for case in (*fold["train"], *fold["val"]):
+        files = [str(raw / folder / f"{case}.nii.gz") for folder in ("labelsTr", "labelsTr_clean")]
+        given, true = (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(file)) for file in files)
+        assert (given == true).all() == (case in fold["val"]), case  # those with true labels validate
+    assert sum(map(len, fold.values())) == len(list((raw / "imagesTr").iterdir()))
 
 
 def test_a_failed_step_ends_the_demo(workspace, monkeypatch):

@@ -61,6 +61,7 @@ def make_model(
             head.weight.normal_(std=3)
             head.weight -= head.weight.mean(dim=1, keepdim=True)
             head.bias.zero_()
+        init = {"plans": content, "configuration": configuration, "fold": fold, "dataset_json": dataset}
         checkpoint = {
             "network_weights": network.state_dict(),
             "optimizer_state": {"state": {0: {"momentum_buffer": torch.zeros(5)}}},
@@ -68,21 +69,16 @@ def make_model(
             "logging": {"mean_fg_dice": [np.float64(0.5)], "dale_loss": [np.float32(1)]},
             "_best_ema": np.float64(0.5),
             "current_epoch": 7,
-            "init_args": {
-                "plans": content,
-                "configuration": configuration,
-                "fold": fold,
-                "dataset_json": dataset,
-                "device": torch.device("cuda"),
-            },
+            "init_args": {**init, "device": torch.device("cuda")},
             "trainer_name": trainer,
             "inference_allowed_mirroring_axes": axes,
         }
-        (folder / f"fold_{fold}" / "validation").mkdir(parents=True)
-        torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
-        (folder / f"fold_{fold}" / "validation" / "summary.json").write_text(f'{{"metric_per_case": "{PATIENT}"}}')
-        (folder / f"fold_{fold}" / "debug.json").write_text(f'"{PATIENT}"')
-        (folder / f"fold_{fold}" / "training_log_1.txt").write_text(PATIENT)
+        of_fold = folder / f"fold_{fold}"
+        (of_fold / "validation").mkdir(parents=True)
+        torch.save(checkpoint, of_fold / "checkpoint_final.pth")
+        (of_fold / "validation" / "summary.json").write_text(f'{{"metric_per_case": "{PATIENT}"}}')
+        (of_fold / "debug.json").write_text(f'"{PATIENT}"')
+        (of_fold / "training_log_1.txt").write_text(PATIENT)
     postprocessing = folder / f"crossval_results_folds_{'_'.join(str(fold) for fold in folds)}"
     postprocessing.mkdir()
     (postprocessing / "postprocessing.pkl").write_bytes(pickle.dumps(([], [])))

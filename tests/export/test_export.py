@@ -81,8 +81,8 @@ def test_plain_nnunet_predicts_the_same_without_this_package(tmp_path, capsys):
         np.testing.assert_array_equal(np.load(exports / f"{name}.npy"), expected)
 
 
-@pytest.mark.parametrize("checkpoint", ["checkpoint_best.pth"])
-def test_the_printed_command_runs_as_printed(tmp_path, capsys, checkpoint):
+def test_the_printed_command_runs_as_printed(tmp_path, capsys):
+    checkpoint = "checkpoint_best.pth"
     folder = make_model(tmp_path / "results of mine", folds=(1,))
     (folder / "fold_1/checkpoint_final.pth").rename(folder / "fold_1" / checkpoint)
     assert main(["-i", str(folder), "-o", str(tmp_path / "handed on"), "-chk", checkpoint]) == 0
@@ -125,19 +125,12 @@ def test_the_printed_command_names_only_what_nnunet_would_not_find_itself(tmp_pa
 def test_export_holds_what_prediction_needs_and_names_no_case(model, tmp_path, capsys):
     output = tmp_path / "handed on"
     assert main(["-i", str(model), "-o", str(output)]) == 0
-    left_out = (
-        "dataset.json, because it may name cases or paths: cohort, converted_by, description, dataset, training, test"
-    )
-    assert left_out in capsys.readouterr().out
+    left_out = "because it may name cases or paths: cohort, converted_by, description, dataset, training, test"
+    assert f"dataset.json, {left_out}" in capsys.readouterr().out
     place = output / DATASET / STOCK
-    assert files(place) == {
-        "plans.json",
-        "dataset.json",
-        "dataset_fingerprint.json",
-        "fold_0/checkpoint_final.pth",
-        "crossval_results_folds_0/postprocessing.pkl",
-        "exported_from.json",
-    }
+    of_model = {"plans.json", "dataset.json", "dataset_fingerprint.json", "exported_from.json"}
+    of_folds = {"fold_0/checkpoint_final.pth", "crossval_results_folds_0/postprocessing.pkl"}
+    assert files(place) == of_model | of_folds
     assert not [path for path in files(output) if PATIENT.encode() in (output / path).read_bytes()]
     trained = json.loads((model / "plans.json").read_text())
     assert json.loads((place / "plans.json").read_text()) == {**trained, "plans_name": "nnUNetPlans_from_DALE"}
@@ -155,13 +148,8 @@ def test_exported_checkpoint_is_of_a_stock_trainer_and_safe_to_load(model, tmp_p
     path = "fold_0/checkpoint_final.pth"
     exported = torch.load(tmp_path / "out" / DATASET / STOCK / path, weights_only=True)
     original = torch.load(model / path, weights_only=False)
-    assert exported.keys() == {
-        "network_weights",
-        "trainer_name",
-        "init_args",
-        "inference_allowed_mirroring_axes",
-        "current_epoch",
-    }
+    keys = "network_weights trainer_name init_args inference_allowed_mirroring_axes current_epoch"
+    assert exported.keys() == set(keys.split())
     assert exported["trainer_name"] == "nnUNetTrainer"
     assert exported["init_args"]["configuration"] == "2d"
     assert exported["inference_allowed_mirroring_axes"] == (0, 1)
@@ -174,21 +162,8 @@ def test_models_named_as_nnunet_names_them_in_one_zip(tmp_path, monkeypatch, cap
     for configuration in ("2d", "3d_cascade_fullres"):
         make_model(tmp_path / "results", configuration=configuration, folds=(0, 1))
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
-    arguments = [
-        "-d",
-        "997",
-        "-c",
-        "2d",
-        "3d_cascade_fullres",
-        "-tr",
-        "nnUNetTrainerDALE",
-        "-f",
-        "1",
-        "-o",
-        str(tmp_path / "model"),
-        "--zip",
-    ]
-    assert main(arguments) == 0
+    words = "-d 997 -c 2d 3d_cascade_fullres -tr nnUNetTrainerDALE -f 1 --zip"
+    assert main([*words.split(), "-o", str(tmp_path / "model")]) == 0
     with zipfile.ZipFile(tmp_path / "model") as archive:
         checkpoints = {name for name in archive.namelist() if name.endswith(".pth")}
     assert checkpoints == {
@@ -205,24 +180,16 @@ def test_exports_stand_beside_each_other_and_beside_a_plain_model(tmp_path, monk
     plain = make_model(results, "nnUNetTrainer")
     before = {path: (plain / path).read_bytes() for path in files(plain)}
     monkeypatch.setattr("nnunetv2.model_sharing.model_import.nnUNet_results", str(results))
-    for trainer, name in (
-        ("nnUNetTrainerDALE", []),
-        ("nnUNetTrainerDALE_maskedLoss", []),
-        ("nnUNetTrainer", []),
-        ("nnUNetTrainer", ["--name", "hospital.b"]),
-    ):
+    trainers = ("nnUNetTrainerDALE", "nnUNetTrainerDALE_maskedLoss", "nnUNetTrainer", "nnUNetTrainer")
+    for trainer, name in zip(trainers, ([], [], [], ["--name", "hospital.b"]), strict=True):
         folder = tmp_path / "here" / DATASET / f"{trainer}__nnUNetPlans__2d"
         folder = folder if folder.exists() else make_model(tmp_path / "here", trainer)
         target = tmp_path / f"{trainer}{len(name)}.zip"
         assert main(["-i", str(folder), "-o", str(target), *name]) == 0
         install_model_from_zip_file(str(target))
-    assert {path.name.split("__")[1] for path in (results / DATASET).iterdir()} == {
-        "nnUNetPlans",
-        "nnUNetPlans_from_DALE",
-        "nnUNetPlans_from_DALE_maskedLoss",
-        "nnUNetPlans_from_nnUNetTrainer",
-        "hospital.b",
-    }
+    of_exports = {f"nnUNetPlans_from_{name}" for name in ("DALE", "DALE_maskedLoss", "nnUNetTrainer")}
+    found = {path.name.split("__")[1] for path in (results / DATASET).iterdir()}
+    assert found == {"nnUNetPlans", "hospital.b", *of_exports}
     assert {path: (plain / path).read_bytes() for path in files(plain)} == before
     said = capsys.readouterr().out.splitlines()
     assert f"name of the export for plain nnU-Net: {DATASET}/nnUNetTrainer__hospital.b__2d" in said

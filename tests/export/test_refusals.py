@@ -12,6 +12,8 @@ from nnunetv2_dale.export.cli import main
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from tests.export.fixtures import DATASET, STOCK, files, make_model
 
+CHECKPOINT = "fold_0/checkpoint_final.pth"
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -86,19 +88,14 @@ def test_missing_folds_and_checkpoints_are_named(model, tmp_path, capsys):
 
 
 def change_checkpoint(model: Path, **changes: object) -> None:
-    path = model / "fold_0" / "checkpoint_final.pth"
-    checkpoint = torch.load(path, weights_only=False)
-    torch.save(checkpoint | changes, path)
+    torch.save(torch.load(model / CHECKPOINT, weights_only=False) | changes, model / CHECKPOINT)
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (
-            lambda model: (model / "fold_0/checkpoint_final.pth").write_bytes(b"PK not"),
-            "cannot be read as a checkpoint",
-        ),
-        (lambda model: torch.save([1], model / "fold_0/checkpoint_final.pth"), "is not a checkpoint of nnU-Net"),
+        (lambda model: (model / CHECKPOINT).write_bytes(b"PK not"), "cannot be read as a checkpoint"),
+        (lambda model: torch.save([1], model / CHECKPOINT), "is not a checkpoint of nnU-Net"),
         (lambda model: change_checkpoint(model, network_weights={"a": torch.ones(1)}), "do not fit the network"),
         (lambda model: change_checkpoint(model, trainer_name="nnUNetTrainerElsewhere"), "was not found here"),
         (lambda model: change_checkpoint(model, init_args={"configuration": "3d"}), "of configuration 3d, which"),

@@ -109,6 +109,16 @@ def test_the_dataset_has_both_kinds_of_cases_and_validates_on_real_labels(seeing
     assert all(fold["train"][-4:] == unlabelled for fold in splits)
 
 
+def test_a_class_that_is_not_annotated_in_a_case_tells_nothing_there(seeing: Path, tmp_path: Path) -> None:
+    """And the dataset keeps the table that says so."""
+    table = tmp_path / "raw" / ELLIPSOIDS / "confidence.csv"
+    table.write_text(f"case,small\n{CASES[1]},0\n")
+    assert judge(seeing) == 0
+    held_out = {(row["case"], row["label"]) for row in rows_of(tmp_path / "judged" / "calibration.csv")}
+    assert held_out == {(case, label) for case in CASES for label in "12"} - {(CASES[1], "2")}
+    assert (tmp_path / "raw" / NEW / "confidence.csv").read_bytes() == table.read_bytes()
+
+
 def test_a_doubtful_class_has_a_confidence_and_the_others_are_trusted(seeing: Path, tmp_path: Path) -> None:
     assert judge(seeing) == 0
     made = tmp_path / "raw" / NEW

@@ -61,18 +61,11 @@ def make_study(root: Path, cases: int = 8) -> Study:
     }
     with_dale = json.loads(json.dumps(plans))
     with_dale["configurations"]["3d_fullres"]["dale"] = {"alignment_weight": 0.0, "seed": 7}
-    baseline = write_results(
-        results / "nnUNetTrainer__nnUNetPlans__3d_fullres",
-        raw,
-        {name: 1 + n % 3 for n, name in enumerate(names)},
-        plans=plans,
+    baseline, candidate = (
+        results / f"{name}__nnUNetPlans__3d_fullres" for name in ("nnUNetTrainer", "nnUNetTrainerDALE")
     )
-    candidate = write_results(
-        results / "nnUNetTrainerDALE__nnUNetPlans__3d_fullres",
-        raw,
-        {name: 4 if n == 3 else n % 2 for n, name in enumerate(names)},
-        plans=with_dale,
-    )
+    write_results(baseline, raw, {name: 1 + n % 3 for n, name in enumerate(names)}, plans=plans)
+    write_results(candidate, raw, {name: 4 if n == 3 else n % 2 for n, name in enumerate(names)}, plans=with_dale)
     for fold in range(2):
         (baseline / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(10, 20.0))
         (candidate / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(8, 44.0))

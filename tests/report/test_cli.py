@@ -141,20 +141,11 @@ def test_a_flipped_prediction_is_told_everywhere(study: Study, tmp_path: Path, c
     SimpleITK.WriteImage(SimpleITK.Flip(SimpleITK.ReadImage(str(file)), [False, True, False]), str(file))
     write_summary(file.parent, study.raw)
     output = tmp_path / "report"
-    assert (
-        main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST, "--no_pictures"])
-        == 0
-    )
+    references = ["--references", str(study.raw / "labelsTr")]
+    assert main([*study.folders, *references, "-o", str(output), *FAST, "--no_pictures"]) == 0
     report = report_of(output)
-    assert report["misplaced"] == [
-        {
-            "case": "case_03",
-            "run": study.candidate.name,
-            "file": "case_03.nii.gz",
-            "differs": ["origin", "direction"],
-            "apart_mm": 47.0,
-        }
-    ]
+    where = {"case": "case_03", "run": study.candidate.name, "file": "case_03.nii.gz"}
+    assert report["misplaced"] == [{**where, "differs": ["origin", "direction"], "apart_mm": 47.0}]
     sentence = (
         "the predictions of 1 case (case_03) are stored with another direction and origin than the references, up to "
         "47.0 mm away. All numbers compare voxel by voxel, as nnU-Net's own summary.json does."

@@ -106,7 +106,7 @@ def test_a_slice_is_a_slice_whichever_way_it_is_stored(axis: int, tmp_path: Path
         assert measures["Surface Dice"][str(label)] == pytest.approx((both <= 2).mean())
     assert measures["HD95"]["1"] == 4.5  # three columns of 1.5 mm were added
     # the region is the one of the picture, in patches of 16 x 16
-    region = fuzzy_region(image[None], reference, spacing)
+    region, _ = fuzzy_region(image[None], reference, spacing)
     inside = [(mask == 1) & region for mask in (prediction, reference)]
     assert region.any()
     assert not region.all()

@@ -9,6 +9,7 @@ from statistics import fmean
 import pytest
 
 from nnunetv2_dale.benchmark.state import validation_dice
+from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 from nnunetv2_dale.report.build import ReportSettings, build_report
 from tests.datasets import CLASSES, ELLIPSOIDS
@@ -56,11 +57,23 @@ def test_the_dice_of_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert validation_dice(fold, ELLIPSOIDS) == pytest.approx((first + second) / 2)
 
 
+def test_a_table_of_a_spreadsheet_names_the_case_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which made 5 of 005."""
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+    (tmp_path / ELLIPSOIDS).mkdir()
+    (tmp_path / ELLIPSOIDS / "confidence.csv").write_text(f"case;{NAMES[0]}\n5;0\n")
+    assert open_classes(ELLIPSOIDS, {"labels": CLASSES}, ["004", "005"]) == {"005": frozenset(["1"])}
+
+
 def test_without_the_raw_dataset_its_copy_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path, 4)
     copy = tmp_path / "preprocessed" / ELLIPSOIDS / "nnUNetPlans_3d_fullres_confidence" / "confidence.csv"
     copy.parent.mkdir(parents=True)
     copy.write_text(f"case,{NAMES[1]}\n{OPEN[0]},0\n")
+    of_a_killed_run = copy.parent.with_name(f".unfinished_x_{copy.parent.name}")
+    of_a_killed_run.mkdir()
+    (of_a_killed_run / copy.name).write_text(f"case,{NAMES[0]}\n{OPEN[1]},0\n")
     monkeypatch.delenv("nnUNet_raw", raising=False)
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
     cases = read_result_folder(study.baseline).cases

@@ -15,7 +15,7 @@ from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.report import plots
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.cost import LearningCurve
-from nnunetv2_dale.report.metrics import add_case_means, mask_metrics, metric_name, summary_metrics
+from nnunetv2_dale.report.metrics import add_case_means, metric_name, metrics_of
 from nnunetv2_dale.report.page import render_report, verdict
 from nnunetv2_dale.report.report_data import EmptyCount, Report, Run, Values
 from nnunetv2_dale.report.report_json import read_report, to_json
@@ -35,7 +35,7 @@ def run_of(name: str, values: Values) -> Run:
 
 
 def small_report(dice_of_runs: Mapping[str, list[float | None]] = DICE) -> Report:
-    metrics = summary_metrics()
+    metrics = metrics_of(with_masks=False)[:2]
     values: dict[str, Values] = {
         name: {metric.name: {item.key: list(dice) for item in CLASSES} for metric in metrics}
         for name, dice in dice_of_runs.items()
@@ -80,13 +80,8 @@ def in_browser(page: Path, profile: Path) -> tuple[str, str]:
     """The page's elements after its scripts ran, and what the browser logged."""
     arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
-    done = subprocess.run(
-        [browser(), *arguments.split(), f"--user-data-dir={profile}", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    command = [browser(), *arguments.split(), f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, done.stderr
 
 
@@ -159,14 +154,14 @@ def test_the_verdict_claims_what_the_interval_does(gain: list[float], said: str)
     before: list[float | None] = [0.5, 0.6, 0.7, 0.8, 0.75, 0.65][: len(gain)]
     after: list[float | None] = [value + step for value, step in zip(before, gain, strict=True) if value is not None]
     values: dict[str, Values] = {name: {"Dice": {"1": column}} for name, column in (("A", before), ("B", after))}
-    metric = summary_metrics()[:1]
+    metric = metrics_of(with_masks=False)[:1]
     add_case_means(list(values.values()), metric, ["1"])
     row = compare(values, metric, CLASSES[:1], resamples=500)[0]
     assert said in verdict(row, {"A": "A", "B": "B"})
 
 
 def test_case_means() -> None:
-    names = [metric for metric in mask_metrics() if metric.name == "HD95"] + summary_metrics()[:1]
+    names = [metric for metric in metrics_of(with_masks=True) if metric.name in ("Dice", "HD95")]
     first: Values = {"Dice": {"1": [0.8], "2": [None]}, "HD95": {"1": [1.0], "2": [5.0]}}
     second: Values = {"Dice": {"1": [0.8], "2": [0.0]}, "HD95": {"1": [3.0], "2": [None]}}
     add_case_means([first, second], names, ["1", "2"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from nnunetv2_dale.trainer.confidence import nnUNetTrainerConfidence
+from tests.datasets import CASES
 from tests.trainer.distributed import OnCpu, this_rank
 from tests.trainer.fixtures import log_of, make_trainer, weights_of
 
@@ -31,4 +32,11 @@ def run_rank(rank: int, environment: dict[str, str], rendezvous: str, folder: Pa
         for _ in range(2):
             target = [each[mine] for each in batch["target"]]
             trainer.train_step({"data": batch["data"][mine], "target": target, "keys": batch["keys"][mine]})
-        torch.save({**found, "joined": weights_of(trainer)}, folder / f"rank_{rank}.pth")
+        joined = weights_of(trainer)
+        # of the samples of one rank all is annotated, of the other's not: it looks at each by itself
+        keys = [CASES[4], CASES[4]] if rank == 0 else [CASES[1], CASES[2]]
+        with torch.no_grad():
+            validated = trainer.validation_step(
+                {**batch, "target": [each.clone() for each in batch["target"]], "keys": keys}
+            )
+        torch.save({**found, "joined": joined, "validated": validated["loss"]}, folder / f"rank_{rank}.pth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,12 +128,21 @@ class Parts:
         return part
 
 
+def test_it_travels_to_processes_that_are_not_forked(nnunet: NnunetFolders, tmp_path: Path, monkeypatch) -> None:
+    give_confidence(tmp_path, monkeypatch, "case\n", lambda image: np.zeros_like(image[:1]))
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    for augmenter in (trainer.dataloader_train, trainer.dataloader_val):
+        loader = pickle.loads(pickle.dumps(augmenter.data_loader))
+        image, *_ = loader._data.load_case(loader._data.identifiers[0])
+        assert np.asarray(image[:, :1, :1, :1])[-1] == 1
+
+
 def test_oversampling_does_not_look_for_a_class_where_it_is_not_annotated() -> None:
     places = {1: [[0, 0, 0, 0]], 2: [[0, 1, 1, 1]], (-1, 0, 1, 2): [[0, 0, 0, 1]]}
     plain = SimpleNamespace(
         identifiers=["b", "a"], load_case=lambda case: (case, "label", None, {"class_locations": places})
     )
-    dataset = DoubtedDataset(plain, None, lambda case: [2] if case == "a" else [])
+    dataset = DoubtedDataset(plain, None, {"a": [2]})
     image, label, _, properties = dataset.load_case("a")
     assert (image, label) == ("a", "label")
     assert properties["class_locations"] == {**places, 2: []}
@@ -156,4 +166,6 @@ def test_each_visit_draws_a_reader(nnunet: NnunetFolders, tmp_path: Path, monkey
     np.testing.assert_array_equal(np.asarray(dataset.load_case(CASES[2])[1][:]), plain.load_case(CASES[2])[1][:])
     assert label_checksums(dataset, CASES[1:]) == label_checksums(plain, CASES[1:])
     assert next_batch(trainer)["data"].shape[1] == 1
-    assert f"1 of 4 training cases with labels of several readers ({CASES[1]})" in Path(trainer.log_file).read_text()
+    said = Path(trainer.log_file).read_text()
+    assert f"1 of 4 training cases with labels of several readers ({CASES[1]})" in said
+    assert "not annotated" not in said

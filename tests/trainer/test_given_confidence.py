@@ -229,6 +229,11 @@ def test_distributed(given: Path, tmp_path: Path) -> None:
         for name, weight in weights_of(single).items():
             step = rank["joined"][f"module.{name}"] - before[name]
             assert_close(step, weight - before[name], rtol=1e-3, atol=1e-5, msg=name)
+    for rank, keys in ((first, [CASES[4], CASES[4]]), (second, [CASES[1], CASES[2]])):
+        with torch.no_grad():
+            assert rank["validated"] == pytest.approx(
+                single.validation_step(clone({**batch, "keys": keys}))["loss"], rel=1e-3
+            )
 
 
 # --- in detail --------------------------------------------------------------------------------------------------------
@@ -261,6 +266,17 @@ def test_regions_are_called_as_nnunets_oversampling_calls_them(nnunet: NnunetFol
     assert len(plain.load_case(CASES[1])[3]["class_locations"][missing]) > 0
     assert dataset.data_loader._data.load_case(CASES[1])[3]["class_locations"][missing] == []
     assert trainer._not_sought(CASES[4]) == []
+
+
+def test_a_label_may_be_written_as_a_list_of_one(nnunet: NnunetFolders) -> None:
+    labels = {"liver": [1], "background": 0, "spleen": 2, "kidney": [3], "lesion": [4]}
+    assert make_trainer(nnUNetTrainerConfidence, labels={"labels": labels}).output_names == [
+        "background",
+        "liver",
+        "spleen",
+        "kidney",
+        "lesion",
+    ]
 
 
 @pytest.mark.usefixtures("given")

@@ -29,7 +29,9 @@ def absent_hints(
         lacking = [
             number
             for number, record in enumerate(records)
-            if record.classes and item.key not in record.classes and _is_inside(expected[number], record)
+            if record.classes
+            and not {item.key} & {*record.classes, *record.open_classes}
+            and _is_inside(expected[number], record)
         ]
         if len(lacking) >= NOT_DRAWN_CASES and len(lacking) >= NOT_DRAWN_FROM * (len(lacking) + len(having)):
             sentence = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
-from nnunetv2_dale.audit.class_statements import ClassStatement
+from nnunetv2_dale.audit.class_statements import ClassStatement, said_in_table
 from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
 from nnunetv2_dale.audit.without_network.absent_classes import absent_hints
@@ -28,7 +29,9 @@ def rank_records(
     Args:
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again.
     """
+    records = [_annotated(record, task) for record in records]
     hints, statements = hints_of(records, task.classes, step_mm)
+    said = [each for item in task.classes for each in said_in_table(item, (record.case for record in records), task)]
     ranked = []
     for number, record in enumerate(records):
         found = list(_of_case([hint for hint in hints if hint.number == number]))
@@ -36,7 +39,14 @@ def rank_records(
         score = max((each.chance for each in asked), default=0.0)
         listed = [_finding(each, record, task) for each in asked if each.chance >= LISTED_FROM]
         ranked.append(Judgement(AuditedCase(record.case, "", score, True, tuple(listed), record.checksum), {}, {}))
-    return sorted(ranked, key=lambda each: -each.audited.score), statements
+    return sorted(ranked, key=lambda each: -each.audited.score), (*said, *statements)
+
+
+def _annotated(record: CaseRecord, task: AuditTask) -> CaseRecord:
+    """The record without the classes that nobody annotated in the case."""
+    missing = task.open_classes.get(record.case, frozenset())
+    classes = {key: each for key, each in record.classes.items() if key not in missing}
+    return replace(record, classes=classes, open_classes=missing)
 
 
 def hints_of(

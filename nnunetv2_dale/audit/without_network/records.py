@@ -5,7 +5,7 @@ Places are in the patient: (x, y, z) in mm, RAS+, as the file's header has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,7 @@ class CaseRecord:
     classes: dict[str, ClassRecord]  # key → record, of the classes that the label has
     body_mm: Floats  # the middle of what is bright in the image
     corners_mm: Floats  # (2, 3) lowest and highest place of the image
+    open_classes: Collection[str] = ()  # keys of the classes that nobody annotated in it; they are not among `classes`
 
     @property
     def planar(self) -> bool:

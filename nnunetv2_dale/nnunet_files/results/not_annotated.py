@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_dale.commands.csv_table import own_name
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE, read_confidence_table
 from nnunetv2_dale.nnunet_files.folders import known_places
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
@@ -15,10 +16,15 @@ from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, ClassRes
 _UNKNOWN = ClassResult(None, None, None, None, None, None, annotated=False)
 
 
-def open_classes(dataset: str | None, dataset_json: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+def open_classes(
+    dataset: str | None, dataset_json: Mapping[str, Any], cases: Collection[str]
+) -> dict[str, frozenset[str]]:
     """Case → keys of the classes that nobody annotated in it, of the cases that lack some.
 
     They stand in `confidence.csv` of the raw dataset, of which training keeps a copy beside the preprocessed cases.
+
+    Args:
+        cases: of the results; a table from a spreadsheet may have 5 for 005.
     """
     labels = dataset_json.get("labels", {})
     keys = keys_of_names(labels)
@@ -26,7 +32,12 @@ def open_classes(dataset: str | None, dataset_json: Mapping[str, Any]) -> dict[s
     if not places or not labels:
         return {}
     table = read_confidence_table(places[0], labels)
-    return {case: frozenset(keys[name] for name in names) for case, names in table.open_classes.items() if names}
+    where = str(places[0] / TABLE)
+    return {
+        own_name(case, cases, where): frozenset(keys[name] for name in names)
+        for case, names in table.open_classes.items()
+        if names
+    }
 
 
 def without_open_classes(
@@ -53,5 +64,5 @@ def sentences_on_open_classes(cases: Mapping[str, CaseResult], names: Mapping[st
 def _tables(dataset: str | None) -> list[Path]:
     found = [place / TABLE for place in known_places(dataset, "nnUNet_raw")]
     for place in known_places(dataset, "nnUNet_preprocessed"):
-        found += sorted(place.glob(f"*_confidence/{TABLE}"))
+        found += sorted(place.glob(f"[!.]*_confidence/{TABLE}"))
     return [file for file in found if file.is_file()]

@@ -95,7 +95,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     trainer, plans_name, configuration = _parts_of_name(path.name)
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     dataset = plans.get("dataset_name") or above
-    cases = without_open_classes(cases, open_classes(dataset, dataset_json))
+    cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases))
     ending = _ending(cases, dataset_json)
     return ResultFolder(
         path=path,

@@ -99,6 +99,19 @@ def test_a_class_that_many_lack_is_one_statement(tmp_path: Path, monkeypatch: py
     assert sum(map(bool, findings(tmp_path / "audit").values())) <= 1
 
 
+def test_a_class_that_a_table_says_is_not_annotated_is_not_missing(tmp_path: Path, monkeypatch) -> None:
+    folder = write_abdomens(tmp_path / "raw", {3: "left", 7: "left"}, cases=14)
+    (folder / "confidence.csv").write_text("case,left\ncase_03,0\ncase_05,0\n")
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    assert main(["-d", DATASET, "-o", str(tmp_path / "audit"), "-np", "1", "--no_pictures"]) == 0
+    (statement,) = read(tmp_path / "audit")["classes"]
+    assert (statement["label"], statement["cases"]) == ("5", ["case_03", "case_05"])
+    assert "not annotated in 2 cases, as confidence.csv says" in (tmp_path / "audit" / "audit.html").read_text()
+    found = findings(tmp_path / "audit")
+    assert [each["label"] for each in found["case_03"] + found["case_05"]] == []
+    assert [each["label"] for each in found["case_07"]] == ["5"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

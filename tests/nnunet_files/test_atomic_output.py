@@ -213,7 +213,7 @@ def test_every_name_that_a_file_takes_can_be_written(tmp_path, new, letter):
         if new is new_file:
             unfinished.write_text("text")
     with pytest.raises(UserError, match=r"nii\.gz cannot be written: its name has 25[67] bytes, a file takes 255"):
-        new(target.with_name("nn" + target.name)).__enter__()
+        new_file(target.with_name("nn" + target.name)).__enter__()
 
 
 def test_what_another_run_made_meanwhile_stays(tmp_path, new):

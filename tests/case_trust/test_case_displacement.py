@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
@@ -26,14 +24,12 @@ def _certain(labels: torch.Tensor) -> torch.Tensor:
 
 def _observed(given: list[torch.Tensor], drawn_by_network: list[torch.Tensor], memory: float = 0.5) -> CaseDisplacement:
     found = CaseDisplacement(memory)
-    _show(found, [f"case {number}" for number in range(len(given))], given, list(map(_certain, drawn_by_network)))
+    names = [f"case {number}" for number in range(len(given))]
+    nothing_to_see = torch.zeros(len(given), 1, *given[0].shape[1:])
+    found.observe(
+        names, nothing_to_see, torch.stack([_certain(each) for each in drawn_by_network]), torch.stack(given), None
+    )
     return found
-
-
-def _show(memory: CaseDisplacement, cases: Sequence[str], given: list[torch.Tensor], probabilities: list[torch.Tensor]):
-    """One batch, of images in which there is nothing to see."""
-    labels = torch.stack(given)
-    memory.observe(list(cases), torch.zeros(labels.shape), torch.stack(probabilities), labels, None)
 
 
 def test_a_label_drawn_one_voxel_wider_by_hand():
@@ -49,7 +45,7 @@ def test_traces_of_a_class_far_from_any_border_are_no_displacement():
     traces[1, 14:30, 14:30] = right[0, 14:30, 14:30]  # near the border, voxels 15 to 28, the network is right
     traces[0] = 1 - traces[1]
     for labels in (right, torch.zeros_like(right)):
-        _show(memory, "a", [labels], [traces])
+        memory.observe(["a"], torch.zeros(1, 1, 48, 48), traces[None], labels[None], None)
     assert memory.state()["a"][0][1] == 0.0
     assert memory.state()["a"][1][1] == 0.5 * 12  # the square's own edge voxels, one visit ago
 
@@ -99,7 +95,10 @@ def test_a_batch_that_overflowed_shows_nothing():
     memory = _observed([_square(3, 9)] * 2, [_square(4, 8)] * 2)
     before = memory.state()
     overflowed, fine = torch.full((2, 12, 12), float("nan")), _certain(_square(4, 8))
-    _show(memory, ["case 0", "case 1"], [_square(3, 9)] * 2, [overflowed, fine])
+    images = torch.zeros(2, 1, 12, 12)
+    memory.observe(
+        ["case 0", "case 1"], images, torch.stack([overflowed, fine]), torch.stack([_square(3, 9)] * 2), None
+    )
     for name, factor in (("case 0", 0.5), ("case 1", 1.5)):
         np.testing.assert_allclose(memory.state()[name], factor * np.array(before[name]))
 
@@ -116,21 +115,19 @@ def test_it_continues_from_its_state():
     second = CaseDisplacement(0.5)
     second.restore(first.state(), torch.device("cpu"))
     for memory in (first, second):
-        _show(memory, ["case 1", "new"], [_square(4, 8)] * 2, [_certain(_square(4, 8))] * 2)
+        labels = torch.stack([_square(4, 8)] * 2)
+        images = torch.zeros(labels.shape)
+        memory.observe(["case 1", "new"], images, torch.stack([_certain(_square(4, 8))] * 2), labels, None)
     assert first.state() == second.state()
     empty = CaseDisplacement(0.5)
     empty.restore({}, torch.device("cpu"))
     assert empty.state() == {}
 
 
-def _wider(*wider: int) -> list[torch.Tensor]:
-    """Squares so many voxels wider than one of 8."""
-    return [_square(8 - each, 16 + each, 24) for each in wider]
-
-
 def _displaced(*wider: int) -> CaseDisplacement:
     """Cases whose squares are so many voxels wider than the network's square of 8."""
-    return _observed(_wider(*wider), _wider(0) * len(wider))
+    drawn = [_square(8 - each, 16 + each, 24) for each in wider]
+    return _observed(drawn, [_square(8, 16, 24)] * len(wider))
 
 
 def _doubted(memory: CaseDisplacement, tolerance: float, explained: float, regions: bool = False) -> torch.Tensor:
@@ -154,9 +151,10 @@ def test_the_group_whose_borders_the_image_does_not_show_is_distrusted(border_of
     image = torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(0)) * 0.1
     image += _square(8 - border_of_the_image, 16 + border_of_the_image, 24)
     for wider in ((0, 2, 0, 0, 2), (2, 0, 2, 2, 0), (0, 0, 2, 2)):
-        memory, labels, cases = CaseDisplacement(0.5), torch.stack(_wider(*wider)), [str(n) for n in range(len(wider))]
-        probabilities = torch.stack([_certain(*_wider(0))] * len(wider))
-        memory.observe(cases, image.expand(labels.shape), probabilities, labels, None)
+        memory, labels = CaseDisplacement(0.5), torch.stack([_square(8 - each, 16 + each, 24) for each in wider])
+        probabilities = torch.stack([_certain(_square(8, 16, 24))] * len(wider))
+        memory.observe([str(each) for each in range(len(wider))], image.expand(len(wider), 1, 24, 24), probabilities,
+                       labels, None)  # fmt: skip
         wrong = torch.tensor([each != border_of_the_image for each in wider])
         sign = 1.0 if border_of_the_image == 0 else -1.0
         assert_close(_doubted(memory, 0.4, 0.8)[:, 1], sign * wrong)
@@ -186,16 +184,22 @@ def test_a_background_has_no_groups_but_a_region_has():
 
 
 def test_a_class_that_no_case_shows_has_no_groups():
-    inside, memory = _certain(_square(8, 16, 24)), CaseDisplacement(0.5)
-    _show(memory, "abc", _wider(0, 2, 0), [torch.cat([inside, torch.zeros_like(inside[:1])])] * 3)
+    labels = [_square(8 - wider, 16 + wider, 24) for wider in (0, 2, 0)]
+    inside = _certain(_square(8, 16, 24))
+    predicted = torch.cat([inside, torch.zeros_like(inside[:1])])
+    memory = CaseDisplacement(0.5)
+    given = torch.stack(labels)
+    memory.observe(["a", "b", "c"], torch.zeros(given.shape), torch.stack([predicted] * 3), given, None)
     assert_close(_doubted(memory, 0.4, 0.8), torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
 
 
 def test_groups_hold_until_they_are_looked_for_again_and_new_cases_are_trusted():
     memory = _displaced(0, 2, 0)
     memory.look_for_groups(0.4, 0.8)
+    same = _square(8, 16, 24)
     for _ in range(20):
-        _show(memory, ["case 1", "new"], _wider(0, 0), [_certain(*_wider(0))] * 2)
+        given = torch.stack([same] * 2)
+        memory.observe(["case 1", "new"], torch.zeros(given.shape), torch.stack([_certain(same)] * 2), given, None)
     found = memory.doubt_of(["new", "case 1", "never seen"])
     assert found is not None
     assert_close(found[:, LARGE], torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
@@ -220,9 +224,10 @@ def test_a_class_that_crops_seldom_show_does_not_drift():
     three = torch.stack([shown[0] == 0, shown[0] == 1, torch.zeros(24, 24)]).float()
     traces = three.clone()
     traces[2, 8:16, 8:16], traces[1, 8:16, 8:16] = 3 / 64, 61 / 64
-    _show(memory, "a", [2 * shown], [three[[0, 2, 1]]])
+    images = torch.zeros(1, 1, 24, 24)
+    memory.observe(["a"], images, three[[0, 2, 1]][None], 2 * shown[None], None)
     for _ in range(40):
-        _show(memory, "a", [shown], [traces])
+        memory.observe(["a"], images, traces[None], shown[None], None)
     excess, contour = memory.state()["a"][:2]
     assert excess[2] == 0
     assert 0 < contour[2] < 1
@@ -230,7 +235,13 @@ def test_a_class_that_crops_seldom_show_does_not_drift():
 
 @pytest.mark.parametrize(
     ("spacing", "axes"),
-    [(None, None), ((10.0, 3.0), None), ((10.0, 3.0, 3.5), None), ((9.0, 3.0, 3.0), (3, 4)), ((1.0, 1.0, 4.0), (2, 3))],
+    [
+        (None, None),
+        ((10.0, 3.0), None),
+        ((10.0, 3.0, 3.5), None),
+        ((9.0, 3.0, 3.0), (3, 4)),
+        ((1.0, 1.0, 4.0), (2, 3)),
+    ],
 )
 def test_slices_are_thick_from_three_times_the_other_spacings_on(spacing, axes):
     assert in_plane_axes(spacing) == axes
@@ -254,7 +265,10 @@ def test_all_ranks_down_weight_what_all_have_seen(monkeypatch):
     """Each has seen a part of the cases, in another order; alone they would find opposite groups."""
     ranks = [CaseDisplacement(0.5, ranks=True) for _ in range(2)]
     for memory, names, wider in ((ranks[0], "abcd", (0, 2, 2, 2)), (ranks[1], "efag", (0, 0, 0, 0))):
-        _show(memory, names, _wider(*wider), [_certain(*_wider(0))] * 4)
+        given = torch.stack([_square(8 - each, 16 + each, 24) for each in wider])
+        memory.observe(
+            list(names), torch.zeros(given.shape), torch.stack([_certain(_square(8, 16, 24))] * 4), given, None
+        )
     alone = CaseDisplacement(0.5)
     alone.restore(ranks[0].state(), torch.device("cpu"))
     assert _doubted(alone, 0.4, 0.8)[:, 1].tolist() == [-1, 0, 0, 0]

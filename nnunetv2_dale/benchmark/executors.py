@@ -88,13 +88,8 @@ def cluster_config(
         run_dir: for Parsl's scripts and logs; `user_config` chooses it where it is Parsl's default.
     """
     provider.worker_init = f'export PATH="{Path(sys.executable).parent}:$PATH"\n{provider.worker_init}'
-    executor = HighThroughputExecutor(
-        label="cluster",
-        address=address or "127.0.0.1",
-        max_workers_per_node=workers,
-        provider=provider,
-        **_common_options(),
-    )
+    options = {**_common_options(), "provider": provider, "max_workers_per_node": workers}
+    executor = HighThroughputExecutor(label="cluster", address=address or "127.0.0.1", **options)
     if address is None:
         # Parsl's own way to list this machine's addresses also asks a server on the internet
         executor.address = None
@@ -167,12 +162,10 @@ def _slurm_provider(settings: ExecutorSettings, gpus: int, most_jobs: int) -> Sl
         gpus_per_node=gpus or None,
         walltime=settings.walltime,
         scheduler_options=settings.scheduler_options,
+        worker_init=settings.preamble,
         exclusive=False,
         cmd_timeout=60,
-        init_blocks=1,
-        min_blocks=0,
         max_blocks=settings.max_jobs or max(1, most_jobs),
-        worker_init=settings.preamble,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.feature_alignment import ClassGaussians, alignment_loss, class_gaussians, pooled
+from nnunetv2_dale.dale.marginal_loss import exact
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 FEWEST_VOXELS = 16  # of a class on either side; with fewer it is left out: a covariance needs voxels
@@ -103,7 +104,7 @@ class FeatureAlignment:
             distance, fuzzy_loss = distance * scale, fuzzy_loss * scale
         (by_alignment,) = torch.autograd.grad(distance, features, retain_graph=True)
         (by_logits,) = torch.autograd.grad(fuzzy_loss, logits, retain_graph=True)
-        leaf = features.detach().to(torch.promote_types(features.dtype, torch.float32)).requires_grad_()
+        leaf = exact(features.detach()).requires_grad_()
         with torch.enable_grad():
             again: Callable[[Tensor], Tensor] = self._head.forward  # without the hook that keeps the features
             (by_segmentation,) = torch.autograd.grad(again(leaf), leaf, by_logits.to(leaf.dtype))
@@ -123,5 +124,5 @@ class FeatureAlignment:
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(gradient.to(torch.promote_types(gradient.dtype, torch.float32)))
+    norm: Tensor = torch.linalg.vector_norm(exact(gradient))
     return norm

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import exact
+
 # Added to the diagonal relative to the mean variance, for numerics only: keeps eigenvalues off 0, where the gradient
 # of a square root is infinite. Not Eq. 13's ε, which multiplies a matrix of ones.
 _RIDGE = 1e-4
@@ -58,8 +60,7 @@ def class_gaussians(
     classes = _class_of_each_entry(labels, selected, num_classes, regions)
     voxel, counted = _voxels_of_each_class(classes, selected.numel(), num_classes, max_voxels, generator)
     spatial_size = features[0, 0].numel()
-    sample = features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size]  # (K, n, C)
-    sample = sample.to(torch.promote_types(features.dtype, torch.float32))
+    sample = exact(features.flatten(2)[voxel // spatial_size, :, voxel % spatial_size])  # (K, n, C)
     weight = counted.to(sample.dtype).unsqueeze(1)
     voxels = weight.sum(dim=2)
     mean = (weight @ sample).squeeze(1) / voxels.clamp_min(1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, distributed
 
-from nnunetv2_dale.dale.marginal_loss import class_weight_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import class_weight_of, exact, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 
 MEMORY = 0.9  # what a batch leaves of the ones before
@@ -27,9 +27,8 @@ def class_sums(outputs: Outputs, targets: Outputs, loss: MaskedLoss) -> Tensor:
         targets: full resolution first.
         loss: says what the target is: label map or regions, what is ignored, and whether there are ranks.
     """
-    logits = full_resolution(outputs)
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    logits, target = marginal_logits(logits, class_weight_of(targets), loss.regions), full_resolution(targets)
+    logits, target = exact(full_resolution(outputs)), full_resolution(targets)
+    logits = marginal_logits(logits, class_weight_of(targets), loss.regions)
     labels, valid = loss.labels(target), loss.valid(target)
     counts = torch.ones_like(logits[:, :1]) if valid is None else valid.to(logits.dtype)
     if loss.regions:

@@ -73,7 +73,7 @@ def marginal_logits(logits: Tensor, class_weight: Tensor | None, regions: bool) 
     """
     if class_weight is None:
         return logits
-    missing = _like(class_weight == 0, logits)
+    missing = like(class_weight == 0, logits)
     nothing = torch.finfo(logits.dtype).min / 2  # its probability is 0, its differences and products are finite
     if regions:
         return logits.masked_fill(missing, nothing)
@@ -87,12 +87,17 @@ def _annotated(target: Tensor, missing: Tensor, regions: bool) -> Tensor:
     """The target without the (B, K) missing classes."""
     classes = missing.shape[1]
     if regions:
-        return torch.cat([target[:, :classes] * ~_like(missing, target), target[:, classes:]], dim=1)
+        return torch.cat([target[:, :classes] * ~like(missing, target), target[:, classes:]], dim=1)
     ignored = target >= classes
     index = torch.where(ignored, 0, target).flatten(1).long()
     return torch.where(missing.gather(1, index).view_as(target) & ~ignored, 0, target)
 
 
-def _like(values: Tensor, maps: Tensor) -> Tensor:
-    """(B, K) values that go with (B, K, *S) maps."""
-    return values.reshape(*values.shape, *(1 for _ in maps.shape[2:]))
+def like(values: Tensor, maps: Tensor) -> Tensor:
+    """(B,) or (B, K) values with as many axes as (B, K, *S) maps, to be multiplied with them."""
+    return values.reshape(*values.shape, *(1,) * (maps.ndim - values.ndim))
+
+
+def exact(values: Tensor) -> Tensor:
+    """The values in float32 at least, where half precision would round or overflow."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

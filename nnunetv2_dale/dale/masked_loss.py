@@ -6,6 +6,7 @@ With mask and weight 1 it is exactly nnU-Net's `DC_and_CE_loss` (label maps, bac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_dale.dale.dice_sums import spatial_sum, sum_over_ranks, sum_per_label
-from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, confidence_of, exact, like, marginal_logits
 from nnunetv2_dale.dale.resolutions import all_resolutions, full_resolution, resized
 
 __all__ = ["MaskedLoss", "Outputs", "all_resolutions", "full_resolution", "resized"]
@@ -59,19 +60,25 @@ class MaskedLoss:
         class_weight = class_weight_of(targets)
         if (confidence := confidence_of(targets)) is not None:
             voxel_weight = _times(confidence, voxel_weight)
-        outputs, targets = all_resolutions(outputs), all_resolutions(targets)
-        weights = (1.0,) if len(outputs) == 1 else self.scale_weights or (1.0,) * len(outputs)
-        if not len(outputs) == len(targets) == len(weights):
-            raise ValueError(
-                f"expected as many outputs as targets and scale weights, got {len(outputs)}, {len(targets)} "
-                f"and {len(weights)}"
-            )
-        terms = [
-            weight * self._at_one_resolution(logits, target, label_mask, voxel_weight, class_weight)
-            for weight, logits, target in zip(weights, outputs, targets, strict=True)
-            if weight != 0
-        ]
-        return torch.stack(terms).sum()
+        return self.over_resolutions(
+            lambda logits, target: self._at_one_resolution(logits, target, label_mask, voxel_weight, class_weight),
+            outputs,
+            targets,
+        )
+
+    def over_resolutions(self, term: Callable[..., Tensor], outputs: Outputs, *others: Outputs) -> Tensor:
+        """Σ over the resolutions of a term of what each of them has, with the resolution's weight.
+
+        Raises:
+            ValueError: outputs, targets and scale weights that do not go together.
+        """
+        parts = [all_resolutions(each) for each in (outputs, *others)]
+        weights = (1.0,) if len(parts[0]) == 1 else self.scale_weights or (1.0,) * len(parts[0])
+        if {len(part) for part in parts} != {len(weights)}:
+            found = ", ".join(str(len(part)) for part in parts)
+            raise ValueError(f"expected as many outputs as targets and scale weights, got {found} and {len(weights)}")
+        terms = [weight * term(*of_one) for weight, *of_one in zip(weights, *parts, strict=True) if weight != 0]
+        return torch.stack(terms).sum(dim=0)
 
     def valid(self, target: Tensor) -> Tensor | None:
         """(B, 1, *S) bool, False where the target is to be ignored; None when nothing ever is."""
@@ -101,17 +108,13 @@ class MaskedLoss:
         voxel_weight: Tensor | None,
         class_weight: Tensor | None,
     ) -> Tensor:
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        logits = marginal_logits(logits, class_weight, self.regions)
-        valid = self.valid(target)
-        labels = self.labels(target)
-        mask = resized(label_mask, logits)
-        weight = resized(voxel_weight, logits)
+        logits = marginal_logits(exact(logits), class_weight, self.regions)
+        valid, labels = self.valid(target), self.labels(target)
+        mask, weight = resized(label_mask, logits), resized(voxel_weight, logits)
         if valid is not None:
             weight = valid.to(logits.dtype) if weight is None else weight * valid
         if class_weight is not None:
-            of_case = class_weight.amax(dim=1).to(logits.dtype)
-            weight = _times(of_case.reshape(-1, *(1 for _ in logits.shape[1:])), weight)
+            weight = _times(like(class_weight.amax(dim=1).to(logits.dtype), logits), weight)
         if self.regions:
             return self._region_loss(logits, labels, mask, weight, valid, class_weight)
         return self._label_map_loss(logits, labels.long(), mask, weight, valid, class_weight)

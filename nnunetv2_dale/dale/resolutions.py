@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 from torch import Tensor
 from torch.nn import functional
@@ -20,6 +21,10 @@ def all_resolutions(outputs: Outputs) -> Sequence[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else outputs
 
 
+@overload
+def resized(weight: Tensor, logits: Tensor) -> Tensor: ...
+@overload
+def resized(weight: Tensor | None, logits: Tensor) -> Tensor | None: ...
 def resized(weight: Tensor | None, logits: Tensor) -> Tensor | None:
     """A (B, 1, *S) map at the resolution of `logits`: each coarse voxel gets the mean of what it covers."""
     if weight is None or weight.shape[2:] == logits.shape[2:]:

@@ -48,11 +48,7 @@ def non_fuzzy_mask(m: Tensor, tau: float = 0.9) -> Tensor:
 
 
 def view_of(
-    images: Tensor,
-    mask: Tensor,
-    kind: ViewKind,
-    image_channels: int | None = None,
-    masked_value: MaskedValue = "mean",
+    images: Tensor, mask: Tensor, kind: ViewKind, image_channels: int | None = None, masked_value: MaskedValue = "mean"
 ) -> View:
     """Return one view of a batch (Eq. 7).
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_dale.dale.marginal_loss import exact
+
 SMALLEST_SQUARE = 1e-12  # of a query's map: below it the map counts as nothing, and has no gradient
 
 
@@ -22,8 +24,7 @@ def view_disagreement(strong: Tensor, weak: Tensor) -> Tensor:
         strong, weak: (B, C, *S), the class probabilities of each voxel in the two views.
     """
     with torch.autocast(strong.device.type, enabled=False):  # a cosine near 1 is more than half precision has
-        strong, weak = (each if each.dtype == torch.float64 else each.float() for each in (strong, weak))
-        return 1 - functional.cosine_similarity(strong, weak.detach(), dim=1).mean()
+        return 1 - functional.cosine_similarity(exact(strong), exact(weak.detach()), dim=1).mean()
 
 
 def map_similarity(products: Tensor, strong_squares: Tensor, weak_squares: Tensor) -> Tensor:

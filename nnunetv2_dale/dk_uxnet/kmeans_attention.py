@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnunetv2_dale.dale.marginal_loss import exact
 from nnunetv2_dale.dk_uxnet.encoder import ChannelNorm
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}  # by dimensions
@@ -42,9 +43,9 @@ def sums_of_members(logits: Tensor, values: Tensor) -> Tensor:
     """
     best = logits.flatten(2).argmax(dim=1)
     with torch.autocast(values.device.type, enabled=False):
-        exact = values.flatten(2) if values.dtype == torch.float64 else values.flatten(2).float()
-        members = functional.one_hot(best, logits.shape[1]).to(exact.dtype)
-        return torch.einsum("bvn,bdv->bnd", members, exact)
+        summed = exact(values.flatten(2))
+        members = functional.one_hot(best, logits.shape[1]).to(summed.dtype)
+        return torch.einsum("bvn,bdv->bnd", members, summed)
 
 
 class KMeansLayer(nn.Module):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
+from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of, like
 from nnunetv2_dale.dk_uxnet.agreement import query_contrast, view_disagreement
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities, group_loss
 from nnunetv2_dale.dk_uxnet.query_maps import Queries, query_maps
@@ -93,9 +93,7 @@ def loss_terms(
 
 def _without(labels: Tensor, labelled: Tensor, ignore_label: int) -> Tensor:
     """The labels for both views, (2B, 1, *S); those of unlabelled samples are all ignored."""
-    shown = torch.where(
-        labelled.view(-1, *(1 for _ in labels.shape[1:])), labels, torch.full_like(labels, ignore_label)
-    )
+    shown = torch.where(like(labelled, labels), labels, torch.full_like(labels, ignore_label))
     return torch.cat([shown, shown])
 
 

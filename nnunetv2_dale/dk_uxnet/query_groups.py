@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.marginal_loss import marginal_logits
+from nnunetv2_dale.dale.marginal_loss import like, marginal_logits
 from nnunetv2_dale.dale.masked_loss import resized
 
 SMALLEST_SHARE = 1e-4  # of a class that the labels hardly show
@@ -87,5 +87,5 @@ def group_loss(
     if (weight := resized(confidence, log_probabilities)) is not None:
         of_label = of_label * weight
     if class_weight is not None:
-        of_label = of_label * class_weight.amax(dim=1).view(-1, *(1 for _ in labels.shape[1:]))
+        of_label = of_label * like(class_weight.amax(dim=1), of_label)
     return -of_label.sum() / valid.sum().clamp_min(1)

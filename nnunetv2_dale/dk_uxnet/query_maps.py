@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from nnunetv2_dale.dale.marginal_loss import exact
 from nnunetv2_dale.dk_uxnet.agreement import map_similarity
 from nnunetv2_dale.dk_uxnet.kmeans_attention import assignment_logits
 from nnunetv2_dale.dk_uxnet.query_groups import group_log_probabilities
@@ -93,12 +94,8 @@ def _of_slab(
 
 
 def _assignment(features: Tensor, embeddings: Tensor, bias: Tensor) -> Tensor:
-    return assignment_logits(_exact(features), _exact(embeddings)) + _exact(bias)[:, None]
+    return assignment_logits(exact(features), exact(embeddings)) + exact(bias)[:, None]
 
 
 def _class_logits(logits: Tensor, class_logits: Tensor) -> Tensor:
-    return torch.einsum("bnv,bnk->bkv", logits.softmax(dim=1), _exact(class_logits))
-
-
-def _exact(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()
+    return torch.einsum("bnv,bnk->bkv", logits.softmax(dim=1), exact(class_logits))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
 from nnunetv2_dale.masks.boxes import box_of
@@ -133,20 +133,10 @@ def _lay_classes_over(
     axes: Axes, label: NDArray[np.int16], settings: PictureSettings, spacing_mm: Sequence[float]
 ) -> None:
     values = sorted(settings.class_names)
-    colours = [class_colour(number) for number in range(len(values))]
-    shown = np.full(label.shape, np.nan)
-    for number, value in enumerate(values):
-        shown[label == value] = number
-    row_mm, column_mm = tuple(spacing_mm)[-2:]
-    axes.imshow(
-        np.ma.masked_invalid(shown),
-        cmap=ListedColormap(colours),
-        vmin=-0.5,
-        vmax=len(values) - 0.5,
-        alpha=0.75,
-        aspect=row_mm / column_mm,
-        interpolation="nearest",
-    )
+    colours = ListedColormap([class_colour(number) for number in range(len(values))])
+    numbers = np.ma.masked_array(np.searchsorted(values, label), ~np.isin(label, values))
+    scale, aspect = Normalize(-0.5, len(values) - 0.5), spacing_mm[-2] / spacing_mm[-1]
+    axes.imshow(numbers, cmap=colours, norm=scale, alpha=0.75, aspect=aspect, interpolation="nearest")
 
 
 def class_colour(number: int) -> str:

@@ -19,11 +19,10 @@ from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_eac
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.missing import missing_of_runs
 from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import versions
 from nnunetv2_dale.report.report_data import Report, Run, Values
-from nnunetv2_dale.report.run_of_folder import run_of_folder
+from nnunetv2_dale.report.run_of_folder import missing_of_runs, run_of_folder
 from nnunetv2_dale.report.sides import two_sides
 from nnunetv2_dale.report.values import add_mask_values, summary_values
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_dale.dale.marginal_loss import class_weight_of, confidence_of, marginal_logits
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, all_resolutions, resized
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, all_resolutions, full_resolution, resized
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig
 from nnunetv2_dale.rivals.voxel_losses import dice_losses
 
@@ -113,19 +113,14 @@ class AbstainingDiceStep:
         with self.autocast():
             skips, outputs = self.network(images)
         class_weight, confidence = class_weight_of(targets), confidence_of(targets)
-        outputs = [marginal_logits(each.float(), class_weight, self.form.regions) for each in all_resolutions(outputs)]
-        targets = all_resolutions(targets)
-        weights = (1.0,) if len(outputs) == 1 else self.form.scale_weights or (1.0,) * len(outputs)
-        dice = torch.stack(
-            [
-                weight * dice_losses(self._probabilities(logits), target, self.form, resized(confidence, logits))
-                for weight, logits, target in zip(weights, outputs, targets, strict=True)
-                if weight != 0
-            ]
-        ).sum(dim=0)
+        form = self.form
+        outputs = [marginal_logits(each.float(), class_weight, form.regions) for each in all_resolutions(outputs)]
+        dice = form.over_resolutions(
+            lambda z, y: dice_losses(self._probabilities(z), y, form, resized(confidence, z)), outputs, targets
+        )
         if self.penalty is None:
             if self.config.noise_rate_is == "estimated":
-                self._observe(outputs[0], targets[0])
+                self._observe(outputs[0], full_resolution(targets))
             loss, penalty = _mean(dice, class_weight), torch.zeros_like(dice)
             abstention = torch.zeros_like(dice)
         else:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_dale.dale.marginal_loss import confidence_of, without_confidence
-from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
+from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution, resized
 from nnunetv2_dale.rivals.config import CoTrainingConfig
 from nnunetv2_dale.rivals.non_fuzzy import non_fuzzy
 
@@ -89,15 +89,7 @@ class CoTrainingStep:
 
     def _cross(self, own: Outputs, other: Outputs, targets: Outputs, rest: Tensor) -> Tensor:
         """Σ over the resolutions of mean (1 − m) · CE(z_i, argmax z_j), each with its weight."""
-        if isinstance(own, Tensor):
-            return self._cross_at(own, full_resolution(other), full_resolution(targets), rest)
-        weights = self.loss.scale_weights or (1.0,) * len(own)
-        terms = [
-            weight * self._cross_at(mine, theirs, target, rest)
-            for weight, mine, theirs, target in zip(weights, own, other, targets, strict=True)
-            if weight != 0
-        ]
-        return torch.stack(terms).sum()
+        return self.loss.over_resolutions(lambda *of_one: self._cross_at(*of_one, rest), own, other, targets)
 
     def _cross_at(self, own: Tensor, other: Tensor, target: Tensor, rest: Tensor) -> Tensor:
         said = self._said(other)
@@ -106,12 +98,8 @@ class CoTrainingStep:
             losses = each.mean(dim=1, keepdim=True)
         else:
             losses = functional.cross_entropy(own.float(), said[:, 0], reduction="none")[:, None]
-        if rest.shape[2:] != own.shape[2:]:
-            rest = functional.interpolate(rest, size=own.shape[2:], mode="area")
-        valid = self.loss.valid(target)
-        if valid is None:
-            return (losses * rest).mean()
-        return (losses * rest * valid).sum() / valid.sum().clamp_min(1)
+        losses, valid = losses * resized(rest, own), self.loss.valid(target)
+        return losses.mean() if valid is None else (losses * valid).sum() / valid.sum().clamp_min(1)
 
     def _said(self, logits: Tensor) -> Tensor:
         """Return the labels a network gives: (B, 1, *S) classes, or (B, R, *S) regions."""

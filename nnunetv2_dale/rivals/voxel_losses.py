@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import Outputs, class_weight_of, like, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, full_resolution
 
 _SMOOTH = 1e-5  # nnU-Net's
@@ -29,8 +29,8 @@ def voxel_cross_entropy(logits: Tensor, targets: Outputs, form: MaskedLoss) -> T
         each = functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
         losses = each.mean(dim=1, keepdim=True)
         if class_weight is not None:
-            share = (class_weight > 0).float().mean(dim=1).reshape(-1, *(1 for _ in logits.shape[1:]))
-            losses = losses / share.clamp_min(torch.finfo(torch.float32).eps)
+            share = (class_weight > 0).float().mean(dim=1).clamp_min(torch.finfo(torch.float32).eps)
+            losses = losses / like(share, losses)
     else:
         losses = functional.cross_entropy(logits, labels[:, 0].long(), reduction="none")[:, None]
     return losses if valid is None else losses * valid

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import exact
+
 
 def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: float) -> list[Tensor]:
     """Return R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
@@ -36,12 +38,12 @@ def value_loss(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> 
         returns: R, (B, 1, *S), without.
         valid: (B, 1, *S) bool; None is all.
     """
-    return _mean((returns.detach() - _in_full_precision(values)).square(), valid)
+    return _mean((returns.detach() - exact(values)).square(), valid)
 
 
 def policy_entropy(logits: Tensor, valid: Tensor | None = None) -> Tensor:
     """Return mean entropy of softmax(logits) over the voxels that are not ignored, in nats; (B, 3, *S) logits."""
-    log_policy = _in_full_precision(logits).log_softmax(dim=1)
+    log_policy = exact(logits).log_softmax(dim=1)
     return _mean(-(log_policy.exp() * log_policy).sum(dim=1, keepdim=True), valid)
 
 
@@ -67,15 +69,10 @@ def policy_loss(
         advantage: of the actions, (B, 1, *S).
         valid: (B, 1, *S) bool; None is all.
     """
-    log_policy = _in_full_precision(logits).log_softmax(dim=1)
+    log_policy = exact(logits).log_softmax(dim=1)
     taken = log_policy.gather(1, actions)
     entropy = policy_entropy(logits, valid)
     return _mean(-taken * advantage.detach(), valid) - entropy_weight * entropy, entropy
-
-
-def _in_full_precision(values: Tensor) -> Tensor:
-    """Half precision in float32."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _mean(values: Tensor, valid: Tensor | None) -> Tensor:

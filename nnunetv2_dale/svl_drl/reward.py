@@ -17,6 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nnunetv2_dale.dale.marginal_loss import like
 from nnunetv2_dale.svl_drl.config import RewardKind
 from nnunetv2_dale.svl_drl.connected_components import count_components
 
@@ -60,8 +61,7 @@ def reward_of(
         return dice_shares(before, after, reference), -continuity_weight * total_variation_shares(after)
     gain = soft_dice(after, reference) - soft_dice(before, reference)
     cost = -continuity_weight * continuity_cost(after, _masks(after, reference), reference)
-    shape = (-1,) + (1,) * (after.ndim - 1)
-    return gain.view(shape), cost.view(shape)
+    return like(gain, after), like(cost, after)
 
 
 def edit_slopes(probabilities: Tensor, images: Tensor, reference: Reference, continuity_weight: float) -> Tensor:
@@ -110,8 +110,7 @@ def dice_shares(before: Tensor, after: Tensor, reference: Reference) -> Tensor:
         (B, 1, *S), 0 where ignored.
     """
     dice, total = _dice_and_total((before + after) / 2, reference)
-    each = (..., *(None,) * (before.ndim - 2))
-    derivative = (2 * reference.foreground - dice[each]) / (total[each] * before.shape[1])
+    derivative = (2 * reference.foreground - like(dice, before)) / (like(total, before) * before.shape[1])
     shares = before[0, 0].numel() * (derivative * (after - before)).sum(dim=1, keepdim=True)
     return shares if reference.valid is None else shares * reference.valid
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nnunetv2_dale.dale.marginal_loss import class_weight_of, marginal_logits
+from nnunetv2_dale.dale.marginal_loss import class_weight_of, like, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
 from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_loss, scaled_advantage, value_loss
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
@@ -120,7 +120,7 @@ class SvlDrlStep:
             return reward_of(before.foreground, after.foreground, reference, self.config.reward, weight)
         shares = edit_shares(before.images, after.images, (before.slopes, after.slopes))
         cost = -weight * (total_variation(after.foreground) - total_variation(before.foreground))
-        cost = cost.view(-1, *(1,) * (shares.ndim - 1))  # of the volume, for the log: the shares hold it
+        cost = like(cost, shares)  # of the volume, for the log: the shares hold it
         return shares - cost, cost
 
     def _learned(self, episode: Episode, targets: Outputs, valid: Tensor | None) -> StepRecord:

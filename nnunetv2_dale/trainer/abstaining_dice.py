@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.rivals.abstaining_dice import AbstainingDiceStep, AbstainingRecord, AbstentionHead, penalty_of
 from nnunetv2_dale.rivals.config import AbstainingDiceConfig
 from nnunetv2_dale.trainer.distributed_gradients import start_equal
@@ -21,7 +20,7 @@ class nnUNetTrainerADS(TrainsBeside):
     key = "ads"
     record = AbstainingRecord
     ads: AbstainingDiceConfig = AbstainingDiceConfig()
-    step: AbstainingDiceStep | None = None  # -> on_train_start
+    step: AbstainingDiceStep
 
     def _build_beside(self) -> nn.Module:
         channels = NetworkWithSkips(self._plain_network(), type(self).__name__).channels[-1]
@@ -37,7 +36,6 @@ class nnUNetTrainerADS(TrainsBeside):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        assert self.step is not None
         before = self.step.penalty
         self.step.penalty = penalty_of(self.current_epoch, self.num_epochs, self.ads)
         if self.is_ddp:
@@ -45,7 +43,3 @@ class nnUNetTrainerADS(TrainsBeside):
         if before is None and self.step.penalty is not None:
             rates = [round(rate, 4) for rate in self.step.head.noise_rate.tolist()]
             self.print_to_log_file(f"ADS noise rate of each class ({self.ads.noise_rate_is}):", rates)
-
-    def _learn(self, images: Tensor, targets: Outputs) -> AbstainingRecord:
-        assert self.step is not None
-        return self.step(images, targets)

@@ -21,7 +21,7 @@ class nnUNetTrainerCaseTrust(TrustsCases):
 
     settings_of: ClassVar[tuple[str, ...]] = ("case_trust",)
     log_keys: ClassVar[tuple[str, ...]] = tuple(f"case_{name}" for name in NUMBERS)
-    weighted_step: WeightedStep | None = None  # -> on_train_start
+    weighted_step: WeightedStep  # -> on_train_start
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -30,7 +30,6 @@ class nnUNetTrainerCaseTrust(TrustsCases):
         self.weighted_step = WeightedStep(self.network, self.optimizer, loss, trust, self._update, self._autocast)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        assert self.weighted_step is not None
         images, targets = self._on_device(batch)
         record = self.weighted_step(images, targets, batch.get("keys"))
         values = torch.stack([record.loss, record.trust_mean, record.trust_std]).cpu().numpy()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.rivals.co_training import CoTrainingRecord, CoTrainingStep
 from nnunetv2_dale.rivals.config import CoTrainingConfig
 from nnunetv2_dale.trainer.modules_beside import TrainsBeside
@@ -22,7 +21,7 @@ class nnUNetTrainerBECO(TrainsBeside):
     key = "beco"
     record = CoTrainingRecord
     beco: CoTrainingConfig = CoTrainingConfig()
-    step: CoTrainingStep | None = None  # -> on_train_start
+    step: CoTrainingStep
 
     def _build_beside(self) -> nn.Module:
         """The second network, with first weights of its own."""
@@ -50,9 +49,4 @@ class nnUNetTrainerBECO(TrainsBeside):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        assert self.step is not None
         self.step.trust_all = self.current_epoch < round(self.beco.warm_up_share * self.num_epochs)
-
-    def _learn(self, images: Tensor, targets: Outputs) -> CoTrainingRecord:
-        assert self.step is not None
-        return self.step(images, targets)

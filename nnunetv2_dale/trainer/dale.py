@@ -40,7 +40,7 @@ class nnUNetTrainerDALE(TrustsCases):
     dale: DaleTrainerConfig = DEFAULT
     settings_of: ClassVar[tuple[str, ...]] = ("dale", "case_trust")
     log_keys: ClassVar[tuple[str, ...]] = (RUNNING, PROBABILITY, VOXELS, LEARNED, *(f"dale_{name}" for name in NUMBERS))
-    dale_step: PhasedStep | None = None  # -> on_train_start
+    dale_step: PhasedStep  # -> on_train_start
 
     def initialize(self) -> None:
         Phases(self.dale, self._batches)  # refuses a training too short for them
@@ -77,7 +77,6 @@ class nnUNetTrainerDALE(TrustsCases):
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         step = self.dale_step
-        assert step is not None
         assert step.algorithm.generator is not None
         # all from the epoch's number and the log, so that a resumed training goes on as an uninterrupted one
         step.algorithm.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
@@ -87,7 +86,6 @@ class nnUNetTrainerDALE(TrustsCases):
             self._restore(step.phases)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        assert self.dale_step is not None
         images, targets = self._on_device(batch)
         record = self.dale_step(images, targets, batch.get("keys"))
         values = numbers_of(record).cpu().numpy()  # one wait for all of them
@@ -96,7 +94,6 @@ class nnUNetTrainerDALE(TrustsCases):
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
         step = self.dale_step
-        assert step is not None
         numbers, histogram = numbers_of_epoch(train_outputs, self.is_ddp, self.dale.plain_iterations)
         self.log_numbers("DALE", numbers, "dale_")
         step.catch_up()

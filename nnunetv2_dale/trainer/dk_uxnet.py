@@ -32,17 +32,10 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
     settings_of = ("dk_uxnet",)
     log_keys = tuple(f"dk_uxnet_{name}" for name in (*NUMBERS, *OF_VALIDATION))
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 -- nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def initialize(self) -> None:
         self.initial_lr = self.dk_uxnet.learning_rate  # that nnU-Net tells
         self.enable_deep_supervision = False  # the k-means layers have a loss each, on outputs of their own
+        super().initialize()
 
     @classmethod
     def build_network_architecture(

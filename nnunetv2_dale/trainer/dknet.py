@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,25 +36,12 @@ class nnUNetTrainerDKNet(TrainsWithUnlabelled, TrainsBeside):
     key = "dknet"
     record = DkNetRecord
     dknet: DkNetConfig = DkNetConfig()
+    optimizer_key = "adamw"
 
-    shares_optimizer: ClassVar[bool] = False
-
-    def configure_optimizers(self) -> tuple[Any, Any]:
-        """Build nnU-Net's optimizer for its network, AdamW for the queries."""
-        optimizers: tuple[Any, Any] = super().configure_optimizers()
+    def _build_own_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW for the queries; the network keeps nnU-Net's."""
         self._make_adamw(self.beside)
-        return optimizers
-
-    @property
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        return [self.optimizer, self.adamw]
-
-    def _own_state(self) -> dict[str, Any]:
-        return {**super()._own_state(), "adamw": self.adamw.state_dict()}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        super()._load_own_state(state)
-        self.adamw.load_state_dict(state["adamw"])
+        return self.adamw
 
     def _build_beside(self) -> nn.Module:
         channels = NetworkWithLevels(self._plain_network(), type(self).__name__).channels

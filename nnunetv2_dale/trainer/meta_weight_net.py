@@ -34,11 +34,10 @@ class nnUNetTrainerMWNet(TrainsBeside):
     key = "mwnet"
     record = MetaRecord
     mwnet: MetaWeightConfig = MetaWeightConfig()
-    step: MetaWeightStep | None = None  # -> on_train_start
+    step: MetaWeightStep
     dataloader_meta: Any = None  # -> get_dataloaders, with meta cases
     _serves_meta_cases = False  # while their batches' loader is made
 
-    shares_optimizer: ClassVar[bool] = False
     plans_keys: ClassVar[tuple[str, ...]] = ("meta_cases",)
 
     @property
@@ -50,12 +49,13 @@ class nnUNetTrainerMWNet(TrainsBeside):
     def _build_beside(self) -> nn.Module:
         return WeightNet(self.mwnet.hidden)
 
-    def configure_optimizers(self) -> tuple[Any, Any]:
-        optimizers: tuple[Any, Any] = super().configure_optimizers()
-        self.meta_optimizer = torch.optim.Adam(
-            self.beside.parameters(), self.mwnet.meta_lr, weight_decay=self.mwnet.meta_weight_decay
-        )
-        return optimizers
+    def _build_own_optimizer(self) -> torch.optim.Optimizer:
+        config = self.mwnet
+        return torch.optim.Adam(self.beside.parameters(), config.meta_lr, weight_decay=config.meta_weight_decay)
+
+    @property
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer]  # the own one takes its steps in `_meta_step`
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         """Return the loader without the meta cases, or of them alone."""
@@ -99,7 +99,6 @@ class nnUNetTrainerMWNet(TrainsBeside):
         _finish(self.dataloader_meta)
 
     def _learn(self, images: Tensor, targets: Outputs) -> MetaRecord:
-        assert self.step is not None
         return self.step(images, targets, self._meta_batch(images, targets))
 
     def _meta_batch(self, images: Tensor, targets: Outputs) -> MetaBatch:
@@ -109,12 +108,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
             clean_images, clean_targets = self._on_device(next(self.dataloader_meta))
             return MetaBatch(clean_images, lambda outputs: loss(outputs, clean_targets))
         certain = non_fuzzy(
-            images,
-            full_resolution(targets),
-            loss,
-            self.mwnet,
-            self.configuration_manager.spacing,
-            self._image_channels,
+            images, full_resolution(targets), loss, self.mwnet, self.configuration_manager.spacing, self._image_channels
         )
         return MetaBatch(images, lambda outputs: loss(outputs, targets, None, certain))
 
@@ -139,15 +133,9 @@ class nnUNetTrainerMWNet(TrainsBeside):
     def _meta_step(self) -> None:
         if self.is_ddp:
             average_gradients(self.beside.parameters())
-        self.meta_optimizer.step()
-        self.meta_optimizer.zero_grad(set_to_none=True)
-
-    def _own_state(self) -> dict[str, Any]:
-        return {**super()._own_state(), "optimizer": self.meta_optimizer.state_dict()}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        super()._load_own_state(state)
-        self.meta_optimizer.load_state_dict(state["optimizer"])
+        assert self.own_optimizer is not None
+        self.own_optimizer.step()
+        self.own_optimizer.zero_grad(set_to_none=True)
 
 
 def divided(training: Sequence[str], meta: object, fold: int | str) -> tuple[list[str], list[str]]:

@@ -26,7 +26,9 @@ class TrainsBeside(SafeTraining):
     record: ClassVar[type]  # what `_learn` returns: a dataclass of scalars on the device, one of them `loss`
     numbers: ClassVar[tuple[str, ...]]  # the fields of `record`
     beside: nn.Module  # -> initialize
-    shares_optimizer: ClassVar[bool] = True  # else the module has one of its own
+    own_optimizer: torch.optim.Optimizer | None = None  # -> initialize; None: the module shares nnU-Net's
+    optimizer_key: ClassVar[str] = "optimizer"  # of the own one in a checkpoint
+    step: Any  # images and targets to a record, gradients added -> on_train_start
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -38,13 +40,18 @@ class TrainsBeside(SafeTraining):
         """The module, given the network."""
         raise NotImplementedError
 
+    def _build_own_optimizer(self) -> torch.optim.Optimizer | None:
+        """The module's, given the module; None: its weights are a second group of nnU-Net's, of the same settings."""
+        return None
+
     def configure_optimizers(self) -> tuple[Any, Any]:
-        """Build nnU-Net's optimizer, with the module's weights as a second group of the same settings."""
+        """Build nnU-Net's optimizer, the module, and its own optimizer where it has one."""
         optimizer, scheduler = super().configure_optimizers()
         self.beside = self._build_beside().to(self.device)
         if self.is_ddp:
             start_equal(self.beside)
-        if self.shares_optimizer:
+        self.own_optimizer = self._build_own_optimizer()
+        if self.own_optimizer is None:
             optimizer.add_param_group({"params": list(self.beside.parameters())})
         return optimizer, scheduler
 
@@ -57,14 +64,17 @@ class TrainsBeside(SafeTraining):
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
         record = self._learn(images, targets)
-        self._step()
+        modules = [self._plain_network(), self.beside]
+        if self.is_ddp:
+            average_gradients([weight for module in modules for weight in module.parameters()])
+        self._step([each for each in self._optimizers if _has_gradients(each)], modules)
         scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
         values = scalars.cpu().numpy()  # one wait for all of them
         return {"loss": values[self.numbers.index("loss")], self.key: values}
 
     def _learn(self, images: Tensor, targets: Outputs) -> Any:
         """Add the gradients of a batch to the weights; returns a `record`."""
-        raise NotImplementedError
+        return self.step(images, targets)
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
@@ -86,40 +96,19 @@ class TrainsBeside(SafeTraining):
 
     def _own_state(self) -> dict[str, Any]:
         """What a checkpoint holds beside nnU-Net's parts."""
-        return {"beside": self.beside.state_dict()}
+        own = {} if self.own_optimizer is None else {self.optimizer_key: self.own_optimizer.state_dict()}
+        return {"beside": self.beside.state_dict(), **own}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
         """Go on from what `_own_state` returned."""
         self.beside.load_state_dict(state["beside"])
-
-    def _backward(self, loss: Tensor) -> None:
-        """Add a loss's gradient, scaled under AMP."""
-        scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
-        scaled.backward()
+        if self.own_optimizer is not None:
+            self.own_optimizer.load_state_dict(state[self.optimizer_key])
 
     @property
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that take a step in every iteration."""
-        return [self.optimizer]
-
-    def _step(self) -> None:
-        """A step of every optimizer from the gradients that are there, alike on all ranks.
-
-        The gradient norm of the network and that of the module are clipped at 12, each by itself.
-        """
-        modules = [self._plain_network(), self.beside]
-        if self.is_ddp:
-            average_gradients([weight for module in modules for weight in module.parameters()])
-        optimizers = [each for each in self._optimizers if _has_gradients(each)]
-        if self.grad_scaler is not None:
-            for optimizer in optimizers:
-                self.grad_scaler.unscale_(optimizer)
-        for module in modules:
-            torch.nn.utils.clip_grad_norm_(module.parameters(), 12)
-        for optimizer in optimizers:
-            optimizer.step() if self.grad_scaler is None else self.grad_scaler.step(optimizer)
-        if self.grad_scaler is not None:
-            self.grad_scaler.update()
+        return [self.optimizer, *([] if self.own_optimizer is None else [self.own_optimizer])]
 
     def _network_with_skips(self) -> Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]:
         """The network, giving the encoder's skips too; compiled where nnU-Net compiles."""

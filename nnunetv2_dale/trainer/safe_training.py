@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_dale.dale.masked_loss import Outputs
+from nnunetv2_dale.dale.masked_loss import Outputs, all_resolutions
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
 from nnunetv2_dale.trainer.cpu_threads import THREADS_VARIABLE, take_allowed_threads
@@ -54,20 +56,19 @@ class SafeTraining(TakesConfidence):
                 raise ValueError(
                     f'"{key}" is at the top of the plans, where it has no effect; move it into a configuration'
                 )
+        self._refuse_unfit(PlansManager(plans), configuration, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         for name, settings in defaults.items():
             changes = self.configuration_manager.configuration.get(settings.plans_key, {})
             setattr(self, name, settings.updated(changes))
         self._add_log_keys()
 
+    @classmethod
+    def _refuse_unfit(cls, plans: PlansManager, configuration: str, dataset_json: dict[str, Any]) -> None:
+        """Raise a RuntimeError for what the method cannot train, before anything is written."""
+
     def initialize(self) -> None:
-        check_preprocessed(
-            self.preprocessed_dataset_folder,
-            self.plans_manager.dataset_name,
-            self.plans_manager.plans_name,
-            self.configuration_name,
-            self.fold,
-        )
+        check_preprocessed(self.preprocessed_dataset_folder, self.plans_manager, self.configuration_name, self.fold)
         if self.device.type == "cpu" and (threads := take_allowed_threads()):
             self.print_to_log_file(f"CPU threads, as {THREADS_VARIABLE} says:", threads)
         super().initialize()
@@ -148,11 +149,8 @@ class SafeTraining(TakesConfidence):
         images, targets = batch["data"], batch["target"]
         refuse_non_finite(images, batch.get("keys"))
         images = images.to(self.device, non_blocking=True)
-        if isinstance(targets, list):
-            targets = [target.to(self.device, non_blocking=True) for target in targets]
-        else:
-            targets = targets.to(self.device, non_blocking=True)
-        return self._known(images, targets, batch.get("keys", ()))
+        moved = [target.to(self.device, non_blocking=True) for target in all_resolutions(targets)]
+        return self._known(images, moved if isinstance(targets, list) else moved[0], batch.get("keys", ()))
 
     @property
     def _batches(self) -> int:
@@ -184,13 +182,23 @@ class SafeTraining(TakesConfidence):
 
     def _update(self, loss: Tensor) -> None:
         """nnU-Net's optimizer update: scaled under AMP, gradient norm clipped at 12."""
-        if self.grad_scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
-            self.optimizer.step()
-            return
-        self.grad_scaler.scale(loss).backward()
-        self.grad_scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
+        self._backward(loss)
+        self._step([self.optimizer], [self.network])
+
+    def _backward(self, loss: Tensor) -> None:
+        """Add a loss's gradient, scaled under AMP."""
+        scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
+        scaled.backward()
+
+    def _step(self, optimizers: Sequence[torch.optim.Optimizer], modules: Sequence[nn.Module]) -> None:
+        """A step of every optimizer, the gradient norm of each module clipped by itself."""
+        scaler = self.grad_scaler
+        if scaler is not None:
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+        for module in modules:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 12)
+        for optimizer in optimizers:
+            optimizer.step() if scaler is None else scaler.step(optimizer)
+        if scaler is not None:
+            scaler.update()

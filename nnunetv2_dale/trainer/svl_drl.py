@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.stages import stage_of
@@ -27,29 +25,15 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
     key = "svl_drl"
     record = StepRecord
     svl_drl: SvlDrlConfig = SvlDrlConfig()
-    step: SvlDrlStep | None = None  # -> on_train_start
-    shares_optimizer: ClassVar[bool] = False
+    step: SvlDrlStep
 
     def _build_beside(self) -> nn.Module:
         channels = NetworkWithSkips(self._plain_network(), type(self).__name__).channels
         return ActorCritic(channels, len(self.configuration_manager.patch_size), self.svl_drl.decoder_width)
 
-    def configure_optimizers(self) -> tuple[Any, Any]:
-        """Build nnU-Net's optimizer for the network; Adam for the two decoders, whose gradients are small."""
-        optimizers: tuple[Any, Any] = super().configure_optimizers()
-        self.decoder_optimizer = torch.optim.Adam(self.beside.parameters(), self.svl_drl.decoder_lr)
-        return optimizers
-
-    @property
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        return [*super()._optimizers, self.decoder_optimizer]
-
-    def _own_state(self) -> dict[str, Any]:
-        return {**super()._own_state(), "optimizer": self.decoder_optimizer.state_dict()}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        super()._load_own_state(state)
-        self.decoder_optimizer.load_state_dict(state["optimizer"])
+    def _build_own_optimizer(self) -> torch.optim.Optimizer:
+        """Adam for the two decoders, whose gradients are small."""
+        return torch.optim.Adam(self.beside.parameters(), self.svl_drl.decoder_lr)
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -69,18 +53,14 @@ class nnUNetTrainerSVLDRL(TrainsBeside):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        assert self.step is not None
+        assert self.own_optimizer is not None
         assert self.step.generator is not None
         decayed = self.optimizer.param_groups[0]["lr"] / self.initial_lr  # as nnU-Net's schedule
-        self.decoder_optimizer.param_groups[0]["lr"] = self.svl_drl.decoder_lr * decayed
+        self.own_optimizer.param_groups[0]["lr"] = self.svl_drl.decoder_lr * decayed
         # from the epoch, so that a resumed training draws what an uninterrupted one would
         self.step.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
         self.step.stage = stage_of(self.current_epoch, self.num_epochs, self.svl_drl.stage_shares)
         self.print_to_log_file("SVL-DRL stage:", self.step.stage.name.lower().replace("_", "-"))
-
-    def _learn(self, images: Tensor, targets: Outputs) -> StepRecord:
-        assert self.step is not None
-        return self.step(images, targets)
 
 
 class nnUNetTrainerSVLDRL_uniformActions(nnUNetTrainerSVLDRL):

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.splits import lacking_part, read_splits
 
 
-def check_preprocessed(folder: str | None, dataset: str, plans: str, configuration: str, fold: int | str) -> None:
+def check_preprocessed(folder: str | None, plans: PlansManager, configuration: str, fold: int | str) -> None:
     """Raise a RuntimeError when a configuration has no preprocessed cases, or the fold in use cannot be trained."""
     if folder is None or not any(Path(folder).glob("*.pkl")):
         raise RuntimeError(
             f"expected preprocessed data of configuration {configuration!r} in {folder}, found none; run "
-            f"nnUNetv2_preprocess -d {dataset} -plans_name {plans} -c {configuration}"
+            f"nnUNetv2_preprocess -d {plans.dataset_name} -plans_name {plans.plans_name} -c {configuration}"
         )
     if isinstance(fold, int):
         _check_fold(Path(folder), fold)

@@ -42,10 +42,10 @@ def drawn_equally(labelled: Sequence[str], unlabelled: Sequence[str], labelled_s
     return [*labelled] * (more if odds > 1 else fewer) + [*unlabelled] * (fewer if odds > 1 else more)
 
 
-def first_few(cases: Iterable[str], most: int = 3) -> str:
-    """Write some names for a message."""
+def first_few(cases: Iterable[str]) -> str:
+    """Write up to three names for a message."""
     named = sorted(cases)
-    return ", ".join(named[:most]) + (", …" if len(named) > most else "")
+    return ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
 
 
 def _is_all(labels: Any, value: int) -> bool:

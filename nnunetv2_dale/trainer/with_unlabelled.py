@@ -33,18 +33,6 @@ class TrainsWithUnlabelled(SafeTraining):
     class_shares: tuple[float, ...] = ()  # -> get_tr_and_val_datasets
     generator: torch.Generator | None = None  # -> on_train_start
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 -- nnU-Net's signature
-    ) -> None:
-        if configuration in plans["configurations"]:
-            self._refuse_unfit(PlansManager(plans), configuration, dataset_json)
-        super().__init__(plans, configuration, fold, dataset_json, device)
-
     @property
     def semi_supervised(self) -> DkNetConfig:
         """The method's settings."""
@@ -184,7 +172,6 @@ class TrainsWithUnlabelled(SafeTraining):
 
     @classmethod
     def _refuse_unfit(cls, plans: PlansManager, configuration: str, dataset_json: dict[str, Any]) -> None:
-        """Raise a RuntimeError when the labels are none that the method can train."""
         labels = plans.get_label_manager(dataset_json)
         if labels.has_regions:
             raise RuntimeError(

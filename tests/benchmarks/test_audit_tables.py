@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.audit_study import audit_tables as tables
 from benchmarks.audit_study import before_tables
+from tests.benchmarks.tables import cells
 
 
 def quality(auroc: float) -> dict[str, float]:
@@ -28,18 +29,14 @@ STORED = {
 }
 
 
-def cells(table: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-
-
 def test_cases_by_hand() -> None:
     others = ["0.800 / 0.400"] * 3
-    assert cells(tables.cases_table(STORED))[2:] == [["with errors", "100", "10", "0.900 / 0.450", *others]]
-    assert cells(tables.cases_table(STORED, tables.BAD))[2:] == [["with errors", "96", "6", "0.900 / 0.450", *others]]
+    assert cells(tables.cases_table(STORED)) == [["with errors", "100", "10", "0.900 / 0.450", *others]]
+    assert cells(tables.cases_table(STORED, tables.BAD)) == [["with errors", "96", "6", "0.900 / 0.450", *others]]
 
 
 def test_effort_by_hand() -> None:
-    wrong, clean = cells(tables.effort_table(STORED))[2:]
+    wrong, clean = cells(tables.effort_table(STORED))
     assert wrong == ["with errors", "10 / 9.5", "3.3", "1.1", "2", "7 of 8", "22.5% (20.0%)"]
     assert clean == ["clean", "0 / 1", "2.0", "0.0", "", "", ""]
 
@@ -65,9 +62,9 @@ BEFORE = {
 def test_before_training_by_hand(tmp_path: Path) -> None:
     judged = tmp_path / "judged.csv"
     judged.write_text("dataset,case,class,kind,by_eye,what\nDataset030_HeadNeckCT,a,jaw,speck,right,a tooth\n")
-    assert cells(before_tables.errors_table(BEFORE))[2] == ["specks", "0.988", "5 of 6", "2.0"]
-    assert cells(before_tables.clean_table(BEFORE))[2] == ["HeadNeckCT", "120", "1", "0", "1", "0.8 (0.8)"]
-    first = cells(before_tables.judged_table(BEFORE, judged, "Dataset030_HeadNeckCT", 2))[2:]
+    assert cells(before_tables.errors_table(BEFORE))[0] == ["specks", "0.988", "5 of 6", "2.0"]
+    assert cells(before_tables.clean_table(BEFORE))[0] == ["HeadNeckCT", "120", "1", "0", "1", "0.8 (0.8)"]
+    first = cells(before_tables.judged_table(BEFORE, judged, "Dataset030_HeadNeckCT", 2))
     assert first[0] == ["1", "a", "jaw", "speck", "right", "a tooth"]
     assert [first[1][1], len(first)] == ["b", 2]
     assert before_tables.right_of_first(BEFORE, "Dataset030_HeadNeckCT", 3) == 2

@@ -25,15 +25,12 @@ from benchmarks.few_labels import (
     small_configuration,
 )
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
+from tests.benchmarks.tables import cells
 
 
 def row(arm: str, labelled: int, dice: float, seconds: int = 100, seed: int = 0, **more: Any) -> dict[str, Any]:
     run = {"arm": arm, "labelled": labelled, "seed": seed, "iterations": 500}
     return {"run": run, "dice": dice, "processor_seconds": seconds, **more}
-
-
-def cells(table: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.pages import organ_numbers
+from tests.benchmarks.tables import cells
 
 
 def stored(folder: Path, data: str, difference: float, trainings: int = 2, wide: float = 0.01) -> None:
@@ -27,7 +28,7 @@ def test_a_gain_holds_over_all_data_only_where_every_organ_has_it(
     monkeypatch.setattr(organ_numbers, "STUDY", ())
 
     def held() -> list[str]:
-        return [cell.strip() for cell in organ_numbers.over_all_data_table().splitlines()[2].strip("|").split("|")][1:]
+        return cells(organ_numbers.over_all_data_table())[0][1:]
 
     stored(tmp_path, "Heart", 0.04)
     assert held() == ["DALE", "1", "+4.0", "not shown"]

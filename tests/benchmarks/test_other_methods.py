@@ -17,6 +17,7 @@ from benchmarks.other_methods import Run, cost_of, results_table
 from benchmarks.pages import other_numbers
 from benchmarks.synthetic_training import first_sample, synthetic_folders
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS
+from tests.benchmarks.tables import cells
 
 SMALL_DK_UXNET = {
     **{"width": 8, "stages": 3, "blocks": 1, "query_count": 16, "query_channels": 32},
@@ -65,8 +66,7 @@ def test_few_labels_of_two_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     rows = [{"run": {**run, "seed": seed}, "iterations": 100, "dice": dice} for seed, dice in ((0, 0.5), (1, 0.75))]
     (tmp_path / other_numbers.FEW_LABELS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(other_numbers, "RESULTS", tmp_path)
-    cells = [cell.strip() for cell in other_numbers.few_labels_table().splitlines()[-1].split("|")[1:-1]]
-    assert cells == ["8", "plain", "epochs", "100", "50.00, 75.00", "62.50"]
+    assert cells(other_numbers.few_labels_table())[-1] == ["8", "plain", "epochs", "100", "50.00, 75.00", "62.50"]
 
 
 def test_every_method_is_measured_beside_its_passes() -> None:

@@ -43,6 +43,17 @@ def batch(seed: int = 0) -> tuple[Tensor, Tensor]:
     return images.double(), labels.long()
 
 
+def of_phantoms(monkeypatch: pytest.MonkeyPatch, repeated: int = 1) -> PaperData:
+    """What every part of the data is from here on: a batch, so many times."""
+    images, labels = batch()
+    part = PaperData(*(each.repeat(repeated, 1, 1, 1) for each in (images.float(), labels)))
+    for module in (paper_training, paper_figures):
+        monkeypatch.setattr(
+            module, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
+        )
+    return part
+
+
 def trained(kind: str, config: DaleConfig, reading: Reading = Reading(), steps: int = 2) -> list[Tensor]:  # noqa: B008
     """The weights of a small U-Net after some iterations of AlternatingStep, or of its second writing."""
     network, head = NETWORKS[UNET].make(3, 2, SIZE, seed=1)
@@ -164,11 +175,7 @@ def test_noise_is_of_the_wanted_dice_and_leaves_the_test_part_clean():
 
 
 def test_a_training_is_judged_after_every_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    images, labels = batch()
-    part = PaperData(images.float(), labels)
-    monkeypatch.setattr(
-        paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
-    )
+    of_phantoms(monkeypatch)
     arms = ("ordinary", "ordinary, two updates per batch", "DALE as printed")
     results = [train(PaperRun("polyps", "clean", UNET, arm, 2), tmp_path) for arm in arms]
     for result, updates in zip(results, (1, 2, 2), strict=True):
@@ -177,11 +184,7 @@ def test_a_training_is_judged_after_every_epoch(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_training_goes_on_from_a_shorter_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    images, labels = batch()
-    part = PaperData(images.float(), labels)
-    monkeypatch.setattr(
-        paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
-    )
+    part = of_phantoms(monkeypatch)
     short, long = (PaperRun("polyps", "clean", UNET, "DALE as printed", epochs) for epochs in (1, 3))
     assert short.file_name == long.file_name
     kept = tmp_path / "kept" / "checkpoint.pt"
@@ -208,11 +211,7 @@ def test_two_updates_per_batch_are_two():
 
 
 def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    images, labels = batch()
-    part = PaperData(images.float().repeat(2, 1, 1, 1), labels.repeat(2, 1, 1, 1))
-    monkeypatch.setattr(
-        paper_training, "read_data", lambda *_: (dict.fromkeys(paper_data.PARTS, part), {"noisy_images": 0})
-    )
+    of_phantoms(monkeypatch, repeated=2)
     arm = ARMS["settings of nnUNetTrainerDALE"]
     assert config_of(arm, SIZE) == replace(ADAPTED, patch_size=2)
     masked = config_of(ARMS["settings of nnUNetTrainerDALE, masked loss"], SIZE)
@@ -239,9 +238,7 @@ def test_the_trainers_moving_averages_start_anew_with_every_epoch(monkeypatch: p
 
 
 def test_a_shorter_training_does_not_overwrite_a_longer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    images, labels = batch()
-    parts = dict.fromkeys(paper_data.PARTS, PaperData(images.float(), labels))
-    monkeypatch.setattr(paper_training, "read_data", lambda *_: (parts, {"noisy_images": 0}))
+    of_phantoms(monkeypatch)
     run = PaperRun("polyps", "clean", UNET, "ordinary", 2)
     train(run, tmp_path, tmp_path / "checkpoint.pt")
     with pytest.raises(SystemExit, match="holds 2 epochs, more than the 1 asked for; give --epochs as before"):
@@ -262,10 +259,7 @@ def test_every_planned_training_has_its_arm_and_is_planned_once():
 
 
 def test_figures_are_drawn_from_checkpoints_and_curves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    images, labels = batch()
-    parts = dict.fromkeys(paper_data.PARTS, PaperData(images.float(), labels))
-    for module in (paper_training, paper_figures):
-        monkeypatch.setattr(module, "read_data", lambda *_: (parts, {"noisy_images": 0}))
+    of_phantoms(monkeypatch)
     results = []
     for arm in ("ordinary", paper_figures.BEFORE, paper_figures.PRINTED):
         run = PaperRun("polyps", "clean", UNET, arm, 2)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.paper import paper_tables as tables
+from tests.benchmarks.tables import cells
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks/results/paper"
@@ -25,10 +26,6 @@ def result(arm: str, curve: list[tuple[float, float]], cost: float = 1.0, update
 
 
 ORDINARY = result("ordinary", [(0.1, 0.1), (0.3, 0.2), (0.25, 0.9), (0.4, 0.35)])
-
-
-def cells(table: str, row: int) -> list[str]:
-    return [cell.strip() for cell in table.splitlines()[2 + row].strip("|").split("|")]
 
 
 def test_every_stored_training_says_how_it_was_made():
@@ -52,17 +49,17 @@ def test_the_epoch_is_chosen_by_the_validation_part_alone():
 
 def test_an_arm_is_compared_with_ordinary_training_of_the_same_epochs_updates_and_time():
     arm = result("arm", [(0.2, 0.5), (0.1, 0.9)], cost=1.5, updates=2)  # 2 epochs, 40 updates, 30 seconds
-    row = cells(tables.comparison([arm], [ORDINARY]), 0)
+    row = cells(tables.comparison([arm], [ORDINARY]))[0]
     # ordinary: epoch 2 of the first 2 → 0.2; of 40 updates all 4 → 0.35; of 30 seconds the first 3, epoch 2 → 0.2
     assert row == ["arm", "2", "40", "30", "1", "50.0", "+30.0", "+15.0", "+30.0"]
 
 
 def test_there_is_no_comparison_with_ordinary_training_that_is_too_short():
     arm = result("arm", [(0.2, 0.5)] * 3, cost=2.0, updates=2)
-    assert cells(tables.comparison([arm], [ORDINARY]), 0)[-3:] == ["+30.0", "–", "–"]
+    assert cells(tables.comparison([arm], [ORDINARY]))[0][-3:] == ["+30.0", "–", "–"]
     other = {**ORDINARY, "run": {**ORDINARY["run"], "seed": 2}}
-    assert cells(tables.comparison([arm], [other]), 0)[-3:] == ["–", "–", "–"]
-    assert cells(tables.comparison([ORDINARY], [ORDINARY]), 0)[-3:] == ["", "", ""]
+    assert cells(tables.comparison([arm], [other]))[0][-3:] == ["–", "–", "–"]
+    assert cells(tables.comparison([ORDINARY], [ORDINARY]))[0][-3:] == ["", "", ""]
 
 
 def test_the_longest_training_of_an_arm_counts(tmp_path: Path):
@@ -79,9 +76,9 @@ def test_the_seeds_of_an_arm_are_compared_each_with_its_own_twin():
     arms = [result("arm", [(0.2, 0.5)]), seeded(result("arm", [(0.2, 0.6)]), 2), result("once", [(0.2, 0.6)])]
     table = tables.over_seeds([*twins, *arms], twins)
     assert len(table.splitlines()) == 4
-    assert cells(table, 0) == ["ordinary", "4", "35.0, 40.0", "", "", ""]
-    assert cells(table, 1) == ["arm", "1", "50.0, 60.0", *["+30.0 (+20.0 to +40.0)"] * 3]
-    assert cells(tables.over_seeds(arms, [ORDINARY]), 0)[-1] == "–"  # a seed without its twin is no mean
+    assert cells(table)[0] == ["ordinary", "4", "35.0, 40.0", "", "", ""]
+    assert cells(table)[1] == ["arm", "1", "50.0, 60.0", *["+30.0 (+20.0 to +40.0)"] * 3]
+    assert cells(tables.over_seeds(arms, [ORDINARY]))[0][-1] == "–"  # a seed without its twin is no mean
     longer = result("arm", [(0.2, 0.5), (0.9, 0.9)])
     assert tables.over_seeds([*twins, longer, *arms[1:]], twins) == table  # its beginning is what the seeds share
 
@@ -96,7 +93,7 @@ def test_how_the_difference_develops():
     assert table is not None
     assert len(table.splitlines()) == 3  # what is too short is not in it
     # 10, 20, 40 epochs: 3 against 1 of each, then 3 against the 2 that ordinary training reaches in as many updates
-    assert cells(table, 0) == ["masked loss", "+2.0", "+4.0", "+8.0", "+1.0", "+2.0", "+4.0"]
+    assert cells(table)[0] == ["masked loss", "+2.0", "+4.0", "+8.0", "+1.0", "+2.0", "+4.0"]
     assert tables.growth([*ordinary, rising("settings of nnUNetTrainerDALE", 40, 0.1)], ordinary) is None
 
 
@@ -105,13 +102,13 @@ def test_the_readings_are_beside_the_printed_form_of_their_length(tmp_path: Path
     for table, stored in (("polyps", printed), ("readings", result("label whole", [(0.1, 0.1), (0.1, 0.1)]))):
         (tmp_path / f"{table}.jsonl").write_text(json.dumps(stored))
     rows = tables.all_tables(tmp_path).partition(tables.TITLES["readings"])[2]
-    assert cells(rows.strip(), 0)[:2] == ["DALE as printed", "2"]
-    assert cells(rows.strip(), 0)[5] == "22.0"
+    assert cells(rows.strip())[0][:2] == ["DALE as printed", "2"]
+    assert cells(rows.strip())[0][5] == "22.0"
 
 
 def test_what_ordinary_training_still_gains():
     curve = [(0.1, 0), (0.2, 0), (0.3, 0), (0.3, 0), (0.4, 0), (0.3, 0), (0.2, 0), (0.45, 0)]
-    assert cells(tables.stopped([result("ordinary", curve)]), 0)[1:] == ["8", "8", "30.0", "40.0", "45.0", "+5.0"]
+    assert cells(tables.stopped([result("ordinary", curve)]))[0][1:] == ["8", "8", "30.0", "40.0", "45.0", "+5.0"]
 
 
 def test_a_table_of_several_networks_names_them():
@@ -132,4 +129,4 @@ def test_features_are_shown_by_class(tmp_path: Path):
     numbers = {"voxels": 9, "silhouette_of_classes_non_fuzzy": 0.5, "silhouette_of_classes_fuzzy": 0.25}
     numbers |= {"wasserstein": {"0": 0.1, "1": 0.2}}
     (tmp_path / "features.json").write_text(json.dumps({"features": {"U": numbers}}))
-    assert cells(tables.features_table(tmp_path / "features.json"), 0) == ["U", "9", "0.50", "0.25", "0.10", "0.20"]
+    assert cells(tables.features_table(tmp_path / "features.json"))[0] == ["U", "9", "0.50", "0.25", "0.10", "0.20"]

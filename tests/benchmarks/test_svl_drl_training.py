@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.cases import TINY_2D, plans
 from benchmarks.svl_drl_training import ARMS, Run, draw_curves, main, results_table, write_plans
+from tests.benchmarks.tables import cells
 
 
 def row(arm: str, seed: int, dice: list[float], log: dict[str, Any], seconds: int = 100) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def test_an_arm_is_beside_plain_of_its_seed() -> None:
         row("SVL-DRL", 0, [0.9, 0.6], log(0.75), seconds=420),
         row("SVL-DRL", 1, [0.4, 0.4], log(0.5), seconds=380),
     ]
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in results_table(rows).splitlines()[2:]]
+    lines = cells(results_table(rows))
     assert lines[0] == ["1250", "plain", "70.00, 50.00", "+0.00, +0.00", "-", "-", "1.0, 1.0"]
     moved = ["1.000 → 0.750, 1.000 → 0.500", "-0.010 → 0.020, -0.010 → 0.020"]
     assert lines[1] == ["1250", "SVL-DRL", "75.00, 40.00", "+5.00, -10.00", *moved, "4.2, 3.8"]

@@ -12,6 +12,7 @@ from benchmarks.training_cost import TRAININGS, VARIANTS, share_of_algorithm_1, 
 from benchmarks.variants import SETTINGS
 from benchmarks.variants import VARIANTS as ALL_VARIANTS
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED
+from tests.benchmarks.tables import cells
 from tests.conftest import REPOSITORY
 
 
@@ -44,8 +45,8 @@ def test_the_trust_of_cases_costs_what_its_one_kind_of_batch_does() -> None:
 
 
 def test_the_table_has_a_row_per_training() -> None:
-    (row,) = trainings_table(training_costs(measured(plain=1.0, case_trust=1.02))).splitlines()[2:]
-    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["nnUNetTrainerCaseTrust", "0 %", "1.00", "1.02", "0.51"]
+    table = trainings_table(training_costs(measured(plain=1.0, case_trust=1.02)))
+    assert cells(table) == [["nnUNetTrainerCaseTrust", "0 %", "1.00", "1.02", "0.51"]]
 
 
 def test_every_iteration_of_a_training_is_one_that_is_measured() -> None:

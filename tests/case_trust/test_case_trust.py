@@ -75,17 +75,6 @@ def test_a_class_that_is_not_annotated_is_no_object_that_the_label_lacks(regions
     assert found == [True, False]
 
 
-def test_groups_are_told_in_a_sentence() -> None:
-    trust = CaseTrust(MaskedLoss(), CONFIG, batches=100)
-    assert trust.look_for_groups() == []
-    trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(), squares(0, 2, 0, 0, 2), CASES)
-    # within 4 voxels of an edge. Wide: 140 of the 144 labelled, Σp = 60 · 0.9 + 420 · 0.1, 44 edge voxels; the others:
-    # 64, 64 · 0.9 + 260 · 0.1, 28. (140 − 96) / 44 against (64 − 83.6) / 28
-    assert trust.look_for_groups() == [
-        "label 1: 2 of 5 cases are drawn 1.7 voxels wider than the others, and are down-weighted (100%)"
-    ]
-
-
 def test_the_segmentation_of_a_stage_before_is_no_image() -> None:
     """It has learned the contour of the majority, and would confirm it."""
     previous = squares(2, 2, 2, 2, 2).float()

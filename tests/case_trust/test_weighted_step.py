@@ -14,6 +14,7 @@ from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.weighted_step import WeightedStep
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.networks import blob_batch, small_unet
+from tests.dale.plain_iteration import soft_loss
 
 CASES = ["a", "b"]
 
@@ -50,20 +51,17 @@ def trained_by_hand(network: nn.Module, distrust: Tensor | None) -> nn.Module:
     optimizer = optimizer_of(network)
     for images, labels in batches(3):
         logits = network(images)
-        one_hot = torch.stack([labels[:, 0] == k for k in range(3)], dim=1).float()
-        p = logits.softmax(1)
-        weight = torch.ones_like(p[:, :1])
+        weight = torch.ones_like(logits[:, :1])
         if distrust is not None:
-            right = torch.where(one_hot == 1, p, 1 - p).detach()
+            p, one_hot = logits.softmax(1), torch.stack([labels[:, 0] == k for k in range(3)], dim=1)
+            right = torch.where(one_hot, p, 1 - p).detach()
             for sample in range(2):
                 for k in range(3):
                     doubt = float(distrust[sample, k])
-                    inside = one_hot[sample, k] == (1 if doubt > 0 else 0)
+                    inside = one_hot[sample, k] == (doubt > 0)
                     each = 1 - abs(doubt) * (1 - right[sample, k] ** 2)
                     weight[sample, 0] = torch.where(inside, torch.minimum(weight[sample, 0], each), weight[sample, 0])
-        cross_entropy = (-(one_hot * p.log()).sum(1, keepdim=True) * weight).mean()
-        inter, pred, ref = ((x * weight).sum((2, 3))[:, 1:] for x in (p * one_hot, p, one_hot))
-        loss = cross_entropy - ((2 * inter + 1e-5) / (pred + ref + 1e-5)).mean()
+        loss = soft_loss(logits, labels, torch.ones_like(weight), weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

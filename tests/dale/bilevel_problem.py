@@ -8,7 +8,7 @@ from torch import Tensor
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
-from tests.dale.networks import blob_batch, small_unet
+from tests.dale.networks import SCALES, small_batch, small_unet
 
 STEP_SIZE = 0.05
 SHORT = 1e-9  # of the one-sided step: in float64 the difference is the derivative
@@ -20,10 +20,8 @@ class Problem:
     def __init__(self, dimensions: int = 2, residual: bool = False, dtype: torch.dtype = torch.float64) -> None:
         self.network = small_unet(dimensions, residual=residual).to(dtype)
         self.weights = list(self.network.parameters())
-        images, target = blob_batch(dimensions, size=16)
-        coarse = target[(..., *[slice(None, None, 2)] * dimensions)]
-        self.targets = [target, coarse]
-        self.loss = MaskedLoss(scale_weights=(2 / 3, 1 / 3), batch_dice=True)
+        images, self.targets = small_batch(dimensions)
+        self.loss = MaskedLoss(scale_weights=SCALES, batch_dice=True)
         self.mask = torch.rand(2, 1, *images.shape[2:]).to(dtype)
         self.fuzzy_images = images.to(dtype) * self.mask
         self.clear_images = images.to(dtype) * (1 - self.mask)

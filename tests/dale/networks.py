@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
-from torch import nn
+from torch import Tensor, nn
+
+from nnunetv2_dale.dale.alternating_step import AlternatingStep
+from nnunetv2_dale.dale.config import DaleConfig
+from nnunetv2_dale.dale.masked_loss import MaskedLoss
+
+SCALES = (2 / 3, 1 / 3)  # weights of the two outputs of `small_unet`, in a loss of `two_resolutions`
 
 
 def small_unet(
@@ -42,7 +50,7 @@ def small_unet(
 
 def blob_batch(
     dimensions: int = 2, size: int = 32, batch: int = 2, classes: int = 3, channels: int = 1, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Images with one bright ball per foreground class on noise, and their label maps (B, 1, *S), int16."""
     generator = torch.Generator().manual_seed(seed)
     shape = (size,) * dimensions
@@ -56,3 +64,27 @@ def blob_batch(
             images[sample, :, ball] += label
             labels[sample, 0, ball] = label
     return images, labels
+
+
+def two_resolutions(labels: Tensor) -> list[Tensor]:
+    """The targets of both outputs of `small_unet`."""
+    return [labels, labels[(..., *[slice(None, None, 2)] * (labels.ndim - 2))]]
+
+
+def small_batch(dimensions: int = 2, size: int = 16, seed: int = 0) -> tuple[Tensor, list[Tensor]]:
+    """Images of `blob_batch`, and their targets."""
+    images, labels = blob_batch(dimensions, size, seed=seed)
+    return images, two_resolutions(labels)
+
+
+def step_on(
+    network: nn.Module,
+    config: DaleConfig,
+    loss: MaskedLoss = MaskedLoss(scale_weights=SCALES),  # noqa: B008 -- frozen
+    optimizer: torch.optim.Optimizer | None = None,
+    **others: Any,
+) -> AlternatingStep:
+    """Algorithm 1 on a `small_unet`, with plain SGD, and draws that are the same each time."""
+    optimizer = optimizer or torch.optim.SGD(network.parameters(), lr=0.01)
+    others = {"num_classes": 3, "generator": torch.Generator().manual_seed(0), **others}
+    return AlternatingStep(network, network, optimizer, loss, config=config, **others)

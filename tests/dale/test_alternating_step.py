@@ -20,15 +20,10 @@ from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.bilevel_problem import SHORT
 from tests.dale.fixed_trust import FixedTrust
-from tests.dale.networks import blob_batch, small_unet
+from tests.dale.networks import SCALES, blob_batch, small_batch, small_unet, step_on
 from tests.dale.plain_iteration import ALPHA, TAU, PlainIteration, clip_and_step, plain_fuzziness, sgd
 
-CONFIG = DaleConfig(
-    patch_size=8,
-    fuzzy_threshold=TAU,
-    alignment_weight=ALPHA,
-    covariance_noise=0.0,
-)
+CONFIG = DaleConfig(patch_size=8, fuzzy_threshold=TAU, alignment_weight=ALPHA, covariance_noise=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +35,8 @@ def _every_voxel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_batch(seed: int) -> tuple[Tensor, list[Tensor]]:
-    images, labels = blob_batch(2, 32, seed=seed)
-    return images.double(), [labels, labels[:, :, ::2, ::2]]
+    images, targets = small_batch(2, 32, seed)
+    return images.double(), targets
 
 
 def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> AlternatingStep:
@@ -50,7 +45,7 @@ def our_step(network: nn.Module, config: DaleConfig, **others: Any) -> Alternati
         network,
         network,
         optimizer,
-        MaskedLoss(scale_weights=(2 / 3, 1 / 3)),
+        MaskedLoss(scale_weights=SCALES),
         num_classes=3,
         config=config,
         update=lambda loss: clip_and_step(network, optimizer, loss),
@@ -145,7 +140,7 @@ def test_without_confidence_and_alignment_it_is_two_masked_updates():
     optimizer, m = sgd(theirs), plain_fuzziness(images, targets[0]).float()
     for mask in (torch.where(m < TAU, 1.0, 0.0), torch.where(m > TAU, 1.0, m)):
         optimizer.zero_grad()
-        loss = MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets, None, mask)
+        loss = MaskedLoss(scale_weights=SCALES)(theirs(images), targets, None, mask)
         clip_and_step(theirs, optimizer, loss)
     assert_close(list(ours.parameters()), list(theirs.parameters()))
     assert record.confidence_mean == 1
@@ -160,7 +155,7 @@ def test_where_nothing_is_fuzzy_the_clear_update_is_plain_training():
     config = CONFIG.updated({"confidence_steps": 0, "alignment_weight": 0.0})
     record = our_step(ours, config)(images, targets)
     assert record.fuzzy_fraction == 0
-    assert_close(record.non_fuzzy_loss, MaskedLoss(scale_weights=(2 / 3, 1 / 3))(theirs(images), targets).detach())
+    assert_close(record.non_fuzzy_loss, MaskedLoss(scale_weights=SCALES)(theirs(images), targets).detach())
     assert all(p.grad is None or (p.grad == 0).all() for p in ours.parameters())  # of the fuzzy update, the last one
 
 
@@ -191,8 +186,7 @@ def test_a_sample_whose_fuzziness_is_constant_has_no_part_in_the_fuzzy_update(vi
 def test_training_learns(dimensions, gradient):
     network = small_unet(dimensions)
     step = our_step(network, CONFIG.updated({"confidence_gradient": gradient}))
-    images, labels = blob_batch(dimensions, 16)
-    targets = [labels, labels[(..., *[slice(None, None, 2)] * dimensions)]]
+    images, targets = small_batch(dimensions)
     losses = [float(step(images, targets).fuzzy_loss) for _ in range(30)]
     assert losses[-1] < losses[0] - 0.2
 
@@ -247,25 +241,8 @@ def test_a_network_without_a_head_is_refused_at_once():
         AlternatingStep(network, network, sgd(network), MaskedLoss(), num_classes=3, config=CONFIG)
 
 
-def test_the_same_seed_gives_the_same_weights(monkeypatch):
-    monkeypatch.setattr(alignment_module, "MOST_VOXELS", 20)
-    results = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        network = small_unet()
-        config = CONFIG.updated({"covariance_noise": 0.5})
-        step = our_step(network, config, generator=torch.Generator().manual_seed(9))
-        images, targets = make_batch(6)
-        for _ in range(3):
-            step(images.float(), targets)
-        results.append([p.detach() for p in network.parameters()])
-    assert_close(*results, rtol=0, atol=0)
-
-
 def test_the_shadow_network_keeps_no_features() -> None:
     """A copy of the tap would hold the features of a pass, and their graph, from one iteration to the next."""
-    network = small_unet()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    step = AlternatingStep(network, network, optimizer, MaskedLoss(), 3, DaleConfig())
+    step = step_on(small_unet(), DaleConfig())
     assert isinstance(step.confidence, LookAhead)
     assert not any(module._forward_pre_hooks for module in step.confidence.shadow.module.modules())

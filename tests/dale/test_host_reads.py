@@ -12,20 +12,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import ADAPTED, DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.trainer.training_log import numbers_of
-from tests.dale.networks import small_unet
+from tests.dale.networks import SCALES, small_unet, step_on, two_resolutions
 
 LOSSES = {
-    "label map": MaskedLoss(batch_dice=True, scale_weights=(2 / 3, 1 / 3)),
-    "ignore label": MaskedLoss(ignore_label=3, scale_weights=(2 / 3, 1 / 3)),
-    "regions": MaskedLoss(regions=True, ignore_channel=True, scale_weights=(2 / 3, 1 / 3)),
+    "label map": MaskedLoss(batch_dice=True, scale_weights=SCALES),
+    "ignore label": MaskedLoss(ignore_label=3, scale_weights=SCALES),
+    "regions": MaskedLoss(regions=True, ignore_channel=True, scale_weights=SCALES),
 }
-MODES: list[dict[str, Any]] = [
+SETTINGS: list[dict[str, Any]] = [
     {},
     {"confidence_gradient": "reuse"},
     {"fuzzy_graph": "recompute"},
@@ -36,23 +34,7 @@ MODES: list[dict[str, Any]] = [
     {"intensity_bins": "near_labels"},
     {"confidence_steps": 0, "alignment_weight": 0.0},
 ]
-
-
-def a_batch(dimensions: int, channels: int) -> tuple[Tensor, list[Tensor]]:
-    size = [16] * dimensions
-    target = torch.zeros(2, channels, *size, dtype=torch.int16, device="meta")
-    images = torch.zeros(2, 1, *size, device="meta")
-    return images, [target, target[(..., *[slice(None, None, 2)] * dimensions)]]
-
-
-def run(dimensions: int, labels: str, config: DaleConfig) -> Tensor:
-    network = small_unet(dimensions).to("meta")
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
-    step = AlternatingStep(network, network, optimizer, LOSSES[labels], 3 + (labels == "regions"), config)
-    batch = a_batch(dimensions, 4 if labels == "regions" else 1)
-    for _ in range(2):
-        record = step(*batch, ["a", "b"])
-    return numbers_of(record)
+CONFIGS = {str(each): DaleConfig(**each) for each in SETTINGS} | {"adapted": ADAPTED}
 
 
 @pytest.mark.parametrize("read", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0]])
@@ -63,12 +45,15 @@ def test_reading_back_is_an_error_here(read: Any) -> None:
 
 @pytest.mark.parametrize("labels", LOSSES)
 @pytest.mark.parametrize("dimensions", [2, 3])
-@pytest.mark.parametrize("settings", MODES, ids=str)
-def test_an_iteration_of_two_views(settings: dict[str, Any], dimensions: int, labels: str) -> None:
-    assert run(dimensions, labels, DaleConfig(patch_size=4, **settings)).device.type == "meta"
-
-
-@pytest.mark.parametrize("labels", LOSSES)
-@pytest.mark.parametrize("dimensions", [2, 3])
-def test_an_iteration_of_the_default(dimensions: int, labels: str) -> None:
-    assert run(dimensions, labels, replace(ADAPTED, patch_size=4)).device.type == "meta"
+@pytest.mark.parametrize(
+    "config", [*(DaleConfig(**each) for each in SETTINGS), ADAPTED], ids=[*map(str, SETTINGS), "adapted"]
+)
+def test_an_iteration_of_two_views(config: DaleConfig, dimensions: int, labels: str) -> None:
+    network, regions = small_unet(dimensions).to("meta"), labels == "regions"
+    size = [16] * dimensions
+    images = torch.zeros(2, 1, *size, device="meta")
+    target = torch.zeros(2, 4 if regions else 1, *size, dtype=torch.int16, device="meta")
+    step = step_on(network, replace(config, patch_size=4), LOSSES[labels], num_classes=3 + regions, generator=None)
+    for _ in range(2):
+        record = step(images, two_resolutions(target), ["a", "b"])
+    assert numbers_of(record).device.type == "meta"

@@ -14,25 +14,14 @@ from nnunetv2_dale.dale.config import PRINTED
 from nnunetv2_dale.dale.look import look_at
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from tests.dale.fixed_trust import FixedTrust
-from tests.dale.networks import blob_batch, small_unet
+from tests.dale.networks import blob_batch, small_unet, step_on
 
 REMEMBERING = {"confidence_memory": 0.9, "alignment_memory": 0.9, "intensity_bins": "near_labels"}
 
 
 def step_of(**settings: Any) -> AlternatingStep:
     torch.manual_seed(0)
-    network = small_unet(deep_supervision=False)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    return AlternatingStep(
-        network,
-        network,
-        optimizer,
-        MaskedLoss(),
-        num_classes=3,
-        config=PRINTED.updated(settings),
-        head=network.decoder.seg_layers[-1],
-        generator=torch.Generator(),
-    )
+    return step_on(small_unet(deep_supervision=False), PRINTED.updated(settings), MaskedLoss())
 
 
 @pytest.mark.parametrize("settings", [{}, REMEMBERING], ids=["printed", "with memories"])

@@ -14,13 +14,12 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
 from nnunetv2_dale.dale.step_record import AlternatingRecord, WholeBatch
 from tests.dale.fixed_trust import FixedTrust
-from tests.dale.networks import blob_batch, small_unet
+from tests.dale.networks import SCALES, small_batch, small_unet, step_on
 
 
 def taken(batches: int, **settings: Any) -> list[int]:
@@ -139,24 +138,17 @@ def test_as_printed_nothing_is_watched() -> None:
 # --- the steps --------------------------------------------------------------------------------------------------------
 
 
-SCALES = (2 / 3, 1 / 3)
-
-
 def sgd(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9, nesterov=True)
 
 
 def phased(network: nn.Module, batches: int, trust: FixedTrust | None = None, **settings: Any) -> PhasedStep:
     config = DaleConfig(patch_size=8, fuzzy_threshold=0.5, **settings)
-    loss = MaskedLoss(scale_weights=SCALES)
-    generator = torch.Generator().manual_seed(0)
-    algorithm = AlternatingStep(network, network, sgd(network), loss, 3, config, generator=generator, label_trust=trust)
-    return PhasedStep(algorithm, batches)
+    return PhasedStep(step_on(network, config, optimizer=sgd(network), label_trust=trust), batches)
 
 
 def batch_of(seed: int) -> tuple[Tensor, list[Tensor]]:
-    images, labels = blob_batch(2, 32, seed=seed)
-    return images, [labels, labels[:, :, ::2, ::2]]
+    return small_batch(2, 32, seed)
 
 
 def weights_of(network: nn.Module) -> Tensor:

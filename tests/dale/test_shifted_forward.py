@@ -15,7 +15,7 @@ from nnunetv2_dale.dale.hypergradient import SHIFT_FLOAT32
 from nnunetv2_dale.dale.label_confidence import LookAhead
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 from nnunetv2_dale.dale.shadow_network import ShiftedWeights
-from tests.dale.networks import blob_batch, small_unet
+from tests.dale.networks import SCALES, small_batch, small_unet, step_on
 
 
 def a_line(weights: list[float]) -> tuple[nn.Linear, torch.optim.Optimizer, ShiftedWeights]:
@@ -57,19 +57,10 @@ def test_a_direction_that_is_not_finite_shifts_nothing(distance: float, componen
     assert network.weight.tolist() == [[1.0, -2.0]]
 
 
-def step_of(choice: str, learning_rate: float = 0.01, **others: Any) -> AlternatingStep:
+def step_of(choice: str, **others: Any) -> AlternatingStep:
     torch.manual_seed(0)
-    network = small_unet(2)
     config = DaleConfig(patch_size=4, fuzzy_threshold=0.5, fuzzy_graph=choice)
-    loss = MaskedLoss(batch_dice=True, scale_weights=(2 / 3, 1 / 3))
-    optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
-    generator = torch.Generator().manual_seed(0)
-    return AlternatingStep(network, network, optimizer, loss, 3, config, generator=generator, **others)
-
-
-def a_batch() -> tuple[Tensor, list[Tensor]]:
-    images, labels = blob_batch(2, size=16)
-    return images, [labels, labels[..., ::2, ::2]]
+    return step_on(small_unet(), config, MaskedLoss(scale_weights=SCALES, batch_dice=True), **others)
 
 
 def weights_of(step: AlternatingStep) -> list[Tensor]:
@@ -81,7 +72,7 @@ def test_confidence_is_that_of_the_kept_graph_bit_by_bit_and_the_update_close_to
     for choice in ("keep", "shifted"):
         step = step_of(choice)
         before = weights_of(step)
-        records.append(step(*a_batch()))
+        records.append(step(*small_batch()))
         changes.append(torch.cat([(now - then).flatten() for now, then in zip(weights_of(step), before, strict=True)]))
     assert torch.equal(records[0].confidence_histogram, records[1].confidence_histogram)
     assert torch.equal(records[0].noisy_fraction, records[1].noisy_fraction)
@@ -90,7 +81,7 @@ def test_confidence_is_that_of_the_kept_graph_bit_by_bit_and_the_update_close_to
 
 
 def test_the_update_starts_at_theta_n_and_its_forward_ran_the_shift_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = step_of("shifted", learning_rate=0.01)
+    step = step_of("shifted")
     directions: list[Tensor] = []
     shift = ShiftedWeights.shift
 
@@ -103,7 +94,7 @@ def test_the_update_starts_at_theta_n_and_its_forward_ran_the_shift_away(monkeyp
     step.module.register_forward_pre_hook(
         lambda *_: forwards_at.append(torch.cat([w.flatten() for w in weights_of(step)]))
     )
-    step(*a_batch())
+    step(*small_batch())
     first, theta_n, shifted = forwards_at
     assert not torch.equal(first, theta_n)
     assert_close((shifted - theta_n).norm() / theta_n.norm(), torch.tensor(SHIFT_FLOAT32), rtol=1e-2, atol=0)
@@ -118,7 +109,7 @@ def test_weights_are_back_where_the_optimizer_makes_no_step() -> None:
     """As AMP's gradient scaler does after an overflow."""
     step = step_of("shifted", update=lambda loss: loss.backward())
     before = weights_of(step)
-    step(*a_batch())
+    step(*small_batch())
     assert all(torch.equal(now, then) for now, then in zip(weights_of(step), before, strict=True))
 
 
@@ -131,7 +122,7 @@ def test_a_gradient_that_is_not_finite_leaves_omega_at_one_and_the_update_whole(
         step.confidence.shadow.module.register_forward_hook(
             lambda module, inputs, outputs: [z * float("inf") for z in outputs]
         )
-        record = step(*a_batch())
+        record = step(*small_batch())
         assert record.non_finite == 1
         assert record.confidence_std == 0
         assert all(torch.isfinite(weight).all() for weight in weights_of(step))

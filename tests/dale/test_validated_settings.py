@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import FrozenInstanceError, dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -61,9 +61,11 @@ def test_bad_values_are_told_with_what_is_valid(given: Any, told: str) -> None:
         Paint().updated(given)
 
 
-def test_the_constructor_checks_as_well() -> None:
+def test_the_constructor_checks_as_well_and_nothing_changes_afterwards() -> None:
     with pytest.raises(ValueError, match="layers must be in 1 to 5, got 9"):
         Paint(layers=9)
+    with pytest.raises(FrozenInstanceError):
+        DaleConfig().patch_size = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", [DaleConfig, CaseTrustConfig])

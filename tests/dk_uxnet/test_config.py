@@ -18,9 +18,7 @@ def test_each_stage_has_twice_the_channels_of_the_one_before() -> None:
     ("settings", "sentence"),
     [
         ({"stages": 1}, "stages must be in 2 to 10, got 1"),
-        ({"query_count": True}, "query_count must be a whole number, got True"),
         ({"query_channels": 12}, "must be a multiple of attention_heads"),
-        ({"labelled_share": 1.0}, "labelled_share must be in 0.01 to 0.99, got 1.0"),
         ({"widht": 4}, "unknown setting 'widht' in \"dk_uxnet\". Valid are: query_count .2 to 4096."),
     ],
 )

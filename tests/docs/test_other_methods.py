@@ -1,11 +1,14 @@
-"""What the other methods cost is within the limits that were set."""
+"""What the pages of the other methods say: their cost is within the limits that were set, every number is explained."""
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from typing import Any
 
 from benchmarks.method_iterations import STEPS
+from nnunetv2_dale.dk_uxnet.losses import LossTerms
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -22,3 +25,9 @@ def test_the_others_cost_their_passes() -> None:
     for name in ("mwnet", "beco", "ads", "gce"):
         found = MEASURED["variants"][name]
         assert abs(found["ratio_median"] / found["passes"] - 1) <= 0.1, (name, found["ratio_median"])
+
+
+def test_every_number_of_dk_uxnets_log_is_explained() -> None:
+    page = (REPOSITORY / "docs" / "dk_uxnet.md").read_text(encoding="utf-8")
+    table = page[page.index("## What is in the log") :]
+    assert set(re.findall(r"`(\w+)`", table)) >= {spec.name for spec in fields(LossTerms)}

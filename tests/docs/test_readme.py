@@ -175,11 +175,11 @@ def test_the_example_with_another_network_runs() -> None:
     assert isinstance(names["record"], nnunetv2_dale.StepRecord)
 
 
-def test_paper_to_code_names_what_exists() -> None:
+def test_pages_name_tests_and_functions_that_exist() -> None:
+    for file, name in (each for page in PAGES for each in re.findall(r"(\w*)(?:\.py)?::(test_\w+)", page.read_text())):
+        files = list((REPOSITORY / "tests").rglob(f"{file or 'test_*'}.py"))
+        assert any(f"def {name}" in path.read_text(encoding="utf-8") for path in files), name
     page = (REPOSITORY / "docs" / "paper_to_code.md").read_text(encoding="utf-8")
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
-    for name in re.findall(r"::(test_\w+)", page):
-        assert f"def {name}" in tests, name
     for module, name in re.findall(r"`((?!test_)[a-z_]+)\.([A-Za-z_]+)[`.]", page):
         sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "nnunetv2_dale").rglob(f"{module}.py")]
         assert sources, module

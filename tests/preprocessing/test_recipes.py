@@ -29,6 +29,7 @@ from tests.convert.fixtures import (
     make_transunet,
     save,
 )
+from tests.datasets import read_volume
 from tests.run_commands import use_threads
 
 Converted = Callable[..., Path]
@@ -50,12 +51,14 @@ def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
     return run
 
 
+def refused(capsys: pytest.CaptureFixture[str], recipe: str, source: Path, *flags: str) -> str:
+    """What is said where nothing is converted."""
+    assert main([recipe, "-i", str(source), "--new_id", "1", "-np", "1", *flags]) == 2
+    return capsys.readouterr().err
+
+
 def _json(path: Path) -> dict:
     return json.loads(path.read_text())
-
-
-def _voxels(path: Path) -> np.ndarray:
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
 
 
 def _names(folder: Path) -> list[str]:
@@ -87,8 +90,8 @@ def test_synapse_from_btcv_maps_8_organs_and_has_the_18_12_split(tmp_path, conve
     assert fold["val"] == [f"case{number}" for number in SYNAPSE_TEST]
     assert len(fold["train"]) == 18
     assert "case0005" in fold["train"]
-    before = _voxels(tmp_path / "download/RawData/Training/label/label0001.nii.gz")
-    after = _voxels(folder / "labelsTr/case0001.nii.gz")
+    before = read_volume(tmp_path / "download/RawData/Training/label/label0001.nii.gz")
+    after = read_volume(folder / "labelsTr/case0001.nii.gz")
     by_name = {"aorta": 8, "gallbladder": 4, "left kidney": 3, "right kidney": 2, "liver": 6, "pancreas": 11}
     by_name |= {"spleen": 1, "stomach": 7}  # BTCV's own numbers
     labels = _json(folder / "dataset.json")["labels"]
@@ -110,15 +113,14 @@ def test_synapse_from_transunets_arrays_is_not_called_ct(tmp_path: Path, convert
     for z in range(5):
         with np.load(source / f"train_npz/case0005_slice{z:03d}.npz") as arrays:
             assert_array_equal(SimpleITK.GetArrayFromImage(image)[z], arrays["image"])
-            assert_array_equal(_voxels(folder / "labelsTr/case0005.nii.gz")[z], arrays["label"])
+            assert_array_equal(read_volume(folder / "labelsTr/case0005.nii.gz")[z], arrays["label"])
 
 
 def test_synapse_reports_missing_cases_slices_and_strangers(tmp_path: Path, monkeypatch, capsys) -> None:
     source = make_transunet(tmp_path / "Synapse")
     (source / "train_npz/case0006_slice002.npz").unlink()
     (source / "test_vol_h5/case0035.npy.h5").rename(source / "test_vol_h5/case0011.npy.h5")
-    assert main(["synapse", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
-    report = capsys.readouterr().err
+    report = refused(capsys, "synapse", source, "-o", str(tmp_path / "raw"))
     assert "train_npz/case0006_slice002.npz: is missing between its neighbours" in report
     assert "case0035 is missing; the 18/12 split needs all 30 cases" in report
     assert "test_vol_h5/case0011.npy.h5: is not one of the 30 cases" in report
@@ -150,8 +152,7 @@ def test_isic2016_with_ph2(tmp_path: Path, convert: Converted) -> None:
 def test_isic2016_finds_ph2_elsewhere_or_goes_without(tmp_path: Path, convert: Converted, capsys) -> None:
     source = make_isic2016(tmp_path / "source")
     (source / "PH2Dataset").rename(tmp_path / "elsewhere")
-    assert main(["isic2016", "-i", str(source), "--new_id", "1", "-np", "1"]) == 2
-    assert "--without_ph2" in capsys.readouterr().err
+    assert "--without_ph2" in refused(capsys, "isic2016", source)
     assert (convert("isic2016", source, "--ph2", str(tmp_path / "elsewhere")) / "labelsTs").is_dir()
     assert not (convert("isic2016", source, "--without_ph2", "--overwrite") / "labelsTs").exists()
 
@@ -181,8 +182,7 @@ def test_left_atrium_reports_its_lists(tmp_path: Path, capsys: pytest.CaptureFix
     source = make_left_atrium(tmp_path / "LA")
     with (source / "train.list").open("a") as file:
         file.write("NOTTHERE\n" + (source / "test.list").read_text().splitlines()[0] + "\n")
-    assert main(["left_atrium", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
-    report = capsys.readouterr().err
+    report = refused(capsys, "left_atrium", source, "-o", str(tmp_path / "raw"))
     assert "NOTTHERE/mri_norm2.h5: is listed but missing" in report
     assert "is in train.list as well" in report
 
@@ -216,8 +216,7 @@ def test_lidc_reports_what_the_table_and_the_folders_disagree_on(tmp_path: Path,
     source = make_lidc(tmp_path / "lidc")
     (source / "consensus/L0001_n0_s1.png").unlink()
     save(source / "images/L0099_n0_s1.png", disc(1))
-    assert main(["lidc", "-i", str(source), "-o", str(tmp_path / "raw"), "--new_id", "1", "-np", "1"]) == 2
-    report = capsys.readouterr().err
+    report = refused(capsys, "lidc", source, "-o", str(tmp_path / "raw"))
     assert "consensus/L0001_n0_s1.png: is missing" in report
     assert "images/L0099_n0_s1.png: is not in cases.csv" in report
 
@@ -238,7 +237,7 @@ def test_hippocampus_comes_out_as_it_went_in(tmp_path: Path, convert: Converted,
     assert _names(folder / "imagesTr") == _names(source / "imagesTr")
     for kind in ("imagesTr", "labelsTr"):
         for path in sorted((source / kind).iterdir())[::20]:
-            assert_array_equal(_voxels(folder / kind / path.name), _voxels(path))
+            assert_array_equal(read_volume(folder / kind / path.name), read_volume(path))
     before, after = (_json(place / "dataset.json") for place in (source, folder))
     assert all(before[key] == after[key] for key in ("channel_names", "labels", "numTraining", "file_ending"))
 
@@ -263,17 +262,8 @@ def test_every_page_is_complete(recipe, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit, match="0"):
         main([recipe.command, "--help"])
     page = capsys.readouterr().out
-    for word in (
-        "Source:",
-        "Licence:",
-        "Images:",
-        "Classes:",
-        "Cases:",
-        "Split:",
-        "Caveats:",
-        "Expected in the folder of -i:",
-    ):
-        assert word in page
+    words = ("Source", "Licence", "Images", "Classes", "Cases", "Split", "Caveats", "Expected in the folder of -i")
+    assert [word for word in words if f"{word}:" not in page] == []
     assert all(len(line) <= 120 for line in page.splitlines())
 
 
@@ -284,23 +274,18 @@ def test_the_first_cases_of_the_left_atrium_keep_their_labels(tmp_path: Path, co
     (source / "train.list").write_text("\ufeff" + "\r\n".join(reversed(names)) + "\r\n", encoding="utf-8")
     folder = convert("left_atrium", source, "--labelled", "1")
     for name in [*names, *tests]:
-        label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(folder / f"labelsTr/{name}.nii.gz")))
+        label = read_volume(folder / f"labelsTr/{name}.nii.gz")
         assert set(np.unique(label)) == ({0, 1} if name in (names[-1], *tests) else {2})
-    assert json.loads((folder / "dataset.json").read_text())["labels"] == {
-        "background": 0,
-        "left atrium": 1,
-        "ignore": 2,
-    }
+    assert _json(folder / "dataset.json")["labels"] == {"background": 0, "left atrium": 1, "ignore": 2}
     for labelled in ("0", str(len(names))):
-        assert main(["left_atrium", "-i", str(source), "--new_id", "7", "--labelled", labelled]) == 2
-        assert f"--labelled lies between 1 and {len(names) - 1}" in capsys.readouterr().err
+        error = refused(capsys, "left_atrium", source, "--labelled", labelled)
+        assert f"--labelled lies between 1 and {len(names) - 1}" in error
 
 
 def test_a_left_atrium_case_in_neither_list_or_twice_is_named(tmp_path: Path, convert: Converted, capsys) -> None:
     source = make_left_atrium(tmp_path / "source")
     first, second, *_ = (source / "train.list").read_text().split()
     (source / "train.list").write_text(f"{second}\n{second}\n")
-    assert main(["left_atrium", "-i", str(source), "--new_id", "7"]) == 2
-    error = capsys.readouterr().err
+    error = refused(capsys, "left_atrium", source)
     assert f"{first}: is in neither list" in error
     assert f"train.list: lists {second} twice" in error

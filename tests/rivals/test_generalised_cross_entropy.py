@@ -52,8 +52,7 @@ def test_regions(reduction):
     logits, target = torch.tensor([[[0.0, math.log(3)]]]), torch.tensor([[[1.0, 0.0]]])
     expected = generalised_cross_entropy(torch.tensor([[[0.5, 0.25]]]))
     assert_close(
-        SigmoidGeneralisedCrossEntropy(reduction)(logits, target),
-        expected if reduction == "none" else expected.mean(),
+        SigmoidGeneralisedCrossEntropy(reduction)(logits, target), expected if reduction == "none" else expected.mean()
     )
 
 

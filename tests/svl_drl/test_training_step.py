@@ -19,13 +19,7 @@ from nnunetv2_dale.svl_drl.actor_critic import discounted_returns
 from nnunetv2_dale.svl_drl.config import RewardKind, SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.intensity_actions import Action, apply_actions, intensity_range, sample_actions
-from nnunetv2_dale.svl_drl.reward import (
-    Reference,
-    continuity_cost,
-    dice_shares,
-    soft_dice,
-    total_variation_shares,
-)
+from nnunetv2_dale.svl_drl.reward import Reference, continuity_cost, dice_shares, soft_dice, total_variation_shares
 from nnunetv2_dale.svl_drl.stages import Stage
 from nnunetv2_dale.svl_drl.training_step import SvlDrlStep
 
@@ -291,10 +285,7 @@ def test_the_policy_learns_the_right_action(reward: RewardKind, right: Action) -
     beside.value, beside.policy = Everywhere(1), Everywhere(3)
     sign = 1 if right is Action.ENHANCE else -1
     step = SvlDrlStep(
-        network=lambda images: (
-            [images],
-            torch.cat([sign * (0.5 - 4 * images), sign * (4 * images - 0.5)], dim=1),
-        ),
+        network=lambda images: ([images], torch.cat([sign * (0.5 - 4 * images), sign * (4 * images - 0.5)], dim=1)),
         actor_critic=beside,
         segmentation_loss=lambda outputs, targets: torch.zeros((), requires_grad=True),
         labels=MaskedLoss(),

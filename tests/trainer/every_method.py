@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer import variants
@@ -20,7 +22,17 @@ from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
 from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
-from tests.trainer.fixtures import EAGER_TO_DOUBT, TINY_DK_UXNET, TINY_DKNET, leaves, make_trainer, started
+from tests.trainer.fixtures import (
+    EAGER_TO_DOUBT,
+    TINY_DK_UXNET,
+    TINY_DKNET,
+    SeededEpochs,
+    leaves,
+    make_trainer,
+    started,
+    stop_after,
+    train,
+)
 
 Settings = dict[type[nnUNetTrainer], dict[str, Any]]
 
@@ -88,5 +100,25 @@ def checkpoint_of(trainer: nnUNetTrainer) -> dict[str, Any]:
     lower one for the best. The log has the pseudo Dice of every epoch.
     """
     checkpoint = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
-    left_out = ("timestamps", ".device", "._best_ema")
+    left_out = ("timestamps", ".device", "._best_ema", "continue_training")
     return {key: value for key, value in leaves(checkpoint).items() if not any(part in key for part in left_out)}
+
+
+def whole_and_resumed(
+    trainer_class: type[nnUNetTrainer], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[nnUNetTrainer, nnUNetTrainer]:
+    """A training of three epochs, and one that died after two and went on: with the same checkpoint, bit by bit."""
+    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, trainer_class), {})
+    torch.manual_seed(0)
+    whole = make(kind, epochs=3, iterations=4)
+    train(whole)
+    monkeypatch.setenv("nnUNet_results", str(folder / "interrupted"))
+    torch.manual_seed(0)
+    stop_after(make(kind, epochs=3, iterations=4), epochs=2)
+    torch.manual_seed(1)
+    resumed = make(kind, epochs=3, iterations=4, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    assert resumed.current_epoch == 2
+    train(resumed)
+    np.testing.assert_equal(checkpoint_of(resumed), checkpoint_of(whole))
+    return whole, resumed

@@ -20,16 +20,11 @@ from numpy.typing import NDArray
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import MADE_FROM, confidence_folder
 from nnunetv2_dale.trainer.dk_uxnet import nnUNetTrainerDKUXNet
-from nnunetv2_dale.trainer.dknet import nnUNetTrainerDKNet
+from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
 from tests.datasets import CASES, DATASETS
 
 # of DKNet and DK-UXNet, in the plans
-TINY_DKNET = {
-    "query_count": 10,
-    "query_channels": 8,
-    "attention_heads": 2,
-    "feed_forward_channels": 8,
-}
+TINY_DKNET = {"query_count": 10, "query_channels": 8, "attention_heads": 2, "feed_forward_channels": 8}
 TINY_DK_UXNET = {**TINY_DKNET, "width": 4, "stages": 2, "blocks": 1}
 
 
@@ -66,35 +61,26 @@ def make_trainer(
     return trainer
 
 
-def make_dk_uxnet(
-    trainer_class: type[nnUNetTrainerDKUXNet],
-    *,
-    configuration: str = "3d_fullres",
+def make_unlabelled(
+    trainer_class: type[TrainsWithUnlabelled],
+    configuration: str | None = None,
     settings: dict[str, Any] | None = None,
-    plans_settings: dict[str, Any] | None = None,
+    plans: dict[str, Any] | None = None,
     iterations: int = 2,
     **others: Any,
 ) -> nnUNetTrainer:
-    """See `make_trainer`: with a tiny network, on cases of which some have no labels.
+    """See `make_trainer`: with few and small queries, on cases of which some have no labels.
 
     Args:
-        settings: of the plans' "dk_uxnet" object, beside those of the tiny network.
-        plans_settings: of the configuration.
+        configuration: None is 2d, or 3d_fullres for DK-UXNet, which has no other.
+        settings: of the method, beside those that make it small.
+        plans: further changes to the configuration.
     """
-    own = {"dk_uxnet": {**TINY_DK_UXNET, **(settings or {})}, **(plans_settings or {})}
-    return make_trainer(trainer_class, "Unlabelled", configuration, settings=own, iterations=iterations, **others)
-
-
-def make_dknet(
-    trainer_class: type[nnUNetTrainerDKNet] = nnUNetTrainerDKNet,
-    configuration: str = "2d",
-    settings: dict[str, Any] | None = None,
-    batch_size: int = 2,
-    **others: Any,
-) -> nnUNetTrainer:
-    """As `make_dk_uxnet`, on nnU-Net's network."""
-    own = {"dknet": {**TINY_DKNET, **(settings or {})}, "batch_size": batch_size}
-    return make_trainer(trainer_class, "Unlabelled", configuration, settings=own, **others)
+    own_network = issubclass(trainer_class, nnUNetTrainerDKUXNet)
+    tiny = {trainer_class.settings_of[0]: {**(TINY_DK_UXNET if own_network else TINY_DKNET), **(settings or {})}}
+    configuration = configuration or ("3d_fullres" if own_network else "2d")
+    changes = {**tiny, **(plans or {})}
+    return make_trainer(trainer_class, "Unlabelled", configuration, settings=changes, iterations=iterations, **others)
 
 
 def empty_progress_picture(_: object, folder: str) -> None:
@@ -119,6 +105,24 @@ def started(trainer: nnUNetTrainer) -> nnUNetTrainer:
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     return trainer
+
+
+def inputs_of(network: torch.nn.Module) -> list[torch.Tensor]:
+    """A list that collects what the network is given from now on."""
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    return seen
+
+
+def first_of_cascade(cascade: nnUNetTrainer, before: nnUNetTrainer | None = None) -> tuple[torch.Tensor, list[Any]]:
+    """The images of its first batch, and what the network was given; `before` is trained for it first."""
+    if before is not None:
+        train(before)
+        before.perform_actual_validation()
+    started(cascade)
+    batch, seen = next_batch(cascade), inputs_of(cascade.network)
+    cascade.train_step(batch)
+    return batch["data"], seen
 
 
 def next_batch(trainer: nnUNetTrainer, seed: int = 0) -> dict[str, Any]:
@@ -267,6 +271,15 @@ def close(found: dict[str, Any], expected: dict[str, Any], rtol: float = 1e-3, a
             np.testing.assert_allclose(found[name], value, rtol=rtol, atol=atol, err_msg=name)
         else:
             assert found[name] == value, name
+
+
+# case 0 is validated; the spleen is nowhere annotated in it, nor the liver in a training case
+CONFIDENCE = f"""case,weight,liver,spleen,kidney,lesion
+{CASES[0]},1,1,0,1,1
+{CASES[1]},1,0,1,1,1
+{CASES[2]},0.5,1,1,1,1
+{CASES[3]},0,1,1,1,1
+"""
 
 
 def in_half(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.logging import nnunet_logger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import Tensor
 
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_noDeepSupervision
 from tests.datasets import CASES, NnunetFolders, architecture
 from tests.run_commands import use_threads
 from tests.trainer.fixtures import (
+    DALE_KEYS,
     TINY_TRAININGS,
     check_log,
+    first_of_cascade,
+    log_of,
     make_trainer,
     next_batch,
-    started,
     train,
     weights_of,
 )
@@ -72,29 +75,17 @@ def test_cascade(nnunet: NnunetFolders, monkeypatch: pytest.MonkeyPatch) -> None
     use_threads(monkeypatch)
     small_patches = {"dale": {"patch_size": 4}}  # so few voxels are a single patch of 16
     low = make_trainer(Printed, configuration="3d_lowres", fold="all", settings=small_patches)
-    check_log(train(low), epochs=1)
-    low.perform_actual_validation()
+    images, seen = first_of_cascade(make_trainer(Printed, configuration="3d_cascade_fullres"), low)
+    check_log(log_of(low), epochs=1)
     predicted = Path(low.output_folder_base, "predicted_next_stage", "3d_cascade_fullres")
     assert len(list(predicted.glob("*.b2nd"))) == len(CASES)
-
-    cascade = started(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0))
-    batch = next_batch(cascade)
-    assert batch["data"].shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
-    assert batch["data"][:, 1:].any()
-    seen = inputs_of(cascade.network)
-    cascade.train_step(batch)
+    assert images.shape[1] == 1 + 4  # the image, and the foreground classes of the previous stage
+    assert images[:, 1:].any()
     assert len(seen) == 2  # the non-fuzzy view and the fuzzy view
     for view in seen:
-        assert torch.equal(view[:, 1:], batch["data"][:, 1:])
-        assert not torch.equal(view[:, :1], batch["data"][:, :1])
+        assert torch.equal(view[:, 1:], images[:, 1:])
+        assert not torch.equal(view[:, :1], images[:, :1])
     check_log(train(make_trainer(Printed, configuration="3d_cascade_fullres", fold=0)), epochs=1)
-
-
-def inputs_of(network: torch.nn.Module) -> list[Tensor]:
-    """A list that collects what the network is given from now on."""
-    seen: list[Tensor] = []
-    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    return seen
 
 
 def test_starts_from_the_weights_of_plain_nnunet() -> None:
@@ -106,3 +97,48 @@ def test_starts_from_the_weights_of_plain_nnunet() -> None:
     loaded, expected = weights_of(trainer), weights_of(plain)
     assert all(torch.equal(loaded[name], expected[name]) for name in expected if ".seg_layers." not in name)
     check_log(train(trainer), epochs=1)
+
+
+# --- settings of the plans, and Weights & Biases ----------------------------------------------------------------------
+
+
+class FakeRun:
+    """A Weights & Biases run that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.step, self.summary, self.logged = 0, {}, []
+        self.values: dict[str, Any] = {}
+        self.config = SimpleNamespace(update=self.values.update)
+
+    def log(self, values: dict[str, Any], step: int) -> None:
+        self.logged.append((step, values))
+
+
+def test_settings_come_from_the_plans_and_weights_and_biases_gets_the_same_numbers(monkeypatch) -> None:
+    run = FakeRun()
+    monkeypatch.setattr(nnunet_logger, "wandb", SimpleNamespace(init=lambda **_: run))
+    monkeypatch.setenv("nnUNet_wandb_enabled", "1")
+    settings = {"dale": {"confidence_steps": 0, "alignment_weight": 0.25, "patch_size": 4}}
+    trainer = make_trainer(Printed, settings=settings, epochs=2)
+    log = train(trainer)
+    assert (trainer.dale.confidence_steps, trainer.dale.alignment_weight, trainer.dale.patch_size) == (0, 0.25, 4)
+    assert Printed.dale.confidence_steps == 1
+    assert log["dale_confidence_mean"] == [1.0, 1.0]
+    for key in DALE_KEYS:
+        assert [values[key] for _, values in run.logged if key in values] == log[key]
+        assert [step for step, values in run.logged if key in values] == [0, 1]
+    assert (run.values["dale"]["fuzzy_threshold"], run.values["dale"]["patch_size"]) == (0.9, 4)
+
+
+def test_the_patch_size_of_the_plans_changes_what_is_fuzzy() -> None:
+    """With one patch per image the fuzziness is constant, hence 0 after min–max: nothing is fuzzy."""
+    log = train(make_trainer(Printed, settings={"dale": {"patch_size": 32}}))
+    assert log["dale_fuzzy_fraction"] == [0.0]
+
+
+def test_the_trust_of_cases_needs_whole_batches() -> None:
+    with pytest.raises(ValueError, match="phase_in 0 and every 1 leave none"):
+        make_trainer(Printed, settings={"dale": {"case_trust": "groups"}})
+    for enough in ({"every": 2}, {"phase_in": 0.1}):
+        trainer = make_trainer(Printed, settings={"dale": {"case_trust": "groups", **enough}})
+        assert trainer.dale.case_trust == "groups"

@@ -41,6 +41,12 @@ def checkpoint_of(network: nn.Module, **changes: Any) -> dict[str, Any]:
     return {**parts, **changes}
 
 
+def stored(folder: Path, network: nn.Module, **changes: Any) -> Path:
+    """The file of a checkpoint with that network's weights."""
+    torch.save(checkpoint_of(network, **changes), folder / "checkpoint.pth")
+    return folder / "checkpoint.pth"
+
+
 def refusal(file: Path, network: nn.Module) -> str:
     """The sentence with which a file is refused."""
     with pytest.raises(RuntimeError, match="nothing was changed") as caught:
@@ -124,16 +130,12 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_its_own_checkpoint_is_resumed(tmp_path: Path) -> None:
-    network = small_unet()
-    torch.save(checkpoint_of(network), tmp_path / "own.pth")
-    check_resumable(str(tmp_path / "own.pth"), TRAINER, INIT_ARGS, network)
-
-
-def test_weights_saved_from_a_distributed_network_are_resumed(tmp_path: Path) -> None:
+    """Also with weights that were saved from a distributed network, and where a label has another name."""
     network = small_unet()
     weights = {f"module.{name}": value for name, value in network.state_dict().items()}
-    torch.save(checkpoint_of(network, network_weights=weights), tmp_path / "ddp.pth")
-    check_resumable(str(tmp_path / "ddp.pth"), TRAINER, INIT_ARGS, network)
+    renamed = {**INIT_ARGS, "dataset_json": {"labels": {"background": 0, "liver": 1, "lesion": [1, 2]}}}
+    for changes in ({}, {"network_weights": weights}, {"init_args": renamed}):
+        check_resumable(str(stored(tmp_path, network, **changes)), TRAINER, INIT_ARGS, network)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,7 @@ def test_weights_saved_from_a_distributed_network_are_resumed(tmp_path: Path) ->
 )
 def test_another_trainings_checkpoint_is_refused(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     network = small_unet()
-    torch.save(checkpoint_of(network, **changes), tmp_path / "foreign.pth")
-    message = refusal(tmp_path / "foreign.pth", network)
+    message = refusal(stored(tmp_path, network, **changes), network)
     assert named in message
     assert "-pretrained_weights" in message
 
@@ -167,24 +168,13 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path, changes: dict[s
 )
 def test_a_checkpoint_of_other_labels_names_them(tmp_path: Path, labels: dict[str, Any], named: str) -> None:
     network = small_unet()
-    init_args = {**INIT_ARGS, "dataset_json": {"labels": labels}}
-    torch.save(checkpoint_of(network, init_args=init_args), tmp_path / "other.pth")
-    assert f"was trained on other labels than dataset.json has now: {named}; nothing" in refusal(
-        tmp_path / "other.pth", network
-    )
-
-
-def test_a_label_of_another_name_is_the_same_label(tmp_path: Path) -> None:
-    network = small_unet()
-    renamed = {**INIT_ARGS, "dataset_json": {"labels": {"background": 0, "liver": 1, "lesion": [1, 2]}}}
-    torch.save(checkpoint_of(network, init_args=renamed), tmp_path / "own.pth")
-    check_resumable(str(tmp_path / "own.pth"), TRAINER, INIT_ARGS, network)
+    message = refusal(stored(tmp_path, network, init_args={**INIT_ARGS, "dataset_json": {"labels": labels}}), network)
+    assert f"was trained on other labels than dataset.json has now: {named}; nothing" in message
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    torch.save(checkpoint_of(small_unet(features=(4, 6, 8))), tmp_path / "other.pth")
-    message = refusal(tmp_path / "other.pth", small_unet(features=(4, 6, 10)))
-    assert "does not fit the network of these plans" in message
+    file = stored(tmp_path, small_unet(features=(4, 6, 8)))
+    assert "does not fit the network of these plans" in refusal(file, small_unet(features=(4, 6, 10)))
 
 
 def _truncated(raw: bytes, chance: random.Random) -> bytes:
@@ -204,30 +194,24 @@ def _flipped_weight(raw: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("damage", [_truncated, _overwritten, _flipped_weight])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: Callable[[bytes, random.Random], bytes]) -> None:
-    network, file = small_unet(), tmp_path / "damaged.pth"
+    network = small_unet()
     marked = {"weight": torch.frombuffer(bytearray(b"MARK" * 4), dtype=torch.float32)}
-    torch.save(checkpoint_of(network, optimizer_state=marked), file)
+    file = stored(tmp_path, network, optimizer_state=marked)
     raw, chance = file.read_bytes(), random.Random(0)
     for _ in range(10):
         file.write_bytes(damage(raw, chance))
         assert "is damaged or no nnU-Net checkpoint" in refusal(file, network)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", bytes(10_000)], ids=["empty", "text", "zeros"])
-def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "other.pth").write_bytes(content)
-    assert "is damaged or no nnU-Net checkpoint" in refusal(tmp_path / "other.pth", small_unet())
-
-
-@pytest.mark.parametrize("document", [torch.zeros(3), {"state_dict": {}}, [1, 2]], ids=["tensor", "dict", "list"])
-def test_a_torch_file_of_something_else_is_refused(tmp_path: Path, document: object) -> None:
-    torch.save(document, tmp_path / "other.pth")
-    assert "is damaged or no nnU-Net checkpoint" in refusal(tmp_path / "other.pth", small_unet())
-
-
-def test_a_missing_part_is_named(tmp_path: Path) -> None:
-    network = small_unet()
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    file, network = tmp_path / "other.pth", small_unet()
+    for content in (b"", b"not a checkpoint", bytes(10_000)):
+        file.write_bytes(content)
+        assert "is damaged or no nnU-Net checkpoint" in refusal(file, network)
+    for document in (torch.zeros(3), {"state_dict": {}}, [1, 2]):
+        torch.save(document, file)
+        assert "is damaged or no nnU-Net checkpoint" in refusal(file, network)
     incomplete = checkpoint_of(network)
     del incomplete["optimizer_state"]
-    torch.save(incomplete, tmp_path / "incomplete.pth")
-    assert "no optimizer_state in it" in refusal(tmp_path / "incomplete.pth", network)
+    torch.save(incomplete, file)
+    assert "no optimizer_state in it" in refusal(file, network)

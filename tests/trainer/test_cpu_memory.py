@@ -14,10 +14,7 @@ from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from tests.trainer.fixtures import (
-    make_trainer,
-    started,
-)
+from tests.trainer.fixtures import make_trainer, started
 
 _PROGRAM = """
 import resource, sys

@@ -107,24 +107,21 @@ def test_before_algorithm_1_begins_it_is_plain_nnunet(default: dict[str, Any]) -
     assert distance(weights, plain, 2) > 0.1
 
 
+# `test_alternating_step.py` has the settings of an iteration; these act over the phases, cases and epochs of a training
 PARTS: dict[str, dict[str, Any]] = {
     "phase-in": {"phase_in": 0.6},
     "phase-out": {"phase_out": 0.5},
     "share": {"every": 3},
     "waiting for the classes": {"learned": 1.0},
-    "views of the input": {"view": "masked_loss"},
     "patches": {"fewest_patches": 1},
     "views at all": {"patch_size": 4096, "fewest_patches": 1},
     "entropy": {"fuzziness_source": "edges"},
     "edges": {"fuzziness_source": "entropy"},
     "fuzzy bins": {"intensity_bins": "equal"},
     "meta omega": {"confidence_steps": 0},
-    "look-ahead": {"confidence_gradient": "reuse", "fuzzy_graph": "keep"},
     "memory of omega": {"confidence_memory": 0.0},
     "trust of the cases": {"case_trust": "off"},
     "alignment": {"alignment_weight": 0.0},
-    "bound of the alignment": {"alignment_bound": 1000.0},
-    "scale of the alignment": {"alignment_scale": "absolute", "alignment_bound": 1000.0},
     "memory of the alignment": {"alignment_memory": 0.0},
     "noise of Eq. 13": {"covariance_noise": 0.0},
 }

@@ -1,4 +1,4 @@
-"""Distributed training: two processes with gloo on the CPU."""
+"""Distributed training: two processes with gloo on the CPU, started once for all trainers."""
 
 from __future__ import annotations
 
@@ -10,70 +10,69 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainer.distributed import RANKS, run_ranks
-from tests.trainer.distributed_training import Alternation, run_rank
-from tests.trainer.fixtures import (
-    DALE_KEYS,
-    PHASE_KEYS,
-    make_trainer,
-    next_batch,
-    started,
-    weights_of,
-)
+from tests.datasets import CASES
+from tests.trainer.distributed import GIVEN, JOINED, RANKS, TRAINED, UNEQUAL, everything_of, run_ranks, validated
+from tests.trainer.fixtures import CONFIDENCE, PHASE_KEYS, give_confidence, in_half, make_trainer, next_batch, started
 
-pytestmark = pytest.mark.usefixtures("nnunet")
+Weights = dict[str, Tensor]
 
 
-def test_distributed_training(tmp_path: Path) -> None:
-    """One test for one pair of processes, since starting them takes longer than the training."""
-    single = started(make_trainer(Alternation))  # its plans say batch_dice, as all 2d plans
-    assert single.configuration_manager.batch_dice
-    batch, before = next_batch(single), weights_of(single)
-    torch.save({"data": batch["data"], "target": batch["target"], "weights": before}, tmp_path / "batch.pth")
-    run_ranks(run_rank, tmp_path)
-
-    for training, epochs in (("trained", 2), ("shifted", 1)):
-        ranks = (torch.load(tmp_path / f"{training}_{rank}.pth", weights_only=False) for rank in range(RANKS))
-        equal_and_trained(next(ranks), next(ranks), epochs)
-    same_kind_of_step(*(torch.load(tmp_path / f"phased_{rank}.pth", weights_only=False) for rank in range(RANKS)))
+@pytest.mark.usefixtures("nnunet")
+def test_ranks_stay_equal_and_make_the_updates_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ranks have the same weights and numbers, bit by bit; with half of a batch each, the steps of all of it."""
+    single = {name: made_by_one_process(name, tmp_path, monkeypatch) for name in JOINED}
+    run_ranks(tmp_path)
+    for name in (*TRAINED, *UNEQUAL):
+        first, second = (torch.load(tmp_path / f"{name}_{rank}.pth", weights_only=False) for rank in range(RANKS))
+        assert all(torch.equal(weight, second["weights"][key]) for key, weight in first["weights"].items()), name
+        assert all(weight.isfinite().all() for weight in first["weights"].values()), name
+        if name in TRAINED:
+            equal_numbers(name, first["log"], second["log"])
     checkpoints = [path.name for path in tmp_path.glob("results/**/checkpoint*")]
     assert sorted(checkpoints) == ["checkpoint_best.pth", "checkpoint_final.pth"]
-
-    for _ in range(2):
-        single.train_step(batch)
-    for rank in range(RANKS):
-        joined = torch.load(tmp_path / f"joined_{rank}.pth")
-        equal_updates(before, weights_of(single), {name.removeprefix("module."): w for name, w in joined.items()})
-
-
-def equal_and_trained(first: dict[str, Any], second: dict[str, Any], epochs: int) -> None:
-    """All ranks have the same weights, bit by bit, and log the mean over the ranks."""
-    assert all(torch.equal(weight, second["weights"][name]) for name, weight in first["weights"].items())
-    dale = {key: values for key, values in first["log"].items() if key.startswith("dale_")}
-    assert set(dale) == DALE_KEYS | PHASE_KEYS
-    assert all(len(values) == epochs for values in dale.values())
-    assert all(np.isfinite(dale[key]).all() for key in DALE_KEYS)
-    assert all(values == second["log"][key] for key, values in dale.items())
-    assert first["log"]["train_losses"] == second["log"]["train_losses"]
+    for name, (before, after, losses) in single.items():
+        for rank in range(RANKS):
+            joined = torch.load(tmp_path / f"{name}_joined_{rank}.pth", weights_only=False)
+            for key, start in before.items():
+                # nnU-Net weighs the lowest resolution by 1e-6 instead of 0 when training is distributed
+                step, expected = joined["weights"][key] - start, after[key] - start
+                torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-5, msg=f"{name} {key}")
+            if losses:
+                assert joined["validated"] == pytest.approx(losses[rank], rel=1e-3)
+        assert any(not torch.equal(after[key], start) for key, start in before.items())
 
 
-def same_kind_of_step(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """What the phases go by is of all ranks, though each has its own batches."""
-    assert all(torch.equal(weight, second["weights"][name]) for name, weight in first["weights"].items())
-    for key in DALE_KEYS | PHASE_KEYS:
-        np.testing.assert_equal(first["log"][key], second["log"][key])
-    assert first["log"]["dale_share"] == [1 / 3]
-    assert first["log"]["dale_running"] == [1.0]
-    # two whole batches of both ranks, a sample of 32 x 32 each; the first of them counts 0.9 times by now
-    assert sum(first["log"]["dale_class_voxels"][0]) == pytest.approx(1.9 * RANKS * 32 * 32)
+def made_by_one_process(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Weights, Weights, list[Any]]:
+    """Weights before and after two steps on a whole batch, which goes into `folder` for the ranks.
 
-
-def equal_updates(before: dict[str, Tensor], single: dict[str, Tensor], distributed: dict[str, Tensor]) -> None:
-    """Two ranks with a sample each make the updates of one process with both samples.
-
-    The Dice is of the whole batch, over the ranks. nnU-Net weighs the lowest resolution by 1e-6 instead of 0 when
-    training is distributed, so that the updates agree to that.
+    With confidence also the validation's loss of what each rank validates.
     """
-    for name, start in before.items():
-        torch.testing.assert_close(distributed[name] - start, single[name] - start, rtol=1e-3, atol=1e-5)
-    assert any(not torch.equal(single[name], start) for name, start in before.items())
+    kind, arguments = JOINED[name]
+    with monkeypatch.context() as given:
+        if name == "confidence":
+            give_confidence(folder / GIVEN, given, CONFIDENCE, in_half)
+        trainer = started(make_trainer(kind, **arguments))
+    assert trainer.configuration_manager.batch_dice  # as all 2d plans
+    batch, before = {**next_batch(trainer), "keys": [CASES[1], CASES[2]]}, everything_of(trainer)
+    stored = {key: batch[key] for key in ("data", "target", "keys")}
+    torch.save({**stored, "weights": before}, folder / f"{name}_batch.pth")
+    for _ in range(2):
+        trainer.train_step(batch)
+    losses = [validated(trainer, stored, rank) for rank in range(RANKS)] if name == "confidence" else []
+    return before, everything_of(trainer), losses
+
+
+def equal_numbers(name: str, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """What is logged, and what the phases go by, is of all ranks, though each has its own batches."""
+    keys = TRAINED[name][0].log_keys
+    for key in ("train_losses", "dice_per_class_or_region", *keys):
+        np.testing.assert_equal(first[key], second[key])
+        assert len(first[key]) == TRAINED[name][1].get("epochs", 1)
+    if name != "phases":
+        assert all(np.isfinite(first[key]).all() for key in keys if key not in PHASE_KEYS)
+    if name == "confidence":
+        assert np.isnan(first["dice_per_class_or_region"][0][1])  # nowhere annotated
+    if name == "phases":
+        assert (first["dale_share"], first["dale_running"]) == ([1 / 3], [1.0])
+        # two whole batches of both ranks, a sample of 32 x 32 each; the first of them counts 0.9 times by now
+        assert sum(first["dale_class_voxels"][0]) == pytest.approx(1.9 * RANKS * 32 * 32)

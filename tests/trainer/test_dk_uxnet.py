@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from tests.datasets import CASES, IGNORE, WITHOUT_LABELS
 from tests.run_commands import use_threads
 from tests.trainer.fixtures import (
     TINY_TRAININGS,
+    first_of_cascade,
     log_of,
-    make_dk_uxnet,
+    make_unlabelled,
     next_batch,
     started,
     train,
@@ -30,9 +32,8 @@ from tests.trainer.fixtures import (
 
 pytestmark = TINY_TRAININGS
 
-QUARTERS = ("agreement_first", "agreement_second", "agreement_third", "agreement_last")
-WITH_AGREEMENT, WITHOUT_AGREEMENT = dict.fromkeys(QUARTERS, 1.0), dict.fromkeys(QUARTERS, 0.0)
 OWN_KEYS = set(nnUNetTrainerDKUXNet.log_keys)
+made = partial(make_unlabelled, nnUNetTrainerDKUXNet)
 
 
 def batch_of(trainer: nnUNetTrainer, *cases: str) -> dict[str, Any]:
@@ -46,19 +47,12 @@ def batch_of(trainer: nnUNetTrainer, *cases: str) -> dict[str, Any]:
     return batch
 
 
-# --- which cases are unlabelled ---------------------------------------------------------------------------------------
-
-
-def test_finds_the_unlabelled_cases_and_says_how_many() -> None:
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
-    assert trainer.unlabelled == WITHOUT_LABELS
-    said = f"DK-UXNet: 2 labelled training cases, 2 unlabelled ({CASES[1]}, {CASES[3]})"
-    assert said in Path(trainer.log_file).read_text()
+# --- which samples are supervised -------------------------------------------------------------------------------------
 
 
 def test_nnunets_oversampling_of_foreground_survives_cases_without_any() -> None:
     """nnU-Net's own preprocessing leaves such a case without class locations; its loader then crops at random."""
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer = started(made())
     loader: nnUNetDataLoader = trainer.dataloader_train.data_loader
     locations = loader._data.load_case(CASES[1])[3]["class_locations"]
     assert locations
@@ -75,7 +69,7 @@ def test_nnunets_oversampling_of_foreground_survives_cases_without_any() -> None
 
 def test_a_labelled_case_stays_labelled_whatever_the_order_and_the_crop() -> None:
     """Whether a sample is supervised follows from its case: not from its place, and not from what its crop shows."""
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer = started(made())
     batch = batch_of(trainer, CASES[1], CASES[2])
     swapped = {**batch, **{name: batch[name].flip(0) for name in ("data", "target")}, "keys": batch["keys"][::-1]}
     seen = supervised_of(trainer)
@@ -105,7 +99,7 @@ def supervised_of(trainer: nnUNetTrainer) -> list[torch.Tensor]:
 
 
 def test_half_of_the_samples_are_labelled_however_few_such_cases_there_are() -> None:
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, fold=0, settings={"labelled_share": 0.25}))
+    trainer = started(made(fold=0, settings={"labelled_share": 0.25}))
     loader = trainer.dataloader_train.data_loader
     np.random.seed(0)
     drawn = [case for _ in range(500) for case in loader.get_indices()]
@@ -117,9 +111,7 @@ def test_half_of_the_samples_are_labelled_however_few_such_cases_there_are() -> 
 
 @pytest.mark.parametrize("batch_dice", [False, True])
 def test_trains(batch_dice: bool) -> None:
-    trainer = make_dk_uxnet(
-        nnUNetTrainerDKUXNet, epochs=2, iterations=4, plans_settings={"batch_dice": batch_dice}, settings={}
-    )
+    trainer = made(epochs=2, iterations=4, plans={"batch_dice": batch_dice})
     trainer.initialize()
     before = weights_of(trainer)
     log = train(trainer)
@@ -134,7 +126,7 @@ def test_trains(batch_dice: bool) -> None:
 
 def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
     """Twenty steps on one batch: supervision and the queries' agreement fall; both views' segmentations are alike."""
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, settings=WITH_AGREEMENT))
+    trainer = started(made(settings={f"agreement_{name}": 1.0 for name in ("first", "second", "third", "last")}))
     trainer.scheduled_lr = 3e-3
     batch = batch_of(trainer, CASES[1], CASES[2])
     records = [trainer.train_step(batch)["dk_uxnet"] for _ in range(20)]
@@ -144,25 +136,6 @@ def test_learns_from_a_labelled_and_an_unlabelled_case() -> None:
     assert records[-1][names.index("segmentation_agreement")] < 0.1
 
 
-def test_unlabelled_cases_change_the_weights() -> None:
-    """A batch of nothing else moves the network, by the agreements alone; without them it moves by decay only."""
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
-    batch, before = batch_of(trainer, CASES[1], CASES[3]), weights_of(trainer)
-    trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
-    record = trainer.train_step(batch)["dk_uxnet"]
-    numbers = dict(zip(NUMBERS, record.tolist(), strict=True))
-    assert all(np.isnan(numbers[name]) for name in ("convolution", "query", "groups", "layers"))
-    assert numbers["labelled"] == 0
-    moved = [name for name, weight in weights_of(trainer).items() if not torch.equal(weight, before[name])]
-    assert len(moved) > len(before) / 2
-
-    without = started(make_dk_uxnet(nnUNetTrainerDKUXNet, settings=WITHOUT_AGREEMENT))
-    without.optimizer.param_groups[0]["weight_decay"] = 0.0
-    start = weights_of(without)
-    without.train_step(batch)
-    assert all(torch.equal(weight, start[name]) for name, weight in weights_of(without).items())
-
-
 def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 5, 4, 8, 8, generator=generator)
@@ -170,27 +143,27 @@ def test_the_supervised_loss_is_nnunets_of_the_labelled_samples_alone() -> None:
     labelled = torch.tensor([True, False, True, False])
     hidden = torch.where(labelled.view(-1, 1, 1, 1, 1), labels, IGNORE)
     for batch_dice in (False, True):
-        trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_dice": batch_dice})
+        trainer = made(plans={"batch_dice": batch_dice})
         trainer.initialize()
         expected = trainer.loss(logits[labelled], labels[labelled])
         torch.testing.assert_close(trainer._supervised([logits], [hidden], labelled), expected)
 
 
 def test_a_fold_that_validates_no_labelled_case_trains_and_says_so() -> None:
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, fold=1)
+    trainer = made(fold=1)
     log = train(trainer)
     assert np.isnan(log["mean_fg_dice"]).all()
     assert "No validation case has labels" in Path(trainer.log_file).read_text()
 
 
 def test_cases_without_labels_are_left_out_of_the_pseudo_dice() -> None:
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet, fold="all"))
+    trainer = started(made(fold="all"))
     assert set(trainer.dataloader_val.data_loader._data.identifiers) == set(CASES) - WITHOUT_LABELS
 
 
 def test_the_learning_rate_rises_to_the_scheduled_one() -> None:
     """In the first half of the training here: eight batches."""
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, epochs=4, iterations=4, settings={"warm_up_share": 0.5})
+    trainer = made(epochs=4, iterations=4, settings={"warm_up_share": 0.5})
     trainer.initialize()
     rates = []
     for trainer.current_epoch in range(4):
@@ -204,18 +177,9 @@ def test_the_learning_rate_rises_to_the_scheduled_one() -> None:
 
 
 def test_the_published_learning_rate_is_a_setting() -> None:
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet, settings={"learning_rate": 1e-4})
+    trainer = made(settings={"learning_rate": 1e-4})
     trainer.initialize()
     assert trainer.optimizer.param_groups[0]["lr"] == 1e-4
-
-
-def test_groups_start_at_the_shares_of_the_labelled_cases() -> None:
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
-    assert sum(trainer.class_shares) == pytest.approx(1)
-    assert trainer.class_shares[0] > 0.4
-    queries = trainer.network.queries
-    background = queries.bias.softmax(0)[: queries.group_sizes[0]].sum().item()
-    assert background == pytest.approx(trainer.class_shares[0], abs=0.01)
 
 
 # --- prediction and the cascade ---------------------------------------------------------------------------------------
@@ -223,7 +187,7 @@ def test_groups_start_at_the_shares_of_the_labelled_cases() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
 def test_a_trained_model_predicts_by_sliding_window() -> None:
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet)
+    trainer = made()
     train(trainer)
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,), "checkpoint_final.pth")
@@ -238,7 +202,7 @@ def test_a_trained_model_predicts_by_sliding_window() -> None:
 
 def test_prediction_averages_no_head_that_has_not_learned() -> None:
     """By the pseudo Dice of each head, which the log has; the share lies in the checkpoint's weights."""
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer = started(made())
     trainer.network.eval()
     batch = next(trainer.dataloader_val)
     target = batch["target"].clone()
@@ -257,7 +221,7 @@ def test_prediction_averages_no_head_that_has_not_learned() -> None:
 
 
 def test_a_head_by_itself_is_measured_as_nnunet_measures_a_prediction() -> None:
-    trainer = started(make_dk_uxnet(nnUNetTrainerDKUXNet))
+    trainer = started(made())
     trainer.network.eval()
     batch = next(trainer.dataloader_val)
     heads = trainer.validation_step(batch)["heads"]
@@ -270,15 +234,10 @@ def test_a_head_by_itself_is_measured_as_nnunet_measures_a_prediction() -> None:
 def test_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one-hot channels of the stage before are the same in both views."""
     use_threads(monkeypatch)
-    low = make_dk_uxnet(nnUNetTrainerDKUXNet, configuration="3d_lowres", fold="all")
-    train(low)
-    low.perform_actual_validation()
-    cascade = started(make_dk_uxnet(nnUNetTrainerDKUXNet, configuration="3d_cascade_fullres"))
-    batch, seen = next_batch(cascade), []
-    cascade.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    cascade.train_step(batch)
+    low = made(configuration="3d_lowres", fold="all")
+    images, seen = first_of_cascade(made(configuration="3d_cascade_fullres"), low)
     weak, strong = seen[0].chunk(2)
-    assert torch.equal(weak, batch["data"])
+    assert torch.equal(weak, images)
     assert torch.equal(strong[:, 1:], weak[:, 1:])
     assert not torch.isclose(strong[:, :1], weak[:, :1]).all()
 
@@ -290,7 +249,7 @@ class FewQueries(nnUNetTrainerDKUXNet):
 
 
 def test_an_ablation_builds_the_network_of_its_own_settings() -> None:
-    trainer = make_dk_uxnet(FewQueries)
+    trainer = make_unlabelled(FewQueries)
     trainer.initialize()
     assert len(trainer.network.queries.query_layers) == 2
 
@@ -298,37 +257,13 @@ def test_an_ablation_builds_the_network_of_its_own_settings() -> None:
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
-PLAIN_LABELS = {"labels": {"background": 0, "body": 1, "liver": 2, "vessel": 3, "lesion": 4}}
-REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ignore": 5}, "regions_class_order": [1, 4]}
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ({"configuration": "2d"}, "cannot train configuration '2d', which has 2 axes; choose a 3d configuration"),
-        ({"labels": PLAIN_LABELS}, 'found no "ignore" among the labels in dataset.json; add it'),
-        ({"labels": REGIONS}, "found regions in dataset.json"),
         ({"configuration": "3d_nonsense"}, "configuration '3d_nonsense' is not in the plans"),
-        ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
     ],
 )
-def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
-    with pytest.raises((RuntimeError, ValueError), match=sentence):
-        make_dk_uxnet(nnUNetTrainerDKUXNet, **arguments)
-    assert not list((tmp_path / "results").rglob("*.pth"))
-
-
-@pytest.mark.parametrize(("kept", "found"), [(set(CASES) - WITHOUT_LABELS, "2 and 0"), (WITHOUT_LABELS, "0 and 2")])
-def test_a_training_without_cases_of_both_kinds_is_refused(kept: set[str], found: str, monkeypatch) -> None:
-    trainer = make_dk_uxnet(nnUNetTrainerDKUXNet)
-    monkeypatch.setattr(trainer, "do_split", lambda: (sorted(kept - {CASES[0]}), [CASES[0]]))
-    with pytest.raises(
-        RuntimeError, match=f"found {found} in the training set; use nnUNetTrainer or nnUNetTrainerDALE"
-    ):
-        trainer.run_training()
-    assert not Path(trainer.output_folder_base, "plans.json").exists()
-
-
-def test_a_batch_of_one_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="needs at least 2 samples on every GPU, found batch_size 1 in the plans"):
-        make_dk_uxnet(nnUNetTrainerDKUXNet, plans_settings={"batch_size": 1}).initialize()
+def test_another_configuration_is_refused(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RuntimeError, match=sentence):
+        made(**arguments)

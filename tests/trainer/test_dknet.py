@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,15 +14,16 @@ from benchmarks.plans_file import architecture
 from nnunetv2_dale.dk_uxnet.query_maps import query_logits
 from nnunetv2_dale.trainer.dknet import NetworkWithLevels, nnUNetTrainerDKNet
 from tests.datasets import CASES, WITHOUT_LABELS
-from tests.trainer.fixtures import TINY_TRAININGS, make_dknet, make_trainer, next_batch, started, weights_of
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, make_unlabelled, next_batch, started
 
 pytestmark = TINY_TRAININGS
+made = partial(make_unlabelled, nnUNetTrainerDKNet)
 
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
 def test_levels_and_outputs_are_those_of_the_network(configuration: str, deep_supervision: bool) -> None:
-    trainer = make_dknet(configuration=configuration)
+    trainer = made(configuration=configuration)
     trainer.initialize()
     trainer.set_deep_supervision_enabled(deep_supervision)
     images = next_batch(started(trainer))["data"]
@@ -41,7 +41,7 @@ def test_levels_and_outputs_are_those_of_the_network(configuration: str, deep_su
 
 
 def test_the_network_keeps_nnunets_optimizer_and_the_queries_have_adamw() -> None:
-    trainer, plain = started(make_dknet()), started(make_trainer(nnUNetTrainerDKNet.__mro__[-2], "Unlabelled"))
+    trainer, plain = started(made()), started(make_trainer(nnUNetTrainerDKNet.__mro__[-2], "Unlabelled"))
     trainer.train_step(next_batch(trainer))
     own, stock = trainer.optimizer.param_groups, plain.optimizer.param_groups
     assert isinstance(trainer.optimizer, torch.optim.SGD)
@@ -56,7 +56,7 @@ def test_the_network_keeps_nnunets_optimizer_and_the_queries_have_adamw() -> Non
 
 def test_an_iteration_costs_two_passes() -> None:
     """Counted in samples through the encoder, a backward as two forwards, over the three of plain nnU-Net."""
-    trainer = started(make_dknet())
+    trainer = started(made())
     batch, passes = next_batch(trainer), []
 
     def count(_: nn.Module, __: Any, features: Tensor) -> None:
@@ -68,29 +68,6 @@ def test_an_iteration_costs_two_passes() -> None:
     cost = sum(passes) / (3 * len(batch["data"]))
     assert cost == PASSES["dknet"]
     assert cost <= 3
-
-
-def test_unlabelled_cases_change_the_network_by_the_agreements_alone() -> None:
-    def moved(weight: float) -> bool:
-        torch.manual_seed(0)
-        quarters = dict.fromkeys((f"agreement_{name}" for name in ("first", "second", "third", "last")), weight)
-        trainer = started(make_dknet(settings=quarters))
-        trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
-        batch = next_batch(trainer)
-        batch["keys"] = sorted(WITHOUT_LABELS)
-        before = weights_of(trainer)
-        numbers = dict(zip(trainer.numbers, trainer.train_step(batch)["dknet"].tolist(), strict=True))
-        assert all(np.isnan(numbers[name]) for name in ("convolution", "query", "groups", "layers"))
-        return any(not torch.equal(value, before[name]) for name, value in weights_of(trainer).items())
-
-    assert moved(1.0)
-    assert not moved(0.0)
-
-
-def test_the_log_says_how_many_cases_have_no_labels() -> None:
-    trainer = started(make_dknet())
-    assert "DKNet: 2 labelled training cases, 2 unlabelled" in Path(trainer.log_file).read_text()
-    assert trainer.beside.bias.any()  # groups start at the shares of the classes
 
 
 def disc_batch(generator: torch.Generator, side: int, scales: int) -> dict[str, Any]:
@@ -127,38 +104,6 @@ def test_the_query_head_learns_at_the_trainers_own_rate() -> None:
 
 # --- refused ----------------------------------------------------------------------------------------------------------
 
-PLAIN_LABELS = {"labels": {"background": 0, "body": 1, "liver": 2, "vessel": 3, "lesion": 4}}
-REGIONS = {"labels": {"background": 0, "body": [1, 2, 3, 4], "lesion": [4], "ignore": 5}, "regions_class_order": [1, 4]}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ({"labels": PLAIN_LABELS}, 'DKNet finds unlabelled cases by the ignore label, found no "ignore"'),
-        ({"labels": REGIONS}, "DKNet needs labels that exclude each other, found regions"),
-        ({"settings": {"width": 4}}, "unknown setting 'width' in \"dknet\""),
-        ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
-    ],
-)
-def test_refused_before_anything_is_written(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
-    with pytest.raises((RuntimeError, ValueError), match=sentence):
-        make_dknet(**arguments)
-    assert not list((tmp_path / "results").rglob("*.pth"))
-
-
-@pytest.mark.parametrize(("kept", "found"), [(set(CASES) - WITHOUT_LABELS, "2 and 0"), (WITHOUT_LABELS, "0 and 2")])
-def test_a_training_without_cases_of_both_kinds_is_refused(kept: set[str], found: str, monkeypatch) -> None:
-    trainer = make_dknet()
-    monkeypatch.setattr(trainer, "do_split", lambda: (sorted(kept - {CASES[0]}), [CASES[0]]))
-    with pytest.raises(RuntimeError, match=f"DKNet needs labelled cases .* found {found} in the training set"):
-        trainer.run_training()
-    assert not Path(trainer.output_folder_base, "plans.json").exists()
-
-
-def test_a_batch_of_one_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="needs at least 2 samples on every GPU, found batch_size 1"):
-        make_dknet(batch_size=1).initialize()
-
 
 class WithoutStages(nnUNetTrainerDKNet):
     @staticmethod
@@ -173,4 +118,4 @@ class WithoutStages(nnUNetTrainerDKNet):
 
 def test_a_network_without_levels_is_named_at_start() -> None:
     with pytest.raises(RuntimeError, match=r"WithoutStages needs a decoder of nnU-Net's U-Nets, .* found Identity"):
-        make_dknet(WithoutStages).initialize()
+        make_unlabelled(WithoutStages).initialize()

@@ -165,7 +165,10 @@ def test_gradient_scaling_changes_nothing(trainer_class: type[SafeTraining]) -> 
     close(state_of(scaled), state_of(plain), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("trainer_class", [kind for kind in FAMILIES if kind is not nnUNetTrainerDKUXNet])  # a minute
+# DK-UXNet takes a minute; `test_devices.py` has the printed method
+@pytest.mark.parametrize(
+    "trainer_class", sorted(set(FAMILIES) - {nnUNetTrainerDKUXNet, variants.nnUNetTrainerDALE_asPrinted}, key=str)
+)
 # nnU-Net compiles its Dice loss, which is given logits that are no leaves
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_a_compiled_network_takes_the_same_step(trainer_class: type[SafeTraining], monkeypatch) -> None:

@@ -15,20 +15,17 @@ from nnunetv2_dale.export.cli import main as export
 from nnunetv2_dale.nnunet_files.displacement_file import FILE
 from nnunetv2_dale.nnunet_files.stock_model import stock_trainer
 from nnunetv2_dale.trainer import variants
-from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
-from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.safe_training import SafeTraining
-from tests.trainer.every_method import EVERY_FAMILY, EVERY_TRAINER, NO_GROUPS, checkpoint_of, make
+from tests.trainer.every_method import EVERY_FAMILY, EVERY_TRAINER, NO_GROUPS, make, whole_and_resumed
 from tests.trainer.fixtures import (
     NNUNET_KEYS,
     PHASE_KEYS,
     TINY_TRAININGS,
-    SeededEpochs,
     check_log,
     close,
     leaves,
     log_of,
-    stop_after,
+    started,
     train,
     weights_of,
 )
@@ -38,58 +35,31 @@ pytestmark = TINY_TRAININGS
 
 @EVERY_FAMILY
 def test_a_resumed_training_equals_an_uninterrupted_one(trainer_class, tmp_path, monkeypatch) -> None:
-    """Bit by bit, in all that the checkpoint holds and in the memory of the cases; most trainers change phase."""
-    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, trainer_class), {})
-    torch.manual_seed(0)
-    whole = make(kind, epochs=3, iterations=4)
-    train(whole)
+    """In all that the checkpoint holds and in the memory of the cases; most trainers change phase.
 
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
-    torch.manual_seed(0)
-    stop_after(make(kind, epochs=3, iterations=4), epochs=2)
-    torch.manual_seed(1)
-    resumed = make(kind, epochs=3, iterations=4, resume=True)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    assert resumed.current_epoch == 2
-    train(resumed)
-
-    np.testing.assert_equal(
-        {key: value for key, value in checkpoint_of(resumed).items() if "continue_training" not in key},
-        {key: value for key, value in checkpoint_of(whole).items() if "continue_training" not in key},
-    )
+    Finished, it stays as it is with `--c` once more, and can be made longer (nnU-Net #1422, #1848). Where its log is of
+    a time before the method's numbers were kept, they count as NaN, and the log stays complete.
+    """
+    whole, resumed = whole_and_resumed(trainer_class, tmp_path, monkeypatch)
     if trainer_class is variants.nnUNetTrainerDALE_asPrinted:
         check_log(log_of(resumed), epochs=3)
-    memories = [Path(trainer.output_folder, FILE) for trainer in (whole, resumed)]
-    assert [file.exists() and file.read_text() for file in memories][::2] == [
-        memories[1].exists() and memories[1].read_text()
-    ]
+    files = [Path(trainer.output_folder, FILE) for trainer in (whole, resumed)]
+    mine, theirs = (file.exists() and file.read_text() for file in files)
+    assert mine == theirs
 
-
-@pytest.mark.parametrize("trainer_class", [nnUNetTrainerCaseTrust, nnUNetTrainerDALE])
-def test_a_finished_training_stays_as_it_is_and_can_be_made_longer(trainer_class: type[SafeTraining]) -> None:
-    """nnU-Net #1422, #1848: `--c` once more, and with more epochs than the training had."""
-    train(make(trainer_class, epochs=1))
-    for epochs in (1, 2):
-        resumed = make(trainer_class, epochs=epochs, resume=True)
-        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-        assert resumed.current_epoch == 1
-        assert {len(values) for values in train(resumed).values()} == {epochs}
-
-
-@EVERY_FAMILY
-def test_epochs_before_the_numbers_were_kept_count_as_nan(trainer_class: type[SafeTraining]) -> None:
-    """A checkpoint without the method's keys in its log is resumed, and the log stays complete."""
-    stop_after(make(trainer_class, epochs=2), epochs=1)
-    resumed = make(trainer_class, epochs=2, resume=True)
-    file = Path(resumed.output_folder, "checkpoint_latest.pth")
+    file = Path(resumed.output_folder, "checkpoint_final.pth")
     checkpoint = torch.load(file, weights_only=False)
     checkpoint["logging"] = {key: values for key, values in checkpoint["logging"].items() if key in NNUNET_KEYS}
     torch.save(checkpoint, file)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    log = train(resumed)
-    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | set(resumed.log_keys), 2)
-    assert all(np.isnan(log[key][0]) for key in resumed.log_keys)
-    assert {key for key in resumed.log_keys if key not in PHASE_KEYS and not np.isfinite(log[key][1])} <= NO_GROUPS
+    for epochs in (3, 4):
+        again = make(type(resumed), epochs=epochs, iterations=4, resume=True)
+        maybe_load_checkpoint(again, continue_training=True, validation_only=False)
+        assert again.current_epoch == 3
+        log = train(again)
+        lengths = dict.fromkeys(NNUNET_KEYS | set(again.log_keys), epochs)
+        assert {key: len(values) for key, values in log.items()} == lengths
+    assert all(np.isnan(log[key][:3]).all() for key in again.log_keys)
+    assert {key for key in again.log_keys if key not in PHASE_KEYS and not np.isfinite(log[key][3])} <= NO_GROUPS
 
 
 @EVERY_TRAINER
@@ -111,9 +81,9 @@ def test_the_checkpoint_of_another_trainer_is_refused(trainer_class: type[SafeTr
 
 @EVERY_FAMILY
 def test_no_checkpoint_where_they_are_switched_off(trainer_class: type[SafeTraining]) -> None:
-    trainer = make(trainer_class)
+    trainer = started(make(trainer_class))
     trainer.disable_checkpointing = True
-    train(trainer)
+    trainer.on_train_end()
     assert not [*Path(trainer.output_folder).glob("checkpoint*"), *Path(trainer.output_folder).glob(FILE)]
 
 
@@ -130,8 +100,8 @@ def test_only_the_first_rank_touches_checkpoints(trainer_class: type[SafeTrainin
 
 
 @EVERY_FAMILY
-def test_exports_the_trained_network_or_says_why_not(trainer_class: type[SafeTraining], tmp_path: Path, capsys) -> None:
-    """Only the network is in it, in plain types, and its weights are the trained ones."""
+def test_exports_its_network_or_says_why_not(trainer_class: type[SafeTraining], tmp_path: Path, capsys) -> None:
+    """Only the network is in it, in plain types, and its weights are those of the training."""
     trainer = make(trainer_class)
     train(trainer)
     code = export(["-i", trainer.output_folder_base, "-o", str(tmp_path / "export"), "-f", "0"])

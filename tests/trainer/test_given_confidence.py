@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import Tensor
 from torch.testing import assert_close
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -24,15 +22,15 @@ from nnunetv2_dale.trainer.safe_training import SafeTraining
 from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
 from tests.datasets import CASES, DATASETS, NnunetFolders
 from tests.run_commands import use_threads
-from tests.trainer.distributed import RANKS, run_ranks
-from tests.trainer.distributed_confidence import run_rank
-from tests.trainer.every_method import FAMILIES, checkpoint_of, make
+from tests.trainer.every_method import FAMILIES, make, whole_and_resumed
 from tests.trainer.fixtures import (
+    CONFIDENCE,
     NNUNET_KEYS,
     TINY_TRAININGS,
     SeededEpochs,
     close,
     doubted,
+    first_of_cascade,
     give_confidence,
     in_half,
     log_of,
@@ -40,65 +38,49 @@ from tests.trainer.fixtures import (
     next_batch,
     started,
     state_of,
-    stop_after,
     train,
     weights_of,
 )
 
 pytestmark = TINY_TRAININGS
 TAKING = [kind for kind in FAMILIES if not issubclass(kind, TrainsWithUnlabelled)]
-EVERY_TAKING = pytest.mark.parametrize("trainer_class", TAKING, ids=lambda kind: kind.__name__)
-# case 0 is validated; the spleen is nowhere annotated in it, nor the liver in a training case
-TABLE = f"""case,weight,liver,spleen,kidney,lesion
-{CASES[0]},1,1,0,1,1
-{CASES[1]},1,0,1,1,1
-{CASES[2]},0.5,1,1,1,1
-{CASES[3]},0,1,1,1,1
-"""
 REGIONS = f"case,weight,body,lesion\n{CASES[0]},1,1,0\n{CASES[1]},1,0,1\n{CASES[2]},0.5,1,1\n{CASES[3]},0,1,1\n"
 
 
 @pytest.fixture
 def given(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All of it on the label maps of the 2d configuration."""
-    return give_confidence(tmp_path / "preprocessed", monkeypatch, TABLE, in_half)
+    return give_confidence(tmp_path / "preprocessed", monkeypatch, CONFIDENCE, in_half)
 
 
 # --- every trainer ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("given")
-@EVERY_TAKING
-def test_trains_with_it(trainer_class: type[SafeTraining]) -> None:
-    trainer = make(trainer_class, epochs=2, iterations=4)
+@pytest.mark.parametrize(
+    ("trainer_class", "kind"),
+    [
+        *((kind, labels) for kind in TAKING for labels in ("Labels", "RegionsIgnore")),
+        *((nnUNetTrainerConfidence, labels) for labels in ("Regions", "Ignore")),
+    ],
+)
+def test_trains_with_it(trainer_class: type[SafeTraining], kind: str, nnunet, tmp_path: Path, monkeypatch) -> None:
+    table = REGIONS if kind.startswith("Regions") else CONFIDENCE
+    give_confidence(tmp_path / "preprocessed", monkeypatch, table, in_half, kind)
+    trainer = make(trainer_class, data=(kind, "2d"), epochs=2 if kind == "Labels" else 1, iterations=4)
     log = train(trainer)
-    assert {key: len(values) for key, values in log.items()} == dict.fromkeys(NNUNET_KEYS | set(trainer.log_keys), 2)
+    lengths = dict.fromkeys(NNUNET_KEYS | set(trainer.log_keys), trainer.num_epochs)
+    assert {key: len(values) for key, values in log.items()} == lengths
     assert np.isfinite([log["train_losses"], log["val_losses"]]).all()
     assert all(np.isfinite(value).all() for value in state_of(trainer).values() if isinstance(value, np.ndarray))
     assert trainer.training_cases == (CASES[1], CASES[2], CASES[4])
+    if kind != "Labels":
+        return
     assert all(np.isnan(dice[1]) for dice in log["dice_per_class_or_region"])  # the spleen
     said = Path(trainer.log_file).read_text()
     assert f"confidence: 1 of 4 training cases of weight 0, which are left out ({CASES[3]})" in said
     assert f"confidence: 1 of 4 training cases in which liver is not annotated ({CASES[1]})" in said
     assert f"confidence: 1 of 1 validation cases in which spleen is not annotated ({CASES[0]})" in said
     assert "confidence: the pseudo Dice leaves out classes where they are not annotated" in said
-
-
-@pytest.mark.parametrize(
-    ("trainer_class", "kind"),
-    [
-        *((kind, "RegionsIgnore") for kind in TAKING),
-        (nnUNetTrainerConfidence, "Regions"),
-        (nnUNetTrainerConfidence, "Ignore"),
-    ],
-)
-def test_trains_with_it_on_other_labels(trainer_class: type[SafeTraining], kind, nnunet, tmp_path, monkeypatch) -> None:
-    table = REGIONS if kind.startswith("Regions") else TABLE
-    give_confidence(tmp_path / "preprocessed", monkeypatch, table, in_half, kind)
-    trainer = make(trainer_class, data=(kind, "2d"), iterations=2)
-    log = train(trainer)
-    assert np.isfinite([log["train_losses"], log["val_losses"]]).all()
-    assert all(np.isfinite(value).all() for value in state_of(trainer).values() if isinstance(value, np.ndarray))
 
 
 @pytest.mark.usefixtures("given")
@@ -122,53 +104,33 @@ def test_a_class_that_is_not_annotated_is_neither_taught_nor_forbidden(trainer_c
     assert by_both[background].abs().max() > 0
 
 
-# --- trainers that learn from cases without labels too ----------------------------------------------------------------
-
-
 # --- the plain one, in every way that nnU-Net trains ------------------------------------------------------------------
 
 
-def test_with_nothing_given_it_is_nnunets_trainer_bit_by_bit(nnunet: NnunetFolders) -> None:
-    results = []
-    for kind in (nnUNetTrainer, nnUNetTrainerConfidence):
+def test_with_nothing_to_say_it_is_nnunets_trainer(nnunet: NnunetFolders, tmp_path: Path, monkeypatch) -> None:
+    """Bit by bit where nothing is given; up to rounding with confidence 1 everywhere."""
+
+    def trained(kind: type[nnUNetTrainer]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         torch.manual_seed(0)
         trainer = make_trainer(type("Seeded", (SeededEpochs, kind), {}), epochs=2)
         log = train(trainer)
-        results.append((weights_of(trainer), log["train_losses"], log["val_losses"], log["dice_per_class_or_region"]))
-    assert all(torch.equal(weight, results[1][0][name]) for name, weight in results[0][0].items())
-    np.testing.assert_equal(results[0][1:], results[1][1:])
+        return weights_of(trainer), {
+            key: log[key] for key in ("train_losses", "val_losses", "dice_per_class_or_region")
+        }
+
+    plain, nothing = trained(nnUNetTrainer), trained(nnUNetTrainerConfidence)
+    assert all(torch.equal(weight, nothing[0][name]) for name, weight in plain[0].items())
+    np.testing.assert_equal(nothing[1], plain[1])
+    give_confidence(tmp_path / "preprocessed", monkeypatch, "case\n", lambda image: np.ones_like(image[:1]))
+    weights, log = trained(nnUNetTrainerConfidence)
+    for name, weight in plain[0].items():
+        assert_close(weights[name], weight, rtol=1e-3, atol=1e-5, msg=name)
+    np.testing.assert_allclose(log["train_losses"], plain[1]["train_losses"], rtol=1e-4, atol=1e-5)
 
 
-def test_confidence_of_1_and_nothing_missing_is_nnunets_training(nnunet: NnunetFolders, tmp_path, monkeypatch) -> None:
-    results = []
-    for given in (False, True):
-        if given:
-            give_confidence(tmp_path / "preprocessed", monkeypatch, "case\n", lambda image: np.ones_like(image[:1]))
-        torch.manual_seed(0)
-        trainer = make_trainer(type("Seeded", (SeededEpochs, nnUNetTrainerConfidence), {}), epochs=2)
-        log = train(trainer)
-        results.append((weights_of(trainer), log["train_losses"]))
-    for name, weight in results[0][0].items():
-        assert_close(results[1][0][name], weight, rtol=1e-3, atol=1e-5, msg=name)
-    assert_close(*(torch.tensor(losses) for _, losses in results), rtol=1e-4, atol=1e-5)
-
-
-def test_a_resumed_training_equals_an_uninterrupted_one(given: Path, tmp_path: Path, monkeypatch) -> None:
-    kind: type[nnUNetTrainer] = type("Seeded", (SeededEpochs, nnUNetTrainerConfidence), {})
-    torch.manual_seed(0)
-    whole = make_trainer(kind, epochs=3)
-    train(whole)
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "interrupted"))
-    torch.manual_seed(0)
-    stop_after(make_trainer(kind, epochs=3), epochs=2)
-    resumed = make_trainer(kind, epochs=3, resume=True)
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    train(resumed)
-    mine, theirs = (
-        {key: value for key, value in checkpoint_of(each).items() if "continue_training" not in key}
-        for each in (resumed, whole)
-    )
-    np.testing.assert_equal(mine, theirs)
+@pytest.mark.usefixtures("given")
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_and_resumed(nnUNetTrainerConfidence, tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("given")
@@ -195,45 +157,18 @@ def test_scaled_and_compiled_it_takes_the_same_step(monkeypatch: pytest.MonkeyPa
 def test_cascade(nnunet: NnunetFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The channels of the stage before stay the last of the network's input; the doubt comes after them."""
     use_threads(monkeypatch)
-    give_confidence(tmp_path / "preprocessed", monkeypatch, TABLE, in_half, configuration="3d_lowres")
+    give_confidence(tmp_path / "preprocessed", monkeypatch, CONFIDENCE, in_half, configuration="3d_lowres")
     low = make_trainer(nnUNetTrainerConfidence, configuration="3d_lowres", fold="all")
     train(low)
     low.perform_actual_validation()
     monkeypatch.setenv("nnUNet_preprocessed", str(nnunet.preprocessed))
-    give_confidence(tmp_path / "again", monkeypatch, TABLE, in_half, configuration="3d_fullres")
-    cascade = started(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
-    batch, seen = next_batch(cascade), []
-    assert batch["data"].shape[1] == 1 + 4 + 1
-    assert set(batch["data"][:, 1:5].unique().tolist()) <= {0.0, 1.0}
-    assert batch["data"][:, 5].max() == 0.75
-    cascade.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
-    cascade.train_step(batch)
-    assert torch.equal(seen[0], batch["data"][:, :5])
+    give_confidence(tmp_path / "again", monkeypatch, CONFIDENCE, in_half, configuration="3d_fullres")
+    images, seen = first_of_cascade(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
+    assert images.shape[1] == 1 + 4 + 1
+    assert set(images[:, 1:5].unique().tolist()) <= {0.0, 1.0}
+    assert images[:, 5].max() == 0.75
+    assert torch.equal(seen[0], images[:, :5])
     train(make_trainer(nnUNetTrainerConfidence, configuration="3d_cascade_fullres"))
-
-
-def test_distributed(given: Path, tmp_path: Path) -> None:
-    """Two ranks with a sample each make the updates of one process with both; their own trainings stay equal."""
-    single = started(make_trainer(nnUNetTrainerConfidence))
-    batch, before = next_batch(single), weights_of(single)
-    batch["keys"] = [CASES[1], CASES[2]]
-    torch.save({**{key: batch[key] for key in ("data", "target", "keys")}, "weights": before}, tmp_path / "batch.pth")
-    run_ranks(run_rank, tmp_path)
-    for _ in range(2):
-        single.train_step(batch)
-    first, second = (torch.load(tmp_path / f"rank_{rank}.pth", weights_only=False) for rank in range(RANKS))
-    assert all(torch.equal(weight, second["trained"][name]) for name, weight in first["trained"].items())
-    np.testing.assert_equal(first["dice"], second["dice"])
-    assert np.isnan(first["dice"][0][1])
-    for rank in (first, second):
-        for name, weight in weights_of(single).items():
-            step = rank["joined"][f"module.{name}"] - before[name]
-            assert_close(step, weight - before[name], rtol=1e-3, atol=1e-5, msg=name)
-    for rank, keys in ((first, [CASES[4], CASES[4]]), (second, [CASES[1], CASES[2]])):
-        with torch.no_grad():
-            assert rank["validated"] == pytest.approx(
-                single.validation_step(clone({**batch, "keys": keys}))["loss"], rel=1e-3
-            )
 
 
 # --- in detail --------------------------------------------------------------------------------------------------------
@@ -332,21 +267,16 @@ def test_doubted_voxels_weigh_less(trainer_class: type[SafeTraining]) -> None:
     batch = next_batch(trainer)
     images, targets = trainer._on_device(batch)
     assert isinstance(targets, KnownTargets)
-    plain: list[Tensor] = list(targets)
-    weight = None if targets.class_weight is None else targets.class_weight[:, 0].view(-1, 1, 1, 1)
     with torch.no_grad():
-        outputs = trainer.network(images)
-        by_hand = trainer._masked_loss()(
-            outputs, KnownTargets(plain, None, targets.class_weight), None, targets.confidence
-        )
+        unweighted = KnownTargets(targets, None, targets.class_weight)
+        by_hand = trainer._masked_loss()(trainer.network(images), unweighted, None, targets.confidence)
     assert trainer.train_step(batch)["loss"] == pytest.approx(float(by_hand), rel=1e-4)
-    assert weight is None or weight.max() <= 1
 
 
 def test_what_is_not_preprocessed_is_refused_with_the_command(nnunet: NnunetFolders, tmp_path, monkeypatch) -> None:
     raw = tmp_path / "raw" / DATASETS["Labels"]
     raw.mkdir(parents=True)
-    (raw / "confidence.csv").write_text(TABLE)
+    (raw / "confidence.csv").write_text(CONFIDENCE)
     monkeypatch.setenv("nnUNet_raw", str(raw.parent))
     with pytest.raises(UserError, match="run: nnUNetv2_dale_confidence preprocess -d 901"):
         make_trainer(nnUNetTrainerConfidence).run_training()

@@ -12,12 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.trainer.meta_weight_net import nnUNetTrainerMWNet
 from tests.datasets import tiny_plans
-from tests.trainer.fixtures import (
-    TINY_TRAININGS,
-    make_trainer,
-    started,
-    train,
-)
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, started, train
 
 pytestmark = TINY_TRAININGS
 

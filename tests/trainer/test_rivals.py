@@ -11,11 +11,7 @@ from torch.testing import assert_close
 
 from nnunetv2_dale.rivals.generalised_cross_entropy import generalised_cross_entropy
 from nnunetv2_dale.trainer.rivals import nnUNetTrainerGCE
-from tests.trainer.fixtures import (
-    make_trainer,
-    next_batch,
-    started,
-)
+from tests.trainer.fixtures import make_trainer, next_batch, started
 
 pytestmark = pytest.mark.usefixtures("nnunet")
 

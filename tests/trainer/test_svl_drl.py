@@ -10,11 +10,7 @@ import torch
 from torch import nn
 
 from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
-from tests.trainer.fixtures import (
-    TINY_TRAININGS,
-    make_trainer,
-    train,
-)
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, train
 
 pytestmark = TINY_TRAININGS
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_dale.case_trust.case_displacement import CaseDisplacement
 from nnunetv2_dale.demo.anatomy import LABELS
@@ -14,11 +16,13 @@ from nnunetv2_dale.nnunet_files.displacement_file import FILE, TABLE, write_disp
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.trusted_cases import TrustsCases
-from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, started, stop_after, train
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, next_batch, started, stop_after, train, weights_of
 
 pytestmark = TINY_TRAININGS
 
-BOTH = pytest.mark.parametrize("trainer_class", [nnUNetTrainerDALE, nnUNetTrainerCaseTrust])
+TRUSTING = (nnUNetTrainerDALE, nnUNetTrainerCaseTrust)
+BOTH = pytest.mark.parametrize("trainer_class", TRUSTING)
+NONE = "among 4 training cases, found none"
 
 
 def lines_of(trainer: TrustsCases, title: str = "groups of cases: ") -> list[str]:
@@ -27,24 +31,19 @@ def lines_of(trainer: TrustsCases, title: str = "groups of cases: ") -> list[str
     return [line.split(title, 1)[1].rstrip() for line in lines if title in line]
 
 
-@BOTH
 @pytest.mark.parametrize(
-    ("settings", "found", "said"),
+    ("trainer_class", "settings", "found", "said"),
     [
-        ({"start": 0.0, "after": 0}, ["label 1"], ["from epoch 0 on", "label 1", "label 1", "label 1"]),
-        ({"start": 0.4, "after": 0}, ["label 1"], ["from epoch 2 on", "label 1"]),
-        ({"start": 0.0, "after": 5}, [], ["from epoch 2 on", "among 4 training cases, found none"]),
-        ({"start": 0.0, "after": 0}, [], ["from epoch 0 on", "among 4 training cases, found none"]),
-        ({"start": 1.0, "after": 0}, ["label 1"], ["not looked for: 9 batches"]),
-        ({"explained": 1.0}, [], ['not looked for: "explained"']),
+        *((kind, {"start": 0.0, "after": 0}, ["label 1"], ["from epoch 0 on", *["label 1"] * 3]) for kind in TRUSTING),
+        (nnUNetTrainerCaseTrust, {"start": 0.4, "after": 0}, ["label 1"], ["from epoch 2 on", "label 1"]),
+        (nnUNetTrainerCaseTrust, {"start": 0.0, "after": 5}, [], ["from epoch 2 on", NONE]),
+        (nnUNetTrainerCaseTrust, {"start": 0.0, "after": 0}, [], ["from epoch 0 on", NONE]),
+        (nnUNetTrainerCaseTrust, {"start": 1.0, "after": 0}, ["label 1"], ["not looked for: 9 batches"]),
+        (nnUNetTrainerCaseTrust, {"explained": 1.0}, [], ['not looked for: "explained"']),
     ],
 )
 def test_not_looked_for_not_found_and_found_are_three_sentences(
-    trainer_class: type[TrustsCases],
-    settings: dict[str, float],
-    found: list[str],
-    said: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    trainer_class: type[TrustsCases], settings: dict[str, float], found: list[str], said: list[str], monkeypatch
 ) -> None:
     """At the start what will be done; then each epoch what was found, or once that nothing was."""
     monkeypatch.setattr(CaseDisplacement, "look_for_groups", lambda *_: found)
@@ -81,10 +80,7 @@ def test_labels_that_changed_before_a_training_goes_on_are_named(trainer_class: 
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [("Ignore", list(LABELS)), ("RegionsIgnore", ["body", "lesion"])],
-)
+@pytest.mark.parametrize(("kind", "names"), [("Ignore", list(LABELS)), ("RegionsIgnore", ["body", "lesion"])])
 def test_the_table_beside_the_memory_has_the_names_of_classes(trainer_class: type[TrustsCases], kind, names) -> None:
     trainer = make_trainer(trainer_class, kind)
     train(trainer)
@@ -95,23 +91,14 @@ def test_the_table_beside_the_memory_has_the_names_of_classes(trainer_class: typ
 
 
 @BOTH
-@pytest.mark.parametrize("case", ["phantom_000", "somebody"])  # fold 0 validates on the first
-def test_a_training_that_goes_on_refuses_other_cases(trainer_class: type[TrustsCases], case: str) -> None:
+def test_a_training_that_goes_on_refuses_another_memory(trainer_class: type[TrustsCases]) -> None:
+    """What is refused: `test_case_memory.py`."""
     stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
     resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {case: [[1.0] * 5] * 12}, {}, "12345")
+    # fold 0 validates on it
+    write_displacements(Path(resumed.output_folder), {"phantom_000": [[1.0] * 5] * 12}, {}, "12345")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    with pytest.raises(RuntimeError, match=f"1 of its 1 cases, first {case}, are no training cases of this fold"):
-        resumed.run_training()
-
-
-@BOTH
-def test_a_training_that_goes_on_refuses_other_classes(trainer_class: type[TrustsCases]) -> None:
-    stop_after(make_trainer(trainer_class, epochs=2), epochs=1)
-    resumed = make_trainer(trainer_class, epochs=2, resume=True)
-    write_displacements(Path(resumed.output_folder), {"phantom_001": [[1.0] * 3] * 12}, {}, "123")
-    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    with pytest.raises(RuntimeError, match="expected 5 sums per case, one for each output of the network, found 3"):
+    with pytest.raises(RuntimeError, match="1 of its 1 cases, first phantom_000, are no training cases of this fold"):
         resumed.run_training()
 
 
@@ -121,12 +108,14 @@ def test_a_training_that_starts_anew_does_not_look() -> None:
     started(trainer)
 
 
-def test_a_lost_file_is_learned_again() -> None:
-    train(make_trainer(nnUNetTrainerCaseTrust, epochs=1))
-    trainer = make_trainer(nnUNetTrainerCaseTrust, epochs=2, resume=True)
-    file = Path(trainer.output_folder, FILE)
-    file.unlink()
-    file.with_name("checkpoint_final.pth").rename(file.with_name("checkpoint_latest.pth"))
-    maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
-    train(trainer)
-    assert file.exists()
+def test_without_groups_an_iteration_is_plain_nnunets() -> None:
+    """Same weights after two iterations, up to the order of sums."""
+    weights = []
+    for kind in (nnUNetTrainer, nnUNetTrainerCaseTrust):
+        torch.manual_seed(0)
+        trainer = started(make_trainer(kind, epochs=10))
+        for seed in range(2):
+            trainer.train_step(next_batch(trainer, seed))
+        weights.append(weights_of(trainer))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-6)

@@ -13,7 +13,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 from nnunetv2_dale.nnunet_files.results.same_task import shared_task
 from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
-from nnunetv2_dale.report.missing import missing_folds, missing_of_runs
+from nnunetv2_dale.report.run_of_folder import missing_folds, missing_of_runs
 
 NAN = float("nan")
 

@@ -25,9 +25,8 @@ import numpy as np
 from benchmarks.audit_study.gross_errors import GrossError, Scan, gross_errors
 from benchmarks.audit_study.quality import ranking_quality
 from benchmarks.machine import command_line, describe
-from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
+from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs, dataset_task
 from nnunetv2_dale.audit.findings import AuditedCase
-from nnunetv2_dale.audit.without_network.dataset_task import dataset_task
 from nnunetv2_dale.audit.without_network.intensities import Intensities, learned
 from nnunetv2_dale.audit.without_network.judging import hints_of, rank_records
 from nnunetv2_dale.audit.without_network.measuring import record_of

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
-from nnunetv2_dale.convert.picture_options import add_mask_options, picture_format
+from nnunetv2_dale.convert.picture_files import add_mask_options, picture_format
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import fixed_split

@@ -15,7 +15,7 @@ from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_s
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.volume_files import VolumeFormat
-from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
+from nnunetv2_dale.nnunet_files.file_names import odd_channels
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 FACTS = Facts(

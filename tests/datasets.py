@@ -8,6 +8,7 @@ case, without its worker processes.
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -99,6 +100,12 @@ def write_volume(
 def read_volume(file: Path) -> Array:
     """The voxels of an image."""
     return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with table.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from nnunetv2_dale.label_noise.calibrate import calibrate
+from nnunetv2_dale.label_noise.drawing import calibrate
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.masks.overlap import dice
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_dale.audit.audited_labels import refuse_redrawn, require_audited
-from nnunetv2_dale.audit.confidence_copy import copy_confidence
+from nnunetv2_dale.audit.case_volumes import checksum_text
 from nnunetv2_dale.audit.confidence_of_audit import write_confidence_of
 from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
 from nnunetv2_dale.audit.decisions import Decision, Line, cases_to, columns_of, decisions_in, overruled, write_lines
-from nnunetv2_dale.audit.drafts import consensus_file, write_draft
+from nnunetv2_dale.audit.drafts import consensus_file, hand_work, write_draft
 from nnunetv2_dale.audit.findings import Audit, read_audit
-from nnunetv2_dale.audit.hand_work import hand_work
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, first_of
+from nnunetv2_dale.commands.csv_table import write_table
+from nnunetv2_dale.nnunet_files.confidence_table import copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import place_folder, place_whole
+from nnunetv2_dale.nnunet_files.placing import place_cases, place_folder
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import keys_of_names
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use, without_cases
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_by_fold, splits_in_use, without_cases
 from nnunetv2_dale.nnunet_files.target import DECIDED_COPY, Target
+from nnunetv2_dale.nnunet_files.volumes import read_label
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,7 @@ class AppliedDecisions:
 
 
 def apply_decisions(
-    files: Sequence[Path],
-    audit: Path,
-    dataset: str,
-    new_id: int,
-    overwrite: bool = False,
-    confidence: bool = False,
+    files: Sequence[Path], audit: Path, dataset: str, new_id: int, overwrite: bool = False, confidence: bool = False
 ) -> AppliedDecisions:
     """Copy a raw dataset without the excluded cases, with a draft for each label to fix, and its splits.
 
@@ -53,8 +48,6 @@ def apply_decisions(
     Args:
         files: tables of decisions, one per person who decided; taken together.
         audit: folder with the audit's `maps` and `audit.json`.
-        dataset: id or name of the audited dataset.
-        new_id: of the new one; it keeps the name.
         confidence: write what the audit found as confidence, for a training that takes it; excluded cases stay, with
             weight 0.
     Raises:
@@ -123,22 +116,14 @@ def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tu
         folds = sorted(set(fold_of.values()), key=lambda fold: (len(fold), fold))  # 10 after 9
         if set(fold_of) != set(names) or len(folds) < 2:
             return None, ()
-        validated = [[name for name in names if fold_of[name] == fold] for fold in folds]
-        splits = [{"train": [name for name in names if name not in val], "val": val} for val in validated]
+        splits = splits_by_fold(names, [{name for name in names if fold_of[name] == fold} for fold in folds])
     left, remarks = without_cases(splits, excluded)
     return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 
 
 def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
     """Copy the cases and the test set; the files that are damaged."""
-    problems: list[Problem] = []
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir()
-    for case in kept:
-        for image in case.images:
-            problems += place_whole(image, folder / "imagesTr" / image.name)
-        if case.label is not None:
-            problems += place_whole(case.label, folder / "labelsTr" / case.label.name)
+    problems = place_cases(kept, folder)
     for name in ("imagesTs", "labelsTs"):
         if (source.folder / name).is_dir():
             problems += place_folder(source.folder / name, folder / name)
@@ -147,15 +132,48 @@ def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Pro
 
 def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Sequence[Decision], folder: Path) -> None:
     """What is to be fixed; and the decisions: the table as it came, or several taken together."""
-    with (folder / "to_fix.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("case", "label", "kind", "sentence", "who", "comment"))
-        writer.writerows(
-            (each.case, each.label, each.kind, each.sentence, each.who, each.comment)
-            for each in of_drafts
-            if each.decision == "fix"
-        )
+    columns = ("case", "label", "kind", "sentence", "who", "comment")
+    rows = ([getattr(each, name) for name in columns] for each in of_drafts if each.decision == "fix")
+    write_table(folder / "to_fix.csv", columns, rows)
     if len(files) == 1:
         shutil.copyfile(files[0], folder / DECIDED_COPY)
     else:
         write_lines(columns_of(lines), lines, folder / DECIDED_COPY)
+
+
+def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Collection[str]) -> None:
+    """Compare names and some labels; an audit of an earlier version has no checksums of them.
+
+    Args:
+        decided: cases whose labels have to be the audited ones: a person decided on them, or the audit's maps are used.
+    """
+    if audit.dataset != source.folder.name:
+        raise UserError(f"{file} is of {audit.dataset}, not of {source.folder.name}; give the audited dataset with -d")
+    names = {case.name for case in source.cases}
+    absent = sorted(each.case for each in audit.cases if each.case not in names)
+    if absent:
+        raise UserError(
+            f"{source.folder} lacks cases of {file}, {len(absent)} in number ({', '.join(first_of(absent))}); give the "
+            "audited dataset, or audit again"
+        )
+    then = {each.case: each.checksum for each in audit.cases if each.checksum and each.case in decided}
+    changed = [case.name for case in source.cases if case.name in then and _checksum(source, case) != then[case.name]]
+    if changed:
+        raise UserError(
+            f"labels in {source.folder} are not those that were audited, {len(changed)} in number "
+            f"({', '.join(first_of(changed))}); put them back, or audit again with --decisions"
+        )
+
+
+def refuse_redrawn(redrawn: Sequence[Decision], file: Path) -> None:
+    """Raise a `UserError` on decisions on other labels than those of the audit in `file`."""
+    if redrawn:
+        cases = ", ".join(first_of(sorted({each.case for each in redrawn})))
+        raise UserError(
+            f"decisions are on other labels than those of {file} ({cases}); decide on them again, in the table "
+            "of that audit"
+        )
+
+
+def _checksum(source: RawDataset, case: RawCase) -> str:
+    return "" if case.label is None else checksum_text(read_label(source.reader(), case.label, source.label_values)[0])

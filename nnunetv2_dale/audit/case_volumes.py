@@ -10,43 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.probabilities import npz_channels
-from nnunetv2_dale.audit.region_maps import label_map_of
+from nnunetv2_dale.audit.probabilities import label_map_of, npz_channels
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
-from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
-from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
+from nnunetv2_dale.nnunet_files.volumes import Properties, label_checksum, read_image, read_label
 
 Labels = NDArray[np.uint8] | NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class CaseVolumes:
-    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all of them.
+    """All arrays are (Z, Y, X) of the label file; 2D images have Z = 1. Ignored voxels are background in all."""
 
-    Attributes:
-        label: the given label map.
-        consensus: the class that most referees give; a tie goes to the first.
-        support: class key → share of the referees that find the class in a voxel (with `.npz`: their mean
-            probability), in 1/255, in `box`; empty where a single referee says yes or no. "" is any class. See
-            `support_of`.
-        box: the part of the volume that holds all foreground, with a margin; `support` has this shape.
-        spacing_mm: of the axes.
-        affine: from voxel (x, y, z) to RAS+ mm.
-        misplaced: the predictions that are stored elsewhere than the label.
-        checksum: of the label as its file has it.
-    """
-
-    label: Labels
-    consensus: Labels
+    label: Labels  # the given label map
+    consensus: Labels  # the class that most referees give; a tie goes to the first
+    # class key → share of the referees that find the class in a voxel (with `.npz`: their mean probability), in 1/255,
+    # in `box`; empty where a single referee says yes or no. "" is any class. See `support_of`.
     support: dict[str, NDArray[np.uint8]]
-    box: tuple[slice, ...]
-    spacing_mm: tuple[float, ...]
-    affine: NDArray[np.float64]
-    misplaced: tuple[Misplaced, ...] = ()
-    checksum: str = ""
+    box: tuple[slice, ...]  # the part of the volume that holds all foreground, with a margin; `support` has this shape
+    spacing_mm: tuple[float, ...]  # of the axes
+    affine: NDArray[np.float64]  # from voxel (x, y, z) to RAS+ mm
+    misplaced: tuple[Misplaced, ...] = ()  # the predictions that are stored elsewhere than the label
+    checksum: str = ""  # of the label as its file has it
 
     def support_of(self, item: AuditedClass, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return the referees' support of a class in [0, 1], in a part of the foreground's box.
@@ -111,11 +98,7 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
 
 
 def read_images(inputs: CaseInputs, task: AuditTask, volumes: CaseVolumes) -> NDArray[np.float32]:
-    """Read the images (C, Z, Y, X) of a case.
-
-    Raises:
-        UserError: an image that cannot be read, or of another shape than the label.
-    """
+    """Read the images (C, Z, Y, X) of a case."""
     images, properties = read_image(task.reader, inputs.images)
     of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
     remedy = "give the images that belong to the labels (--images)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,26 +23,15 @@ StatementKind = Literal["not_annotated", "not_judged"]
 
 @dataclass(frozen=True)
 class ClassStatement:
-    """One thing that is so in many cases of a class.
+    """One thing that is so in many cases of a class."""
 
-    Attributes:
-        class_name: name of the class.
-        label: its key in nnU-Net's summaries.
-        kind: `not_annotated`, the networks find it and the label has none of it; `not_judged`, the networks do not know
-            the class.
-        cases: in which; the class is not judged there.
-        sentence: in words.
-    """
-
-    class_name: str
-    label: str
+    class_name: str  # name of the class
+    label: str  # its key in nnU-Net's summaries
+    # `not_annotated`, the networks find it and the label has none of it; `not_judged`, the networks do not know the
+    # class
     kind: StatementKind
-    cases: tuple[str, ...]
-    sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        return {"class": content.pop("class_name"), **content, "cases": list(self.cases)}
+    cases: tuple[str, ...]  # in which; the class is not judged there
+    sentence: str  # in words
 
 
 def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple[ClassStatement, ...]:
@@ -83,29 +72,24 @@ def _of_class(item: AuditedClass, evidence: Sequence[CaseEvidence]) -> Iterator[
     if unknown:
         labelled = [case for case in unknown if case.of(item.key).label_voxels]
         found = sum(_finds(case.of(item.key)) for case in labelled)
-        where = (
-            "" if len(ignorant) == len({case.fold for case in evidence}) else f" of fold {', '.join(sorted(ignorant))}"
-        )
-        yield ClassStatement(
-            item.name,
-            item.key,
-            "not_judged",
-            tuple(case.case for case in unknown),
+        everywhere = len(ignorant) == len({case.fold for case in evidence})
+        where = "" if everywhere else f" of fold {', '.join(sorted(ignorant))}"
+        names = tuple(case.case for case in unknown)
+        sentence = (
             f"{item.in_words} could not be judged in {len(unknown)} cases: the networks{where} find it in {found} of "
-            f"{len(labelled)} labels",
+            f"{len(labelled)} labels"
         )
+        yield ClassStatement(item.name, item.key, "not_judged", names, sentence)
     known = [case for case in evidence if case.fold not in ignorant]
     lost = _lost(item.key, known)
     drawn = sum(bool(case.of(item.key).label_voxels) for case in known)
     if len(lost) >= NOT_DRAWN_CASES and len(lost) >= NOT_DRAWN_FROM * (len(lost) + drawn):
-        yield ClassStatement(
-            item.name,
-            item.key,
-            "not_annotated",
-            tuple(case.case for case in lost),
+        names = tuple(case.case for case in lost)
+        sentence = (
             f"{item.in_words} is probably not annotated in {len(lost)} cases: the networks find it there, and the "
-            f"labels have none of it; {drawn} labels have it",
+            f"labels have none of it; {drawn} labels have it"
         )
+        yield ClassStatement(item.name, item.key, "not_annotated", names, sentence)
 
 
 def _folds_that_do_not_know(key: str, evidence: Sequence[CaseEvidence]) -> Collection[str]:

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -97,21 +96,24 @@ def _audit(arguments: argparse.Namespace) -> None:
         _apply(_as_spelled_now(arguments))
         return
     _refuse_both(arguments)
-    from nnunetv2_dale.audit.run import AuditSettings, audit_dataset, run_audit
+    from nnunetv2_dale.audit.audit_task import dataset_task
+    from nnunetv2_dale.audit.referees import audit_task
+    from nnunetv2_dale.audit.run import AuditSettings, run_audit
 
     check_output(arguments.o, arguments.overwrite, arguments.decisions)
     settings = AuditSettings(
-        folds=None if arguments.f is None else tuple(arguments.f),
-        references=arguments.references,
-        images=arguments.images,
         decisions=tuple(arguments.decisions),
         processes=arguments.np,
         held=Held(pictures=not arguments.no_pictures, paths=not arguments.no_paths),
     )
     with made_for(arguments.o), held(arguments.o, "nnUNetv2_dale_audit"):
         check_output(arguments.o, arguments.overwrite, arguments.decisions)  # another may have ended meanwhile
-        run = partial(audit_dataset, arguments.d) if arguments.d else partial(run_audit, arguments.folders)
-        audit = run(arguments.o, settings)
+        task = (
+            dataset_task(arguments.d)
+            if arguments.d
+            else audit_task(arguments.folders, arguments.f, arguments.references, arguments.images)
+        )
+        audit = run_audit(task, arguments.folders, arguments.o, settings)
     expected = audit.expected
     for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
@@ -168,11 +170,7 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
 
 
 def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
-    """Replace only an audit, only when asked, and nothing that a person did with it.
-
-    Raises:
-        UserError: the folder must stay as it is.
-    """
+    """Replace only an audit, only when asked, and nothing that a person did with it."""
     refuse_existing(output, overwrite=True)  # an audit that may not be replaced has its own sentence
     refuse_irreplaceable(output)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.boxes import connected_parts
 from nnunetv2_dale.masks.overlap import Mask
 
 Labels = NDArray[np.integer]
@@ -17,38 +17,28 @@ Labels = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Component:
-    """A connected part of a mask.
+    """A connected part of a mask."""
 
-    Attributes:
-        voxels: its size.
-        voxel: the one of its voxels that is deepest inside along the array's axes, so that it shows in three slices.
-        other: key of the class that the other side gives to most of it, or None for background.
-    """
-
-    voxels: int
+    voxels: int  # its size
+    # the one of its voxels that is deepest inside along the array's axes, so that it shows in three slices
     voxel: tuple[int, ...]
-    other: str | None
+    other: str | None  # key of the class that the other side gives to most of it, or None for background
 
 
 @dataclass(frozen=True)
 class ObjectComparison:
-    """The connected parts of one class's mask on both sides.
+    """The connected parts of one class's mask on both sides."""
 
-    Attributes:
-        extra: of the label; the referees find nothing there. Largest first, as the others.
-        missed: of the referees; the label has nothing there.
-        exchanged: of either side; the other side gives most of it to another class. The class named is the one that
-            the referees find.
-        label_common, referees_common: the masks without those parts, to be compared by their surfaces.
-        typical_voxels: size of the referees' part that the median of their voxels lies in, so that specks beside an
-            organ do not make it small; 0 without any.
-    """
-
-    extra: tuple[Component, ...]
-    missed: tuple[Component, ...]
+    extra: tuple[Component, ...]  # of the label; the referees find nothing there. Largest first, as the others.
+    missed: tuple[Component, ...]  # of the referees; the label has nothing there
+    # of either side; the other side gives most of it to another class. The class named is the one that the referees
+    # find.
     exchanged: tuple[Component, ...]
+    # the masks without those parts, to be compared by their surfaces
     label_common: Mask
     referees_common: Mask
+    # size of the referees' part that the median of their voxels lies in, so that specks beside an organ do not make it
+    # small; 0 without any
     typical_voxels: int
 
 
@@ -58,8 +48,6 @@ def compare_objects(
     """Sort the connected parts (by faces, edges or corners) of one class on both sides.
 
     Args:
-        label, referees: label maps, cropped.
-        values: that make up the class.
         key_of_value: value → key of its class; empty for overlapping regions, which cannot be exchanged.
     """
     label_mask, referees_mask = (np.isin(each, list(values)) for each in (label, referees))

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.decisions import Decision, cases_to
 from nnunetv2_dale.audit.finding_part import part_between
 from nnunetv2_dale.audit.findings import Audit, AuditedCase
-from nnunetv2_dale.audit.maps import map_file
+from nnunetv2_dale.audit.maps import map_file, read_map
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map, write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import (
@@ -42,10 +40,7 @@ def write_confidence_of(
     cases have weight 0. Classes that are probably not annotated in some cases are said to be so.
 
     Args:
-        place: the audit's folder.
         folder: of the new dataset, with what the source has of confidence.
-    Raises:
-        UserError: a map that is missing, damaged or of another shape.
     """
     excluded = set(cases_to("exclude", decisions))
     (folder / MAPS).mkdir(exist_ok=True)
@@ -60,12 +55,7 @@ def write_confidence_of(
 
 
 def is_as_made(name: Path, made: Path) -> bool:
-    """Whether a file of confidence in a dataset that `apply` made is still what it wrote.
-
-    Args:
-        name: relative to the dataset's folder.
-        made: that folder.
-    """
+    """Whether a file of confidence in a dataset that `apply` made is still what it wrote."""
     file = made / MADE_CONFIDENCE
     return file.is_file() and read_json_object(file).get(name.as_posix()) == file_checksum(made / name)
 
@@ -92,8 +82,9 @@ def _write_map(
     if case.label is None:
         raise UserError(f"case {case.name} of {source.folder} has no label")
     label, properties = read_label(source.reader(), case.label, source.label_values)
-    suspicion = _map_of(place, case.name, "suspicion", label.shape)
-    networks = _map_of(place, case.name, "consensus", label.shape)
+    suspicion, networks = (
+        read_map(map_file(place / "maps", case.name, name), label.shape) for name in ("suspicion", "consensus")
+    )
     voxels = {(each.label, str(each.kind)): each.voxel for each in found.findings}
     for each in settled:
         values = class_labels(each.label) if each.label else None
@@ -106,15 +97,3 @@ def _write_map(
         confidence = np.minimum(confidence, given)
     if confidence.min() < 1:
         write_confidence_map(confidence, target, properties)
-
-
-def _map_of(place: Path, case: str, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A map of the audit, (Z, Y, X)."""
-    file = map_file(place / "maps", case, name)
-    try:
-        array = np.asarray(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0).copy()
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise UserError(f"{file} cannot be read ({error}); audit again") from error
-    if array.shape != shape:
-        raise UserError(f"{file} has the shape {array.shape}, but the label has {shape}; audit again")
-    return array

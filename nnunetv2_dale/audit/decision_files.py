@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnunetv2_dale.audit.decisions import CHOICES, WHO, Decision, Line, decisions_in, finding_of, is_filled_in
 from nnunetv2_dale.audit.findings import KINDS
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, first_of
 from nnunetv2_dale.commands.csv_table import own_name, read_numbered_table
 from nnunetv2_dale.nnunet_files.results.class_keys import own_key
 
@@ -47,15 +47,6 @@ def read_lines(*files: Path, known: KnownNames | None = None) -> list[Line]:
                 line[WHO] = line.get(WHO, "") or person
             rows.append((where, line))
     return _together(rows)
-
-
-def read_decisions(*files: Path) -> list[Decision]:
-    """Read tables; lines without a decision are left out.
-
-    Raises:
-        UserError: as `read_lines`.
-    """
-    return decisions_in(read_lines(*files))
 
 
 def without_redrawn(lines: Sequence[Line], checksums: Mapping[str, str]) -> tuple[list[Line], list[Decision]]:
@@ -126,9 +117,8 @@ def _together(rows: Iterable[tuple[str, Line]]) -> list[Line]:
             twice.append(f"{_in_words(line)}: {other['decision']} ({before}) and {line['decision']} ({where})")
         others[place] = (before if other["decision"] else where, _joined(other, line))
     if twice:
-        more = [f"and {len(twice) - MOST_NAMED} more"] if len(twice) > MOST_NAMED else []
         findings = "a finding is" if len(twice) == 1 else f"{len(twice)} findings are"
-        listed = "\n  ".join(twice[:MOST_NAMED] + more)
+        listed = "\n  ".join(first_of(twice, MOST_NAMED))
         raise UserError(f"{findings} decided twice; keep one decision of each:\n  {listed}")
     return [line for each in lines.values() for _, line in each]
 

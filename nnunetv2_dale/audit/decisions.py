@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.audit.findings import Audit
+from nnunetv2_dale.commands.csv_table import write_table
 
 CHOICES = ("accept", "fix", "exclude")
 COLUMNS = ("case", "class", "label", "kind", "decision", "score", "sentence", "checksum")
@@ -37,17 +37,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """The table to be filled in.
+    """The table to be filled in."""
 
-    Attributes:
-        columns: `COLUMNS`, then those that a person added, among them `COMMENT`.
-        listed: a line per finding, in the order of the audit.
-        kept: lines of earlier decisions on what is no longer a finding.
-    """
-
-    columns: tuple[str, ...]
-    listed: tuple[Line, ...]
-    kept: tuple[Line, ...]
+    columns: tuple[str, ...]  # `COLUMNS`, then those that a person added, among them `COMMENT`
+    listed: tuple[Line, ...]  # a line per finding, in the order of the audit
+    kept: tuple[Line, ...]  # lines of earlier decisions on what is no longer a finding
 
 
 def decision_table(audit: Audit, earlier: Sequence[Line] = ()) -> DecisionTable:
@@ -86,10 +80,7 @@ def write_template(table: DecisionTable, file: Path) -> None:
 
 def write_lines(columns: Sequence[str], lines: Sequence[Line], file: Path) -> None:
     """Write a table of decisions."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    write_table(file, columns, ([line.get(name, "") for name in columns] for line in lines))
 
 
 def decisions_in(lines: Sequence[Line]) -> list[Decision]:

@@ -17,30 +17,19 @@ QUANTILES = np.linspace(0.0, 1.0, 21)
 
 @dataclass(frozen=True)
 class Displacement:
-    """The signed distances between two surfaces, each face counted by its area; positive: the label is wider.
+    """The signed distances between two surfaces, each face counted by its area; positive: the label is wider."""
 
-    Attributes:
-        mean_mm: mean over both surfaces.
-        absolute_mm: mean without sign.
-        quantiles_mm: at every 5 % of the area, from the most negative to the most positive.
-        shift_mm: from the middle of the referees' object to the middle of the label's, along the array's axes.
-        dice: of the two masks.
-        dice_moved: the same when the label is moved back by `shift_mm`; equal to `dice` where the shift is below half a
-            voxel.
-        widest, narrowest: voxel at which the label lies farthest outside and farthest inside, or None where it
-            nowhere does.
-        area_mm2: mean of the two surfaces' areas.
-    """
-
-    mean_mm: float
-    absolute_mm: float
-    quantiles_mm: tuple[float, ...]
+    mean_mm: float  # mean over both surfaces
+    absolute_mm: float  # mean without sign
+    quantiles_mm: tuple[float, ...]  # at every 5 % of the area, from the most negative to the most positive
+    # from the middle of the referees' object to the middle of the label's, along the array's axes
     shift_mm: tuple[float, ...]
-    dice: float
+    dice: float  # of the two masks
+    # the same when the label is moved back by `shift_mm`; equal to `dice` where the shift is below half a voxel
     dice_moved: float
+    # voxel at which the label lies farthest outside and farthest inside, or None where it nowhere does
     widest: tuple[int, ...] | None
     narrowest: tuple[int, ...] | None
-    area_mm2: float
 
 
 def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Displacement | None:
@@ -48,7 +37,6 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
 
     Args:
         label, referees: bool, 2 or 3 axes, cropped around both; leave out components that the other lacks.
-        spacing_mm: of the axes.
     Returns:
         None where a mask has no surface.
     """
@@ -57,19 +45,19 @@ def displacement(label: Mask, referees: Mask, spacing_mm: Sequence[float]) -> Di
         return None
     distances, areas = pair.distances_mm, pair.areas_mm2
     shift_voxels = middle(label) - middle(referees)
-    overlap = dice(label, referees)
+    overlap = dice_moved = dice(label, referees)
+    if np.abs(shift_voxels).max() > 0.5:
+        moved = ndimage.shift(label.astype(np.float32), -shift_voxels, order=1, prefilter=False)
+        dice_moved = max(overlap, dice(moved >= 0.5, referees))
     return Displacement(
         mean_mm=pair.mean_mm,
         absolute_mm=float(np.average(np.abs(distances), weights=areas)),
         quantiles_mm=_quantiles(distances, areas),
         shift_mm=tuple((shift_voxels * np.asarray(spacing_mm)).tolist()),
         dice=overlap,
-        dice_moved=max(overlap, _dice_moved(label, referees, shift_voxels))
-        if np.abs(shift_voxels).max() > 0.5
-        else overlap,
+        dice_moved=dice_moved,
         widest=_extreme(pair, +1),
         narrowest=_extreme(pair, -1),
-        area_mm2=float(areas.sum() / 2),
     )
 
 
@@ -86,11 +74,6 @@ def _quantiles(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> tu
     shares = np.cumsum(areas[order]) / areas.sum()
     places = np.minimum(np.searchsorted(shares, QUANTILES - 1e-9), len(order) - 1)
     return tuple(float(value) for value in distances[order][places])
-
-
-def _dice_moved(label: Mask, referees: Mask, shift_voxels: NDArray[np.float64]) -> float:
-    moved = ndimage.shift(label.astype(np.float32), -shift_voxels, order=1, prefilter=False)
-    return dice(moved >= 0.5, referees)
 
 
 def _extreme(pair: SurfacePair, sign: int) -> tuple[int, ...] | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from nnunetv2_dale.audit.displacement import Displacement, displacement
 from nnunetv2_dale.audit.image_borders import ImageAtBorders, image_at_borders
 from nnunetv2_dale.audit.orientation import Orientation, best_orientation
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.masks.overlap import Mask, dice
 from nnunetv2_dale.masks.surface import surface_area
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 
@@ -28,38 +27,33 @@ TURNED_BELOW = 0.8  # agreement above which no one would suspect the orientation
 
 @dataclass(frozen=True)
 class ClassEvidence:
-    """One class of one case. Sizes are in voxels; voxel indices count from the volume's corner.
+    """One class of one case. Sizes are in voxels; voxel indices count from the volume's corner."""
 
-    Attributes:
-        label_voxels, referees_voxels: size of the mask in the label and by the referees.
-        dice: of the two whole masks; None where both are empty.
-        excess_voxels: Σ (y − s) over the label y and the referees' support s: how much larger the label is than the
-            referees expect.
-        apart_voxels: Σ |y − s|: how far both are apart.
-        unsure_voxels: Σ 2 s (1 − s): what `apart_voxels` is expected to be for a label that is right, if the referees
-            are as unsure as they say; 0 for a single one that says only yes or no.
-        area_mm2: mean of the areas of both masks' surfaces.
-        displacement: of the parts that both have, or None.
-        extra, missed, exchanged: whole parts, largest first.
-        typical_voxels: size of the referees' part that the median of their voxels lies in.
-        apart_at: a voxel where both masks differ, in the slice that holds most of the difference; None without any.
-        image: what the image shows at both borders; None without an image.
-    """
-
+    # size of the mask in the label and by the referees
     label_voxels: int
     referees_voxels: int
-    dice: float | None
+    dice: float | None  # of the two whole masks; None where both are empty
+    # Σ (y − s) over the label y and the referees' support s: how much larger the label is than the referees expect
     excess_voxels: float
-    apart_voxels: float
+    apart_voxels: float  # Σ |y − s|: how far both are apart
+    # Σ 2 s (1 − s): what `apart_voxels` is expected to be for a label that is right, if the referees are as unsure as
+    # they say; 0 for a single one that says only yes or no
     unsure_voxels: float
-    area_mm2: float
-    displacement: Displacement | None
+    area_mm2: float  # mean of the areas of both masks' surfaces
+    displacement: Displacement | None  # of the parts that both have, or None
+    # whole parts, largest first
     extra: tuple[Component, ...]
     missed: tuple[Component, ...]
     exchanged: tuple[Component, ...]
-    typical_voxels: int
+    typical_voxels: int  # size of the referees' part that the median of their voxels lies in
+    # a voxel where both masks differ, in the slice that holds most of the difference; None without any
     apart_at: tuple[int, ...] | None = None
-    image: ImageAtBorders | None = None
+    image: ImageAtBorders | None = None  # what the image shows at both borders; None without an image
+
+    @property
+    def parts(self) -> tuple[Component, ...]:
+        """All whole parts that one side lacks or gives to another class."""
+        return (*self.extra, *self.missed, *self.exchanged)
 
     @property
     def differing_voxels(self) -> float:
@@ -92,8 +86,11 @@ class CaseEvidence:
         """Return a class, or with the key "" the whole label."""
         return self.whole if not key and self.whole else self.classes[key]
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def agreement(self) -> float | None:
+        """Mean Dice over the classes; None where neither side has any."""
+        known = [row.dice for row in self.classes.values() if row.dice is not None]
+        return float(np.mean(known)) if known else None
 
 
 def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -> CaseEvidence:
@@ -101,15 +98,13 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
 
     Args:
         kept: where to keep what was read (`keep_case`), for its maps and pictures.
-    Raises:
-        UserError: a file that cannot be used; the sentence names it.
     """
     volumes = read_case(inputs, task)
     images = read_images(inputs, task, volumes) if inputs.images else None
     if kept is not None:
         keep_case(volumes, kept)
-    box_of_class = class_boxes(volumes)
-    classes = {item.key: _measure_class(item, volumes, task, box_of_class(item), images) for item in task.classes}
+    boxes = class_boxes(volumes, [*task.classes, *([task.whole] if task.whole else [])])
+    classes = {item.key: _measure_class(item, volumes, task, boxes.get(item), images) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW
     return CaseEvidence(
@@ -120,7 +115,7 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
         affine=tuple(tuple(row) for row in volumes.affine.tolist()),
         planar=volumes.label.shape[0] == 1,
         classes=classes,
-        whole=_measure_class(task.whole, volumes, task, box_of_class(task.whole)) if task.whole else None,
+        whole=_measure_class(task.whole, volumes, task, boxes.get(task.whole)) if task.whole else None,
         orientation=best_orientation(volumes.label, volumes.consensus) if suspicious else None,
         misplaced=volumes.misplaced,
         soft=None not in inputs.probabilities,
@@ -161,7 +156,7 @@ def _measure_class(
     )
 
 
-def _fullest(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:
+def _fullest(mask: Mask) -> tuple[int, ...] | None:
     """A voxel of a mask in its fullest slice, and there in the fullest row; None of an empty one."""
     if not mask.any():
         return None
@@ -172,7 +167,7 @@ def _fullest(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:
     return place
 
 
-def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> tuple[float, float, float]:
+def _against_support(label: Mask, support: NDArray[np.float32]) -> tuple[float, float, float]:
     """(Σ (y − s), Σ |y − s|, Σ 2 s (1 − s)); see `ClassEvidence`."""
     size, total = float(np.count_nonzero(label)), float(support.sum(dtype=np.float64))
     shared = float(support[label].sum(dtype=np.float64))
@@ -180,15 +175,12 @@ def _against_support(label: NDArray[np.bool_], support: NDArray[np.float32]) -> 
     return size - total, size + total - 2 * shared, 2 * (total - squares)
 
 
-def class_boxes(volumes: CaseVolumes) -> Callable[[AuditedClass], Box | None]:
-    """Return what gives the box in which a class lies on either side, or None; they differ nowhere else."""
+def class_boxes(volumes: CaseVolumes, classes: Iterable[AuditedClass]) -> dict[AuditedClass, Box]:
+    """Class → the box in which a class lies on either side, of those that are there; they differ nowhere else."""
     sides = [boxes_of_values(each) for each in (volumes.label, volumes.consensus)]
-
-    def box_of_class(item: AuditedClass) -> Box | None:
-        there = [each[value] for each in sides for value in item.values if value in each]
-        return box_around(there, volumes.label.shape, SURFACE_MARGIN)
-
-    return box_of_class
+    there = {item: [each[value] for each in sides for value in item.values if value in each] for item in classes}
+    found = {item: box_around(boxes, volumes.label.shape, SURFACE_MARGIN) for item, boxes in there.items()}
+    return {item: box for item, box in found.items() if box is not None}
 
 
 def _moved(parts: Sequence[Component], corner: tuple[int, ...]) -> tuple[Component, ...]:

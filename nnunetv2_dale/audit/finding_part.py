@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, Labels
 from nnunetv2_dale.audit.findings import Finding
-from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.masks.boxes import numbered_parts
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.pages.slice_display import middle_maximum
 
 _ONE_OBJECT = ("extra_object", "missed_object", "exchanged")
@@ -24,7 +25,7 @@ def outlined(labels: Labels, found: Finding, task: AuditTask) -> NDArray[Any]:
     return np.isin(labels, values) if found.label else labels
 
 
-def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> NDArray[np.bool_]:
+def finding_part(volumes: CaseVolumes, found: Finding, task: AuditTask) -> Mask:
     """Return the voxels of a finding, in `volumes.box`: what one side alone has, of one object only that."""
     values = [value for item in task.classes if found.label in ("", item.key) for value in item.values]
     label, networks = (each[volumes.box] for each in (volumes.label, volumes.consensus))
@@ -40,7 +41,7 @@ def part_between(
     values: Collection[int] | None,
     kind: str,
     voxel: tuple[int, ...] | None,
-) -> NDArray[np.bool_]:
+) -> Mask:
     """The voxels of two label maps of one shape that a finding of this kind is about.
 
     Args:
@@ -59,7 +60,7 @@ def part_between(
     return _connected(part, voxel) if kind in _ONE_OBJECT and voxel is not None else part
 
 
-def _part_of_label(part: NDArray[np.bool_], volumes: CaseVolumes, found: Finding) -> NDArray[np.bool_]:
+def _part_of_label(part: Mask, volumes: CaseVolumes, found: Finding) -> Mask:
     """Without networks: the object a finding is about, else the class; nothing of what lies at one place in it."""
     if found.kind == "outside":
         return np.zeros_like(part)
@@ -67,20 +68,14 @@ def _part_of_label(part: NDArray[np.bool_], volumes: CaseVolumes, found: Finding
     return _connected(part, voxel) if found.kind in _ONE_PART else part
 
 
-def _connected(part: NDArray[np.bool_], voxel: tuple[int, ...]) -> NDArray[np.bool_]:
+def _connected(part: Mask, voxel: tuple[int, ...]) -> Mask:
     """The part that holds a voxel, or all of them."""
     numbered, _ = numbered_parts(part)
     return numbered == numbered[voxel] if numbered[voxel] else part
 
 
-def slices_with_most(part: NDArray[np.bool_], corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
-    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle.
-
-    Args:
-        part: (Z, Y, X).
-        corner: where it lies in the volume.
-        otherwise: the indices of an empty mask.
-    """
+def slices_with_most(part: Mask, corner: Collection[int], otherwise: Collection[int]) -> tuple[int, ...]:
+    """Return for each axis the index of the slice with most of a mask; of several equal ones the middle."""
     if not part.any():
         return tuple(otherwise)
     chosen = []

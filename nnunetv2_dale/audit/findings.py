@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from nnunetv2_dale.audit.class_statements import ClassStatement
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.json_files import read_json, record_of
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced
 
@@ -38,31 +38,17 @@ COLUMNS = ("case", "class", "kind", "score", "size", "unit", "sentence")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that may be wrong with a label.
+    """One thing that may be wrong with a label."""
 
-    Attributes:
-        class_name: name of the class; "all classes" where it concerns the whole label.
-        label: its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label.
-        score: estimated chance that the label is wrong there, in [0, 1].
-        size: in `unit`.
-        voxel: (z, y, x) of the label file.
-        world_mm: (x, y, z), RAS+.
-        sentence: in words.
-    """
-
-    class_name: str
-    label: str
+    class_name: str  # name of the class; "all classes" where it concerns the whole label
+    label: str  # its key in nnU-Net's summaries, "2" or "(1, 2)"; "" for the whole label
     kind: Kind
-    score: float
-    size: float
+    score: float  # estimated chance that the label is wrong there, in [0, 1]
+    size: float  # in `unit`
     unit: str
-    voxel: tuple[int, int, int]
-    world_mm: tuple[float, float, float]
-    sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        return {"class": content.pop("class_name"), **content, "score": round(self.score, 4)}
+    voxel: tuple[int, int, int]  # (z, y, x) of the label file
+    world_mm: tuple[float, float, float]  # (x, y, z), RAS+
+    sentence: str  # in words
 
 
 @dataclass(frozen=True)
@@ -76,19 +62,9 @@ class AuditedCase:
     case: str
     fold: str
     score: float
-    findings: tuple[Finding, ...]
     judged: bool = True
+    findings: tuple[Finding, ...] = ()
     checksum: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "case": self.case,
-            "fold": self.fold,
-            "score": round(self.score, 4),
-            "judged": self.judged,
-            "findings": [finding.to_json() for finding in self.findings],
-            "checksum": self.checksum,
-        }
 
 
 @dataclass(frozen=True)
@@ -105,18 +81,16 @@ class Audit:
     classes: tuple[ClassStatement, ...] = ()
 
     def to_json(self) -> str:
-        content = {
-            "version": VERSION,
-            "dataset": self.dataset,
-            "referees": list(self.referees),
-            "cases": [case.to_json() for case in self.cases],
-            "expected": dict(self.expected),
-            "settings": dict(self.settings),
-            "missing": list(self.missing),
-            "misplaced": [asdict(each) for each in self.misplaced],
-            "classes": [each.to_json() for each in self.classes],
-        }
+        content = {"version": VERSION, **asdict(self, dict_factory=_as_written)}
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _as_written(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A record's fields as JSON has them; `record_of` reads them back."""
+    return {
+        "class" if name == "class_name" else name: round(value, 4) if name == "score" else value
+        for name, value in pairs
+    }
 
 
 def write_csv(audit: Audit, file: Path) -> None:
@@ -124,25 +98,18 @@ def write_csv(audit: Audit, file: Path) -> None:
 
     That of a case that could not be judged has no score.
     """
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for case in audit.cases:
-            for found in case.findings:
-                size = f"{found.size:g}"
-                writer.writerow(
-                    [case.case, found.class_name, found.kind, f"{found.score:.4f}", size, found.unit, found.sentence]
-                )
-            if not case.findings:
-                writer.writerow([case.case, "", "", f"{case.score:.4f}" if case.judged else "", "", "", ""])
+    rows: list[list[str]] = []
+    for case in audit.cases:
+        for found in case.findings:
+            score, size = f"{found.score:.4f}", f"{found.size:g}"
+            rows.append([case.case, found.class_name, found.kind, score, size, found.unit, found.sentence])
+        if not case.findings:
+            rows.append([case.case, "", "", f"{case.score:.4f}" if case.judged else "", "", "", ""])
+    write_table(file, COLUMNS, rows)
 
 
 def read_audit(file: Path) -> Audit:
-    """Read an `audit.json`.
-
-    Raises:
-        UserError: no such file, or not one of this version.
-    """
+    """Read an `audit.json`; a `UserError` where there is none, or one of another version."""
     try:
         content = read_json(file)
         if content["version"] != VERSION:

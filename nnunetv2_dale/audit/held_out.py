@@ -1,12 +1,16 @@
-"""Whether the networks of a result folder had seen the labels that they are to judge."""
+"""What the trainings behind a result folder know: had its networks seen the labels, and what they remember of cases."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.displacement_file import FILE, read_displacements
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
@@ -17,8 +21,6 @@ ARGUMENTS = "predict_from_raw_data_args.json"
 def refuse_seen_labels(folder: ResultFolder, labels: Path) -> None:
     """Refuse predictions by networks that were trained with the labels.
 
-    Args:
-        labels: the folder of the audited labels.
     Raises:
         UserError: fold `all` alone, or training images that `nnUNetv2_predict` predicted with all folds.
     """
@@ -63,3 +65,30 @@ def _is_of_training(folder: ResultFolder, place: Path) -> bool:
     """Whether a folder holds training images or labels of the dataset that the networks were trained on."""
     training = place.name.startswith(("imagesTr", "labelsTr")) or place.name == "gt_segmentations"
     return training and folder.dataset in (place.parent.name, place.resolve().parent.name)
+
+
+def training_memory(paths: Sequence[Path], task: AuditTask) -> dict[str, list[str]]:
+    """Return case → a sentence per class on how its label lay to the contours that trainings with this package learned.
+
+    Read from `case_displacement.json` beside the checkpoints, where it lies; the trainings of the other folds have
+    seen the case.
+    """
+    seen: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for folder in (folder for path in paths for folder in sorted(Path(path).glob("fold_*"))):
+        try:
+            state = read_displacements(folder) or {}
+        except RuntimeError as error:
+            raise UserError(str(error)) from error
+        for case, (excess, contour, *_) in state.items():
+            for number, (e, c) in enumerate(zip(excess, contour, strict=True)):
+                if c > 0:
+                    seen[case][number].append(e / c)
+    return {
+        case: [
+            f"{item.in_words}: {fmean(values):+.2f} voxels of contour, in {len(values)} training"
+            f"{'s' if len(values) > 1 else ''} ({FILE})"
+            for item in task.classes
+            if item.key in task.channels and (values := by_class.get(task.channels.index(item.key)))
+        ]
+        for case, by_class in seen.items()
+    }

@@ -34,7 +34,6 @@ def image_at_borders(images: NDArray[np.float32], label: Mask, referees: Mask) -
 
     Args:
         images: (C, Z, Y, X) of the masks' crop; of several channels the mean counts.
-        label, referees: (Z, Y, X).
     Returns:
         None where one side has hardly a border of its own, or a channel is constant along it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
@@ -20,9 +21,6 @@ def all_evidence(task: AuditTask, kept: Path, processes: int) -> list[CaseEviden
 
     Args:
         kept: folder of what was measured before; a file there counts while its case's files have not changed.
-        processes: cases at once.
-    Raises:
-        UserError: a file that cannot be used.
     """
     kept.mkdir(parents=True, exist_ok=True)
     files = {inputs.case: kept_file(kept, inputs).with_suffix(".json") for inputs in task.cases}
@@ -42,7 +40,7 @@ def kept_file(folder: Path, inputs: CaseInputs) -> Path:
 def _measure(inputs: CaseInputs, task: AuditTask, target: Path) -> None:
     evidence = evidence_of(inputs, task, target.with_suffix(".npz"))
     with new_file(target, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(evidence.to_json()))
+        unfinished.write_text(json.dumps(asdict(evidence)))
 
 
 def _state_of(inputs: CaseInputs) -> str:

@@ -19,48 +19,32 @@ LITTLE_IN_COMMON = 0.1  # Dice below which two labels have nothing in common
 BORDER_KINDS = ("wider", "narrower", "shifted", "unclear")
 TURNED_AGREEMENT = 0.8  # share of the usual agreement that a turned or moved label must reach
 CLEARLY_MORE = 0.25  # of what a move leaves unexplained, that a turn must explain to be called one
+MOVE_EXPLAINS = 0.25  # of the disagreement of a class, that moving it back must explain to call it shifted
 LEAST_OF_PARTS = 0.3  # of all parts that one side lacks, from which those of a kind are named
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """One kind of error at one place.
+    """One kind of error at one place."""
 
-    Attributes:
-        key: class key; "" for the whole label.
-        strength: how unusual, to put several in order.
-        voxel: (z, y, x).
-        size_mm: of displacements: how far; of a shift its length.
-        share: of displacements: of the surface that is displaced that way.
-        vector_mm: of a shift, (z, y, x).
-        voxels: of objects: their size.
-        other: of exchanged objects: key of the class that the referees find.
-        words: of turned labels: what would make them agree.
-    """
-
-    key: str
+    key: str  # class key; "" for the whole label
     kind: Kind
-    strength: float
-    voxel: tuple[int, ...]
-    size_mm: float = 0.0
-    share: float = 0.0
-    vector_mm: tuple[float, ...] = ()
-    voxels: int = 0
-    other: str = ""
-    words: str = ""
+    strength: float  # how unusual, to put several in order
+    voxel: tuple[int, ...]  # (z, y, x)
+    size_mm: float = 0.0  # of displacements: how far; of a shift its length
+    share: float = 0.0  # of displacements: of the surface that is displaced that way
+    vector_mm: tuple[float, ...] = ()  # of a shift, (z, y, x)
+    voxels: int = 0  # of objects: their size
+    other: str = ""  # of exchanged objects: key of the class that the referees find
+    words: str = ""  # of turned labels: what would make them agree
 
 
 def suspicions(
-    case: CaseEvidence,
-    number: int,
-    whole: UnusualClass | None,
-    classes: Sequence[UnusualClass],
-    usual_agreement: float,
+    case: CaseEvidence, number: int, whole: UnusualClass | None, classes: Sequence[UnusualClass], usual_agreement: float
 ) -> list[Suspicion]:
     """List all that may be wrong with a case: whole-label errors alone, else class by class.
 
     Args:
-        number: the case's place in the arrays of `whole` and `classes`.
         usual_agreement: median over the cases of the mean Dice over classes.
     """
     of_all = _whole_label(case, usual_agreement)
@@ -120,7 +104,7 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int, least_mm: 
     place = place or found.widest or found.narrowest
     if place is None:
         return
-    if shifted > abs(wider) and _move_helps(row):
+    if shifted > abs(wider) and found.dice_moved - found.dice >= MOVE_EXPLAINS * (1 - found.dice):
         yield Suspicion(
             unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
         )
@@ -138,7 +122,7 @@ def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator
     Small parts count where they are what is unusual.
     """
     clear = unusual.objects[number] >= CLEAR_DEVIATION
-    of_all = sum(part.voxels for part in (*row.extra, *row.missed, *row.exchanged))
+    of_all = sum(part.voxels for part in row.parts)
     sorted_parts: tuple[tuple[Kind, tuple[Component, ...]], ...] = (
         ("missed_object", row.missed),
         ("extra_object", row.extra),
@@ -165,12 +149,6 @@ def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) ->
     row = case.of(key)
     size_mm = row.displacement.absolute_mm if row.displacement else 0.0
     return Suspicion(key, "unclear", 0.0, row.apart_at or (), size_mm, voxels=round(row.differing_voxels))
-
-
-def _move_helps(row: ClassEvidence) -> bool:
-    """Whether moving the label back removes a good part of the disagreement."""
-    found = row.displacement
-    return found is not None and found.dice_moved - found.dice >= 0.25 * (1 - found.dice)
 
 
 def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int, least_mm: float) -> tuple[float, float]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
+from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.case_volumes import CaseVolumes
 from nnunetv2_dale.audit.components import compare_objects
 from nnunetv2_dale.audit.evidence import class_boxes
-from nnunetv2_dale.masks.boxes import Box
+from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.masks.surface import surface_pair
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
+from nnunetv2_dale.nnunet_files.problems import FileError
+from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_nifti
 
 NAMES = ("suspicion", "displacement", "consensus")
@@ -24,6 +29,22 @@ NAMES = ("suspicion", "displacement", "consensus")
 def map_file(folder: Path, case: str, name: str) -> Path:
     """Say where a map lies: CASE_suspicion.nii.gz, and the others of `NAMES`."""
     return folder / f"{case}_{name}.nii.gz"
+
+
+def read_map(file: Path, shape: Sequence[int]) -> NDArray[Any]:
+    """Read a map, (Z, Y, X).
+
+    Raises:
+        UserError: it is missing, damaged or of another shape than its label.
+    """
+    try:
+        require_whole(file)
+    except FileError as error:
+        raise UserError(f"{error}; audit again") from error
+    array = np.asarray(nibabel.Nifti1Image.from_filename(file).dataobj).transpose(2, 1, 0).copy()
+    if array.shape != shape:
+        raise UserError(f"{file} has the shape {array.shape}, but its label has {shape}; audit again")
+    return array
 
 
 def has_maps(folder: Path, case: str) -> bool:
@@ -43,7 +64,6 @@ def write_maps(
 
     Args:
         chances: class key → chance that the label is wrong there.
-        kinds: class key → kinds of error that were found.
     """
     for name, array in (
         ("suspicion", suspicion_map(volumes, task, chances, kinds)),
@@ -65,7 +85,7 @@ def suspicion_map(
     that is shifted.
     """
     result = np.zeros(volumes.label.shape, np.float32)
-    for item, box in _class_boxes(volumes, task):
+    for item, box in class_boxes(volumes, task.classes).items():
         label, referees = (np.isin(each[box], item.values) for each in (volumes.label, volumes.consensus))
         wrong = np.abs(label - volumes.support_of(item, box))
         found = kinds.get(item.key, ()) or kinds.get("", ())
@@ -86,7 +106,7 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
     At the outermost voxels of each class that both have. A voxel with several faces shows the farthest.
     """
     result = np.zeros(volumes.label.shape, np.float32)
-    for item, box in _class_boxes(volumes, task):
+    for item, box in class_boxes(volumes, task.classes).items():
         objects = compare_objects(volumes.label[box], volumes.consensus[box], item.values, {})
         pair = surface_pair(objects.label_common, objects.referees_common, volumes.spacing_mm)
         if pair is None:
@@ -96,13 +116,5 @@ def displacement_map(volumes: CaseVolumes, task: AuditTask) -> NDArray[np.float3
     return result
 
 
-def _class_boxes(volumes: CaseVolumes, task: AuditTask) -> Iterator[tuple[AuditedClass, Box]]:
-    box_of_class = class_boxes(volumes)
-    for item in task.classes:
-        box = box_of_class(item)
-        if box is not None:
-            yield item, box
-
-
-def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _dilated(mask: Mask) -> Mask:
     return np.asarray(ndimage.binary_dilation(mask))

@@ -21,29 +21,18 @@ from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_re
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of all cases, and how it is judged: by networks, or without.
+    """What was measured of all cases, and how it is judged: by networks, or without."""
 
-    Attributes:
-        checksums: case → checksum of its label.
-        judge: (accepted) → ranked cases.
-        spread: of the page's figure.
-    """
-
-    checksums: Mapping[str, str]
-    judge: Callable[[Accepted], list[Judgement]]
+    checksums: Mapping[str, str]  # case → checksum of its label
+    judge: Callable[[Accepted], list[Judgement]]  # (accepted) → ranked cases
     classes: tuple[ClassStatement, ...]
-    spread: Spread
+    spread: Spread  # of the page's figure
     misplaced: tuple[Misplaced, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
 def measure_all(task: AuditTask, kept: Path, processes: int) -> Measured:
-    """Measure every case.
-
-    Args:
-        kept: folder for what an audit that was cut off goes on with; without a network nothing is kept.
-        processes: cases at once.
-    """
+    """Measure every case; what an audit that was cut off goes on with is kept in the folder `kept`."""
     return (_by_networks if task.referees else _without_network)(task, kept, processes)
 
 

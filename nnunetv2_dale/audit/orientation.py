@@ -19,29 +19,18 @@ MOST_SLICES = 5
 
 @dataclass(frozen=True)
 class Orientation:
-    """What a label would have to be turned by.
+    """What a label would have to be turned by."""
 
-    Attributes:
-        words: what to do with the label, such as "flipped along x"; "" where no turn helps.
-        agreement, agreement_turned: mean Dice over the classes before and after, on a coarse grid.
-        agreement_moved: the same when the whole label is moved instead, middle upon middle.
-        moved: voxels along each axis from the referees' middle to the label's.
-    """
-
-    words: str
+    words: str  # what to do with the label, such as "flipped along x"; "" where no turn helps
+    # mean Dice over the classes before and after, on a coarse grid
     agreement: float
     agreement_turned: float
-    agreement_moved: float = 0.0
-    moved: tuple[int, ...] = ()
+    agreement_moved: float = 0.0  # the same when the whole label is moved instead, middle upon middle
+    moved: tuple[int, ...] = ()  # voxels along each axis from the referees' middle to the label's
 
 
 def best_orientation(label: Labels, referees: Labels) -> Orientation | None:
-    """Return the turn of the whole label map that agrees best with the referees, and the move; None where nothing is to
-    gain.
-
-    Args:
-        label, referees: (Z, Y, X) of one shape; Z = 1 is one slice.
-    """
+    """Return the turn of the whole label map that agrees best with the referees, and the move; None without a gain."""
     coarse = _coarse(referees, label.shape)
     before = _agreement(_coarse(label, label.shape), coarse)
     moved = _move(label > 0, referees > 0)

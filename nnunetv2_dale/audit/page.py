@@ -35,9 +35,6 @@ def render_audit(
 
     Args:
         table: the decisions the page begins with; it writes the same table.
-        spread: what the figure shows.
-        pictures: (case, class key, kind) → PNG.
-        witnesses: case → sentences of the trainings' own memory.
         held: without paths the page has no command lines of viewers; without pictures, give no `pictures`.
     """
     findings = list(_entries(audit, table, task, pictures, witnesses, held))

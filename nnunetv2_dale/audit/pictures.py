@@ -1,9 +1,12 @@
-"""The picture of a finding: contours of the label and of the networks in the slices that hold most of it."""
+"""Maps and pictures of the listed cases; what is drawn already stays.
+
+The picture of a finding has contours of the label and of the networks in the slices that hold most of it.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_images
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case, label_alone, read_images
 from nnunetv2_dale.audit.finding_part import finding_part, outlined, slices_with_most
 from nnunetv2_dale.audit.findings import Finding
+from nnunetv2_dale.audit.kept_evidence import kept_file
+from nnunetv2_dale.audit.maps import has_maps, write_maps
+from nnunetv2_dale.audit.page import PictureFiles
+from nnunetv2_dale.audit.scoring import Judgement
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
@@ -27,16 +36,49 @@ from nnunetv2_dale.pages.view_of_patient import PlaneView, plane_views
 
 HALF_WINDOW_VOXELS = 24
 MARGIN_VOXELS = 8
+MOST_PICTURES = 150  # of the most suspicious findings: each is about 0.1 MB of the page
 LABEL, NETWORKS = "label", "networks"
 Window = tuple[slice, slice]
 
 
-def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:
-    """Draw the findings of a case, each into its PNG file.
+def draw_all(task: AuditTask, listed: Sequence[Judgement], work: Path, processes: int, pictures: bool) -> PictureFiles:
+    """Draw maps of every listed case, pictures of the most suspicious findings: (case, class key, kind) → PNG file.
 
-    Raises:
-        UserError: an image that cannot be read, or of another shape than the label.
+    Without a network there is nothing to map.
     """
+    inputs = {each.case: each for each in task.cases}
+    found = [(each.audited.case, finding) for each in listed for finding in each.audited.findings]
+    found = found[: MOST_PICTURES if pictures else 0]
+    files = [work / "pictures" / f"{number:03d}.png" for number in range(len(found))]
+    jobs = []
+    for each in listed:
+        case = inputs[each.audited.case]
+        shown = {file: finding for file, (name, finding) in zip(files, found, strict=True) if name == case.case}
+        kept = kept_file(work / "measured", case)
+        jobs.append((case.case, (case, kept, task, each, shown if case.images else {}, work / "maps")))
+    for _ in run_cases(_draw, jobs, processes, "writing maps and pictures"):
+        pass
+    drawn = zip(files, found, strict=True)
+    return {(case, finding.label, finding.kind): file for file, (case, finding) in drawn if file.is_file()}
+
+
+def _draw(
+    inputs: CaseInputs, kept: Path, task: AuditTask, judged: Judgement, shown: Mapping[Path, Finding], maps: Path
+) -> None:
+    """Maps and pictures of a case, from what was kept of its files; those that are there stay."""
+    missing = {file: finding for file, finding in shown.items() if not file.is_file()}
+    mapped = not task.referees or has_maps(maps, inputs.case)
+    if mapped and not missing:
+        return
+    volumes = kept_case(kept) if task.referees else label_alone(inputs, task)
+    if not mapped:
+        write_maps(volumes, inputs.case, task, judged.class_chances, judged.class_kinds, maps)
+    if missing:
+        write_pictures(volumes, inputs, task, missing)
+
+
+def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, findings: Mapping[Path, Finding]) -> None:
+    """Draw the findings of a case, each into its PNG file."""
     image = read_images(inputs, task, volumes)[0]
     value_range = display_range(image[volumes.box], task.is_ct)
     for file, found in findings.items():
@@ -48,18 +90,11 @@ def write_pictures(volumes: CaseVolumes, inputs: CaseInputs, task: AuditTask, fi
 
 
 def draw_finding(
-    image: NDArray[np.float32],
-    volumes: CaseVolumes,
-    task: AuditTask,
-    found: Finding,
-    value_range: tuple[float, float],
+    image: NDArray[np.float32], volumes: CaseVolumes, task: AuditTask, found: Finding, value_range: tuple[float, float]
 ) -> Figure:
     """Draw in every plane the slice with most of the finding, near by; then the whole slice with its frame.
 
     R, L, A, P, S and I stand at the edges, but for a picture that has no place in a patient.
-
-    Args:
-        image: (Z, Y, X).
     """
     part = finding_part(volumes, found, task)
     corner = tuple(axis.start for axis in volumes.box)
@@ -114,9 +149,7 @@ class _Plane:
         return handles
 
 
-def _window(
-    part: NDArray[np.bool_], corner: tuple[int, ...], axis: int, slices: tuple[int, ...], shape: tuple[int, ...]
-) -> Window:
+def _window(part: Mask, corner: tuple[int, ...], axis: int, slices: tuple[int, ...], shape: tuple[int, ...]) -> Window:
     """Where to look in a slice: all of the finding there, and at least `HALF_WINDOW_VOXELS` around its middle."""
     others = [each for each in range(3) if each != axis]
     box = box_of(np.take(part, slices[axis] - corner[axis], axis)) if part.any() else None

@@ -8,8 +8,9 @@ from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
-from nnunetv2_dale.audit.region_maps import reads_back
+from nnunetv2_dale.audit.probabilities import reads_back
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
     channel_files,
@@ -33,8 +34,6 @@ def audit_task(
     """Find everything that is audited; no image is opened.
 
     Args:
-        paths: result folders, each a referee.
-        folds: only these.
         references: folder of the labels, of some cases at least; None looks in nnU-Net's own folders.
         images: folder of the images; None looks in `nnUNet_raw`; without any, there are no pictures.
     Raises:
@@ -83,11 +82,7 @@ def audit_task(
 
 
 def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
-    """The class keys in the order of the networks' channels, which is the same in every folder.
-
-    Raises:
-        UserError: two folders list the regions in another order.
-    """
+    """The class keys in the order of the networks' channels, which is the same in every folder."""
     described = {folder.path: channel_keys(folder.dataset_json["labels"]) for folder in folders if folder.dataset_json}
     (first, channels), *others = described.items()
     for path, keys in others:
@@ -100,7 +95,7 @@ def _channels(folders: Sequence[ResultFolder]) -> tuple[str, ...]:
 
 
 def _regions_cross(description: Mapping[str, Any], channels: Sequence[str]) -> bool:
-    """Whether nnU-Net's label maps cannot hold the regions; see `region_maps`."""
+    """Whether nnU-Net's label maps cannot hold the regions; see `probabilities`."""
     order = description.get("regions_class_order")
     regions = [class_labels(key) for key in channels]
     return (
@@ -115,9 +110,6 @@ def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the class keys in the order of nnU-Net's channels.
 
     Regions stand in the order of `dataset.json`, without the background; classes by value, "0" first.
-
-    Args:
-        labels: of `dataset.json`.
     """
     keys = keys_of_names(labels).values()
     if any(len(class_labels(key)) > 1 for key in keys):
@@ -157,9 +149,7 @@ def _label(place: Path, name: str, folder: ResultFolder) -> Path:
 def _missing(
     folders: Sequence[ResultFolder], place: Path, cases: Sequence[CaseInputs], without: Sequence[str]
 ) -> Iterator[str]:
-    ending = folders[0].file_ending
-    labelled = {file.name.removesuffix(ending) for file in place.iterdir() if file.name.endswith(ending)}
-    unseen = sorted(labelled - {each.case for each in cases})
+    unseen = sorted(files_by_case(place, folders[0].file_ending).keys() - {each.case for each in cases})
     if unseen:
         folds = ", ".join(sorted({fold for folder in folders for fold in folder.folds}))
         yield (

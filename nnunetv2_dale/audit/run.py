@@ -21,14 +21,12 @@ from nnunetv2_dale.audit.decisions import (
     decisions_in,
     write_template,
 )
-from nnunetv2_dale.audit.drawing import draw_all
 from nnunetv2_dale.audit.findings import Audit, write_csv
+from nnunetv2_dale.audit.held_out import training_memory
 from nnunetv2_dale.audit.measured import measure_all
 from nnunetv2_dale.audit.page import render_audit
-from nnunetv2_dale.audit.referees import audit_task
+from nnunetv2_dale.audit.pictures import draw_all
 from nnunetv2_dale.audit.scoring import LISTED_FROM, expected_effort
-from nnunetv2_dale.audit.without_network.dataset_task import dataset_task
-from nnunetv2_dale.audit.witnesses import training_memory
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
 from nnunetv2_dale.pages.private_content import EVERYTHING, Held, without_paths
@@ -38,40 +36,24 @@ SMALLEST_AUDIT = 5
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What is audited and how; see the command's help."""
+    """How is audited; see the command's help."""
 
-    folds: tuple[str, ...] | None = None
-    references: Path | None = None
-    images: Path | None = None
     decisions: tuple[Path, ...] = ()
     processes: int = 1
     held: Held = EVERYTHING
 
 
-def run_audit(paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
+def run_audit(task: AuditTask, paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
     """Audit and write the output folder.
 
     Work in progress lies beside it under `.unfinished_NAME` until all is done; an audit that is cut off uses it again.
 
     Args:
+        paths: the result folders; none of a dataset before any training.
         output: does not exist, or may be replaced.
     Raises:
         UserError: input that cannot be audited; nothing is left behind.
     """
-    task = audit_task(paths, settings.folds, settings.references, settings.images)
-    return _run(task, [Path(path) for path in paths], output, settings)
-
-
-def audit_dataset(dataset: str, output: Path, settings: AuditSettings) -> Audit:
-    """Audit the labels of a raw dataset before any training, and write the output folder.
-
-    Raises:
-        UserError: input that cannot be audited; nothing is left behind.
-    """
-    return _run(dataset_task(dataset), [], output, settings)
-
-
-def _run(task: AuditTask, paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
     known = KnownNames(frozenset(each.case for each in task.cases), {item.name: item.key for item in task.classes})
     earlier = read_lines(*settings.decisions, known=known)
     if len(task.cases) < SMALLEST_AUDIT:
@@ -93,12 +75,7 @@ def _run(task: AuditTask, paths: Sequence[Path], output: Path, settings: AuditSe
 
 
 def _audit(
-    task: AuditTask,
-    paths: Sequence[Path],
-    work: Path,
-    output: Path,
-    settings: AuditSettings,
-    earlier: Sequence[Line],
+    task: AuditTask, paths: Sequence[Path], work: Path, output: Path, settings: AuditSettings, earlier: Sequence[Line]
 ) -> Audit:
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.rglob(".unfinished_*"):

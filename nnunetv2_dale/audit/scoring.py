@@ -49,7 +49,7 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
     values = as_elsewhere(unusual_cases([*unusual, whole] if whole else unusual), folds)
     groups = wrong_and_right(values, image_of_cases(unusual))
     class_chances = np.stack([wrong_and_right(as_elsewhere(np.cbrt(each.squares), folds)).chance for each in unusual])
-    known = [each for each in map(_agreement, evidence) if each is not None]
+    known = [each for case in evidence if (each := case.agreement) is not None]
     agreement = float(np.median(known)) if known else 0.0
     classes = {item.key: item for item in task.classes}
     ranked = []
@@ -72,7 +72,7 @@ def rank_cases(evidence: Sequence[CaseEvidence], task: AuditTask, accepted: Acce
         asked = [each for each in listed if (case.case, each.label, each.kind) not in accepted]
         asked.sort(key=lambda each: -each.score)
         score = 0.0 if listed and not asked else chance
-        audited = AuditedCase(case.case, case.fold, score, tuple(asked), is_judged(case), case.checksum)
+        audited = AuditedCase(case.case, case.fold, score, is_judged(case), tuple(asked), case.checksum)
         kinds = {key: frozenset(each.kind for each in found if each.key == key) for key in {each.key for each in found}}
         ranked.append(Judgement(audited, chances, kinds))
     return sorted(ranked, key=lambda each: each.audited.score == 0.0)
@@ -92,23 +92,8 @@ def expected_effort(cases: Sequence[AuditedCase]) -> dict[str, Any]:
 
 
 def _finding(score: float, suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Finding:
-    words = in_words(suspicion, case, classes)
-    z, y, x = suspicion.voxel
-    place = world_mm(case.affine, (z, y, x))
-    return Finding(
-        class_name=classes[suspicion.key].name if suspicion.key else "all classes",
-        label=suspicion.key,
-        kind=suspicion.kind,
-        score=score,
-        size=words.size,
-        unit=words.unit,
-        voxel=(z, y, x),
-        world_mm=(place[0], place[1], place[2]),
-        sentence=words.sentence,
-    )
-
-
-def _agreement(case: CaseEvidence) -> float | None:
-    """Mean Dice over the classes; None where neither side has any."""
-    dice = [row.dice for row in case.classes.values() if row.dice is not None]
-    return float(np.mean(dice)) if dice else None
+    size, unit, sentence = in_words(suspicion, case, classes)
+    k, j, i = suspicion.voxel
+    x, y, z = world_mm(case.affine, suspicion.voxel)
+    name = classes[suspicion.key].name if suspicion.key else "all classes"
+    return Finding(name, suspicion.key, suspicion.kind, score, size, unit, (k, j, i), (x, y, z), sentence)

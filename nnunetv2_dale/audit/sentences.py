@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.evidence import CaseEvidence
-from nnunetv2_dale.audit.kinds import Suspicion
+from nnunetv2_dale.audit.kinds import BORDER_KINDS, Suspicion
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-@dataclass(frozen=True)
-class Words:
-    """A finding's size and sentence."""
-
-    size: float
-    unit: str
-    sentence: str
-
-
-def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, AuditedClass]) -> Words:
+def in_words(suspicion: Suspicion, case: CaseEvidence, classes: Mapping[str, AuditedClass]) -> tuple[float, str, str]:
     """Return size, unit and sentence of a suspicion.
 
     Lengths are in mm, volumes in ml, areas of a single slice in mm²; of pictures without a voxel size in px and px².
@@ -29,52 +20,45 @@ def in_words(suspicion: Suspicion, case: CaseEvidence, classes: dict[str, Audite
     length = "px" if case.planar and case.spacing_mm[0] == NO_DEPTH else "mm"
     name = classes[suspicion.key].in_words if suspicion.key else "the label"
     networks = _networks(case.referees)
+    is_distance = suspicion.kind in BORDER_KINDS and (suspicion.kind != "unclear" or suspicion.size_mm != 0)
+    size, unit = (suspicion.size_mm, length) if is_distance else _volume(suspicion.voxels, case, length)
     match suspicion.kind:
         case "wider" | "narrower":
-            size, unit = suspicion.size_mm, length
             sentence = (
                 f"{name} is drawn {size:.1f} {unit} {suspicion.kind} than {networks} "
                 f"expect{'s' if case.referees == 1 else ''}, on {suspicion.share:.0%} of its surface"
             )
         case "shifted":
-            size, unit = suspicion.size_mm, length
             z, y, x = suspicion.vector_mm
             vector = f"x {x:+.1f}, y {y:+.1f}" + ("" if case.planar else f", z {z:+.1f}") + f" {unit}"
             sentence = f"{name} lies {size:.1f} {unit} off where {_find(case.referees)} it ({vector} along the axes)"
-        case "unclear" if not suspicion.size_mm:
-            size, unit = _volume(suspicion.voxels, case, length)
-            sentence = f"{name} differs from {networks} in {size:g} {unit}, in no way that has a name; look at it"
-        case "unclear":
-            size, unit = suspicion.size_mm, length
+        case "unclear" if is_distance:
             sentence = (
                 f"the border of {name} differs by {size:.1f} {unit} on average from {networks}, to both sides; "
                 "look at it"
             )
+        case "unclear":
+            sentence = f"{name} differs from {networks} in {size:g} {unit}, in no way that has a name; look at it"
         case "missed_object":
-            size, unit = _volume(suspicion.voxels, case, length)
             sentence = f"an object of {size:g} {unit} that {_find(case.referees)} as {name} has no label"
         case "extra_object":
-            size, unit = _volume(suspicion.voxels, case, length)
             sentence = f"an object of {size:g} {unit} is labelled as {name}, but {_find(case.referees, no=True)} there"
         case "exchanged":
-            size, unit = _volume(suspicion.voxels, case, length)
             sentence = (
                 f"an object of {size:g} {unit} is given to the wrong class: {name} and "
                 f"{classes[suspicion.other].in_words} are exchanged there, according to {networks}"
             )
         case "empty":
-            size, unit = _volume(suspicion.voxels, case, length)
             sentence = f"the label is empty, but {_find(case.referees)} {size:g} {unit} of structures"
         case "flipped":
             size, unit = round(suspicion.share, 3), "Dice"
             sentence = f"the label would agree with {networks} (Dice {size:.2f}) if it were {suspicion.words}"
         case _:
-            size, unit = _volume(suspicion.voxels, case, length)
             sentence = (
                 f"the label ({size:g} {unit}) has next to nothing in common with what {_find(case.referees)}; it may "
                 "belong to another case"
             )
-    return Words(round(size, 3), unit, sentence)
+    return round(size, 3), unit, sentence
 
 
 def _networks(count: int) -> str:

@@ -18,8 +18,6 @@ from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.usual_values import LEAST_OF_FOLD
 
 WEAKER, CHANCE = 0.03, 0.01  # Dice, and chance of an accident, from which a fold's network counts as weaker
-Form = tuple[int, bool]
-"""How a case is judged: how many referees, and whether they say how sure they are."""
 
 
 def saturated_folds(cases: Sequence[CaseEvidence]) -> frozenset[str]:
@@ -31,7 +29,9 @@ def saturated_folds(cases: Sequence[CaseEvidence]) -> frozenset[str]:
 
 def of_the_most_frequent_form(cases: Sequence[CaseEvidence]) -> NDArray[np.bool_]:
     """Return (N,) the cases whose networks' doubt can be compared; of two as frequent forms the softer."""
-    forms = _forms(cases)
+    saturated = saturated_folds(cases)
+    # how many networks judge a case, and whether they say how sure they are
+    forms = [(case.referees, case.soft and case.fold not in saturated) for case in cases]
     counts = Counter(forms)
     most = max(counts, key=lambda form: (counts[form], form[1], form[0]), default=None)
     return np.array([form == most for form in forms], dtype=bool)
@@ -70,9 +70,8 @@ def _weak_folds(cases: Sequence[CaseEvidence]) -> list[str]:
     """
     agreement: dict[str, list[float]] = {fold: [] for fold in sorted({case.fold for case in cases})}
     for case in cases:
-        dice = [row.dice for row in case.classes.values() if row.dice is not None]
-        if dice:
-            agreement[case.fold].append(float(np.mean(dice)))
+        if (found := case.agreement) is not None:
+            agreement[case.fold].append(found)
     remarks = []
     for fold, mine in agreement.items():
         others = [value for other, values in agreement.items() if other != fold for value in values]
@@ -85,8 +84,3 @@ def _weak_folds(cases: Sequence[CaseEvidence]) -> list[str]:
                 "larger to stand out; a second result folder, or a longer training, would judge them better"
             )
     return remarks
-
-
-def _forms(cases: Sequence[CaseEvidence]) -> list[Form]:
-    saturated = saturated_folds(cases)
-    return [(case.referees, case.soft and case.fold not in saturated) for case in cases]

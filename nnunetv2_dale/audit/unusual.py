@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.units import of_the_most_frequent_form
 from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, deviations, usual, usual_by_fold
+from nnunetv2_dale.masks.overlap import Mask
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
 LEAST_RATIO = 0.1  # differences whose sizes differ by less than 10 % are alike
@@ -33,38 +33,25 @@ OBJECT_SPREAD = 1.0  # natural logarithm: objects that differ by a factor of e a
 
 @dataclass(frozen=True)
 class UnusualClass:
-    """One class over N cases, or the whole label (key ""). NaN: the case has nothing to compare.
+    """One class over N cases, or the whole label (key ""). NaN: the case has nothing to compare."""
 
-    Attributes:
-        key: of the class.
-        habit_mm: (N,) mean displacement that is usual in the case's fold: what the referees always draw wider (−) or
-            narrower (+).
-        excess_mm: (N,) mean displacement of the border beyond the habit.
-        wider: (N,) excess volume against the expected difference, in spreads.
-        restless: (N,) difference without its sign against the expected one, in spreads.
-        shift_mm: (N, 3) beyond what is usual.
-        shifted: (N,) what moving the label back would gain, in spreads.
-        objects: (N,) objects that one side lacks, in spreads; 0 for the whole label.
-        by_parts: (N,) whether it is parts that one side lacks that make a case unusual, and not the border.
-        typical_voxels: median size of the referees' objects.
-        image: (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it
-            shows the networks' rather than the label's. NaN where it shows none, −∞ where a label has no border
-            of its own: it lacks the class, or gives it to another one.
-        squares: (N,) the sum of the squares of these four deviations, of those that are suspicious.
-    """
-
-    key: str
+    key: str  # of the class
+    # (N,) mean displacement that is usual in the case's fold: what the referees always draw wider (−) or narrower (+)
     habit_mm: Floats
-    excess_mm: Floats
-    wider: Floats
-    restless: Floats
-    shift_mm: Floats
-    shifted: Floats
-    objects: Floats
-    by_parts: NDArray[np.bool_]
-    typical_voxels: float
+    excess_mm: Floats  # (N,) mean displacement of the border beyond the habit
+    wider: Floats  # (N,) excess volume against the expected difference, in spreads
+    restless: Floats  # (N,) difference without its sign against the expected one, in spreads
+    shift_mm: Floats  # (N, 3) beyond what is usual
+    shifted: Floats  # (N,) what moving the label back would gain, in spreads
+    objects: Floats  # (N,) objects that one side lacks, in spreads; 0 for the whole label
+    # (N,) whether it is parts that one side lacks that make a case unusual, and not the border
+    by_parts: Mask
+    typical_voxels: float  # median size of the referees' objects
+    # (N,) the border that the image shows (`image_borders`), in spreads above what is usual: below where it shows the
+    # networks' rather than the label's. NaN where it shows none, −∞ where a label has no border of its own: it lacks
+    # the class, or gives it to another one.
     image: Floats
-    squares: Floats
+    squares: Floats  # (N,) the sum of the squares of these four deviations, of those that are suspicious
 
 
 def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
@@ -76,9 +63,8 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     shifted = deviations(gain, folds, LEAST_GAIN)
     objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
-    habit_mm = usual_by_fold(mean_mm, folds).middle
-    by_axis = (lambda each: each.shift_mm[0]), (lambda each: each.shift_mm[1]), (lambda each: each.shift_mm[2])
-    moves = [_of_displacements(rows, along) for along in by_axis]
+    habit_mm, _ = usual_by_fold(mean_mm, folds)
+    moves = [[np.nan] * 3 if row.displacement is None else row.displacement.shift_mm for row in rows]
     suspicious = (np.abs(wider), restless, shifted, objects)
     squares = _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
     return UnusualClass(
@@ -87,7 +73,7 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         excess_mm=mean_mm - habit_mm,
         wider=wider,
         restless=restless,
-        shift_mm=np.stack([each - usual_by_fold(each, folds).middle for each in moves], axis=1),
+        shift_mm=np.stack([each - usual_by_fold(each, folds)[0] for each in np.array(moves).T], axis=1),
         shifted=shifted,
         objects=objects,
         by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
@@ -111,7 +97,7 @@ def _strongest(wider: Floats, restless: Floats) -> Floats:
     return np.nan_to_num(np.maximum(np.abs(wider), restless))
 
 
-def _is_by_parts(border: Floats, all_together: Floats) -> NDArray[np.bool_]:
+def _is_by_parts(border: Floats, all_together: Floats) -> Mask:
     """Whether the border alone has little of the deviation, or is nothing that stands out."""
     clear = (border < CLEAR_DEVIATION) & (all_together >= CLEAR_DEVIATION)
     return (border <= PART_LEAVES * all_together) | clear
@@ -129,11 +115,13 @@ def _without_parts(row: ClassEvidence) -> ClassEvidence:
 
 
 def _differences(
-    cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: NDArray[np.bool_] | None = None
+    cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence], among: Mask | None = None
 ) -> tuple[Floats, Floats]:
     """(`wider`, `restless`) of the cases that are `among` those compared; NaN of the others."""
-    sizes = np.array([_voxel_size(case) for case in cases]) * (1.0 if among is None else np.where(among, 1.0, np.nan))
-    folds, step = [case.fold for case in cases], _voxel_step(cases)
+    sizes = np.array([np.prod(_axes_mm(case)) for case in cases])  # of a voxel
+    sizes = sizes if among is None else np.where(among, sizes, np.nan)
+    folds = [case.fold for case in cases]
+    step = float(np.median([np.prod(axes) ** (1 / len(axes)) for axes in map(_axes_mm, cases)]))  # of a cube as large
     # A class that fills the image has no border; one face is less than any border has.
     undrawable = LEAST_STEP * step * _of_rows(rows, lambda each: each.area_mm2 or step**2)
     excess, apart, unsure = (
@@ -197,20 +185,14 @@ def _of_displacements(rows: Sequence[ClassEvidence], value: Callable[[Displaceme
     return np.array([np.nan if row.displacement is None else value(row.displacement) for row in rows])
 
 
-def _voxel_step(cases: Sequence[CaseEvidence]) -> float:
-    """Edge of a cube of a voxel's volume, mm; in a slice of a square of its area."""
-    axes = [case.spacing_mm[1:] if case.planar else case.spacing_mm for case in cases]
-    return float(np.median([np.prod(each) ** (1 / len(each)) for each in axes]))
-
-
-def _voxel_size(case: CaseEvidence) -> float:
-    """mm³; of a picture mm²."""
-    return float(np.prod(case.spacing_mm[1:] if case.planar else case.spacing_mm))
+def _axes_mm(case: CaseEvidence) -> tuple[float, ...]:
+    """Edges of a voxel; in a slice of the square that one sees."""
+    return case.spacing_mm[1:] if case.planar else case.spacing_mm
 
 
 def _objects(rows: Sequence[ClassEvidence], folds: Sequence[str]) -> tuple[Floats, float]:
     """The largest part that one side lacks, against the class's typical object, on a logarithmic scale; and that."""
-    largest = [max((part.voxels for part in (*row.extra, *row.missed, *row.exchanged)), default=0) for row in rows]
+    largest = [max((part.voxels for part in row.parts), default=0) for row in rows]
     sizes = [row.typical_voxels for row in rows if row.typical_voxels]
     typical = float(np.median(sizes)) if sizes else 1.0
     known = _of_rows(rows, lambda _: 1.0)

@@ -7,7 +7,6 @@ around the densest half, which wrong labels do not reach.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,6 @@ def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
 
     Args:
         values: (N,), NaN is left out.
-        least_spread: the spread is at least this.
     Returns:
         (middle, spread); (0, infinity) for fewer than 3 values, of which nothing is known.
     """
@@ -49,25 +47,14 @@ def usual(values: Floats, least_spread: float = 0.0) -> tuple[float, float]:
     return middle, float(max(spread, least_spread, 1e-9))
 
 
-@dataclass(frozen=True)
-class UsualByFold:
-    """(N,) each: middle and spread of the bulk of every case's fold."""
+def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> tuple[Floats, Floats]:
+    """(middle, spread), (N,) each, of the bulk among the cases that one network predicted.
 
-    middle: Floats
-    spread: Floats
-
-
-def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> UsualByFold:
-    """Return what is usual among the cases that one network predicted: each fold's has its own habits and its own
-    quality.
+    Each fold's network has its own habits and its own quality.
 
     The fewer cases a fold has, the more it is drawn to what is usual among all: with `FOLD_CASES` half of the way. Of
     more cases that lie clearly apart, as those of a weak network, it keeps more of the distance d: what chance does not
     explain of its square, 1 − s²/(n d²) (James and Stein 1961).
-
-    Args:
-        values: (N,), NaN is left out.
-        folds: (N,) of the cases.
     """
     middle, spread = usual(values, least_spread)
     middles, spreads = np.full(len(values), middle), np.full(len(values), spread)
@@ -79,7 +66,7 @@ def usual_by_fold(values: Floats, folds: Sequence[str], least_spread: float = 0.
             apart, wider = own_middle - middle, np.log(own_spread / spread)
             middles[mine] += apart * _own_weight(apart, max(own_spread, spread), known)
             spreads[mine] *= np.exp(wider * _own_weight(wider, 1.0, known))
-    return UsualByFold(middles, spreads)
+    return middles, spreads
 
 
 def _own_weight(apart: float, spread: float, known: int) -> float:
@@ -90,8 +77,8 @@ def _own_weight(apart: float, spread: float, known: int) -> float:
 
 def deviations(values: Floats, folds: Sequence[str], least_spread: float = 0.0) -> Floats:
     """Return (N,) values in units of their fold's spread from its middle, within ± `LARGEST_Z`; NaN stays NaN."""
-    known = usual_by_fold(values, folds, least_spread)
-    return np.clip((values - known.middle) / known.spread, -LARGEST_Z, LARGEST_Z)
+    middle, spread = usual_by_fold(values, folds, least_spread)
+    return np.clip((values - middle) / spread, -LARGEST_Z, LARGEST_Z)
 
 
 def as_elsewhere(values: Floats, folds: Sequence[str]) -> Floats:
@@ -100,10 +87,6 @@ def as_elsewhere(values: Floats, folds: Sequence[str]) -> Floats:
     Cases fall into folds by chance, so about as many labels are wrong in each. Where far more lie beyond what a tenth
     of the other folds' cases reach (binomial test), it is the network that is weak, and not the labels. Each case's
     value is then the others' at its rank, where that is lower.
-
-    Args:
-        values: (N,) of `unusual_cases`, NaN is left out.
-        folds: (N,) of the cases.
     """
     result, names, known = values.copy(), np.array(folds), np.isfinite(values)
     for fold in set(folds):

@@ -16,8 +16,14 @@ from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
-from nnunetv2_dale.nnunet_files.split_patients import FILE, read_split_patients, shared_patient
-from nnunetv2_dale.nnunet_files.splits import Splits, lacking_part, read_splits
+from nnunetv2_dale.nnunet_files.splits import (
+    PATIENTS,
+    Splits,
+    lacking_part,
+    read_split_patients,
+    read_splits,
+    shared_patient,
+)
 
 DEFAULT_NUMBER_OF_FOLDS = 5
 
@@ -65,7 +71,7 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
 
 
 def check_split_patients(folders: Folders) -> None:
-    """Check that no fold has cases of one patient on both sides, where the patients are known (`split_patients`).
+    """Check that no fold has cases of one patient on both sides, where the patients are known (`splits`).
 
     Raises:
         UserError: one has, or the table of patients is damaged.
@@ -77,7 +83,7 @@ def check_split_patients(folders: Folders) -> None:
     if shared is not None:
         raise UserError(
             f"{split}: {shared}; make folds by patient with nnUNetv2_dale_convert splits --overwrite, "
-            f"or delete {FILE} if its patients are wrong"
+            f"or delete {PATIENTS} if its patients are wrong"
         )
 
 

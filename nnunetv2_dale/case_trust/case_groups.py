@@ -24,17 +24,11 @@ MOST_PLACES = 1000  # at which sorted values may be cut; more cases are cut at e
 
 @dataclass(frozen=True)
 class Partition:
-    """Groups of values.
+    """Groups of values."""
 
-    Attributes:
-        group: (N,) from 0 for the smallest values up; −1 where the value is not known.
-        means: (k,) of the groups, ascending.
-        explained: η in [0, 1], the part of the variance that lies between the groups.
-    """
-
-    group: Tensor
-    means: Tensor
-    explained: float
+    group: Tensor  # (N,) from 0 for the smallest values up; −1 where the value is not known
+    means: Tensor  # (k,) of the groups, ascending
+    explained: float  # η in [0, 1], the part of the variance that lies between the groups
 
 
 def best_partitions(values: Tensor, most: int = 4) -> list[Partition]:

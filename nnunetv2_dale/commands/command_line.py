@@ -31,6 +31,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def first_of(names: Sequence[str], most: int = 5) -> list[str]:
+    """Return as many names as a sentence has place for, and how many more there are."""
+    return [*names[:most], *([f"and {len(names) - most} more"] if len(names) > most else [])]
+
+
 def not_installed(user: str, package: str, extra: str) -> UserError:
     """Return what to say where a package of one of the extras is missing.
 

@@ -69,6 +69,12 @@ def read_keyed_table(
     return keyed
 
 
+def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table that every way of reading one takes: UTF-8, commas, a line for each row."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
+
+
 def own_name(text: str, names: Collection[str], where: str) -> str:
     """The name that a value stands for: as it is, with its outer spaces, or as the number a spreadsheet made of it.
 

@@ -92,7 +92,7 @@ def _add_raters(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from nnunetv2_dale.confidence.check import check_confidence
+    from nnunetv2_dale.confidence.given import check_confidence
 
     dataset = read_raw(arguments.d)
     given, classes = check_confidence(dataset, arguments.np)
@@ -137,7 +137,3 @@ def _preprocess(arguments: argparse.Namespace) -> None:
         maps, readers = list(folder.glob("*.b2nd")), list(folder.glob(f"{READER_LABELS}/*"))
         table = f", {TABLE}" if (folder / TABLE).is_file() else ""
         print(f"{folder}: {len(maps)} maps, labels of {len(readers)} readers{table}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

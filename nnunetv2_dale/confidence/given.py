@@ -1,8 +1,8 @@
-"""All that a raw dataset holds of what people know about its labels, with the names of files and cases checked."""
+"""All that a raw dataset holds of what people know about its labels: found, read, checked and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.confidence_map import map_files, name_problems
+from nnunetv2_dale.nnunet_files.confidence_map import map_files, name_problems, read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import (
     MAPS,
     READERS,
     TABLE,
     ConfidenceTable,
+    class_names,
     has_confidence,
     read_confidence_table,
 )
 from nnunetv2_dale.nnunet_files.geometry import Stored, require_same_grid
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem
-from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import read_label
+
+Sums = Mapping[int, tuple[int, int, float]]  # label value → voxels, those below 1, sum of the confidence
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,12 @@ def read_given(dataset: RawDataset) -> GivenConfidence:
         problems += name_problems(dataset, f"{READERS}/{name}")
     readers = {name: map_files(dataset, f"{READERS}/{name}") for name in names}
     problems += unequal_cases(readers, {name: folder / READERS / name for name in names})
-    if problems:
-        raise DatasetProblemsError(problems, folder)
+    refuse_problems(problems, folder)
     return GivenConfidence(table, map_files(dataset), readers)
 
 
 def unequal_cases(readers: Mapping[str, Mapping[str, Path]], places: Mapping[str, Path]) -> list[Problem]:
-    """Readers that lack cases which another one has.
-
-    Args:
-        readers: name → case → file.
-        places: name → folder.
-    """
+    """Readers that lack cases which another one has."""
     everywhere = {case for files in readers.values() for case in files}
     return [
         Problem(places[name], f"lacks {len(missing)} cases that another reader has ({missing[0]}); give the same ones")
@@ -82,8 +80,6 @@ def read_reader(reader: Any, file: Path, allowed: Collection[int], label: Path, 
     """A reader's label (Z, Y, X), on the voxels of the case's label.
 
     Args:
-        reader: nnU-Net's, of the dataset.
-        allowed: values it may hold.
         label, stored: the file to go by, its shape and its properties.
     Raises:
         FileError: damaged, with other values, or on other voxels.
@@ -91,3 +87,62 @@ def read_reader(reader: Any, file: Path, allowed: Collection[int], label: Path, 
     drawn, properties = read_label(reader, file, allowed)
     require_same_grid(file, (drawn.shape, properties), label, stored, "readers draw on the same voxels")
     return drawn
+
+
+@dataclass(frozen=True)
+class ClassConfidence:
+    """What is known of one class, "background" among them: voxels in the label, of cases in which it is annotated."""
+
+    name: str
+    not_annotated: int  # number of cases
+    doubted: float | None  # share of its voxels with a confidence below 1; None without any voxel
+    mean: float | None  # confidence of its voxels
+
+
+def check_confidence(dataset: RawDataset, processes: int) -> tuple[GivenConfidence, list[ClassConfidence]]:
+    """Read everything that is given."""
+    require_labels(dataset)
+    given, reader = read_given(dataset), dataset.reader()
+    work = [
+        (case.name, (case, reader, dataset.label_values, given.maps.get(case.name), readers_of(given, case.name)))
+        for case in dataset.cases
+    ]
+    sums: dict[str, Sums] = {}
+    problems: list[Problem] = []
+    for case, found in run_cases(_check_case, work, processes, "checking confidence"):
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            sums[case] = found
+    refuse_problems(problems, dataset.folder)
+    return given, list(_of_classes(dataset, given, sums))
+
+
+def _check_case(
+    case: RawCase, reader: Any, allowed: frozenset[int], map_file: Path | None, readers: Mapping[str, Path]
+) -> Sums | Problem:
+    assert case.label is not None
+    try:
+        label, properties = read_label(reader, case.label, allowed)
+        stored: Stored = label.shape, properties
+        for file in readers.values():
+            read_reader(reader, file, allowed, case.label, stored)
+        confidence = read_confidence_map(reader, map_file, case.label, stored) if map_file else np.ones_like(label)
+    except FileError as error:
+        return error.problem
+    sums = {}
+    for value in np.unique(label).tolist():
+        of_value = confidence[label == value]
+        sums[value] = of_value.size, int(np.count_nonzero(of_value < 1)), float(of_value.sum(dtype=np.float64))
+    return sums
+
+
+def _of_classes(dataset: RawDataset, given: GivenConfidence, sums: Mapping[str, Sums]) -> Iterator[ClassConfidence]:
+    labels = dataset.dataset_json["labels"]
+    for name in ("background", *class_names(labels)):
+        values = np.atleast_1d(labels.get(name, 0)).tolist()
+        open_in = {case for case in sums if name in given.table.not_annotated(case)}
+        rows = [each[value] for case, each in sums.items() if case not in open_in for value in values if value in each]
+        voxels, doubted, total = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0.0)
+        shares = (doubted / voxels, total / voxels) if voxels else (None, None)
+        yield ClassConfidence(name, len(open_in), *shares)

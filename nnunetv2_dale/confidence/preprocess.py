@@ -30,7 +30,7 @@ from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
     confidence_folder,
     raw_checksums,
 )
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, FileError, Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import label_values, read_label
 
@@ -41,11 +41,7 @@ def preprocess_confidence(
     """Write the confidence of some configurations beside their cases; each appears when it is complete.
 
     Args:
-        preprocessed: the dataset's folder in `nnUNet_preprocessed`.
-        plans: identifier.
         configurations: none for all that are preprocessed; a cascade shares the cases of its full resolution.
-    Returns:
-        the folders, `<data identifier>_confidence`.
     Raises:
         UserError: nothing is given or it is refused, or nnU-Net has not preprocessed the cases.
     """
@@ -69,8 +65,7 @@ def preprocess_confidence(
                 (folder / READER_LABELS / reader).mkdir(parents=True)
             found = [result for _, result in run_cases(_write_case, jobs, processes, f"preprocessing for {name}")]
             problems = [problem for problem in found if problem is not None]
-            if problems:
-                raise DatasetProblemsError(problems, dataset.folder)
+            refuse_problems(problems, dataset.folder)
             if (dataset.folder / TABLE).is_file():
                 write_confidence_table(folder / TABLE, given.table)  # with the cases' own names, not a spreadsheet's
             write_json(folder / MADE_FROM, {"nnunetv2_dale": __version__, "raw": checksums})
@@ -88,11 +83,8 @@ def resampled(
 
     Args:
         confidence: (Z, Y, X) of the raw label.
-        properties: of the preprocessed case.
     Returns:
         (1, Z', Y', X') in [0, 1].
-    Raises:
-        ValueError: the case was preprocessed from an image of another shape.
     """
     axes = plans.transpose_forward
     turned = confidence.transpose(axes)

@@ -12,13 +12,19 @@ import numpy as np
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.confidence.consensus import LabelTarget, Method, agreement_with, consensus_of
+from nnunetv2_dale.confidence.consensus import (
+    Comparison,
+    LabelTarget,
+    Method,
+    agreement_with,
+    comparisons,
+    consensus_of,
+)
 from nnunetv2_dale.confidence.given import read_reader, unequal_cases
-from nnunetv2_dale.confidence.reader_agreement import Comparison, comparisons
 from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
-from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.folders import SPLITS, files_by_case
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place_others
@@ -68,7 +74,6 @@ def write_readers_dataset(
     """Copy a dataset with the readers' labels in place of its own; cases that no reader has keep theirs.
 
     Args:
-        source: has the images.
         folders: of labels, one per reader (`reader_name`), with files named as in `labelsTr`.
         method: "majority" and "staple" write one label and the share of readers that agree with it; "random" writes
             every reader's label, and the majority's for whoever reads one.
@@ -94,9 +99,6 @@ def write_consensus(
 
     Args:
         readers: name → case → file; the cases are the same for all.
-        folder: may be the source's own.
-    Raises:
-        UserError: labels that cannot be read, or readers that drew different classes.
     """
     labels = source.dataset_json["labels"]
     classes = {name: tuple(np.atleast_1d(labels[name]).tolist()) for name in class_names(labels)}
@@ -124,11 +126,7 @@ def reader_name(folder: Path) -> str:
 
 
 def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """Reader → case → file.
-
-    Raises:
-        UserError: fewer than two readers, two of one name, no labels, other cases than the dataset's or another's.
-    """
+    """Reader → case → file."""
     places = {reader_name(folder): folder for folder in folders}
     if len(places) < 2 or len(places) < len(folders):
         raise UserError(
@@ -137,11 +135,7 @@ def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, 
     ending, known = source.file_ending, {case.name for case in source.cases}
     readers, problems = {}, []
     for name, place in places.items():
-        files = {
-            path.name.removesuffix(ending): path
-            for path in sorted(place.glob(f"*{ending}"))
-            if not path.name.startswith(".")
-        }
+        files = files_by_case(place, ending)
         if not files:
             raise UserError(f"{place} holds no label; expected files like {min(known)}{ending}")
         unknown = sorted(files.keys() - known)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from nnunetv2_dale.confidence.reader_agreement import CONSENSUS, Comparison
+from nnunetv2_dale.commands.csv_table import write_table
+from nnunetv2_dale.confidence.consensus import CONSENSUS, Comparison
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.pages.private_content import Held
 
@@ -33,19 +33,8 @@ class PairOverCases:
 def write_comparisons(
     folder: Path, rows: Sequence[Comparison], readers: Sequence[str], target: str, ties: int, length: str = "mm"
 ) -> None:
-    """Write both files into a dataset that is being made.
-
-    Args:
-        rows: of all cases.
-        readers: their names, in the order given.
-        target: how the label was chosen.
-        ties: voxels without a majority.
-        length: unit of the distances.
-    """
-    with (folder / "readers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Comparison)])
-        writer.writerows(astuple(row) for row in rows)
+    """Write both files into a dataset that is being made; `length` is the unit of the distances."""
+    write_table(folder / "readers.csv", [field.name for field in fields(Comparison)], map(astuple, rows))
     pairs = pairs_over_cases(rows)
     context = {
         "title": "How the readers agree",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.convert.extras import require
 from nnunetv2_dale.convert.label_values import to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 from nnunetv2_dale.nnunet_files.volume_writing import write_volume
 
@@ -29,21 +29,15 @@ class ArrayFormat:
     """Arrays named `image` and `label` in the same file, written as `.nii.gz` with a spacing that is given.
 
     A case is one `.h5` file, or several `.npz` files that are the slices of one volume in order.
-
-    Attributes:
-        label_map: value in the file -> label.
-        spacing_mm: of slices, rows and columns (z, y, x).
-        axes: order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes
-            of equal length are rows and columns and the remaining one counts the slices (zyx where all are equal).
-        ignore_label: what the labels of cases in `unlabelled` become, everywhere.
-        unlabelled: names of cases whose labels are not to be used.
     """
 
-    label_map: Mapping[int, int]
-    spacing_mm: tuple[float, float, float]
+    label_map: Mapping[int, int]  # value in the file -> label
+    spacing_mm: tuple[float, float, float]  # of slices, rows and columns (z, y, x)
+    # order of the axes in an `.h5` file: "zyx", "xyz" (transposed on reading), or "slices", where the two axes of equal
+    # length are rows and columns and the remaining one counts the slices (zyx where all are equal)
     axes: str = "zyx"
-    ignore_label: int = 0
-    unlabelled: frozenset[str] = frozenset()
+    ignore_label: int = 0  # what the labels of cases in `unlabelled` become, everywhere
+    unlabelled: frozenset[str] = frozenset()  # names of cases whose labels are not to be used
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return `.nii.gz`."""
@@ -58,19 +52,14 @@ class ArrayFormat:
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []
-        pairs: list[Volume] = []
-        for path in case.images:
-            try:
-                image, label = read_arrays(path)
-                pairs.append((image, to_labels(label, self.label_map)))
-            except ValueError as error:
-                problems.append(Problem(path, str(error)))
+        found = [attempt(problems, path, lambda path=path: self._read(path)) for path in case.images]  # type: ignore[misc]
+        pairs = [pair for pair in found if pair is not None]
         shapes = {image.shape for image, _ in pairs}
         if len(shapes) > 1:
             problems.append(Problem(case.images[0], f"the slices of {case.name} differ in size: {sorted(shapes)}"))
         if problems:
             return problems
-        image, labels = pairs[0] if len(pairs) == 1 else _stacked(pairs)
+        image, labels = pairs[0] if len(pairs) == 1 else tuple(np.stack(each) for each in zip(*pairs, strict=True))
         if image.ndim != 3:
             return [Problem(case.images[0], f"has {image.ndim} axes; 3 are expected")]
         if targets is not None:
@@ -81,6 +70,10 @@ class ArrayFormat:
                     labels = np.full_like(labels, self.ignore_label)
                 self._write(labels.transpose(order), targets.label)
         return problems
+
+    def _read(self, path: Path) -> Volume:
+        image, label = read_arrays(path)
+        return image, to_labels(label, self.label_map)
 
     def _order(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         if self.axes == "xyz":
@@ -93,10 +86,6 @@ class ArrayFormat:
         volume = SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
         volume.SetSpacing([float(edge) for edge in self.spacing_mm[::-1]])
         write_volume(volume, target)
-
-
-def _stacked(slices: Sequence[Volume]) -> Volume:
-    return np.stack([image for image, _ in slices]), np.stack([labels for _, labels in slices])
 
 
 def read_arrays(path: Path) -> Pair:

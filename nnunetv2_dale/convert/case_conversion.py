@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import SimpleITK
+from numpy.typing import NDArray
 
-from nnunetv2_dale.convert.labels_in_padding import labelled_padding
+from nnunetv2_dale.commands.command_line import first_of
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.volumes import values_in
 
+logger = logging.getLogger(__name__)
+
+
+def labelled_padding(image: NDArray[Any], labelled: NDArray[np.bool_]) -> int:
+    """How many labelled voxels lie in slices at an end of the volume that hold one value, the same in all of them."""
+    padding = np.zeros(image.shape, bool)
+    for axis in range(image.ndim):
+        others = tuple(other for other in range(image.ndim) if other != axis)
+        lowest, highest = image.min(axis=others), image.max(axis=others)
+        along, mask = np.moveaxis(image, axis, 0), np.moveaxis(padding, axis, 0)
+        for end, step in ((0, 1), (len(along) - 1, -1)):
+            is_value = (lowest[::step] == lowest[end]) & (highest[::step] == lowest[end])
+            run = int(np.argmin(is_value)) if not is_value.all() else len(is_value)
+            mask[::step][:run] = True
+    return int(np.count_nonzero(labelled & padding))
+
+
+def warn_of_padding(voxels: Mapping[str, int]) -> None:
+    """Log the cases, case → `labelled_padding`, whose labels go on in padding; the largest first."""
+    found = sorted(((count, case) for case, count in voxels.items() if count), reverse=True)
+    if found:
+        named = ", ".join(first_of([f"{case} ({count} voxels)" for count, case in found]))
+        logger.warning("labels go on beyond the scan, where the image is only padding: %s; look at them", named)
+
 
 @dataclass(frozen=True)
 class ConvertedCase:
-    """What a worker reports about one case.
-
-    Attributes:
-        problems: what is wrong with it.
-        checksums: SHA-256 of each of its source files.
-        values: of the label that was written.
-        in_padding: voxels of classes beyond the scan (`labelled_padding`); of volumes only.
-    """
+    """What a worker reports about one case."""
 
     case: SourceCase
-    problems: list[Problem]
-    checksums: dict[str, str]
-    values: frozenset[int] = frozenset()
-    in_padding: int = 0
+    problems: list[Problem]  # what is wrong with it
+    checksums: dict[str, str]  # SHA-256 of each of its source files
+    values: frozenset[int] = frozenset()  # of the label that was written
+    in_padding: int = 0  # voxels of classes beyond the scan (`labelled_padding`); of volumes only
 
 
 def convert_case(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
-from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case
-from nnunetv2_dale.convert.labels_in_padding import warn_of_padding
+from nnunetv2_dale.confidence.raters import write_consensus
+from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case, warn_of_padding
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
-from nnunetv2_dale.convert.readers import join_readers, labels_of_readers
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
+from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, refuse_problems
-from nnunetv2_dale.nnunet_files.split_patients import FILE
+from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
+from nnunetv2_dale.nnunet_files.splits import PATIENTS
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
 
 logger = logging.getLogger(__name__)
@@ -33,14 +36,7 @@ def write_raw_dataset(
     The folder appears under its name only when everything is written; a conversion that is interrupted leaves none.
 
     Args:
-        plan: the dataset, found but not read.
         source: the folder it was found in; files are named relative to it.
-        target: where the dataset goes.
-        processes: workers; 1 works in this process.
-        recipe: name of the recipe, for the manifest.
-        overwrite: replace an existing dataset of exactly this name.
-    Returns:
-        the dataset's folder.
     Raises:
         DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """
@@ -117,7 +113,7 @@ def _write_descriptions(plan: DatasetPlan, folder: Path, target: Target, ending:
     patients = {case.name: case.details.get("patient") for case in plan.cases if case.test_set is None}
     known = {case: patient for case, patient in patients.items() if patient}
     if plan.splits is not None and known:
-        write_json(folder / FILE, known)
+        write_json(folder / PATIENTS, known)
 
 
 def _manifest(plan: DatasetPlan, converted: Sequence[ConvertedCase], source: Path, recipe: str) -> dict[str, object]:
@@ -163,3 +159,32 @@ def _warn_about_classes(plan: DatasetPlan, converted: Sequence[ConvertedCase]) -
     ]
     if absent:
         logger.warning("no training label holds the class %s; nnU-Net cannot learn it", " or ".join(absent))
+
+
+def labels_of_readers(
+    case: SourceCase, folder: Path | None, ending: str
+) -> Iterator[tuple[SourceCase, CaseTargets | None]]:
+    """Yield a case with each reader's label, which is written without the image, into `ratersTr/READER` of `folder`."""
+    for reader, file in case.readers.items():
+        at = None
+        if folder is not None:
+            place = folder / READERS / reader
+            place.mkdir(parents=True, exist_ok=True)
+            at = CaseTargets((), place / f"{case.name}{ending}")
+        yield replace(case, label=file), at
+
+
+def join_readers(plan: DatasetPlan, folder: Path, processes: int) -> dict[str, object]:
+    """Make one label, and how far to trust it, of those in `ratersTr`; they stay where each visit draws one."""
+    names = list(dict.fromkeys(name for case in plan.cases for name in case.readers))
+    if not names:
+        return {}
+    source = read_dataset(folder)
+    readers = {
+        name: {case.name: folder / READERS / name / f"{case.name}{source.file_ending}" for case in source.cases}
+        for name in names
+    }
+    made = write_consensus(source, readers, folder, plan.readers_become, processes)
+    if plan.readers_become != "random":
+        shutil.rmtree(folder / READERS)
+    return {"readers": names, "target": plan.readers_become, "tied_voxels": made.tied_voxels}

@@ -9,11 +9,7 @@ from nnunetv2_dale.commands.command_line import not_installed
 
 
 def require(module: str) -> Any:
-    """Import `module`, a package of the `[convert]` extra.
-
-    Raises:
-        UserError: it is not installed; says how to install it.
-    """
+    """Import `module`, a package of the `[convert]` extra."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.masks.boxes import numbered_parts
 from nnunetv2_dale.nnunet_files.volumes import whole_numbers
 
 BINARY: Mapping[int, int] = {0: 0, 1: 1}
@@ -69,15 +69,7 @@ def to_labels(
 
 
 def merging_advice(mask: NDArray[Any], label_map: Mapping[int, int]) -> str:
-    """Return what to do with a mask that `to_labels` refuses: the parts of one class are numbered, or the values are
-    soft.
-
-    Args:
-        mask: (Z, Y, X).
-        label_map: of `to_labels`.
-    Returns:
-        the end of a sentence; empty where neither is so, or there are several classes.
-    """
+    """Return what to do with a mask that `to_labels` refuses: its parts are numbered, or its values soft; else ""."""
     values = np.unique(whole_numbers(mask))
     if dict(label_map) != dict(BINARY) or not np.all(np.isfinite(values)):
         return ""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
+from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -82,9 +82,7 @@ def pair_files(
 
     Args:
         image_folder: None (already reported as missing) gives no pairs.
-        label_folder: likewise.
         problems: images without label, labels without image and ambiguous names are added here.
-        suffixes: of images and labels; they need not be the same for both.
         image_of_label: stem of a label file -> stem of the image it belongs to.
     Returns:
         (stem of the image, image, label), sorted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,22 +22,16 @@ from nnunetv2_dale.nnunet_files.volume_writing import written_whole
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """2D pictures, written as PNG, or all as TIFF where one of them holds float values.
+    """2D pictures, written as PNG, or all as TIFF where one of them holds float values."""
 
-    Attributes:
-        colour: three channels (RGB) are wanted; grey pictures are repeated. Else one channel: a colour picture whose
-            channels agree is taken as grey, any other is a problem.
-        label_map: value in the mask -> label.
-        mask_threshold: see `to_labels`.
-        resize_masks: bring a mask of another size but the same aspect ratio to its picture's size (nearest neighbour).
-        has_mask_options: the recipe has flags for the last two, which a message may name.
-    """
-
+    # three channels (RGB) are wanted; grey pictures are repeated. Else one channel: a colour picture whose channels
+    # agree is taken as grey, any other is a problem.
     colour: bool
-    label_map: Mapping[int, int] = field(default_factory=lambda: dict(BINARY))
-    mask_threshold: int | None = None
+    label_map: Mapping[int, int] = field(default_factory=lambda: dict(BINARY))  # value in the mask -> label
+    mask_threshold: int | None = None  # see `to_labels`
+    # bring a mask of another size but the same aspect ratio to its picture's size (nearest neighbour)
     resize_masks: bool = False
-    has_mask_options: bool = False
+    has_mask_options: bool = False  # the recipe has flags for the last two, which a message may name
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return `.tif` if any picture holds floats or 32-bit integers, else `.png`."""
@@ -98,3 +93,25 @@ def _write_picture(target: Path, pixels: NDArray[np.generic], source: Path | Non
         return
     with written_whole(target):
         require("PIL.Image").fromarray(pixels).save(target)
+
+
+def add_mask_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--mask_threshold` and `--resize_masks`; see `PictureFormat`."""
+    parser.add_argument(
+        "--mask_threshold",
+        type=int,
+        metavar="VALUE",
+        help="Foreground is every mask value of at least VALUE. Default: 0/1, 0/255 and lossy 0/255 are recognised",
+    )
+    parser.add_argument(
+        "--resize_masks",
+        action="store_true",
+        help="Bring masks of another size but the same aspect ratio to their picture's size (nearest neighbour)",
+    )
+
+
+def picture_format(options: argparse.Namespace, colour: bool) -> PictureFormat:
+    """Return pictures with one class, read as those flags say."""
+    return PictureFormat(
+        colour=colour, mask_threshold=options.mask_threshold, resize_masks=options.resize_masks, has_mask_options=True
+    )

@@ -16,22 +16,17 @@ _PAGE_WIDTH = 100
 
 @dataclass(frozen=True)
 class SourceCase:
-    """One case of the source dataset.
+    """One case of the source dataset."""
 
-    Attributes:
-        name: nnU-Net's case identifier (see `layouts.case_name`).
-        images: the image's files: one per channel, or the slices of one volume in order (the reader decides).
-        label: the file that holds the label; None for an unlabelled test case, and where `readers` have theirs.
-        test_set: None for a training case, "" for `imagesTs`, "Kvasir" for `imagesTs_Kvasir`.
-        details: what the manifest should say about this case, for example its patient.
-        readers: the label of each of several readers, by name; of which `DatasetPlan.readers_become` makes one.
-    """
-
-    name: str
+    name: str  # nnU-Net's case identifier (see `layouts.case_name`)
+    # the image's files: one per channel, or the slices of one volume in order (the reader decides)
     images: tuple[Path, ...]
+    # the file that holds the label; None for an unlabelled test case, and where `readers` have theirs
     label: Path | None
-    test_set: str | None = None
+    test_set: str | None = None  # None for a training case, "" for `imagesTs`, "Kvasir" for `imagesTs_Kvasir`
+    # what the manifest should say about this case, for example its patient
     details: Mapping[str, str] = field(default_factory=dict)
+    # the label of each of several readers, by name; of which `DatasetPlan.readers_become` makes one
     readers: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -66,38 +61,22 @@ class CaseFormat(Protocol):
         """Say how many image files this case has in the raw dataset."""
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
-        """Check one case and write it to `targets` (None: check only).
-
-        Returns:
-            what is wrong with the case; if there is anything, what was written is not to be used.
-        """
+        """Check one case and write it to `targets` (None: check only); return what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The page of a public dataset, shown by `--help` and kept in dataset.json.
+    """The page of a public dataset, shown by `--help` and kept in dataset.json."""
 
-    Attributes:
-        title: what the dataset is, in a line.
-        source: where it comes from, with the paper to cite.
-        licence: its terms; says so where they could not be verified.
-        modality: what the images are, and how nnU-Net will normalise them.
-        classes: the label values of the result.
-        cases: counts.
-        split: the fixed split of the paper or the field.
-        layout: the files the recipe expects below SOURCE.
-        caveats: what a user has to know before comparing numbers.
-    """
-
-    title: str
-    source: str
-    licence: str
-    modality: str
-    classes: str
-    cases: str
-    split: str
-    layout: str
-    caveats: str = "none known"
+    title: str  # what the dataset is, in a line
+    source: str  # where it comes from, with the paper to cite
+    licence: str  # its terms; says so where they could not be verified
+    modality: str  # what the images are, and how nnU-Net will normalise them
+    classes: str  # the label values of the result
+    cases: str  # counts
+    split: str  # the fixed split of the paper or the field
+    layout: str  # the files the recipe expects below SOURCE
+    caveats: str = "none known"  # what a user has to know before comparing numbers
 
     def page(self) -> str:
         """Return the facts as plain text, one paragraph each; the layout keeps its lines."""
@@ -116,26 +95,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """A whole dataset, found but not yet read.
+    """A whole dataset, found but not yet read."""
 
-    Attributes:
-        facts: the dataset's page.
-        channel_names: nnU-Net's channel names in order; they choose the normalisation ("CT" only for Hounsfield units).
-        labels: class name -> label value, "background" is 0.
-        cases: training and test cases.
-        format: reads and writes one case.
-        splits: folds of a fixed split (`splits_final.json`), None where nnU-Net's own five folds are wanted.
-        expected_counts: the published number of cases per set (None is training); another number is worth a warning.
-        problems: what was already found to be wrong with the source.
-        readers_become: the training label, where cases have several readers.
-    """
-
-    facts: Facts
+    facts: Facts  # the dataset's page
+    # nnU-Net's channel names in order; they choose the normalisation ("CT" only for Hounsfield units)
     channel_names: tuple[str, ...]
-    labels: Mapping[str, int]
-    cases: Sequence[SourceCase]
-    format: CaseFormat
+    labels: Mapping[str, int]  # class name -> label value, "background" is 0
+    cases: Sequence[SourceCase]  # training and test cases
+    format: CaseFormat  # reads and writes one case
+    # folds of a fixed split (`splits_final.json`), None where nnU-Net's own five folds are wanted
     splits: Sequence[Mapping[str, Sequence[str]]] | None = None
+    # the published number of cases per set (None is training); another number is worth a warning
     expected_counts: Mapping[str | None, int] = field(default_factory=dict)
-    problems: Sequence[Problem] = ()
-    readers_become: LabelTarget = "majority"
+    problems: Sequence[Problem] = ()  # what was already found to be wrong with the source
+    readers_become: LabelTarget = "majority"  # the training label, where cases have several readers

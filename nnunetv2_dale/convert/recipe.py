@@ -11,8 +11,8 @@ from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_new_dataset, add_output, add_overwrite, add_processes
 from nnunetv2_dale.convert.dataset_writer import write_raw_dataset
-from nnunetv2_dale.convert.patient_splits import add_splits_command
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
+from nnunetv2_dale.convert.splits import add_splits_command
 from nnunetv2_dale.convert.unlabelled_cases import add_unlabelled_command
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 
@@ -53,22 +53,15 @@ def no_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One public dataset.
+    """One public dataset."""
 
-    Attributes:
-        command: the sub-command.
-        dataset_name: the default name after `Dataset501_`.
-        facts: the dataset's page.
-        plan: finds the cases below a source folder, with the recipe's own flags.
-        add_options: adds those flags.
-        examples: what follows `--new_id`, a line each; more than the plain call where a recipe needs it.
-    """
-
-    command: str
-    dataset_name: str
-    facts: Facts
+    command: str  # the sub-command
+    dataset_name: str  # the default name after `Dataset501_`
+    facts: Facts  # the dataset's page
+    # finds the cases below a source folder, with the recipe's own flags
     plan: Callable[[Path, argparse.Namespace], DatasetPlan]
-    add_options: Callable[[argparse.ArgumentParser], None] = no_options
+    add_options: Callable[[argparse.ArgumentParser], None] = no_options  # adds those flags
+    # what follows `--new_id`, a line each; more than the plain call where a recipe needs it
     examples: tuple[str, ...] = ("",)
 
 
@@ -101,19 +94,12 @@ def _command(arguments: argparse.Namespace) -> None:
 
 def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:
     """Build the parser: one sub-command for each recipe, `splits` and `unlabelled`."""
-    parser = CommandParser(
-        prog=_PROGRAM,
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-    )
+    parser = CommandParser(prog=_PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     commands = parser.add_subparsers(title="recipes", metavar="RECIPE", required=True, dest="recipe_name")
     for recipe in recipes:
         page = recipe.facts.page()
         command = commands.add_parser(
-            recipe.command,
-            help=recipe.facts.title,
-            description=page,
-            epilog=_examples_of(recipe),
+            recipe.command, help=recipe.facts.title, description=page, epilog=_examples_of(recipe)
         )
         command.set_defaults(run=_command, recipe=recipe)
         command.add_argument("-i", metavar="FOLDER", type=Path, required=True, help="Folder that holds the files")

@@ -19,8 +19,7 @@ from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place, place_others
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, read_raw, require_labels, unlabelled_cases
-from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.splits import new_dataset, splits_in_use
+from nnunetv2_dale.nnunet_files.splits import PATIENTS, new_dataset, splits_in_use
 from nnunetv2_dale.nnunet_files.target import CONVERSION, MARKS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image
@@ -55,11 +54,7 @@ def add_unlabelled_command(commands: argparse._SubParsersAction[CommandParser]) 
 
 
 def add_unlabelled(arguments: argparse.Namespace) -> None:
-    """Write the copy; it appears under its final name when it is complete.
-
-    Raises:
-        UserError: problems of the dataset, the images or the target; nothing is written.
-    """
+    """Write the copy; it appears under its final name when it is complete."""
     source = read_raw(arguments.d)
     target = Target.of_copy(source, arguments.new_id, CONVERSION)
     require_labels(source)

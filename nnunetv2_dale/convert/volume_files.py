@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
+from nnunetv2_dale.convert.described_classes import label_map_of, segment_names
 from nnunetv2_dale.convert.label_values import merging_advice, to_labels
 from nnunetv2_dale.convert.plan import CaseTargets, SourceCase
-from nnunetv2_dale.convert.slicer_segments import label_map_of, segment_names
 from nnunetv2_dale.nnunet_files.geometry import Grid, grid_difference, grid_of
 from nnunetv2_dale.nnunet_files.problems import Problem, attempt
 from nnunetv2_dale.nnunet_files.volume_reading import is_compressed_volume, require_whole
@@ -23,19 +23,13 @@ _FILE_ENDING = ".nii.gz"
 
 @dataclass(frozen=True)
 class VolumeFormat:
-    """Volumes with geometry, one file per channel, written as `.nii.gz`. Files that are right already are copied.
+    """Volumes with geometry, one file per channel, written as `.nii.gz`. Files that are right already are copied."""
 
-    Attributes:
-        label_map: value in the label file -> label.
-        classes: name -> label, for label files of 3D Slicer, whose values mean what their header says.
-        mask_threshold: see `to_labels`.
-        has_mask_options: the recipe has a flag for it, which a message may name.
-    """
-
-    label_map: Mapping[int, int]
+    label_map: Mapping[int, int]  # value in the label file -> label
+    # name -> label, for label files of 3D Slicer, whose values mean what their header says
     classes: Mapping[str, int] = field(default_factory=dict)
-    mask_threshold: float | None = None
-    has_mask_options: bool = False
+    mask_threshold: float | None = None  # see `to_labels`
+    has_mask_options: bool = False  # the recipe has a flag for it, which a message may name
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return `.nii.gz`."""
@@ -83,11 +77,7 @@ class VolumeFormat:
 
 
 def read_volume(path: Path) -> SimpleITK.Image:
-    """Read a scalar volume of three axes.
-
-    Raises:
-        ValueError: damaged or unreadable, another number of axes, or several values per voxel.
-    """
+    """Read a scalar volume of three axes; a `ValueError` says what else it is."""
     require_whole(path)
     try:
         volume = SimpleITK.ReadImage(str(path))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.masks.boxes import box_of
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.masks.voxel_surface import surface_distances
 
 
@@ -32,13 +33,8 @@ def changes(clean: NDArray[np.int16], noisy: NDArray[np.int16], ignore_label: in
     return result
 
 
-def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> float:
-    """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN.
-
-    Args:
-        clean, noisy: (Z, Y, X).
-        spacing_mm: of the 3 axes; an axis of one voxel does not count.
-    """
+def hd95_mm(clean: Mask, noisy: Mask, spacing_mm: tuple[float, float, float]) -> float:
+    """Return the report's HD95 of two masks, in mm. Both masks empty: 0. One: NaN."""
     box = box_of(clean | noisy)
     if box is None:
         return 0.0
@@ -49,7 +45,7 @@ def hd95_mm(clean: NDArray[np.bool_], noisy: NDArray[np.bool_], spacing_mm: tupl
     return math.nan if found is None else found
 
 
-def changed_fractions(changed: NDArray[np.bool_], fuzzy: NDArray[np.bool_]) -> tuple[float, float]:
+def changed_fractions(changed: Mask, fuzzy: Mask) -> tuple[float, float]:
     """Return fraction of voxels that changed inside and outside the fuzzy region; NaN where a region has no voxel."""
     inside, outside = changed[fuzzy], changed[~fuzzy]
     return (float(inside.mean()) if inside.size else math.nan, float(outside.mean()) if outside.size else math.nan)

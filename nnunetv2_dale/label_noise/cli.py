@@ -11,11 +11,9 @@ import numpy as np
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes, add_seed
-from nnunetv2_dale.label_noise.calibrate import TOLERANCE
-from nnunetv2_dale.label_noise.dataset import CopyPlan, write_noisy_copy
-from nnunetv2_dale.label_noise.drawing import rank_cases
+from nnunetv2_dale.label_noise.dataset import TABLE_NAME, CopyPlan, amounts_in_words, mean_noisy_dice, write_noisy_copy
+from nnunetv2_dale.label_noise.drawing import TOLERANCE, rank_cases
 from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
-from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, read_raw
 from nnunetv2_dale.nnunet_files.splits import Splits, splits_in_use, validation_cases
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
@@ -68,16 +66,10 @@ def _corrupt(arguments: argparse.Namespace) -> int:
 
 
 def _clean_cases(splits: Splits | None, arguments: argparse.Namespace) -> frozenset[str]:
-    if splits is None:
-        if arguments.fold:
-            raise UserError(
-                "--fold needs the folds: give --splits splits_final.json, or preprocess and split the dataset"
-            )
-        return frozenset()
-    folds = arguments.fold
-    if folds is None:
-        folds = range(len(splits)) if arguments.splits else ()
-    return validation_cases(splits, folds)
+    if splits is None and arguments.fold:
+        raise UserError("--fold needs the folds: give --splits splits_final.json, or preprocess and split the dataset")
+    of_all = range(len(splits)) if splits and arguments.splits else ()
+    return validation_cases(splits or [], of_all if arguments.fold is None else arguments.fold)
 
 
 def _model(source: RawDataset, arguments: argparse.Namespace) -> NoiseModel:

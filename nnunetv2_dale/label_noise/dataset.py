@@ -6,17 +6,17 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.label_noise.calibrate import TOLERANCE, Calibration, calibrate
-from nnunetv2_dale.label_noise.drawing import Drawn, Ranking, draw_cases
+from nnunetv2_dale.label_noise.drawing import TOLERANCE, Calibration, Drawn, Ranking, calibrate, draw_cases, mean_dice
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
-from nnunetv2_dale.label_noise.noise_table import TABLE_NAME, amounts_in_words, mean_noisy_dice, write_table
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
@@ -24,12 +24,12 @@ from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_others
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset, require_labels
-from nnunetv2_dale.nnunet_files.split_patients import FILE as PATIENTS
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset
+from nnunetv2_dale.nnunet_files.splits import PATIENTS, Splits, new_dataset
 from nnunetv2_dale.nnunet_files.target import NOISY_COPY, Target
 
 logger = logging.getLogger(__name__)
 
+TABLE_NAME = "label_noise.csv"
 Result = TypeVar("Result")
 
 _NOT_COPIED = {"imagesTr", "labelsTr", SPLITS, PATIENTS, READERS}  # a training would draw the readers' clean labels
@@ -37,29 +37,18 @@ _NOT_COPIED = {"imagesTr", "labelsTr", SPLITS, PATIENTS, READERS}  # a training 
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What to copy, and which cases get which noise.
+    """What to copy, and which cases get which noise."""
 
-    Attributes:
-        source: the clean dataset, with a label for every case.
-        target: where the copy goes.
-        model: the noise.
-        ranking: the cases that may get it, and how many do.
-        splits: splits_final.json of the copy, or None.
-        wanted_dice: mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts.
-        keep_closest: write the copy also where `wanted_dice` was not reached.
-        placement: how images and clean labels get into the copy.
-        overwrite: replace an existing target.
-    """
-
-    source: RawDataset
-    target: Target
-    model: NoiseModel
-    ranking: Ranking
-    splits: Splits | None
+    source: RawDataset  # the clean dataset, with a label for every case
+    target: Target  # where the copy goes
+    model: NoiseModel  # the noise
+    ranking: Ranking  # the cases that may get it, and how many do
+    splits: Splits | None  # splits_final.json of the copy, or None
+    # mean foreground Dice over the corrupted cases that have foreground; None takes the model's amounts
     wanted_dice: float | None = None
-    keep_closest: bool = False
-    placement: Placement = "copy"
-    overwrite: bool = False
+    keep_closest: bool = False  # write the copy also where `wanted_dice` was not reached
+    placement: Placement = "copy"  # how images and clean labels get into the copy
+    overwrite: bool = False  # replace an existing target
 
 
 def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Calibration | None]:
@@ -83,11 +72,11 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
         for case in source.cases
     }
     checked = _results(check_label, list(jobs.values()), processes, "checking labels")
-    refuse_problems([problem for problem in checked if problem is not None], source.folder)
+    refuse_problems([problem for each in checked for problem in each], source.folder)
     ranked = [dataclasses.replace(jobs[name], model=model) for name in plan.ranking.names]
     calibration = None if plan.wanted_dice is None else _calibrated(plan, ranked, plan.wanted_dice, processes)
     scale = 1.0 if calibration is None else calibration.scale
-    noisy = _drawn(plan, ranked, scale, processes, "drawing cases").effects
+    noisy = _drawn(plan, ranked, scale, processes, "drawing cases")
     with new_dataset(source.folder, plan.target.folder, plan.splits, plan.overwrite) as folder:
         for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
             (folder / name).mkdir()
@@ -121,8 +110,8 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
     if {plan.model.draw(name)[0] for name in plan.ranking.names} <= {"swap"}:
         raise UserError("swap leaves the foreground as a whole as it is, so --dice cannot be reached; give --amount")
 
-    def mean_dice(scale: float) -> float:
-        mean = _drawn(plan, ranked, scale, processes, f"calibrating, amounts x {scale:.4g}").mean_dice
+    def dice_at(scale: float) -> float:
+        mean = mean_dice(_drawn(plan, ranked, scale, processes, f"calibrating, amounts x {scale:.4g}"))
         if np.isnan(mean):
             raise UserError(
                 f"a Dice of {wanted:g} was asked for, but no case that is to be corrupted has any foreground"
@@ -133,7 +122,7 @@ def _calibrated(plan: CopyPlan, ranked: Sequence[CaseJob], wanted: float, proces
     highest = max(
         KINDS[kind].highest / amount for kind, amount in zip(plan.model.kinds, plan.model.amounts, strict=True)
     )
-    calibration = calibrate(mean_dice, wanted, highest)
+    calibration = calibrate(dice_at, wanted, highest)
     if not calibration.reached and not plan.keep_closest:
         raise UserError(
             f"a mean Dice of {wanted:g} cannot be reached within {TOLERANCE}: the closest is {calibration.dice:.3f}, "
@@ -168,3 +157,22 @@ def _settings(plan: CopyPlan, rows: list[CaseRow], scale: float, calibration: Ca
         "corrupted": sorted(row.case for row in rows if row.is_changed),
         "drawn_but_unchanged": sorted(row.case for row in rows if row.kind and not row.is_changed),
     }
+
+
+def mean_noisy_dice(rows: Sequence[CaseRow]) -> float:
+    """Return the mean Dice over the corrupted cases that have foreground, which `--dice` asks for; NaN without any."""
+    values = [row.dice for row in rows if row.kind and row.voxels_foreground]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def amounts_in_words(model: NoiseModel, scale: float) -> str:
+    """List each kind with its amount times `scale`: "dilate 1.2 mm, swap 0.08 probability"."""
+    pairs = zip(model.kinds, model.amounts, strict=True)
+    return ", ".join(f"{kind} {KINDS[kind].scaled(amount, scale):.4g} {KINDS[kind].unit}" for kind, amount in pairs)
+
+
+def write_table(path: Path, rows: Sequence[CaseRow]) -> None:
+    """Write a line for each case."""
+    pandas.DataFrame([dataclasses.asdict(row) for row in rows]).to_csv(
+        path, index=False, float_format="%.6g", lineterminator="\n"
+    )

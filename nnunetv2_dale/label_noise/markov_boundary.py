@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.label_noise.foreground import with_foreground
+from nnunetv2_dale.label_noise.moved_contours import with_foreground
 from nnunetv2_dale.masks.boxes import Box, box_of
+from nnunetv2_dale.masks.overlap import Mask
 
 _STEPS_PER_WINDOW = 8
 
@@ -57,7 +58,7 @@ def walk_boundary(
     return with_foreground(label, walked, spacing_mm)
 
 
-def _smooth_changes(clean: NDArray[np.bool_], walked: NDArray[np.bool_], sigma_voxels: list[float]) -> None:
+def _smooth_changes(clean: Mask, walked: Mask, sigma_voxels: list[float]) -> None:
     """Give every voxel that walked the majority of its Gaussian neighbourhood, in place."""
     window = box_of(clean | walked, [math.ceil(4 * sigma) for sigma in sigma_voxels])
     if window is None:
@@ -67,9 +68,7 @@ def _smooth_changes(clean: NDArray[np.bool_], walked: NDArray[np.bool_], sigma_v
     walked[window][changed] = smooth[changed]
 
 
-def _step(
-    foreground: NDArray[np.bool_], window: Box, grow: bool, speeds: tuple[float, ...], rng: np.random.Generator
-) -> None:
+def _step(foreground: Mask, window: Box, grow: bool, speeds: tuple[float, ...], rng: np.random.Generator) -> None:
     """One step in place. Draws one number per boundary voxel, in raster order, whatever the window."""
     source = foreground[window] if grow else ~foreground[window]
     probability = np.zeros(source.shape, np.float32)

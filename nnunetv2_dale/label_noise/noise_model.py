@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
-from nnunetv2_dale.label_noise.missing_and_swap import drop_components, swap_components
-from nnunetv2_dale.label_noise.morphology import dilate, erode
-from nnunetv2_dale.label_noise.polygons import coarsen_contours
+from nnunetv2_dale.label_noise.moved_contours import coarsen_contours, dilate, erode, shift
 from nnunetv2_dale.label_noise.random_streams import case_generator
-from nnunetv2_dale.label_noise.shift import shift
-from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.masks.boxes import connected_parts
+from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.nnunet_files.geometry import axis_first, slice_axis
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,15 @@ KINDS = {
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Noise of one kind, or a mixture in which each case draws one kind.
+    """Noise of one kind, or a mixture in which each case draws one kind."""
 
-    Attributes:
-        kinds: names from `KINDS`.
-        amounts: one per kind, in its unit.
-        weights: how often each kind is drawn, relative to the others.
-        seed: fixes every voxel together with the case's name.
-        classes: the foreground values of the dataset, for `swap`.
-        ignore_label: voxels with this value stay as they are; noise neither takes nor gives them.
-        bias, variance, smoothing: of `boundary`, see `walk_boundary`.
-    """
-
-    kinds: tuple[str, ...]
-    amounts: tuple[float, ...]
-    weights: tuple[float, ...]
-    seed: int
-    classes: tuple[int, ...]
-    ignore_label: int | None = None
+    kinds: tuple[str, ...]  # names from `KINDS`
+    amounts: tuple[float, ...]  # one per kind, in its unit
+    weights: tuple[float, ...]  # how often each kind is drawn, relative to the others
+    seed: int  # fixes every voxel together with the case's name
+    classes: tuple[int, ...]  # the foreground values of the dataset, for `swap`
+    ignore_label: int | None = None  # voxels with this value stay as they are; noise neither takes nor gives them
+    # of `boundary`, see `walk_boundary`
     bias: float = 0.8
     variance: float = 0.05
     smoothing: float = 1.0
@@ -109,7 +100,6 @@ class NoiseModel:
 
         Args:
             label: (Z, Y, X); an axis of one voxel makes it a 2D image. 0 is background.
-            spacing_mm: of the 3 axes.
             case: its name, which with the seed decides what is drawn.
             scale: factor of the amounts; 0 changes nothing.
         Returns:
@@ -138,15 +128,48 @@ class NoiseModel:
         match kind:
             case "boundary":
                 return walk_boundary(label, spacing_mm, amount, rng, self.bias, self.variance, self.smoothing)
-            case "dilate":
-                return dilate(label, spacing_mm, amount, rng)
-            case "erode":
-                return erode(label, spacing_mm, amount, rng)
-            case "shift":
-                return shift(label, spacing_mm, amount, rng)
-            case "smooth":
-                return coarsen_contours(label, spacing_mm, amount, rng)
             case "missing":
                 return drop_components(label, amount, rng)
-            case _:
+            case "swap":
                 return swap_components(label, amount, rng, self.classes)
+        moved = {"dilate": dilate, "erode": erode, "shift": shift, "smooth": coarsen_contours}[kind]
+        return moved(label, spacing_mm, amount, rng)
+
+
+def drop_components(label: NDArray[np.int16], probability: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Make each connected component of each class background with `probability`, independently.
+
+    The same generator drops all that a smaller probability drops, and more.
+    """
+    result = label.copy()
+    for _, component in _components(label):
+        if rng.random() < probability:
+            result[component] = 0
+    return result
+
+
+def swap_components(
+    label: NDArray[np.int16], probability: float, rng: np.random.Generator, classes: Sequence[int]
+) -> NDArray[np.int16]:
+    """Give each connected component of each class another class with `probability`, independently.
+
+    The other classes are equally likely. The foreground as a whole does not change. The same
+    generator swaps all that a smaller probability swaps, and more. Fewer than two classes are a `ValueError`.
+    """
+    if len(classes) < 2:
+        raise ValueError(f"swap needs at least two foreground classes, got {list(classes)}")
+    result = label.copy()
+    for value, component in _components(label):
+        draw, other = rng.random(), rng.choice([other for other in classes if other != value])
+        if draw < probability:
+            result[component] = other
+    return result
+
+
+def _components(label: NDArray[np.int16]) -> Iterator[tuple[int, Mask]]:
+    """The class and the mask of every connected part, class by class."""
+    for value in np.unique(label[label > 0]).tolist():
+        for box, part in connected_parts(label == value):
+            mask = np.zeros(label.shape, bool)
+            mask[box] = part
+            yield value, mask

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from nnunetv2_dale.dale.config import DaleConfig
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
-from nnunetv2_dale.masks.overlap import dice
-from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
-from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
+from nnunetv2_dale.masks.overlap import Mask, dice
+from nnunetv2_dale.nnunet_files.geometry import axis_first, require_same_voxels, slice_axis
 from nnunetv2_dale.nnunet_files.placing import Placement, place
-from nnunetv2_dale.nnunet_files.problems import FileError, Problem
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem, attempt
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
@@ -25,26 +24,16 @@ from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 
 @dataclass(frozen=True)
 class CaseJob:
-    """What a worker needs to know of a case.
+    """What a worker needs to know of a case."""
 
-    Attributes:
-        case: it has a label.
-        reader: nnU-Net's reader/writer.
-        allowed: the label values of the dataset.
-        model: the noise; None keeps the label clean.
-        scale: factor of the noise's amounts.
-        target: folder of the copy, where something is written.
-        placement: how images and clean labels get there.
-    """
-
-    case: RawCase
-    reader: Any
-    allowed: frozenset[int]
+    case: RawCase  # it has a label
+    reader: Any  # nnU-Net's reader/writer
+    allowed: frozenset[int]  # the label values of the dataset
     ignore_label: int | None
-    model: NoiseModel | None
-    scale: float = 0.0
-    target: Path | None = None
-    placement: Placement = "copy"
+    model: NoiseModel | None  # the noise; None keeps the label clean
+    scale: float = 0.0  # factor of the noise's amounts
+    target: Path | None = None  # folder of the copy, where something is written
+    placement: Placement = "copy"  # how images and clean labels get there
 
     @property
     def label_path(self) -> Path:
@@ -79,13 +68,11 @@ class CaseRow:
         return changed > 0
 
 
-def check_label(job: CaseJob) -> Problem | None:
+def check_label(job: CaseJob) -> list[Problem]:
     """Say what is wrong with the clean label's file."""
-    try:
-        read_label(job.reader, job.label_path, job.allowed)
-    except FileError as error:
-        return error.problem
-    return None
+    problems: list[Problem] = []
+    attempt(problems, job.label_path, lambda: read_label(job.reader, job.label_path, job.allowed))
+    return problems
 
 
 @dataclass(frozen=True)
@@ -173,8 +160,8 @@ def _clean_and_noisy(job: CaseJob) -> tuple[NDArray[np.int16], NDArray[np.int16]
     return clean, job.model.corrupt(clean, _spacing_mm(properties), job.case.name, job.scale), properties
 
 
-def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> NDArray[np.bool_]:
-    foreground: NDArray[np.bool_] = label > 0
+def _foreground(label: NDArray[np.int16], ignore_label: int | None) -> Mask:
+    foreground: Mask = label > 0
     return foreground if ignore_label is None else foreground & (label != ignore_label)
 
 

@@ -16,8 +16,6 @@ def case_generator(seed: int, case: str, purpose: str) -> np.random.Generator:
     """Return a generator of its own for each seed, case and purpose.
 
     Args:
-        seed: at least 0.
-        case: the case's name.
         purpose: what is drawn, such as "selection"; other purposes draw independently.
     """
     digest = hashlib.sha256(f"{purpose}\0{case}".encode()).digest()
@@ -31,13 +29,6 @@ def smooth_uniform(
 
     Normal numbers on a lattice of 4 of the finest voxels are interpolated linearly; z = sum w g has variance sum w^2,
     so Phi(z / sqrt(sum w^2)) is uniform. The lattice covers the image: a voxel's value does not depend on the window.
-
-    Args:
-        shape: the image's shape, 3 axes.
-        window: the part of the image to return values for.
-        spacing_mm: of the 3 axes.
-    Returns:
-        values in [0, 1), of the window's shape.
     """
     finest = min(spacing_mm)
     steps = [max(1, round(_LATTICE_VOXELS * finest / spacing)) for spacing in spacing_mm]

@@ -1,8 +1,11 @@
-"""Bounding boxes of masks and of the values of a label map, as slices of the array."""
+"""Connected parts of masks, and the boxes of masks and of the values of a label map, as slices of the array.
+
+Voxels that touch at a face, an edge or a corner belong together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +19,7 @@ def box_of(mask: NDArray[np.bool_], margin: int | Sequence[int] = 0) -> Box | No
 
     None without any.
     """
-    box = []
-    for axis in range(mask.ndim):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not used.size:
-            return None
-        box.append(slice(int(used[0]), int(used[-1]) + 1))
-    return box_around([tuple(box)], mask.shape, margin)
+    return box_around(ndimage.find_objects(mask.view(np.int8)), mask.shape, margin)
 
 
 def boxes_of_values(labels: NDArray[np.integer]) -> dict[int, Box]:
@@ -44,3 +41,17 @@ def box_around(boxes: Iterable[Box], shape: Sequence[int], margin: int | Sequenc
         slice(max(0, min(each.start for each in axis) - wide), min(size, max(each.stop for each in axis) + wide))
         for axis, size, wide in zip(zip(*there, strict=True), shape, margins, strict=True)
     )
+
+
+def numbered_parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.integer], int]:
+    """(the number of each voxel's part, 0 outside of the mask; how many parts there are)."""
+    numbered, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    return numbered, count
+
+
+def connected_parts(mask: NDArray[np.bool_]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
+    """Each part as its box and the mask in that box, in the order of their first voxels."""
+    numbered, count = numbered_parts(mask)
+    for number, box in enumerate(ndimage.find_objects(numbered, count), start=1):
+        part: NDArray[np.bool_] = numbered[box] == number
+        yield box, part

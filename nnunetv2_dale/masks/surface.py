@@ -16,16 +16,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Surface:
-    """N faces between a voxel inside a mask and one outside; the border of the image is no face.
+    """N faces between a voxel inside a mask and one outside; the border of the image is no face."""
 
-    Attributes:
-        centre_mm: (N, D) middle of each face, from the middle of voxel 0, in the order of the array's axes.
-        area_mm2: (N,) of each face; for one slice its length in mm.
-        inside, outside: (N, D) indices of the two voxels.
-    """
-
-    centre_mm: Floats
-    area_mm2: Floats
+    centre_mm: Floats  # (N, D) middle of each face, from the middle of voxel 0, in the order of the array's axes
+    area_mm2: Floats  # (N,) of each face; for one slice its length in mm
+    # (N, D) indices of the two voxels
     inside: NDArray[np.intp]
     outside: NDArray[np.intp]
 
@@ -59,14 +54,10 @@ def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
     """Return how far each face of `surface` lies from the surface of another mask.
 
     Args:
-        surface: N faces.
-        mask: the other mask.
         other: the other mask's surface, with at least one face.
     Returns:
         (N,) mm: positive outside of the mask, negative inside of it, 0 on its surface. Exact for any spacing: it is
         measured between the middles of faces.
-    Raises:
-        ValueError: the other mask has no surface.
     """
     if len(other.area_mm2) == 0:
         raise ValueError("distances need a surface to be measured to; the other mask has none")
@@ -80,14 +71,11 @@ def signed_distances(surface: Surface, mask: Mask, other: Surface) -> Floats:
 
 @dataclass(frozen=True)
 class SurfacePair:
-    """The surfaces of two masks, and how far each face lies from the other one's.
-
-    Attributes:
-        first_mm, second_mm: of each face, mm: positive where the first mask is wider, negative where it is narrower.
-    """
+    """The surfaces of two masks, and how far each face lies from the other one's."""
 
     first: Surface
     second: Surface
+    # of each face, mm: positive where the first mask is wider, negative where it is narrower
     first_mm: Floats
     second_mm: Floats
 

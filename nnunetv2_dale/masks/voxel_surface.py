@@ -63,7 +63,6 @@ def surface_distances(prediction: Mask, reference: Mask, spacing_mm: Sequence[fl
     Args:
         prediction, reference: bool, 2 or 3 axes; a slice is 2D. Crop them to the box of their union: it changes
             nothing in the result and makes large images fast.
-        spacing_mm: distance of voxels along each axis.
     """
     if not prediction.any() or not reference.any():
         return None

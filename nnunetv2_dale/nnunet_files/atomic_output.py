@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import PLACE_ERRORS, UserError
-from nnunetv2_dale.nnunet_files.name_lengths import UNFINISHED, unfinished_suffix
+from nnunetv2_dale.nnunet_files.file_names import UNFINISHED, unfinished_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +74,7 @@ def new_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def write_texts(contents: Mapping[Path, str], overwrite: bool = False) -> None:
-    """Write several files that belong together: none appears before all of them are written.
-
-    Raises:
-        UserError, OSError: as `new_file`; then none of them was made or changed.
-    """
+    """Write several files that belong together: none appears before all of them are written."""
     with ExitStack() as stack:
         for target, text in contents.items():
             stack.enter_context(new_file(target, overwrite)).write_text(text, encoding="utf-8")

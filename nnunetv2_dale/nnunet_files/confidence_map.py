@@ -11,6 +11,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH, Stored, affine_of, require_same_grid
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import spacing_file
@@ -32,9 +33,7 @@ def map_files(dataset: RawDataset, folder: str = MAPS) -> dict[str, Path]:
     Args:
         folder: its name, such as "ratersTr/anna".
     """
-    ending, place = dataset.file_ending, dataset.folder / folder
-    files = sorted(place.glob(f"*{ending}")) if place.is_dir() else []
-    return {path.name.removesuffix(ending): path for path in files if not path.name.startswith(".")}
+    return files_by_case(dataset.folder / folder, dataset.file_ending)
 
 
 def name_problems(dataset: RawDataset, folder: str = MAPS) -> list[Problem]:
@@ -52,10 +51,6 @@ def name_problems(dataset: RawDataset, folder: str = MAPS) -> list[Problem]:
 def read_confidence_map(reader: BaseReaderWriter, file: Path, label: Path, stored: Stored) -> NDArray[np.float32]:
     """Read a map of confidence.
 
-    Args:
-        reader: of the dataset.
-        label: the file that it belongs to, for a message: the case's label, or its image.
-        stored: that file's shape and properties.
     Returns:
         (Z, Y, X) in [0, 1]; a picture (PNG, BMP) holds 255 for 1.
     Raises:
@@ -74,9 +69,6 @@ def write_confidence_map(confidence: NDArray[Any], target: Path, properties: Pro
 
     Args:
         target: its ending says in which format. 8-bit pictures round to 1/255.
-        properties: of the label that it belongs to, as nnU-Net's reader returned them.
-    Raises:
-        OSError: it could not be written.
     """
     confidence = np.asarray(confidence, np.float32)
     if "nibabel_stuff" in properties:

@@ -10,13 +10,17 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import read_keyed_table
+from nnunetv2_dale.commands.csv_table import own_name, read_keyed_table, write_table
+from nnunetv2_dale.nnunet_files.placing import place_whole
+from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 
 TABLE, MAPS, READERS = "confidence.csv", "confidenceTr", "ratersTr"
 _YES_NO = {"": True, "1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
@@ -24,16 +28,11 @@ _YES_NO = {"": True, "1": True, "1.0": True, "true": True, "0": False, "0.0": Fa
 
 @dataclass(frozen=True)
 class ConfidenceTable:
-    """What `confidence.csv` says. Cases and classes that it does not name have weight 1 and are annotated.
+    """What `confidence.csv` says. Cases and classes that it does not name have weight 1 and are annotated."""
 
-    Attributes:
-        classes: names of all classes or regions of dataset.json, without background and ignore label.
-        weights: case → factor of all its voxels, in [0, 1].
-        open_classes: case → names of the classes that nobody annotated in it, in the order of `classes`.
-    """
-
-    classes: tuple[str, ...]
-    weights: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...]  # names of all classes or regions of dataset.json, without background and ignore label
+    weights: Mapping[str, float] = field(default_factory=dict)  # case → factor of all its voxels, in [0, 1]
+    # case → names of the classes that nobody annotated in it, in the order of `classes`
     open_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def weight(self, case: str) -> float:
@@ -66,7 +65,6 @@ def read_confidence_table(
 
     Args:
         folder: of a raw dataset, or of a preprocessed one's copy.
-        labels: of dataset.json.
         cases: of the dataset, to refuse others; None takes every name.
     Raises:
         UserError: a case or class that the dataset does not have, a case twice, a weight outside [0, 1], a class that
@@ -99,11 +97,8 @@ def write_confidence_table(file: Path, table: ConfidenceTable) -> None:
     """Write a table that `read_confidence_table` reads: a line for each case with a weight or an open class."""
     shown = [name for name in table.classes if any(name in each for each in table.open_classes.values())]
     cases = sorted({*table.weights, *(case for case, names in table.open_classes.items() if names)})
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["case", "weight", *shown])
-        for case in cases:
-            writer.writerow([case, f"{table.weight(case):g}", *(int(table.annotated(case)[name]) for name in shown)])
+    rows = ([case, f"{table.weight(case):g}", *(int(table.annotated(case)[name]) for name in shown)] for case in cases)
+    write_table(file, ["case", "weight", *shown], rows)
 
 
 def _weight(text: str, where: str) -> float:
@@ -120,3 +115,41 @@ def _annotated(text: str, name: str, where: str) -> bool:
     if text.casefold() not in _YES_NO:
         raise UserError(f"{where}: expected 1 (annotated) or 0 (not annotated) for {name}, got {text!r}")
     return _YES_NO[text.casefold()]
+
+
+def copy_confidence(source: RawDataset, kept: Collection[str], folder: Path) -> list[Problem]:
+    """Copy the maps, the readers' labels and the table's lines of the cases that are kept; the damaged files."""
+    problems: list[Problem] = []
+    for name in (MAPS, READERS):
+        for file in sorted((source.folder / name).rglob("*" + source.file_ending)):
+            if file.name.removesuffix(source.file_ending) in kept:
+                target = folder / file.relative_to(source.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                problems += place_whole(file, target)
+    if (source.folder / TABLE).is_file():
+        (folder / TABLE).write_bytes(lines_of(source.folder / TABLE, kept))
+    return problems
+
+
+def lines_of(table: Path, cases: Collection[str]) -> bytes:
+    """Return a table as it is, without the lines of other cases; a table without a column `case` as it is."""
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # whoever reads it says so
+        return content
+    for delimiter in ",;\t":
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        names = [name.strip().casefold() for name in lines[0]] if lines else []
+        if "case" in names and len(names) > 1:
+            place = names.index("case")
+            stream = io.StringIO(newline="")
+            writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+            writer.writerow(lines[0])
+            writer.writerows(line for line in lines[1:] if own_name(_of(line, place), cases, str(table)) in cases)
+            return stream.getvalue().encode()
+    return content
+
+
+def _of(line: list[str], place: int) -> str:
+    return line[place].strip() if place < len(line) else ""

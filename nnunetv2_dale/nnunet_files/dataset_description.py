@@ -13,11 +13,7 @@ _LARGEST_LABEL = 32767  # nnU-Net keeps preprocessed labels in 16 bits with a si
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read nnU-Net's description of a dataset, in the form that nnU-Net itself reads.
-
-    Raises:
-        UserError: it is missing, is not readable for nnU-Net, or describes labels or channels in another way.
-    """
+    """Read nnU-Net's description of a dataset, in the form that nnU-Net itself reads; any other is a `UserError`."""
     described = read_json_object(path)
     try:
         if path.read_bytes().startswith(codecs.BOM_UTF8):

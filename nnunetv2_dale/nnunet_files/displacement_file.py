@@ -37,9 +37,7 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
     """Replace the files in `folder`, each when the new one is complete.
 
     Args:
-        state: of `CaseDisplacement.state`.
         labels: the checksum of the preprocessed label of each training case, seen yet or not.
-        classes: the name of each class or region.
     """
     cases: dict[str, dict[str, Sequence[float | None]]] = {}
     for case, sums in sorted(state.items()):
@@ -59,11 +57,7 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
 
 
 def read_displacements(folder: Path) -> State | None:
-    """Read what `write_displacements` wrote; None where there is no file.
-
-    Raises:
-        RuntimeError: a file that is not one of these.
-    """
+    """Read what `write_displacements` wrote; None where there is no file, a `RuntimeError` where it is another one."""
     file = folder / FILE
     if not file.exists():
         return None

@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, first_of
 
 Variable = Literal["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"]
 SPLITS = "splits_final.json"
 MOST_NAMED = 8  # datasets, in a message
+
+
+def files_by_case(folder: Path, ending: str) -> dict[str, Path]:
+    """Case → its file CASE.ENDING in a folder, hidden ones left out; none where there is no such folder."""
+    return {file.name.removesuffix(ending): file for file in sorted(folder.glob(f"[!.]*{ending}"))}
 
 
 def known_folder(variable: Variable) -> Path | None:
@@ -25,11 +30,7 @@ def known_places(dataset: str | None, *variables: Variable) -> list[Path]:
 
 
 def splits_of(dataset: str) -> Path | None:
-    """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set.
-
-    Args:
-        dataset: its full name.
-    """
+    """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set."""
     root = known_folder("nnUNet_preprocessed")
     return root / dataset / SPLITS if root is not None else None
 
@@ -68,7 +69,6 @@ def dataset_folder(parent: Path, name_or_id: str) -> Path:
     if len(found) != 1:
         what = "no dataset" if not found else "several datasets, " + ", ".join(path.name for path in found) + ","
         there = sorted(path.name for path in parent.glob("Dataset*"))
-        more = [f"and {len(there) - MOST_NAMED} more"] if len(there) > MOST_NAMED else []
-        holds = "" if found else f", which has {', '.join(there[:MOST_NAMED] + more) or 'none'}"
+        holds = "" if found else f", which has {', '.join(first_of(there, MOST_NAMED)) or 'none'}"
         raise UserError(f"found {what} for {name_or_id} in {parent}{holds}; check the name and the folder")
     return found[0]

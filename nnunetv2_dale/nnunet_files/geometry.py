@@ -23,19 +23,12 @@ Stored = tuple[Sequence[int], Properties]
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels of a file: n axes in the order x, y(, z).
+    """The voxels of a file: n axes in the order x, y(, z)."""
 
-    Attributes:
-        shape: voxels along each axis.
-        origin_mm: centre of the first voxel, (n,), in RAS+.
-        direction: unit vector along each axis, the columns of (n, n).
-        spacing_mm: distance of voxels along each axis, (n,).
-    """
-
-    shape: tuple[int, ...]
-    origin_mm: NDArray[np.float64]
-    direction: NDArray[np.float64]
-    spacing_mm: NDArray[np.float64]
+    shape: tuple[int, ...]  # voxels along each axis
+    origin_mm: NDArray[np.float64]  # centre of the first voxel, (n,), in RAS+
+    direction: NDArray[np.float64]  # unit vector along each axis, the columns of (n, n)
+    spacing_mm: NDArray[np.float64]  # distance of voxels along each axis, (n,)
 
 
 @dataclass(frozen=True)
@@ -47,12 +40,7 @@ class GridDifference:
 
 
 def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
-    """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none.
-
-    Args:
-        properties: the reader's second value.
-        shape: (Z, Y, X) of its first.
-    """
+    """Return the grid in what one of nnU-Net's readers returned beside the voxels; None for formats that store none."""
     if "sitk_stuff" in properties:
         stored = properties["sitk_stuff"]
         axes = len(stored["origin"])
@@ -73,11 +61,7 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
 
 
 def affine_of(properties: Mapping[str, Any], shape: Sequence[int]) -> NDArray[np.float64]:
-    """Return 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; a file without a place has its spacing alone.
-
-    Args:
-        properties, shape: as `grid_of`.
-    """
+    """Return the 4 × 4 matrix from voxel (x, y, z) to RAS+ mm, NIfTI's world; without a place, its spacing alone."""
     grid, affine = grid_of(properties, shape), np.eye(4)
     if grid is None:
         spacing = np.asarray(properties["spacing"], dtype=np.float64)[::-1]
@@ -120,7 +104,6 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
 
     Args:
         file, other: the other is the one to go by.
-        voxels, others: theirs.
         remedy: ends the sentence.
     """
     for what, found, expected in (
@@ -132,11 +115,7 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
 
 
 def require_same_grid(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
-    """`require_same_voxels`, which also lie in the same places of the patient where both files say so.
-
-    Args:
-        file, voxels, other, others, remedy: as there.
-    """
+    """`require_same_voxels`, which also lie in the same places of the patient where both files say so."""
     require_same_voxels(file, voxels, other, others, remedy)
     difference = grid_difference(grid_of(voxels[1], voxels[0]), grid_of(others[1], others[0]))
     if difference is not None:
@@ -146,3 +125,15 @@ def require_same_grid(file: Path, voxels: Stored, other: Path, others: Stored, r
 
 def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def slice_axis(shape: Sequence[int]) -> int:
+    """Return the first axis of one voxel; 0 for a volume without any, whose slices are counted along it."""
+    return next((axis for axis, size in enumerate(shape) if size == 1), 0)
+
+
+def axis_first(per_axis: tuple[float, float, float], axis: int) -> tuple[float, float, float]:
+    """Return a value of each axis in the order that `np.moveaxis(..., axis, 0)` gives them."""
+    first = per_axis[axis]
+    second, third = (value for other, value in enumerate(per_axis) if other != axis)
+    return first, second, third

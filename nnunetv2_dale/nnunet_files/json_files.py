@@ -54,11 +54,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
 
 
 def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
-    """Read a JSON file that has to hold an object.
-
-    Raises:
-        FileError: as `read_json`, or it holds something else.
-    """
+    """Read a JSON file that has to hold an object."""
     content = read_json(path, remedy)
     if not isinstance(content, dict):
         what = f"should hold a JSON object, {{...}}, and holds a {type(content).__name__}"

@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.image_endings import is_image_name
-from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.nnunet_files.file_names import is_image_name
+from nnunetv2_dale.nnunet_files.problems import FileError, Problem
+from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 Placement = Literal["copy", "hard", "symbolic"]
@@ -20,12 +21,7 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
 def place(source: Path, target: Path, placement: Placement = "copy") -> None:
-    """Copy or link one file, and with a 3D TIFF the file of its voxel size.
-
-    Raises:
-        UserError: no such link can lead there, as a hard one to another disk.
-        OSError: any other fault of the disk.
-    """
+    """Copy or link one file, and with a 3D TIFF the file of its voxel size; a `UserError` where no link can."""
     _place_file(source, target, placement)
     beside = spacing_file(source)
     if beside is not None:
@@ -74,10 +70,23 @@ def place_whole(source: Path, target: Path, placement: Placement = "copy") -> li
     """Call `place` on a file that is whole; the problem if it is not."""
     try:
         require_whole(source)
-    except ValueError as error:
-        return [Problem(source, str(error))]
+    except FileError as error:
+        return [error.problem]
     place(source, target, placement)
     return []
+
+
+def place_cases(cases: Iterable[RawCase], folder: Path) -> list[Problem]:
+    """Copy the images and labels of cases into the dataset that is made in `folder`; the problems of damaged ones."""
+    problems: list[Problem] = []
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir()
+    for case in cases:
+        for image in case.images:
+            problems += place_whole(image, folder / "imagesTr" / image.name)
+        if case.label is not None:
+            problems += place_whole(case.label, folder / "labelsTr" / case.label.name)
+    return problems
 
 
 def place_checked(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:

@@ -28,7 +28,6 @@ def read_preprocessed_case(folder: Path, name: str, allowed: Collection[int]) ->
 
     Args:
         folder: of one configuration, with the cases as `.b2nd`, or as `.npz` that may be unpacked to `.npy`.
-        name: of the case.
         allowed: the label values of dataset.json.
     Raises:
         ValueError: names the file that is missing or damaged, and says what is wrong with it.
@@ -70,10 +69,7 @@ def _array(file: Path, part: str) -> NDArray[Any]:
 
 
 def _read(file: Path, read: Callable[[], Read]) -> Read:
-    try:
-        require_whole(file)
-    except ValueError as error:
-        raise ValueError(f"{file} {error}") from error
+    require_whole(file)
     try:
         return read()
     except Exception as error:  # readers of several libraries, each with its own exceptions

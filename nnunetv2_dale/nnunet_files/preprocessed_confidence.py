@@ -38,17 +38,11 @@ MADE_FROM, READER_LABELS = "confidence.json", "readers"
 
 @dataclass(frozen=True)
 class PreprocessedConfidence:
-    """What is given of one configuration's cases.
+    """What is given of one configuration's cases."""
 
-    Attributes:
-        folder: `<data identifier>_confidence`.
-        table: weights of cases, and the classes not annotated in them.
-        readers: names of the readers whose labels are drawn at each visit; mostly none.
-    """
-
-    folder: Path
-    table: ConfidenceTable
-    readers: tuple[str, ...]
+    folder: Path  # `<data identifier>_confidence`
+    table: ConfidenceTable  # weights of cases, and the classes not annotated in them
+    readers: tuple[str, ...]  # names of the readers whose labels are drawn at each visit; mostly none
 
     def map_file(self, case: str) -> Path | None:
         """The map of a case; None where it has none: a confidence of 1 everywhere."""
@@ -65,7 +59,6 @@ def confidence_folder(dataset: Path, data_identifier: str) -> Path:
     """Where a configuration's confidence lies: beside its cases, as nnU-Net takes every file among them for a case.
 
     Args:
-        dataset: the preprocessed dataset's folder.
         data_identifier: nnU-Net's name of a configuration's preprocessed cases, such as "nnUNetPlans_2d".
     """
     return dataset / f"{data_identifier}_confidence"
@@ -78,8 +71,6 @@ def read_preprocessed_confidence(
 
     Args:
         dataset: the preprocessed dataset's folder; the raw one of its name is looked at where `nnUNet_raw` has it.
-        data_identifier: as `confidence_folder`.
-        labels: of dataset.json.
         plans: identifier, for the command in a message.
     Raises:
         UserError: the raw dataset has confidence that is not preprocessed, or other than what was preprocessed; or the

@@ -63,6 +63,9 @@ def attempt(problems: list[Problem], path: Path, read: Callable[[], Read]) -> Re
     """Return the result of `read`, or None with its `ValueError` noted as a problem of `path`."""
     try:
         return read()
+    except FileError as error:
+        problems.append(error.problem)
+        return None
     except ValueError as error:
         problems.append(Problem(path, str(error)))
         return None

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.channel_numbers import odd_channels
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
+from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, odd_channels
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
-from nnunetv2_dale.nnunet_files.image_endings import PICTURE_ENDINGS, VOLUME_ENDINGS
 from nnunetv2_dale.nnunet_files.problems import Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.volumes import label_values, reader_of
 
@@ -77,11 +76,7 @@ class RawDataset:
 
 
 def read_raw(name_or_id: str) -> RawDataset:
-    """Read the dataset of `nnUNet_raw` that `-d` names.
-
-    Raises:
-        UserError: as `environment_folder`, `dataset_folder` and `read_dataset`.
-    """
+    """Read the dataset of `nnUNet_raw` that `-d` names."""
     return read_dataset(dataset_folder(environment_folder("nnUNet_raw"), name_or_id))
 
 

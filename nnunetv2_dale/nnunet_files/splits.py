@@ -1,4 +1,4 @@
-"""The folds of a dataset, and which cases they keep clean."""
+"""The folds of a dataset, and the patient of each case: no fold may have one on both sides."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.command_line import UserError, first_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
-from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, write_json
-from nnunetv2_dale.nnunet_files.split_patients import FILE, known_patients
+from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, read_json_object, write_json
 
 Splits = list[dict[str, list[str]]]
+PATIENTS = "splits_patients.json"
 
 
 def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = None) -> Splits | None:
-    """Read the splits file given, else that in `nnUNet_preprocessed`, else the dataset's own; None without any.
-
-    Raises:
-        UserError: as `read_splits`.
-    """
+    """Read the splits file given, else that in `nnUNet_preprocessed`, else the dataset's own; None without any."""
     places = [*known_places(dataset.name, "nnUNet_preprocessed"), dataset]
     path = given or next((file for place in places if (file := place / SPLITS).is_file()), None)
     return None if path is None else read_splits(path, cases)
@@ -29,8 +25,6 @@ def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = No
 def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     """Read a splits_final.json.
 
-    Args:
-        cases: of the dataset; None takes every name.
     Raises:
         UserError: unreadable, of another form, or with names that the dataset does not have.
     """
@@ -42,9 +36,17 @@ def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     named = {name for fold in splits for names in fold.values() for name in names}
     unknown = [] if cases is None else sorted(named - set(cases))
     if unknown:
-        shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+        shown = ", ".join(first_of(unknown))
         raise UserError(f"{path} names {len(unknown)} cases that the dataset does not have: {shown}")
     return splits
+
+
+def splits_by_fold(names: Sequence[str], validated: Sequence[Collection[str]]) -> Splits:
+    """Return the folds that validated these cases, each: all others were trained on."""
+    return [
+        {"train": [name for name in names if name not in val], "val": [name for name in names if name in val]}
+        for val in validated
+    ]
 
 
 def lacking_part(fold: Mapping[str, Sequence[str]]) -> str | None:
@@ -69,11 +71,7 @@ def without_cases(splits: Splits, cases: Collection[str]) -> tuple[Splits, list[
 
 
 def validation_cases(splits: Splits, folds: Sequence[int]) -> frozenset[str]:
-    """Return the union of the validation cases of some folds.
-
-    Raises:
-        UserError: a fold that there is not.
-    """
+    """Return the union of the validation cases of some folds."""
     for fold in folds:
         if not 0 <= fold < len(splits):
             raise UserError(f"there is no fold {fold}: the splits have folds 0 to {len(splits) - 1}")
@@ -88,11 +86,6 @@ def new_dataset(
 
     The folds go where nnU-Net looks for them too, unless there are some. They are written before the block: the dataset
     appears with its folds or not at all.
-
-    Args:
-        without: cases of `source` that the new dataset lacks.
-    Raises:
-        UserError: the target may not be replaced, or the table of patients is damaged.
     """
     patients, place = known_patients(source), splits_of(target.name)
     with ExitStack() as both:
@@ -103,4 +96,29 @@ def new_dataset(
         if splits is not None:
             write_json(folder / SPLITS, splits)
         if patients is not None:
-            write_json(folder / FILE, {case: patient for case, patient in patients.items() if case not in without})
+            write_json(folder / PATIENTS, {case: patient for case, patient in patients.items() if case not in without})
+
+
+def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:
+    """Return case -> patient, from the first of `folders` that holds the table; None where none does."""
+    file = next((file for folder in folders if (file := folder / PATIENTS).is_file()), None)
+    return None if file is None else {case: str(patient) for case, patient in read_json_object(file).items()}
+
+
+def known_patients(dataset: Path) -> dict[str, str] | None:
+    """Return case -> patient of a raw dataset, from beside the splits in use, else from its folder; None if unknown."""
+    return read_split_patients([*known_places(dataset.name, "nnUNet_preprocessed"), dataset])
+
+
+def shared_patient(splits: Sequence[Mapping[str, Sequence[str]]], patients: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a split that has cases of one patient on both sides of a fold; None where no fold has.
+
+    Cases without a known patient are patients of their own.
+    """
+    for number, fold in enumerate(splits):
+        training = {patients[case]: case for case in fold["train"] if case in patients}
+        for case in fold["val"]:
+            if patients.get(case) in training:
+                patient = patients[case]
+                return f"fold {number} trains on {training[patient]} and validates on {case}, both of patient {patient}"
+    return None

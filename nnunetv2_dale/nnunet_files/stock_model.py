@@ -38,13 +38,8 @@ ORIGIN_FILE = "exported_from.json"
 
 
 def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
-    """Find the trainer of stock nnU-Net that builds the same network as `trainer_name`.
+    """Find the most general trainer of stock nnU-Net that builds the same network as `trainer_name`.
 
-    Args:
-        trainer_name: as found in a checkpoint.
-    Returns:
-        the most general class of nnU-Net that `trainer_name` inherits its network from; `nnUNetTrainer` for every
-        trainer of this package.
     Raises:
         UserError: the trainer is not found, or builds its network with code that stock nnU-Net does not have.
     """
@@ -79,17 +74,11 @@ def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
 
 @dataclass(frozen=True)
 class StockModel:
-    """A model as stock nnU-Net shall find it.
+    """A model as stock nnU-Net shall find it."""
 
-    Attributes:
-        model: with the name of its plans in the export.
-        trainer: of stock nnU-Net.
-        trained_plans: the name of the plans it was trained with.
-    """
-
-    model: TrainedModel
-    trainer: type[nnUNetTrainer]
-    trained_plans: str
+    model: TrainedModel  # with the name of its plans in the export
+    trainer: type[nnUNetTrainer]  # of stock nnU-Net
+    trained_plans: str  # the name of the plans it was trained with
 
     @property
     def place(self) -> Path:
@@ -105,8 +94,6 @@ def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel
 
     Args:
         plans_name: None takes `nnUNetPlans_from_DALE` for `nnUNetPlans` and `nnUNetTrainerDALE`.
-    Raises:
-        UserError: as `stock_trainer`.
     """
     trainer = stock_trainer(model.trainer_name)
     origin = model.trainer_name.removeprefix("nnUNetTrainer") or model.trainer_name
@@ -115,11 +102,7 @@ def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel
 
 
 def check_weights(stock: StockModel) -> None:
-    """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it.
-
-    Raises:
-        UserError: names or shapes of the weights do not fit.
-    """
+    """Load every checkpoint into the network that stock nnU-Net builds from the plans, without memory for it."""
     model, trainer = stock.model, stock.trainer
     plans = PlansManager(model.plans)
     configuration = plans.get_configuration(model.configuration)
@@ -143,12 +126,6 @@ def prediction_checkpoint(
     """Keep of a checkpoint what prediction and `-pretrained_weights` read, in plain types.
 
     The result can be loaded with `torch.load(..., weights_only=True)`.
-
-    Args:
-        checkpoint: as `nnUNetTrainer.save_checkpoint` writes it.
-        trainer_name: the stock trainer to name in it.
-        plans: the content of the model's `plans.json`.
-        dataset: the content of the exported `dataset.json`.
     """
     mirroring_axes = checkpoint.get("inference_allowed_mirroring_axes")
     fold = checkpoint["init_args"].get("fold")

@@ -24,18 +24,12 @@ NOISY_COPY, DECIDED_COPY, OF_READERS, PSEUDO_LABELS, CONVERSION = MARKS = (
 
 @dataclass(frozen=True)
 class Target:
-    """A dataset that is to be written.
+    """A dataset that is to be written."""
 
-    Attributes:
-        root: the `nnUNet_raw` folder.
-        dataset_id: 1 to 999.
-        name: the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too.
-        mark: which of `MARKS` the command leaves in what it writes, by which it may replace it; None: any of them.
-    """
-
-    root: Path
-    dataset_id: int
-    name: str
+    root: Path  # the `nnUNet_raw` folder
+    dataset_id: int  # 1 to 999
+    name: str  # the part after `Dataset501_`; what nnU-Net and every file system take, so spaces and dots too
+    # which of `MARKS` the command leaves in what it writes, by which it may replace it; None: any of them
     mark: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,9 +66,6 @@ class Target:
 
         Looked for in `root` and in nnU-Net's three folders, where those are set. With `overwrite` an existing target is
         a problem only where another command, or nobody of us, made it.
-
-        Raises:
-            UserError: `root` is below a file.
         """
         found: list[Problem] = []
         refuse_existing(self.folder, overwrite=True)
@@ -115,11 +106,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def default_root() -> Path:
-    """Return the folder in `nnUNet_raw`.
-
-    Raises:
-        UserError: the variable is not set.
-    """
+    """Return the folder in `nnUNet_raw`."""
     root = known_folder("nnUNet_raw")
     if root is None:
         raise UserError("the environment variable nnUNet_raw is not set; set it, or give the target folder with -o")

@@ -44,7 +44,6 @@ def read_trained_model(folder: Path, folds: Sequence[str] | None, checkpoint_nam
     """Read a model folder.
 
     Args:
-        folder: holds `plans.json`, `dataset.json` and `fold_*`.
         folds: the folds wanted; None takes all numbered folds that hold the checkpoints, or else `fold_all`.
         checkpoint_names: files wanted of each fold, such as `checkpoint_final.pth`.
     Raises:

@@ -20,6 +20,7 @@ import nibabel
 import SimpleITK
 
 from nnunetv2_dale.commands.command_line import one_line
+from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.whole_pictures import require_whole_png, require_whole_tiff
 
 _BLOCK = 1 << 20
@@ -37,17 +38,19 @@ def require_whole(path: Path) -> None:
     are left to their libraries, which refuse a file that is cut.
 
     Raises:
-        ValueError: says what is wrong, to follow the file's name: "there is no such file", "is damaged: ...".
+        FileError: says what is wrong: "there is no such file", "is damaged: ...".
     """
     if not path.is_file():
-        raise ValueError("there is no such file" if not path.exists() else "is a folder; a file is expected")
+        raise FileError(path, "there is no such file" if not path.exists() else "is a folder; a file is expected")
     if path.stat().st_size == 0:
-        raise ValueError("is damaged: it is empty")
+        raise FileError(path, "is damaged: it is empty")
     name = path.name.lower()
-    for ending, check in _CHECKS.items():
-        if name.endswith(ending):
+    check = next((check for ending, check in _CHECKS.items() if name.endswith(ending)), None)
+    if check is not None:
+        try:
             check(path)
-            return
+        except ValueError as error:
+            raise FileError(path, str(error)) from error
 
 
 def is_compressed_volume(path: Path) -> bool:

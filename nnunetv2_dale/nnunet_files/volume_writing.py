@@ -13,7 +13,8 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from nnunetv2_dale.nnunet_files.name_lengths import require_short_name
+from nnunetv2_dale.nnunet_files.file_names import require_short_name
+from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 
@@ -34,27 +35,19 @@ def written_whole(target: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"could not be written ({' '.join(str(error).split())})", str(target)) from error
     try:
         require_whole(target)
-    except ValueError as error:
-        reason = f"could not be written whole; the disk is probably full ({error})"
+    except FileError as error:
+        reason = f"could not be written whole; the disk is probably full ({error.problem.what})"
         raise OSError(errno.ENOSPC, reason, str(target)) from error
 
 
 def write_volume(volume: SimpleITK.Image, target: Path) -> None:
-    """Write a volume, compressed.
-
-    Raises:
-        OSError: it could not be written, for example because the disk is full.
-    """
+    """Write a volume, compressed; errors as `written_whole`."""
     with written_whole(target):
         SimpleITK.WriteImage(volume, str(target), useCompression=True)
 
 
 def write_nifti(array: NDArray[Any], affine: NDArray[np.float64], target: Path) -> None:
-    """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image.
-
-    Args:
-        affine: `geometry.affine_of` of the image or its label.
-    """
+    """Write (Z, Y, X) as NIfTI with the image's geometry, which 3D Slicer and ITK-SNAP lay over the image."""
     image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine)  # x first in memory, as in the file
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
@@ -66,11 +59,9 @@ def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict
     """Write a label through nnU-Net's reader/writer.
 
     Args:
-        writer: from `RawDataset.reader`.
-        label: (Z, Y, X).
         properties: of the label or image whose geometry it gets, as nnU-Net reads them.
     Raises:
-        OSError: it could not be written, for example because the disk is full.
+        UserError, OSError: as `written_whole`.
     """
     with written_whole(target):
         writer.write_seg(label, str(target), properties)

@@ -6,6 +6,7 @@ is a file that is not whole. What nnU-Net's reader makes finite is finite here t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ def reader_of(
     """Return the reader/writer that nnU-Net uses for a dataset's files.
 
     Args:
-        dataset_json: may name a reader; has the file ending.
         example: an image or label, by which readers of one ending are told apart; None takes the first.
         plans: of a training, which name the reader that it used.
     Raises:
@@ -42,7 +42,7 @@ def reader_of(
     named = dataset_json.get("overwrite_image_reader_writer") or (plans or {}).get("image_reader_writer") or "None"
     described = {"overwrite_image_reader_writer": named, "file_ending": dataset_json["file_ending"]}
     if example is not None:  # nnU-Net prints a traceback for each of its readers that fails
-        _require_whole(example)
+        require_whole(example)
     try:
         found = determine_reader_writer_from_dataset_json(described, example and str(example), verbose=False)
     except RuntimeError as error:
@@ -52,11 +52,7 @@ def reader_of(
 
 
 def label_values(labels: Mapping[str, Any]) -> frozenset[int]:
-    """Return every value a label file may hold: background, classes or members of regions, and the ignore label.
-
-    Args:
-        labels: of dataset.json.
-    """
+    """Return every value a label file may hold: background, classes or members of regions, and the ignore label."""
     values = {0}
     for value in labels.values():
         values.update(map(int, value) if isinstance(value, list | tuple) else [int(value)])
@@ -69,7 +65,6 @@ def read_label(
     """Read a label or a prediction.
 
     Args:
-        reader: of the dataset.
         allowed: the values it may hold, within rounding; None, where no dataset.json is at hand, any whole number.
     Returns:
         (Z, Y, X), where a 2D image has Z = 1.
@@ -98,7 +93,7 @@ def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Pro
     Raises:
         FileError: damaged or unreadable, or more than one channel.
     """
-    _require_whole(file)
+    require_whole(file)
     try:
         data, properties = reader.read_seg(str(file))
     except Exception as error:  # readers of several libraries, each with its own exceptions
@@ -115,7 +110,7 @@ def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray
         FileError: damaged or unreadable, channels of different shapes, or intensities that are not finite.
     """
     for file in files:
-        _require_whole(file)
+        require_whole(file)
     try:
         data, properties = reader.read_images([str(file) for file in files])
     except Exception as error:  # readers of several libraries, each with its own exceptions
@@ -153,8 +148,10 @@ def _voxels(count: int | np.intp) -> str:
     return f"in {count} voxel{'' if count == 1 else 's'}"
 
 
-def _require_whole(file: Path) -> None:
-    try:
-        require_whole(file)
-    except ValueError as error:
-        raise FileError(file, str(error)) from error
+def label_checksum(labels: NDArray[Any]) -> str:
+    """Return CRC-32 of the voxels in C order, eight hexadecimal digits.
+
+    Args:
+        labels: of one type for all that are compared: the checksum is of the bytes in memory.
+    """
+    return f"{zlib.crc32(np.ascontiguousarray(labels).data):08x}"

@@ -44,11 +44,7 @@ def require_whole_tiff(path: Path) -> None:
 
 
 def _end_of_tiff_directories(content: bytes) -> int:
-    """The last byte that the directories and their values need; tifffile leaves out the pages of a cut directory.
-
-    Raises:
-        struct.error: a directory lies beyond the end.
-    """
+    """The last byte that the directories and their values need; tifffile leaves out the pages of a cut directory."""
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", content, 2)[0] == 43
     number, count, pointer = (order + letter for letter in ("QQQ" if big else "HII"))

@@ -14,9 +14,8 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.confidence_map import map_files, read_confidence_map
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
-from nnunetv2_dale.nnunet_files.geometry import require_same_voxels
+from nnunetv2_dale.nnunet_files.geometry import axis_first, require_same_voxels, slice_axis
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
-from nnunetv2_dale.nnunet_files.one_slice import axis_first, slice_axis
 from nnunetv2_dale.nnunet_files.preprocessed_case import read_preprocessed_case
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import confidence_folder, read_preprocessed_map
 from nnunetv2_dale.nnunet_files.problems import FileError

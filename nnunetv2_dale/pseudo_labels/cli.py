@@ -98,7 +98,3 @@ def _judge(arguments: argparse.Namespace) -> None:
     )
     if new is not None:
         print(f"{new.target.folder}: next, nnUNetv2_plan_and_preprocess -d {arguments.new_id}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -35,9 +35,6 @@ def overlap_with(found: NDArray[np.bool_], support: NDArray[np.floating]) -> flo
     """(2 Σ h s + 1) / (Σ h + Σ s + 1): the Dice that the support s leads to expect of a mask h.
 
     The 1 is a voxel: nothing found where nothing is supported is 1.
-
-    Args:
-        found, support: of one shape; the support in [0, 1].
     """
     both = float(support[found].sum(dtype=np.float64))
     return (2 * both + 1) / (float(np.count_nonzero(found)) + float(support.sum(dtype=np.float64)) + 1)
@@ -59,12 +56,7 @@ def shifts(known: Sequence[HeldOut]) -> dict[int, float]:
 
 
 def expected_dice(overlap: float, label: int, known: dict[int, float]) -> float:
-    """The expected Dice in (0, 1) of a class.
-
-    Args:
-        overlap: from `overlap_with`.
-        known: from `shifts`.
-    """
+    """The expected Dice in (0, 1) of a class."""
     return float(expit(_logit([overlap])[0] + known.get(label, known[0])))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.overlap import dice
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label, reader_of
 from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, overlap_with
@@ -22,17 +23,11 @@ TOUCHED = 0.05  # support from which a voxel has to do with a class
 
 @dataclass(frozen=True)
 class JudgedCase:
-    """A case without a label.
+    """A case without a label."""
 
-    Attributes:
-        label: (Z, Y, X), the most probable class.
-        support: (K, Z, Y, X), mean probability of the folds.
-        properties: of its image, for writing.
-    """
-
-    label: NDArray[np.int16]
-    support: Floats
-    properties: Properties
+    label: NDArray[np.int16]  # (Z, Y, X), the most probable class
+    support: Floats  # (K, Z, Y, X), mean probability of the folds
+    properties: Properties  # of its image, for writing
 
     def overlaps(self, labels: Collection[int]) -> dict[int, float]:
         """Label value → `overlap_with` its support."""
@@ -59,11 +54,7 @@ def judged(case: RawCase, judges: Sequence[Judges], dataset: RawDataset) -> Judg
 
 
 def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judges) -> JudgedCase:
-    """A case of predictions that `nnUNetv2_predict --save_probabilities` has written, a folder for each network.
-
-    Raises:
-        UserError: a folder without the case or without its probabilities.
-    """
+    """A case of predictions that `nnUNetv2_predict --save_probabilities` has written, a folder for each network."""
     said: list[Floats] = []
     properties: Properties = {}
     for folder in folders:
@@ -111,15 +102,11 @@ def held_out(case: RawCase, fold: str, judges: Judges, dataset: RawDataset) -> l
 
 
 def cases_in(folders: Iterable[Path], ending: str) -> list[str]:
-    """All cases that folders have predictions of.
-
-    Raises:
-        UserError: none in a folder.
-    """
+    """All cases that folders have predictions of."""
     names: set[str] = set()
     for folder in folders:
-        found = {path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")}
+        found = files_by_case(folder, ending)
         if not found:
             raise UserError(f"found no predictions in {folder}; expected CASE{ending} and CASE.npz")
-        names |= found
+        names |= found.keys()
     return sorted(names)

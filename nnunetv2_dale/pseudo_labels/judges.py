@@ -23,17 +23,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judges:
-    """The folds of a result folder.
+    """The folds of a result folder."""
 
-    Attributes:
-        folder: what their validation left.
-        predictor: nnU-Net's, which holds the weights of the folds.
-        weights: fold → its network's.
-    """
-
-    folder: ResultFolder
-    predictor: Any
-    weights: Mapping[str, Any]
+    folder: ResultFolder  # what their validation left
+    predictor: Any  # nnU-Net's, which holds the weights of the folds
+    weights: Mapping[str, Any]  # fold → its network's
 
     def say(self, fold: str, image: Floats, properties: dict[str, Any]) -> Floats:
         """The probabilities (K, Z, Y, X) of a fold for an image (C, Z, Y, X)."""
@@ -52,9 +46,6 @@ def read_judges(
 ) -> list[Judges]:
     """Load the folds of result folders.
 
-    Args:
-        folds: only these; None takes all numbered ones.
-        checkpoint: the file of each fold, such as `checkpoint_final.pth`.
     Raises:
         UserError: fold `all` alone, other classes than the dataset's, regions, a cascade, a file that is missing.
     """

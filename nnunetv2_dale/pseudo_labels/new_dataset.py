@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from nnunetv2_dale import __version__
-from nnunetv2_dale.audit.confidence_copy import copy_confidence
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
-from nnunetv2_dale.nnunet_files.confidence_table import MAPS
+from nnunetv2_dale.nnunet_files.confidence_table import MAPS, copy_confidence
 from nnunetv2_dale.nnunet_files.json_files import write_json
-from nnunetv2_dale.nnunet_files.placing import place, place_whole
-from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError
+from nnunetv2_dale.nnunet_files.placing import place, place_cases
+from nnunetv2_dale.nnunet_files.problems import refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
-from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_in_use
+from nnunetv2_dale.nnunet_files.splits import Splits, new_dataset, splits_by_fold, splits_in_use
 from nnunetv2_dale.nnunet_files.target import PSEUDO_LABELS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_label
@@ -40,25 +39,17 @@ class NewDataset:
 
     def refuse_existing(self) -> None:
         """Raise a `UserError` where the dataset cannot be made."""
-        problems = self.target.problems(None, self.overwrite)
-        if problems:
-            raise DatasetProblemsError(problems, self.target.root)
+        refuse_problems(self.target.problems(None, self.overwrite), self.target.root)
 
 
 def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:
-    """The folds of the labelled cases: those in use, else as the networks were validated.
-
-    Args:
-        folder: a judge's, which has at least one fold.
-    """
+    """The folds of the labelled cases: those in use, else as the networks were validated."""
     names = [case.name for case in dataset.cases]
     splits = splits_in_use(dataset.folder, names)
     if splits is not None:
         return splits
-    held_out = [
-        [name for name in names if name in folder.cases and folder.cases[name].fold == fold] for fold in folder.folds
-    ]
-    return [{"train": [name for name in names if name not in cases], "val": cases} for cases in held_out]
+    validated = [{name for name, case in folder.cases.items() if case.fold == fold} for fold in folder.folds]
+    return splits_by_fold(names, validated)
 
 
 def write_dataset(
@@ -67,17 +58,16 @@ def write_dataset(
     """Write the dataset; it appears when it is complete, with its folds: judged cases are for training.
 
     Args:
-        source: the labelled dataset.
-        cases: the judged ones, with their images.
         doubtful: case → whether any of its classes is.
         place: holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
-    Raises:
-        DatasetProblemsError: damaged images.
     """
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
     splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]
     with new_dataset(source.folder, new.target.folder, splits, new.overwrite) as folder:
-        _place(source, kept, folder, place)
+        predicted = [replace(case, label=place / f"{case.name}{source.file_ending}") for case in kept]
+        problems = place_cases([*source.cases, *predicted], folder)
+        problems += copy_confidence(source, {case.name for case in source.cases}, folder)
+        refuse_problems(problems, source.folder)
         for case in kept:
             if doubtful[case.name]:
                 _mark(case, folder, place / "confidence", source, new.rest)
@@ -87,18 +77,6 @@ def write_dataset(
         made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": [case.name for case in kept]}
         write_json(folder / "dataset.json", {**description, "numTraining": len(source.cases) + len(kept)})
         write_json(folder / PSEUDO_LABELS, {**made, "rest": new.rest})
-
-
-def _place(source: RawDataset, kept: Sequence[RawCase], folder: Path, predicted: Path) -> None:
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir()
-    problems = copy_confidence(source, {case.name for case in source.cases}, folder)
-    for case in (*source.cases, *kept):
-        label = predicted / f"{case.name}{source.file_ending}" if case in kept else case.label
-        for file, name in (*((image, "imagesTr") for image in case.images), (label, "labelsTr")):
-            problems += [] if file is None else place_whole(file, folder / name / file.name)
-    if problems:
-        raise DatasetProblemsError(problems, source.folder)
 
 
 def _mark(case: RawCase, folder: Path, confidences: Path, source: RawDataset, rest: str) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, unlabelled_cases
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import reader_of
+from nnunetv2_dale.pages.html_page import OKABE_ITO
 from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, expected_dice, held_out_expectations, shifts
-from nnunetv2_dale.pseudo_labels.figure import calibration_figure
 from nnunetv2_dale.pseudo_labels.judged_case import JudgedCase, cases_in, given, held_out, judged
 from nnunetv2_dale.pseudo_labels.judges import Judges
 from nnunetv2_dale.pseudo_labels.new_dataset import NewDataset, write_dataset
@@ -80,7 +82,7 @@ def judge_all(
             for each in verdicts
             for label, value in each.expected.items()
         )
-        _write_table(place / TABLE, ("case", "label", "class", "expected_dice", "kept"), told)
+        write_table(place / TABLE, ("case", "label", "class", "expected_dice", "kept"), told)
         if new is not None:
             doubtful = {each.case: bool(each.doubtful) for each in verdicts}
             write_dataset(new, dataset, [case for case in cases.values() if case], doubtful, place)
@@ -108,7 +110,7 @@ def _write_calibration(known: Sequence[HeldOut], dataset: RawDataset, place: Pat
     pairs = list(zip(known, held_out_expectations(known), strict=True))
     error = float(np.mean([abs(value - row.dice) for row, value in pairs]))
     told = ((row.case, row.fold, row.label, f"{value:.4f}", f"{row.dice:.4f}") for row, value in pairs)
-    _write_table(place / "calibration.csv", ("case", "fold", "label", "expected_dice", "dice"), told)
+    write_table(place / "calibration.csv", ("case", "fold", "label", "expected_dice", "dice"), told)
     figure = calibration_figure(known, [value for _, value in pairs], error, dataset.dataset_json["labels"])
     figure.savefig(place / "calibration.png")
     return error
@@ -145,6 +147,19 @@ def _judged(
     return judged(case, judges, dataset) if case else given(name, predictions, dataset, judges[0])
 
 
-def _write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
+def calibration_figure(
+    known: Sequence[HeldOut], expected: Sequence[float], error: float, labels: Mapping[str, Any]
+) -> Figure:
+    """A dot per labelled case and class; on the diagonal, what was expected came."""
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    for number, label in enumerate(sorted({each.label for each in known})):
+        points = [(value, row.dice) for value, row in zip(expected, known, strict=True) if row.label == label]
+        name = next((name for name, value in labels.items() if value == label), str(label))
+        colour = OKABE_ITO[number % len(OKABE_ITO)]
+        axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=4, label=name)
+    axes.set(xlabel="expected Dice", ylabel="Dice with the label", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set_title(f"{len(known)} held-out classes of cases, mean absolute error {error:.3f}", fontsize="small")
+    axes.legend(fontsize="small")
+    return figure

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from nnunetv2_dale.masks.connected_parts import numbered_parts
+from nnunetv2_dale.masks.boxes import numbered_parts
 
 MATCHED_ABOVE_IOU = 0.1
 

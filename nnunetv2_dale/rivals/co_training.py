@@ -89,7 +89,7 @@ class CoTrainingStep:
 
     def _cross(self, own: Outputs, other: Outputs, targets: Outputs, rest: Tensor) -> Tensor:
         """Σ over the resolutions of mean (1 − m) · CE(z_i, argmax z_j), each with its weight."""
-        return self.loss.over_resolutions(lambda *of_one: self._cross_at(*of_one, rest), own, other, targets)
+        return self.loss.over_resolutions(lambda a, b, target: self._cross_at(a, b, target, rest), own, other, targets)
 
     def _cross_at(self, own: Tensor, other: Tensor, target: Tensor, rest: Tensor) -> Tensor:
         said = self._said(other)

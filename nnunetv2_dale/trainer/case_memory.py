@@ -16,7 +16,7 @@ from nnunetv2_dale.nnunet_files.displacement_file import (
     read_label_checksums,
     write_displacements,
 )
-from nnunetv2_dale.nnunet_files.label_checksum import label_checksum
+from nnunetv2_dale.nnunet_files.volumes import label_checksum
 from nnunetv2_dale.trainer.unlabelled_cases import first_few
 
 # From the first of these that is there a training goes on (nnU-Net's order), so the memory is of that one's epoch.

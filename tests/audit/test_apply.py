@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.apply import AppliedDecisions, apply_decisions
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import write_lines
 from nnunetv2_dale.commands.command_line import UserError
-from tests.audit.fixtures import make_study
-from tests.datasets import ELLIPSOIDS, ellipsoids, write_volume
-
-ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
-NEW = "Dataset104_Ellipsoids"
-
-
-@dataclass(frozen=True)
-class Study:
-    """A dataset, its cross-validation and its audit."""
-
-    root: Path
-
-    @property
-    def raw(self) -> Path:
-        return self.root / "raw" / ELLIPSOIDS
-
-    @property
-    def new(self) -> Path:
-        return self.root / "raw" / NEW
-
-    @property
-    def audit(self) -> Path:
-        return self.root / "audit"
-
-    @property
-    def results(self) -> Path:
-        return next((self.root / "results").glob("*/*"))
-
-    def decide(self, decisions: Mapping[str, str], name: str = "decisions", columns: Sequence[str] = ()) -> Path:
-        """The audit's own table with decisions by case, of some columns or all."""
-        with (self.audit / "decisions.csv").open(newline="") as stream:
-            rows = [row | {"decision": decisions.get(row["case"], "")} for row in csv.DictReader(stream)]
-        file = self.audit / f"{name}.csv"
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, columns or list(rows[0]), extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        return file
-
-    def apply(self, *files: Path, dataset: str = "777") -> AppliedDecisions:
-        return apply_decisions(files, self.audit, dataset, 104)
-
-    def audit_again(self, *words: str) -> dict[str, dict[str, Any]]:
-        """Another audit: case → what audit.json says of it, and "" → all of that."""
-        assert main([str(self.results), "-o", str(self.root / "second"), "-np", "1", *words]) == 0
-        found = json.loads((self.root / "second" / "audit.json").read_text())
-        return {"": found, **{case["case"]: case for case in found["cases"]}}
-
-
-@pytest.fixture(scope="module")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    root = tmp_path_factory.mktemp("audited")
-    raw, (folder,) = make_study(root, ERRORS, 16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(raw))
-        patch.delenv("nnUNet_preprocessed", raising=False)
-        assert main([str(folder), "-o", str(root / "audit"), "-np", "1"]) == 0
-    return Study(root)
-
-
-@pytest.fixture
-def study(audited: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    shutil.copytree(audited.root, tmp_path / "study")
-    for summary in tmp_path.rglob("summary.json"):  # which names the labels' folder
-        summary.write_text(summary.read_text().replace(str(audited.root), str(tmp_path / "study")))
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "study" / "raw"))
-    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-    return Study(tmp_path / "study")
+from tests.audit.conftest import Study
+from tests.datasets import ELLIPSOIDS, ellipsoids, rows_of, write_volume
 
 
 def test_another_dataset_is_refused(study: Study) -> None:
@@ -153,8 +81,7 @@ def test_an_accepted_label_that_was_drawn_anew_is_asked_again(study: Study) -> N
     assert found["case_04"]["score"] > 0.5
     (remark,) = [each for each in found[""]["missing"] if "drawn anew" in each]
     assert "case_04: accept (" in remark
-    with (study.root / "second" / "decisions.csv").open(newline="") as stream:
-        rows = {row["case"]: row for row in csv.DictReader(stream)}
+    rows = {row["case"]: row for row in rows_of(study.root / "second" / "decisions.csv")}
     assert (rows["case_01"]["decision"], rows["case_04"]["decision"]) == ("accept", "")
     assert rows["case_04"]["checksum"] == found["case_04"]["checksum"]
 
@@ -244,26 +171,22 @@ def test_tables_of_two_people(study: Study) -> None:
     anna = study.decide({"case_01": "accept", "case_04": "fix"}, "anna")
     ben = study.decide({"case_06": "exclude", "case_04": "fix"}, "ben")
     assert main(["apply", str(anna), str(ben), "-d", "777", "--new_id", "104"]) == 0
-    with (study.new / "audit_decisions.csv").open(newline="") as stream:
-        who = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
+    table = rows_of(study.new / "audit_decisions.csv")
+    who = {row["case"]: (row["decision"], row["who"]) for row in table if row["decision"]}
     assert who == {"case_01": ("accept", "anna"), "case_04": ("fix", "anna; ben"), "case_06": ("exclude", "ben")}
-    with (study.new / "to_fix.csv").open(newline="") as stream:
-        assert {row["who"] for row in csv.DictReader(stream)} == {"anna; ben"}
+    assert {row["who"] for row in rows_of(study.new / "to_fix.csv")} == {"anna; ben"}
     found = study.audit_again("--decisions", str(anna), str(ben))
     assert not found["case_01"]["findings"]
-    with (study.root / "second" / "decisions.csv").open(newline="") as stream:
-        again = {row["case"]: (row["decision"], row["who"]) for row in csv.DictReader(stream) if row["decision"]}
-    assert again == who
+    table = rows_of(study.root / "second" / "decisions.csv")
+    assert {row["case"]: (row["decision"], row["who"]) for row in table if row["decision"]} == who
 
 
 def test_what_was_noted_stands_beside_what_is_to_fix(study: Study) -> None:
     table = study.decide({"case_04": "fix"})
-    with table.open(newline="") as stream:
-        rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in csv.DictReader(stream)]
+    rows = [row | {"comment": "two\nlines" if row["decision"] else ""} for row in rows_of(table)]
     write_lines(list(rows[0]), rows, table)
     assert study.apply(table).to_fix == 1
-    with (study.new / "to_fix.csv").open(newline="") as stream:
-        assert {row["comment"] for row in csv.DictReader(stream)} == {"two\nlines"}
+    assert {row["comment"] for row in rows_of(study.new / "to_fix.csv")} == {"two\nlines"}
 
 
 def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import KINDS
 from nnunetv2_dale.commands.lock import held
 from tests.audit.fixtures import make_study, save_probabilities
-from tests.datasets import ELLIPSOIDS, write_volume
+from tests.datasets import ELLIPSOIDS, rows_of, write_volume
 
 ERRORS = {2: "wider", 5: "missed_object", 7: "exchanged", 9: "empty", 11: "flipped"}
 CASES = 20
@@ -98,8 +97,7 @@ def test_sentences_have_size_unit_and_class(audited: Path) -> None:
 
 
 def test_the_table_says_the_same(audited: Path) -> None:
-    with (audited / "audit.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(audited / "audit.csv")
     assert list(rows[0]) == ["case", "class", "kind", "score", "size", "unit", "sentence"]
     assert {row["case"] for row in rows} == {case["case"] for case in read(audited)["cases"]}
     assert sum(bool(row["kind"]) for row in rows) == sum(len(case["findings"]) for case in read(audited)["cases"])
@@ -146,7 +144,7 @@ def test_one_fold_only_is_told(study: tuple[Path, list[Path]], tmp_path: Path, c
 
 
 def test_a_killed_audit_goes_on(study: tuple[Path, list[Path]], audited: Path, tmp_path: Path, monkeypatch) -> None:
-    from nnunetv2_dale.audit import drawing, kept_evidence
+    from nnunetv2_dale.audit import kept_evidence, pictures
     from nnunetv2_dale.audit.evidence import evidence_of
 
     measured: list[str] = []
@@ -166,7 +164,7 @@ def test_a_killed_audit_goes_on(study: tuple[Path, list[Path]], audited: Path, t
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 130
     assert not output.exists()
     monkeypatch.setattr(kept_evidence, "evidence_of", all_others)
-    monkeypatch.setattr(drawing, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(pictures, "write_pictures", lambda *_: None)
     assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
     assert len(measured) == len(set(measured)) == CASES
     assert read(output) == read(audited)

@@ -15,10 +15,8 @@ from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import read_confidence_table
 from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from nnunetv2_dale.nnunet_files.volumes import read_label
-from tests.audit import test_apply
-from tests.audit.test_apply import Study
+from tests.audit.conftest import Study
 
-audited, study = test_apply.audited, test_apply.study
 WIDER, MISSED, EXCHANGED = "case_01", "case_04", "case_06"
 
 
@@ -36,13 +34,8 @@ def confidence(study: Study, case: str) -> np.ndarray:
     return read_confidence_map(dataset.reader(), file, label, (array.shape, properties))
 
 
-def apply(study: Study, decisions: dict[str, str], *words: str) -> int:
-    table = study.decide(decisions)
-    return main(["apply", str(table), "-d", "777", "--new_id", "104", "--confidence", *words])
-
-
 def test_suspicion_becomes_doubt_but_where_somebody_decided(study: Study) -> None:
-    assert apply(study, {WIDER: "accept", EXCHANGED: "exclude"}) == 0
+    assert main(study.words({WIDER: "accept", EXCHANGED: "exclude"}, "--confidence")) == 0
     assert suspicion(study, WIDER).max() > 0.2
     assert suspicion(study, MISSED).max() > 0.2
     np.testing.assert_allclose(confidence(study, MISSED), 1 - suspicion(study, MISSED), atol=1e-6)
@@ -58,7 +51,7 @@ def test_suspicion_becomes_doubt_but_where_somebody_decided(study: Study) -> Non
 def test_each_decision_says_how_far_to_trust_what_it_is_about(study: Study, decision: str) -> None:
     """1 where somebody says that the label is right, or mends it; 1 − suspicion in the rest of the case, and without
     a decision."""
-    assert apply(study, {WIDER: decision, MISSED: decision, EXCHANGED: "exclude"}) == 0
+    assert main(study.words({WIDER: decision, MISSED: decision, EXCHANGED: "exclude"}, "--confidence")) == 0
     for case, value, side in ((WIDER, 1, "label"), (MISSED, 2, "consensus")):
         drawn = {"consensus": suspicion(study, case, "consensus")}
         drawn["label"] = read_label(read_dataset(study.raw).reader(), study.raw / f"labelsTr/{case}.nii.gz", None)[0]
@@ -71,13 +64,12 @@ def test_each_decision_says_how_far_to_trust_what_it_is_about(study: Study, deci
 
 
 def test_an_audit_on_which_nobody_decided_says_what_it_found_of_the_labels_it_saw(study: Study, capsys) -> None:
-    table = study.decide({})
-    assert main(["apply", str(table), "-d", "777", "--new_id", "104"]) == 2
+    assert main(study.words({})) == 2
     assert "holds no decision yet" in capsys.readouterr().err
-    assert apply(study, {}) == 0
+    assert main(study.words({}, "--confidence")) == 0
     np.testing.assert_allclose(confidence(study, EXCHANGED), 1 - suspicion(study, EXCHANGED), atol=1e-6)
     shutil.copy(study.raw / "labelsTr" / f"{WIDER}.nii.gz", study.raw / "labelsTr" / f"{MISSED}.nii.gz")
-    assert apply(study, {}, "--overwrite") == 2
+    assert main(study.words({}, "--confidence", "--overwrite")) == 2
     assert f"are not those that were audited, 1 in number ({MISSED})" in capsys.readouterr().err
 
 
@@ -87,7 +79,7 @@ def test_the_smaller_of_two_confidences_counts(study: Study) -> None:
     half = nibabel.nifti1.Nifti1Image(np.full(label.shape, 0.5, np.float32), label.affine)
     nibabel.save(half, study.raw / "confidenceTr" / f"{MISSED}.nii.gz")
     (study.raw / "confidence.csv").write_text("case,weight\ncase_02,0.5\n")
-    assert apply(study, {EXCHANGED: "exclude"}) == 0
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 0
     expected = np.minimum(0.5, 1 - suspicion(study, MISSED))
     np.testing.assert_allclose(confidence(study, MISSED), expected, atol=1e-6)
     assert (study.new / "confidence.csv").read_text().splitlines() == ["case,weight", "case_02,0.5", "case_06,0"]
@@ -103,18 +95,18 @@ def test_classes_that_are_probably_not_annotated(study: Study) -> None:
     content["classes"] = [{"class": names[0], **said}, {"class": names[1], **more}]
     content["classes"] += [{"class": name, **more, "label": str(labels[name])} for name in names[2:]]
     file.write_text(json.dumps(content))
-    assert apply(study, {EXCHANGED: "exclude"}) == 0
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 0
     table = read_confidence_table(study.new, labels)
     assert table.not_annotated("case_02") == (names[0],)
     assert (table.weight("case_03"), table.not_annotated("case_03")) == (0, ())  # nothing of it is annotated
 
 
 def test_what_it_wrote_may_be_replaced_and_what_somebody_changed_may_not(study: Study) -> None:
-    assert apply(study, {EXCHANGED: "exclude"}) == 0
-    assert apply(study, {EXCHANGED: "exclude", WIDER: "accept"}, "--overwrite") == 0
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 0
+    assert main(study.words({EXCHANGED: "exclude", WIDER: "accept"}, "--confidence", "--overwrite")) == 0
     map_file = study.new / "confidenceTr" / f"{MISSED}.nii.gz"
     shutil.copy(Path(study.new / "labelsTr" / map_file.name), map_file)
-    assert apply(study, {EXCHANGED: "exclude"}, "--overwrite") == 2
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence", "--overwrite")) == 2
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -125,6 +117,6 @@ def test_an_audit_whose_maps_are_damaged(study: Study, cut: bool, capsys: pytest
     else:
         stored = nibabel.nifti1.load(file)
         nibabel.save(nibabel.nifti1.Nifti1Image(np.asarray(stored.dataobj)[:-1], stored.affine), file)
-    assert apply(study, {EXCHANGED: "exclude"}) == 2
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 2
     assert f"{file} " in capsys.readouterr().err
     assert not study.new.exists()

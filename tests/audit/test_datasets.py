@@ -13,16 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.cli import main
-from tests.audit.fixtures import (
-    ERRORS,
-    ellipsoid,
-    grown,
-    judge,
-    make_study,
-    save_probabilities,
-    wobbly,
-    write_study,
-)
+from tests.audit.fixtures import ERRORS, ellipsoid, grown, judge, make_study, save_probabilities, wobbly, write_study
 from tests.datasets import (
     CLASSES,
     ELLIPSOIDS,

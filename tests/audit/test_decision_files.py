@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_dale.audit.decision_files import KnownNames, read_decisions, read_lines, without_redrawn
-from nnunetv2_dale.audit.decisions import Decision, overruled
+from nnunetv2_dale.audit.decision_files import KnownNames, read_lines, without_redrawn
+from nnunetv2_dale.audit.decisions import Decision, decisions_in, overruled
 from nnunetv2_dale.commands.command_line import UserError
 
 KNOWN = KnownNames(frozenset({"005", "5b", " left ", "7", "07"}), {"liver": "1", "kidney": "2", "both": "(1, 2)"})
@@ -51,13 +51,13 @@ def test_tables_of_two_people_are_taken_together(tmp_path: Path) -> None:
     anna = write(tmp_path / "anna.csv", "a,1,wider,accept\nb,1,wider,fix\nc,1,wider,\n")
     ben = tmp_path / "ben.csv"
     ben.write_text("case,label,kind,decision,who,note\nb,1,wider,fix,Dr. B.,ask\nc,1,wider,exclude,,\n")
-    assert [(each.case, each.decision, each.who) for each in read_decisions(anna, ben)] == [
+    assert [(each.case, each.decision, each.who) for each in decisions_in(read_lines(anna, ben))] == [
         ("a", "accept", "anna"),
         ("b", "fix", "anna; Dr. B."),
         ("c", "exclude", "ben"),
     ]
     assert [line.get("note") for line in read_lines(anna, ben)] == [None, "ask", ""]
-    assert [each.who for each in read_decisions(anna)] == ["", ""]
+    assert [each.who for each in decisions_in(read_lines(anna))] == ["", ""]
 
 
 def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
     for file, case in zip(files, "ab", strict=True):
         file.parent.mkdir()
         write(file, f"{case},1,wider,fix\n")
-    assert [each.who for each in read_decisions(*files)] == [str(file.with_suffix("")) for file in files]
+    assert [each.who for each in decisions_in(read_lines(*files))] == [str(file.with_suffix("")) for file in files]
 
 
 def test_every_contradiction_is_named_with_both_tables(tmp_path: Path) -> None:

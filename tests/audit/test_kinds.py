@@ -12,14 +12,13 @@ from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.kinds import Suspicion, suspicions
 from nnunetv2_dale.audit.unusual import unusual_class
-
-AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
+from tests.audit.test_unusual import AFFINE
 
 
 def row(mean: float = 0.0, gain: float = 0.0, shift: float = 0.0) -> ClassEvidence:
     """A class whose border lies `mean` mm off; moving it back by `shift` mm betters it by `gain` Dice."""
     absolute = max(0.5, abs(mean), shift)
-    found = Displacement(mean, absolute, (mean,) * 21, (0.0, 0.0, shift), 0.8, 0.8 + gain, (1, 1, 1), (2, 2, 2), 100.0)
+    found = Displacement(mean, absolute, (mean,) * 21, (0.0, 0.0, shift), 0.8, 0.8 + gain, (1, 1, 1), (2, 2, 2))
     return ClassEvidence(1000, 1000, 0.8, 100 * mean, 100 * absolute, 50.0, 100.0, found, (), (), (), 1000)
 
 

@@ -16,88 +16,73 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.cli import main
-from nnunetv2_dale.audit.decision_files import read_decisions, read_lines
-from nnunetv2_dale.audit.decisions import decision_table
+from nnunetv2_dale.audit.decision_files import read_lines
+from nnunetv2_dale.audit.decisions import decision_table, decisions_in
 from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.page import memory_key, viewer_commands
 from tests.audit.fixtures import make_study
 
 # Presses keys as a reader does, and reports what the page shows and asks for.
-PROBE = """<script>
-window.addEventListener("load", () => {
-const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-const shown = () => document.querySelector("#shown h3").textContent;
-const seen = { first: shown() };
+PROBE = """
+seen.first = shown();
 press("n"); seen.second = shown(); press("p"); seen.back = shown();
 press("a"); seen.afterAccept = shown();
 press("x"); press("ArrowLeft"); press("u"); press("f");
 press("ArrowLeft"); press("ArrowLeft"); press("ArrowLeft"); press("ArrowLeft");
 seen.pressed = document.querySelectorAll("#shown [aria-pressed=true]").length;
 seen.count = document.getElementById("count").textContent;
-seen.csv = document.getElementById("csv").value;
 seen.link = document.getElementById("export").href.slice(0, 5);
 seen.items = document.querySelectorAll("#list li").length;
 seen.commands = [...document.querySelectorAll("#shown pre")].map((e) => e.textContent);
 seen.requests = performance.getEntriesByType("resource").filter((e) => !/^(data|blob):/.test(e.name)).length;
 seen.unnamed = [...document.images].filter((i) => !i.alt).length;
-seen.pictures = document.querySelectorAll("#shown img").length;
-document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
-document.getElementById("seen").textContent = JSON.stringify(seen);
-});
-</script>"""
+seen.pictures = document.querySelectorAll("#shown img").length;"""
 
 # Decides, comments and takes back, without looking; then reports what the page shows.
-UNDO = """<script>
-window.addEventListener("load", () => {
-const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-const shown = () => document.querySelector("#shown h3").textContent;
+UNDO = """
 const decided = () => [...document.querySelectorAll("#list .decided")].map((e) => e.textContent).join(",");
-const seen = { steps: [] };
+seen.steps = [];
 const step = (key) => { press(key); seen.steps.push([shown(), decided()]); };
 for (const key of ["a", "x", "u", "u", "u", "f", "ArrowLeft", "a", "u", "ArrowLeft", "Delete", "u"]) step(key);
 press("c");
-const box = document.activeElement;
-seen.box = box.id;
-box.value = 'a, "second" look';
-box.dispatchEvent(new Event("input", { bubbles: true }));
+seen.box = document.activeElement.id;
+write('a, "second" look');
 press("a"); seen.typed = decided();
 press("Enter"); seen.left = document.activeElement === document.body;
-press("n"); press("p"); seen.kept = document.getElementById("comment").value;
-seen.csv = document.getElementById("csv").value;
-seen.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
-document.getElementById("seen").textContent = JSON.stringify(seen);
-});
-</script>"""
-
+press("n"); press("p"); seen.kept = value("comment");
+seen.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;"""
 
 # Says who decides, by typing letters that are keys of the page elsewhere; decides before and after.
-WHO = """<script>
-window.addEventListener("load", () => {
-const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+WHO = """
 press("Delete"); press("n"); press("x");
-const box = document.getElementById("who"), seen = { before: document.getElementById("csv").value };
-box.focus();
+seen.before = value("csv");
+document.getElementById("who").focus();
 for (const key of "fax") press(key);
-box.value = " fax ";
-box.dispatchEvent(new Event("input", { bubbles: true }));
-press("Enter"); press("a");
-seen.csv = document.getElementById("csv").value;
-document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
-document.getElementById("seen").textContent = JSON.stringify(seen);
-});
-</script>"""
-
+write(" fax ");
+press("Enter"); press("a");"""
 
 # A browser that remembers decisions of other audits of this dataset, as earlier pages kept them.
-OPENED = """<script>
+OTHERS = """
 for (const key of ["", " 0123456789abcdef"])
-  localStorage.setItem("nnunetv2_dale_audit Dataset777_Ellipsoids" + key, JSON.stringify(OTHERS));
-window.addEventListener("load", () => {
-const seen = { csv: document.getElementById("csv").value, count: document.getElementById("count").textContent };
+  localStorage.setItem("nnunetv2_dale_audit Dataset777_Ellipsoids" + key, JSON.stringify(%s));"""
+
+
+def probe(script: str, before: str = "") -> str:
+    """A script for a page, and one to run before it loads: what is `seen` ends in an element of that name."""
+    return f"""<script>{before}
+window.addEventListener("load", () => {{
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {{ key, bubbles: true }}));
+const write = (text) => {{
+  document.activeElement.value = text;
+  document.activeElement.dispatchEvent(new Event("input", {{ bubbles: true }}));
+}};
+const shown = () => document.querySelector("#shown h3").textContent;
+const value = (id) => document.getElementById(id).value;
+const seen = {{}};{script}
+seen.csv = value("csv");
 document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
 document.getElementById("seen").textContent = JSON.stringify(seen);
-});
+}});
 </script>"""
 
 
@@ -127,10 +112,10 @@ def test_nothing_is_asked_from_elsewhere(page: Path) -> None:
     assert "+0.80 voxels of contour, in 1 training" in text
 
 
-def in_a_browser(page: Path, tmp_path: Path, probe: str, width: int = 1280) -> dict[str, Any]:
+def in_a_browser(page: Path, tmp_path: Path, script: str, width: int = 1280) -> dict[str, Any]:
     """What a script at the end of the page puts into an element `seen`; the browser may complain about nothing."""
     with_probe = tmp_path / "audit with spaces.html"
-    with_probe.write_text(page.read_text(encoding="utf-8").replace("</head>", probe + "</head>"), encoding="utf-8")
+    with_probe.write_text(page.read_text(encoding="utf-8").replace("</head>", script + "</head>"), encoding="utf-8")
     arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
     done = subprocess.run(
@@ -162,7 +147,7 @@ def test_the_summary_says_how_many_of_what_and_how_long(page: Path) -> None:
 
 
 def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
-    seen = in_a_browser(page, tmp_path, PROBE)
+    seen = in_a_browser(page, tmp_path, probe(PROBE))
     assert seen["first"] == seen["back"] != seen["second"] == seen["afterAccept"]
     assert (seen["requests"], seen["unnamed"], seen["pictures"]) == (0, 0, 1)
     assert seen["link"] == "blob:"
@@ -172,7 +157,7 @@ def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
     assert [row["decision"] for row in rows[:2]] == ["accept", "fix"]
     exported = tmp_path / "decisions.csv"
     exported.write_text(seen["csv"])
-    assert [each.decision for each in read_decisions(exported)] == ["accept", "fix"]
+    assert [each.decision for each in decisions_in(read_lines(exported))] == ["accept", "fix"]
     assert any(command.startswith("Slicer --python-code") for command in seen["commands"])
     assert any(command.startswith("itksnap -g") for command in seen["commands"])
 
@@ -182,7 +167,7 @@ def test_decisions_are_taken_back_one_by_one(page: Path, tmp_path: Path, width: 
     """And the page is nowhere wider than the window, with a name that no line could break."""
     text = page.read_text(encoding="utf-8").replace("case_06", "case_06" + "x" * 150)
     (tmp_path / "long.html").write_text(text, encoding="utf-8")
-    seen = in_a_browser(tmp_path / "long.html", tmp_path, UNDO, width)
+    seen = in_a_browser(tmp_path / "long.html", tmp_path, probe(UNDO), width)
     titles = [title for title, _ in seen["steps"]]
     decided = [each.split(",") for _, each in seen["steps"]]
     first, second = titles[3], titles[0]
@@ -222,26 +207,26 @@ def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path
         words = ["--decisions", str(earlier), "-np", "1"]
         assert main([str(folder), "-o", str(tmp_path / "second"), *words]) == 0
     others = {"\n".join((line["case"], line["label"], line["kind"])): "exclude" for line in lines}
-    probe = OPENED.replace("OTHERS", json.dumps(others))
-    seen = in_a_browser(tmp_path / "second" / "audit.html", tmp_path, probe)
+    script = probe('seen.count = document.getElementById("count").textContent;', OTHERS % json.dumps(others))
+    seen = in_a_browser(tmp_path / "second" / "audit.html", tmp_path, script)
     assert seen["count"] == "1"
     assert seen["csv"] == (tmp_path / "second" / "decisions.csv").read_text()
     exported = tmp_path / "exported.csv"
     exported.write_text(seen["csv"])
-    assert [(each.case, each.decision) for each in read_decisions(exported)] == [
+    assert [(each.case, each.decision) for each in decisions_in(read_lines(exported))] == [
         (lines[0]["case"], "fix"),
         ("case_02", "accept"),
     ]
 
 
 def test_the_page_writes_who_decided(page: Path, tmp_path: Path) -> None:
-    seen = in_a_browser(page, tmp_path, WHO)
+    seen = in_a_browser(page, tmp_path, probe(WHO))
     assert "who" not in next(csv.reader(io.StringIO(seen["before"])))
     rows = list(csv.DictReader(io.StringIO(seen["csv"])))
     assert [(row["decision"], row["who"]) for row in rows[:3]] == [("", ""), ("exclude", "fax"), ("accept", "fax")]
     exported = tmp_path / "exported.csv"
     exported.write_text(seen["csv"])
-    assert [each.who for each in read_decisions(exported)] == ["fax", "fax"]
+    assert [each.who for each in decisions_in(read_lines(exported))] == ["fax", "fax"]
 
 
 def test_a_page_without_pictures_and_paths(page: Path, tmp_path: Path) -> None:

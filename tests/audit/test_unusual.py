@@ -14,14 +14,12 @@ from nnunetv2_dale.audit.null_model import wrong_and_right
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 
 AFFINE = tuple(tuple(row) for row in np.eye(4).tolist())
-
-
 AREA = 1000.0
 
 
 def displaced(mean: float, absolute: float, shift: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Displacement:
     moved = 0.9 + 0.09 * min(1.0, float(np.linalg.norm(shift)) / 4)  # a shift of 4 mm explains nearly all
-    return Displacement(mean, absolute, (mean,) * 21, shift, 0.9, moved, (1, 1, 1), (2, 2, 2), AREA)
+    return Displacement(mean, absolute, (mean,) * 21, shift, 0.9, moved, (1, 1, 1), (2, 2, 2))
 
 
 def evidence(

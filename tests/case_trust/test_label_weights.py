@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from nnunetv2_dale.case_trust.case_trust import label_weights
 from nnunetv2_dale.case_trust.doubted_cases import EXTRA, MISSING
-from nnunetv2_dale.case_trust.label_weights import label_weights
 
 
 def _weights(probabilities, labels, distrust, regions=False):

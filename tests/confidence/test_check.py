@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_dale.confidence.check import check_confidence
 from nnunetv2_dale.confidence.cli import main
+from nnunetv2_dale.confidence.given import check_confidence
 from nnunetv2_dale.demo.anatomy import LABELS
 from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from tests.confidence.fixtures import Study
@@ -62,16 +62,16 @@ def foreign_map(study: Study) -> None:
     study.write("confidenceTr", half()).rename(study.raw / "confidenceTr" / "stranger.nii.gz")
 
 
-def of_another_shape(study: Study) -> None:
-    path = study.write("confidenceTr", half())
-    stored: Any = nibabel.load(path)
-    nibabel.save(nibabel.Nifti1Image(stored.get_fdata()[:20].astype(np.float32), stored.affine), path)
+def stored_as(change: Callable[[np.ndarray], np.ndarray], x_mm: float = 0.0) -> Callable[[Study], object]:
+    """A map with changed voxels, or that lies so far away."""
 
+    def damage(study: Study) -> None:
+        path = study.write("confidenceTr", half())
+        stored: Any = nibabel.load(path)
+        voxels = change(stored.get_fdata()).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(voxels, stored.affine + np.eye(4, k=3) * x_mm), path)
 
-def moved(study: Study) -> None:
-    path = study.write("confidenceTr", half())
-    stored: Any = nibabel.load(path)
-    nibabel.save(nibabel.Nifti1Image(stored.get_fdata().astype(np.float32), stored.affine + np.eye(4, k=3) * 9), path)
+    return damage
 
 
 def cut(study: Study) -> None:
@@ -101,8 +101,8 @@ def reader_of_an_unknown_label(study: Study) -> None:
         (write_map(with_nan()), "holds NaN or infinite values"),
         (write_map(half() + np.inf), "holds NaN or infinite values"),
         (write_map(half(), spacing=1.0), "has a voxel size in mm of"),
-        (of_another_shape, "has shape"),
-        (moved, "has another origin than"),
+        (stored_as(lambda voxels: voxels[:20]), "has shape"),
+        (stored_as(lambda voxels: voxels, 9.0), "has another origin than"),
         (cut, "is damaged"),
         (foreign_map, "stranger.nii.gz: belongs to no case of the dataset"),
         (of_another_ending, f"{CASES[0]}.nii: belongs to no case of the dataset; expected a name like"),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK
 
 from nnunetv2_dale.confidence.cli import main
-from nnunetv2_dale.confidence.consensus import agreement_with, consensus_of
-from nnunetv2_dale.confidence.reader_agreement import comparisons
+from nnunetv2_dale.confidence.consensus import agreement_with, comparisons, consensus_of
 from tests.confidence.fixtures import Study
-from tests.datasets import CASES, write_raw_dataset
+from tests.datasets import CASES, read_volume, rows_of, write_raw_dataset
 
 ROW = np.array([[[0, 1, 1, 2, 2, 0]], [[0, 1, 2, 2, 1, 0]], [[0, 1, 1, 0, 0, 0]]], np.int16)[
     :, None
@@ -24,7 +21,7 @@ NEW = "Dataset951_Known"
 
 
 def new(study: Study, place: str, case: str) -> np.ndarray:
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(study.raw.parent / NEW / place / f"{case}.nii.gz")))
+    return read_volume(study.raw.parent / NEW / place / f"{case}.nii.gz")
 
 
 def write_readers(study: Study) -> list[str]:
@@ -114,8 +111,7 @@ def test_a_dataset_of_three_readers(study: Study, target: str, capsys: pytest.Ca
     assert json.loads((folder / "readers.json").read_text())["readers"] == ["anna", "ben", "carl"]
     assert "5 cases of 3 readers" in capsys.readouterr().out
     assert main(["check", "-d", "951", "-np", "1"]) == 0
-    with (folder / "readers.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(folder / "readers.csv")
     assert {
         row["is_far"]
         for row in rows

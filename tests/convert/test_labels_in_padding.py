@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nnunetv2_dale.preprocessing import main
 
-from nnunetv2_dale.convert.labels_in_padding import labelled_padding
+from nnunetv2_dale.convert.case_conversion import labelled_padding
 from tests.datasets import write_volume
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from nnunetv2_dale.label_noise.cli import main
+from tests.datasets import rows_of
 
 TURNED = {"spacing_zyx": (2.0, 1.1, 0.9), "origin": (5.0, -3.0, 2.0), "direction": (-1, 0, 0, 0, -1, 0, 0, 0, 1)}
 
@@ -15,5 +15,4 @@ def run(*arguments: str) -> int:
 
 
 def table_of(copy: Path) -> dict[str, dict[str, str]]:
-    with (copy / "label_noise.csv").open() as file:
-        return {row["case"]: row for row in csv.DictReader(file)}
+    return {row["case"]: row for row in rows_of(copy / "label_noise.csv")}

@@ -16,6 +16,15 @@ from nnunetv2_dale.label_noise.cli import main
 from tests.datasets import change_description, files_in, read_volume, write_raw_dataset, write_volume
 from tests.label_noise.fixtures import TURNED, run, table_of
 
+DILATE = ("--kind", "dilate", "--amount", "1")
+
+
+def refused(raw: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says to flags with which it ends and writes nothing."""
+    assert run(*arguments) == 2
+    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    return capsys.readouterr().err
+
 
 def test_copy_holds_noisy_and_clean_labels_changes_and_table(raw: Path) -> None:
     assert run("--kind", "dilate", "--dice", "0.8", "--seed", "1") == 0
@@ -86,7 +95,7 @@ def test_labels_of_readers_stay_behind_and_what_is_known_travels(raw: Path) -> N
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
     (source / "ratersTr" / "anna").mkdir(parents=True)
     (source / "confidence.csv").write_text("case,weight\ncase 1,0.5\n")
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     assert not (copy / "ratersTr").exists()
     assert (copy / "confidence.csv").read_text() == (source / "confidence.csv").read_text()
 
@@ -96,7 +105,7 @@ def test_patients_travel(raw: Path, place: str) -> None:
     folder = raw.parent / place / "Dataset004_Tiny"
     folder.mkdir(exist_ok=True)
     (folder / "splits_patients.json").write_text('{"case 1": "one", "case 2": "one"}')
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     copied = json.loads((raw / "Dataset904_Tiny" / "splits_patients.json").read_text())
     assert copied == {"case 1": "one", "case 2": "one"}
 
@@ -107,9 +116,7 @@ def test_a_damaged_test_image_is_named_and_not_copied(raw: Path, flags: tuple[st
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert run("--kind", "dilate", "--amount", "1", *flags) == 2
-    assert "imagesTs/new_0000.nii.gz: is damaged" in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    assert "imagesTs/new_0000.nii.gz: is damaged" in refused(raw, capsys, *DILATE, *flags)
 
 
 def test_files_behind_a_link_to_a_folder_are_copied(raw: Path, tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_files_behind_a_link_to_a_folder_are_copied(raw: Path, tmp_path: Path) -
     (tmp_path / "elsewhere" / "notes.txt").write_text("read by nobody")
     (folder / "documents").mkdir()
     (folder / "documents" / "more").symlink_to(tmp_path / "elsewhere")
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     assert (raw / "Dataset904_Tiny/documents/more/notes.txt").read_text() == "read by nobody"
 
 
@@ -128,7 +135,7 @@ def test_files_that_are_no_images_are_copied_as_they_are(raw: Path) -> None:
     (folder / "notes").mkdir()
     for name in strays:
         (folder / name).touch()
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     copied = files_in(raw / "Dataset904_Tiny")
     assert [copied.get(name) for name in strays] == [b"", b"", None, b"", b""]  # of labelsTr only the labels
 
@@ -139,10 +146,8 @@ def test_a_link_that_cannot_be_made_says_what_to_do(raw: Path, capsys, monkeypat
         raise OSError(errno.EXDEV, "Invalid cross-device link", str(source), None, str(target))
 
     monkeypatch.setattr(os, "link", another_disk)  # workers are forked and have it too, or say so by failing
-    assert run("--kind", "dilate", "--amount", "1", "--link", "hard", "-np", processes) == 2
-    error = capsys.readouterr().err
+    error = refused(raw, capsys, *DILATE, "--link", "hard", "-np", processes)
     assert "cannot have a hard link where the copy goes (Invalid cross-device link); give --link symbolic" in error
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
 
 def test_overwrite_replaces_only_a_noisy_copy(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,17 +155,17 @@ def test_overwrite_replaces_only_a_noisy_copy(raw: Path, capsys: pytest.CaptureF
     shutil.copytree(raw / "Dataset004_Tiny", other)
     (other / "manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # a conversion is no noisy copy either
     before = files_in(other)
-    assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+    assert run(*DILATE, "--overwrite") == 2
     assert "already exists and is no earlier result of this command" in capsys.readouterr().err
     assert files_in(other) == before
     shutil.rmtree(other)
     (raw / "Dataset004_Tiny/manifest.json").write_text('{"nnunetv2_dale": "1.0.0"}')  # which goes along
     for _ in range(2):
-        assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 0
+        assert run(*DILATE, "--overwrite") == 0
 
 
 def test_links(raw: Path) -> None:
-    assert run("--kind", "dilate", "--amount", "1", "--link", "hard") == 0
+    assert run(*DILATE, "--link", "hard") == 0
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
     assert (source / "imagesTr" / "case 1_0000.nii.gz").samefile(copy / "imagesTr" / "case 1_0000.nii.gz")
     before = files_in(source)
@@ -171,9 +176,7 @@ def test_links(raw: Path) -> None:
 
 def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unreachable = ("--kind", "smooth", "--dice", "0.05")
-    assert run(*unreachable) == 2
-    assert "the closest is 0." in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    assert "the closest is 0." in refused(raw, capsys, *unreachable)
     assert run(*unreachable, "--keep_closest") == 1
     assert (raw / "Dataset904_Tiny" / "label_noise.csv").is_file()
 
@@ -185,41 +188,34 @@ def test_unreachable_dice_writes_nothing_unless_asked(raw: Path, capsys: pytest.
         (("--kind", "dilate", "--dice", "1.5"), "--dice lies between"),
         (("--kind", "swap", "--dice", "0.8"), "swap leaves the foreground"),
         (("--kind", "missing", "--amount", "2"), "from 0 to 1"),
-        (("--kind", "dilate", "--amount", "1", "--fold", "0"), "--fold needs"),
-        (("--kind", "dilate", "--amount", "1", "--fraction", "0.01"), "no case is left"),
-        (("--kind", "dilate", "--amount", "1", "--splits", "/nowhere.json"), "cannot be read"),
-        (("--kind", "dilate", "--amount", "1", "--new_id", "4"), "is the dataset itself"),
-        (("--kind", "dilate", "--amount", "1", "-d", "77"), "no dataset"),
+        ((*DILATE, "--fold", "0"), "--fold needs"),
+        ((*DILATE, "--fraction", "0.01"), "no case is left"),
+        ((*DILATE, "--splits", "/nowhere.json"), "cannot be read"),
+        ((*DILATE, "--new_id", "4"), "is the dataset itself"),
+        ((*DILATE, "-d", "77"), "no dataset"),
     ],
 )
 def test_refusals(raw: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*arguments) == 2
-    assert message in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    assert message in refused(raw, capsys, *arguments)
 
 
 def test_all_problems_are_listed_and_nothing_is_written(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = raw / "Dataset004_Tiny" / "labelsTr"
     (labels / "case 1.nii.gz").rename(labels / "case 11.nii.gz")
-    assert run("--kind", "dilate", "--amount", "1") == 2
-    error = capsys.readouterr().err
+    error = refused(raw, capsys, *DILATE)
     assert "case 1_0000.nii.gz: image without a label" in error
     assert "case 11.nii.gz: label without an image" in error
     (labels / "case 11.nii.gz").rename(labels / "case 1.nii.gz")
     (labels / "case 2.nii.gz").write_bytes(b"no image")
     write_volume(np.full((8, 20, 22), 7, np.uint8), labels / "case 3.nii.gz", **TURNED)
-    assert run("--kind", "dilate", "--amount", "1") == 2
-    error = capsys.readouterr().err
+    error = refused(raw, capsys, *DILATE)
     assert "case 2.nii.gz: is damaged" in error
     assert "case 3.nii.gz: holds the label 7" in error
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
 
 
 def test_mismatching_shape_is_found_and_leaves_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_volume(np.ones((8, 20, 21), np.uint8), raw / "Dataset004_Tiny" / "labelsTr" / "case 4.nii.gz", **TURNED)
-    assert run("--kind", "dilate", "--amount", "1") == 2
-    assert "case 4.nii.gz: has shape (8, 20, 21)" in capsys.readouterr().err
-    assert [path.name for path in raw.iterdir()] == ["Dataset004_Tiny"]
+    assert "case 4.nii.gz: has shape (8, 20, 21)" in refused(raw, capsys, *DILATE)
 
 
 def test_two_dimensional_png(raw: Path) -> None:
@@ -319,7 +315,7 @@ def test_a_single_slice_gets_the_same_noise_whatever_its_axis(raw: Path, kind: s
 
 def test_a_dataset_name_with_a_space_and_a_dot_is_kept(raw: Path) -> None:
     (raw / "Dataset004_Tiny").rename(raw / "Dataset004_My Data.v2")
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     assert (raw / "Dataset904_My Data.v2/label_noise.csv").is_file()
 
 
@@ -330,8 +326,8 @@ def test_labels_above_255_are_written_as_they_are_or_refused(raw: Path, capsys: 
         label[label == 2] = 300
         write_volume(label, path, **TURNED)
     change_description(folder, labels={"background": 0, "a": 1, "b": 300, "ignore": 3})
-    assert run("--kind", "dilate", "--amount", "1") == 0
+    assert run(*DILATE) == 0
     assert set(np.unique(read_volume(raw / "Dataset904_Tiny/labelsTr/case 1.nii.gz"))) == {0, 1, 3, 300}
     change_description(folder, overwrite_image_reader_writer="SimpleITKIOWithReorient")  # it writes 8 bits
-    assert run("--kind", "dilate", "--amount", "1", "--overwrite") == 2
+    assert run(*DILATE, "--overwrite") == 2
     assert "labels above 255" in capsys.readouterr().err

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from nnunetv2_dale.label_noise.agreement import Change, changed_fractions, changes, hd95_mm
-from nnunetv2_dale.label_noise.calibrate import calibrate
+from nnunetv2_dale.label_noise.drawing import calibrate
 from nnunetv2_dale.label_noise.markov_boundary import walk_boundary
-from nnunetv2_dale.label_noise.missing_and_swap import drop_components, swap_components
-from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel
+from nnunetv2_dale.label_noise.moved_contours import shift
+from nnunetv2_dale.label_noise.noise_model import KINDS, UNLABELLED, NoiseModel, drop_components, swap_components
 from nnunetv2_dale.label_noise.random_streams import case_generator, smooth_uniform
-from nnunetv2_dale.label_noise.shift import shift
 from nnunetv2_dale.masks.overlap import dice
 
 IGNORE = 9

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nnunetv2_dale.masks.connected_parts import connected_parts, numbered_parts
+from nnunetv2_dale.masks.boxes import connected_parts, numbered_parts
 
 
 def grown(mask: NDArray[np.bool_]) -> list[set[tuple[int, ...]]]:

@@ -19,32 +19,32 @@ def write_half(unfinished: Path) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path):
-    target = tmp_path / "a folder" / "report.json"
-    with new_file(target) as unfinished:
-        unfinished.write_text("{}")
+@pytest.fixture(params=[new_file, new_folder])
+def new(request):
+    return request.param
+
+
+def test_what_is_complete_appears(tmp_path, new):
+    target = tmp_path / "a folder" / "Dataset001_A name.json"
+    with new(target) as unfinished:
+        content = unfinished if new is new_file else unfinished / "a"
+        content.write_text("{}")
         assert unfinished.suffix == ".json"
         assert not target.exists()
-    assert target.read_text() == "{}"
+    assert (target if new is new_file else target / "a").read_text() == "{}"
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_file_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(OSError, match="No space left"), new_file(tmp_path / "x.json") as unfinished:
-        write_half(unfinished)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_replacement_that_fails_keeps_the_old_file(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_fails_leaves_what_was_there(tmp_path, overwrite):
     target = tmp_path / "x.json"
-    target.write_text("old")
-    with pytest.raises(OSError, match="No space left"), new_file(target, overwrite=True) as unfinished:
+    if overwrite:
+        target.write_text("old")
+    with pytest.raises(OSError, match="No space left"), new_file(target, overwrite) as unfinished:
         write_half(unfinished)
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"] * overwrite
 
 
-@pytest.mark.parametrize("new", [new_file, new_folder])
 def test_what_exists_is_refused_unless_asked(tmp_path, new):
     target = tmp_path / "there"
     target.mkdir()
@@ -53,15 +53,6 @@ def test_what_exists_is_refused_unless_asked(tmp_path, new):
         pass
     assert (target / "keep").read_text() == "me"
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
-
-
-def test_a_folder_appears_when_it_is_complete(tmp_path):
-    target = tmp_path / "Dataset001_A name"
-    with new_folder(target) as unfinished:
-        (unfinished / "a").write_text("1")
-        assert not target.exists()
-    assert (target / "a").read_text() == "1"
-    assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
 def test_an_old_folder_is_replaced_whole_or_not_at_all(tmp_path):
@@ -77,12 +68,11 @@ def test_an_old_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_folders_that_were_made_for_it_go_with_what_failed(tmp_path):
+def test_folders_that_were_made_for_it_go_with_what_failed(tmp_path, new):
     (tmp_path / "old").mkdir()
     for target in (tmp_path / "old" / "new" / "newer" / "x", tmp_path / "new" / "x"):
-        for new in (new_file, new_folder):
-            with pytest.raises(OSError, match=f"No space left on device: '{target}'"), new(target) as unfinished:
-                write_half(unfinished)
+        with pytest.raises(OSError, match=f"No space left on device: '{target}'"), new(target) as unfinished:
+            write_half(unfinished)
     assert [path.name for path in tmp_path.rglob("*")] == ["old"]
 
 
@@ -196,7 +186,6 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path):
     assert (tmp_path / "large disk/new").read_text() == "new"
 
 
-@pytest.mark.parametrize("new", [new_file, new_folder])
 def test_a_file_where_a_folder_has_to_be_is_refused(tmp_path, new):
     (tmp_path / "file.txt").write_text("mine")
     for target in (tmp_path / "file.txt/x", tmp_path / "file.txt/sub/x"):
@@ -214,23 +203,20 @@ def test_permissions_are_the_users(tmp_path):
 
 
 @pytest.mark.parametrize("letter", ["n", "ä"])
-def test_every_name_that_a_file_takes_can_be_written(tmp_path, letter):
+def test_every_name_that_a_file_takes_can_be_written(tmp_path, new, letter):
     """Its unfinished name is longer, and starts as every other; the suffixes stay."""
     ending = "_displacement.nii.gz"
     target = tmp_path / (letter * ((255 - len(ending)) // len(letter.encode())) + ending)
-    for new in (new_file, new_folder):
-        with new(target, overwrite=True) as unfinished:
-            assert unfinished.name.startswith(".unfinished_")
-            assert unfinished.name.endswith(ending)
-            if new is new_file:
-                unfinished.write_text("text")
-        target.unlink() if target.is_file() else target.rmdir()
+    with new(target, overwrite=True) as unfinished:
+        assert unfinished.name.startswith(".unfinished_")
+        assert unfinished.name.endswith(ending)
+        if new is new_file:
+            unfinished.write_text("text")
     with pytest.raises(UserError, match=r"nii\.gz cannot be written: its name has 25[67] bytes, a file takes 255"):
         new_file(target.with_name("nn" + target.name)).__enter__()
 
 
-@pytest.mark.parametrize("new", [new_file, new_folder])
-def test_what_another_run_made_meanwhile_stays(new, tmp_path):
+def test_what_another_run_made_meanwhile_stays(tmp_path, new):
     target = tmp_path / "result"
     with pytest.raises(UserError, match="result already exists"), new(target):
         target.write_text("of the other run")

@@ -93,7 +93,7 @@ def test_a_whole_file_is_accepted_and_each_part_of_it_refused(tmp_path: Path, na
     require_whole(path)
     for share in (0.99, 0.8, 0.5, 0.1, 0.0):
         path.write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(ValueError, match=r"^is damaged"):
+        with pytest.raises(ValueError, match=" is damaged"):
             require_whole(path)
 
 
@@ -106,7 +106,7 @@ def test_one_flipped_bit_anywhere_in_the_data_is_found(tmp_path: Path, name: str
         changed = content.copy()
         changed[place] ^= 4
         path.write_bytes(changed)
-        with pytest.raises(ValueError, match=r"^is damaged"):
+        with pytest.raises(ValueError, match=" is damaged"):
             require_whole(path)
 
 
@@ -152,17 +152,17 @@ def test_a_plain_file_that_holds_more_than_its_header_says_is_refused(tmp_path: 
 
 
 def test_sentences_are_true(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^there is no such file$"):
+    with pytest.raises(ValueError, match=r"a\.nii\.gz there is no such file$"):
         require_whole(tmp_path / "a.nii.gz")
     (tmp_path / "folder.nii.gz").mkdir()
-    with pytest.raises(ValueError, match=r"^is a folder; a file is expected$"):
+    with pytest.raises(ValueError, match=r"folder\.nii\.gz is a folder; a file is expected$"):
         require_whole(tmp_path / "folder.nii.gz")
     _itk(True)(tmp_path / "b.nii.gz", VOXELS)
     (tmp_path / "b.nii.gz").rename(tmp_path / "b.nii")
     with pytest.raises(ValueError, match=r"rename it to \.nii\.gz$"):
         require_whole(tmp_path / "b.nii")
     (tmp_path / "text.nii").write_text("no volume " * 50)
-    with pytest.raises(ValueError, match=r"^is damaged or of another format: .*it is no NIfTI header"):
+    with pytest.raises(ValueError, match=r"text\.nii is damaged or of another format: .*it is no NIfTI header"):
         require_whole(tmp_path / "text.nii")
 
 

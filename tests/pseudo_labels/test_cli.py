@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import softmax
@@ -22,6 +19,8 @@ from tests.datasets import (
     ELLIPSOIDS,
     change_description,
     ellipsoids,
+    read_volume,
+    rows_of,
     tiny_plans,
     write_ellipsoids,
     write_results,
@@ -78,27 +77,18 @@ def judge(place: Path, *more: str, new_id: str = "127") -> int:
     )
 
 
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def array(file: Path) -> NDArray[Any]:
-    return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file))))
-
-
 def test_the_blurred_class_of_the_blurred_case_is_doubtful(
     seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert judge(seeing) == 0
     assert "mean absolute error" in capsys.readouterr().out
-    told = {(row["case"], row["class"]): row for row in rows(tmp_path / "judged" / "expected_dice.csv")}
+    told = {(row["case"], row["class"]): row for row in rows_of(tmp_path / "judged" / "expected_dice.csv")}
     assert len(told) == 4 * 2
     assert {key for key, row in told.items() if row["kept"] == "no"} == {(BLURRED, "small")}
     errors = []
     for (case, name), row in told.items():
         truth = ellipsoids(int(case[-1])) == CLASSES[name]
-        found = array(tmp_path / "judged" / f"{case}.nii.gz") == CLASSES[name]
+        found = read_volume(tmp_path / "judged" / f"{case}.nii.gz") == CLASSES[name]
         if case != BLURRED:
             errors.append(abs(float(row["expected_dice"]) - 2 * (truth & found).sum() / (truth.sum() + found.sum())))
     assert np.mean(errors) < 0.05
@@ -124,7 +114,7 @@ def test_a_class_that_is_not_annotated_in_a_case_tells_nothing_there(seeing: Pat
     table = tmp_path / "raw" / ELLIPSOIDS / "confidence.csv"
     table.write_text(f"case,small\n{CASES[1]},0\n")
     assert judge(seeing) == 0
-    held_out = {(row["case"], row["label"]) for row in rows(tmp_path / "judged" / "calibration.csv")}
+    held_out = {(row["case"], row["label"]) for row in rows_of(tmp_path / "judged" / "calibration.csv")}
     assert held_out == {(case, label) for case in CASES for label in "12"} - {(CASES[1], "2")}
     assert (tmp_path / "raw" / NEW / "confidence.csv").read_bytes() == table.read_bytes()
 
@@ -133,10 +123,10 @@ def test_a_doubtful_class_has_a_confidence_and_the_others_are_trusted(seeing: Pa
     assert judge(seeing) == 0
     made = tmp_path / "raw" / NEW
     assert [path.name for path in (made / "confidenceTr").iterdir()] == [f"{BLURRED}.nii.gz"]
-    confidence, label = (array(made / name / f"{BLURRED}.nii.gz") for name in ("confidenceTr", "labelsTr"))
+    confidence, label = (read_volume(made / name / f"{BLURRED}.nii.gz") for name in ("confidenceTr", "labelsTr"))
     truth = ellipsoids(2)
     assert confidence[truth == 2].mean() < 0.9 < confidence[(truth == 0) & (label == 0)].mean()
-    images = [array(tmp_path / "un" / f"{BLURRED}_0000.nii.gz").astype(np.float32)[None]] * 2
+    images = [read_volume(tmp_path / "un" / f"{BLURRED}_0000.nii.gz").astype(np.float32)[None]] * 2
     support = np.mean([as_network(fold, image) for fold, image in zip("01", images, strict=True)], axis=0)
     touched = (support[2] >= 0.05) | (label == 2)
     np.testing.assert_allclose(confidence, np.where(touched, support.max(0), 1), atol=1e-5)
@@ -146,9 +136,9 @@ def test_unsure_voxels_of_the_rest_are_ignored(seeing: Path, tmp_path: Path) -> 
     assert judge(seeing, "--rest", "ignore") == 0
     made = tmp_path / "raw" / NEW
     assert json.loads((made / "dataset.json").read_text())["labels"]["ignore"] == 3
-    confidence = array(tmp_path / "judged" / "confidence" / f"{BLURRED}.nii.gz")
-    np.testing.assert_array_equal(array(made / "labelsTr" / f"{BLURRED}.nii.gz") == 3, confidence < 0.9)
-    assert not (array(made / "labelsTr" / "un_0.nii.gz") == 3).any()
+    confidence = read_volume(tmp_path / "judged" / "confidence" / f"{BLURRED}.nii.gz")
+    np.testing.assert_array_equal(read_volume(made / "labelsTr" / f"{BLURRED}.nii.gz") == 3, confidence < 0.9)
+    assert not (read_volume(made / "labelsTr" / "un_0.nii.gz") == 3).any()
     assert not (made / "confidenceTr").exists()
 
 
@@ -165,13 +155,13 @@ def test_given_predictions_are_judged_as_those_made_here(seeing: Path, tmp_path:
     assert judge(seeing, new_id="") == 0
     for fold in "01":
         for number in range(4):
-            image = array(tmp_path / "un" / f"un_{number}_0000.nii.gz").astype(np.float32)
+            image = read_volume(tmp_path / "un" / f"un_{number}_0000.nii.gz").astype(np.float32)
             said = as_network(fold, image[None])
             write_volume(said.argmax(0).astype(np.uint8), tmp_path / fold / f"un_{number}.nii.gz")
             np.savez_compressed(tmp_path / fold / f"un_{number}.npz", probabilities=said)
     words = [str(seeing), "--predictions", "0", "1", "-d", "777", "-device", "cpu", "--keep_from", "0.6", "-o"]
     assert main([*words, "again"]) == 0
-    assert rows(tmp_path / "again" / "expected_dice.csv") == rows(tmp_path / "judged" / "expected_dice.csv")
+    assert rows_of(tmp_path / "again" / "expected_dice.csv") == rows_of(tmp_path / "judged" / "expected_dice.csv")
     assert not (tmp_path / "raw" / NEW).exists()
     (tmp_path / "1" / "un_3.npz").unlink()
     assert main([*words, "third"]) == 2
@@ -186,9 +176,9 @@ def test_predictions_are_nnunets_own(place: Path, tmp_path: Path) -> None:
 
     predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(place), ("1",))
-    image = array(tmp_path / "un" / "un_0_0000.nii.gz").astype(np.float32)[None]
+    image = read_volume(tmp_path / "un" / "un_0_0000.nii.gz").astype(np.float32)[None]
     found = predictor.predict_single_npy_array(image, {"spacing": [3.0, 1.0, 1.0]})
-    np.testing.assert_array_equal(array(tmp_path / "judged" / "un_0.nii.gz"), found)
+    np.testing.assert_array_equal(read_volume(tmp_path / "judged" / "un_0.nii.gz"), found)
 
 
 def test_what_cannot_be_judged_is_refused_and_nothing_is_written(

@@ -14,10 +14,9 @@ from scipy.stats import median_abs_deviation
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.usual_values import Floats
-from nnunetv2_dale.audit.without_network.hints import LEAST_CASES, Hint, high_values
 from nnunetv2_dale.audit.without_network.intensities import steps
 from nnunetv2_dale.audit.without_network.places import in_directions
-from nnunetv2_dale.audit.without_network.records import CaseRecord
+from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, high_values
 
 LEAST_DIFFERENCE = 0.02  # of correlations and log odds, within which cases are alike
 LEAST_SPREAD = 0.3
@@ -38,11 +37,7 @@ def _standard(rows: Patches) -> Patches:
 
 
 def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedClass], step_mm: float) -> Iterator[Hint]:
-    """Labels that were moved against their image, or that do not belong to it.
-
-    Args:
-        step_mm: of `Intensities`.
-    """
+    """Labels that were moved against their image, or that do not belong to it."""
     gains, weights, misfits = [], [], []
     for item in classes:
         having = [number for number, record in enumerate(records) if item.key in record.classes]
@@ -107,11 +102,7 @@ def _of_all(values: Floats, having: Sequence[int], count: int) -> Floats:
 
 
 def _together(deviations: Sequence[Floats], weights: Sequence[Floats]) -> Floats:
-    """(N, V) the weighted sum over classes, as if of one: of a case without any class 0.
-
-    Args:
-        weights: (V,) of each class.
-    """
+    """(N, V) the weighted sum over classes, as if of one: of a case without any class 0."""
     stacked, each = np.stack(deviations), np.stack(weights)[:, None]
     squares = np.sum(np.where(np.isfinite(stacked), each**2, 0), axis=0)
     return np.asarray(np.nansum(stacked * each, axis=0) / np.sqrt(np.where(squares > 0, squares, 1)))

@@ -18,6 +18,7 @@ from scipy import ndimage
 from nnunetv2_dale.audit.audit_task import AuditTask
 from nnunetv2_dale.audit.without_network.records import Floats
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 BINS = 64
@@ -27,20 +28,15 @@ RIM = 2  # voxels around a class that count as just outside
 STEPS_OF_CLASS = 6.0  # that fit into a class of median size
 MOST_STEPS = 3  # that a label is moved along each axis
 MOST_VOXELS = 2000  # of a class that are looked at
-Mask = NDArray[np.bool_]
 Bins = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """What is known before cases are measured.
+    """What is known before cases are measured."""
 
-    Attributes:
-        step_mm: by which labels are moved.
-        odds: class key → (BINS,) log of how much more frequent each intensity is inside than just outside.
-    """
-
-    step_mm: float
+    step_mm: float  # by which labels are moved
+    # class key → (BINS,) log of how much more frequent each intensity is inside than just outside
     odds: Mapping[str, NDArray[np.float32]]
 
 
@@ -51,11 +47,7 @@ def steps(planar: bool) -> NDArray[np.int64]:
 
 
 def learned(task: AuditTask) -> Intensities:
-    """Look at a few cases of a dataset.
-
-    Raises:
-        UserError: a file that cannot be read.
-    """
+    """Look at a few cases of a dataset."""
     inside, outside = ({item.key: np.ones(BINS) for item in task.classes} for _ in range(2))
     lengths: dict[str, list[float]] = {item.key: [] for item in task.classes}
     for inputs in task.cases[:: -(-len(task.cases) // SAMPLED)]:
@@ -94,11 +86,7 @@ def rim(mask: Mask) -> Mask:
 
 
 def fit(mask: Mask, box: Box, bins: Bins, odds: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(V,) mean log odds inside minus just outside, for a label moved by each of V offsets in voxels (z, y, x).
-
-    Args:
-        mask: of the class, in `box` of the volume.
-    """
+    """(V,) mean log odds inside minus just outside, for a label moved by each of V offsets in voxels (z, y, x)."""
     # The volume, as far as the moved label reaches; past the volume's end its last voxel counts.
     reach = np.abs(offsets).max(axis=0)
     low, high = (np.array([getattr(axis, end) for axis in box]) for end in ("start", "stop"))

@@ -11,9 +11,8 @@ from nnunetv2_dale.audit.findings import AuditedCase, Finding, Kind
 from nnunetv2_dale.audit.scoring import LISTED_FROM, Accepted, Judgement
 from nnunetv2_dale.audit.without_network.absent_classes import absent_hints
 from nnunetv2_dale.audit.without_network.appearance import appearance_hints
-from nnunetv2_dale.audit.without_network.hints import Hint
 from nnunetv2_dale.audit.without_network.places import place_hints, places_of
-from nnunetv2_dale.audit.without_network.records import CaseRecord
+from nnunetv2_dale.audit.without_network.records import CaseRecord, Hint
 from nnunetv2_dale.audit.without_network.single_classes import class_hints
 from nnunetv2_dale.nnunet_files.geometry import world_mm
 
@@ -28,7 +27,6 @@ def rank_records(
     """All cases, the most suspicious first, and what is said of whole classes.
 
     Args:
-        step_mm: of `Intensities`.
         accepted: (case, class key, kind) that a person found right in an earlier audit; not asked again.
     """
     records = [_annotated(record, task) for record in records]
@@ -40,7 +38,7 @@ def rank_records(
         asked = [each for each in found if (record.case, each.key, each.kind) not in accepted]
         score = max((each.chance for each in asked), default=0.0)
         listed = [_finding(each, record, task) for each in asked if each.chance >= LISTED_FROM]
-        ranked.append(Judgement(AuditedCase(record.case, "", score, tuple(listed), True, record.checksum), {}, {}))
+        ranked.append(Judgement(AuditedCase(record.case, "", score, True, tuple(listed), record.checksum), {}, {}))
     return sorted(ranked, key=lambda each: -each.audited.score), (*said, *statements)
 
 

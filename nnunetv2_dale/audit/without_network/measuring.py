@@ -13,8 +13,8 @@ from nnunetv2_dale.audit.case_volumes import checksum_text
 from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Floats, Part, Share, Voxel
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
-from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.connected_parts import connected_parts
+from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values, connected_parts
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.geometry import affine_of, require_same_voxels
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
 
@@ -25,17 +25,10 @@ DARK = 0.3  # of what parts dark from bright in MR, below which it is air
 MOSTLY = 0.5  # share of a class's last slice, beyond which there is air where the scan ends
 GAP = 2  # voxels from a part to the next, up to which they belong together
 REACH = 3  # voxels around the labels in which `border_contrast` looks
-Mask = NDArray[np.bool_]
 
 
 def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:
-    """Read label and image of a case and measure them.
-
-    Args:
-        known: from `intensities.learned`.
-    Raises:
-        UserError: a file that cannot be read, or an image of another shape than its label.
-    """
+    """Read label and image of a case and measure them."""
     label, properties = read_label(task.reader, inputs.label, task.label_values)
     image, others = read_image(task.reader, inputs.images)
     remedy = "give each image the label that belongs to it"
@@ -92,7 +85,9 @@ class _Seen:
     ) -> None:
         self.label, self.image, self.affine, self.surrounding = label, image, affine, surrounding
         self.to_voxels = np.linalg.inv(affine)
-        self.bins, self.offsets = binned(image[0], is_ct), self._offsets(known.step_mm)
+        moves = steps(label.shape[0] == 1) * known.step_mm
+        self.bins = binned(image[0], is_ct)
+        self.offsets = np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
         self.coarse = np.array([-(-size // COARSE) for size in label.shape])
 
     def contrasts(self, box: Box | None, count: int) -> Floats:
@@ -159,10 +154,6 @@ class _Seen:
         places = (self.to_voxels[:3, :3] @ points + self.to_voxels[:3, 3:])[::-1]
         values = ndimage.map_coordinates(self.image[0], places, np.float32, order=1, mode="nearest")
         return np.asarray(values.reshape(AROUND, AROUND, len(depth)))
-
-    def _offsets(self, step_mm: float) -> NDArray[np.int64]:
-        moves = steps(self.label.shape[0] == 1) * step_mm
-        return np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
 
 
 def _separate_parts(mask: Mask) -> list[tuple[Box, Mask]]:

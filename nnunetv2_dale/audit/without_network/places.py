@@ -14,8 +14,7 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.usual_values import Floats, usual
-from nnunetv2_dale.audit.without_network.hints import LEAST_CASES, Hint, high_values, volume_of
-from nnunetv2_dale.audit.without_network.records import CaseRecord
+from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, high_values, volume_of
 
 COMPANIONS = 8  # of a class: those that lie most steadily to it
 LEAST_SPREAD_VOXELS = 1.0
@@ -23,24 +22,18 @@ LARGEST_SQUARE = 100.0  # that one class adds to how badly an arrangement fits
 LIKELIER = 0.5  # an exchange may fit so much worse than a flip, which moves the middle of the body too
 BOTH_ENDS = 0.5  # of the way of its middle, that either end of a shifted class went too
 FITS = 0.25  # of how badly the classes lie, from which another arrangement explains it
+Arrangement = tuple[tuple[int, int] | None, tuple[int, ...]]  # two classes exchanged, or axes of a flip
 AXES = ("left and right", "front and back", "top and bottom")  # x, y, z of RAS+
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the classes lie and where they are expected.
+    """Where the classes lie and where they are expected."""
 
-    Attributes:
-        keys: K classes.
-        middles: (K + 1, N, 3) mm, RAS+; the last is the body's. NaN: the case lacks the class.
-        companions: K lists of (other item, usual way from there).
-        usual: (K, 2, 3) middle and spread of how far a class lies from where it is expected.
-    """
-
-    keys: tuple[str, ...]
-    middles: Floats
-    companions: tuple[tuple[tuple[int, Floats], ...], ...]
-    usual: Floats
+    keys: tuple[str, ...]  # K classes
+    middles: Floats  # (K + 1, N, 3) mm, RAS+; the last is the body's. NaN: the case lacks the class.
+    companions: tuple[tuple[tuple[int, Floats], ...], ...]  # K lists of (other item, usual way from there)
+    usual: Floats  # (K, 2, 3) middle and spread of how far a class lies from where it is expected
 
     def off(self, middles: Floats) -> Floats:
         """(K, N, 3) how far classes in these places lie from where their companions expect them."""
@@ -134,45 +127,38 @@ def _moved_as_a_whole(vector: Floats, ends: Floats, number: int) -> bool:
     return bool(along.min() >= BOTH_ENDS * abs(vector[axis]))
 
 
-@dataclass(frozen=True)
-class _Arrangement:
-    """Two classes exchanged (their numbers), or axes along which the label is flipped."""
-
-    pair: tuple[int, int] | None
-    axes: tuple[int, ...]
-
-
-def _other_arrangement(places: Places, number: int, record: CaseRecord) -> _Arrangement | None:
+def _other_arrangement(places: Places, number: int, record: CaseRecord) -> Arrangement | None:
     """The exchange or flip that explains where the classes of a case lie."""
     middles = places.middles[:, [number]]
     before = np.nansum(places.squares(middles))
-    candidates = []
+    candidates: list[tuple[float, Arrangement]] = []
     there = [k for k in range(len(places.keys)) if np.isfinite(middles[k, 0, 0])]
     for a, b in itertools.combinations(range(len(places.keys)), 2):
         if a in there or b in there:
             moved = middles.copy()
             moved[[a, b]] = middles[[b, a]]
             cost = float(np.nansum(places.squares(moved)))
-            candidates.append((LIKELIER * cost - len(there), _Arrangement((a, b), ())))
+            candidates.append((LIKELIER * cost - len(there), ((a, b), ())))
     for count in range(1, 4):
         for axes in itertools.combinations(range(3), count):
             moved = middles.copy()
             moved[:-1, :, axes] = record.corners_mm[:, axes].sum(axis=0) - moved[:-1, :, axes]
-            candidates.append((float(np.nansum(places.squares(moved))), _Arrangement(None, axes)))
+            candidates.append((float(np.nansum(places.squares(moved))), (None, axes)))
     cost, best = min(candidates, key=lambda each: each[0])
     return best if cost < FITS * before else None
 
 
 def _rearranged(
-    found: _Arrangement, chance: float, number: int, record: CaseRecord, classes: Sequence[AuditedClass]
+    found: Arrangement, chance: float, number: int, record: CaseRecord, classes: Sequence[AuditedClass]
 ) -> Iterator[Hint]:
-    if found.pair is None:
+    pair, flipped = found
+    if pair is None:
         row = max(record.classes.values(), key=lambda each: each.voxels)
-        axes = " and ".join(AXES[axis] for axis in found.axes)
+        axes = " and ".join(AXES[axis] for axis in flipped)
         words = f"the classes lie as in the other cases if {axes} of the label are exchanged: it is probably flipped"
-        yield Hint(number, "", "flipped", chance, row.parts[0].voxel, len(found.axes), "axes", words)
+        yield Hint(number, "", "flipped", chance, row.parts[0].voxel, len(flipped), "axes", words)
         return
-    a, b = (classes[k] for k in found.pair)
+    a, b = (classes[k] for k in pair)
     first = a if a.key in record.classes else b
     part = record.classes[first.key].parts[0]
     words = f"{a.in_words} and {b.in_words} are probably exchanged: each lies where the other lies in the other cases"

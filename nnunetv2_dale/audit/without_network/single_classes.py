@@ -9,9 +9,17 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.usual_values import Floats, usual
-from nnunetv2_dale.audit.without_network.hints import Hint, high_values, rare_amounts, volume_of
 from nnunetv2_dale.audit.without_network.places import Places, ends_of
-from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share
+from nnunetv2_dale.audit.without_network.records import (
+    CaseRecord,
+    ClassRecord,
+    Hint,
+    Part,
+    Share,
+    high_values,
+    rare_amounts,
+    volume_of,
+)
 
 SMALL = 0.05  # of a usual object of the class: a smaller part is a speck
 LEAST_PADDED, LEAST_OUTSIDE = 0.02, 0.1  # share of a class, on padding or outside of the body, that counts
@@ -28,11 +36,7 @@ Rows = Sequence[tuple[int, CaseRecord, ClassRecord]]
 
 
 def class_hints(item: AuditedClass, number: int, places: Places, records: Sequence[CaseRecord]) -> Iterator[Hint]:
-    """All kinds of one class.
-
-    Args:
-        number: of the class in `places`.
-    """
+    """All kinds of one class."""
     rows = [(n, record, record.classes[item.key]) for n, record in enumerate(records) if item.key in record.classes]
     if not rows:
         return

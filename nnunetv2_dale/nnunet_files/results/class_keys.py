@@ -40,8 +40,6 @@ def own_key(key: str, names: Mapping[str, str]) -> str:
 
     Args:
         names: from `keys_of_names`.
-    Raises:
-        ValueError: neither.
     """
     try:
         return class_key(class_labels(key))

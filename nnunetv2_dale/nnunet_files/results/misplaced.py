@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_dale.commands.command_line import first_of
 from nnunetv2_dale.nnunet_files.geometry import GridDifference
-
-_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -54,5 +53,4 @@ def misplaced_remarks(misplaced: Sequence[Misplaced]) -> list[str]:
 
 def named_cases(names: Sequence[str]) -> str:
     """Return "2 cases (c0, c1)", with at most five names."""
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"{len(names)} case{'s' * (len(names) != 1)} ({', '.join(names[:_MOST_NAMES])}{more})"
+    return f"{len(names)} case{'s' * (len(names) != 1)} ({', '.join(first_of(names))})"

@@ -24,11 +24,7 @@ def open_classes(
     They stand in `confidence.csv` of the raw dataset, of which training keeps a copy beside the preprocessed cases.
 
     Args:
-        dataset: its full name.
-        dataset_json: of the results; without labels nothing is known.
         cases: of the results; a table from a spreadsheet may have 5 for 005.
-    Raises:
-        UserError: the table is refused.
     """
     labels = dataset_json.get("labels", {})
     keys = keys_of_names(labels)
@@ -59,11 +55,7 @@ def without_open_classes(
 
 
 def sentences_on_open_classes(cases: Mapping[str, CaseResult], names: Mapping[str, str]) -> list[str]:
-    """A sentence for each class that is not annotated in some of the cases.
-
-    Args:
-        names: class key → name.
-    """
+    """A sentence for each class that is not annotated in some of the cases."""
     counts = {key: sum(not case.classes[key].annotated for case in cases.values()) for key in names}
     of, follows = f"of {len(cases)} cases ({TABLE})", "those cases do not count for it here"
     return [f"{names[key]} is not annotated in {count} {of}: {follows}" for key, count in counts.items() if count]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes, without_open_classes
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, known_ending, read_summary
@@ -71,9 +72,6 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     `summary.json`. The training cases that fold `all` validates on count only when there is no other fold.
     Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
-    Args:
-        path: the folder.
-        folds: read only these, such as ["0", "1"]; None reads all.
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """
@@ -98,6 +96,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     dataset = plans.get("dataset_name") or above
     cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases))
+    ending = _ending(cases, dataset_json)
     return ResultFolder(
         path=path,
         name=path.name,
@@ -108,10 +107,10 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
         folds=tuple(summaries),
         unfinished_folds=tuple(unfinished),
         cases=cases,
-        unlisted_cases=_unlisted_cases(path, summaries, unfinished, cases, dataset_json),
+        unlisted_cases=_unlisted_cases(path, summaries, unfinished, cases, ending),
         plans=plans,
         dataset_json=dataset_json,
-        remarks=(*remarks, *_leftovers(summaries, cases, dataset_json)),
+        remarks=(*remarks, *_leftovers(summaries, cases, ending)),
         asked_folds=asked,
     )
 
@@ -180,25 +179,18 @@ def _fold_order(folder: Path) -> tuple[int, str]:
 
 
 def _unlisted_cases(
-    path: Path,
-    summaries: Mapping[str, Path],
-    unfinished: Iterable[str],
-    cases: Mapping[str, CaseResult],
-    dataset_json: Mapping[str, Any],
+    path: Path, summaries: Mapping[str, Path], unfinished: Iterable[str], cases: Collection[str], ending: str
 ) -> tuple[str, ...]:
-    ending = _ending(cases, dataset_json)
     folders = [file.parent for file in summaries.values()]
     folders += [path / f"fold_{fold}" / "validation" for fold in unfinished]
-    return tuple(sorted({name for folder in folders for name in _predicted(folder, ending)} - set(cases)))
+    return tuple(sorted({name for folder in folders for name in files_by_case(folder, ending)} - set(cases)))
 
 
-def _leftovers(
-    summaries: Mapping[str, Path], cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]
-) -> Iterator[str]:
+def _leftovers(summaries: Mapping[str, Path], cases: Mapping[str, CaseResult], ending: str) -> Iterator[str]:
     """A sentence on each fold with masks of cases that another fold validated: the splits have changed since."""
     for fold, file in summaries.items():
         own = {name for name, case in cases.items() if case.fold == fold}
-        left = sorted((_predicted(file.parent, _ending(cases, dataset_json)) & set(cases)) - own)
+        left = sorted((files_by_case(file.parent, ending).keys() & set(cases)) - own)
         if left:
             yield (
                 f"fold {fold} holds masks of {', '.join(left)}, which another fold validated: left over of other "
@@ -208,7 +200,3 @@ def _leftovers(
 
 def _ending(cases: Mapping[str, CaseResult], dataset_json: Mapping[str, Any]) -> str:
     return str(dataset_json.get("file_ending") or known_ending(next(iter(cases.values())).prediction_file))
-
-
-def _predicted(folder: Path, ending: str) -> set[str]:
-    return {file.name.removesuffix(ending) for file in folder.glob(f"*{ending}")}

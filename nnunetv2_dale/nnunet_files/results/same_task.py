@@ -43,9 +43,6 @@ def read_result_folders(paths: Sequence[Path], folds: Iterable[str] | None = Non
     """Read folders that stand beside each other, each once and under a name of its own.
 
     Folders of one name (two result roots) are told apart by as much of their path as that takes.
-
-    Raises:
-        UserError: a folder that was given twice, or that `read_result_folder` cannot read.
     """
     folders = [read_result_folder(path, folds) for path in paths]
     places = [folder.path for folder in folders]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ SHAPE, SPACING_ZYX = (24, 36, 40), (4.0, 3.0, 3.0)
 SIZES = {1: (2, 3, 3), 2: (2, 3, 3), 3: (2, 3, 3), 4: (5, 4, 3), 5: (5, 4, 3)}  # radii in voxels
 PLACES = {1: (18, 24, 20), 2: (12, 24, 20), 3: (6, 24, 20), 4: (9, 20, 9), 5: (9, 20, 31)}
 SHADES = {1: 300.0, 2: 300.0, 3: 300.0, 4: 180.0, 5: 180.0}
+ERRORS = ("speck", "misplaced", "missed_object", "exchanged", "flipped", "shifted", "outside", "volume", "empty")
 Volume = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
@@ -33,64 +34,30 @@ def abdomen(case: int) -> tuple[Labels, Volume]:
     return label, (image + rng.normal(0, 8, SHAPE)).astype(np.float32)
 
 
-def _speck(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    label[9, 20, 37] = 5
-    return label, image
-
-
-def _misplaced(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    label[20:22, 6:8, 20:23] = 3
-    return label, image
-
-
-def _second(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    label[9:13, 20, 3:5] = 4
-    label[9:13, 20, 5] = 0
-    return label, image
-
-
-def _lost(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    return np.where(label == 2, 0, label).astype(np.uint8), image
-
-
-def _exchanged(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    return np.array([0, 1, 2, 3, 5, 4], np.uint8)[label], image
-
-
-def _flipped(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    return np.ascontiguousarray(label[::-1]), image
-
-
-def _shifted(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    return np.roll(label, 3, axis=1), image
-
-
-def _padded(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    image[:7] = 0
-    return label, image
-
-
-def _large(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    organ = ellipsoid(SHAPE, PLACES[4], (7, 7, 6))
-    label[organ & (label == 0)] = 4
-    return label, image
-
-
-def _empty(label: Labels, image: Volume) -> tuple[Labels, Volume]:
-    return np.zeros_like(label), image
-
-
-ERRORS: Mapping[str, Callable[[Labels, Volume], tuple[Labels, Volume]]] = {
-    "speck": _speck,
-    "misplaced": _misplaced,
-    "missed_object": _lost,
-    "exchanged": _exchanged,
-    "flipped": _flipped,
-    "shifted": _shifted,
-    "outside": _padded,
-    "volume": _large,
-    "empty": _empty,
-}
+def _draw(error: str, label: Labels, image: Volume) -> Labels:
+    """The label with an error of `ERRORS`; that of padding changes the image."""
+    match error:
+        case "speck":
+            label[9, 20, 37] = 5
+        case "misplaced":
+            label[20:22, 6:8, 20:23] = 3
+        case "missed_object":
+            label[label == 2] = 0
+        case "exchanged":
+            return np.array([0, 1, 2, 3, 5, 4], np.uint8)[label]
+        case "flipped":
+            return np.ascontiguousarray(label[::-1])
+        case "shifted":
+            return np.roll(label, 3, axis=1)
+        case "outside":
+            image[:7] = 0
+        case "volume":
+            label[ellipsoid(SHAPE, PLACES[4], (7, 7, 6)) & (label == 0)] = 4
+        case "empty":
+            label[:] = 0
+        case _:
+            label[label == NAMES[error]] = 0
+    return label
 
 
 def write_abdomens(root: Path, errors: Mapping[int, str], cases: int = 40) -> Path:
@@ -98,10 +65,7 @@ def write_abdomens(root: Path, errors: Mapping[int, str], cases: int = 40) -> Pa
     labels, images = {}, {}
     for case in range(cases):
         label, image = abdomen(case)
-        error = errors.get(case, "")
-        if error in ERRORS:
-            label, image = ERRORS[error](label, image)
-        elif error:
-            label[label == NAMES[error]] = 0
+        if case in errors:
+            label = _draw(errors[case], label, image)
         labels[f"case_{case:02d}"], images[f"case_{case:02d}"] = label, [image]
     return write_raw_dataset(root / DATASET, labels, images, {"spacing_zyx": SPACING_ZYX}, labels=NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.cli import main
+from nnunetv2_dale.audit.decisions import write_lines
 from tests.audit.without_network.fixtures import DATASET, ERRORS, write_abdomens
+from tests.datasets import rows_of
 
 WRONG = {4 * number + 1: name for number, name in enumerate(ERRORS)}
 NOT_DRAWN = dict.fromkeys(range(0, 40, 4), "left")
@@ -76,22 +77,15 @@ def test_the_page_has_pictures_and_no_networks(root: Path) -> None:
 
 
 def test_apply_excludes_and_lists_what_to_fix_without_drafts(root: Path) -> None:
-    with (root / "audit" / "decisions.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    table = root / "audit" / "decisions.csv"
     chosen = {f"case_{case:02d}": "exclude" if kind == "flipped" else "fix" for case, kind in WRONG.items()}
-    for row in rows:
-        row["decision"] = chosen.get(row["case"], "")
-    with (root / "audit" / "decisions.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    assert main(["apply", str(root / "audit" / "decisions.csv"), "-d", "5", "--new_id", "105"]) == 0
+    rows = [row | {"decision": chosen.get(row["case"], "")} for row in rows_of(table)]
+    write_lines(list(rows[0]), rows, table)
+    assert main(["apply", str(table), "-d", "5", "--new_id", "105"]) == 0
     new = root / "raw" / "Dataset105_Abdomens"
     assert len(list((new / "labelsTr").iterdir())) == 39
-    with (new / "to_fix.csv").open(newline="") as stream:
-        assert {row["case"] for row in csv.DictReader(stream)} == {
-            case for case, decision in chosen.items() if decision == "fix"
-        }
+    to_fix = {row["case"] for row in rows_of(new / "to_fix.csv")}
+    assert to_fix == {case for case, decision in chosen.items() if decision == "fix"}
     assert not (new / "drafts").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.without_network.dataset_task import dataset_task
+from nnunetv2_dale.audit.audit_task import dataset_task
 from nnunetv2_dale.audit.without_network.intensities import learned
 from nnunetv2_dale.audit.without_network.measuring import record_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord

@@ -71,7 +71,7 @@ def apply_decisions(
         problems = hand_work(source, target.folder, audit)
     refuse_problems(problems, target.root)
     with new_dataset(source.folder, target.folder, splits, overwrite, left_out) as folder:
-        refuse_problems(_copy(source, kept, folder), source.folder)
+        refuse_problems(_copy(source, kept, to_fix, folder), source.folder)
         for case in kept:
             if case.name in drafts:
                 write_draft(source, case, drafts[case.name], folder)
@@ -121,13 +121,13 @@ def _splits(source: RawDataset, excluded: Collection[str], audited: Audit) -> tu
     return (left, remarks) if left else (None, [*remarks, "no fold is left; nnU-Net makes its own"])
 
 
-def _copy(source: RawDataset, kept: Sequence[RawCase], folder: Path) -> list[Problem]:
-    """Copy the cases and the test set; the files that are damaged."""
+def _copy(source: RawDataset, kept: Sequence[RawCase], to_fix: Collection[str], folder: Path) -> list[Problem]:
+    """Copy the cases and the test set; the files that are damaged. A label that is mended is no reader's."""
     problems = place_cases(kept, folder)
     for name in ("imagesTs", "labelsTs"):
         if (source.folder / name).is_dir():
             problems += place_folder(source.folder / name, folder / name)
-    return problems + copy_confidence(source, {case.name for case in kept}, folder)
+    return problems + copy_confidence(source, {case.name for case in kept}, folder, to_fix)
 
 
 def _write_tables(files: Sequence[Path], lines: Sequence[Line], of_drafts: Sequence[Decision], folder: Path) -> None:

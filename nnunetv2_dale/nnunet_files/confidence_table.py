@@ -117,12 +117,19 @@ def _annotated(text: str, name: str, where: str) -> bool:
     return _YES_NO[text.casefold()]
 
 
-def copy_confidence(source: RawDataset, kept: Collection[str], folder: Path) -> list[Problem]:
-    """Copy the maps, the readers' labels and the table's lines of the cases that are kept; the damaged files."""
+def copy_confidence(
+    source: RawDataset, kept: Collection[str], folder: Path, redrawn: Collection[str] = ()
+) -> list[Problem]:
+    """Copy the maps, the readers' labels and the table's lines of the cases that are kept; the damaged files.
+
+    Args:
+        redrawn: cases of which the label alone counts from now on, and no reader's.
+    """
     problems: list[Problem] = []
     for name in (MAPS, READERS):
         for file in sorted((source.folder / name).rglob("*" + source.file_ending)):
-            if file.name.removesuffix(source.file_ending) in kept:
+            case = file.name.removesuffix(source.file_ending)
+            if case in kept and not (name == READERS and case in redrawn):
                 target = folder / file.relative_to(source.folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 problems += place_whole(file, target)

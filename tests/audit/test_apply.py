@@ -200,12 +200,14 @@ def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:
 def test_what_else_is_known_of_the_cases_that_stay_is_copied(study: Study) -> None:
     for place in ("confidenceTr", "ratersTr/reader_a"):
         (study.raw / place).mkdir(parents=True)
-        for case in ("case_02", "case_06"):
+        for case in ("case_02", "case_04", "case_06"):
             shutil.copy(study.raw / "labelsTr" / f"{case}.nii.gz", study.raw / place)
     (study.raw / "confidence.csv").write_text('case;weight;note\ncase_02;0.5;"two\nlines"\ncase_06;0;\n')
-    table = study.decide({"case_06": "exclude"})
+    table = study.decide({"case_04": "fix", "case_06": "exclude"})
     study.apply(table)
-    assert [path.name for path in (study.new / "confidenceTr").iterdir()] == ["case_02.nii.gz"]
+    maps = sorted(path.name for path in (study.new / "confidenceTr").iterdir())
+    assert maps == ["case_02.nii.gz", "case_04.nii.gz"]
+    # a visit would draw the readers' labels instead of the mended one
     assert [path.name for path in (study.new / "ratersTr" / "reader_a").iterdir()] == ["case_02.nii.gz"]
     assert (study.new / "confidence.csv").read_text() == 'case;weight;note\ncase_02;0.5;"two\nlines"\n'
     again = ["apply", str(table), "-d", "777", "--new_id", "104", "--overwrite"]

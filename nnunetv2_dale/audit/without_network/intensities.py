@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.audit_task import AuditTask
-from nnunetv2_dale.audit.without_network.records import Floats
+from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label

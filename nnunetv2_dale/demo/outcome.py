@@ -74,7 +74,9 @@ def readers_found(distrust: Mapping[str, Sequence[float]], phantom: Mapping[str,
     for name, value in FOREGROUND.items():
         too_wide = [case for case, values in distrust.items() if values[value] > 0]
         too_narrow = [case for case, values in distrust.items() if values[value] < 0]
-        verdict = "wrong" if too_narrow or set(too_wide) - set(wide) else "right" if too_wide else "missed"
+        verdict = "right" if too_wide == wide else "in part" if too_wide else "missed"
+        if too_narrow or set(too_wide) - set(wide):
+            verdict = "wrong"
         found.append(Found(name, wide, too_wide, too_narrow, verdict))
     return found
 

@@ -38,8 +38,8 @@ def distrust(**of_cases: list[float]) -> dict[str, list[float]]:
     [
         ({}, ["missed", "missed", "missed", "missed"]),
         ({"phantom_002": WIDE, "phantom_004": WIDE}, ["right", "right", "missed", "missed"]),
-        ({"phantom_002": WIDE}, ["right", "right", "missed", "missed"]),  # one of the two, and no other
-        ({"phantom_002": WIDE, "phantom_000": [0, 0, 0.1, 0, 0]}, ["right", "wrong", "missed", "missed"]),
+        ({"phantom_002": WIDE}, ["in part", "in part", "missed", "missed"]),  # one of the two, and no other
+        ({"phantom_002": WIDE, "phantom_000": [0, 0, 0.1, 0, 0]}, ["in part", "wrong", "missed", "missed"]),
         ({"phantom_001": [0, 0, 0, -0.5, -0.1]}, ["missed", "missed", "wrong", "wrong"]),  # nobody draws narrower
         ({"phantom_002": [0, -1.0, 0, 0, 0]}, ["wrong", "missed", "missed", "missed"]),
     ],
@@ -71,7 +71,12 @@ def words(html: str) -> str:
 @pytest.mark.parametrize(
     ("found", "verdict", "others"),
     [
-        (RIGHT, "Right. DALE found the second reader in liver, spleen", ("Wrong.", "Missed.")),
+        (
+            RIGHT,
+            "Right. DALE found the second reader in liver, in a part",
+            ("Wrong.", "Missed."),
+        ),
+        ({"phantom_002": WIDE}, "In part. DALE found the second reader in a part", ("Right.", "Wrong.", "Missed.")),
         (WRONG, "Wrong. In kidney, lesion it down-weights labels", ("Right.", "Missed.")),
         (RIGHT | WRONG, "Wrong. In kidney, lesion it down-weights labels", ("Right.", "Missed.")),
         ({}, "Missed. DALE found no two groups of cases", ("Right.", "Wrong.")),
@@ -87,7 +92,7 @@ def test_every_class_has_its_row() -> None:
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page(**RIGHT), re.S)]
     assert rows[1:] == [
         ["liver", "002, 004", "002, 004", "–", "right"],
-        ["spleen", "002, 004", "002", "–", "right"],
+        ["spleen", "002, 004", "002", "–", "in part"],
         ["kidney", "002, 004", "–", "–", "missed"],
         ["lesion", "002, 004", "–", "–", "missed"],
     ]

@@ -106,20 +106,6 @@ def audit_maps_table() -> str:
     return markdown(["wrong labels", "trained with", "trainer", "Dice", "each training", "against plain"], cells)
 
 
-def audit_maps_won() -> str:
-    """A sentence on what wrong labels cost and the audit's maps win back, as far as it was measured."""
-    rows, said = rows_of(audit_maps.RESULTS), []
-    for wrong in WRONG:
-        found = audit_maps.won_back(rows, wrong)
-        if (maps := found.get(f"maps, {TOLD}")) is not None:
-            cost = found["cost"]
-            said.append(
-                f"With {wrong} % wrong labels plain nnU-Net loses {cost:.1f} points; the maps win back {maps:.1f}"
-            )
-            said[-1] += f", which is {maps / cost:.0%}." if cost > 0 else "."
-    return " ".join(said) or NOT_YET
-
-
 def checked_cases_table() -> str:
     """AUROC of 1 − ω by meta steps, near label edges, at four points of each training."""
     rows = rows_of(checked_cases.RESULTS)

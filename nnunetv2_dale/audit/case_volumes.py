@@ -101,7 +101,7 @@ def read_images(inputs: CaseInputs, task: AuditTask, volumes: CaseVolumes) -> ND
     """Read the images (C, Z, Y, X) of a case."""
     images, properties = read_image(task.reader, inputs.images)
     of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
-    remedy = "give the images that belong to the labels (--images)"
+    remedy = "give the images that belong to the labels" + (" (--images)" if task.referees else "")
     require_same_voxels(inputs.images[0], (images.shape[1:], properties), inputs.label, of_label, remedy)
     return images
 

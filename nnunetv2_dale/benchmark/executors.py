@@ -19,7 +19,7 @@ from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import JobStatus
 from parsl.providers import LocalProvider, SlurmProvider
 
-from nnunetv2_dale.benchmark.settings import ExecutorSettings
+from nnunetv2_dale.benchmark.arguments import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
 
 HEARTBEAT_S = 10
@@ -27,15 +27,10 @@ LOST_AFTER_S = 60
 PARSLS_RUN_DIR = "runinfo"
 
 
-def put_environment_on_path() -> Path:
-    """Let Parsl find ``interchange.py`` and ``process_worker_pool.py``, however this command was called.
-
-    Returns:
-        the folder of this Python's scripts, now first on PATH.
-    """
-    scripts = Path(sys.executable).parent
-    os.environ["PATH"] = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
-    return scripts
+def put_environment_on_path() -> None:
+    """Let Parsl find ``interchange.py`` and ``process_worker_pool.py``, however this command was called."""
+    scripts = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
 
 
 def run_directory(wanted: Path, executor: str) -> Path:
@@ -59,11 +54,9 @@ def run_directory(wanted: Path, executor: str) -> Path:
 def parsl_config(
     settings: ExecutorSettings, run_dir: Path, device: str, num_gpus: int, visible_gpus: list[str], num_runs: int
 ) -> Config:
-    """Parsl's configuration for `settings`.
+    """Parsl's configuration for `settings`; of `run_dir` see `run_directory`.
 
     Args:
-        run_dir: for Parsl's scripts and logs.
-        device: nnU-Net's ``-device``.
         num_gpus: GPUs of one training.
         visible_gpus: GPUs of this machine, for the local executor.
         num_runs: trainings that there are to do at most.

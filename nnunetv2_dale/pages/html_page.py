@@ -6,7 +6,7 @@ import base64
 import functools
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 
@@ -22,18 +22,13 @@ def png_data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def figure_data_uri(figure: Figure, *, image_format: str = "svg", dots_per_inch: int = 110) -> str:
+def figure_data_uri(figure: Figure, *, image_format: Literal["svg", "png"] = "svg", dots_per_inch: int = 110) -> str:
     """Return a Matplotlib figure as the value of an `src` attribute.
 
     Args:
-        figure: drawn figure; it is not closed here.
         image_format: "svg" for line drawings, "png" for figures that hold images or many thousand marks.
         dots_per_inch: resolution of a PNG, and of what an SVG holds as pixels.
-    Raises:
-        ValueError: another format.
     """
-    if image_format not in ("svg", "png"):
-        raise ValueError(f"image_format must be svg or png, got {image_format!r}")
     import matplotlib
 
     # No date and a fixed salt: the same figure gives the same bytes.
@@ -53,13 +48,9 @@ def render_page(template: str, package: str, context: Mapping[str, Any]) -> str:
 
     Args:
         template: file name inside the package's `templates` folder, such as "page.html.j2".
-        package: package that holds the template, such as "nnunetv2_dale.report".
         context: the names the template uses; `base.html.j2` itself needs `title` only.
     Returns:
         the page, to be written as UTF-8.
-    Raises:
-        jinja2.TemplateNotFound: no such template.
-        jinja2.UndefinedError: a name is missing from `context`.
     """
     return _templates_of(package).get_template(template).render(context)
 

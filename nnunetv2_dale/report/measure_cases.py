@@ -66,14 +66,12 @@ class MeasuredCase:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A prediction and its reference, and where both come from."""
+    """A prediction and its reference."""
 
     prediction: Volume
     reference: Volume
     region: NDArray[np.bool_]
     ignored: NDArray[np.bool_] | None
-    files: CaseFiles
-    number: int
     result: CaseResult
     settings: MeasureSettings
 
@@ -84,9 +82,7 @@ def measure_cases(
     """For each case, in the order given, the measures of each result folder.
 
     Args:
-        files: the cases' masks and images.
         results: for each case what each folder's `summary.json` says, to notice masks it was not made of.
-        settings: what to measure.
         processes: cases measured at once; 1 stays in this process.
     Raises:
         UserError: a mask or image that cannot be read, or whose shape, spacing or voxel counts disagree.
@@ -114,13 +110,11 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
         reference.voxels[ignored] = 0
     boxes = boxes_of_values(reference.voxels)
     runs = []
-    for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
+    for file, result in zip(files.predictions, results, strict=True):
         prediction = settings.reader.prediction(file, reference)
         if ignored is not None:
             prediction.voxels[ignored] = 0
-        runs.append(
-            _measure_pair(_Pair(prediction, reference, region, ignored, files, number, result, settings), boxes)
-        )
+        runs.append(_measure_pair(_Pair(prediction, reference, region, ignored, result, settings), boxes))
     return MeasuredCase(runs, image_grid, patch)
 
 
@@ -175,7 +169,7 @@ def _same_counts(found: ClassResult, pair: _Pair, key: str) -> None:
     others = pair.settings.other_references
     if not others and stated.n_reference not in (None, found.n_reference):
         raise UserError(
-            f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has "
+            f"{pair.reference.file} is not the reference that {summary_file} was made with: class {key} has "
             f"{found.n_reference} voxels, there {stated.n_reference}; give the folder of the references that are to "
             "judge with --references, or compare what summary.json holds alone (--summary_only)"
         )
@@ -185,7 +179,7 @@ def _same_counts(found: ClassResult, pair: _Pair, key: str) -> None:
     ):
         if expected is not None and count != expected:
             raise UserError(
-                f"{pair.files.predictions[pair.number]} is not what {summary_file} was made of: class {key} of the "
+                f"{pair.prediction.file} is not what {summary_file} was made of: class {key} of the "
                 f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
                 "holds alone (--summary_only)"
             )

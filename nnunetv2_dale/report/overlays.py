@@ -27,13 +27,7 @@ _SMALLEST_SIDE = 48
 
 
 def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
-    """Draw the five best and five worst cases of each candidate into `folder/overlays`.
-
-    Returns:
-        the pictures, best first; none where there are no images.
-    """
-    if not built.files or not built.files[0].images:
-        return []
+    """Draw the five best and five worst cases of each candidate into `folder/overlays`; the pictures, best first."""
     (folder / "overlays").mkdir()
     report, first = built.report, built.folders[0]
     reader = mask_reader(first, built.files[0].reference)

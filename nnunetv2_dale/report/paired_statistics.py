@@ -53,15 +53,8 @@ def paired_statistics(
         baseline, candidate: (N,), finite.
         same_within: differences of at most this count as the same.
         patients: (N,) patient of each case; None: every case is its own.
-        resamples: bootstrap resamples.
-        seed: of the bootstrap.
-    Raises:
-        ValueError: the lengths differ.
+        resamples, seed: of the bootstrap.
     """
-    if baseline.shape != candidate.shape or (patients is not None and len(patients) != len(baseline)):
-        raise ValueError(
-            f"expected paired values, got {baseline.shape}, {candidate.shape} and {patients and len(patients)}"
-        )
     differences = candidate - baseline
     units = differences if patients is None else _patient_means(differences, patients)
     # Without the tolerance 0.90 - 0.89 is "more than 0.01".

@@ -54,9 +54,11 @@ def run_directory(wanted: Path, executor: str) -> Path:
 def parsl_config(
     settings: ExecutorSettings, run_dir: Path, device: str, num_gpus: int, visible_gpus: list[str], num_runs: int
 ) -> Config:
-    """Parsl's configuration for `settings`; of `run_dir` see `run_directory`.
+    """Parsl's configuration for `settings`.
 
     Args:
+        run_dir: for Parsl's scripts and logs.
+        device: nnU-Net's ``-device``.
         num_gpus: GPUs of one training.
         visible_gpus: GPUs of this machine, for the local executor.
         num_runs: trainings that there are to do at most.

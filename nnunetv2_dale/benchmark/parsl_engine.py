@@ -19,7 +19,11 @@ class ParslEngine:
     """Runs jobs on the workers that a Parsl configuration describes."""
 
     def __init__(self, config: Config, make_job: Callable[[Run], Job]) -> None:
-        """Start the workers; the configuration's ``run_dir`` also gets ``parsl.log``."""
+        """
+        Args:
+            config: which workers; its ``run_dir`` also gets ``parsl.log``.
+            make_job: the job that does a run.
+        """
         _log_to(Path(config.run_dir) / "parsl.log")
         self._make_job = make_job
         self._kernel = DataFlowKernel(config)

@@ -26,6 +26,7 @@ def figure_data_uri(figure: Figure, *, image_format: Literal["svg", "png"] = "sv
     """Return a Matplotlib figure as the value of an `src` attribute.
 
     Args:
+        figure: drawn figure; it is not closed here.
         image_format: "svg" for line drawings, "png" for figures that hold images or many thousand marks.
         dots_per_inch: resolution of a PNG, and of what an SVG holds as pixels.
     """
@@ -48,9 +49,13 @@ def render_page(template: str, package: str, context: Mapping[str, Any]) -> str:
 
     Args:
         template: file name inside the package's `templates` folder, such as "page.html.j2".
+        package: package that holds the template, such as "nnunetv2_dale.report".
         context: the names the template uses; `base.html.j2` itself needs `title` only.
     Returns:
         the page, to be written as UTF-8.
+    Raises:
+        jinja2.TemplateNotFound: no such template.
+        jinja2.UndefinedError: a name is missing from `context`.
     """
     return _templates_of(package).get_template(template).render(context)
 

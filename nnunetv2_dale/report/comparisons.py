@@ -28,6 +28,8 @@ def compare(
     Args:
         values: run name → its values; the first run is the baseline.
         metrics, classes: what to compare; the values also hold class "mean".
+        patients: patient of each case.
+        resamples, seed: of the bootstrap.
         trainings: run name → the values of each training that the run is the mean of.
     """
     baseline, *candidates = values

@@ -45,9 +45,11 @@ class LearningCurve:
 def read_fold_cost(
     folder: Path, fold: str, mean_validation_dice: float | None, finished: bool = True
 ) -> tuple[FoldCost, LearningCurve] | None:
-    """Return the cost and the learning curve of a fold in its folder (`fold_0`), or None where no log tells.
+    """Return the cost and the learning curve of a fold, or None where no log tells.
 
     Args:
+        folder: the fold's folder (`fold_0`).
+        fold: its name.
         mean_validation_dice: of the validation after training, for the figure Dice over time.
         finished: whether there is one.
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from nnunetv2_dale.masks.boxes import numbered_parts
+from nnunetv2_dale.masks.overlap import Mask
 
 MATCHED_ABOVE_IOU = 0.1
 
@@ -31,7 +31,7 @@ class LesionCounts:
         return 2 * self.matched / lesions if lesions else None
 
 
-def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> LesionCounts:
+def lesion_counts(prediction: Mask, reference: Mask) -> LesionCounts:
     """Count and match the connected components of two masks.
 
     Voxels that touch at a face, an edge or a corner belong together. Two components may be paired when their IoU is

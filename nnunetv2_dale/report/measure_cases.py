@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.overlap import overlap
+from nnunetv2_dale.masks.overlap import Mask, overlap
 from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
@@ -70,8 +69,8 @@ class _Pair:
 
     prediction: Volume
     reference: Volume
-    region: NDArray[np.bool_]
-    ignored: NDArray[np.bool_] | None
+    region: Mask
+    ignored: Mask | None
     result: CaseResult
     settings: MeasureSettings
 
@@ -82,7 +81,9 @@ def measure_cases(
     """For each case, in the order given, the measures of each result folder.
 
     Args:
+        files: the cases' masks and images.
         results: for each case what each folder's `summary.json` says, to notice masks it was not made of.
+        settings: what to measure.
         processes: cases measured at once; 1 stays in this process.
     Raises:
         UserError: a mask or image that cannot be read, or whose shape, spacing or voxel counts disagree.
@@ -142,16 +143,14 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     return MeasuredRun(measures, lesions, grid_difference(pair.prediction.grid, pair.reference.grid), classes)
 
 
-def _class_result(predicted: NDArray[np.bool_], true: NDArray[np.bool_], n_voxels: int) -> ClassResult:
+def _class_result(predicted: Mask, true: Mask, n_voxels: int) -> ClassResult:
     """What nnU-Net's `summary.json` would say of the masks."""
     shared, of_true, of_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
     dice, iou = overlap(predicted, true) or (None, None)
     return ClassResult(dice, iou, shared, of_true, of_predicted, n_voxels)
 
 
-def _measure_class(
-    predicted: NDArray[np.bool_], true: NDArray[np.bool_], box: Box, pair: _Pair
-) -> Iterator[tuple[str, float | None]]:
+def _measure_class(predicted: Mask, true: Mask, box: Box, pair: _Pair) -> Iterator[tuple[str, float | None]]:
     tolerance_mm = pair.settings.tolerance_mm
     distances = surface_distances(predicted, true, pair.reference.spacing_mm)
     for name, value in measures_of(predicted, true, distances, tolerance_mm).items():

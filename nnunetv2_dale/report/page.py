@@ -9,10 +9,10 @@ from typing import Any
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, pair_plots, plots
+from nnunetv2_dale.report.overlays import ranked_cases
 from nnunetv2_dale.report.page_cells import interval_text, signed, with_minus
-from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
-from nnunetv2_dale.report.report_json import holds_paths
+from nnunetv2_dale.report.report_folder import holds_paths
 from nnunetv2_dale.report.sides import labels_of
 from nnunetv2_dale.report.tables import p_text
 

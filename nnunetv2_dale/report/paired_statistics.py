@@ -53,7 +53,10 @@ def paired_statistics(
         baseline, candidate: (N,), finite.
         same_within: differences of at most this count as the same.
         patients: (N,) patient of each case; None: every case is its own.
-        resamples, seed: of the bootstrap.
+        resamples: bootstrap resamples.
+        seed: of the bootstrap.
+    Raises:
+        ValueError: the lengths differ.
     """
     differences = candidate - baseline
     units = differences if patients is None else _patient_means(differences, patients)

@@ -37,6 +37,7 @@ def training_statistics(
     Args:
         baseline, candidate: (T_b, N) and (T_c, N), a value of each training and case, finite.
         patients: (N,) patient of each case; None: every case is its own.
+        resamples, seed: of the bootstrap.
     """
     trials = [side.mean(axis=1) if side.shape[1] else np.empty(0) for side in (baseline, candidate)]
     p_trials = None

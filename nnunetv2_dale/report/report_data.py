@@ -1,4 +1,4 @@
-"""The numbers of a report as plain dataclasses; `report_json` writes and reads them.
+"""The numbers of a report as plain dataclasses; `report_folder` writes and reads them.
 
 Pages, tables and plots are drawn from a `Report` alone, so that a report can be redrawn from its `report.json`.
 """

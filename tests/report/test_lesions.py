@@ -50,16 +50,6 @@ def test_the_best_pair_does_not_take_a_partner_from_another_lesion() -> None:
     assert lesion_counts(prediction, reference) == LesionCounts(2, 2, 2)
 
 
-@pytest.mark.parametrize("axes", [2, 3])
-def test_corners_join(axes: int) -> None:
-    diagonal = np.zeros((4,) * axes, bool)
-    diagonal[(range(4),) * axes] = True
-    assert lesion_counts(diagonal, diagonal) == LesionCounts(1, 1, 1)
-    apart = diagonal.copy()
-    apart[1] = False
-    assert lesion_counts(apart, diagonal).in_prediction == 2
-
-
 def most_pairs(allowed: list[list[bool]], taken: frozenset[int] = frozenset()) -> int:
     """All ways to give each row a free column or none."""
     if not allowed:

@@ -27,12 +27,8 @@ class WeightedStep:
     """Plain training but for the weights: without groups of cases it is plain training.
 
     Args:
-        network: `network(images)` gives logits, or a sequence of them under deep supervision.
-        optimizer: of its parameters.
-        loss: in the form of the targets.
         trust: remembers the cases.
-        update: makes an optimizer update from a loss, gradients cleared before.
-        autocast: makes the context of the network's forward passes.
+        network, optimizer, loss, update, autocast: of `AlternatingStep`.
     """
 
     network: nn.Module
@@ -43,13 +39,7 @@ class WeightedStep:
     autocast: Callable[[], AbstractContextManager[object]]
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WeightedRecord:
-        """Make one update.
-
-        Args:
-            images: (B, C, *S), finite.
-            targets: the target of each output of the network, full resolution first.
-            cases: the name of each sample's case, (B,).
-        """
+        """Make one update; arguments as of `AlternatingStep`."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             outputs = self.network(images)

@@ -74,14 +74,12 @@ def pair_files(
     suffixes: Sequence[str] = PICTURE_SUFFIXES,
     image_of_label: Callable[[str], str] = lambda stem: stem,
 ) -> list[tuple[str, Path, Path]]:
-    """Return images with their labels, by file name.
+    """Return (stem of the image, image, label), sorted, of images with their labels, by file name.
 
     Args:
         image_folders: names that the folder of the images may have; the first that is there is taken.
         problems: missing folders, images without label, labels without image and ambiguous names are added here.
         image_of_label: stem of a label file -> stem of the image it belongs to.
-    Returns:
-        (stem of the image, image, label), sorted.
     """
     image_folder, label_folder = first_folder(image_folders, problems), first_folder(label_folders, problems)
     if image_folder is None or label_folder is None:

@@ -94,9 +94,7 @@ class Phases:
 class PhasedStep:
     """One training iteration, of Algorithm 1 or a plain update on the whole batch.
 
-    Args:
-        algorithm: Algorithm 1; its network, optimizer, loss and trust serve the plain updates too.
-        batches: of the whole training.
+    The algorithm's network, optimizer, loss and trust serve the plain updates too; `batches` is of the whole training.
     """
 
     def __init__(self, algorithm: AlternatingStep, batches: int) -> None:

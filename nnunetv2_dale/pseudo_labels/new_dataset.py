@@ -57,9 +57,7 @@ def write_dataset(
 ) -> None:
     """Write the dataset; it appears when it is complete, with its folds: judged cases are for training.
 
-    Args:
-        doubtful: case → whether any of its classes is.
-        place: holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
+    `place` holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
     """
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
     splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]

@@ -59,10 +59,8 @@ def judge_all(
 ) -> tuple[list[Verdict], float]:
     """Judge every case and write the output folder, and the new dataset if there is to be one.
 
-    Returns:
-        the verdicts, and the mean absolute error of the expected Dice on the labelled cases.
-    Raises:
-        UserError: input that cannot be judged; nothing is written.
+    Returns the verdicts, and the mean absolute error of the expected Dice on the labelled cases. A UserError tells of
+    input that cannot be judged; nothing is written.
     """
     refuse_existing(wanted.output, wanted.overwrite)
     if wanted.output.exists() and not is_empty_folder(wanted.output) and not (wanted.output / TABLE).is_file():

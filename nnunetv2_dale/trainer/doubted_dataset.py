@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 
 class WithDoubt:
-    """An image with the doubt of its labels as a further channel; a crop reads no more than a crop.
+    """An image (C, Z, Y, X), an array or a file of one, with the doubt of its labels as a further channel.
 
-    Args:
-        image: (C, Z, Y, X), an array or a file of one.
-        confidence: c, (1, Z, Y, X) in [0, 1]; None is 1.
+    A crop reads no more than a crop. The confidence c is (1, Z, Y, X) in [0, 1]; None is 1.
     """
 
     def __init__(self, image: Any, confidence: Any | None) -> None:
@@ -83,11 +81,7 @@ def opened(file: Path) -> Any:
 
 
 class DoubtMovesAlong(BasicTransform):
-    """Transforms of an image, and its last channel with them as `regression_target`.
-
-    Args:
-        transforms: nnU-Net's.
-    """
+    """nnU-Net's transforms of an image, and its last channel with them as `regression_target`."""
 
     def __init__(self, transforms: BasicTransform) -> None:
         super().__init__()

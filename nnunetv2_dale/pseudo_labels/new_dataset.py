@@ -1,7 +1,7 @@
 """A dataset of the labelled cases and the judged ones, with folds whose validation cases all have real labels.
 
-nnU-Net draws the cases of a batch from a fold's list, all entries with the same probability. So the labelled cases stand
-there several times: they stay about half of what a training sees, however many are judged.
+nnU-Net draws the cases of a batch from a fold's list, all entries with the same probability. So the labelled cases
+stand there several times: they stay about half of what a training sees, however many are judged.
 """
 
 from __future__ import annotations

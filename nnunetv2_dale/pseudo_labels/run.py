@@ -53,6 +53,11 @@ class Verdict:
     expected: dict[int, float]
     doubtful: tuple[int, ...]
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """No class is kept: the case teaches nothing that the networks do not say already."""
+        return len(self.doubtful) == len(self.expected)
+
 
 def judge_all(
     judges: Sequence[Judges], dataset: RawDataset, wanted: Wanted, new: NewDataset | None
@@ -82,8 +87,8 @@ def judge_all(
         )
         write_table(place / TABLE, ("case", "label", "class", "expected_dice", "kept"), told)
         if new is not None:
-            doubtful = {each.case: bool(each.doubtful) for each in verdicts}
-            write_dataset(new, dataset, [case for case in cases.values() if case], doubtful, place)
+            doubtful = {each.case: bool(each.doubtful) for each in verdicts if not each.keeps_nothing}
+            write_dataset(new, dataset, [case for name in doubtful if (case := cases[name])], doubtful, place)
     return verdicts, error
 
 

@@ -60,7 +60,7 @@ class FullConfidence(ConfidenceLearner):
 class LookAhead(ConfidenceLearner):
     """v at θ_p, where a pseudo-step on the fuzzy view leads (Eqs. 8–9); each meta step starts its own at θ_n.
 
-    `weights` are θ_n in the order of `shadow.weights`, `step_size` is η of the pseudo-step, and `shifted` is there where
+    `weights` are θ_n in the order of `shadow.weights`, `step_size` is η of the pseudo-step. `shifted` is there where
     the last one-sided difference is to be made by the network itself (`fuzzy_graph` "shifted").
     """
 

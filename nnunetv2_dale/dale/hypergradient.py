@@ -94,7 +94,12 @@ def confidence_derivative(
 def difference(
     fuzzy: FuzzyPass, shifted: Outputs, distance: Tensor, omega: Tensor, by_omega: Tensor | None = None
 ) -> Tensor:
-    """Return (∂L_f/∂ω at the logits `shifted` of θ_n + distance · v, minus that at θ_n, where known) / distance."""
+    """Return (∂L_f/∂ω at the logits of θ_n + distance · v, minus that at θ_n) / distance.
+
+    Args:
+        shifted: the logits at θ_n + distance · v.
+        by_omega: ∂L_f/∂ω at θ_n where it is known.
+    """
     if by_omega is None:
         by_omega = loss_by_omega(fuzzy, fuzzy.outputs, omega)
     return (loss_by_omega(fuzzy, shifted, omega) - by_omega) / distance

@@ -87,7 +87,11 @@ class DkUxnetConfig(DkNetConfig):
         return tuple(self.width * 2**stage for stage in range(self.stages))
 
     def query_share(self, convolution_dice: float, query_dice: float) -> float:
-        """Weight of the query head in the prediction, 0 to 1: 0 unless it has learned. A Dice may be NaN."""
+        """Weight of the query head in the prediction, 0 to 1: 0 unless it has learned.
+
+        Args:
+            convolution_dice, query_dice: pseudo Dice of the heads, NaN where nothing was measured.
+        """
         learned = query_dice > 0 and query_dice >= self.learned_from * convolution_dice  # False with NaN
         if self.predicted_by == "convolution" or not learned:
             return 0.0

@@ -17,10 +17,13 @@ _OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNA
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory of blocks up to 32 MiB, for this process; say whether it was told.
+    """Tell glibc to keep freed memory of blocks up to 32 MiB, for this process.
 
     The peak stays what it is; between iterations the process holds it instead of less. Nothing is done with another C
     library, nor where the environment has settings of glibc's allocator.
+
+    Returns:
+        whether it was told.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _OWN_SETTINGS):
         return False

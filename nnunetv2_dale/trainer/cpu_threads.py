@@ -14,7 +14,11 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 def take_allowed_threads() -> int | None:
-    """Take as many threads as `OMP_NUM_THREADS` says and return them; where it is no number above 0, do nothing."""
+    """Take as many threads as `OMP_NUM_THREADS` says; where it says nothing, those that are taken stay.
+
+    Returns:
+        their number, or None where the variable is unset or no number above 0.
+    """
     outermost = os.environ.get(THREADS_VARIABLE, "").split(",")[0].strip()  # OpenMP: a list, one for each nested level
     if not outermost.isdecimal() or int(outermost) < 1:
         return None

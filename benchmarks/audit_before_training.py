@@ -27,7 +27,7 @@ from benchmarks.audit_study.gross_errors import GrossError, Scan, gross_errors
 from benchmarks.audit_study.quality import ranking_quality
 from benchmarks.machine import command_line, describe
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs, dataset_task
-from nnunetv2_dale.audit.case_volumes import label_alone, read_images
+from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.findings import AuditedCase
 from nnunetv2_dale.audit.without_network.intensities import Intensities, learned
 from nnunetv2_dale.audit.without_network.judging import hints_of, rank_records
@@ -76,7 +76,7 @@ def records_of(
     task: AuditTask, known: Intensities, inputs: CaseInputs, errors: Mapping[str, GrossError], number: int
 ) -> tuple[CaseRecord, dict[str, CaseRecord]]:
     """(the record of a case as it is, its record with each error)."""
-    volumes = label_alone(inputs, task)
+    volumes = read_case(inputs, task)
     images = read_images(inputs, task, volumes)
     scan = Scan(volumes.label.astype(np.int16), images, volumes.spacing_mm)
     made = {name: each.make(scan, np.random.default_rng(number)) for name, each in errors.items()}

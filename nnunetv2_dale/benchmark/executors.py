@@ -183,10 +183,5 @@ def _give_up_when_no_job_ever_ran(executor: BlockProviderExecutor, status: dict[
 
 def own_addresses() -> set[str]:
     """IPv4 addresses of this machine, without asking anybody else."""
-    addresses = {
-        address.address
-        for of_interface in psutil.net_if_addrs().values()
-        for address in of_interface
-        if address.family == socket.AF_INET
-    }
-    return addresses or {"127.0.0.1"}
+    of_interfaces = psutil.net_if_addrs().values()
+    return {each.address for addresses in of_interfaces for each in addresses if each.family == socket.AF_INET}

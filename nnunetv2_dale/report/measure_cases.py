@@ -17,8 +17,9 @@ from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, ClassResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
+from nnunetv2_dale.report.lesions import lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
+from nnunetv2_dale.report.report_data import LesionTotal
 from nnunetv2_dale.report.volumes import MaskReader, Volume
 
 Measures = dict[str, dict[str, float | None]]
@@ -46,7 +47,7 @@ class MeasuredRun:
     """One prediction of one case."""
 
     measures: Measures  # metric → class key → value
-    lesions: dict[str, LesionCounts]  # class key → lesions of both masks
+    lesions: dict[str, LesionTotal]  # class key → lesions of both masks
     grid: GridDifference | None  # how its voxels lie elsewhere than the reference's; None where they do not
     classes: dict[str, ClassResult]  # class key → voxels and overlap of both masks
 
@@ -122,7 +123,7 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
 def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     prediction_boxes = boxes_of_values(pair.prediction.voxels)
     measures: Measures = {}
-    lesions: dict[str, LesionCounts] = {}
+    lesions: dict[str, LesionTotal] = {}
     classes: dict[str, ClassResult] = {}
     reference = pair.reference.voxels
     n_voxels = reference.size if pair.ignored is None else int(np.count_nonzero(~pair.ignored))
@@ -136,7 +137,7 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
         predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
         classes[key] = _class_result(predicted, true, n_voxels) if stated.annotated else stated
         _same_counts(classes[key], pair, key)
-        lesions[key] = lesion_counts(predicted, true)
+        lesions[key] = lesion_counts(predicted, true, key)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()
         for name, value in _measure_class(predicted, true, box, pair):
             measures.setdefault(name, {})[key] = value

@@ -257,22 +257,14 @@ def test_reading(tmp_path: Path) -> None:
     assert accepted_findings(decisions) == {("a", "1", "wider")}
     assert cases_to("exclude", decisions) == ["a"]
     assert cases_to("fix", decisions) == ["b"]
-    excel = tmp_path / "excel.txt"
-    excel.write_text(text.replace(";", "\t"), encoding="utf-16")
-    assert decisions_in(read_lines(excel)) == decisions
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("case,kind\na,wider\n", "needs a first line with the columns case and label and kind and decision"),
-        ("", "needs a first line with the columns"),
         ("case,label,kind,decision\na,1,wider,maybe\n", "case a, label 1, wider: expected the decision accept, fix"),
         ("case,label,kind,decision\na,1,bigger,fix\n", "no kind of finding"),
-        (
-            "case,label,kind,decision\na,1,wider,fix\na,1,wider,accept\n",
-            r"decided twice; .*\n  case a, label 1, wider: fix \(.*line 2\) and accept \(.*line 3\)",
-        ),
     ],
 )
 def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:

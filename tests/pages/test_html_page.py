@@ -46,11 +46,6 @@ def test_a_missing_name_is_an_error() -> None:
         render_page("base.html.j2", "nnunetv2_dale.pages", {})
 
 
-def test_an_unknown_template_is_an_error() -> None:
-    with pytest.raises(jinja2.TemplateNotFound):
-        render_page("no_such_page.html.j2", "nnunetv2_dale.pages", {})
-
-
 def test_parts_print_cells_notes_and_figures() -> None:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("nnunetv2_dale.pages", "templates"), autoescape=True)
     page = environment.from_string(

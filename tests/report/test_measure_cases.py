@@ -22,9 +22,9 @@ from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
 from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.lesions import LesionCounts
 from nnunetv2_dale.report.measure_cases import MeasuredCase, MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
+from nnunetv2_dale.report.report_data import LesionTotal
 from nnunetv2_dale.report.volumes import MaskReader
 from tests.datasets import SPACING_ZYX, ellipsoids, write_volume
 
@@ -153,7 +153,7 @@ def test_lesions_of_regions_outside_the_ignore_label(tmp_path: Path) -> None:
     write_volume(reference, tmp_path / "ref.nii.gz")
     write_volume(prediction, tmp_path / "case.nii.gz")
     run = measured(tmp_path, {"(1, 2)": (1, 2), "2": 2}, 3).runs[0]
-    assert run.lesions == {"(1, 2)": LesionCounts(2, 2, 1), "2": LesionCounts(2, 0, 0)}
+    assert run.lesions == {"(1, 2)": LesionTotal("(1, 2)", 2, 2, 1), "2": LesionTotal("2", 2, 0, 0)}
     assert run.measures["Lesion F1"] == {"(1, 2)": 0.5, "2": 0.0}
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, label_alone, read_images
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case, read_images
 from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share, Voxel
@@ -28,7 +28,7 @@ REACH = 3  # voxels around the labels in which `border_contrast` looks
 
 def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:
     """Read label and image of a case and measure them."""
-    volumes = label_alone(inputs, task)
+    volumes = read_case(inputs, task)
     return record_of(inputs.case, volumes, read_images(inputs, task, volumes), task, known)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_dale.audit.audit_task import dataset_task
-from nnunetv2_dale.audit.case_volumes import label_alone, read_images
+from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.without_network.intensities import learned
 from nnunetv2_dale.audit.without_network.measuring import record_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
@@ -23,7 +23,7 @@ def record(root: Path, change: Change) -> CaseRecord:
     write_abdomens(root, {}, cases=5)
     task = dataset_task("5")
     inputs = task.cases[0]
-    volumes = label_alone(inputs, task)
+    volumes = read_case(inputs, task)
     image = np.clip(read_images(inputs, task, volumes), 0, None)
     change(volumes.label, image[0])
     return record_of(inputs.case, volumes, image, task, learned(task))

@@ -16,7 +16,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.splits import read_split_patients
 from tests.audit.conftest import NEW, Study
 from tests.datasets import ELLIPSOIDS, ellipsoids, files_in, rows_of, write_volume
-from tests.nnunet_files.fixtures import full_after, kill_at
+from tests.nnunet_files.fixtures import full_after
 
 BY_HAND = ellipsoids(3)
 
@@ -129,17 +129,6 @@ def test_a_full_disk_leaves_no_audit_and_it_goes_on(study: Study, tmp_path: Path
     assert main(words) == 0
     assert files_in(tmp_path / "second") == files_in(study.audit)
     assert not list(tmp_path.glob(".unfinished_*"))
-
-
-def test_a_killed_apply_leaves_no_dataset(study: Study, capsys, caplog) -> None:
-    words = study.words({"case_04": "fix"})
-    kill_at("nnunetv2_dale.audit.cli", "shutil.copy2", 9, words)
-    assert {path.name for path in study.raw.parent.iterdir() if not path.name.startswith(".unfinished_")} == {
-        ELLIPSOIDS
-    }
-    assert main(words) == 0
-    assert "is left of a run that was cut off; remove it" in caplog.text
-    assert len(list((study.new / "imagesTr").iterdir())) == 16
 
 
 def test_damaged_files_are_named_and_not_copied(study: Study, capsys) -> None:

@@ -99,7 +99,12 @@ def _decided(
             f"{_named(files)} decides on cases that {source.folder} does not have: {', '.join(unknown[:5])}"
         )
     current, redrawn = without_redrawn(lines, {each.case: each.checksum for each in audited.cases})
-    refuse_redrawn(redrawn, audit_file)
+    if redrawn:
+        cases = ", ".join(first_of(sorted({each.case for each in redrawn})))
+        raise UserError(
+            f"decisions are on other labels than those of {audit_file} ({cases}); decide on them again, in the table "
+            "of that audit"
+        )
     return current
 
 
@@ -162,16 +167,6 @@ def require_audited(audit: Audit, file: Path, source: RawDataset, decided: Colle
         raise UserError(
             f"labels in {source.folder} are not those that were audited, {len(changed)} in number "
             f"({', '.join(first_of(changed))}); put them back, or audit again with --decisions"
-        )
-
-
-def refuse_redrawn(redrawn: Sequence[Decision], file: Path) -> None:
-    """Raise a `UserError` on decisions on other labels than those of the audit in `file`."""
-    if redrawn:
-        cases = ", ".join(first_of(sorted({each.case for each in redrawn})))
-        raise UserError(
-            f"decisions are on other labels than those of {file} ({cases}); decide on them again, in the table "
-            "of that audit"
         )
 
 

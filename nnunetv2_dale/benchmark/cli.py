@@ -41,7 +41,8 @@ def _benchmark(arguments: argparse.Namespace) -> int:
         print(dry_run_text(runs, folders.results, folders.preprocessed, arguments.npz))
         return 0
     require_package("the benchmark", "Parsl", "benchmark")
-    site = Site(folders.results, folders.preprocessed, arguments.npz, _runner_name())
+    me = ProcessIdentity.current()
+    site = Site(folders.results, folders.preprocessed, arguments.npz, f"{me.host} {me.pid} {int(time.time())}")
     records, stopped_by = _train(arguments, settings, folders, runs, site)
     print(final_text(records, folders.results))
     if stopped_by is not None:
@@ -166,11 +167,6 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
                 continue
             code = max(code, report([*flags, *judges]))
     return code
-
-
-def _runner_name() -> str:
-    current = ProcessIdentity.current()
-    return f"{current.host} {current.pid} {int(time.time())}"
 
 
 def _wait_for_workers(runs: Sequence[Run], site: Site) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas
 
-from nnunetv2_dale.report.report_data import Comparison, Report
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 
 _LATEX_SPECIAL = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -31,17 +31,13 @@ def write_cases_csv(report: Report, file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["case", "patient", "run", "fold", "class", "class_name", *(m.name for m in report.metrics)])
-        writer.writerows(_case_rows(report))
-
-
-def _case_rows(report: Report) -> Iterator[list[object]]:
-    for number, case in enumerate(report.case_names):
-        for run in report.runs:
-            for key in (*(item.key for item in report.classes), "mean"):
+        keys = [*(item.key for item in report.classes), MEAN_CLASS]
+        for number, case in enumerate(report.case_names):
+            patient = "" if report.patients is None else report.patients[number]
+            for run, key in itertools.product(report.runs, keys):
                 values = [run.values[metric.name][key][number] for metric in report.metrics]
-                patient = "" if report.patients is None else report.patients[number]
                 head = [case, patient, run.name, run.fold_of_case[number], key, report.class_title(key)]
-                yield [*head, *("" if value is None else value for value in values)]
+                writer.writerow([*head, *values])  # None is written as nothing
 
 
 def _flat(row: Comparison) -> dict[str, object]:

@@ -39,7 +39,7 @@ def audit_task(
     Raises:
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
     """
-    folders = read_result_folders(paths, folds)
+    folders = read_result_folders(paths, folds, references)
     classes = shared_task(folders).classes
     first = folders[0]
     description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
@@ -77,7 +77,7 @@ def audit_task(
         missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
         crossing_regions=_regions_cross(description, _channels(folders)),
-        open_classes=open_classes(first.dataset, description, names),
+        open_classes=open_classes(first.dataset, description, names, references),
     )
 
 

@@ -51,7 +51,8 @@ def read_judges(
     """
     if any(len(value) > 1 for value in dataset.dataset_json["labels"].values() if isinstance(value, list)):
         raise UserError(f"{dataset.folder} has regions; pseudo-labels need labels that exclude each other")
-    return list(_loaded(read_result_folders(paths, folds), dataset, checkpoint, torch.device(device), mirroring))
+    folders = read_result_folders(paths, folds, dataset.folder / "labelsTr")
+    return list(_loaded(folders, dataset, checkpoint, torch.device(device), mirroring))
 
 
 def _loaded(

@@ -79,6 +79,8 @@ def build_report(
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
+        if settings.references is not None:
+            folders = read_result_folders([*against, *paths], settings.folds, settings.references)
         stated = folders
         measured = _measured(folders, task, files, settings)
         folders = add_mask_values(known, folders, task, files, measured, settings.processes)

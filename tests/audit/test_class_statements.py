@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import read_audit
+from nnunetv2_dale.audit.referees import audit_task
 from tests.audit.fixtures import ellipsoid, judge, write_study
 
 SHAPE = (12, 40, 44)
@@ -136,3 +137,5 @@ def test_what_confidence_csv_says_is_not_annotated_is_not_judged(
     assert "as confidence.csv says" in statement["sentence"]
     assert not any(case["findings"] for case in audit["cases"] if case["case"] in said)
     assert "as confidence.csv says" in (tmp_path / "audit" / "audit.html").read_text()
+    whole = shutil.copytree(raw / "labelsTr", tmp_path / "whole")  # of other labels the table says nothing
+    assert not audit_task([folder], references=whole).open_classes

@@ -85,6 +85,19 @@ def test_a_case_whose_label_has_changed_is_forgotten_and_named(tmp_path: Path) -
     assert fresh.displacement.state() == {"a": STATE["a"]}
 
 
+def test_a_case_that_has_weight_0_since_then_is_forgotten_and_named_and_comes_back_as_new(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE, SUMS, CLASSES)
+    fresh = trust_with({})
+    (out,) = restore_cases(fresh, tmp_path, ["a", "c"], 2, {"a": "0001", "c": "0003"}, CPU, ["b", "elsewhere"])
+    assert out.endswith("is forgotten: 1 (b)")
+    assert fresh.displacement.state() == {"a": STATE["a"]}
+    save_cases(fresh, tmp_path / "checkpoint_latest.pth", {"a": "0001", "c": "0003"}, CLASSES)
+    again = trust_with({})
+    (new,) = restore_cases(again, tmp_path, ["a", "b", "c"], 2, SUMS, CPU, [])
+    assert new.endswith("new since the checkpoint: 1 (b)")
+    assert again.displacement.state() == {"a": STATE["a"]}
+
+
 def test_a_memory_without_checksums_is_taken_as_it_is(tmp_path: Path) -> None:
     write_displacements(tmp_path, STATE, {}, CLASSES)
     fresh = trust_with({})

@@ -65,13 +65,15 @@ class ResultFolder:
         return self.path if fold == _ONLY_FOLD else self.path / f"fold_{fold}"
 
 
-def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> ResultFolder:
+def read_result_folder(path: Path, folds: Iterable[str] | None = None, references: Path | None = None) -> ResultFolder:
     """Read a result folder without opening any image.
 
     Looked for, in this order: `fold_*/validation/summary.json`, `crossval_results_folds_*/summary.json`,
     `summary.json`. The training cases that fold `all` validates on count only when there is no other fold.
     Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
+    Args:
+        references: see `open_classes`.
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """
@@ -95,7 +97,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     trainer, plans_name, configuration = _parts_of_name(path.name)
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     dataset = plans.get("dataset_name") or above
-    cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases))
+    cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases, references))
     ending = _ending(cases, dataset_json)
     return ResultFolder(
         path=path,

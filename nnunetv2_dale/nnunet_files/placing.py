@@ -17,6 +17,7 @@ from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 Placement = Literal["copy", "hard", "symbolic"]
+TIFF = (".tif", ".tiff")
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
@@ -37,7 +38,7 @@ def spacing_file(image: Path) -> Path | None:
 
     It is CASE.json, of a label CASE.tif and of the channels CASE_0000.tif alike.
     """
-    if image.suffix.lower() not in (".tif", ".tiff"):
+    if image.suffix.lower() not in TIFF:
         return None
     places = (image.with_suffix(".json"), image.with_name(_without_channel(image) + ".json"))
     return next((place for place in places if place.is_file()), None)

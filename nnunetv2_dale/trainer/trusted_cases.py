@@ -37,9 +37,8 @@ class TrustsCases(SafeTraining):
         )
         if self.current_epoch > 0:
             heads, folder = self.label_manager.num_segmentation_heads, Path(self.output_folder)
-            out = (
-                [] if self.given is None else [case for case, weight in self.given.table.weights.items() if weight == 0]
-            )
+            weights = {} if self.given is None else self.given.table.weights
+            out = [case for case, weight in weights.items() if weight == 0]
             sentences = restore_cases(self.trust, folder, self.training_cases, heads, self._labels, self.device, out)
             for sentence in sentences:
                 self.print_to_log_file("memory of the cases:", sentence)

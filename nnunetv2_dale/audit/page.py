@@ -15,6 +15,7 @@ from nnunetv2_dale.audit.decisions import DecisionTable
 from nnunetv2_dale.audit.distribution import Spread, distribution_figure, shown_classes
 from nnunetv2_dale.audit.findings import Audit
 from nnunetv2_dale.audit.maps import map_file
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 
@@ -135,6 +136,7 @@ def _summary(audit: Audit) -> str:
     if not expected["judged_cases"]:
         return f"{held}; none of them could be judged."
     return (
-        f"{held}. {found} findings are listed. About {expected['wrong_cases']:g} labels are expected to be wrong; the "
-        f"first {expected['cases_for_80_percent']} cases should hold 80 % of them."
+        f"{held}. {counted(found, 'finding is', 'findings are')} listed. Wrong labels expected: about "
+        f"{expected['wrong_cases']:g}; the first {counted(expected['cases_for_80_percent'], 'case')} should hold 80 % "
+        "of them."
     )

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
@@ -129,7 +130,9 @@ def _rows(
         if not any(values):
             continue
         if any(values[len(names) :]):
-            raise UserError(f"line {number} of {path} has {len(values)} values for {len(names)} columns")
+            raise UserError(
+                f"line {number} of {path} has {counted(len(values), 'value')} for {counted(len(names), 'column')}"
+            )
         values += [""] * (len(names) - len(values))
         rows.append((number, dict(zip(names, values, strict=False))))
     return rows

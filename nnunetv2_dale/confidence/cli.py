@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_new_dataset,
@@ -97,12 +98,13 @@ def _check(arguments: argparse.Namespace) -> None:
     dataset = read_raw(arguments.d)
     given, classes = check_confidence(dataset, arguments.np)
     weights = [given.table.weight(case.name) for case in dataset.cases]
-    print(f"{dataset.folder.name}: {len(weights)} cases, {len(given.maps)} with a map, {len(given.readers)} readers")
-    print(f"weight below 1: {sum(weight < 1 for weight in weights)} cases; of them 0: {weights.count(0)}")
+    readers = counted(len(given.readers), "reader")
+    print(f"{dataset.folder.name}: {counted(len(weights), 'case')}, {len(given.maps)} with a map, {readers}")
+    print(f"weight below 1: {counted(sum(weight < 1 for weight in weights), 'case')}; of them 0: {weights.count(0)}")
     print(f"{'class':24}{'not annotated in':>18}{'doubted voxels':>16}{'mean confidence':>17}")
     for each in classes:
         shares = ("–", "–") if each.mean is None else (f"{each.doubted:.2%}", f"{each.mean:.3f}")
-        print(f"{each.name:24}{each.not_annotated:>12} cases{shares[0]:>16}{shares[1]:>17}")
+        print(f"{each.name:24}{counted(each.not_annotated, 'case'):>18}{shares[0]:>16}{shares[1]:>17}")
 
 
 def _raters(arguments: argparse.Namespace) -> None:
@@ -116,10 +118,10 @@ def _raters(arguments: argparse.Namespace) -> None:
     made = write_readers_dataset(source, folders, target, arguments.target, arguments.np, arguments.overwrite)
     kept = len(source.cases) - made.cases
     print(
-        f"{made.folder}: {made.cases} cases of {len(folders)} readers"
-        + (f", {kept} that no reader has keep their label" if kept else "")
+        f"{made.folder}: {counted(made.cases, 'case')} of {len(folders)} readers"
+        + (f", {counted(kept, 'that no reader has keeps its', 'that no reader has keep their')} label" if kept else "")
         + (
-            f"; {made.tied_voxels} voxels in {made.tied_cases} cases had no majority and are background"
+            f"; {counted(made.tied_voxels, 'voxel')} in {counted(made.tied_cases, 'case')} had no majority: background"
             if made.tied_voxels
             else ""
         )
@@ -136,4 +138,4 @@ def _preprocess(arguments: argparse.Namespace) -> None:
     for folder in done:
         maps, readers = list(folder.glob("*.b2nd")), list(folder.glob(f"{READER_LABELS}/*"))
         table = f", {TABLE}" if (folder / TABLE).is_file() else ""
-        print(f"{folder}: {len(maps)} maps, labels of {len(readers)} readers{table}")
+        print(f"{folder}: {counted(len(maps), 'map')}, labels of {counted(len(readers), 'reader')}{table}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.confidence.given import read_given, read_reader, readers_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
@@ -176,4 +177,6 @@ def _configurations(plans_file: Path, preprocessed: Path, wanted: Sequence[str])
 def _require_preprocessed(dataset: RawDataset, cases: Path) -> None:
     lacking = [case.name for case in dataset.cases if not (cases / f"{case.name}.pkl").is_file()]
     if lacking:
-        raise UserError(f"{cases} lacks {len(lacking)} cases, such as {lacking[0]}; run nnUNetv2_preprocess first")
+        raise UserError(
+            f"{cases} lacks {counted(len(lacking), 'case')}, such as {lacking[0]}; run nnUNetv2_preprocess first"
+        )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 
@@ -61,7 +62,8 @@ def _passed_over(path: Path, suffixes: Sequence[str]) -> list[Problem]:
     if inside:
         shown = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "")
         what = (
-            f"is a folder of {len(inside)} files ({shown}); one file per case is expected, {path.name}{suffixes[0]}, "
+            f"is a folder of {counted(len(inside), 'file')} ({shown}); one file per case is expected, "
+            f"{path.name}{suffixes[0]}, "
         )
         return [
             Problem(

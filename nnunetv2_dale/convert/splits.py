@@ -9,6 +9,7 @@ from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, add_patients, at_least_one
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
@@ -93,7 +94,8 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     without = [name for name in names if not table.get(name, {}).get("patient")]
     if without:
         raise UserError(
-            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}"
+            f"{arguments.patients} has no patient for {counted(len(without), 'case')} of {raw.name}, such as "
+            f"{without[0]}"
         )
     patients = {name: table[name]["patient"] for name in names}
     if arguments.folds < 2:
@@ -113,5 +115,5 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     print(
         f"{len(splits)} folds of {len(set(patients.values()))} patients with {len(names)} cases in "
         + " and ".join(str(place / SPLITS) for place in places)
-        + (f"; {unused} cases of the table are not in the dataset" if unused else "")
+        + (f"; {counted(unused, 'case')} of the table not in the dataset" if unused else "")
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.demo.commands import Command, run_logged
 from nnunetv2_dale.demo.phantom import case_name, write_phantom_dataset
 from nnunetv2_dale.demo.scale import Scale
@@ -123,7 +124,7 @@ def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:
     description = json.loads((folder / "dataset.json").read_text())
     description["demo_seed"] = seed  # read by demo.trainers
     write_texts({folder / "dataset.json": json_text(description)}, overwrite=True)
-    return Step(f"make the phantom ({total} cases)", "", time.monotonic() - started)
+    return Step(f"make the phantom ({counted(total, 'case')})", "", time.monotonic() - started)
 
 
 def _edit_plans(workspace: Workspace, scale: Scale) -> Step:

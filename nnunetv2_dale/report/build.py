@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.commands.command_line import UserError, require_package
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
@@ -173,8 +174,8 @@ def _remarks(folders: Sequence[ResultFolder], runs: Sequence[Run], task: SharedT
         moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
         if moved:
             remarks.append(
-                f"{other.name} validated {len(moved)} cases in another fold than {first.name}: the networks compared "
-                "there did not train on the same cases"
+                f"{other.name} validated {counted(len(moved), 'case')} in another fold than {first.name}: the networks "
+                "compared there did not train on the same cases"
             )
     return remarks
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.displacement_file import (
     FILE,
     read_displacements,
@@ -74,8 +75,8 @@ def restore_cases(
     others = sorted(set(remembered) - set(training_cases) - out)
     if others:
         raise RuntimeError(
-            f"{folder / FILE} is of another training: {len(others)} of its {len(remembered)} cases, first {others[0]}, "
-            "are no training cases of this fold; delete it to let the training learn them again"
+            f"{folder / FILE} is of another training: {counted(len(others), 'of its cases is', 'of its cases are')} no "
+            f"training case of this fold, first {others[0]}; delete it to let the training learn them again"
         )
     sums = {len(part) for parts in remembered.values() for part in parts}
     if sums != {heads}:

@@ -13,6 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
 from nnunetv2_dale.dk_uxnet.config import DkNetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, Outputs, loss_terms
@@ -66,7 +67,7 @@ class TrainsWithUnlabelled(SafeTraining):
                 f"nnUNetTrainerDALE for labelled cases alone"
             )
         self.print_to_log_file(
-            f"{self.method}: {len(labelled)} labelled training cases, {len(unlabelled)} unlabelled "
+            f"{self.method}: {counted(len(labelled), 'labelled training case')}, {len(unlabelled)} unlabelled "
             f"({first_few(unlabelled)})"
         )
         self.class_shares = class_shares(stored, labelled, self.label_manager.num_segmentation_heads)

@@ -159,7 +159,7 @@ def test_before_nnunets_own_preprocessing(study: Study, capsys: pytest.CaptureFi
     study.write("confidenceTr", np.ones((8, 40, 40), np.float32))
     (study.preprocessed / PLACES["2d"] / f"{CASES[3]}.pkl").unlink()
     assert main(["preprocess", "-d", "950"]) == 2
-    assert f"lacks 1 cases, such as {CASES[3]}; run nnUNetv2_preprocess first" in capsys.readouterr().err
+    assert f"lacks 1 case, such as {CASES[3]}; run nnUNetv2_preprocess first" in capsys.readouterr().err
     shutil.rmtree(study.preprocessed)
     study.preprocessed.mkdir()
     assert main(["preprocess", "-d", "950"]) == 2

@@ -38,7 +38,7 @@ def _split(table: Path, *flags: str) -> int:
 def test_no_patient_is_on_both_sides_of_a_fold(dataset: Path, tmp_path: Path, capsys) -> None:
     assert _split(_table(tmp_path, {**CASES, "elsewhere": "P99"})) == 0
     assert "5 folds of 6 patients with 12 cases" in (said := capsys.readouterr().out)
-    assert "1 cases of the table are not in the dataset" in said
+    assert "1 case of the table not in the dataset" in said
     splits = json.loads((dataset / "splits_final.json").read_text())
     assert sorted(case for fold in splits for case in fold["val"]) == sorted(CASES)
     for fold in splits:
@@ -95,7 +95,7 @@ def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path
     ("patients", "flags", "message"),
     [
         ({"c0": "P0"}, (), "has no patient for 11 cases of Dataset004_Twelve, such as c1"),
-        ({**CASES, "c3": ""}, (), "has no patient for 1 cases of Dataset004_Twelve, such as c3"),
+        ({**CASES, "c3": ""}, (), "has no patient for 1 case of Dataset004_Twelve, such as c3"),
         (dict.fromkeys(CASES, "P0"), (), "5 folds need at least 5 cases or patients, found 1"),
         (CASES, ("--folds", "1"), "--folds is at least 2"),
     ],

@@ -60,8 +60,8 @@ def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Pa
 @pytest.mark.parametrize(
     ("cases", "heads", "told"),
     [
-        (["a"], 2, "1 of its 2 cases, first b, are no training cases of this fold; delete it"),
-        (["c"], 2, "2 of its 2 cases, first a, are no training cases of this fold; delete it"),
+        (["a"], 2, "1 of its cases is no training case of this fold, first b; delete it"),
+        (["c"], 2, "2 of its cases are no training case of this fold, first a; delete it"),
         (["a", "b"], 3, "expected 3 sums per case, one for each output of the network, found 2; delete it"),
     ],
 )

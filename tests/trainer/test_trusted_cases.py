@@ -123,7 +123,7 @@ def test_a_training_that_goes_on_refuses_another_memory(trainer_class: type[Trus
     # fold 0 validates on it
     write_displacements(Path(resumed.output_folder), {"phantom_000": [[1.0] * 5] * 12}, {}, "12345")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    with pytest.raises(RuntimeError, match="1 of its 1 cases, first phantom_000, are no training cases of this fold"):
+    with pytest.raises(RuntimeError, match="1 of its cases is no training case of this fold, first phantom_000"):
         resumed.run_training()
 
 

@@ -88,14 +88,18 @@ def patients_of(source: Path) -> list[list[str]]:
     return [[case for case in cases if case.startswith(f"{name}_")] for name in names]
 
 
-def folds_of(labelled: Sequence[Sequence[str]], others: Sequence[str]) -> list[dict[str, list[str]]]:
-    """Folds by patient for the judges, then one that trains on every case and validates on two of them."""
+def folds_of(labelled: Sequence[Sequence[str]], others: Sequence[str], often: int = 1) -> list[dict[str, list[str]]]:
+    """Folds by patient for the judges, then one that trains on every case and validates on two of them.
+
+    Args:
+        often: how many times that one names each labelled case.
+    """
     training = [case for cases in labelled for case in cases]
     folds = []
     for fold in range(TEACHERS):
         held_out = [case for cases in labelled[fold::TEACHERS] for case in cases]
         folds.append({"train": [case for case in training if case not in held_out] + [*others], "val": held_out})
-    return [*folds, {"train": [*training, *others], "val": training[:2]}]
+    return [*folds, {"train": [*training * often, *others], "val": training[:2]}]
 
 
 def prepare(run: Run, workspace: Path, source: Path) -> None:
@@ -119,7 +123,14 @@ def prepare(run: Run, workspace: Path, source: Path) -> None:
         with mock.patch.dict(os.environ, {"nnUNet_n_proc_DA": "1"}):  # planning needs one
             call(plan_and_preprocess_entry, "nnUNetv2_plan_and_preprocess", "-d", run.dataset[7:10], *plan)
         (made / "done").touch()
-    write_json(made / "splits_final.json", folds_of(labelled, () if given in ("nothing", "labels") else others))
+    others = [case for case in others if given not in ("nothing", "labels") and _is_in(case, raw)]
+    # as the command names labelled cases; DKNet itself draws both kinds equally
+    often = max(1, round(len(others) / sum(map(len, labelled)))) if given in ("gated", "pseudo") else 1
+    write_json(made / "splits_final.json", folds_of(labelled, others, often))
+
+
+def _is_in(case: str, raw: Path) -> bool:
+    return (raw / "labelsTr" / f"{case}.nii.gz").is_file()  # the command leaves out cases of which nothing is kept
 
 
 def copy_cases(

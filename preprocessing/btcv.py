@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, first_folder, pair_files
+from nnunetv2_dale.convert.layouts import VOLUME_SUFFIXES, case_name, files_by_stem, pair_files
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
 from nnunetv2_dale.convert.splits import random_folds
@@ -57,8 +57,8 @@ def btcv_pairs(source: Path, problems: list[Problem]) -> list[tuple[str, Path, P
     roots = [source, source / "Training", source / "RawData" / "Training"]
     root = next((root for root in roots if (root / "img").is_dir() or (root / "label").is_dir()), source)
     pairs = pair_files(
-        first_folder([root / "img"], problems),
-        first_folder([root / "label"], problems),
+        [root / "img"],
+        [root / "label"],
         problems,
         VOLUME_SUFFIXES,
         image_of_label=lambda stem: stem.replace("label", "img", 1),
@@ -69,7 +69,7 @@ def btcv_pairs(source: Path, problems: list[Problem]) -> list[tuple[str, Path, P
 def _unlabelled(source: Path, problems: list[Problem]) -> list[SourceCase]:
     roots = [source / "Testing" / "img", source.parent / "Testing" / "img", source / "RawData" / "Testing" / "img"]
     folder = next((root for root in roots if root.is_dir()), None)
-    images = files_by_stem(folder, VOLUME_SUFFIXES, problems) if folder else {}
+    images = files_by_stem(folder, VOLUME_SUFFIXES, problems)
     return [SourceCase(case_name(stem.replace("img", "case", 1)), (path,), None, "") for stem, path in images.items()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
+from nnunetv2_dale.convert.layouts import case_name, pair_files
 from nnunetv2_dale.convert.picture_files import add_mask_options, picture_format
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
@@ -52,8 +52,8 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
 
 def _isic_cases(source: Path, part: str, problems: list[Problem]) -> list[SourceCase]:
     pairs = pair_files(
-        first_folder([source / f"{_PART}{part}_Data"], problems),
-        first_folder([source / f"{_PART}{part}_GroundTruth"], problems),
+        [source / f"{_PART}{part}_Data"],
+        [source / f"{_PART}{part}_GroundTruth"],
         problems,
         image_of_label=lambda stem: stem.removesuffix("_Segmentation").removesuffix("_segmentation"),
     )

@@ -45,7 +45,11 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
     problems: list[Problem] = []
     patients = _patients(source / "cases.csv", problems)
     folders = ["images", "consensus", *_READERS]
-    found = {name: _pictures(source / name, problems) for name in folders if _is_needed(name, options.target)}
+    found = {
+        name: files_by_stem(first_folder([source / name], problems), PICTURE_SUFFIXES, problems)
+        for name in folders
+        if name in ("images", options.target) or (options.target == "random" and name in _READERS)
+    }
     cases = []
     for name, patient in patients.items():
         label_folder = _label_folder(name, options.target, options.seed)
@@ -86,15 +90,6 @@ def _patients(path: Path, problems: list[Problem]) -> dict[str, str]:
         return {}
     problems.extend(Problem(path, f"names no patient for {case}") for case, patient in patients.items() if not patient)
     return patients
-
-
-def _pictures(folder: Path, problems: list[Problem]) -> dict[str, Path]:
-    existing = first_folder([folder], problems)
-    return files_by_stem(existing, PICTURE_SUFFIXES, problems) if existing else {}
-
-
-def _is_needed(folder: str, target: str) -> bool:
-    return folder in ("images", target) or (target == "random" and folder in _READERS)
 
 
 def _label_folder(case: str, target: str, seed: int) -> str:

@@ -41,12 +41,14 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
     """Every image with its label, and the test images if there are any."""
     problems: list[Problem] = []
     label_map, names, channels = _classes_and_channels(source, options, problems)
-    images = _files(first_folder([source / options.images], problems), problems)
+    images = files_by_stem(first_folder([source / options.images], problems), VOLUME_SUFFIXES, problems)
     readers = _readers(source, options.labels, problems)
     labelled = {name for masks in readers.values() for name in masks}
     by_case, numbered = images_by_case(images, labelled, problems)
-    test_images = _files(_folder_or_none(source / "imagesTs"), problems)
-    test_masks = _files(_folder_or_none(source / "labelsTs"), problems)
+    test_images, test_masks = (
+        files_by_stem(folder if folder.is_dir() else None, VOLUME_SUFFIXES, problems)
+        for folder in (source / "imagesTs", source / "labelsTs")
+    )
     test, _ = images_by_case(test_images, test_masks.keys(), problems, numbered)
     cases = [
         *_cases(by_case, readers, None, options.images, problems),
@@ -80,7 +82,10 @@ def _readers(source: Path, folders: Sequence[Path], problems: list[Problem]) -> 
         raise UserError(
             f"expected a folder of labels with a name of its own for each reader, got {', '.join(map(str, folders))}"
         )
-    return {folder.name: _files(first_folder([source / folder], problems), problems) for folder in folders}
+    return {
+        folder.name: files_by_stem(first_folder([source / folder], problems), VOLUME_SUFFIXES, problems)
+        for folder in folders
+    }
 
 
 def _classes_and_channels(
@@ -108,14 +113,6 @@ def _classes_and_channels(
     if len(names) < len(classes):
         problems.append(Problem(path, "gives several labels the same name"))
     return label_map, names, channels
-
-
-def _files(folder: Path | None, problems: list[Problem]) -> dict[str, Path]:
-    return files_by_stem(folder, VOLUME_SUFFIXES, problems) if folder else {}
-
-
-def _folder_or_none(folder: Path) -> Path | None:
-    return folder if folder.is_dir() else None
 
 
 def _cases(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_dale.convert.layouts import case_name, first_folder, pair_files
+from nnunetv2_dale.convert.layouts import case_name, pair_files
 from nnunetv2_dale.convert.picture_files import add_mask_options, picture_format
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts, SourceCase
 from nnunetv2_dale.convert.recipe import Recipe
@@ -51,9 +51,7 @@ def plan(source: Path, options: argparse.Namespace) -> DatasetPlan:
 
 
 def _cases(folder: Path, test_set: str | None, problems: list[Problem]) -> list[SourceCase]:
-    images = first_folder([folder / "images", folder / "image"], problems)
-    masks = first_folder([folder / "masks", folder / "mask"], problems)
-    pairs = pair_files(images, masks, problems)
+    pairs = pair_files([folder / "images", folder / "image"], [folder / "masks", folder / "mask"], problems)
     return [SourceCase(case_name(stem), (image,), mask, test_set) for stem, image, mask in pairs]
 
 

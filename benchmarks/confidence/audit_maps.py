@@ -1,10 +1,11 @@
-"""Does an audit pay in training? Labels with every kind of error, and what an audit makes of them by itself.
+"""Does an audit pay in training? Labels with errors, and what an audit makes of them by itself.
 
     python -m benchmarks.confidence.audit_maps --data FOLDER -o OUT [--results FILE]
 
 FOLDER holds Dataset004_Hippocampus. Every fifth case is held out: no network sees it, and its clean label judges. Of
-the others 20 or 40 % have a wrong label. Five short trainings of plain nnU-Net are the cross-validation that is
-audited; nobody decides. A row is stored after each training; the same command again makes those that are missing.
+the others 40 % have an error of some kind, or 45 % are drawn too wide. Five short trainings of plain nnU-Net are the
+cross-validation that is audited; nobody decides. A row is stored after each training; the same command again makes
+those that are missing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from statistics import fmean
 from benchmarks.audit_study.conditions import HIPPOCAMPUS, MIXED, Condition
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
+    STUDY,
     TOLD,
     Runner,
     judged,
@@ -38,27 +40,38 @@ from nnunetv2_dale.commands.command_line import run_command
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "audit_maps.jsonl"
 CLEAN = "Dataset004_Hippocampus"
-FIRST_ID = {"clean": 4, "mixed": 100, "maps": 200, "excluded": 300}  # the percentage of wrong labels is added
-WRONG = (40, 20)  # percent
+ERRORS = {  # name, with the percentage of wrong labels → the command that makes them
+    "dilated 45": ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "150", *STUDY.labels["dilated"], "-np", "1"],
+    "mixed 40": Condition(HIPPOCAMPUS, 140, MIXED, 0.4).recipe(),
+}
+FIRST_ID = {"dilated 45": 150, "mixed 40": 140}
+FURTHER = {"": 0, "maps": 100, "excluded": 200}  # what is made of them → what is added to their id
 CASE_TRUST, DALE = "nnUNetTrainerCaseTrust", "nnUNetTrainerDALE"
-OF_WRONG = (("mixed", PLAIN), ("maps", TOLD), ("excluded", PLAIN), ("mixed", CASE_TRUST), ("maps", DALE))
-ARMS = (("clean", PLAIN), *((f"{labels} {wrong}", trainer) for wrong in WRONG for labels, trainer in OF_WRONG))
+OF_WRONG = (("", PLAIN), ("maps", TOLD), ("excluded", PLAIN), ("", CASE_TRUST), ("maps", DALE))
+
+
+def labels_of(errors: str, made: str) -> str:
+    """Name of the labels: "mixed 40" as they are, or "mixed 40, maps"."""
+    return f"{errors}, {made}" if made else errors
+
+
+ARMS = (("clean", PLAIN), *((labels_of(errors, made), trainer) for errors in ERRORS for made, trainer in OF_WRONG))
 AUDITED, FOLDS = f"{PLAIN}_5epochs", "01234"
 
 
 def dataset_of(labels: str) -> str:
-    """The dataset of "clean", or of "mixed 20": what is trained, and the percentage of wrong labels."""
-    kind, _, wrong = labels.partition(" ")
-    return f"Dataset{FIRST_ID[kind] + int(wrong or 0):03d}_Hippocampus"
+    """The dataset of "clean", or of what `labels_of` names."""
+    errors, _, made = labels.partition(", ")
+    return CLEAN if labels == "clean" else f"Dataset{FIRST_ID[errors] + FURTHER[made]}_Hippocampus"
 
 
 def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     """Make the dataset of these labels, and before it what it is made of."""
-    kind, _, wrong = labels.partition(" ")
-    raw, dataset, mixed = output / "raw", dataset_of(labels), f"mixed {wrong}"
-    if kind in ("maps", "excluded"):
-        prepare(mixed, source, output, run)
-        audit = audited(dataset_of(mixed), output, run)
+    errors, _, made = labels.partition(", ")
+    raw, dataset = output / "raw", dataset_of(labels)
+    if made:
+        prepare(errors, source, output, run)
+        audit = audited(dataset_of(errors), output, run)
     if not (raw / CLEAN).exists():
         unfinished = raw / f".{CLEAN}"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -66,11 +79,10 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
         hold_out(unfinished)
         unfinished.rename(raw / CLEAN)
     if not (raw / dataset).exists():
-        number = int(dataset[7:10])
-        words = ["-d", str(FIRST_ID["mixed"] + int(wrong)), "--new_id", str(number)]
-        if kind == "mixed":
-            run(Condition(HIPPOCAMPUS, number, MIXED, int(wrong) / 100).recipe())
-        elif kind == "maps":
+        words = ["-d", str(FIRST_ID[errors]), "--new_id", str(int(dataset[7:10]))]
+        if not made:
+            run(ERRORS[errors])
+        elif made == "maps":
             run(["nnUNetv2_dale_audit", "apply", str(audit / "decisions.csv"), *words, "--confidence"])
         else:
             run(["nnUNetv2_dale_audit", "apply", str(all_excluded(audit)), *words])
@@ -123,20 +135,21 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     return dataset, {"dice": fmean(of_class), "of_class": of_class, "cases": cases, "audited": AUDITED}
 
 
-def won_back(rows: Sequence[Row], wrong: int) -> Mapping[str, float]:
+def won_back(rows: Sequence[Row], errors: str) -> Mapping[str, float]:
     """In Dice points over all trainings: what wrong labels cost plain nnU-Net, and what each other arm wins back."""
     dice = {arm: fmean(row["dice"] for row in trainings) for arm, trainings in of_arms(rows).items()}
-    clean, plain = dice.get(("clean", PLAIN)), dice.get((f"mixed {wrong}", PLAIN))
+    clean, plain = dice.get(("clean", PLAIN)), dice.get((errors, PLAIN))
     if clean is None or plain is None:
         return {}
-    others = {f"{labels}, {trainer}": dice.get((f"{labels} {wrong}", trainer)) for labels, trainer in OF_WRONG[1:]}
-    return {"cost": clean - plain, **{arm: found - plain for arm, found in others.items() if found is not None}}
+    others = {(made, trainer): dice.get((labels_of(errors, made), trainer)) for made, trainer in OF_WRONG[1:]}
+    won = {", ".join(filter(None, arm)): found - plain for arm, found in others.items() if found is not None}
+    return {"cost": clean - plain, **won}
 
 
 def run(arguments: argparse.Namespace) -> int:
     store_missing(arguments, ARMS, prepare, train, {labels: arguments.length for labels, _ in ARMS})
     stored = [row for row in rows_of(arguments.results) if row["length"] == arguments.length]
-    print(json.dumps({wrong: won_back(stored, wrong) for wrong in WRONG}))
+    print(json.dumps({errors: won_back(stored, errors) for errors in ERRORS}))
     return 0
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from benchmarks import case_trust_contrast
 from benchmarks.confidence import audit_maps, checked_cases, partial_annotation, several_readers
-from benchmarks.confidence.audit_maps import OF_WRONG, WRONG
+from benchmarks.confidence.audit_maps import ARMS
 from benchmarks.confidence.stock_trainings import PLAIN, TOLD, of_arms
 from benchmarks.pages.organ_numbers import LABELS
 from benchmarks.pages.shown import signed
@@ -20,9 +20,13 @@ SETS = {
     "wiped": "each organ wiped in half of the training cases",
     "as_found": "as they are: the mandible drawn in 83 of 120 cases",
 }
+WRONG_LABELS = {
+    "clean": "none",
+    "dilated 45": "45 % drawn too wide",
+    "mixed 40": "40 % with an error of any kind",
+}
 AUDITED = {
-    "clean": "clean labels",
-    "mixed": "labels as they are",
+    "": "labels as they are",
     "maps": "1 − suspicion as confidence",
     "excluded": "without the cases that the audit lists",
 }
@@ -93,16 +97,14 @@ def audit_maps_table() -> str:
     if not dice:
         return NOT_YET
     cells = []
-    for labels, trainer in (("clean", PLAIN), *((f"{each} {wrong}", by) for wrong in WRONG for each, by in OF_WRONG)):
-        kind, _, wrong = labels.partition(" ")
-        found = dice.get((labels, trainer))
-        shown = ("–", "–", "–")
-        if found is not None:
-            plain, mean = dice.get((f"mixed {wrong}", PLAIN)), fmean(found)
-            shown = (f"{mean:.1f}", trainings_dice(found), "–" if plain is None else signed(mean - fmean(plain)))
-        cells.append(
-            [f"{wrong} %" if wrong else "none", AUDITED[kind], trainer.removeprefix("nnUNetTrainer") or "plain", *shown]
-        )
+    for labels, trainer in ARMS:
+        errors, _, made = labels.partition(", ")
+        found, plain = dice.get((labels, trainer)), dice.get((errors, PLAIN))
+        if found is None:
+            continue
+        against = "–" if plain is None else signed(fmean(found) - fmean(plain))
+        shown = (f"{fmean(found):.1f}", trainings_dice(found), against)
+        cells.append([WRONG_LABELS[errors], AUDITED[made], trainer.removeprefix("nnUNetTrainer") or "plain", *shown])
     return markdown(["wrong labels", "trained with", "trainer", "Dice", "each training", "against plain"], cells)
 
 

@@ -45,10 +45,6 @@ class ArrayFormat:
             require("h5py")
         return ".nii.gz"
 
-    def num_image_files(self, case: SourceCase) -> int:
-        """Return 1: a volume."""
-        return 1
-
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []

@@ -15,7 +15,7 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.confidence.raters import write_consensus
 from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case, warn_of_padding
-from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, DatasetPlan, SourceCase
+from nnunetv2_dale.convert.plan import CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.nnunet_files.confidence_table import READERS
 from nnunetv2_dale.nnunet_files.folders import SPLITS
@@ -29,16 +29,11 @@ logger = logging.getLogger(__name__)
 
 
 def write_raw_dataset(
-    plan: DatasetPlan, source: Path, target: Target, processes: int, recipe: str, overwrite: bool = False
+    plan: DatasetPlan, source: Path, target: Target, processes: int, recipe: str, overwrite: bool
 ) -> Path:
-    """Convert every case of `plan` into a new raw dataset.
+    """Convert every case of `plan`, found in `source`, into a new raw dataset, or raise with every problem of both.
 
     The folder appears under its name only when everything is written; a conversion that is interrupted leaves none.
-
-    Args:
-        source: the folder it was found in; files are named relative to it.
-    Raises:
-        DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """
     problems = [*plan.problems, *_colliding_names(plan.cases), *target.problems(plan.splits, overwrite)]
     if not plan.problems and not any(case.test_set is None for case in plan.cases):
@@ -62,21 +57,18 @@ def write_raw_dataset(
 def _convert_all(plan: DatasetPlan, folder: Path | None, ending: str, processes: int) -> list[ConvertedCase]:
     """Convert (or with no `folder` only check) every case."""
     ignore = plan.labels.get("ignore", 0)
-    parts = [
-        [(case, _targets(case, folder, ending, plan.format)), *labels_of_readers(case, folder, ending)]
-        for case in plan.cases
-    ]
+    parts = [[(case, _targets(case, folder, ending)), *labels_of_readers(case, folder, ending)] for case in plan.cases]
     jobs = [(case.name, (plan.format, of_case, ignore)) for case, of_case in zip(plan.cases, parts, strict=True)]
     what = "checking" if folder is None else "converting"
     return [converted for _, converted in run_cases(convert_case, jobs, processes, what)]
 
 
-def _targets(case: SourceCase, folder: Path | None, ending: str, case_format: CaseFormat) -> CaseTargets | None:
+def _targets(case: SourceCase, folder: Path | None, ending: str) -> CaseTargets | None:
     if folder is None:
         return None
     image_folder, label_folder = (folder / name for name in case.folders)
     image_folder.mkdir(exist_ok=True)
-    images = tuple(image_folder / f"{case.name}_{i:04d}{ending}" for i in range(case_format.num_image_files(case)))
+    images = tuple(image_folder / f"{case.name}_{i:04d}{ending}" for i in range(len(case.images)))
     if case.label is None:
         return CaseTargets(images, None)
     label_folder.mkdir(exist_ok=True)

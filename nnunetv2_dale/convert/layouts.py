@@ -29,18 +29,19 @@ def first_folder(candidates: Sequence[Path], problems: list[Problem]) -> Path | 
     return None
 
 
-def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]) -> dict[str, Path]:
-    """Return files of a folder with one of `suffixes` by their name without it; hidden files are skipped.
+def files_by_stem(folder: Path | None, suffixes: Sequence[str], problems: list[Problem]) -> dict[str, Path]:
+    """Return files of a folder (None: of nothing) with one of `suffixes` by their name without it, no hidden ones.
 
     Two files of one stem are a problem: which of them is meant cannot be known. So are images of other formats.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder else ():
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
         if path.name.startswith("."):
             continue
         if suffix is None or not path.is_file():
-            problems.extend(_passed_over(path, suffixes))
+            if what := _passed_over(path, suffixes):
+                problems.append(Problem(path, what))
             continue
         stem = path.name[: -len(suffix)]
         if stem in found:
@@ -50,45 +51,39 @@ def files_by_stem(folder: Path, suffixes: Sequence[str], problems: list[Problem]
     return found
 
 
-def _passed_over(path: Path, suffixes: Sequence[str]) -> list[Problem]:
+def _passed_over(path: Path, suffixes: Sequence[str]) -> str | None:
     """What would silently be left out: an image of another format, a series of DICOM files, several masks of a case."""
     if path.is_file() and path.name.lower().endswith((*VOLUME_ENDINGS, *PICTURE_ENDINGS)):
-        return [Problem(path, f"is in a format that is not read here; expected {', '.join(suffixes)}")]
-    if path.is_dir() and any(inside.name.lower().endswith((".dcm", ".ima")) for inside in path.iterdir()):
-        return [
-            Problem(path, "is a folder of DICOM files; make a volume of the series first, for example with dcm2niix")
-        ]
-    inside = sorted(each.name for each in path.iterdir() if is_image_name(each.name)) if path.is_dir() else []
-    if inside:
-        shown = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "")
-        what = (
-            f"is a folder of {counted(len(inside), 'file')} ({shown}); one file per case is expected, "
-            f"{path.name}{suffixes[0]}, "
-        )
-        return [
-            Problem(
-                path, what + "where a label has a value for each class; where masks overlap, decide which class wins"
-            )
-        ]
-    return []
+        return f"is in a format that is not read here; expected {', '.join(suffixes)}"
+    inside = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
+    if any(name.lower().endswith((".dcm", ".ima")) for name in inside):
+        return "is a folder of DICOM files; make a volume of the series first, for example with dcm2niix"
+    masks = [name for name in inside if is_image_name(name)]
+    if not masks:
+        return None
+    shown = ", ".join(masks[:3]) + (", …" if len(masks) > 3 else "")
+    return (
+        f"is a folder of {counted(len(masks), 'file')} ({shown}); one file per case is expected, "
+        f"{path.name}{suffixes[0]}, "
+        "where a label has a value for each class; where masks overlap, decide which class wins"
+    )
 
 
 def pair_files(
-    image_folder: Path | None,
-    label_folder: Path | None,
+    image_folders: Sequence[Path],
+    label_folders: Sequence[Path],
     problems: list[Problem],
     suffixes: Sequence[str] = PICTURE_SUFFIXES,
     image_of_label: Callable[[str], str] = lambda stem: stem,
 ) -> list[tuple[str, Path, Path]]:
-    """Return images with their labels, by file name.
+    """Return (stem of the image, image, label), sorted, of images with their labels, by file name.
 
     Args:
-        image_folder: None (already reported as missing) gives no pairs.
-        problems: images without label, labels without image and ambiguous names are added here.
+        image_folders: names that the folder of the images may have; the first that is there is taken.
+        problems: missing folders, images without label, labels without image and ambiguous names are added here.
         image_of_label: stem of a label file -> stem of the image it belongs to.
-    Returns:
-        (stem of the image, image, label), sorted.
     """
+    image_folder, label_folder = first_folder(image_folders, problems), first_folder(label_folders, problems)
     if image_folder is None or label_folder is None:
         return []
     images = files_by_stem(image_folder, suffixes, problems)

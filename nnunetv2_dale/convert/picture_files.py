@@ -24,8 +24,8 @@ from nnunetv2_dale.nnunet_files.volume_writing import written_whole
 class PictureFormat:
     """2D pictures, written as PNG, or all as TIFF where one of them holds float values."""
 
-    # three channels (RGB) are wanted; grey pictures are repeated. Else one channel: a colour picture whose channels
-    # agree is taken as grey, any other is a problem.
+    # one file of three channels (RGB) is wanted, which nnU-Net's reader takes apart; grey pictures are repeated. Else
+    # one channel: a colour picture whose channels agree is taken as grey, any other is a problem.
     colour: bool
     label_map: Mapping[int, int] = field(default_factory=lambda: dict(BINARY))  # value in the mask -> label
     mask_threshold: int | None = None  # see `to_labels`
@@ -37,10 +37,6 @@ class PictureFormat:
         """Return `.tif` if any picture holds floats or 32-bit integers, else `.png`."""
         require("PIL.Image")
         return ".tif" if any(mode_of(path) in DEEP_MODES for case in cases for path in case.images) else ".png"
-
-    def num_image_files(self, case: SourceCase) -> int:
-        """Return 1: nnU-Net's reader makes three channels of an RGB file."""
-        return 1
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Convert a case, see `CaseFormat.convert`."""

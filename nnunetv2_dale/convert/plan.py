@@ -45,9 +45,9 @@ class SourceCase:
 
 @dataclass(frozen=True)
 class CaseTargets:
-    """Where one case is written: an image file per channel (none: the label alone) and the label (None: unlabelled)."""
+    """Where one case is written: the image (none: the label alone) and the label (None: unlabelled)."""
 
-    images: tuple[Path, ...]
+    images: tuple[Path, ...]  # for each of `SourceCase.images`; slices of one volume become the first of them alone
     label: Path | None
 
 
@@ -56,9 +56,6 @@ class CaseFormat(Protocol):
 
     def file_ending(self, cases: Sequence[SourceCase]) -> str:
         """Return nnU-Net's file ending for the whole dataset, decided from all its files."""
-
-    def num_image_files(self, case: SourceCase) -> int:
-        """Say how many image files this case has in the raw dataset."""
 
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Check one case and write it to `targets` (None: check only); return what is wrong with it."""

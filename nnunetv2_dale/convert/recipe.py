@@ -47,10 +47,6 @@ Each recipe has a page. It shows which files are expected, the classes, the spli
 """
 
 
-def no_options(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: a recipe without flags of its own."""
-
-
 @dataclass(frozen=True)
 class Recipe:
     """One public dataset."""
@@ -60,24 +56,9 @@ class Recipe:
     facts: Facts  # the dataset's page
     # finds the cases below a source folder, with the recipe's own flags
     plan: Callable[[Path, argparse.Namespace], DatasetPlan]
-    add_options: Callable[[argparse.ArgumentParser], None] = no_options  # adds those flags
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None  # adds those flags
     # what follows `--new_id`, a line each; more than the plain call where a recipe needs it
     examples: tuple[str, ...] = ("",)
-
-
-def convert(
-    recipe: Recipe,
-    source: Path,
-    target: Target,
-    options: argparse.Namespace,
-    processes: int = 1,
-    overwrite: bool = False,
-) -> Path:
-    """Run `recipe` on `source`; see `write_raw_dataset` for what is written and refused."""
-    if not source.is_dir():
-        raise UserError(f"{source} is not a folder; give the folder that holds the dataset with -i")
-    source = source.resolve()
-    return write_raw_dataset(recipe.plan(source, options), source, target, processes, recipe.command, overwrite)
 
 
 def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) -> int:
@@ -85,10 +66,14 @@ def run_convert(recipes: Sequence[Recipe], argv: Sequence[str] | None = None) ->
     return run_command(recipe_parser(recipes), lambda arguments: arguments.run(arguments), argv)
 
 
-def _command(arguments: argparse.Namespace) -> None:
+def _convert(arguments: argparse.Namespace) -> None:
     recipe: Recipe = arguments.recipe
     target = Target(arguments.o or default_root(), arguments.new_id, arguments.name, CONVERSION)
-    folder = convert(recipe, arguments.i, target, arguments, arguments.np, arguments.overwrite)
+    if not arguments.i.is_dir():
+        raise UserError(f"{arguments.i} is not a folder; give the folder that holds the dataset with -i")
+    source = arguments.i.resolve()
+    plan = recipe.plan(source, arguments)
+    folder = write_raw_dataset(plan, source, target, arguments.np, recipe.command, arguments.overwrite)
     print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.new_id} --verify_dataset_integrity")
 
 
@@ -101,7 +86,7 @@ def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:
         command = commands.add_parser(
             recipe.command, help=recipe.facts.title, description=page, epilog=_examples_of(recipe)
         )
-        command.set_defaults(run=_command, recipe=recipe)
+        command.set_defaults(run=_convert, recipe=recipe)
         command.add_argument("-i", metavar="FOLDER", type=Path, required=True, help="Folder that holds the files")
         add_new_dataset(command, old_spelling="-d")
         add_output(command, "Folder to put the new dataset into. Default: what nnUNet_raw names", required=False)

@@ -35,10 +35,6 @@ class VolumeFormat:
         """Return `.nii.gz`."""
         return _FILE_ENDING
 
-    def num_image_files(self, case: SourceCase) -> int:
-        """Return one per channel."""
-        return len(case.images)
-
     def convert(self, case: SourceCase, targets: CaseTargets | None) -> list[Problem]:
         """Convert a case, see `CaseFormat.convert`."""
         problems: list[Problem] = []

@@ -121,11 +121,7 @@ def _organs(at: FloatArray, rng: np.random.Generator) -> dict[str, FloatArray]:
 def _paint_lesions(
     image: FloatArray, grid: FloatArray, liver: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Two to four dark lesions in the liver, each with its own gradual edge.
-
-    Returns:
-        the lesions as one shape, and for each voxel near one its edge width, elsewhere 0.
-    """
+    """Two to four dark lesions in the liver, as one shape, and the width of the edge near each, elsewhere 0."""
     nearest = np.full(image.shape, np.inf, dtype=np.float32)
     edge = np.zeros(image.shape, dtype=np.float32)
     around = bent(grid, rng, amplitude=0.03, waves=8)

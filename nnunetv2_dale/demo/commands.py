@@ -54,17 +54,12 @@ def program(name: str) -> str:
 
 
 def run_logged(command: Command, log: Path, environment: Mapping[str, str]) -> float:
-    """Run a command to its end, its output going to `log`.
+    """Run a command to its end, its output going to `log`; returns the seconds it took.
 
     However this ends, no process of the command is left running. If this process is killed outright, the command ends
-    at the next line it prints.
+    at the next line it prints. The command's first argument is a console script of this environment, `environment` all
+    of its variables.
 
-    Args:
-        command: its first argument is a console script of this environment.
-        log: file to write.
-        environment: all variables of the command.
-    Returns:
-        the seconds it took.
     Raises:
         UserError: it failed, or its output cannot be written; the message names the log and has its last lines.
     """

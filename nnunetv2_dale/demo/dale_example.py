@@ -58,7 +58,6 @@ def example_of(
     Args:
         trainer: at the end of its training; stays as it is.
         clean_labels: folder of the true labels.
-        drawn_wide: the cases that were.
         alignment: L_W of every batch.
     """
     import torch

@@ -62,12 +62,10 @@ class Found:
 
 
 def readers_found(distrust: Mapping[str, Sequence[float]], phantom: Mapping[str, Any]) -> list[Found]:
-    """Say for each class what was found, and whether it is so.
+    """Say for each class of `phantom.json` what was found, and whether it is so.
 
-    Args:
-        distrust: of each training case and label value, above 0 where the label is held to be too wide, below 0 where
-            too narrow.
-        phantom: what `phantom.json` says of the dataset.
+    The distrust of each training case and label value is above 0 where the label is held to be too wide, below 0 where
+    too narrow.
     """
     wide = [case for case in distrust if case in phantom["drawn_wide"]]
     found = []
@@ -82,14 +80,7 @@ def readers_found(distrust: Mapping[str, Sequence[float]], phantom: Mapping[str,
 
 
 def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[str, Figure], place: Workspace) -> str:
-    """Render the page as HTML.
-
-    Args:
-        numbers: of `demo.json`.
-        phantom: of the dataset's `phantom.json`.
-        pictures: `noise`, `example` and `alignment`.
-        place: where the report is, which the page links back to.
-    """
+    """Render as HTML the numbers of `demo.json`, and the pictures `noise`, `example` and `alignment`."""
     context = {
         **numbers,
         "facts_of_run": numbers["facts"],  # `facts` is a macro of the template

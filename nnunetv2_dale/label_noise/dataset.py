@@ -55,8 +55,8 @@ class CopyPlan:
 def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Calibration | None]:
     """Calibrate the noise, then write the copy; it appears under its final name when it is complete.
 
-    Returns:
-        the table's rows in the order of the cases, and how close the Dice came if one was wanted.
+    Returns the table's rows in the order of the cases, and how close the Dice came if one was wanted.
+
     Raises:
         UserError: problems of the dataset or the target, all in one message; a Dice that cannot be reached, unless
             `keep_closest`. Nothing is written.

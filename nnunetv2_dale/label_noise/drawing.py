@@ -76,15 +76,11 @@ class Calibration:
 
 
 def calibrate(mean_dice: Callable[[float], float], wanted: float, highest_scale: float) -> Calibration:
-    """Search the scale whose mean Dice is `wanted`: double until it is bracketed, then interpolate inside the bracket.
+    """Search the scale whose mean Dice is `wanted`, in (0, 1]: double until it is bracketed, then interpolate inside.
 
     The Dice falls from 1 at scale 0, in steps of whole voxels, components and cases, and for random walks not quite
-    monotonically; the closest of all scales tried is returned, whether or not it is close.
-
-    Args:
-        mean_dice: the mean Dice at a scale, the same for the same scale.
-        wanted: in (0, 1].
-        highest_scale: where every amount is at its highest.
+    monotonically; the closest of all scales tried is returned, whether or not it is close. At `highest_scale` every
+    amount is at its highest.
     """
     best = low = Calibration(0.0, 1.0, wanted)
     high: Calibration | None = None

@@ -20,13 +20,10 @@ Spacing = tuple[float, float, float]
 
 
 def with_foreground(label: Labels, foreground: Mask, spacing_mm: Spacing) -> Labels:
-    """Return the label whose foreground is `foreground` instead of `label > 0`.
+    """Return the label (Z, Y, X) whose foreground is `foreground` instead of `label > 0`.
 
     Voxels that leave the foreground become background (0); voxels that join it get the class of the nearest foreground
     voxel of `label`, in mm; all others keep their class. So borders between two classes stay where they are.
-
-    Args:
-        label: (Z, Y, X), 0 is background; needs foreground if `foreground` has any.
     """
     result = np.where(foreground, label, np.int16(0))
     joined = foreground & (label == 0)

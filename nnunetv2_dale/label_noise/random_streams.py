@@ -13,11 +13,7 @@ _LATTICE_VOXELS = 4
 
 
 def case_generator(seed: int, case: str, purpose: str) -> np.random.Generator:
-    """Return a generator of its own for each seed, case and purpose.
-
-    Args:
-        purpose: what is drawn, such as "selection"; other purposes draw independently.
-    """
+    """Return a generator of its own for each seed, case and purpose, such as "selection"."""
     digest = hashlib.sha256(f"{purpose}\0{case}".encode()).digest()
     return np.random.default_rng([seed, *np.frombuffer(digest, dtype="<u4").tolist()])
 

@@ -34,10 +34,8 @@ State = dict[str, list[list[float]]]  # case → each of the sums, of each class
 
 
 def write_displacements(folder: Path, state: State, labels: Mapping[str, str], classes: Sequence[str]) -> None:
-    """Replace the files in `folder`, each when the new one is complete.
-
-    Args:
-        labels: the checksum of the preprocessed label of each training case, seen yet or not.
+    """Replace the files in `folder`, each when the new one is complete; `labels` are the checksums of the preprocessed
+    label of each training case, seen yet or not.
     """
     cases: dict[str, dict[str, Sequence[float | None]]] = {}
     for case, sums in sorted(state.items()):

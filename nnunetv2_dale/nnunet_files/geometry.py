@@ -101,12 +101,7 @@ def grid_difference(grid: Grid | None, other: Grid | None) -> GridDifference | N
 
 
 def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
-    """Raise a `FileError` unless a file has as many voxels as another, of the same size, along every axis.
-
-    Args:
-        file, other: the other is the one to go by.
-        remedy: ends the sentence.
-    """
+    """Raise a `FileError`, ended by `remedy`, unless a file has the other's number and size of voxels on every axis."""
     for what, found, expected in (
         ("shape", voxels[0], others[0]),
         ("a voxel size in mm of", voxels[1]["spacing"], others[1]["spacing"]),

@@ -33,8 +33,7 @@ def place(source: Path, target: Path, placement: Placement = "copy") -> None:
 
 
 def spacing_file(image: Path) -> Path | None:
-    """Return the file beside a 3D TIFF that nnU-Net takes its voxel size from, as TIFF holds none; None where there is
-    none.
+    """Return the file beside a 3D TIFF, if any, that nnU-Net takes its voxel size from, as TIFF holds none.
 
     It is CASE.json, of a label CASE.tif and of the channels CASE_0000.tif alike.
     """

@@ -26,11 +26,7 @@ class Problem:
 
 
 class FileError(UserError):
-    """A file that cannot be used: its name, then what is wrong with it and what to do.
-
-    Attributes:
-        problem: the two apart.
-    """
+    """A file that cannot be used: its name, then what is wrong with it and what to do; `problem` has the two apart."""
 
     def __init__(self, file: Path, what: str) -> None:
         super().__init__(file, what)  # both, so that it comes whole out of a worker process
@@ -41,11 +37,7 @@ class FileError(UserError):
 
 
 class DatasetProblemsError(UserError):
-    """A dataset has problems: the message lists all of them and nothing was written.
-
-    Attributes:
-        lines: one line per problem, sorted, each starting with a file or folder.
-    """
+    """A dataset has problems: the message lists all of them, sorted by file or folder, and nothing was written."""
 
     def __init__(self, problems: Sequence[Problem], source: Path) -> None:
         self.lines = sorted({problem.line(source) for problem in problems})

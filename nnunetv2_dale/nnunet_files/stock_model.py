@@ -90,10 +90,8 @@ class StockModel:
 def for_export(model: TrainedModel, plans_name: str | None = None) -> StockModel:
     """Return the model under stock nnU-Net's trainer and a name of plans of its own.
 
-    Stock nnU-Net builds the folder's name from -tr and -p, and reads the name inside `plans.json` for no prediction.
-
-    Args:
-        plans_name: None takes `nnUNetPlans_from_DALE` for `nnUNetPlans` and `nnUNetTrainerDALE`.
+    None is `nnUNetPlans_from_DALE` for `nnUNetPlans` and `nnUNetTrainerDALE`. Stock nnU-Net builds the folder's name
+    from -tr and -p, and reads the name inside `plans.json` for no prediction.
     """
     trainer = stock_trainer(model.trainer_name)
     origin = model.trainer_name.removeprefix("nnUNetTrainer") or model.trainer_name

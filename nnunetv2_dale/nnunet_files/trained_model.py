@@ -41,11 +41,8 @@ class TrainedModel:
 
 
 def read_trained_model(folder: Path, folds: Sequence[str] | None, checkpoint_names: Sequence[str]) -> TrainedModel:
-    """Read a model folder.
+    """Read a model folder: the folds wanted, or None, all numbered folds that hold the checkpoints, or else `fold_all`.
 
-    Args:
-        folds: the folds wanted; None takes all numbered folds that hold the checkpoints, or else `fold_all`.
-        checkpoint_names: files wanted of each fold, such as `checkpoint_final.pth`.
     Raises:
         UserError: something is missing or unreadable, or the checkpoints are not of one trainer and configuration.
     """

@@ -56,10 +56,8 @@ def write_nifti(array: NDArray[Any], affine: NDArray[np.float64], target: Path) 
 
 
 def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict[str, Any]) -> None:
-    """Write a label through nnU-Net's reader/writer.
+    """Write a label through nnU-Net's reader/writer, with the geometry of the label or image whose properties they are.
 
-    Args:
-        properties: of the label or image whose geometry it gets, as nnU-Net reads them.
     Raises:
         UserError, OSError: as `written_whole`.
     """

@@ -77,11 +77,8 @@ class CasePatch:
 
 
 def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
-    """Build and fill a network the way nnU-Net's prediction does.
+    """Build and fill a network the way nnU-Net's prediction does, from a folder TRAINER__PLANS__CONFIGURATION.
 
-    Args:
-        folder: TRAINER__PLANS__CONFIGURATION.
-        fold: None takes the first that is there.
     Raises:
         UserError: no such model, an unknown trainer, a cascade's second stage, or a network without nnU-Net's head.
     """

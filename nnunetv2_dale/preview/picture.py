@@ -51,14 +51,9 @@ Pictures = Callable[[str], Iterator[tuple[str, CasePicture]]]  # of a case, by i
 
 
 def draw_case(case: PreviewCase, settings: PictureSettings, heading: str) -> CasePicture:
-    """Draw a case: a row for each slice and patch size, a column for each of `TITLES`.
+    """Draw a case: a row for each slice and patch size, a column for each of `TITLES`, the heading under its name.
 
-    Args:
-        case: what to draw; without a label m is the entropy alone and the panels of label and edges stay empty.
-        settings: how.
-        heading: dataset and configuration, under the case's name.
-    Raises:
-        ValueError: no such channel.
+    Without a label m is the entropy alone and the panels of label and edges stay empty. A ValueError: no such channel.
     """
     if not 0 <= settings.channel < case.image.shape[0]:
         raise ValueError(f"channel {settings.channel} does not exist: {case.name} has {case.image.shape[0]}")

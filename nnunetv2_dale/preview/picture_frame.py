@@ -19,15 +19,13 @@ _GAP = 0.05
 def panel_grid(
     rows: int, titles: Sequence[str], shape: Sequence[int], spacing_mm: Sequence[float], inch: float, right_inch: float
 ) -> tuple[Figure, NDArray[Axes]]:  # type: ignore[type-var]
-    """Make a figure with a panel for each row and title.
+    """Make a figure with a panel for each row and title; its axes are (rows, titles).
 
     Args:
         shape: (Y, X) of the slices that are shown, in pixels.
         spacing_mm: of their rows and columns, the last two values.
         inch: width of a panel.
         right_inch: room beside the panels.
-    Returns:
-        the figure, and its axes (rows, titles).
     """
     proportion = shape[0] * spacing_mm[-2] / (shape[1] * spacing_mm[-1])
     height = rows * (inch * min(1.6, max(0.55, proportion)) + 0.1) + _TOP_INCH + _BOTTOM_INCH

@@ -58,14 +58,9 @@ def draw_row(
     """Draw the nine panels of a slice, in the order of `picture.TITLES`.
 
     Args:
-        panels: axes to draw on.
-        case: what is drawn.
-        classes: (Z, Y, X), its label without the ignore label; None leaves the panels of label and edges empty.
-        z: the slice in the case.
-        number: of the slice in the maps.
-        maps: fuzziness for the row's patch size.
+        classes: (Z, Y, X), the case's label without the ignore label; None leaves label and edges empty.
+        z: the slice in the case, `number` in the maps, which are those of the row's patch size.
         value_range: of `intensity_range`.
-        settings: threshold, channel and classes.
     """
     channels = slice(0, 3) if settings.colour else slice(settings.channel, settings.channel + 1)
     picture = np.moveaxis(case.image[channels, z], 0, -1)

@@ -52,7 +52,7 @@ def pseudo_labels_parser() -> CommandParser:
     parser.add_argument("--keep_from", type=float, default=0.8, metavar="DICE", help=keep)
     rest = (
         "What becomes of a case with another class: its voxels get a confidence (confidenceTr), those that are unsure "
-        "get the ignore label, or the case is left out"
+        "get the ignore label, or the case is left out, as is any case without a kept class"
     )
     parser.add_argument("--rest", choices=RESTS, default="confidence", help=rest)
     add_folds(parser)
@@ -92,10 +92,10 @@ def _judge(arguments: argparse.Namespace) -> None:
         new = NewDataset(target, folds_of(dataset, judges[0].folder), arguments.rest, arguments.overwrite)
     verdicts, error = judge_all(judges, dataset, wanted, new)
     expected = statistics.mean(value for each in verdicts for value in each.expected.values())
-    kept = sum(not each.doubtful for each in verdicts)
+    kept, dropped = sum(not each.doubtful for each in verdicts), sum(each.keeps_nothing for each in verdicts)
     print(
         f"{counted(len(verdicts), 'case')}, expected Dice {expected:.3f} in the mean (mean absolute error on the "
-        f"labelled cases {error:.3f}), {kept} with every class kept; see {arguments.o / 'expected_dice.csv'}"
+        f"labelled cases {error:.3f}), {kept} with every class kept, {dropped} with none; see {arguments.o / 'expected_dice.csv'}"
     )
     if new is not None:
         print(f"{new.target.folder}: next, nnUNetv2_plan_and_preprocess -d {arguments.new_id}")

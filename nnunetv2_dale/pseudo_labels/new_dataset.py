@@ -1,4 +1,8 @@
-"""A dataset of the labelled cases and the judged ones, with folds whose validation cases all have real labels."""
+"""A dataset of the labelled cases and the judged ones, with folds whose validation cases all have real labels.
+
+nnU-Net draws the cases of a batch from a fold's list, all entries with the same probability. So the labelled cases
+stand there several times: they stay about half of what a training sees, however many are judged.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +61,14 @@ def write_dataset(
 ) -> None:
     """Write the dataset; it appears when it is complete, with its folds: judged cases are for training.
 
-    Args:
-        doubtful: case → whether any of its classes is.
-        place: holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
+    `place` holds `CASE.ENDING`, `confidence/CASE.ENDING` of doubtful cases and `expected_dice.csv`.
     """
     kept = [case for case in cases if new.rest != "leave_out" or not doubtful[case.name]]
-    splits = [{"train": [*fold["train"], *(case.name for case in kept)], "val": fold["val"]} for fold in new.folds]
+    names = [case.name for case in kept]
+    splits = [
+        {"train": fold["train"] * max(1, round(len(names) / len(fold["train"]))) + names, "val": fold["val"]}
+        for fold in new.folds
+    ]
     with new_dataset(source.folder, new.target.folder, splits, new.overwrite) as folder:
         predicted = [replace(case, label=place / f"{case.name}{source.file_ending}") for case in kept]
         problems = place_cases([*source.cases, *predicted], folder)
@@ -74,7 +80,7 @@ def write_dataset(
         shutil.copy(place / "expected_dice.csv", folder)
         marked = new.rest == "ignore" and any(doubtful.values())
         description = source.with_ignore_label() if marked else source.dataset_json
-        made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": [case.name for case in kept]}
+        made = {"nnunetv2_dale": __version__, "source": source.folder.name, "cases": names}
         write_json(folder / "dataset.json", {**description, "numTraining": len(source.cases) + len(kept)})
         write_json(folder / PSEUDO_LABELS, {**made, "rest": new.rest})
 

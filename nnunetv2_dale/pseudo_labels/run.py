@@ -53,16 +53,19 @@ class Verdict:
     expected: dict[int, float]
     doubtful: tuple[int, ...]
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """No class is kept: the case teaches nothing that the networks do not say already."""
+        return len(self.doubtful) == len(self.expected)
+
 
 def judge_all(
     judges: Sequence[Judges], dataset: RawDataset, wanted: Wanted, new: NewDataset | None
 ) -> tuple[list[Verdict], float]:
     """Judge every case and write the output folder, and the new dataset if there is to be one.
 
-    Returns:
-        the verdicts, and the mean absolute error of the expected Dice on the labelled cases.
-    Raises:
-        UserError: input that cannot be judged; nothing is written.
+    Returns the verdicts, and the mean absolute error of the expected Dice on the labelled cases. A UserError tells of
+    input that cannot be judged; nothing is written.
     """
     refuse_existing(wanted.output, wanted.overwrite)
     if wanted.output.exists() and not is_empty_folder(wanted.output) and not (wanted.output / TABLE).is_file():
@@ -84,8 +87,8 @@ def judge_all(
         )
         write_table(place / TABLE, ("case", "label", "class", "expected_dice", "kept"), told)
         if new is not None:
-            doubtful = {each.case: bool(each.doubtful) for each in verdicts}
-            write_dataset(new, dataset, [case for case in cases.values() if case], doubtful, place)
+            doubtful = {each.case: bool(each.doubtful) for each in verdicts if not each.keeps_nothing}
+            write_dataset(new, dataset, [case for name in doubtful if (case := cases[name])], doubtful, place)
     return verdicts, error
 
 

@@ -79,7 +79,7 @@ class SafeTraining(TakesConfidence):
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
-        self.training_cases = tuple(datasets[0].identifiers)
+        self.training_cases = tuple(dict.fromkeys(datasets[0].identifiers))  # a fold may name a case often
         if self.is_cascaded:
             cases = [case for dataset in datasets for case in dataset.identifiers]
             stage = self.configuration_manager.previous_stage_name

@@ -65,7 +65,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 @pytest.mark.filterwarnings("default")  # of nnU-Net's commands
 def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands, monkeypatch) -> None:
     write_ellipsoids(tmp_path / "data", 20, audit_maps.CLEAN)
-    arms = (("maps 20", TOLD), ("excluded 20", PLAIN))
+    arms = (("mixed 40, maps", TOLD), ("mixed 40, excluded", PLAIN))
     monkeypatch.setattr(audit_maps, "ARMS", arms)
     results = tmp_path / "rows.jsonl"
     command = ["--data", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--results", str(results)]
@@ -76,10 +76,10 @@ def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands,
     assert all(row["cases"] == 4 and 0 <= row["dice"] <= 100 for row in rows)
     raw = tmp_path / "out" / "raw"
     assert len(list((raw / audit_maps.CLEAN / "labelsTr").iterdir())) == 16
-    assert has_confidence(raw / "Dataset220_Hippocampus")
-    with (tmp_path / "out/audits/Dataset120_Hippocampus/decisions.csv").open(newline="") as stream:
+    assert has_confidence(raw / "Dataset240_Hippocampus")
+    with (tmp_path / "out/audits/Dataset140_Hippocampus/decisions.csv").open(newline="") as stream:
         listed = {line["case"] for line in csv.DictReader(stream)}
-    assert len(list((raw / "Dataset320_Hippocampus" / "labelsTr").iterdir())) == 16 - len(listed) < 16
+    assert len(list((raw / "Dataset340_Hippocampus" / "labelsTr").iterdir())) == 16 - len(listed) < 16
     audits = [each for each in commands if each[0] == "nnUNetv2_dale_audit" and each[1] != "apply"]
     assert len(audits) == 1
     done = len(commands)
@@ -94,14 +94,13 @@ def row(labels: str, trainer: str, dice: float) -> Row:
 
 
 def test_what_wrong_labels_cost_and_an_audit_wins_back_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [row("clean", PLAIN, 80.0), row("mixed 20", PLAIN, 70.0), row("maps 20", TOLD, 76.0)]
-    rows += [row("excluded 20", PLAIN, 69.0), row("mixed 40", PLAIN, 60.0)]
-    won = audit_maps.won_back(rows, 20)
+    rows = [row("clean", PLAIN, 80.0), row("dilated 45", PLAIN, 70.0), row("dilated 45, maps", TOLD, 76.0)]
+    rows += [row("dilated 45, excluded", PLAIN, 69.0), row("mixed 40", PLAIN, 60.0)]
+    won = audit_maps.won_back(rows, "dilated 45")
     assert won == {"cost": 10.0, f"maps, {TOLD}": 6.0, f"excluded, {PLAIN}": -1.0}
-    assert audit_maps.won_back(rows, 40) == {"cost": 20.0}
-    assert audit_maps.won_back(rows[1:], 20) == {}
+    assert audit_maps.won_back(rows, "mixed 40") == {"cost": 20.0}
+    assert audit_maps.won_back(rows[1:], "dilated 45") == {}
     monkeypatch.setattr(confidence_numbers, "rows_of", lambda _: rows)
-    table = confidence_numbers.audit_maps_table().splitlines()
-    assert len(table) == 2 + 1 + 2 * len(audit_maps.OF_WRONG)
+    assert len(confidence_numbers.audit_maps_table().splitlines()) == 2 + len(rows)
     monkeypatch.setattr(confidence_numbers, "rows_of", lambda _: [])
     assert confidence_numbers.audit_maps_table() == confidence_numbers.NOT_YET

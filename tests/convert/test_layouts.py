@@ -24,7 +24,7 @@ def test_pairs_and_everything_that_has_no_partner(tmp_path: Path) -> None:
     images = _touch(tmp_path / "images", "a.png", "b.JPG", "c.png", "Thumbs.db", ".hidden.png", "._b.jpg")
     masks = _touch(tmp_path / "masks", "a_mask.png", "b_mask.png", "d_mask.png")
     problems: list[Problem] = []
-    pairs = pair_files(images, masks, problems, image_of_label=lambda stem: stem.removesuffix("_mask"))
+    pairs = pair_files([images], [masks], problems, image_of_label=lambda stem: stem.removesuffix("_mask"))
     assert pairs == [("a", images / "a.png", masks / "a_mask.png"), ("b", images / "b.JPG", masks / "b_mask.png")]
     assert problems == [
         Problem(images / "c.png", "has no label in masks"),
@@ -40,7 +40,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 
 def test_an_empty_folder_and_a_missing_one(tmp_path: Path) -> None:
     problems: list[Problem] = []
-    assert pair_files(_touch(tmp_path / "images"), _touch(tmp_path / "masks"), problems) == []
+    assert pair_files([_touch(tmp_path / "images")], [_touch(tmp_path / "masks")], problems) == []
     assert "holds no file" in problems[0].what
     assert first_folder([tmp_path / "img", tmp_path / "image"], problems) is None
     assert problems[1] == Problem(tmp_path / "img", "folder is missing or image")

@@ -109,6 +109,26 @@ def test_the_dataset_has_both_kinds_of_cases_and_validates_on_real_labels(seeing
     assert all(fold["train"][-4:] == unlabelled for fold in splits)
 
 
+def test_labelled_cases_are_half_of_what_a_training_sees_and_a_case_without_a_kept_class_is_left_out(
+    seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4, 9):
+        shutil.copy(tmp_path / "un" / "un_0_0000.nii.gz", tmp_path / "un" / f"un_{number}_0000.nii.gz")
+    grey = np.full(ellipsoids(0).shape, 20.0)  # between background and the large ellipsoid,
+    grey[:, :, : grey.shape[2] // 2] = 60  # and between both ellipsoids
+    write_volume(grey, tmp_path / "un" / "un_9_0000.nii.gz")
+    assert judge(seeing, "--rest", "ignore") == 0
+    assert "1 with none" in capsys.readouterr().out
+    made = tmp_path / "raw" / NEW
+    assert not list(made.glob("*/un_9*"))
+    for fold in json.loads((made / "splits_final.json").read_text()):
+        judged = [case for case in fold["train"] if case.startswith("un")]
+        assert judged == [f"un_{number}" for number in range(9)]
+        labelled = sorted(set(fold["train"]) - set(judged))
+        assert sorted(set(CASES) - set(fold["val"])) == labelled
+        assert fold["train"].count(labelled[0]) == 3  # 9 of 18
+
+
 def test_a_class_that_is_not_annotated_in_a_case_tells_nothing_there(seeing: Path, tmp_path: Path) -> None:
     """And the dataset keeps the table that says so."""
     table = tmp_path / "raw" / ELLIPSOIDS / "confidence.csv"

@@ -36,11 +36,7 @@ def keys_of_names(labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def own_key(key: str, names: Mapping[str, str]) -> str:
-    """Return the key of a class as this package writes it, from label values or from a name of `dataset.json`.
-
-    Args:
-        names: from `keys_of_names`.
-    """
+    """Return the key of a class as this package writes it, from label values or a name of `keys_of_names`."""
     try:
         return class_key(class_labels(key))
     except ValueError:

@@ -23,6 +23,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_result_folders,
 )
 from nnunetv2_dale.nnunet_files.atomic_output import made_for, refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.nnunet_files.confidence_table import next_commands
 from nnunetv2_dale.pages.private_content import Held
 
 
@@ -147,8 +148,7 @@ def _apply(arguments: argparse.Namespace) -> None:
     excluded = "with weight 0" if confidence else "excluded"
     print(
         f"{done.folder}: {counted(done.cases, 'case')}, {done.excluded} {excluded}, {done.to_fix} to fix (see "
-        "to_fix.csv and drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
-        + (f", then nnUNetv2_dale_confidence preprocess -d {arguments.new_id}" if confidence else "")
+        "to_fix.csv and drafts); next: mend them, then " + next_commands(done.folder, arguments.new_id)
     )
 
 

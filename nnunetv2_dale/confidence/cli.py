@@ -17,7 +17,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_readers_target,
 )
-from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE
+from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE, next_commands
 from nnunetv2_dale.nnunet_files.folders import environment_folder
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import READER_LABELS
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
@@ -125,7 +125,7 @@ def _raters(arguments: argparse.Namespace) -> None:
             if made.tied_voxels
             else ""
         )
-        + "; open readers.html in it"
+        + f"; open readers.html in it; next: {next_commands(made.folder, arguments.new_id)}"
     )
 
 

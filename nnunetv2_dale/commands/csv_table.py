@@ -43,9 +43,10 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
                 return _rows(path, names, lines)
         except csv.Error as error:
             raise UserError(f"{path} cannot be read as a table: {error}; look at its quotation marks") from error
+    first, plural = text.partition("\n")[0].strip()[:80], "s" * (len(columns) > 1)
     raise UserError(
-        f"{path} needs a first line with the columns {' and '.join(columns)}, separated by commas, semicolons or tabs, "
-        f"and one line for each {columns[0]}; its first line is {text.partition(chr(10))[0].strip()[:80]!r}"
+        f"{path} needs a first line with the column{plural} {' and '.join(columns)}, separated by commas, semicolons or "
+        f"tabs, and one line for each {columns[0]}; its first line is {first!r}"
     )
 
 

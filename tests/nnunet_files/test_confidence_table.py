@@ -52,7 +52,7 @@ def test_regions_are_classes_and_background_may_be_called_anything() -> None:
         ("case,weight\nc0,much\n", "expected a weight from 0 to 1, got 'much'"),
         ("case,Liver\nc0,0.5\n", r"expected 1 \(annotated\) or 0 \(not annotated\) for Liver, got '0.5'"),
         ("case,Liver,left kidney\nc0,0,0\n", "case c0: no class is annotated"),
-        ("name,weight\nc0,1\n", "needs a first line with the columns case"),
+        ("name,weight\nc0,1\n", "needs a first line with the column case"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, content: str, message: str) -> None:

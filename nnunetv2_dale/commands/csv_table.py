@@ -45,8 +45,8 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
             raise UserError(f"{path} cannot be read as a table: {error}; look at its quotation marks") from error
     first, plural = text.partition("\n")[0].strip()[:80], "s" * (len(columns) > 1)
     raise UserError(
-        f"{path} needs a first line with the column{plural} {' and '.join(columns)}, separated by commas, semicolons or "
-        f"tabs, and one line for each {columns[0]}; its first line is {first!r}"
+        f"{path} needs a first line with the column{plural} {' and '.join(columns)}, separated by commas, semicolons "
+        f"or tabs, and one line for each {columns[0]}; its first line is {first!r}"
     )
 
 

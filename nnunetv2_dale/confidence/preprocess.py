@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import numpy as np
@@ -149,7 +152,11 @@ def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict
 def _save(array: NDArray[Any], target: Path, configuration: ConfigurationManager) -> None:
     """Write (1, Z, Y, X) in the blocks that nnU-Net chooses for its own cases."""
     blocks, chunks = comp_blosc2_params(array.shape, tuple(configuration.patch_size), array.itemsize)
-    nnUNetDatasetBlosc2.save_seg(np.ascontiguousarray(array), str(target), chunks_seg=chunks, blocks_seg=blocks)
+    try:
+        nnUNetDatasetBlosc2.save_seg(np.ascontiguousarray(array), str(target), chunks_seg=chunks, blocks_seg=blocks)
+    except RuntimeError as error:  # blosc2 does not say why
+        why = errno.ENOSPC if disk_usage(target.parent).free < array.nbytes else errno.EIO
+        raise OSError(why, os.strerror(why), f"{target}.b2nd") from error
 
 
 def _configurations(plans_file: Path, preprocessed: Path, wanted: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import blosc2
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import SimpleITK
 import tifffile
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -172,6 +175,18 @@ def test_nothing_is_written_where_a_map_is_refused(study: Study, capsys: pytest.
     study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
     assert main(["preprocess", "-d", "950"]) == 2
     assert f"{CASES[1]}.nii.gz: holds values from 1.5 to 1.5" in capsys.readouterr().err
+    assert list(study.preprocessed.glob("*confidence*")) == []
+
+
+def test_a_full_disk(study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of which blosc2 says no more than that it has failed."""
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    failing = Mock(side_effect=RuntimeError("Error while creating the NDArray"))
+    monkeypatch.setattr(nnUNetDatasetBlosc2, "save_seg", failing)
+    monkeypatch.setattr("nnunetv2_dale.confidence.preprocess.disk_usage", lambda _: SimpleNamespace(free=100))
+    assert main(["preprocess", "-d", "950", "-np", "1"]) == 2
+    assert "_confidence: No space left on device" in capsys.readouterr().err
+    failing.assert_called_once()
     assert list(study.preprocessed.glob("*confidence*")) == []
 
 

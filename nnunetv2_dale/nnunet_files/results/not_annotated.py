@@ -59,8 +59,8 @@ def without_open_classes(
 def sentences_on_open_classes(cases: Mapping[str, CaseResult], names: Mapping[str, str]) -> list[str]:
     """A sentence for each class that is not annotated in some of the cases."""
     counts = {key: sum(not case.classes[key].annotated for case in cases.values()) for key in names}
-    of, follows = f"of {len(cases)} cases ({TABLE})", "those cases do not count for it here"
-    return [f"{names[key]} is not annotated in {count} {of}: {follows}" for key, count in counts.items() if count]
+    of = f"of {len(cases)} cases ({TABLE}) and not counted there"
+    return [f"{names[key]} is not annotated in {count} {of}" for key, count in counts.items() if count]
 
 
 def _tables(dataset: str | None, references: Path | None) -> list[Path]:

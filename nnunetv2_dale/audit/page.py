@@ -15,7 +15,6 @@ from nnunetv2_dale.audit.decisions import DecisionTable
 from nnunetv2_dale.audit.distribution import Spread, distribution_figure, shown_classes
 from nnunetv2_dale.audit.findings import Audit
 from nnunetv2_dale.audit.maps import map_file
-from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 
@@ -49,7 +48,6 @@ def render_audit(
         "memory": memory_key(audit, table),
         "percent": percent,
         "without": sum(not case.findings for case in audit.cases),
-        "summary": _summary(audit),
         "holds": Held(bool(pictures), held.paths),
         "classes": _counted([item.name for item in task.classes], [found["class"] for found in findings]),
         "kinds": _counted([], [each.kind.replace("_", " ") for case in audit.cases for each in case.findings]),
@@ -122,21 +120,3 @@ def viewer_commands(images: Sequence[Path], label: Path, case: str, with_network
         "3D Slicer": shlex.join(["Slicer", "--python-code", "; ".join(loads)]),
         "ITK-SNAP": "   # then the networks': ".join(in_snap),
     }
-
-
-def _summary(audit: Audit) -> str:
-    expected = audit.expected
-    found = sum(len(case.findings) for case in audit.cases)
-    referees = len(audit.referees)
-    held = f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}" + (
-        ", whose networks had not seen their labels" if audit.settings.get("held_out", True) else ""
-    )
-    if not referees:
-        held = f"{len(audit.cases)} labels were held against their images and each other, without a network"
-    if not expected["judged_cases"]:
-        return f"{held}; none of them could be judged."
-    return (
-        f"{held}. {counted(found, 'finding is', 'findings are')} listed. Wrong labels expected: about "
-        f"{expected['wrong_cases']:g}; the first {counted(expected['cases_for_80_percent'], 'case')} should hold 80 % "
-        "of them."
-    )

@@ -99,13 +99,8 @@ class CaseTrust:
     def weigh(self, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None) -> Tensor | None:
         """Return what each label of the batch is worth, (B, 1, *S) in [0, 1], float32; None: all alike.
 
-        Args:
-            outputs: logits, full resolution first.
-            targets: full resolution first. Of `KnownTargets` a class that is not annotated in a sample counts as its
-                background: what the network finds of it there is no object that the label lacks.
-            cases: the name of each sample's case.
-        Raises:
-            ValueError: no `cases`.
+        A class that is not annotated in a sample counts as its background: what the network finds of it there is no
+        object that the label lacks.
         """
         if not self.displacement.has_groups:
             return None

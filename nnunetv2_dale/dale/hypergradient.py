@@ -124,10 +124,7 @@ def loss_by_omega(fuzzy: FuzzyPass, outputs: Outputs, omega: Tensor) -> Tensor:
 def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]) -> list[Tensor]:
     """Return ż when only the head's weights move along `direction`: the head is linear in them, so this is exact.
 
-    Args:
-        direction: of the head's weight and, where it has one, bias.
-    Raises:
-        ValueError: the head is no convolution.
+    The direction has one for its bias too, where it has one. A ValueError refuses a head that is no convolution.
     """
     if not isinstance(head, (nn.Conv2d, nn.Conv3d)):
         raise ValueError(

@@ -39,11 +39,7 @@ class Command:
 
 
 def program(name: str) -> str:
-    """Find a console script, preferably of this very environment.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Find a console script, preferably of this very environment."""
     beside = shutil.which(name, path=str(Path(sys.executable).parent))
     found = beside or shutil.which(name)
     if found is None:

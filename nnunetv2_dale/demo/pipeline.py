@@ -18,6 +18,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import write_texts
 from nnunetv2_dale.nnunet_files.json_files import json_text
 
 DATASET_ID = 998
+DATASET = f"Dataset{DATASET_ID:03d}_DalePhantom"
 PLANS = "nnUNetDemoPlans"
 CONFIGURATION = "2d"
 LARGEST_BATCH = 4
@@ -83,12 +84,7 @@ def commands(workspace: Workspace, scale: Scale, device: str, processes: int) ->
 
 def model_folder(workspace: Workspace, trainer: str) -> Path:
     """Say where nnU-Net keeps the model of a trainer."""
-    return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}"
-
-
-def dataset_name() -> str:
-    """Name the folder of the demo's dataset in nnU-Net's folders."""
-    return f"Dataset{DATASET_ID:03d}_DalePhantom"
+    return workspace.results / DATASET / f"{trainer}__{PLANS}__{CONFIGURATION}"
 
 
 def _run(workspace: Workspace, command: Command, environment: dict[str, str], number: int) -> Step:
@@ -123,7 +119,7 @@ def _edit_plans(workspace: Workspace, scale: Scale) -> Step:
     What nnU-Net plans is made for a GPU; a CPU would need hours. The cases with true labels validate.
     """
     started = time.monotonic()
-    folder = workspace.preprocessed / dataset_name()
+    folder = workspace.preprocessed / DATASET
     path = folder / f"{PLANS}.json"
     plans = json.loads(path.read_text())
     planned = plans["configurations"][CONFIGURATION]

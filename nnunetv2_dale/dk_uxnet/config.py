@@ -12,11 +12,7 @@ Heads = Literal["learned", "convolution"]
 
 @dataclass(frozen=True)
 class DkNetConfig(ValidatedSettings):
-    """Queries, losses and views; the network is nnU-Net's.
-
-    Raises:
-        ValueError: also channels of a query that the heads do not divide.
-    """
+    """Queries, losses and views; the network is nnU-Net's. The heads must divide the channels of a query."""
 
     plans_key: ClassVar[str] = "dknet"
 

@@ -31,16 +31,11 @@ def known_places(dataset: str | None, *variables: Variable) -> list[Path]:
 
 def splits_of(dataset: str) -> Path | None:
     """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set."""
-    root = known_folder("nnUNet_preprocessed")
-    return root / dataset / SPLITS if root is not None else None
+    return next((place / SPLITS for place in known_places(dataset, "nnUNet_preprocessed")), None)
 
 
 def environment_folder(variable: str) -> Path:
-    """Return the folder an environment variable of nnU-Net names.
-
-    Raises:
-        UserError: the variable is not set, or its folder does not exist.
-    """
+    """Return the folder an environment variable of nnU-Net names, which is set and exists, or raise a UserError."""
     value = os.environ.get(variable)
     if not value:
         raise UserError(f"the environment variable {variable} is not set; set it to the folder nnU-Net uses")
@@ -53,11 +48,7 @@ def environment_folder(variable: str) -> Path:
 
 
 def dataset_folder(parent: Path, name_or_id: str) -> Path:
-    """Return the folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
-
-    Raises:
-        UserError: there is none, or an id that several folders carry.
-    """
+    """Return the one folder of a dataset in nnU-Net's folder `parent`, from its id (`4`) or its whole name."""
     if name_or_id.startswith("Dataset"):
         found = [parent / name_or_id] if (parent / name_or_id).is_dir() else []
     elif name_or_id.isdecimal() and 0 < int(name_or_id) < 1000:

@@ -51,12 +51,7 @@ class RawSource:
         self._reader = self.dataset.reader()
 
     def load(self, name: str) -> PreviewCase:
-        """Read a case.
-
-        Raises:
-            UserError: an unreadable file, unknown label values, a map of confidence that is refused, or an image and a
-                label of different shapes.
-        """
+        """Read a case, with its map of confidence if it has one."""
         case = self.cases[name]
         image, properties = read_image(self._reader, case.images)
         named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
@@ -113,11 +108,7 @@ class PreprocessedSource:
         self._slicewise = len(settings.patch_size) == 2
 
     def load(self, name: str) -> PreviewCase:
-        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background.
-
-        Raises:
-            UserError: a file that is missing or damaged.
-        """
+        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background."""
         try:
             image, label = read_preprocessed_case(self._folder, name, self.dataset.label_values)
         except ValueError as error:
@@ -146,11 +137,7 @@ Source = RawSource | PreprocessedSource
 
 
 def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> list[str]:
-    """Return the wanted cases, or the first `number`.
-
-    Raises:
-        UserError: a wanted case that there is not.
-    """
+    """Return the wanted cases, or the first `number`."""
     if wanted is None:
         return list(source.names[:number])
     unknown = [name for name in wanted if name not in source.names]

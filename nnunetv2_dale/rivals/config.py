@@ -42,11 +42,7 @@ class CoTrainingConfig(FuzzySettings):
 
 @dataclass(frozen=True)
 class AbstainingDiceConfig(ValidatedSettings):
-    """The authors' settings; the noise rate, which they know, is estimated unless it is given.
-
-    Raises:
-        ValueError: also a noise rate that is to be estimated without a warm-up to do it in.
-    """
+    """The authors' settings; the noise rate, which they know, is estimated (in the warm-up) unless it is given."""
 
     plans_key: ClassVar[str] = "ads"
 

@@ -14,11 +14,7 @@ ActionSource = Literal["policy", "uniform"]
 
 @dataclass(frozen=True)
 class SvlDrlConfig(ValidatedSettings):
-    """Stages, actions, reward and loss weights.
-
-    Raises:
-        ValueError: also stage shares that do not sum to 1, or nothing left for the segmentation.
-    """
+    """Stages, actions, reward and loss weights; stage shares sum to 1, and something is left for L_seg."""
 
     plans_key: ClassVar[str] = "svl_drl"
 

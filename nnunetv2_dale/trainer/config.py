@@ -13,11 +13,7 @@ CaseTrustSwitch = Literal["off", "groups"]
 
 @dataclass(frozen=True)
 class DaleTrainerConfig(DaleConfig):
-    """What the object "dale" of a plans' configuration changes.
-
-    Raises:
-        ValueError: as `DaleConfig`; or a trust of cases without whole batches to learn it from.
-    """
+    """What the object "dale" of a plans' configuration changes; a trust of cases learns from whole batches."""
 
     case_trust: CaseTrustSwitch = choice(
         "off", CaseTrustSwitch, "whether omega is also multiplied by the trust of the case; not in the paper"

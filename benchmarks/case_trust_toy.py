@@ -59,9 +59,8 @@ def right(off: Callable[[np.random.Generator], Array], cases: int = 60) -> Draw:
 def cine_mr(contrast_spread: float = 1.0, tied: float = 0.0) -> Draw:
     """Right ventricle, myocardium, left ventricle of 140 cases, 64 of them dilated.
 
-    Args:
-        contrast_spread: of the contrasts, times what real images have.
-        tied: correlation of the displacements of a case's classes within a group.
+    The contrast's spread is times what real images have; `tied` correlates the displacements of a case's classes in a
+    group.
     """
     off = {True: ((0.66, 1.26), (0.75, 0.62), (0.05, 0.4)), False: ((-1.21, 1.50), (-0.61, 0.75), (-0.05, 0.4))}
     shown = {True: ((1.21, 0.17), (1.42, 0.20), (2.13, 0.61)), False: ((1.72, 0.34), (1.52, 0.22), (2.02, 0.46))}

@@ -88,11 +88,7 @@ class PlacementSums:
 
 
 def placements(batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Placement]:
-    """Of each kind of bins.
-
-    Args:
-        batches: images (B, C, H, W) and label maps (B, 1, H, W).
-    """
+    """Of each kind of bins, from images (B, C, H, W) with label maps (B, 1, H, W)."""
     sums = {name: PlacementSums() for name in BINS}
     intensities = {name: kind(ADAPTED.entropy_bins) for name, kind in BINS.items() if kind is not None}
     for images, labels in batches:

@@ -13,14 +13,9 @@ def architecture(
     decoder_convolutions: int,
     residual: bool = False,
 ) -> dict[str, Any]:
-    """A U-Net of nnU-Net's.
+    """A U-Net of nnU-Net's; `residual` is its ResEnc instead of the plain encoder.
 
-    Args:
-        features: channels of each stage.
-        strides: per stage, along each of its 2 or 3 axes.
-        convolutions: per stage of the encoder; of a residual encoder its blocks.
-        decoder_convolutions: per stage of the decoder.
-        residual: nnU-Net's ResEnc instead of the plain encoder.
+    Features, strides (along each axis) and convolutions (of a residual encoder its blocks) are those of each stage.
     """
     dimensions, stages = len(strides[0]), len(features)
     name = "ResidualEncoderUNet" if residual else "PlainConvUNet"
@@ -78,13 +73,10 @@ def plans_file(dataset_name: str, plans_name: str, configurations: dict[str, Any
 def smaller_plans(
     plans: Mapping[str, Any], configuration: str, features: Sequence[int], name: str, **changes: Any
 ) -> dict[str, Any]:
-    """nnU-Net's plans of one configuration with a smaller network: edited as a user edits them.
+    """nnU-Net's plans of one configuration with a smaller network, edited as a user edits them, under a new name.
 
-    Args:
-        plans: nnU-Net's own; they stay as they are.
-        features: channels of each stage that is kept.
-        name: of the new plans.
-        changes: what else of the configuration is replaced, such as `batch_size`.
+    Features are channels of each stage that is kept; changes replace what else of the configuration, such as the batch
+    size.
     """
     chosen = {**plans["configurations"][configuration], **changes}
     network = {**chosen["architecture"]["arch_kwargs"], "n_stages": len(features), "features_per_stage": list(features)}

@@ -15,15 +15,10 @@ Row = dict[str, Any]
 
 
 class ResultsFile:
-    """A JSON file of one row per case under `cases`, beside what holds for all of them.
+    """A JSON file of one row per case under `cases`, beside what holds for all; without a path nothing is written.
 
-    Args:
-        path: the file; None writes nothing.
-        header: command, machine and settings of this run.
-        overwrite: replace the file if it exists.
-        resume: start from the rows of the file, if it exists.
-    Raises:
-        UserError: the file exists and may not be replaced, or is of another machine or of other settings.
+    With `overwrite` it may replace a file; with `resume` it starts from the rows of the file, if it exists. A UserError
+    refuses to replace one, or to go on from one of another machine or of other settings.
     """
 
     def __init__(self, path: Path | None, header: Row, overwrite: bool = False, resume: bool = False) -> None:
@@ -39,8 +34,7 @@ class ResultsFile:
     def measured(self, cases: Sequence[Case], measure: Callable[[Case], Row], like: Row) -> Iterator[Row]:
         """The row of every case, those of the file first hand and the others measured; written after each.
 
-        Args:
-            like: what a row of the file must say to be taken: key → value.
+        A row of the file is taken where it says what `like` says.
         """
         rows: list[Row] = []
         for case in cases:

@@ -14,13 +14,7 @@ Part = Callable[[Path], dict[str, float]]
 
 
 def measure_parts(description: str | None, parts: Mapping[str, Part], targets: Mapping[str, dict[str, float]]) -> None:
-    """Run the parts that the command line asks for; parts of the file that were not asked for stay.
-
-    Args:
-        description: of the command.
-        parts: by name.
-        targets: what each part's numbers should not exceed.
-    """
+    """Run the parts that the command line asks for; parts of the file that were not asked for stay."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
     parser.add_argument("--output", type=Path, help="also write the JSON here")

@@ -90,12 +90,7 @@ def toy_batch(case: Case, radius: float) -> dict[str, Tensor]:
 
 
 def right_action(case: Case, toy: str, settings: dict[str, Any], iterations: int) -> float:
-    """Train from the first stage to the last; the probability of the right action, mean over a new batch's voxels.
-
-    Args:
-        toy: bright or ball.
-        settings: of SVL-DRL, as in the plans.
-    """
+    """Train on a toy from the first stage to the last; the mean probability of the right action in a new batch."""
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         trainer = _toy_trainer(case, settings)

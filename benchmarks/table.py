@@ -79,11 +79,7 @@ def growth_table(cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
-    """The tables of a results file: time, memory and parts, cases side by side, as far as they were measured.
-
-    Args:
-        only: text that the names of the cases shown contain.
-    """
+    """The tables of a results file, of the cases whose name contains `only`: time, memory and parts side by side."""
     cases = [row for row in report["cases"] if only in row["case"]["name"]]
     names = [row["case"]["name"] for row in cases]
     variants = list(dict.fromkeys(name for row in cases for name in row["variants"]))

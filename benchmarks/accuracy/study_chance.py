@@ -27,10 +27,8 @@ def all_seeds_tables(folder: Path) -> str:
 def seeds_table(folder: Path, table: str) -> str:
     """Per labels and arm: plain and the arm on the same batches from the same first weights.
 
-    Empty without a training that has its plain one beside it.
-
-    Args:
-        table: a key of `SEEDED`; its trainings say which data, labels and budgets are shown.
+    The trainings of `SEEDED` say which data, labels and budgets are shown. Empty without a training that has its plain
+    one beside it.
     """
     asked = {_kind(each) for each in read(folder, table)}
     results = [each for part in SEEDED[table][1] for each in read(folder, part) if _kind(each) in asked]

@@ -83,11 +83,9 @@ SMALL_BATCH = {
 
 
 def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
-    """Make datasets below `workspace`, plans included; what is there already stays.
+    """Make datasets below `workspace`, of `ALL` those named or all, plans included; what is there already stays.
 
-    Args:
-        names: of `ALL`; none: all.
-        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    `source` holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
     folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
     environment = {**command_environment(), **{name: str(path) for name, path in folders.items()}}

@@ -75,8 +75,7 @@ JUDGED = (  # by the networks of one of these
 def prepare(condition: Condition, source: Path) -> None:
     """Make the dataset, its plans and its preprocessed files with the stock commands; what is there stays.
 
-    Args:
-        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    `source` holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
     make_dataset(condition, source)
     if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112

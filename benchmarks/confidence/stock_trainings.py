@@ -26,11 +26,7 @@ Runner = Callable[[Sequence[str]], None]
 
 
 def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = STUDY.plans["2d"]) -> None:
-    """Plan and preprocess a raw dataset for a small network, and its confidence where it has any.
-
-    Args:
-        plans: what of nnU-Net's own is replaced, with the `features` of the network.
-    """
+    """Plan and preprocess a raw dataset, with its confidence if any, for a network with the plans' `features`."""
     preprocessed = output / "preprocessed" / dataset
     edited = preprocessed / f"{plans_name('2d')}.json"
     if not edited.exists():
@@ -69,7 +65,6 @@ def store_missing(
     Each training of `--training` has results of its own, and the datasets of the first.
 
     Args:
-        arguments: of `options`.
         arms: name of the labels, and trainer.
         prepare: makes the dataset of these labels, given the folder of data, the folder to work in and a runner.
         train: dataset of these labels, and what was found; given labels, trainer, the folder to work in and a runner.

@@ -28,12 +28,8 @@ Runner = Callable[[Sequence[str]], None]
 
 
 def prepare(study: Study, each: Comparison, source: Path, output: Path, run: Runner) -> None:
-    """Make the raw dataset, its copy with these labels, and the plans.
-
-    Args:
-        source: the folder of data; nothing is written there.
-        output: holds nnU-Net's folders `raw` and `preprocessed`.
-        run: runs a command to its end, or raises.
+    """Make the raw dataset, its copy with these labels, and the plans; `output` holds nnU-Net's folders `raw` and
+    `preprocessed`.
     """
     raw, preprocessed, data = output / "raw", output / "preprocessed", study.data[each.data]
     own, dataset = (dataset_name(study, each.data, labels) for labels in (next(iter(study.labels)), each.labels))

@@ -51,12 +51,9 @@ NOISES = {"boundary": LabelNoise("boundary", dice=0.80), "dilated": LabelNoise("
 
 
 def read_data(source: Path, data: str, labels: str, size: int = SIZE) -> tuple[dict[str, PaperData], dict[str, Any]]:
-    """The parts of a dataset, and what was done to its labels.
+    """The parts of a dataset, polyps or nodules, and what was done to its labels: clean, or a name of `NOISES`.
 
-    Args:
-        source: holds `kvasir_seg` and `lidc_nodules`.
-        data: polyps or nodules.
-        labels: clean, or a name of `NOISES`.
+    `source` holds `kvasir_seg` and `lidc_nodules`.
     """
     folder, masks, colour = {"polyps": ("kvasir_seg", "masks", True), "nodules": ("lidc_nodules", "consensus", False)}[
         data

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.machine import command_line
+from benchmarks.results_file import add_json
 from benchmarks.table import markdown
 from nnunetv2_dale.case_trust.case_groups import group_doubt
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
@@ -176,8 +176,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=40, metavar="N", help="of each row (default: 40)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

@@ -27,11 +27,10 @@ from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.machine import command_line, describe
 from benchmarks.plans_file import architecture
 from benchmarks.svl_drl_training import cost_beside, shorter, train_seeded
 from benchmarks.table import markdown
-from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+from benchmarks.trainings import add_missing, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
@@ -322,8 +321,6 @@ def run_all(arguments: argparse.Namespace) -> None:
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or neither of them; give both")
-    import torch
-
     workspace, source = arguments.workspace.resolve(), arguments.source.resolve()
     use_workspace(workspace)
     wanted = [
@@ -332,13 +329,8 @@ def run_all(arguments: argparse.Namespace) -> None:
         for labelled in arguments.labelled
         for arm in arguments.arms
     ]
-    for run in wanted:
-        with claimed(workspace, run.name) as mine:
-            if not mine or run in [Run(**row["run"]) for row in rows_of(RESULTS)]:
-                continue
-            made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-            add_row(RESULTS, measure(run, workspace, source) | made)
-            print(results_table(rows_of(RESULTS)), flush=True)
+    for rows in add_missing(RESULTS, wanted, workspace, lambda run: measure(run, workspace, source)):
+        print(results_table(rows), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

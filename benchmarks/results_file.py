@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -57,8 +58,19 @@ class ResultsFile:
         cases = [measured.pop(row["case"]["name"], row) for row in self._kept] + list(measured.values())
         # the first case once more at the top: the 2D tiny plans, what the targets are stated for
         report = self._header | {"variants": cases[0]["variants"], "cases": cases}
-        with new_file(self._path, overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(self._path, report)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json FILE`, and `--overwrite` for it."""
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and the machine here")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
+def write_results(path: Path, content: Row, overwrite: bool = True) -> None:
+    """Write a file of results, whole or not at all."""
+    with new_file(path, overwrite) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _rows_of(path: Path, header: Row) -> list[Row]:

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import Case, dataset_json, plans
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
+from benchmarks.results_file import add_json
 from benchmarks.synthetic_training import synthetic_folders, without_data
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import run_command
@@ -145,15 +146,13 @@ def run(arguments: argparse.Namespace) -> None:
                 print(rows[-1], flush=True)
     print(table(rows))
     if arguments.json:
-        made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
         with new_file(arguments.json, arguments.overwrite) as unfinished:
-            write_json(unfinished, {**made, "toys": rows})
+            write_json(unfinished, {**made_here(), "toys": rows})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results and the machine here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

@@ -27,9 +27,9 @@ from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.machine import command_environment, command_line, describe
+from benchmarks.machine import command_environment
 from benchmarks.table import markdown
-from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+from benchmarks.trainings import add_missing, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 
@@ -243,19 +243,13 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or --figure; give both")
-    import torch
-
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     prepare(workspace, arguments.source.resolve())
     length = arguments.epochs, arguments.iterations
-    for each in [Run(arm, seed, *length) for seed in arguments.seeds for arm in arguments.arms]:
-        with claimed(workspace, each.name) as mine:
-            if not mine or each in [Run(**row["run"]) for row in rows_of(RESULTS)]:
-                continue
-            made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-            add_row(RESULTS, train(each, workspace) | made)
-            print(results_table(rows_of(RESULTS)), flush=True)
+    wanted = [Run(arm, seed, *length) for seed in arguments.seeds for arm in arguments.arms]
+    for rows in add_missing(RESULTS, wanted, workspace, lambda each: train(each, workspace)):
+        print(results_table(rows), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -42,7 +42,7 @@ class Reading:
 
 
 class ReadingStep:
-    """One iteration of Algorithm 1 on a network without buffers (no batch normalisation); its head's input is aligned."""
+    """One iteration of Algorithm 1 on a network without buffers (batch normalisation), aligned before its head."""
 
     def __init__(
         self,

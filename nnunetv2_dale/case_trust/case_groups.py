@@ -32,10 +32,14 @@ class Partition:
 
 
 def best_partitions(values: Tensor, most: int = 4) -> list[Partition]:
-    """The partitions of values (N,) into 2, 3, … `most` groups with the least variance within groups (Fisher 1958).
+    """The partitions into 2, 3, … `most` groups with the least variance within groups (Fisher 1958).
 
     Dynamic programming over the sorted values: W(k, j) = min over i of W(k − 1, i) + Σ_{i ≤ n < j} (x_n − mean)².
-    Values that are NaN are not known. One for each number of groups that there are different values for.
+
+    Args:
+        values: (N,); NaN where not known.
+    Returns:
+        one for each number of groups that there are different values for; none without a variance.
     """
     known = (~values.isnan()).nonzero().flatten()
     ordered, order = values[known].double().sort()
@@ -108,7 +112,8 @@ def clearness(groups: int, eta: float, explained: float, told: bool) -> float:
     """How clearly so many groups are apart, in [0, 1], see `group_doubt`.
 
     Args:
-        eta: the part of the variance between them; `explained`: that of two groups that are clear by themselves.
+        eta: the part of the variance between them.
+        explained: that of two groups from which on they are clear, by themselves.
         told: whether the image tells which is right.
     """
     unexplained = groups**2 * (1 - eta) / max(4 * (1 - explained), 1e-6)

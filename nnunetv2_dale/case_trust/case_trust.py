@@ -60,8 +60,10 @@ class CaseTrust:
     """Looks at the logits of forwards that are made anyway; costs no pass of the network.
 
     Args:
+        loss: says what the targets are: label map or regions, and what is ignored.
         batches: of the whole training.
-        loss, image_channels, spacing_mm: of `AlternatingStep`.
+        image_channels: leading channels of the input that are image; None is all.
+        spacing_mm: of the voxels; None is isotropic.
     """
 
     def __init__(
@@ -81,7 +83,11 @@ class CaseTrust:
         return batch >= self._first
 
     def look_for_groups(self) -> list[str]:
-        """Find the cases that are doubted from now on, once per epoch; returns a sentence for each class, and side."""
+        """Find the cases that are doubted from now on; to be called once per epoch.
+
+        Returns:
+            a sentence for each class, and side, on which cases are down-weighted.
+        """
         config = self._config
         return self.displacement.look_for_groups(config.tolerance, config.explained, self._loss.regions, config.fewest)
 
@@ -99,8 +105,13 @@ class CaseTrust:
     def weigh(self, outputs: Outputs, targets: Outputs, cases: Sequence[str] | None) -> Tensor | None:
         """Return what each label of the batch is worth, (B, 1, *S) in [0, 1], float32; None: all alike.
 
-        A class that is not annotated in a sample counts as its background: what the network finds of it there is no
-        object that the label lacks.
+        Args:
+            outputs: logits, full resolution first.
+            targets: full resolution first. Of `KnownTargets` a class that is not annotated in a sample counts as its
+                background: what the network finds of it there is no object that the label lacks.
+            cases: the name of each sample's case.
+        Raises:
+            ValueError: no `cases`.
         """
         if not self.displacement.has_groups:
             return None

@@ -35,7 +35,8 @@ def doubted_cases(
     `LEARNED`. Until then the displacement is the size of the object, and every label of the class is unlikely.
 
     Args:
-        sums: (N, S, K) of `CaseDisplacement`, on the host; the others: see its `look_for_groups`.
+        sums: (N, S, K) of `CaseDisplacement`, on the host.
+        tolerance, explained, regions, fewest: see `CaseDisplacement.look_for_groups`.
     """
     first = 0 if regions else 1  # of label maps the background is what the others are not
     found, size = sums[:, OWN_SUMS - 2 : OWN_SUMS].sum(0)

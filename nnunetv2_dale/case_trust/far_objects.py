@@ -59,7 +59,7 @@ def object_sums(images: Tensor, probabilities: Tensor, labels: Tensor, valid: Te
 
 
 def object_doubt(sums: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, K) in [0, 1] each: how far a case's F⁺, and its F⁻, are down-weighted, from its moving sums (N, `SETS`, K).
+    """(N, K) in [0, 1] each: how far a case's F⁺, and its F⁻, are down-weighted.
 
     With c the median contrast of the class's borders, c_F that of the set's and r = (c_F − 1) / (c − 1), and f the size
     that no set in the bulk of the cases has (`far_out`):
@@ -67,9 +67,12 @@ def object_doubt(sums: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
         F⁺: clip(|F⁺| / f − 1, 0, 1) · clip(2 − 8 r, 0, 1),     the image shows no object there,
         F⁻: clip(|F⁻| / f − 1, 0, 1) · clip(4 r − 2, 0, 1),     it shows one as clearly as those that are labelled;
 
-    0 where the image shows no borders of the class, or its contrast (N, K) is NaN. Where many cases have such sets it
-    is the network that errs: at the ends of an organ, in slices of which readers may draw one more or less, or early in
-    its training.
+    0 where the image shows no borders of the class. Where many cases have such sets it is the network that errs: at the
+    ends of an organ, in slices of which readers may draw one more or less, or early in its training.
+
+    Args:
+        sums: (N, `SETS`, K) moving sums of each case.
+        contrast: (N, K) of its borders; NaN where not known.
     """
     of_class = contrast.double().nanmedian(dim=0).values
     may = of_class > VISIBLE
@@ -85,8 +88,11 @@ def object_doubt(sums: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
 def far_out(voxels: Tensor) -> Tensor:
     """(K,): from what size on a set of a case lies far out of the bulk of all cases; at least `FEWEST_VOXELS`.
 
-    Tukey's outer fence, 3 times the distance of the quartiles above the upper one, of the roots of each case's voxels
-    (N, K): those of counts are about normal.
+    Tukey's outer fence, 3 times the distance of the quartiles above the upper one, of roots: those of counts are about
+    normal.
+
+    Args:
+        voxels: (N, K) of each case, float64.
     """
     lower, upper = voxels.sqrt().quantile(torch.tensor([0.25, 0.75], dtype=voxels.dtype), dim=0)
     fence: Tensor = (upper + FENCE * (upper - lower)).square()

@@ -19,9 +19,8 @@ CHANCE = 0.3  # over the root of the cases: what two groups explain more of a no
 def joint_doubt(displacement: Tensor, contrast: Tensor, tolerance: float, explained: float, fewest: int) -> Tensor:
     """(N, K) in [−1, 1]: how far each case is down-weighted in each class; positive: drawn too large.
 
-    With Z_δ and Z_c the standardised columns of displacement and contrast (0 where not known: NaN) and u, v the first
-    singular vectors of Z_δᵀ Z_c / N (partial least squares: the largest covariance of any Z_δ u with any Z_c v), each
-    case has one coordinate
+    With Z_δ and Z_c the standardised columns (0 where not known) and u, v the first singular vectors of Z_δᵀ Z_c / N
+    (partial least squares: the largest covariance of any Z_δ u with any Z_c v), each case has one coordinate
 
         t = Z_δ u / sd + Z_c v / sd,
 
@@ -33,6 +32,10 @@ def joint_doubt(displacement: Tensor, contrast: Tensor, tolerance: float, explai
     μ_k and μ_ref,k the groups' mean displacements. `clear` grows with η, the part of the variance of t between them,
     from 0 at 2 / π + .3 / √N, a little above that of one normal distribution, to 1 at `explained`. m_i grows from 0
     half-way between the groups' means of t to 1 at that of the wrong one: cases in between are hardly down-weighted.
+
+    Args:
+        displacement: (N, K) of each case and class; NaN where not known.
+        contrast: (N, K) of each case's borders; NaN where not known.
     """
     doubt = torch.zeros(displacement.shape, dtype=torch.float64)
     off, shown = standardised(displacement), standardised(contrast)

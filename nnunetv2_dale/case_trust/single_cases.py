@@ -15,15 +15,19 @@ from nnunetv2_dale.case_trust.case_groups import CERTAIN, LOWER, VISIBLE, best_p
 def single_case_doubt(values: Tensor, contrast: Tensor, tolerance: float, fewest: int) -> Tensor:
     """(N,) in [−1, 1]: how far each case is down-weighted; positive: drawn too large.
 
-    With δ a case's displacement, c the contrast of its borders (NaN where not known), δ₀ the half-sample mode of δ in
-    the half of the cases whose borders have more contrast, and z Welch's t of the contrasts of the cases nearer to it
-    than 2 `tolerance` against those farther, of which there must be `fewest` each,
+    With δ₀ the half-sample mode of δ in the half of the cases whose borders have more contrast, and z Welch's t of
+    the contrasts of the cases nearer to it than 2 `tolerance` against those farther,
 
         d_i = sign(δ_i − δ₀) · clip(|δ_i − δ₀| / (2 tolerance) − 1, 0, 1) · clip((z − 2) / 3, 0, 1)
               · min(clip((c_near − c_i) / (c_near − c_far), 0, 1), clip(1 − 2 (c_i − 1) / (c_near − 1), 0, 1)).
 
     The last term is where the image shows the near borders: one drawn elsewhere has a contrast of about 1. In a poor
     image right borders show less as well, but seldom that little.
+
+    Args:
+        values: (N,) displacements δ; NaN where not known.
+        contrast: (N,) of each case's borders, c; NaN where not known.
+        fewest: cases that must be near, and far, before contrasts are compared.
     """
     known = ~(values.isnan() | contrast.isnan())
     doubt = torch.zeros(len(values), dtype=torch.float64)
@@ -48,9 +52,12 @@ def single_case_doubt(values: Tensor, contrast: Tensor, tolerance: float, fewest
 def shift_doubt(contrast: Tensor, explained: float, fewest: int) -> Tensor:
     """(N,) in [0, 1]: how far each case is down-weighted on both sides of its border, which the image does not show.
 
-    A label that is moved is as large as a right one. Where contrasts (NaN where not known) fall into two clear groups
-    (`clearness`), of which the image shows the borders of one and not of the other, that one is down-weighted. Two
-    scanners give two groups of contrasts as well, but borders that both show.
+    A label that is moved is as large as a right one. Where contrasts fall into two clear groups (`clearness`), of which
+    the image shows the borders of one and not of the other, that one is down-weighted. Two scanners give two groups
+    of contrasts as well, but borders that both show.
+
+    Args:
+        contrast: (N,) of each case's borders; NaN where not known.
     """
     doubt = torch.zeros(len(contrast), dtype=torch.float64)
     for found in best_partitions(contrast, most=2):
@@ -64,6 +71,9 @@ def half_sample_mode(values: Tensor) -> float:
     """Where values lie closest: the shortest interval of half of them, of half of those, and so on.
 
     Bickel and Fruehwirth, "On a fast, robust estimator of the mode", Comput. Stat. Data Anal. 50, 2006.
+
+    Args:
+        values: (N,), N at least 1.
     """
     ordered = values.sort().values
     while len(ordered) > 2:

@@ -27,8 +27,12 @@ class WeightedStep:
     """Plain training but for the weights: without groups of cases it is plain training.
 
     Args:
+        network: `network(images)` gives logits, or a sequence of them under deep supervision.
+        optimizer: of its parameters.
+        loss: in the form of the targets.
         trust: remembers the cases.
-        network, optimizer, loss, update, autocast: of `AlternatingStep`.
+        update: makes an optimizer update from a loss, gradients cleared before.
+        autocast: makes the context of the network's forward passes.
     """
 
     network: nn.Module
@@ -39,7 +43,13 @@ class WeightedStep:
     autocast: Callable[[], AbstractContextManager[object]]
 
     def __call__(self, images: Tensor, targets: Outputs, cases: Sequence[str] | None) -> WeightedRecord:
-        """Make one update; arguments as of `AlternatingStep`."""
+        """Make one update.
+
+        Args:
+            images: (B, C, *S), finite.
+            targets: the target of each output of the network, full resolution first.
+            cases: the name of each sample's case, (B,).
+        """
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             outputs = self.network(images)

@@ -85,7 +85,11 @@ class ArrayFormat:
 
 
 def read_arrays(path: Path) -> Pair:
-    """Read `image` and `label` of an `.h5` or `.npz` file, of equal shape; a ValueError says what is wrong with it."""
+    """Read `image` and `label` of an `.h5` or `.npz` file, of equal shape.
+
+    Raises:
+        ValueError: damaged or unreadable, an array is missing, shapes differ, or an intensity is not finite.
+    """
     require_whole(path)
     try:
         if path.suffix == ".npz":

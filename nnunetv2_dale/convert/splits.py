@@ -48,9 +48,12 @@ def random_folds(names: Sequence[str]) -> list[Fold]:
 
 
 def folds_by_group(group_of: Mapping[str, str], num_folds: int = 5) -> list[Fold]:
-    """Return folds in which no group (a patient) has cases on both sides; a ValueError for fewer groups than folds.
+    """Return folds in which no group (a patient) has cases on both sides.
 
     The groups are split by nnU-Net's seeded `generate_crossval_split`, so one case per group gives nnU-Net's own folds.
+
+    Raises:
+        ValueError: fewer groups than folds.
     """
     groups = sorted(set(group_of.values()))
     if len(groups) < num_folds:

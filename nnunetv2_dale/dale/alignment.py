@@ -27,9 +27,11 @@ class Alignment:
 
 
 class FeatureAlignment:
-    """Compares the features of the two views, class by class; `head` is needed where features are aligned.
+    """Compares the features of the two views, class by class.
 
-    The other arguments are those of `AlternatingStep`.
+    Args:
+        loss, num_classes, config, generator, loss_scale: of `AlternatingStep`.
+        head: the segmentation head; needed where features are aligned.
     """
 
     def __init__(
@@ -52,7 +54,13 @@ class FeatureAlignment:
 
     @torch.no_grad()
     def remember(self, features: Tensor | None, target: Tensor, selected: Tensor) -> None:
-        """Take the Gaussians of the non-fuzzy view's features F_n, (B, F, *S), detached (line 5)."""
+        """Take the Gaussians of the non-fuzzy view's features F_n, detached (line 5).
+
+        Args:
+            features: (B, F, *S).
+            target: of the full resolution.
+            selected: (B, 1, *S) bool.
+        """
         if features is None or not self.on:
             return
         memory, gaussians = self._config.alignment_memory, self._gaussians(features, target, selected)

@@ -18,7 +18,8 @@ AlignmentScale = Literal["absolute", "relative"]
 class DaleConfig(ValidatedSettings):
     """The settings of DALE; the defaults are the paper's where it states them. `ADAPTED` are the trainer's.
 
-    A ValueError refuses a value, or fields that do not go together.
+    Raises:
+        ValueError: a field of the wrong type or out of its range, or fields that do not go together.
     """
 
     plans_key: ClassVar[str] = "dale"

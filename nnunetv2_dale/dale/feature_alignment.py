@@ -39,15 +39,16 @@ def class_gaussians(
 ) -> ClassGaussians:
     """Return mean and covariance of the features of each class (Eq. 12), from at most `max_voxels` random voxels of it.
 
-    Differentiable in the features. Classes without voxels have mean and covariance 0; so has, without a voxel, one
-    whose features are not finite (half precision), which `eigh` would refuse.
-
     Args:
         features: (B, C, *S); statistics in float32 at least.
         labels: (B, 1, *S) label map, or (B, R, *S) region targets.
         selected: (B, 1, *S) bool: the voxels to use.
         num_classes: K. Label maps: a voxel belongs to the class of its label. Regions: K = R + 1, and a voxel belongs
             to every region that covers it or, where none does, to class R.
+        generator: for the choice of voxels; on the features' device.
+    Returns:
+        Gaussians differentiable in `features`. Classes without voxels have mean and covariance 0; so has, without a
+        voxel, one whose features are not finite (half precision), which `eigh` would refuse.
     Raises:
         ValueError: features on another grid than the labels.
     """

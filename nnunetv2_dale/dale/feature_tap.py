@@ -16,8 +16,10 @@ class FeatureTap:
     """Runs a network; `outputs, features = see(images)`.
 
     Args:
-        network, module, autocast: of `AlternatingStep`.
-        head: the module inside `module` whose input is F; None: no features are kept.
+        network: images to logits; may be compiled or wrapped in DDP.
+        module: the plain module inside it.
+        head: the module inside that one whose input is F; None: no features are kept.
+        autocast: makes the context of a forward.
     Raises:
         ValueError: the head is no module of the network, or gets something else than features of 4 or 5 axes; the
             message lists the modules that could be meant.

@@ -46,6 +46,11 @@ def patch_shape(
     The paper's 16 voxels are a fourteenth of its images. A patch of a small image would hold a whole organ: there it is
     narrower, so that `fewest_patches` fit along the shortest in-plane axis.
 
+    Args:
+        spatial_shape: 2 or 3 sizes in voxels.
+        patch_size: voxels along an in-plane axis, at least 1.
+        fewest_patches: along the shortest in-plane axis; 1 leaves the patch size as it is.
+        spacing_mm: one spacing per axis, in the order of the axes.
     Raises:
         ValueError: patch_size below 1; neither 2 nor 3 axes; a spacing of another length or not positive.
     """
@@ -82,6 +87,7 @@ def patch_entropy(
     Args:
         images: (B, C, *S), finite. A constant channel has entropy 0.
         patch: voxels along each axis; patches at the far border are smaller and use the voxels they have.
+        entropy_bins: at least 2.
         bin_bounds: (C, entropy_bins - 1) ascending, from `LabelIntensities`; None: equal bins.
     Returns:
         (B, 1, *grid), grid = ceil(S / patch), float32 in [0, log(entropy_bins)].
@@ -110,9 +116,13 @@ def patch_entropy(
 
 
 def patch_edge_ratio(labels: Tensor, patch: Sequence[int], valid: Tensor | None = None) -> Tensor:
-    """Return edge voxels (see `label_edges`) over counted voxels in each patch (Eq. 4).
+    """Return edge voxels over counted voxels in each patch (Eq. 4).
 
-    (B, 1, *grid) float32 in [0, 1]; 0 where every voxel of a patch is ignored.
+    Args:
+        labels, valid: see `label_edges`.
+        patch: voxels along each axis.
+    Returns:
+        (B, 1, *grid) float32 in [0, 1]; 0 where every voxel of a patch is ignored.
     """
     edges = label_edges(labels, valid)
     counted = torch.ones_like(edges) if valid is None else valid

@@ -13,8 +13,10 @@ from nnunetv2_dale.dale.hypergradient import norm_of
 class GradientAverage:
     """v as a moving average over iterations: one batch's gradient is noise to what the next ones would say.
 
-    `memory`, in [0, 1), is what a gradient leaves of the ones before; 0: each gradient alone. The meta step does not
-    depend on v's length, so the sum needs no correction for its start.
+    The meta step does not depend on v's length, so the sum needs no correction for its start.
+
+    Args:
+        memory: in [0, 1), what a gradient leaves of the ones before; 0: each gradient alone.
     """
 
     def __init__(self, memory: float) -> None:

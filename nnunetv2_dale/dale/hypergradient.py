@@ -94,7 +94,12 @@ def confidence_derivative(
 def difference(
     fuzzy: FuzzyPass, shifted: Outputs, distance: Tensor, omega: Tensor, by_omega: Tensor | None = None
 ) -> Tensor:
-    """Return (∂L_f/∂ω at the logits `shifted` of θ_n + distance · v, minus that at θ_n, where known) / distance."""
+    """Return (∂L_f/∂ω at the logits of θ_n + distance · v, minus that at θ_n) / distance.
+
+    Args:
+        shifted: the logits at θ_n + distance · v.
+        by_omega: ∂L_f/∂ω at θ_n where it is known.
+    """
     if by_omega is None:
         by_omega = loss_by_omega(fuzzy, fuzzy.outputs, omega)
     return (loss_by_omega(fuzzy, shifted, omega) - by_omega) / distance
@@ -124,7 +129,10 @@ def loss_by_omega(fuzzy: FuzzyPass, outputs: Outputs, omega: Tensor) -> Tensor:
 def head_tangents(head: nn.Module, fuzzy: FuzzyPass, direction: Sequence[Tensor]) -> list[Tensor]:
     """Return ż when only the head's weights move along `direction`: the head is linear in them, so this is exact.
 
-    The direction has one for its bias too, where it has one. A ValueError refuses a head that is no convolution.
+    Args:
+        direction: of the head's weight and, where it has one, bias.
+    Raises:
+        ValueError: the head is no convolution.
     """
     if not isinstance(head, (nn.Conv2d, nn.Conv3d)):
         raise ValueError(

@@ -60,8 +60,12 @@ class FullConfidence(ConfidenceLearner):
 class LookAhead(ConfidenceLearner):
     """v at θ_p, where a pseudo-step on the fuzzy view leads (Eqs. 8–9); each meta step starts its own at θ_n.
 
-    `weights` are θ_n in the order of `shadow.weights`, `step_size` is η of the pseudo-step. `shifted` is there where
-    the last one-sided difference is to be made by the network itself (`fuzzy_graph` "shifted").
+    Attributes:
+        see: the network's forward.
+        weights: θ_n, in the order of `shadow.weights`.
+        step_size: η of the pseudo-step.
+        loss_scale: of `AlternatingStep`.
+        shifted: where the last one-sided difference is to be made by the network itself (`fuzzy_graph` "shifted").
     """
 
     config: DaleConfig
@@ -143,7 +147,11 @@ def confidence_learner(
 ) -> ConfidenceLearner:
     """Return the way to ω* that the settings name.
 
-    A shadow is given where the settings use a copy (`uses_shadow`), a head where its gradient alone is used.
+    Args:
+        see, weights, loss_scale: of `LookAhead`.
+        shadow: where the settings use a copy (`uses_shadow`).
+        head: the segmentation head; where its gradient alone is used.
+        optimizer: η is its learning rate.
     """
 
     def step_size() -> float:
@@ -169,7 +177,11 @@ def gradients_of(weights: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _stepped(fuzzy: FuzzyPass, change: Callable[[Tensor], Tensor], step_size: float, config: DaleConfig) -> Learned:
-    """All meta steps along one v; `change` is ω to d/dt ∂L_f/∂ω along v, (B, 1, *S)."""
+    """All meta steps along one v.
+
+    Args:
+        change: ω to d/dt ∂L_f/∂ω along v, (B, 1, *S).
+    """
     first = confidence = LabelConfidence.first(fuzzy)
     for _ in range(config.confidence_steps):
         confidence = confidence.stepped(-step_size * change(confidence.omega), config.confidence_lr)

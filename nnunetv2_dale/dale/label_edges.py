@@ -9,13 +9,15 @@ from torch import Tensor
 
 
 def label_edges(labels: Tensor, valid: Tensor | None = None, axes: Sequence[int] | None = None) -> Tensor:
-    """Return voxels, (B, 1, *S) bool, whose 3^d neighbourhood holds more than one label (before Eq. 4).
+    """Return voxels whose 3^d neighbourhood holds more than one label (before Eq. 4).
 
     Args:
         labels: (B, 1, *S) label map, or (B, R, *S) region targets, where a change in any region counts.
         valid: (B, 1, *S) bool, False where the label is to be ignored; such voxels are no edges and do not make
             their neighbours edges. None: all count.
-        axes: along which a neighbourhood reaches, up to the image border; None: all spatial axes.
+        axes: along which a neighbourhood reaches; None: all spatial axes.
+    Returns:
+        (B, 1, *S) bool. The neighbourhood ends at the image border.
     """
     values = labels.to(torch.int16)
     highest, lowest = values, values

@@ -20,7 +20,11 @@ _MEMORY = 0.9  # what a batch leaves of the ones before, whose quantiles are wei
 
 
 class LabelIntensities:
-    """The quantiles that bound so many bins as a moving average over batches, since a patch may hold no label."""
+    """The quantiles as a moving average over batches, since a patch may hold no label.
+
+    Args:
+        bins: of the histogram, at least 2.
+    """
 
     def __init__(self, bins: int) -> None:
         self._bins = bins
@@ -39,7 +43,9 @@ class LabelIntensities:
     def bounds(self, images: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return the inner bounds of the bins after this batch, (C, bins - 1) ascending, float32; nothing is read back.
 
-        The images are finite and image channels only; labels and `valid` as for `label_edges`.
+        Args:
+            images: (B, C, *S), finite, image channels only.
+            labels, valid: see `label_edges.label_edges`.
         """
         near = self.near(labels, valid)
         every = _stride(near.numel(), near.shape[2:])
@@ -60,7 +66,12 @@ class LabelIntensities:
 
 
 def bounds_of_case(images: Tensor, labels: Tensor, valid: Tensor | None, bins: int) -> Tensor | None:
-    """Return `LabelIntensities.bounds` of one case alone (a volume, or its slices); None without an edge of labels."""
+    """Return `LabelIntensities.bounds` of one case alone; None where its labels have no edge.
+
+    Args:
+        images, labels, valid: see there; a case as one volume, or its slices as a batch.
+        bins: of the histogram, at least 2.
+    """
     intensities = LabelIntensities(bins)
     return intensities.bounds(images, labels, valid) if intensities.near(labels, valid).any() else None
 

@@ -22,7 +22,10 @@ MEMORY = 0.9  # what a batch leaves of the ones before
 def class_sums(outputs: Outputs, targets: Outputs, loss: MaskedLoss) -> Tensor:
     """Return (2, K): per class or region, the sum of its probability over its voxels, and their number; of all ranks.
 
-    The loss says what the target is: label map or regions, what is ignored, and whether there are ranks.
+    Args:
+        outputs: logits, full resolution first.
+        targets: full resolution first.
+        loss: says what the target is: label map or regions, what is ignored, and whether there are ranks.
     """
     logits, target = exact(full_resolution(outputs)), full_resolution(targets)
     logits = marginal_logits(logits, class_weight_of(targets), loss.regions)
@@ -42,7 +45,11 @@ def class_sums(outputs: Outputs, targets: Outputs, loss: MaskedLoss) -> Tensor:
 
 
 class LearnedClasses:
-    """The mean probabilities as a moving average over batches, on the host; from `threshold` on a class is learned."""
+    """The mean probabilities as a moving average over batches, on the host.
+
+    Args:
+        threshold: from which mean probability on a class counts as learned.
+    """
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold

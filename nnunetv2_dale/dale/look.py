@@ -33,6 +33,9 @@ def look_at(step: AlternatingStep, images: Tensor, targets: Outputs, cases: Sequ
     """Run lines 3 to 12 of Algorithm 1 with θ in place of θ_n. No update is made, and nothing is remembered.
 
     The network is put into training mode meanwhile: running statistics of a batch norm would move.
+
+    Args:
+        images, targets, cases: of `AlternatingStep`.
     """
     kept = copy.deepcopy((step.partition.intensities, step.confidence.average)), step.alignment.reference
     generator, update, was_training = step.alignment.generator, step.update, step.network.training

@@ -36,9 +36,10 @@ class KnownTargets(list[Tensor]):
     def of(
         cls, targets: Iterable[Tensor], confidence: Tensor | None, class_weight: Tensor | None, regions: bool
     ) -> KnownTargets:
-        """With what is not annotated, which a part of an object may have as its label, made background.
+        """With labels of classes that are not annotated, which a part of an object may have, made background.
 
-        Of label maps (B, 1, *S), or of regions (B, R, *S), after which an ignore channel may follow.
+        Args:
+            targets: label maps (B, 1, *S); or regions (B, R, *S), after which an ignore channel may follow.
         """
         if class_weight is not None:
             targets = [_annotated(target, class_weight == 0, regions) for target in targets]

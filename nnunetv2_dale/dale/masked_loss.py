@@ -69,7 +69,8 @@ class MaskedLoss:
     def over_resolutions(self, term: Callable[..., Tensor], outputs: Outputs, *others: Outputs) -> Tensor:
         """Σ over the resolutions of a term of what each of them has, with the resolution's weight.
 
-        A ValueError says where outputs, targets and scale weights do not go together.
+        Raises:
+            ValueError: outputs, targets and scale weights that do not go together.
         """
         parts = [all_resolutions(each) for each in (outputs, *others)]
         weights = (1.0,) if len(parts[0]) == 1 else self.scale_weights or (1.0,) * len(parts[0])
@@ -188,6 +189,10 @@ def _times(values: Tensor, factor: Tensor | None) -> Tensor:
 
 
 def _mean_of_counted(values: Tensor, counted: Tensor, valid: Tensor | None) -> Tensor:
-    """Means over the valid voxels of the samples that count, (K,), of (B, K, *S) values that are 0 elsewhere."""
+    """Means over the valid voxels of the samples that count, (K,), of (B, K, *S) values that are 0 elsewhere.
+
+    Args:
+        counted: (B, K) bool.
+    """
     voxels = values[0, 0].numel() if valid is None else valid.flatten(1).sum(dim=1, keepdim=True)
     return spatial_sum(values).sum(dim=0) / (counted * voxels).sum(dim=0).clamp_min(1)

@@ -35,7 +35,14 @@ class PartitionedBatch:
 
 
 class Partition:
-    """Makes the two views of a batch; the arguments are those of `AlternatingStep`."""
+    """Makes the two views of a batch.
+
+    Args:
+        config: its fields of the fuzziness.
+        loss: says what the targets are: label map or regions, and what is ignored.
+        spacing_mm: voxel spacing, for the depth of 3D patches; None is isotropic.
+        image_channels: leading channels of the input that are image; None is all.
+    """
 
     def __init__(
         self, config: DaleConfig, loss: MaskedLoss, spacing_mm: Sequence[float] | None, image_channels: int | None
@@ -45,7 +52,12 @@ class Partition:
         self.intensities = LabelIntensities(config.entropy_bins)
 
     def __call__(self, images: Tensor, target: Tensor) -> PartitionedBatch:
-        """The batch's views."""
+        """The batch's views.
+
+        Args:
+            images: (B, C, *S), finite.
+            target: of the full resolution.
+        """
         m, tau = self._fuzziness(images, target), self._config.fuzzy_threshold
         fuzzy, non_fuzzy = (
             view_of(images, mask, self._config.view, self._image_channels, self._config.masked_value)

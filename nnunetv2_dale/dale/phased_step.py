@@ -94,7 +94,9 @@ class Phases:
 class PhasedStep:
     """One training iteration, of Algorithm 1 or a plain update on the whole batch.
 
-    The algorithm's network, optimizer, loss and trust serve the plain updates too; `batches` is of the whole training.
+    Args:
+        algorithm: Algorithm 1; its network, optimizer, loss and trust serve the plain updates too.
+        batches: of the whole training.
     """
 
     def __init__(self, algorithm: AlternatingStep, batches: int) -> None:

@@ -12,9 +12,10 @@ SameDraws = Callable[[], AbstractContextManager[object]]
 
 
 def draws_from_here(device: torch.device) -> SameDraws:
-    """Make contexts in which the generators of the device and of the processor draw what they draw next.
+    """Make contexts in which the generators draw what they draw next; after each they go on as if it had not been.
 
-    After each they go on as if it had not been.
+    Args:
+        device: of the forward; the processor's generator is replayed too.
     """
     of_device = getattr(torch, device.type, None)  # torch.cuda, torch.mps; there is none for "meta"
     generators: list[Any] = [each for each in (torch, of_device) if hasattr(each, "get_rng_state")]

@@ -13,9 +13,12 @@ from nnunetv2_dale.dale.masked_loss import Outputs
 
 
 class ShadowNetwork:
-    """A' of line 6: a deep copy of a plain network, neither compiled nor wrapped, whose weights are set in place.
+    """A' of line 6: a deep copy made once, whose weights are set in place.
 
-    It is made once; `compiled` runs its forward through torch.compile.
+    Args:
+        network: the plain module, neither compiled nor wrapped.
+        compiled: run the copy's forward through torch.compile.
+        autocast: makes the context of a forward.
     """
 
     def __init__(
@@ -66,7 +69,11 @@ class ShiftedWeights:
 
     @torch.no_grad()
     def shift(self, direction: Sequence[Tensor], distance: Tensor) -> None:
-        """Set the weights to θ_n + distance · direction; where that is not finite the weights stay at θ_n."""
+        """Set the weights to θ_n + distance · direction; a direction that is not finite leaves them at θ_n.
+
+        Args:
+            distance: scalar; 0 or not finite where the direction is not, as `shift_length` makes it.
+        """
         torch._foreach_copy_(self._kept, self._weights)
         self._shifted = True
         possible = torch.isfinite(distance) & (distance > 0)  # on the device: nothing waits for it

@@ -25,7 +25,11 @@ def choice(default: str, choices: object, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class ValidatedSettings:
-    """Base of the configurations, whose fields are made by `number` and `choice`; a ValueError refuses a value."""
+    """Base of the configurations; fields are made by `number` and `choice`.
+
+    Raises:
+        ValueError: a field of the wrong type or out of its range.
+    """
 
     plans_key: ClassVar[str]  # the object of a plans' configuration that changes these settings
 
@@ -37,7 +41,8 @@ class ValidatedSettings:
     def updated(self: Settings, settings: Mapping[str, Any]) -> Settings:
         """Return these settings with some fields replaced, as the object of a plans file does.
 
-        A ValueError refuses a bad value, or an unknown field (it lists the valid ones with their ranges).
+        Raises:
+            ValueError: an unknown field (the message lists the valid ones with their ranges), or a bad value.
         """
         key = self.plans_key
         if not isinstance(settings, Mapping):

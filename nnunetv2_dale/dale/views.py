@@ -26,7 +26,11 @@ class View:
 def weighted_loss(
     loss: MaskedLoss, outputs: Outputs, targets: Outputs, view: View, omega: Tensor | None = None
 ) -> Tensor:
-    """L of a view; where ω, (B, 1, *S), is given, its voxels are weighted by that as well."""
+    """L of a view; where ω is given, its voxels are weighted by that as well.
+
+    Args:
+        omega: ω, (B, 1, *S).
+    """
     voxel_weight = view.voxel_weight
     if omega is not None:
         voxel_weight = omega if voxel_weight is None else voxel_weight * omega

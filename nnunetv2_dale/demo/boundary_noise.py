@@ -19,11 +19,20 @@ def move_boundaries(
     rng: np.random.Generator,
     wider_mm: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
-    """Move the boundary of every class of a label (z, y, x) by a smooth random distance.
+    """Move the boundary of every class by a smooth random distance.
 
     A voxel belongs to the class whose moved boundary it lies deepest inside: with the signed distance d_c to the
     boundary of class c in its slice (negative inside) and a smooth random field n_c of mean 0 and standard deviation 1,
-    the moved boundary is where d_c = wider_mm + wander_mm * n_c. A class that is present stays present.
+    the moved boundary is where d_c = wider_mm + wander_mm * n_c.
+
+    Args:
+        label: (z, y, x), 0 is background.
+        spacing_mm: of z, y and x.
+        wander_mm: standard deviation of the distance, for all voxels or as an array (z, y, x); 0 returns the label.
+        rng: where the randomness comes from.
+        wider_mm: how far outside of the true boundary the drawn one lies in the mean.
+    Returns:
+        (z, y, x); a class that is present stays present.
     """
     steps_mm = (_ANOTHER_SLICE_MM, float(spacing_mm[1]), float(spacing_mm[2]))
     sigma = (0.7, *(WIGGLE_MM / 2 / step for step in steps_mm[1:]))

@@ -39,7 +39,11 @@ class Command:
 
 
 def program(name: str) -> str:
-    """Find a console script, preferably of this very environment."""
+    """Find a console script, preferably of this very environment.
+
+    Raises:
+        UserError: there is none.
+    """
     beside = shutil.which(name, path=str(Path(sys.executable).parent))
     found = beside or shutil.which(name)
     if found is None:

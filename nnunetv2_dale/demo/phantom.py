@@ -48,16 +48,20 @@ def make_phantom(
     boundary_noise_mm: float = WANDER_MM,
     wider_mm: float = 0.0,
 ) -> Phantom:
-    """Make one case; equal seeds (and other arguments) give equal ones. A ValueError refuses a grid that is too small.
+    """Make one case.
 
     The anatomy is stretched to fill the grid, so small grids hold every class too.
 
     Args:
+        seed: equal seeds (and equal other arguments) give equal cases.
         shape: voxels along z, y and x; at least 8 x 32 x 32, so that every class has room.
+        spacing_mm: distance of voxels along z, y and x.
         noise_hu: standard deviation of the image noise in the middle of the body.
         boundary_noise_mm: how far organ boundaries wander in the noisy labels (standard deviation); those of lesions
             wander further, by as much as their edges are gradual. 0 leaves the labels clean.
         wider_mm: how much further out the reader of this case draws every boundary.
+    Raises:
+        ValueError: a grid too small, or a spacing that is not positive.
     """
     if len(shape) != 3 or any(size < least for size, least in zip(shape, (8, 32, 32), strict=True)):
         raise ValueError(f"a phantom needs a shape (z, y, x) of at least (8, 32, 32) voxels, got {tuple(shape)}")
@@ -75,7 +79,10 @@ def make_phantom(
 def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
     """Make of the anatomy what a scanner does: blur in all directions, then noise with the grain of a reconstruction.
 
-    `noise_hu` is its standard deviation in the middle of the field; it falls to half of that towards the rim.
+    Args:
+        anatomy_hu: (z, y, x).
+        noise_hu: standard deviation in the middle of the field; it falls to half of that towards the rim.
+        rng: where the noise comes from.
     """
     blurred = gaussian_filter(anatomy_hu, sigma=(0.45, 0.6, 0.6))
     white = rng.standard_normal(anatomy_hu.shape, dtype=np.float32)
@@ -100,11 +107,21 @@ def write_phantom_dataset(
     spacing_mm: Sequence[float] = DEFAULT_SPACING_MM,
     on_case: Callable[[str], object] = lambda case: None,
 ) -> Path:
-    """Write an nnU-Net raw dataset of phantoms into nnU-Net's raw `folder`, complete or not at all; return it.
+    """Write an nnU-Net raw dataset of phantoms, complete or not at all.
 
     `imagesTr`, `labelsTr` and `imagesTs` are nnU-Net's; `labelsTr_clean` and `labelsTs` hold the truth. `labelsTr` is
     noisy, but for the validation cases; a part of the training cases is a second reader's, who draws wider everywhere.
-    Case k is the same whatever the number of cases. `on_case` is called with the name of each that is written.
+    Case k is the same whatever the number of cases.
+
+    Args:
+        folder: nnU-Net's raw folder; the dataset becomes the sub-folder `DatasetXXX_Name` of it.
+        training_cases, validation_cases, test_cases: how many, in this order.
+        seed, shape, spacing_mm: see `make_phantom`.
+        on_case: called with each case's name when it is written, for a progress bar.
+    Returns:
+        the dataset's folder.
+    Raises:
+        UserError: the dataset exists.
     """
     target = Path(folder) / f"Dataset{dataset_id:03d}_{name}"
     with new_folder(target) as unfinished:

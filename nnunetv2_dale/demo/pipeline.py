@@ -39,7 +39,16 @@ class Step:
 def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, processes: int) -> list[Step]:
     """Make the data, plan, preprocess, train and validate with both methods, and compare them in a report.
 
-    Everything is written into a fresh workspace; returns the steps in their order, or raises a UserError of one.
+    Args:
+        workspace: a fresh one; everything is written there.
+        scale: how much to do.
+        seed: of the phantom and of both trainings.
+        device: "cpu", "cuda" or "mps", for the trainings.
+        processes: for fingerprint and preprocessing.
+    Returns:
+        the steps in their order.
+    Raises:
+        UserError: a step failed.
     """
     before, after = commands(workspace, scale, device, processes)
     number_of_steps = len(before) + len(after) + 2

@@ -18,18 +18,23 @@ SMALLEST_SQUARE = 1e-12  # of a query's map: below it the map counts as nothing,
 
 
 def view_disagreement(strong: Tensor, weak: Tensor) -> Tensor:
-    """L_segc: mean over voxels of 1 − cos(strong, weak), in [0, 1], of class probabilities (B, C, *S).
+    """L_segc: mean over voxels of 1 − cos(strong, weak), in [0, 1]; the weak view teaches and has no gradient.
 
-    The weak view teaches and has no gradient.
+    Args:
+        strong, weak: (B, C, *S), the class probabilities of each voxel in the two views.
     """
     with torch.autocast(strong.device.type, enabled=False):  # a cosine near 1 is more than half precision has
         return 1 - functional.cosine_similarity(exact(strong), exact(weak.detach()), dim=1).mean()
 
 
 def map_similarity(products: Tensor, strong_squares: Tensor, weak_squares: Tensor) -> Tensor:
-    """The cosine of each query's map in the strong view with each query's in the weak one, (B, N, N).
+    """The cosine of each query's map in the strong view with each query's in the weak one.
 
-    From Σ over voxels of strong map n × weak map m, (B, N, N), and of the maps' squares, (B, N).
+    Args:
+        products: (B, N, N), Σ over voxels of strong map n × weak map m.
+        strong_squares, weak_squares: (B, N), Σ over voxels of the maps' squares.
+    Returns:
+        (B, N, N), in [0, 1] for maps that are shares.
     """
     strong, weak = (squares.clamp_min(SMALLEST_SQUARE).sqrt() for squares in (strong_squares, weak_squares))
     return products / (strong[:, :, None] * weak[:, None, :])

@@ -12,7 +12,11 @@ Heads = Literal["learned", "convolution"]
 
 @dataclass(frozen=True)
 class DkNetConfig(ValidatedSettings):
-    """Queries, losses and views; the network is nnU-Net's. The heads must divide the channels of a query."""
+    """Queries, losses and views; the network is nnU-Net's.
+
+    Raises:
+        ValueError: also channels of a query that the heads do not divide.
+    """
 
     plans_key: ClassVar[str] = "dknet"
 
@@ -83,7 +87,11 @@ class DkUxnetConfig(DkNetConfig):
         return tuple(self.width * 2**stage for stage in range(self.stages))
 
     def query_share(self, convolution_dice: float, query_dice: float) -> float:
-        """Weight of the query head in the prediction, 0 to 1: 0 unless it has learned. A Dice may be NaN."""
+        """Weight of the query head in the prediction, 0 to 1: 0 unless it has learned.
+
+        Args:
+            convolution_dice, query_dice: pseudo Dice of the heads, NaN where nothing was measured.
+        """
         learned = query_dice > 0 and query_dice >= self.learned_from * convolution_dice  # False with NaN
         if self.predicted_by == "convolution" or not learned:
             return 0.0

@@ -41,6 +41,9 @@ class UxnetDecoder(nn.Module):
 
     Level 0 is the image; level i > 0 is the output of stage i. Level i has the width of stage i + 1, the deepest twice
     the width of its stage, as published.
+
+    Args:
+        widths, strides: of the encoder.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], strides: Sequence[Stride]) -> None:
@@ -56,7 +59,12 @@ class UxnetDecoder(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(2 * width, width) for width in widths)
 
     def forward(self, images: Tensor, stages: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features of every level but the deepest, full resolution first."""
+        """Return the features of every level but the deepest, full resolution first.
+
+        Args:
+            images: (B, C, *S).
+            stages: what the encoder made of them.
+        """
         skips = [skip(each) for skip, each in zip(self.skips, [images, *stages], strict=True)]
         features, found = skips[-1], []
         for up, block, skip in reversed(list(zip(self.ups, self.blocks, skips[:-1], strict=True))):

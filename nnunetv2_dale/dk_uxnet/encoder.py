@@ -47,7 +47,13 @@ class UxBlock(nn.Module):
 
 
 class UxnetEncoder(nn.Module):
-    """The stem and the stages, with channels, blocks and stride per axis of each; the first stride is the stem's."""
+    """The stem and the stages.
+
+    Args:
+        widths: channels of each stage.
+        blocks: of each stage.
+        strides: of each stage against the one before, per axis; the first is the stem's.
+    """
 
     def __init__(self, in_channels: int, widths: Sequence[int], blocks: int, strides: Sequence[Stride]) -> None:
         super().__init__()
@@ -63,7 +69,8 @@ class UxnetEncoder(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the normalised features of every stage, finest first.
 
-        Each axis of the images is a multiple of the product of its strides.
+        Args:
+            images: (B, C, *S), each axis a multiple of the product of its strides.
         """
         features, found = images, []
         for entry, stage, norm in zip(self.entries, self.stages, self.norms, strict=True):

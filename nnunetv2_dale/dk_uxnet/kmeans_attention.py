@@ -18,15 +18,28 @@ CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn
 
 
 def assignment_logits(features: Tensor, queries: Tensor) -> Tensor:
-    """Return how well each voxel of features (B, D, *S) fits each query (B, N, D), (B, N, *S): ⟨query, feature⟩/√D."""
+    """Return how well each voxel fits each query: ⟨query, feature⟩ / √D.
+
+    Args:
+        features: (B, D, *S).
+        queries: (B, N, D).
+    Returns:
+        (B, N, *S).
+    """
     return torch.einsum("bnd,bd...->bn...", queries, features) / math.sqrt(features.shape[1])
 
 
 def sums_of_members(logits: Tensor, values: Tensor) -> Tensor:
-    """Σ over the voxels that go to a query of their values (B, D, *S): (B, N, D); 0 for a query that no voxel goes to.
+    """Σ over the voxels that go to a query of their values; 0 for a query that no voxel goes to.
 
-    A voxel goes to the query of its largest logit (B, N, *S), the first among equals. No gradient reaches the logits.
-    The sums are float32 (or float64), since sums over a volume exceed half precision.
+    A voxel goes to the query of its largest logit, the first among equals. No gradient reaches the logits. The sums are
+    float32 (or float64), since sums over a volume exceed half precision.
+
+    Args:
+        logits: (B, N, *S).
+        values: (B, D, *S).
+    Returns:
+        (B, N, D).
     """
     best = logits.flatten(2).argmax(dim=1)
     with torch.autocast(values.device.type, enabled=False):
@@ -38,7 +51,10 @@ def sums_of_members(logits: Tensor, values: Tensor) -> Tensor:
 class KMeansLayer(nn.Module):
     """One k-means step on a decoder level, then self-attention between the queries and a feed-forward part.
 
-    The heads must divide D, `query_channels`.
+    Args:
+        pixel_channels: of the decoder level.
+        query_channels: D; heads must divide it.
+        dimensions: 2 or 3.
     """
 
     def __init__(
@@ -64,9 +80,13 @@ class KMeansLayer(nn.Module):
         )
 
     def forward(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the queries (B, N, D) after the step, and the logits (B, N, *S) of the assignment of the pixels.
+        """Return the queries after the step, and the logits of the assignment.
 
-        The logits' loss is all that teaches the assignment, as argmax has no gradient.
+        Args:
+            pixels: (B, pixel_channels, *S).
+            queries: (B, N, D).
+        Returns:
+            (B, N, D), and (B, N, *S): their loss is all that teaches the assignment, as argmax has no gradient.
         """
         space = self.pixel_space(pixels)
         logits = assignment_logits(self.key(space), self.query(queries))

@@ -20,9 +20,13 @@ from nnunetv2_dale.dk_uxnet.query_maps import query_logits
 class DkUxnet(nn.Module):
     """DK-UXNet for images of three dimensions.
 
-    The strides are those of the levels against the one before, per axis, without the first level; from the plans. One
-    stage is built for each stride, at most `config.stages`. A ValueError refuses fewer than two strides, or other than
-    three axes, or fewer queries than classes.
+    Args:
+        in_channels: of the image.
+        num_classes: background and the foreground classes.
+        strides: of the levels against the one before, per axis, without the first level; from the plans. One stage
+            is built for each stride, at most `config.stages`.
+    Raises:
+        ValueError: not three axes, fewer than two strides, or fewer queries than classes.
     """
 
     def __init__(
@@ -47,9 +51,14 @@ class DkUxnet(nn.Module):
     def forward(self, images: Tensor, every_output: bool = False) -> Tensor | Outputs:
         """Predict logits: log((1 − w) softmax(convolution) + w softmax(query)), w the `query_share`.
 
-        w is 0 until the trainer has found that the query segmentation is as good as the other. Where an axis of the
-        images is no multiple of its strides, zeros are added at its end and cut off again. With `every_output` what the
-        losses need is returned instead; then nothing may have to be added.
+        w is 0 until the trainer has found that the query segmentation is as good as the other.
+
+        Args:
+            images: (B, C, *S) of any size. Where an axis is no multiple of its strides, zeros are added at its end and
+                cut off again.
+            every_output: return what the losses need instead; then nothing may have to be added.
+        Raises:
+            ValueError: every output of a size that is no multiple of the strides.
         """
         missing = [-length % multiple for length, multiple in zip(images.shape[2:], self.multiple, strict=True)]
         if every_output:

@@ -19,7 +19,12 @@ QUERY_LEVELS = 2  # decoder levels, from the coarsest, that have k-means layers
 class QueryDecoder(nn.Module):
     """Queries that take in the voxels of the coarsest levels, and maps of them at full resolution.
 
-    `channels` are the decoder's levels', full resolution first. A ValueError refuses fewer queries than classes.
+    Args:
+        channels: of the decoder's levels, full resolution first.
+        num_classes: background and the foreground classes.
+        dimensions: 2 or 3.
+    Raises:
+        ValueError: fewer queries than classes.
     """
 
     def __init__(self, channels: Sequence[int], num_classes: int, dimensions: int, config: DkNetConfig) -> None:
@@ -48,11 +53,19 @@ class QueryDecoder(nn.Module):
 
     @torch.no_grad()
     def start_groups_at(self, shares: Sequence[float]) -> None:
-        """Let each group begin with its class's part of the voxels (background first), however many queries it has."""
+        """Let each group begin with its class's part of the voxels, whatever its number of queries.
+
+        Args:
+            shares: of the classes, background first.
+        """
         self.bias.copy_(starting_bias(shares, self.group_sizes))
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Queries, list[Tensor]]:
-        """Return the queries, and the logits of each k-means layer's assignment, (B, N, *S_l), from the levels."""
+        """Return the queries, and the logits of each k-means layer's assignment, (B, N, *S_l).
+
+        Args:
+            levels: (B, channels, *S_l) of each level, full resolution first.
+        """
         queries = self.first_queries.expand(levels[0].shape[0], -1, -1)
         coarsest_first = levels[::-1]
         assignments = []

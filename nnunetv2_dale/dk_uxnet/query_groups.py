@@ -17,7 +17,10 @@ SMALLEST_SHARE = 1e-4  # of a class that the labels hardly show
 def group_sizes(query_count: int, num_classes: int, background_share: float) -> tuple[int, ...]:
     """Queries of each class: `background_share` for background, the rest shared out evenly; nobody gets none.
 
-    A ValueError refuses fewer queries than classes, or fewer than two classes.
+    Returns:
+        num_classes sizes that sum to query_count.
+    Raises:
+        ValueError: fewer queries than classes, or fewer than two classes.
     """
     foreground = num_classes - 1
     if foreground < 1 or query_count < num_classes:
@@ -31,9 +34,13 @@ def group_sizes(query_count: int, num_classes: int, background_share: float) -> 
 
 
 def starting_bias(class_shares: Sequence[float], sizes: Sequence[int]) -> Tensor:
-    """What to add to equal logits of N queries for each group to get its class's share: log(share N / size), (N,).
+    """What to add to equal logits of N queries for each group to get its class's share: log(share N / size).
 
-    Of the shares of the voxels, background first, none counts as less than 1e-4.
+    Args:
+        class_shares: of the voxels, background first; none counts as less than 1e-4 of them.
+        sizes: of the groups, summing to N.
+    Returns:
+        (N,).
     """
     each = [
         math.log(max(share, SMALLEST_SHARE) * sum(sizes) / size)
@@ -43,9 +50,13 @@ def starting_bias(class_shares: Sequence[float], sizes: Sequence[int]) -> Tensor
 
 
 def group_log_probabilities(logits: Tensor, sizes: Sequence[int]) -> Tensor:
-    """log Σ over a group's queries of their share of the voxel, for every group, (B, G, *S): log of what sums to 1.
+    """log Σ over a group's queries of their share of the voxel, for every group: log of what sums to 1.
 
-    The shares are the softmax of the assignment's logits (B, N, *S) over the queries.
+    Args:
+        logits: (B, N, *S) of the assignment; the shares are their softmax over the queries.
+        sizes: of the groups, summing to N.
+    Returns:
+        (B, G, *S).
     """
     shares = torch.split(logits.log_softmax(dim=1), list(sizes), dim=1)
     return torch.stack([share.logsumexp(dim=1) for share in shares], dim=1)

@@ -48,10 +48,12 @@ def is_empty_folder(path: Path) -> bool:
 
 @contextmanager
 def new_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a path beside `target`, of its suffixes; what is written there is moved when the block ends well.
+    """Write a file beside `target` and move it there when the block ends without an error.
 
     Folders above it are made, and removed again if the block fails.
 
+    Yields:
+        the path to write to: same folder, same suffixes as `target`.
     Raises:
         UserError: `target` exists and `overwrite` is off.
         OSError: it could not be written; names `target`.
@@ -80,12 +82,14 @@ def write_texts(contents: Mapping[Path, str], overwrite: bool = False) -> None:
 
 @contextmanager
 def new_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a folder beside `target` to fill; it is moved there when the block ends without an error.
+    """Fill a folder beside `target` and move it there when the block ends without an error.
 
     With `overwrite` an existing `target` stays untouched until the new one is complete; a link stays, and leads to the
     new folder. Folders above it are made, and removed again if the block fails. What a run that was killed left beside
     `target` is named, not removed: another run may be writing there.
 
+    Yields:
+        an empty folder to fill.
     Raises:
         UserError: `target` exists and `overwrite` is off, or it cannot be replaced (`refuse_irreplaceable`).
         OSError: something in it could not be written; names `target`.

@@ -35,7 +35,11 @@ def splits_of(dataset: str) -> Path | None:
 
 
 def environment_folder(variable: str) -> Path:
-    """Return the folder an environment variable of nnU-Net names, which is set and exists, or raise a UserError."""
+    """Return the folder an environment variable of nnU-Net names.
+
+    Raises:
+        UserError: the variable is not set, or its folder does not exist.
+    """
     value = os.environ.get(variable)
     if not value:
         raise UserError(f"the environment variable {variable} is not set; set it to the folder nnU-Net uses")
@@ -48,7 +52,11 @@ def environment_folder(variable: str) -> Path:
 
 
 def dataset_folder(parent: Path, name_or_id: str) -> Path:
-    """Return the one folder of a dataset in nnU-Net's folder `parent`, from its id (`4`) or its whole name."""
+    """Return the folder of a dataset under `nnUNet_raw` or `nnUNet_preprocessed`, from its id (`4`) or its whole name.
+
+    Raises:
+        UserError: there is none, or an id that several folders carry.
+    """
     if name_or_id.startswith("Dataset"):
         found = [parent / name_or_id] if (parent / name_or_id).is_dir() else []
     elif name_or_id.isdecimal() and 0 < int(name_or_id) < 1000:

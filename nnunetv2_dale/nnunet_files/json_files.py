@@ -28,7 +28,10 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_json(path: Path, remedy: str = "") -> Any:
     """Read a JSON file; a byte order mark is accepted.
 
-    A FileError, which `remedy` ends, says that it cannot be opened, is cut off, is no JSON, or has a key twice.
+    Args:
+        remedy: what to do where it is missing or damaged, to end the sentence.
+    Raises:
+        FileError: it cannot be opened, is cut off, is no JSON, or has a key twice in one object.
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_twins)

@@ -81,7 +81,11 @@ def read_raw(name_or_id: str) -> RawDataset:
 
 
 def read_dataset(folder: Path) -> RawDataset:
-    """Read dataset.json and list the training cases; a UserError where there are none, or an image has no file."""
+    """Read dataset.json and list the training cases.
+
+    Raises:
+        UserError: dataset.json is missing or is not one, there are no training images, or an image has no file.
+    """
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     description = read_description(folder / "dataset.json")
@@ -103,7 +107,11 @@ def read_dataset(folder: Path) -> RawDataset:
 
 
 def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
-    """List the images of a folder as cases of a dataset: of its file ending, with its channels, without labels."""
+    """List the images of a folder as cases of a dataset: of its file ending, with its channels, without labels.
+
+    Raises:
+        UserError: no images, or some that the dataset could not take.
+    """
     if not folder.is_dir():
         raise UserError(f"expected images in {folder}; it is not a folder")
     cases = _cases_in(folder, None, dataset.file_ending)

@@ -23,7 +23,11 @@ def splits_in_use(dataset: Path, cases: Collection[str], given: Path | None = No
 
 
 def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
-    """Read a splits_final.json; a UserError where it has another form, or names that are none of the cases."""
+    """Read a splits_final.json.
+
+    Raises:
+        UserError: unreadable, of another form, or with names that the dataset does not have.
+    """
     content = read_json(path)
     try:
         splits = [{part: [str(name) for name in fold[part]] for part in ("train", "val")} for fold in content]

@@ -38,7 +38,11 @@ ORIGIN_FILE = "exported_from.json"
 
 
 def stock_trainer(trainer_name: str) -> type[nnUNetTrainer]:
-    """Find the most general trainer of stock nnU-Net that builds the same network, or raise a UserError."""
+    """Find the most general trainer of stock nnU-Net that builds the same network as `trainer_name`.
+
+    Raises:
+        UserError: the trainer is not found, or builds its network with code that stock nnU-Net does not have.
+    """
     try:
         # the search tells about every folder it looks into, and imports trainers whose libraries warn
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

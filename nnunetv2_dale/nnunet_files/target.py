@@ -44,7 +44,8 @@ class Target:
     def of_copy(cls, source: RawDataset, dataset_id: int, mark: str) -> Target:
         """Say where a copy of a dataset goes: beside it, under its name and another id.
 
-        A FileError where the id is its own, or where `dataset.json` names its files one by one, as no copy's would.
+        Raises:
+            FileError: the id is the dataset's own, or `dataset.json` names its files one by one, as no copy's would.
         """
         target = cls(source.folder.parent, dataset_id, source.folder.name.partition("_")[2], mark)
         if "dataset" in source.dataset_json:

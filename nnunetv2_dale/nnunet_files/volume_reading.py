@@ -32,10 +32,13 @@ _GZIP = b"\x1f\x8b"
 
 
 def require_whole(path: Path) -> None:
-    """Raise a FileError if a file is not there or is damaged, as far as its format can tell.
+    """Raise if a file is not there or is damaged, as far as its format can tell.
 
     Knows NIfTI, NRRD, MetaImage, GIPL (each plain or compressed), `.npz`, PNG and TIFF. Other formats (BMP, JPEG, HDF5)
     are left to their libraries, which refuse a file that is cut.
+
+    Raises:
+        FileError: says what is wrong: "there is no such file", "is damaged: ...".
     """
     if not path.is_file():
         raise FileError(path, "there is no such file" if not path.exists() else "is a folder; a file is expected")

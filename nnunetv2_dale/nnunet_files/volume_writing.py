@@ -56,6 +56,10 @@ def write_nifti(array: NDArray[Any], affine: NDArray[np.float64], target: Path) 
 
 
 def write_label(writer: Any, label: NDArray[Any], target: Path, properties: dict[str, Any]) -> None:
-    """Write a label through nnU-Net's reader/writer, `written_whole`, with the geometry of what has the properties."""
+    """Write a label through nnU-Net's reader/writer, with the geometry of the label or image whose properties they are.
+
+    Raises:
+        UserError, OSError: as `written_whole`.
+    """
     with written_whole(target):
         writer.write_seg(label, str(target), properties)

@@ -29,11 +29,13 @@ Properties = dict[str, Any]
 def reader_of(
     dataset_json: Mapping[str, Any], example: Path | None, plans: Mapping[str, Any] | None = None
 ) -> BaseReaderWriter:
-    """Return the reader/writer that nnU-Net uses for a dataset's files; a UserError where the example is damaged.
+    """Return the reader/writer that nnU-Net uses for a dataset's files.
 
     Args:
         example: an image or label, by which readers of one ending are told apart; None takes the first.
         plans: of a training, which name the reader that it used.
+    Raises:
+        UserError: the example is damaged, or nnU-Net has no reader for it.
     """
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
@@ -60,10 +62,14 @@ def label_values(labels: Mapping[str, Any]) -> frozenset[int]:
 def read_label(
     reader: BaseReaderWriter, file: Path, allowed: Collection[int] | None
 ) -> tuple[NDArray[np.int16], Properties]:
-    """Read a label or a prediction, (Z, Y, X), where a 2D image has Z = 1.
+    """Read a label or a prediction.
 
-    A FileError where it is damaged, has more than one channel, or holds other values than those allowed (within
-    rounding; None, where no dataset.json is at hand, allows any whole number).
+    Args:
+        allowed: the values it may hold, within rounding; None, where no dataset.json is at hand, any whole number.
+    Returns:
+        (Z, Y, X), where a 2D image has Z = 1.
+    Raises:
+        FileError: damaged or unreadable, more than one channel, or values that are not allowed.
     """
     data, properties = read_values(reader, file)
     found = np.unique(whole_numbers(values_in(data)))
@@ -82,7 +88,11 @@ def read_label(
 
 
 def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Properties]:
-    """Read any map of one value per voxel, as it is: (Z, Y, X), where a 2D image has Z = 1. Raises as `read_label`."""
+    """Read any map of one value per voxel, as it is: (Z, Y, X), where a 2D image has Z = 1.
+
+    Raises:
+        FileError: damaged or unreadable, or more than one channel.
+    """
     require_whole(file)
     try:
         data, properties = reader.read_seg(str(file))
@@ -96,7 +106,8 @@ def read_values(reader: BaseReaderWriter, file: Path) -> tuple[NDArray[Any], Pro
 def read_image(reader: BaseReaderWriter, files: Sequence[Path]) -> tuple[NDArray[np.float32], Properties]:
     """Read the channels of a case: (C, Z, Y, X), where a 2D image has Z = 1.
 
-    A FileError where one is damaged, or of another shape than the first, or holds intensities that are not finite.
+    Raises:
+        FileError: damaged or unreadable, channels of different shapes, or intensities that are not finite.
     """
     for file in files:
         require_whole(file)
@@ -138,5 +149,9 @@ def _voxels(count: int | np.intp) -> str:
 
 
 def label_checksum(labels: NDArray[Any]) -> str:
-    """Return CRC-32 of the voxels' bytes in C order, eight hexadecimal digits, to compare labels of one type."""
+    """Return CRC-32 of the voxels in C order, eight hexadecimal digits.
+
+    Args:
+        labels: of one type for all that are compared: the checksum is of the bytes in memory.
+    """
     return f"{zlib.crc32(np.ascontiguousarray(labels).data):08x}"

@@ -79,7 +79,8 @@ class CasePatch:
 def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
     """Build and fill a network the way nnU-Net's prediction does, from a folder TRAINER__PLANS__CONFIGURATION.
 
-    A UserError also for a cascade's second stage, and for a network without nnU-Net's head.
+    Raises:
+        UserError: no such model, an unknown trainer, a cascade's second stage, or a network without nnU-Net's head.
     """
     model = read_trained_model(folder, None if fold is None else [fold], [checkpoint])
     if model.plans["configurations"][model.configuration].get("previous_stage"):
@@ -120,7 +121,8 @@ def load_model(folder: Path, fold: str | None, checkpoint: str) -> LoadedModel:
 def case_patch(model: LoadedModel, case: RawCase) -> CasePatch:
     """Preprocess a case as for training and cut the patch around its foreground; two slices of it in 2D.
 
-    A UserError for a damaged file, a case without label or foreground, or other channels than the network has.
+    Raises:
+        UserError: a damaged file, no label, no foreground, or other channels than the network has.
     """
     if case.label is None:
         raise UserError(f"{case.name} has no label; the pictures of features and confidence need one")

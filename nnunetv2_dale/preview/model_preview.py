@@ -22,7 +22,11 @@ from nnunetv2_dale.preview.region_features import region_features
 
 
 def model_preview(arguments: argparse.Namespace, source: RawSource) -> tuple[str, Pictures]:
-    """Load a trained model; returns what it is, and what draws the two pictures of a case."""
+    """Load a trained model; returns what it is, and what draws the two pictures of a case.
+
+    Raises:
+        UserError: no such model; of the pictures also: a case that cannot be shown.
+    """
     model = load_model(arguments.model, arguments.f, arguments.chk)
     config = DaleConfig(
         patch_size=ADAPTED.patch_size if arguments.patch_size is None else arguments.patch_size[0],

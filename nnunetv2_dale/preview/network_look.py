@@ -40,8 +40,13 @@ def look(
     head: nn.Module | None = None,
     spacing_mm: Sequence[float] | None = None,
 ) -> NetworkLook:
-    """Run a network on a batch as one iteration of Algorithm 1 would, without its updates; arguments as of
-    `AlternatingStep`.
+    """Run a network on a batch as one iteration of Algorithm 1 would, without its updates.
+
+    Args:
+        images: (B, C, *S).
+        targets, loss, num_classes, config, head, spacing_mm: of `AlternatingStep`.
+    Raises:
+        ValueError: a network whose head cannot be found, or features on another grid than the images.
     """
     network.train()  # so that the tap keeps what enters the head
     optimizer = torch.optim.SGD(network.parameters(), STEP_SIZE)

@@ -51,7 +51,12 @@ class RawSource:
         self._reader = self.dataset.reader()
 
     def load(self, name: str) -> PreviewCase:
-        """Read a case, with its map of confidence if it has one."""
+        """Read a case.
+
+        Raises:
+            UserError: an unreadable file, unknown label values, a map of confidence that is refused, or an image and a
+                label of different shapes.
+        """
         case = self.cases[name]
         image, properties = read_image(self._reader, case.images)
         named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
@@ -108,7 +113,11 @@ class PreprocessedSource:
         self._slicewise = len(settings.patch_size) == 2
 
     def load(self, name: str) -> PreviewCase:
-        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background."""
+        """Read a case. Labels below 0, nnU-Net's mark for what lies outside the image, become background.
+
+        Raises:
+            UserError: a file that is missing or damaged.
+        """
         try:
             image, label = read_preprocessed_case(self._folder, name, self.dataset.label_values)
         except ValueError as error:
@@ -137,7 +146,11 @@ Source = RawSource | PreprocessedSource
 
 
 def chosen_names(source: Source, wanted: Sequence[str] | None, number: int) -> list[str]:
-    """Return the wanted cases, or the first `number`."""
+    """Return the wanted cases, or the first `number`.
+
+    Raises:
+        UserError: a wanted case that there is not.
+    """
     if wanted is None:
         return list(source.names[:number])
     unknown = [name for name in wanted if name not in source.names]

@@ -48,8 +48,10 @@ def region_features(
     """Draw voxels of each class from both regions and compare the regions' Gaussians (Eq. 14).
 
     Args:
+        features: (B, C, *S).
         labels: (B, 1, *S) label map.
-        m: (B, 1, *S) fuzziness; a voxel is fuzzy where it reaches `tau`.
+        m: (B, 1, *S) fuzziness.
+        tau: a voxel is fuzzy where m reaches it.
         valid: (B, 1, *S) bool, False for voxels to leave out.
     """
     used = torch.ones_like(m, dtype=torch.bool) if valid is None else valid
@@ -68,7 +70,11 @@ def region_features(
 
 
 def embedded(sample: RegionFeatures) -> NDArray[np.float32]:
-    """Return (N, 2): t-SNE of the sample, of at least 4 voxels, started from its principal components."""
+    """Return (N, 2): t-SNE of the sample, started from its principal components.
+
+    Raises:
+        ValueError: fewer than 4 voxels.
+    """
     from sklearn.manifold import TSNE  # a second to import, which the other pictures need not wait for
 
     if len(sample.features) < 4:

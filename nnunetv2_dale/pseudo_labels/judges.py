@@ -44,7 +44,11 @@ def read_judges(
     device: str,
     mirroring: bool,
 ) -> list[Judges]:
-    """Load the folds of result folders; refuse fold `all`, other classes than the dataset's, regions and cascades."""
+    """Load the folds of result folders.
+
+    Raises:
+        UserError: fold `all` alone, other classes than the dataset's, regions, a cascade, a file that is missing.
+    """
     if any(len(value) > 1 for value in dataset.dataset_json["labels"].values() if isinstance(value, list)):
         raise UserError(f"{dataset.folder} has regions; pseudo-labels need labels that exclude each other")
     folders = read_result_folders(paths, folds)

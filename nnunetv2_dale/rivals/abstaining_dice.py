@@ -89,6 +89,9 @@ class AbstainingDiceStep:
             supervision.
         head: p and η.
         form: reads the targets; its resolutions' weights are used, its loss is not.
+        config: the settings.
+        backward: adds a loss's gradient.
+        autocast: makes the context of the forward passes.
     """
 
     network: Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]
@@ -100,7 +103,13 @@ class AbstainingDiceStep:
     penalty: float | None = None  # α; None is the warm-up
 
     def __call__(self, images: Tensor, targets: Outputs) -> AbstainingRecord:
-        """Run one forward and backward. A class has no part in the loss of an image in which it is not annotated."""
+        """Run one forward and backward.
+
+        Args:
+            images: (B, C, *S), finite.
+            targets: the target of each output, full resolution first. Of `KnownTargets` a class has no part in the loss
+                of an image in which it is not annotated.
+        """
         with self.autocast():
             skips, outputs = self.network(images)
         class_weight, confidence = class_weight_of(targets), confidence_of(targets)

@@ -37,8 +37,14 @@ class CoTrainingRecord:
 class CoTrainingStep:
     """Adds the gradients of one batch to both networks' weights; the caller clears them before and steps after.
 
-    The networks give logits, or a sequence of them under deep supervision; in the loss L voxels are weighted. The other
-    arguments are those of `AlternatingStep`.
+    Args:
+        first, second: images to logits, or a sequence of them under deep supervision.
+        loss: L, which voxels are weighted in.
+        config: the settings.
+        spacing_mm: voxel spacing, for the depth of 3D patches.
+        image_channels: leading channels of the input that are image; None is all.
+        backward: adds a loss's gradient.
+        autocast: makes the context of the forward passes.
     """
 
     first: Callable[[Tensor], Outputs]
@@ -52,7 +58,12 @@ class CoTrainingStep:
     trust_all: bool = False  # m = 1, in the warm-up
 
     def __call__(self, images: Tensor, targets: Outputs) -> CoTrainingRecord:
-        """Both networks on the whole batch; one backward for both."""
+        """Both networks on the whole batch; one backward for both.
+
+        Args:
+            images: (B, C, *S), finite.
+            targets: the target of each output, full resolution first.
+        """
         confident = self._confident(images, full_resolution(targets))
         if (given := confidence_of(targets)) is not None:
             confident, targets = confident * given, without_confidence(targets)

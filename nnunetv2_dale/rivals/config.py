@@ -42,7 +42,11 @@ class CoTrainingConfig(FuzzySettings):
 
 @dataclass(frozen=True)
 class AbstainingDiceConfig(ValidatedSettings):
-    """The authors' settings; the noise rate, which they know, is estimated (in the warm-up) unless it is given."""
+    """The authors' settings; the noise rate, which they know, is estimated unless it is given.
+
+    Raises:
+        ValueError: also a noise rate that is to be estimated without a warm-up to do it in.
+    """
 
     plans_key: ClassVar[str] = "ads"
 

@@ -14,9 +14,13 @@ EXPONENT = 0.7
 
 
 def generalised_cross_entropy(probability: Tensor, exponent: float = EXPONENT) -> Tensor:
-    """(1 − p^q) / q per element, p of the given label: cross-entropy for q → 0, the mean absolute error for q = 1.
+    """(1 − p^q) / q per element: cross-entropy for q → 0, the mean absolute error for q = 1.
 
-    A ValueError refuses an exponent q outside (0, 1].
+    Args:
+        probability: of the given label, in [0, 1].
+        exponent: q in (0, 1].
+    Raises:
+        ValueError: q out of its range.
     """
     if not 0 < exponent <= 1:
         raise ValueError(f"the exponent of the generalised cross-entropy must be in (0, 1], got {exponent}")
@@ -32,7 +36,12 @@ class SoftmaxGeneralisedCrossEntropy(nn.Module):
         self.ignore_label = ignore_label
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean over the voxels of logits (B, K, *S) that are not ignored, 0 where all are."""
+        """Mean over the voxels that are not ignored; 0 where all are.
+
+        Args:
+            logits: (B, K, *S).
+            target: (B, *S) or (B, 1, *S) labels.
+        """
         labels = (target if target.ndim == logits.ndim else target[:, None]).long()
         valid = torch.ones_like(labels, dtype=torch.bool) if self.ignore_label is None else labels != self.ignore_label
         of_label = logits.float().softmax(dim=1).gather(1, torch.where(valid, labels, 0))
@@ -47,7 +56,12 @@ class SigmoidGeneralisedCrossEntropy(nn.Module):
         self.reduction = reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Per element (B, R, *S) with reduction "none", else the mean."""
+        """Per element (B, R, *S) with reduction "none", else the mean.
+
+        Args:
+            logits: (B, R, *S).
+            target: (B, R, *S), 0 or 1.
+        """
         of_label = torch.where(target > 0.5, logits, -logits).float().sigmoid()
         loss = generalised_cross_entropy(of_label)
         return loss if self.reduction == "none" else loss.mean()

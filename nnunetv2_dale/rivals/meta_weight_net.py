@@ -91,6 +91,8 @@ class MetaWeightStep:
         loss: L, which voxels are weighted in.
         by_weights: ∂L_meta(θ̂)/∂w, (B, 1, *S).
         meta_step: steps φ from its gradients, and clears them.
+        backward: adds a loss's gradient.
+        autocast: makes the context of a forward pass.
     """
 
     network: Callable[[Tensor], Outputs]
@@ -102,7 +104,12 @@ class MetaWeightStep:
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def __call__(self, images: Tensor, targets: Outputs, meta: MetaBatch) -> MetaRecord:
-        """Eqs. 2 to 5."""
+        """Eqs. 2 to 5.
+
+        Args:
+            images: (B, C, *S), finite.
+            targets: the target of each output, full resolution first.
+        """
         local = replace(self.loss, distributed=False)
         with self.autocast():
             outputs = self.network(images)

@@ -19,7 +19,16 @@ def non_fuzzy(
     spacing_mm: Sequence[float] | None = None,
     image_channels: int | None = None,
 ) -> Tensor:
-    """1 where m < τ, else 0 (DALE, Eqs. 3–6), (B, 1, *S) float32; `form` tells what the full resolution's target is."""
+    """1 where m < τ, else 0 (DALE, Eqs. 3–6).
+
+    Args:
+        images: (B, C, *S), finite.
+        target: at full resolution, in nnU-Net's form, which `form` tells.
+        spacing_mm: voxel spacing, for the depth of 3D patches.
+        image_channels: leading channels of the input that are image; None is all.
+    Returns:
+        (B, 1, *S) float32.
+    """
     fuzziness = fuzziness_map(
         images[:, :image_channels],
         form.labels(target),

@@ -13,9 +13,14 @@ _SMOOTH = 1e-5  # nnU-Net's
 
 
 def voxel_cross_entropy(logits: Tensor, targets: Outputs, form: MaskedLoss) -> Tensor:
-    """Cross-entropy of every voxel (label maps), or mean binary cross-entropy over the regions, (B, 1, *S) float32.
+    """Cross-entropy of every voxel (label maps), or mean binary cross-entropy over the regions; 0 where ignored.
 
-    0 where ignored; with `KnownTargets` only what is annotated counts. `form` tells label maps from regions.
+    Args:
+        logits: (B, K, *S).
+        targets: in nnU-Net's form, full resolution first; with `KnownTargets` only what is annotated counts.
+        form: tells label maps from regions, and what is ignored.
+    Returns:
+        (B, 1, *S) float32.
     """
     class_weight, target = class_weight_of(targets), full_resolution(targets)
     labels, valid = form.labels(target), form.valid(target)
@@ -32,9 +37,15 @@ def voxel_cross_entropy(logits: Tensor, targets: Outputs, form: MaskedLoss) -> T
 
 
 def dice_losses(probabilities: Tensor, target: Tensor, form: MaskedLoss, voxel_weight: Tensor | None = None) -> Tensor:
-    """1 − soft Dice of each image and class (background too), or region, (B, K) in [0, 1].
+    """1 − soft Dice of each image and class (background too), or region.
 
-    Probabilities of 0 and 1 give the hard Dice. A class that is neither there nor predicted has 0.
+    Args:
+        probabilities: (B, K, *S); of 0 and 1 they give the hard Dice.
+        target: of the same resolution.
+        form: see `voxel_cross_entropy`.
+        voxel_weight: (B, 1, *S); None is 1.
+    Returns:
+        (B, K) in [0, 1]; a class that is neither there nor predicted has 0.
     """
     labels, valid = form.labels(target), form.valid(target)
     if form.regions:

@@ -14,7 +14,14 @@ from nnunetv2_dale.dale.marginal_loss import exact
 
 
 def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: float) -> list[Tensor]:
-    """Return R_0 … R_{T−1}, each (B, 1, *S): R_t = r_t + γ R_{t+1}, with R_T = V(s_T)."""
+    """Return R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
+
+    Args:
+        rewards: r_0 … r_{T−1}, each broadcastable to (B, 1, *S).
+        last_value: V(s_T), (B, 1, *S).
+    Returns:
+        R_0 … R_{T−1}, each (B, 1, *S).
+    """
     returns: list[Tensor] = []
     following = last_value
     for reward in reversed(rewards):
@@ -24,7 +31,13 @@ def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: 
 
 
 def value_loss(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Return mean (R − V)² over the voxels that are not ignored."""
+    """Return mean (R − V)² over the voxels that are not ignored.
+
+    Args:
+        values: V, (B, 1, *S), with gradient.
+        returns: R, (B, 1, *S), without.
+        valid: (B, 1, *S) bool; None is all.
+    """
     return _mean((returns.detach() - exact(values)).square(), valid)
 
 
@@ -35,7 +48,12 @@ def policy_entropy(logits: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def scaled_advantage(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Return A / RMS(A) over a batch's voxels that are not ignored: a policy learns as fast from small rewards."""
+    """Return A / RMS(A) over the voxels of a batch that are not ignored: a policy learns as fast from small rewards.
+
+    Args:
+        advantage: R − V, (B, 1, *S). Where all are 0 they stay 0.
+        valid: (B, 1, *S) bool; None is all.
+    """
     scale = _mean(advantage.square(), valid).sqrt()
     return advantage / scale.clamp_min(torch.finfo(scale.dtype).tiny)
 
@@ -43,9 +61,13 @@ def scaled_advantage(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
 def policy_loss(
     logits: Tensor, actions: Tensor, advantage: Tensor, entropy_weight: float, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return mean(−log π(a) · stopgrad(A)) − β_H · entropy; and the entropy. Of ignored voxels nothing counts.
+    """Return mean(−log π(a) · stopgrad(A)) − β_H · entropy; and the entropy.
 
-    `logits` are π's, (B, 3, *S), with gradient; the actions (B, 1, *S) are those that were taken.
+    Args:
+        logits: of π, (B, 3, *S), with gradient.
+        actions: (B, 1, *S) int64, those that were taken.
+        advantage: of the actions, (B, 1, *S).
+        valid: (B, 1, *S) bool; None is all.
     """
     log_policy = exact(logits).log_softmax(dim=1)
     taken = log_policy.gather(1, actions)

@@ -14,7 +14,11 @@ ActionSource = Literal["policy", "uniform"]
 
 @dataclass(frozen=True)
 class SvlDrlConfig(ValidatedSettings):
-    """Stages, actions, reward and loss weights; stage shares sum to 1, and something is left for L_seg."""
+    """Stages, actions, reward and loss weights.
+
+    Raises:
+        ValueError: also stage shares that do not sum to 1, or nothing left for the segmentation.
+    """
 
     plans_key: ClassVar[str] = "svl_drl"
 

@@ -11,11 +11,16 @@ _VOXELS_AT_ONCE = 2**24  # some 30 bytes each
 
 
 def count_components(masks: Tensor) -> Tensor:
-    """Count the connected components of masks (B, K, *S): (B, K) float32; voxels that touch at a corner are connected.
+    """Label the connected components of each mask; voxels that touch at a corner are connected.
 
     Every voxel takes the largest voxel number in its neighbourhood, then the number its own number's voxel has, until
     nothing changes: a component ends with one number, held by one voxel of that number. The second rule doubles the
-    reach of each round. A round reads one truth value back from the device. Many classes are counted a few at a time.
+    reach of each round. A round reads one truth value back from the device.
+
+    Args:
+        masks: (B, K, *S) bool, 2 or 3 spatial axes. Classes are counted a few at a time where they are many.
+    Returns:
+        (B, K) float32; 0 for an empty mask.
     """
     voxels_per_class = masks[:, 0].numel()
     at_once = max(1, _VOXELS_AT_ONCE // max(1, voxels_per_class))

@@ -18,7 +18,10 @@ class SkipDecoder(nn.Module):
     The last layer starts at 0: at first a policy is uniform and a value is 0.
 
     Args:
-        channels: of the encoder's skips, full resolution first; of the decoder's levels `width` is the part of them.
+        channels: of the encoder's skips, full resolution first.
+        outputs: channels of the result.
+        dimensions: 2 or 3 spatial axes.
+        width: channels of each level, as a part of the encoder's.
     """
 
     def __init__(self, channels: Sequence[int], outputs: int, dimensions: int, width: float) -> None:

@@ -28,7 +28,11 @@ class IntensityRange:
 
 
 def intensity_range(images: Tensor) -> IntensityRange:
-    """Return the 0.5 and 99.5 percentiles of each image and channel (nearest rank); a constant one has no range."""
+    """Return the 0.5 and 99.5 percentiles of each image and channel (nearest rank).
+
+    Args:
+        images: (B, C, *S), finite. A constant channel has an empty range: actions leave it as it is.
+    """
     values = images.detach().float().flatten(2)
     voxels = values.shape[2]
     ranks = (1 + round(part * (voxels - 1)) for part in (LOWEST_PART, HIGHEST_PART))
@@ -37,7 +41,13 @@ def intensity_range(images: Tensor) -> IntensityRange:
 
 
 def sample_actions(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one `Action` per voxel from softmax(logits), (B, 3, *S): (B, 1, *S) int64."""
+    """Draw one action per voxel from softmax(logits).
+
+    Args:
+        logits: (B, 3, *S).
+    Returns:
+        (B, 1, *S) int64, values of `Action`.
+    """
     # argmax of logits plus Gumbel noise is a draw from the softmax; -log of a uniform number is exponential
     exponential = torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator)
     return (logits.float() - exponential.log()).argmax(dim=1, keepdim=True)

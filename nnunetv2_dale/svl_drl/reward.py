@@ -67,7 +67,8 @@ def reward_of(
 def edit_slopes(probabilities: Tensor, images: Tensor, reference: Reference, continuity_weight: float) -> Tensor:
     """N · ∂(Dice − w · TV)/∂s: what an edit of each voxel of the images is worth, (B, C, *S).
 
-    The probabilities (B, K, *S) of the foreground classes come with the graph that leads to `images`.
+    Args:
+        probabilities: (B, K, *S) of the foreground classes, with the graph that leads to `images`.
     """
     worth = soft_dice(probabilities, reference) - continuity_weight * total_variation(probabilities)
     (slopes,) = torch.autograd.grad(probabilities[0, 0].numel() * worth.sum(), images)
@@ -75,21 +76,38 @@ def edit_slopes(probabilities: Tensor, images: Tensor, reference: Reference, con
 
 
 def edit_shares(before: Tensor, after: Tensor, slopes: tuple[Tensor, Tensor]) -> Tensor:
-    """(B, 1, *S): each voxel's edit times its mean slope; their mean is what all edits changed, to second order."""
+    """(B, 1, *S): each voxel's edit times its mean slope; their mean is what all edits changed, to second order.
+
+    Args:
+        before, after: (B, C, *S) images.
+        slopes: `edit_slopes` of either.
+    """
     return ((slopes[0] + slopes[1]) / 2 * (after - before)).sum(dim=1, keepdim=True)
 
 
 def soft_dice(probabilities: Tensor, reference: Reference) -> Tensor:
-    """Return mean soft Dice over the foreground classes' probabilities (B, K, *S), of each volume, (B,) in [0, 1]."""
+    """Return mean soft Dice over the foreground classes, of each volume.
+
+    Args:
+        probabilities: (B, K, *S) of the foreground classes.
+    Returns:
+        (B,) in [0, 1].
+    """
     dice, _ = _dice_and_total(probabilities, reference)
     return dice.mean(dim=1)
 
 
 def dice_shares(before: Tensor, after: Tensor, reference: Reference) -> Tensor:
-    """Return g_v = N · Σ_k ∂Dice/∂f_vk · (after − before)_vk, (B, 1, *S): each voxel's share of the gain in Dice.
+    """Return g_v = N · Σ_k ∂Dice/∂f_vk · (after − before)_vk: each voxel's share of the gain in Dice.
 
-    Of probabilities (B, K, *S) of the foreground classes; 0 where ignored. The derivative is that at the mean of both,
-    so that the mean of g over the N voxels of a volume is the gain to second order in the change.
+    The derivative is that at the mean of both, so that the mean of g over the N voxels of a volume is the gain to
+    second order in the change.
+
+    Args:
+        before: (B, K, *S) probabilities of the foreground classes.
+        after: likewise.
+    Returns:
+        (B, 1, *S), 0 where ignored.
     """
     dice, total = _dice_and_total((before + after) / 2, reference)
     derivative = (2 * reference.foreground - like(dice, before)) / (like(total, before) * before.shape[1])
@@ -106,9 +124,12 @@ def _dice_and_total(probabilities: Tensor, reference: Reference) -> tuple[Tensor
 
 
 def total_variation(probabilities: Tensor) -> Tensor:
-    """Return mean |∇f| in [0, 1], (B,): absolute differences of neighbours, over all axes, pairs and classes.
+    """Return mean |∇f|: absolute differences of neighbours, over all axes, pairs and classes of a volume.
 
-    Every axis has at least 2 voxels.
+    Args:
+        probabilities: (B, K, *S), every axis of at least 2 voxels.
+    Returns:
+        (B,) in [0, 1].
     """
     axes = range(2, probabilities.ndim)
     each = [probabilities.diff(dim=axis).abs().flatten(1).mean(dim=1) for axis in axes if probabilities.shape[axis] > 1]
@@ -129,10 +150,16 @@ def total_variation_shares(probabilities: Tensor) -> Tensor:
 
 
 def fragmentation(masks: Tensor, reference: Reference) -> Tensor:
-    """Return 1 − reference components / components of masks (B, K, *S), (B,) in [0, 1): a mean over classes.
+    """Return 1 − reference components / components where there are more than in the reference, mean over a volume's
+    classes.
 
     A class without reference counts as one of one component. Fewer components than the reference cost nothing. (The
     bare number less one is unbounded: an untrained network's hundreds of fragments would drown the Dice.)
+
+    Args:
+        masks: (B, K, *S) bool, the predicted foreground.
+    Returns:
+        (B,) in [0, 1).
     """
     predicted = masks if reference.valid is None else masks & reference.valid
     wanted = reference.components.clamp_min(1)

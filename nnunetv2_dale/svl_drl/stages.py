@@ -27,7 +27,13 @@ class LossWeights:
 
 
 def stage_of(epoch: int, epochs: int, shares: Sequence[float]) -> Stage:
-    """Return the stage in which the middle of an epoch, counted from 0, falls; `shares` of the stages sum to 1."""
+    """Return the stage in which the middle of an epoch falls.
+
+    Args:
+        epoch: from 0.
+        epochs: of the whole training.
+        shares: of the three stages, summing to 1.
+    """
     middle = (epoch + 0.5) / epochs
     if middle < shares[0]:
         return Stage.WARM_UP

@@ -39,10 +39,15 @@ class SvlDrlStep:
     Args:
         network: images to the encoder's skips, full resolution first, and to logits, or a sequence of them under deep
             supervision.
+        actor_critic: the value and the policy decoder.
         segmentation_loss: L_seg of outputs and targets.
         labels: reads the targets; its loss is not used.
         classes: of the label map, with background, or the regions.
+        config: the settings.
+        backward: adds a loss's gradient.
         image_channels: leading channels of the input that are image; None is all.
+        autocast: makes the context of the forward passes.
+        generator: of the actions, on the network's device.
     """
 
     network: Callable[[Tensor], tuple[Sequence[Tensor], Outputs]]
@@ -58,7 +63,12 @@ class SvlDrlStep:
     stage: Stage = field(default=Stage.WARM_UP, init=False)
 
     def __call__(self, images: Tensor, targets: Outputs) -> StepRecord:
-        """Accumulate the gradients of (1 − α − β) L_seg + α L_value + β L_policy, with the weights of the stage."""
+        """Accumulate the gradients of (1 − α − β) L_seg + α L_value + β L_policy, with the weights of the stage.
+
+        Args:
+            images: (B, C, *S), finite.
+            targets: the target of each output, full resolution first.
+        """
         if self.stage is Stage.WARM_UP:
             _, loss = self._seen(images, targets)
             self.backward(loss)

@@ -24,15 +24,20 @@ _GOES_ON_FROM = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_be
 
 
 def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
-    """Return the checksum of each case's preprocessed label map in one of nnU-Net's datasets, whatever its format."""
+    """Return the checksum of each case's preprocessed label map, whatever format its file has.
+
+    Args:
+        dataset: one of nnU-Net's, with `load_case`.
+    """
     stored = getattr(dataset, "as_stored", dataset)  # of several readers each visit draws one
     return {case: label_checksum(np.asarray(stored.load_case(case)[1][:])) for case in cases}
 
 
 def save_cases(trust: CaseTrust, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:
-    """Write what is remembered, where there is something and the checkpoint just written is the one to go on from.
+    """Write what is remembered, where there is something and the checkpoint is the one to go on from.
 
     Args:
+        checkpoint: just written.
         labels: of `label_checksums`.
         classes: the name of each output of the network.
     """

@@ -29,8 +29,11 @@ _PARTS = (
 def replaced_when_complete(filename: str) -> Iterator[str]:
     """Yield a name to write a checkpoint under, beside `filename`, which it replaces when the block ends well.
 
-    A write that fails (a RuntimeError) leaves the file that was there. A block that writes nothing (checkpoints
-    switched off) changes nothing. One process may write a checkpoint, not several at once.
+    A write that fails leaves the file that was there. A block that writes nothing (checkpoints switched off) changes
+    nothing. One process may write a checkpoint, not several at once.
+
+    Raises:
+        RuntimeError: the write failed, a full disk for instance.
     """
     unfinished = Path(filename + ".unfinished")
     try:

@@ -13,7 +13,11 @@ CaseTrustSwitch = Literal["off", "groups"]
 
 @dataclass(frozen=True)
 class DaleTrainerConfig(DaleConfig):
-    """What the object "dale" of a plans' configuration changes; a trust of cases learns from whole batches."""
+    """What the object "dale" of a plans' configuration changes.
+
+    Raises:
+        ValueError: as `DaleConfig`; or a trust of cases without whole batches to learn it from.
+    """
 
     case_trust: CaseTrustSwitch = choice(
         "off", CaseTrustSwitch, "whether omega is also multiplied by the trust of the case; not in the paper"

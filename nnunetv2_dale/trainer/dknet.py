@@ -73,7 +73,11 @@ class nnUNetTrainerDKNet(TrainsWithUnlabelled, TrainsBeside):
 
 
 class NetworkWithLevels(NetworkWithSkips):
-    """One of nnU-Net's U-Nets that gives the features of its decoder's levels as well; a RuntimeError for others."""
+    """One of nnU-Net's U-Nets that gives the features of its decoder's levels as well.
+
+    Raises:
+        RuntimeError: another network.
+    """
 
     def __init__(self, network: nn.Module, trainer: str) -> None:
         super().__init__(network, trainer)

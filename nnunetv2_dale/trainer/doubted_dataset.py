@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 
 class WithDoubt:
-    """An image (C, Z, Y, X), an array or a file of one, with the doubt of its labels as a further channel.
+    """An image with the doubt of its labels as a further channel; a crop reads no more than a crop.
 
-    A crop reads no more than a crop. The confidence c is (1, Z, Y, X) in [0, 1]; None is 1.
+    Args:
+        image: (C, Z, Y, X), an array or a file of one.
+        confidence: c, (1, Z, Y, X) in [0, 1]; None is 1.
     """
 
     def __init__(self, image: Any, confidence: Any | None) -> None:
@@ -81,7 +83,11 @@ def opened(file: Path) -> Any:
 
 
 class DoubtMovesAlong(BasicTransform):
-    """nnU-Net's transforms of an image, and its last channel with them as `regression_target`."""
+    """Transforms of an image, and its last channel with them as `regression_target`.
+
+    Args:
+        transforms: nnU-Net's.
+    """
 
     def __init__(self, transforms: BasicTransform) -> None:
         super().__init__()

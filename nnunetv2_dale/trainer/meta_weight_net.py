@@ -139,7 +139,11 @@ class nnUNetTrainerMWNet(TrainsBeside):
 
 
 def divided(training: Sequence[str], meta: object, fold: int | str) -> tuple[list[str], list[str]]:
-    """Return the meta cases, and the other cases of the training set, or raise a RuntimeError."""
+    """Return the meta cases, and the other cases of the training set.
+
+    Raises:
+        RuntimeError: no list of names, a case that is not in the training set, or none that is left to train on.
+    """
     if not isinstance(meta, list) or not all(isinstance(case, str) for case in meta):
         raise RuntimeError(f'expected "meta_cases" to be a list of names of training cases, got {meta!r}')
     foreign = sorted(set(meta) - set(training))

@@ -122,7 +122,11 @@ def _has_gradients(optimizer: torch.optim.Optimizer) -> bool:
 class NetworkWithSkips(nn.Module):
     """One of nnU-Net's U-Nets that gives what its encoder gives as well.
 
-    A RuntimeError says that `trainer`, who asks for it, needs one, where the network is another.
+    Args:
+        network: has an `encoder` that gives skips, and a `decoder` that takes them.
+        trainer: who asks for it.
+    Raises:
+        RuntimeError: another network.
     """
 
     def __init__(self, network: nn.Module, trainer: str) -> None:

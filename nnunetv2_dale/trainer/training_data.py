@@ -49,7 +49,12 @@ def _check_fold(folder: Path, fold: int) -> None:
 
 
 def check_previous_stage(folder: str, cases: Iterable[str], stage: str) -> None:
-    """Raise a RuntimeError when some of a training's cases have no prediction in the folder of the stage before."""
+    """Raise a RuntimeError when a cascade's cases have no prediction of the stage before.
+
+    Args:
+        folder: where that stage's validation puts them.
+        cases: all cases of this training.
+    """
     predicted = {path.stem for path in Path(folder).glob("*")}
     missing = sorted(set(cases) - predicted)
     if missing:
@@ -62,7 +67,9 @@ def check_previous_stage(folder: str, cases: Iterable[str], stage: str) -> None:
 def refuse_non_finite(images: Tensor, cases: Sequence[str] | None) -> None:
     """Raise a RuntimeError that names the cases with NaN or infinite intensities.
 
-    Of images on the CPU alone: on another device the check would wait for it.
+    Args:
+        images: (B, C, *S), still on the CPU: on another device the check would wait for it, and is left out.
+        cases: the names of the samples.
     """
     if images.device.type != "cpu" or torch.isfinite(images).all():
         return

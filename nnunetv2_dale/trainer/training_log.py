@@ -34,6 +34,7 @@ def numbers_of_epoch(
 
     Args:
         outputs: of the trainer's iterations, with the array of `numbers_of` under "dale".
+        over_ranks: average over the ranks of the default process group.
         cost_of_algorithm: of an iteration of Algorithm 1, in plain ones.
     Returns:
         the numbers named in `NUMBERS`, NaN where no iteration has them; and the mean histogram of ω.
@@ -70,7 +71,11 @@ def means_by_name(rows: Sequence[NDArray[np.float32]], names: Sequence[str], ove
 
 
 def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the mean of each column of (iterations, numbers), over the rows that have it; NaN where none does."""
+    """Return the mean of each column, over the rows that have it; NaN where none does.
+
+    Args:
+        values: (iterations, numbers), NaN where an iteration does not have the number.
+    """
     known = ~np.isnan(values)
     sums = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
     return np.where(known.any(axis=0), sums / known.sum(axis=0).clip(min=1), np.nan)
@@ -87,14 +92,21 @@ def plan_in_words(phases: Phases, every: int, batches: int) -> str:
 def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tuple[str, int]:
     """Say in how many batches of a training Algorithm 1 was, in words and as a number.
 
-    From its share in each epoch, NaN where it is not known, an epoch's iterations and the whole training's batches.
+    Args:
+        shares: of each epoch, NaN where it is not known.
+        iterations: of an epoch.
+        batches: of the whole training.
     """
     taken = round(float(np.nansum(shares)) * iterations)
     return f"Algorithm 1 in {taken} of {batches} batches", taken
 
 
 def doubted_in(means: Sequence[float]) -> tuple[str, int]:
-    """Say in how many epochs cases were down-weighted, in words and as a number, from their mean trust in each."""
+    """Say in how many epochs of a training cases were down-weighted, in words and as a number.
+
+    Args:
+        means: of the trust of the cases, per epoch; NaN where there is none.
+    """
     epochs = sum(mean < 1 for mean in means)
     return f"cases were down-weighted in {epochs} of {len(means)} epochs", epochs
 

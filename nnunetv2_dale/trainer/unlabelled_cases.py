@@ -12,10 +12,13 @@ _SLICES = 32  # read at a time, so that a labelled case is told by its first sli
 
 
 def unlabelled_cases(dataset: Any, ignore_label: int) -> list[str]:
-    """Return the cases of one of nnU-Net's datasets whose every voxel has the ignore label.
+    """Return the cases of a preprocessed dataset whose every voxel has the ignore label.
 
     The whole label map decides, not a crop of it: a crop of a labelled case can be all ignore label, and one of an
     unlabelled case has background where it reaches over the image's edge.
+
+    Args:
+        dataset: one of nnU-Net's, with `identifiers` and `load_case`.
     """
     return [case for case in dataset.identifiers if _is_all(dataset.load_case(case)[1], ignore_label)]
 
@@ -24,8 +27,13 @@ def drawn_equally(labelled: Sequence[str], unlabelled: Sequence[str], labelled_s
     """Return the cases to draw from, each as often as it takes for `labelled_share` of the draws to be labelled.
 
     nnU-Net draws the cases of a batch from a list, all entries with the same probability. With few labelled cases most
-    batches would have none. The labelled part of the list is within 3 % of the share for up to 20 times as many cases
-    of one kind as of the other.
+    batches would have none.
+
+    Args:
+        labelled, unlabelled: neither empty.
+    Returns:
+        a list that holds every case at least once. Its labelled part is within 3 % of the share for up to 20 times as
+        many cases of one kind as of the other.
     """
     odds = labelled_share / (1 - labelled_share) * len(unlabelled) / len(labelled)
     # of the number above 1: the nearest fraction of a small one is 0

@@ -10,9 +10,12 @@ _NUMBER = re.compile(r"\d+(?:\.0*)?")
 
 
 def class_labels(key: str) -> tuple[int, ...]:
-    """Return the label values of a class or region: "2" → (2,), "(1, 2)" → (1, 2); a ValueError for anything else.
+    """Return the label values of a class or region: "2" → (2,), "(1, 2)" → (1, 2).
 
     Also as NumPy 2 prints them, "(np.int64(1), np.int64(2))", as a list, "[1, 2]", and as decimals, "1.0".
+
+    Raises:
+        ValueError: no label values.
     """
     # np.int64(1) → (1): the name of a type holds digits too
     parts = re.sub(r"[A-Za-z_.]+\d*\(", "(", key).translate(str.maketrans("()[]{},;", "        ")).split()

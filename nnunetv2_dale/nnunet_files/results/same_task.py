@@ -56,7 +56,11 @@ def read_result_folders(paths: Sequence[Path], folds: Iterable[str] | None = Non
 
 
 def shared_task(folders: Sequence[ResultFolder]) -> SharedTask:
-    """Check that the folders have one dataset with the same classes and references, and pair their cases by name."""
+    """Check that the folders answer the same question, and pair their cases by name.
+
+    Raises:
+        UserError: different datasets, classes, labels or references, or no case that every folder holds.
+    """
     first = folders[0]
     for other in folders[1:]:
         _same_dataset(first, other)

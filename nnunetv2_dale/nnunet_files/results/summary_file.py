@@ -63,11 +63,16 @@ class CaseResult:
 
 
 def read_summary(summary_file: Path, fold: str, dataset_json: Mapping[str, Any] | None = None) -> list[CaseResult]:
-    """Read the cases of one `summary.json`; a UserError where it is cut off, or is no summary of nnU-Net.
+    """Read the cases of one `summary.json`.
 
     NaN (nnU-Net's value for a class that is in neither the reference nor the prediction) becomes None. Classes are
-    named by their label values, whatever spelling the file has (`class_keys`). The dataset's own `dataset.json` says
-    the ending of its files and the names of its classes.
+    named by their label values, whatever spelling the file has (`class_keys`).
+
+    Args:
+        dataset_json: the dataset's own, for the ending of its files and the names of its classes.
+
+    Raises:
+        UserError: the file is cut off, or is no summary of nnU-Net.
     """
     content = read_json(summary_file, "validate the fold again (nnUNetv2_train … --val)")
     if isinstance(content, dict) and "results" in content and "metric_per_case" not in content:

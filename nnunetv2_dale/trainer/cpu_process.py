@@ -23,7 +23,11 @@ _OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNA
 
 
 def take_allowed_threads() -> int | None:
-    """Take as many threads as `OMP_NUM_THREADS` says and return them; where it is no number above 0, do nothing."""
+    """Take as many threads as `OMP_NUM_THREADS` says; where it says nothing, those that are taken stay.
+
+    Returns:
+        their number, or None where the variable is unset or no number above 0.
+    """
     outermost = os.environ.get(THREADS_VARIABLE, "").split(",")[0].strip()  # OpenMP: a list, one for each nested level
     if not outermost.isdecimal() or int(outermost) < 1:
         return None
@@ -32,10 +36,13 @@ def take_allowed_threads() -> int | None:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory of blocks up to 32 MiB, for this process; say whether it was told.
+    """Tell glibc to keep freed memory of blocks up to 32 MiB, for this process.
 
     The peak stays what it is; between iterations the process holds it instead of less. Nothing is done with another C
     library, nor where the environment has settings of glibc's allocator.
+
+    Returns:
+        whether it was told.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _OWN_SETTINGS):
         return False

@@ -37,11 +37,6 @@ def test_both_decoders_have_at_most_half_the_weights_of_the_network(configuratio
     assert beside <= network / 2
 
 
-def test_stage_shares_that_do_not_sum_to_1_are_told_at_start() -> None:
-    with pytest.raises(ValueError, match=r"must sum to 1, got 0.5 \+ 0.2 \+ 0.5 = 1.2; give all three"):
-        make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": {"warm_up_share": 0.5}})
-
-
 def test_a_network_without_skips_is_named_at_start() -> None:
     kind = with_network(nnUNetTrainerSVLDRL, "WithoutSkips", lambda: nn.Conv2d(1, 5, 1))
     with pytest.raises(

@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.machine import command_line
-from benchmarks.results_file import add_json
+from benchmarks.results_file import add_json, write_results
 from benchmarks.table import markdown
 from nnunetv2_dale.case_trust.case_groups import group_doubt
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.joint_groups import joint_doubt
 from nnunetv2_dale.case_trust.single_cases import shift_doubt, single_case_doubt
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.json_files import write_json
 
 Array = NDArray[Any]
 Drawn = tuple[Array, Array, Array]  # displacements and contrasts, (N, K); which cases are wrong, (N,)
@@ -51,9 +49,9 @@ def groups(*parts: tuple[int, float, float, bool, tuple[float, float]]) -> Draw:
     return draw
 
 
-def right(off: Callable[[np.random.Generator], Array], cases: int = 60) -> Draw:
-    """One class of right labels whose displacements are drawn by a function."""
-    return lambda random: (off(random)[:, None], random.normal(*RIGHT, cases)[:, None], np.zeros(cases, bool))
+def right(off: Callable[[np.random.Generator], Array]) -> Draw:
+    """One class of 60 right labels whose displacements are drawn by a function."""
+    return lambda random: (off(random)[:, None], random.normal(*RIGHT, 60)[:, None], np.zeros(60, bool))
 
 
 def cine_mr(contrast_spread: float = 1.0, tied: float = 0.0) -> Draw:
@@ -169,8 +167,8 @@ def run(arguments: argparse.Namespace) -> None:
     found = {name: measure(draw, arguments.draws) for name, draw in ROWS.items()}
     print(results_table(found))
     if arguments.json is not None:
-        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            write_json(unfinished, {"command": command_line(), "draws": arguments.draws, "rows": found})
+        content = {"command": command_line(), "draws": arguments.draws, "rows": found}
+        write_results(arguments.json, content, arguments.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+PLANNED = "tiny"  # nnU-Net's plans for little memory, of which those of the studies are made
+
 
 def architecture(
     features: Sequence[int],
@@ -68,6 +70,12 @@ def plans_file(dataset_name: str, plans_name: str, configurations: dict[str, Any
         "label_manager": "LabelManager",
         "configurations": configurations,
     }
+
+
+def plan_command(dataset: int, *configurations: str) -> list[str]:
+    """The command that plans a dataset for little memory, as `PLANNED`, and preprocesses it, in one process."""
+    words = ["nnUNetv2_plan_and_preprocess", "-d", str(dataset), "-gpu_memory_target", "0.3"]
+    return [*words, "-overwrite_plans_name", PLANNED, "-np", "1", "-npfp", "1", "-c", *configurations]
 
 
 def smaller_plans(

@@ -24,12 +24,10 @@ from torch import Tensor, nn
 
 from benchmarks.cases import Case, dataset_json, plans
 from benchmarks.machine import made_here
-from benchmarks.results_file import add_json
+from benchmarks.results_file import add_json, write_results
 from benchmarks.synthetic_training import synthetic_folders, without_data
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.json_files import write_json
 
 EPOCHS = 10
 CASES = {"2d": Case("2d toy", (64, 64), 2, classes=2), "3d": Case("3d toy", (32, 32, 32), 1, classes=2)}
@@ -146,8 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
                 print(rows[-1], flush=True)
     print(table(rows))
     if arguments.json:
-        with new_file(arguments.json, arguments.overwrite) as unfinished:
-            write_json(unfinished, {**made_here(), "toys": rows})
+        write_results(arguments.json, {**made_here(), "toys": rows}, arguments.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from unittest import mock
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.machine import command_environment
+from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
 from benchmarks.table import markdown
 from benchmarks.trainings import add_missing, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -81,22 +82,17 @@ def prepare(workspace: Path, source: Path) -> None:
         noise = ["--kind", "dilate", "--amount", "2", "--fraction", "0.5", "--seed", "1"]
         command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "904", *noise]
         subprocess.run([*command, "--splits", str(splits), "--fold", "0", "-np", "1"], check=True, env=environment)
-    if not (made / "tiny.json").exists():
-        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]
-        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "904", *plan], check=True, env=environment)
+    if not (made / f"{PLANNED}.json").exists():
+        subprocess.run(plan_command(904, "2d"), check=True, env=environment)
     shutil.copy(splits, made / "splits_final.json")
 
 
 def write_plans(run: Run, folder: Path) -> str:
     """nnU-Net's plans with a smaller network and batch and an arm's settings, edited as a user edits; their name."""
-    plans = read_json(folder / "tiny.json")
-    chosen = plans["configurations"]["2d"]
-    chosen["batch_size"] = BATCH
-    chosen["architecture"]["arch_kwargs"]["features_per_stage"] = FEATURES
-    chosen["svl_drl"] = ARMS[run.arm][1]
-    plans["plans_name"] = f"small_{run.name}"
-    write_json(folder / f"{plans['plans_name']}.json", plans)
-    return str(plans["plans_name"])
+    planned, name = read_json(folder / f"{PLANNED}.json"), f"small_{run.name}"
+    plans = smaller_plans(planned, "2d", FEATURES, name, batch_size=BATCH, svl_drl=ARMS[run.arm][1])
+    write_json(folder / f"{name}.json", plans)
+    return name
 
 
 def train(run: Run, workspace: Path) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
     TOLD,
-    Runner,
     of_arms,
     options,
     planned,
@@ -35,7 +34,7 @@ from benchmarks.confidence.stock_trainings import (
     store_missing,
     train_command,
 )
-from benchmarks.organs.prepare import copy_cases
+from benchmarks.organs.prepare import Runner, copy_cases
 from benchmarks.organs.study import replaced_plans
 from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command

@@ -156,8 +156,6 @@ def swap_components(
     The other classes are equally likely. The foreground as a whole does not change. The same
     generator swaps all that a smaller probability swaps, and more. Fewer than two classes are a `ValueError`.
     """
-    if len(classes) < 2:
-        raise ValueError(f"swap needs at least two foreground classes, got {list(classes)}")
     result = label.copy()
     for value, component in _components(label):
         draw, other = rng.random(), rng.choice([other for other in classes if other != value])

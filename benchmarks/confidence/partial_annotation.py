@@ -86,11 +86,11 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     planned(dataset, output, run, replaced_plans(STUDY, name, "2d"))
 
 
-def wipe(raw: Path, training: Sequence[str], seed: int = 1) -> None:
+def wipe(raw: Path, training: Sequence[str]) -> None:
     """Make organs background in the cases of a raw dataset that are trained on, and say so in its table."""
     description = json.loads((raw / "dataset.json").read_text())
     values: Mapping[str, int] = {name: value for name, value in description["labels"].items() if value}
-    wiped = wiped_classes(training, list(values), seed)
+    wiped = wiped_classes(training, list(values), seed=1)
     for case, names in wiped.items():
         file = str(raw / "labelsTr" / f"{case}{description['file_ending']}")
         changes = {values[name]: 0 for name in names}

@@ -15,6 +15,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ from benchmarks.audit_study.quality import ranking_quality
 from benchmarks.machine import made_here
 from benchmarks.results_file import write_results
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs, dataset_task
+from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.findings import AuditedCase
 from nnunetv2_dale.audit.without_network.intensities import Intensities, learned
 from nnunetv2_dale.audit.without_network.judging import hints_of, rank_records
 from nnunetv2_dale.audit.without_network.measuring import record_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
-from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 HERE = Path(__file__).resolve().parent / "results"
 RESULTS, JUDGED = HERE / "audit_before_training.json", HERE / "audit_judged_by_eye.csv"
@@ -75,13 +76,16 @@ def records_of(
     task: AuditTask, known: Intensities, inputs: CaseInputs, errors: Mapping[str, GrossError], number: int
 ) -> tuple[CaseRecord, dict[str, CaseRecord]]:
     """(the record of a case as it is, its record with each error)."""
-    label, properties = read_label(task.reader, inputs.label, task.label_values)
-    images, _ = read_image(task.reader, inputs.images)
-    scan = Scan(label, images, properties["spacing"])
+    volumes = read_case(inputs, task)
+    images = read_images(inputs, task, volumes)
+    scan = Scan(volumes.label.astype(np.int16), images, volumes.spacing_mm)
     made = {name: each.make(scan, np.random.default_rng(number)) for name, each in errors.items()}
     return (
-        record_of(inputs.case, label, images, properties, task, known),
-        {name: record_of(inputs.case, *each, properties, task, known) for name, each in made.items()},
+        record_of(inputs.case, volumes, images, task, known),
+        {
+            name: record_of(inputs.case, replace(volumes, label=label), changed, task, known)
+            for name, (label, changed) in made.items()
+        },
     )
 
 

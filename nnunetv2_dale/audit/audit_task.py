@@ -70,6 +70,11 @@ class AuditTask:
         alone = any(set(item.values) == set(values) for item in self.classes)
         return None if alone else AuditedClass("", "all classes", values)
 
+    @property
+    def judged(self) -> tuple[AuditedClass, ...]:
+        """All classes, and the whole label where it says more than they."""
+        return (*self.classes, self.whole) if self.whole else self.classes
+
 
 def dataset_task(dataset: str) -> AuditTask:
     """Find the labels and images of a dataset in `nnUNet_raw`; none is opened.

@@ -51,7 +51,7 @@ _REMEDY = "validate again (nnUNetv2_train … --val), or give the labels it was 
 
 
 def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
-    """Read the label and every referee's prediction.
+    """Read the label and every referee's prediction; without referees the label stands for their consensus too.
 
     Raises:
         UserError: a file that cannot be read, values the dataset does not have, or shapes and spacings that differ.
@@ -71,17 +71,16 @@ def read_case(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
             each[ignored] = 0
     boxes = [box for each in (label, *predictions) if (box := box_of(each > 0)) is not None]
     box = box_around(boxes, label.shape, MARGIN_VOXELS) or tuple(slice(0, size) for size in label.shape)
-    consensus = predictions[0]
+    consensus = predictions[0] if predictions else label
     if len(predictions) > 1:
         consensus = np.zeros_like(label)
         consensus[box] = _majority([each[box] for each in predictions])
     files = [file for file in inputs.probabilities if file is not None]
-    support = _mean_probabilities(files, task, label.shape, box) if len(files) == len(predictions) else {}
+    all_soft = bool(files) and len(files) == len(predictions)
+    support = _mean_probabilities(files, task, label.shape, box) if all_soft else {}
     if len(predictions) > 1:
-        voted = (*task.classes, task.whole) if task.whole else task.classes
-        support |= {
-            item.key: _votes([each[box] for each in predictions], item) for item in voted if item.key not in support
-        }
+        voted = (item for item in task.judged if item.key not in support)
+        support |= {item.key: _votes([each[box] for each in predictions], item) for item in voted}
     if ignored is not None:
         for share in support.values():
             share[ignored[box]] = 0
@@ -101,7 +100,7 @@ def read_images(inputs: CaseInputs, task: AuditTask, volumes: CaseVolumes) -> ND
     """Read the images (C, Z, Y, X) of a case."""
     images, properties = read_image(task.reader, inputs.images)
     of_label = volumes.label.shape, {"spacing": volumes.spacing_mm}
-    remedy = "give the images that belong to the labels (--images)"
+    remedy = "give the images that belong to the labels" + (" (--images)" if task.referees else "")
     require_same_voxels(inputs.images[0], (images.shape[1:], properties), inputs.label, of_label, remedy)
     return images
 
@@ -130,16 +129,6 @@ def kept_case(file: Path) -> CaseVolumes:
         label[box], consensus[box] = kept["label"], kept["consensus"]
         support = dict(zip(kept["keys"].tolist(), kept["support"], strict=True))
         return CaseVolumes(label, consensus, support, box, tuple(kept["spacing_mm"].tolist()), kept["affine"])
-
-
-def label_alone(inputs: CaseInputs, task: AuditTask) -> CaseVolumes:
-    """A case without referees: its label stands for their consensus too."""
-    label, properties, checksum = _labels(inputs.label, task)
-    if task.ignore_label is not None:
-        label[label == task.ignore_label] = 0
-    box = box_of(label > 0, MARGIN_VOXELS) or tuple(slice(0, size) for size in label.shape)
-    spacing = tuple(float(step) for step in properties["spacing"])
-    return CaseVolumes(label, label, {}, box, spacing, affine_of(properties, label.shape), (), checksum)
 
 
 def checksum_text(labels: NDArray[np.int16]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_result_folders,
 )
-from nnunetv2_dale.nnunet_files.atomic_output import made_for, refuse_existing, refuse_irreplaceable
+from nnunetv2_dale.nnunet_files.atomic_output import made_for
 from nnunetv2_dale.pages.private_content import Held
 
 
@@ -98,7 +97,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     _refuse_both(arguments)
     from nnunetv2_dale.audit.audit_task import dataset_task
     from nnunetv2_dale.audit.referees import audit_task
-    from nnunetv2_dale.audit.run import AuditSettings, run_audit
+    from nnunetv2_dale.audit.run import AuditSettings, check_output, run_audit
 
     check_output(arguments.o, arguments.overwrite, arguments.decisions)
     settings = AuditSettings(
@@ -167,41 +166,6 @@ def _as_spelled_now(arguments: argparse.Namespace) -> argparse.Namespace:
         overwrite=arguments.overwrite,
         confidence=False,
     )
-
-
-def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
-    """Replace only an audit, only when asked, and nothing that a person did with it."""
-    refuse_existing(output, overwrite=True)  # an audit that may not be replaced has its own sentence
-    refuse_irreplaceable(output)
-    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
-        return
-    from nnunetv2_dale.audit.decision_files import read_lines
-    from nnunetv2_dale.audit.decisions import is_filled_in
-    from nnunetv2_dale.audit.findings import read_audit
-
-    if not (output / "audit.json").is_file():
-        raise UserError(f"{output} is there and holds no audit; give another place with -o")
-    read_audit(output / "audit.json")
-    if not overwrite:
-        raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
-    mine = output / "decisions.csv"
-    given = mine.resolve() in [file.resolve() for file in decisions]
-    if mine.is_file() and not given and any(map(is_filled_in, read_lines(mine))):
-        raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
-    foreign = [str(path) for path in _not_of_the_audit(output)]
-    if foreign:
-        raise UserError(f"{', '.join(foreign[:5])} would be lost with the old audit; move that to another folder")
-
-
-def _not_of_the_audit(output: Path) -> list[Path]:
-    """What others put into an audit's folder: tables of decisions under another name, labels they work on."""
-    from nnunetv2_dale.audit.maps import NAMES
-
-    own = {"audit.json", "audit.html", "audit.csv", "decisions.csv", "maps"}
-    maps = tuple(f"_{name}.nii.gz" for name in NAMES)
-    found = [path for path in output.iterdir() if path.name not in own]
-    found += [path for path in (output / "maps").glob("*") if not path.name.endswith(maps)]
-    return sorted(path for path in found if not path.name.startswith("."))  # a file browser's own
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,9 +72,7 @@ def not_among(lines: Sequence[Line], cases: Collection[str]) -> list[str]:
 def _names_of(files: Sequence[Path]) -> list[str]:
     """A file's name without its ending; with its folder where two have one name."""
     names = [file.stem for file in files]
-    if len(set(names)) == len(files):
-        return names
-    return [os.fspath(file.with_suffix("")) for file in files]
+    return names if len(set(names)) == len(files) else [str(file.with_suffix("")) for file in files]
 
 
 def _checked(row: Mapping[str, str], where: str) -> dict[str, str]:

@@ -73,11 +73,6 @@ def columns_of(lines: Sequence[Line]) -> tuple[str, ...]:
     return (*COLUMNS, *dict.fromkeys([*added, COMMENT]))
 
 
-def write_template(table: DecisionTable, file: Path) -> None:
-    """Write the table, to be filled in."""
-    write_lines(table.columns, (*table.listed, *table.kept), file)
-
-
 def write_lines(columns: Sequence[str], lines: Sequence[Line], file: Path) -> None:
     """Write a table of decisions."""
     write_table(file, columns, ([line.get(name, "") for name in columns] for line in lines))

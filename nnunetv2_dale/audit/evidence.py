@@ -103,7 +103,7 @@ def evidence_of(inputs: CaseInputs, task: AuditTask, kept: Path | None = None) -
     images = read_images(inputs, task, volumes) if inputs.images else None
     if kept is not None:
         keep_case(volumes, kept)
-    boxes = class_boxes(volumes, [*task.classes, *([task.whole] if task.whole else [])])
+    boxes = class_boxes(volumes, task.judged)
     classes = {item.key: _measure_class(item, volumes, task, boxes.get(item), images) for item in task.classes}
     dices = [each.dice for each in classes.values() if each.dice is not None]
     suspicious = dices and np.mean(dices) < TURNED_BELOW

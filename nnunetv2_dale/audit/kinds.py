@@ -29,7 +29,6 @@ class Suspicion:
 
     key: str  # class key; "" for the whole label
     kind: Kind
-    strength: float  # how unusual, to put several in order
     voxel: tuple[int, ...]  # (z, y, x)
     size_mm: float = 0.0  # of displacements: how far; of a shift its length
     share: float = 0.0  # of displacements: of the surface that is displaced that way
@@ -68,18 +67,18 @@ def _whole_label(case: CaseEvidence, usual_agreement: float) -> Suspicion | None
     if place is None:
         return None
     if not labelled:
-        return Suspicion("", "empty", np.inf, place, voxels=found)
+        return Suspicion("", "empty", place, voxels=found)
     turned = case.orientation
     enough = TURNED_AGREEMENT * usual_agreement
     if turned and turned.agreement_turned >= enough and _is_turned(turned):
-        return Suspicion("", "flipped", np.inf, place, share=turned.agreement_turned, words=turned.words)
+        return Suspicion("", "flipped", place, share=turned.agreement_turned, words=turned.words)
     unjudged = any(row.dice is None and row.label_voxels for row in case.classes.values())
     exchanged = any(row.exchanged for row in rows)
     if found and not exchanged and not unjudged and all((row.dice or 0.0) < LITTLE_IN_COMMON for row in rows):
         if turned and turned.agreement_moved >= enough:
             vector = tuple(step * mm for step, mm in zip(turned.moved, case.spacing_mm, strict=True))
-            return Suspicion("", "shifted", np.inf, place, float(np.linalg.norm(vector)), vector_mm=vector)
-        return Suspicion("", "other_case", np.inf, place, voxels=labelled)
+            return Suspicion("", "shifted", place, float(np.linalg.norm(vector)), vector_mm=vector)
+        return Suspicion("", "other_case", place, voxels=labelled)
     return None
 
 
@@ -96,7 +95,6 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int, least_mm: 
     found = row.displacement
     if found is None or unusual.by_parts[number]:
         return
-    wider, shifted, restless = (float(each[number]) for each in (unusual.wider, unusual.shifted, unusual.restless))
     sign = 1 if unusual.excess_mm[number] >= 0 else -1
     coherent = abs(unusual.excess_mm[number]) >= COHERENT * found.absolute_mm
     vector = unusual.shift_mm[number]
@@ -104,16 +102,16 @@ def _of_class(row: ClassEvidence, unusual: UnusualClass, number: int, least_mm: 
     place = place or found.widest or found.narrowest
     if place is None:
         return
-    if shifted > abs(wider) and found.dice_moved - found.dice >= MOVE_EXPLAINS * (1 - found.dice):
-        yield Suspicion(
-            unusual.key, "shifted", shifted, place, float(np.linalg.norm(vector)), vector_mm=tuple(vector.tolist())
-        )
+    moved = unusual.shifted[number] > abs(unusual.wider[number])
+    if moved and found.dice_moved - found.dice >= MOVE_EXPLAINS * (1 - found.dice):
+        size = float(np.linalg.norm(vector))
+        yield Suspicion(unusual.key, "shifted", place, size, vector_mm=tuple(vector.tolist()))
     elif coherent:
         size, share = _beyond(found.quantiles_mm, float(unusual.habit_mm[number]), sign, least_mm)
         kind: Kind = "wider" if sign > 0 else "narrower"
-        yield Suspicion(unusual.key, kind, max(abs(wider), restless), place, size, share)
+        yield Suspicion(unusual.key, kind, place, size, share)
     else:
-        yield Suspicion(unusual.key, "unclear", max(abs(wider), shifted, restless), place, found.absolute_mm)
+        yield Suspicion(unusual.key, "unclear", place, found.absolute_mm)
 
 
 def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator[Suspicion]:
@@ -134,10 +132,7 @@ def _objects(row: ClassEvidence, unusual: UnusualClass, number: int) -> Iterator
         largest, size = parts[0], sum(part.voxels for part in parts)
         is_object = clear and largest.voxels >= LEAST_OBJECT * unusual.typical_voxels
         if is_object or (unusual.by_parts[number] and size >= LEAST_OF_PARTS * of_all):
-            strength = float(unusual.objects[number])
-            yield Suspicion(
-                unusual.key, kind, strength, largest.voxel, voxels=largest.voxels, other=largest.other or ""
-            )
+            yield Suspicion(unusual.key, kind, largest.voxel, voxels=largest.voxels, other=largest.other or "")
 
 
 def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) -> Suspicion | None:
@@ -148,7 +143,7 @@ def unclear(case: CaseEvidence, number: int, classes: Sequence[UnusualClass]) ->
     key = max(known, key=lambda each: float(np.nan_to_num(each.squares[number]))).key
     row = case.of(key)
     size_mm = row.displacement.absolute_mm if row.displacement else 0.0
-    return Suspicion(key, "unclear", 0.0, row.apart_at or (), size_mm, voxels=round(row.differing_voxels))
+    return Suspicion(key, "unclear", row.apart_at or (), size_mm, voxels=round(row.differing_voxels))
 
 
 def _beyond(quantiles_mm: Sequence[float], habit_mm: float, sign: int, least_mm: float) -> tuple[float, float]:

@@ -48,7 +48,6 @@ def render_audit(
         "memory": memory_key(audit, table),
         "percent": percent,
         "without": sum(not case.findings for case in audit.cases),
-        "summary": _summary(audit),
         "holds": Held(bool(pictures), held.paths),
         "classes": _counted([item.name for item in task.classes], [found["class"] for found in findings]),
         "kinds": _counted([], [each.kind.replace("_", " ") for case in audit.cases for each in case.findings]),
@@ -121,20 +120,3 @@ def viewer_commands(images: Sequence[Path], label: Path, case: str, with_network
         "3D Slicer": shlex.join(["Slicer", "--python-code", "; ".join(loads)]),
         "ITK-SNAP": "   # then the networks': ".join(in_snap),
     }
-
-
-def _summary(audit: Audit) -> str:
-    expected = audit.expected
-    found = sum(len(case.findings) for case in audit.cases)
-    referees = len(audit.referees)
-    held = f"{len(audit.cases)} cases were held against {referees} result folder{'s' if referees > 1 else ''}" + (
-        ", whose networks had not seen their labels" if audit.settings.get("held_out", True) else ""
-    )
-    if not referees:
-        held = f"{len(audit.cases)} labels were held against their images and each other, without a network"
-    if not expected["judged_cases"]:
-        return f"{held}; none of them could be judged."
-    return (
-        f"{held}. {found} findings are listed. About {expected['wrong_cases']:g} labels are expected to be wrong; the "
-        f"first {expected['cases_for_80_percent']} cases should hold 80 % of them."
-    )

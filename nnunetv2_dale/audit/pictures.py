@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case, label_alone, read_images
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, kept_case, read_case, read_images
 from nnunetv2_dale.audit.finding_part import finding_part, outlined, slices_with_most
 from nnunetv2_dale.audit.findings import Finding
 from nnunetv2_dale.audit.kept_evidence import kept_file
@@ -70,7 +70,7 @@ def _draw(
     mapped = not task.referees or has_maps(maps, inputs.case)
     if mapped and not missing:
         return
-    volumes = kept_case(kept) if task.referees else label_alone(inputs, task)
+    volumes = kept_case(kept) if task.referees else read_case(inputs, task)
     if not mapped:
         write_maps(volumes, inputs.case, task, judged.class_chances, judged.class_kinds, maps)
     if missing:

@@ -60,12 +60,11 @@ def audit_task(
         raise UserError(f"{_label(place, names[0], first)} is missing; expected the audited labels there")
     names = [name for name in names if name not in without]
     pictures = folder_of_images(first, place, images)
-    referees = tuple(folder.name for folder in folders)
-    cases = tuple(_case(name, folders, referees, place, pictures) for name in names)
+    cases = tuple(_case(name, folders, place, pictures) for name in names)
     dataset = RawDataset(place, dict(description), ())
     return AuditTask(
         dataset=first.dataset or "unnamed dataset",
-        referees=referees,
+        referees=tuple(folder.name for folder in folders),
         classes=audited,
         channels=_channels(folders),
         has_regions=any(len(item.values) > 1 for item in audited),
@@ -117,13 +116,9 @@ def channel_keys(labels: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(set(keys), key=int))
 
 
-def _case(
-    name: str, folders: Sequence[ResultFolder], referees: Sequence[str], place: Path, pictures: Path | None
-) -> CaseInputs:
+def _case(name: str, folders: Sequence[ResultFolder], place: Path, pictures: Path | None) -> CaseInputs:
     judges = [folder for folder in folders if name in folder.cases]
-    ending = judges[0].file_ending
-    predictions = [prediction_file(folder, name) for folder in judges]
-    label = place / (name + ending)
+    predictions, label = [prediction_file(folder, name) for folder in judges], _label(place, name, judges[0])
     for file, what, remedy in (
         *((file, "the prediction", "validate the fold again (nnUNetv2_train … --val)") for file in predictions),
         (label, "the label", "put it there, or name another folder with --references"),
@@ -135,10 +130,10 @@ def _case(
         case=name,
         fold=judges[0].cases[name].fold,
         label=label,
-        referees=tuple(own for own, folder in zip(referees, folders, strict=True) if name in folder.cases),
+        referees=tuple(folder.name for folder in judges),
         predictions=tuple(predictions),
         probabilities=tuple(file if file.is_file() else None for file in probabilities),
-        images=channel_files(pictures, name, ending) if pictures else (),
+        images=channel_files(pictures, name, judges[0].file_ending) if pictures else (),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +20,24 @@ from nnunetv2_dale.audit.decisions import (
     cases_to,
     decision_table,
     decisions_in,
-    write_template,
+    is_filled_in,
+    write_lines,
 )
-from nnunetv2_dale.audit.findings import Audit, write_csv
+from nnunetv2_dale.audit.findings import Audit, read_audit, write_csv
 from nnunetv2_dale.audit.held_out import training_memory
+from nnunetv2_dale.audit.maps import NAMES
 from nnunetv2_dale.audit.measured import measure_all
 from nnunetv2_dale.audit.page import render_audit
 from nnunetv2_dale.audit.pictures import draw_all
 from nnunetv2_dale.audit.scoring import LISTED_FROM, expected_effort
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.atomic_output import naming, put_in_place
+from nnunetv2_dale.nnunet_files.atomic_output import (
+    is_empty_folder,
+    naming,
+    put_in_place,
+    refuse_existing,
+    refuse_irreplaceable,
+)
 from nnunetv2_dale.pages.private_content import EVERYTHING, Held, without_paths
 
 SMALLEST_AUDIT = 5
@@ -41,6 +50,35 @@ class AuditSettings:
     decisions: tuple[Path, ...] = ()
     processes: int = 1
     held: Held = EVERYTHING
+
+
+def check_output(output: Path, overwrite: bool, decisions: Sequence[Path]) -> None:
+    """Replace only an audit, only when asked, and nothing that a person did with it."""
+    refuse_existing(output, overwrite=True)  # an audit that may not be replaced has its own sentence
+    refuse_irreplaceable(output)
+    if not os.path.lexists(output) or is_empty_folder(output):
+        return
+    if not (output / "audit.json").is_file():
+        raise UserError(f"{output} is there and holds no audit; give another place with -o")
+    read_audit(output / "audit.json")
+    if not overwrite:
+        raise UserError(f"{output} already holds an audit; give another place with -o, or --overwrite to replace it")
+    mine = output / "decisions.csv"
+    given = mine.resolve() in [file.resolve() for file in decisions]
+    if mine.is_file() and not given and any(map(is_filled_in, read_lines(mine))):
+        raise UserError(f"{mine} holds decisions that would be lost; move it, or give it with --decisions")
+    foreign = [str(path) for path in _not_of_the_audit(output)]
+    if foreign:
+        raise UserError(f"{', '.join(foreign[:5])} would be lost with the old audit; move that to another folder")
+
+
+def _not_of_the_audit(output: Path) -> list[Path]:
+    """What others put into an audit's folder: tables of decisions under another name, labels they work on."""
+    own = {"audit.json", "audit.html", "audit.csv", "decisions.csv", "maps"}
+    maps = tuple(f"_{name}.nii.gz" for name in NAMES)
+    found = [path for path in output.iterdir() if path.name not in own]
+    found += [path for path in (output / "maps").glob("*") if not path.name.endswith(maps)]
+    return sorted(path for path in found if not path.name.startswith("."))  # a file browser's own
 
 
 def run_audit(task: AuditTask, paths: Sequence[Path], output: Path, settings: AuditSettings) -> Audit:
@@ -129,12 +167,12 @@ def _forget_other_audits(work: Path, content: str) -> None:
     """Maps and pictures of an audit that was cut off count only for the same findings."""
     state = work / "measured" / "state"
     now = hashlib.sha256(content.encode()).hexdigest()
-    if not state.is_file() or state.read_text() != now:
-        for name in ("maps", "pictures"):
-            shutil.rmtree(work / name, ignore_errors=True)
-        state.write_text(now)
+    others = not state.is_file() or state.read_text() != now
     for name in ("maps", "pictures"):
+        if others:
+            shutil.rmtree(work / name, ignore_errors=True)
         (work / name).mkdir(exist_ok=True)
+    state.write_text(now)
 
 
 def _folders_of(paths: Sequence[Path], task: AuditTask) -> set[Path]:
@@ -146,7 +184,7 @@ def _finish(audit: Audit, table: DecisionTable, page: str, work: Path, output: P
     (work / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     (work / "audit.html").write_text(page, encoding="utf-8")
     write_csv(audit, work / "audit.csv")
-    write_template(table, work / "decisions.csv")
+    write_lines(table.columns, (*table.listed, *table.kept), work / "decisions.csv")
     for name in ("measured", "pictures", *([] if audit.referees else ["maps"])):
         shutil.rmtree(work / name)
     put_in_place(work, output)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.evidence import CaseEvidence
 from nnunetv2_dale.audit.kinds import BORDER_KINDS, Suspicion
 from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.audit.without_network.records import CaseRecord
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -17,11 +23,10 @@ def in_words(suspicion: Suspicion, case: CaseEvidence, classes: Mapping[str, Aud
 
     Lengths are in mm, volumes in ml, areas of a single slice in mm²; of pictures without a voxel size in px and px².
     """
-    length = "px" if case.planar and case.spacing_mm[0] == NO_DEPTH else "mm"
     name = classes[suspicion.key].in_words if suspicion.key else "the label"
     networks = _networks(case.referees)
     is_distance = suspicion.kind in BORDER_KINDS and (suspicion.kind != "unclear" or suspicion.size_mm != 0)
-    size, unit = (suspicion.size_mm, length) if is_distance else _volume(suspicion.voxels, case, length)
+    size, unit = (suspicion.size_mm, length_unit(case)) if is_distance else volume_of(suspicion.voxels, case)
     match suspicion.kind:
         case "wider" | "narrower":
             sentence = (
@@ -72,9 +77,14 @@ def _find(count: int, no: bool = False) -> str:
     return "the network finds" if count == 1 else f"{_networks(count)} find"
 
 
-def _volume(voxels: int, case: CaseEvidence, length: str) -> tuple[float, str]:
+def length_unit(case: CaseEvidence | CaseRecord) -> str:
+    """The unit of a length: a picture has no mm."""
+    return "px" if case.planar and case.spacing_mm[0] == NO_DEPTH else "mm"
+
+
+def volume_of(voxels: int, case: CaseEvidence | CaseRecord) -> tuple[float, str]:
+    """A volume in ml; of a slice an area."""
+    size = voxels * float(np.prod(case.spacing_mm[1 if case.planar else 0 :]))
     if case.planar:
-        area = voxels * case.spacing_mm[1] * case.spacing_mm[2]
-        return float(f"{area:.3g}"), f"{length}²"
-    z, y, x = case.spacing_mm
-    return float(f"{voxels * z * y * x / 1000:.3g}"), "ml"
+        return float(f"{size:.3g}"), f"{length_unit(case)}²"
+    return float(f"{size / 1000:.3g}"), "ml"

@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+import re
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from nnunetv2_dale.benchmark.settings import ExecutorSettings
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.command_parser import CommandParser, add_old_spelling
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_device, add_folds, add_output, add_plans, at_least_one
 
+EXECUTORS = ("local", "slurm")
 DESCRIPTION = """Train and validate every fold of every trainer with nnU-Net's own commands, on this machine's GPUs or
 on a cluster, and end with a report that compares them. The same command again continues where the last one stopped:
 what is done is read from nnU-Net's own files."""
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """What is asked of the machine or the batch system. Every field is a flag, which says what it means."""
+
+    executor: str = "local"
+    workers: int | None = None
+    threads: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    walltime: str = "24:00:00"
+    gpus: int | None = None
+    cpus: int | None = None
+    memory_gb: int | None = None
+    max_jobs: int | None = None
+    preamble: str = ""
+    scheduler_options: str = ""
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise UserError(
+                f"executor has to be one of {', '.join(EXECUTORS)}, got {self.executor!r}; for another batch system "
+                "give a file to --parsl_config (docs/benchmark.md has examples)"
+            )
+        for name in ("workers", "threads", "cpus", "memory_gb", "max_jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} has to be at least 1, got {value}")
+        if self.gpus is not None and self.gpus < 0:
+            raise UserError(f"gpus cannot be negative, got {self.gpus}")
+        if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", self.walltime):
+            raise UserError(f"walltime has to be HH:MM:SS, such as 24:00:00, got {self.walltime!r}")
 
 
 def benchmark_parser() -> CommandParser:

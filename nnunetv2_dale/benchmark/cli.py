@@ -8,14 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from nnunetv2_dale.benchmark.arguments import benchmark_parser, executor_settings
+from nnunetv2_dale.benchmark.arguments import ExecutorSettings, benchmark_parser, executor_settings
 from nnunetv2_dale.benchmark.job import Job, environment_of_workers
 from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs, repeated_plans
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
-from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.benchmark.table import dry_run_text, final_text, live_table, plain_lines
 from nnunetv2_dale.commands.command_line import UserError, require_package, run_command
 from nnunetv2_dale.commands.lock import living_holder
@@ -123,7 +123,7 @@ def _engine(
 
     executors.put_environment_on_path()
     device, num_gpus = arguments.device, arguments.num_gpus
-    run_dir = executors.run_directory(folders.results / folders.dataset / "benchmark" / "parsl", settings.executor)
+    run_dir = executors.run_directory(folders.of_benchmark / "parsl", settings.executor)
     gpus_per_node: int | None = None
     if arguments.parsl_config is not None:
         config = executors.user_config(arguments.parsl_config, run_dir)
@@ -133,25 +133,21 @@ def _engine(
         if not local and device == "cuda":
             gpus_per_node = executors.gpus_per_job(settings, device, num_gpus)
         config = executors.parsl_config(settings, run_dir, device, num_gpus, gpus, num_runs)
-    head, environment = ProcessIdentity.current(), environment_of_workers(os.environ)
     weights = arguments.pretrained_weights
-
-    def job(run: Run) -> Job:
-        return Job(
-            run=run,
-            results=str(folders.results),
-            preprocessed=str(folders.preprocessed),
-            device=device,
-            npz=arguments.npz,
-            pretrained_weights=None if weights is None else str(weights.absolute()),
-            num_gpus=num_gpus,
-            threads=settings.threads,
-            gpus_per_node=gpus_per_node,
-            environment=environment,
-            runner=site.runner,
-            head=head,
-        )
-
+    job = partial(
+        Job,
+        results=str(site.results),
+        preprocessed=str(site.preprocessed),
+        device=device,
+        npz=site.npz,
+        pretrained_weights=None if weights is None else str(weights.absolute()),
+        num_gpus=num_gpus,
+        threads=settings.threads,
+        gpus_per_node=gpus_per_node,
+        environment=environment_of_workers(os.environ),
+        runner=site.runner,
+        head=ProcessIdentity.current(),
+    )
     return parsl_engine.ParslEngine(config, job)
 
 
@@ -159,7 +155,7 @@ def _write_reports(arguments: argparse.Namespace, folders: Folders, runs: list[R
     """Write one report for each configuration that was asked for; returns the worst exit code."""
     from nnunetv2_dale.report.cli import main as report
 
-    target = arguments.o or folders.results / folders.dataset / "benchmark" / "reports"
+    target = arguments.o or folders.of_benchmark / "reports"
     code = 0
     for configuration in dict.fromkeys(arguments.c):
         judges = [] if arguments.references is None else ["--references", str(arguments.references)]

@@ -19,7 +19,7 @@ from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import JobStatus
 from parsl.providers import LocalProvider, SlurmProvider
 
-from nnunetv2_dale.benchmark.settings import ExecutorSettings
+from nnunetv2_dale.benchmark.arguments import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
 
 HEARTBEAT_S = 10
@@ -27,15 +27,10 @@ LOST_AFTER_S = 60
 PARSLS_RUN_DIR = "runinfo"
 
 
-def put_environment_on_path() -> Path:
-    """Let Parsl find ``interchange.py`` and ``process_worker_pool.py``, however this command was called.
-
-    Returns:
-        the folder of this Python's scripts, now first on PATH.
-    """
-    scripts = Path(sys.executable).parent
-    os.environ["PATH"] = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
-    return scripts
+def put_environment_on_path() -> None:
+    """Let Parsl find ``interchange.py`` and ``process_worker_pool.py``, however this command was called."""
+    scripts = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
 
 
 def run_directory(wanted: Path, executor: str) -> Path:
@@ -188,10 +183,5 @@ def _give_up_when_no_job_ever_ran(executor: BlockProviderExecutor, status: dict[
 
 def own_addresses() -> set[str]:
     """IPv4 addresses of this machine, without asking anybody else."""
-    addresses = {
-        address.address
-        for of_interface in psutil.net_if_addrs().values()
-        for address in of_interface
-        if address.family == socket.AF_INET
-    }
-    return addresses or {"127.0.0.1"}
+    of_interfaces = psutil.net_if_addrs().values()
+    return {each.address for addresses in of_interfaces for each in addresses if each.family == socket.AF_INET}

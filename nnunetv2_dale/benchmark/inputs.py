@@ -31,6 +31,16 @@ class Folders:
     preprocessed: Path  # what ``nnUNet_preprocessed`` and ``nnUNet_results`` say
     results: Path
 
+    @property
+    def of_dataset(self) -> Path:
+        """Its plans, split and preprocessed cases."""
+        return self.preprocessed / self.dataset
+
+    @property
+    def of_benchmark(self) -> Path:
+        """What this command writes beside the dataset's results."""
+        return self.results / self.dataset / "benchmark"
+
 
 def find_dataset(name_or_id: str) -> Folders:
     """Return the dataset's full name and nnU-Net's folders.
@@ -40,16 +50,16 @@ def find_dataset(name_or_id: str) -> Folders:
     """
     preprocessed, results = _folder_variable("nnUNet_preprocessed"), _folder_variable("nnUNet_results")
     try:
-        dataset = dataset_folder(preprocessed, name_or_id).name
+        folder = dataset_folder(preprocessed, name_or_id)
     except UserError as error:
         raise UserError(f"{error}, or run nnUNetv2_plan_and_preprocess first") from error
-    if not (preprocessed / dataset / "dataset.json").is_file():
+    described = folder / "dataset.json"
+    if not described.is_file():
         raise UserError(
-            f"{dataset} is not preprocessed: there is no {preprocessed / dataset / 'dataset.json'}; "
-            "run nnUNetv2_plan_and_preprocess first"
+            f"{folder.name} is not preprocessed: there is no {described}; run nnUNetv2_plan_and_preprocess first"
         )
-    read_json_object(preprocessed / dataset / "dataset.json", _AGAIN)
-    return Folders(dataset, preprocessed, results)
+    read_json_object(described, _AGAIN)
+    return Folders(folder.name, preprocessed, results)
 
 
 def check_plans(
@@ -64,7 +74,7 @@ def check_plans(
             data are missing, or a batch that is smaller than the number of GPUs (nnU-Net refuses it in the first job).
     """
     previous: dict[tuple[str, str], str] = {}
-    folder = folders.preprocessed / folders.dataset
+    folder = folders.of_dataset
     for name in plans:
         file = folder / f"{name}.json"
         if not file.is_file():
@@ -108,11 +118,10 @@ def write_repeated_plans(folders: Folders, plans: Sequence[str], repeats: int) -
     Raises:
         UserError: such plans are there and say something else.
     """
-    folder = folders.preprocessed / folders.dataset
     for name in plans if repeats > 1 else ():
-        content = read_json_object(folder / f"{name}.json")
+        content = read_json_object(folders.of_dataset / f"{name}.json")
         for own in repeated_plans([name], repeats):
-            file, wanted = folder / f"{own}.json", {**content, "plans_name": own}
+            file, wanted = folders.of_dataset / f"{own}.json", {**content, "plans_name": own}
             if not file.exists():
                 with new_file(file) as unfinished:
                     unfinished.write_text(json.dumps(wanted, indent=4))

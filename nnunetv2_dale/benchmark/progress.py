@@ -34,7 +34,7 @@ class FoldProgress:
 
 def read_progress(folder: Path) -> FoldProgress:
     """Progress of the fold in `folder`, from its newest ``training_log_*.txt``; an empty one when there is no log."""
-    logs = sorted(folder.glob("training_log_*.txt"), key=_modified)
+    logs = sorted(folder.glob("training_log_*.txt"), key=lambda log: log.stat().st_mtime)
     if not logs:
         return FoldProgress()
     text = tail(logs[-1])
@@ -73,10 +73,3 @@ def _num_epochs(folder: Path) -> int | None:
         return int(read_json_object(folder / "debug.json")["num_epochs"])
     except (ValueError, KeyError):
         return None
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

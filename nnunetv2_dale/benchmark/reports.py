@@ -9,7 +9,7 @@ from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.state import read_summary
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder
-from nnunetv2_dale.report.report_json import read_report
+from nnunetv2_dale.report.report_folder import read_report
 from nnunetv2_dale.report.sides import REPEAT
 
 

@@ -115,7 +115,7 @@ def unpack_cases(folders: Folders, runs: Sequence[Run], processes: int) -> None:
 
 
 def _split_file(folders: Folders) -> Path:
-    return folders.preprocessed / folders.dataset / SPLITS
+    return folders.of_dataset / SPLITS
 
 
 def _read_split(folders: Folders) -> Splits | None:
@@ -125,5 +125,5 @@ def _read_split(folders: Folders) -> Splits | None:
 
 
 def _data_folder(folders: Folders, plans: str, configuration: str) -> str:
-    folder = folders.preprocessed / folders.dataset
-    return str(folder / PlansManager(str(folder / f"{plans}.json")).get_configuration(configuration).data_identifier)
+    manager = PlansManager(str(folders.of_dataset / f"{plans}.json"))
+    return str(folders.of_dataset / manager.get_configuration(configuration).data_identifier)

@@ -14,21 +14,16 @@ from nnunetv2_dale.commands.command_line import UserError
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a table as dictionaries, without spaces around the values; lines without any value are left out.
+def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a table as (number of the line that a row begins in, its values without spaces around them).
 
-    Column names may be written in capitals. Columns that are not in `columns` are kept, and so are line breaks in a
-    quoted value.
+    Lines are counted from 1; those without any value are left out. Column names may be written in capitals. Columns
+    that are not in `columns` are kept, and so are line breaks in a quoted value.
 
     Raises:
         UserError: no such file, no text, a column is missing or there twice, a quotation mark that does not end, or a
             line has more values than there are columns.
     """
-    return [row for _, row in read_numbered_table(path, columns)]
-
-
-def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """`read_table` with the number of the line that each row begins in, counted from 1."""
     text = _text(path)
     for delimiter in _DELIMITERS:
         try:
@@ -51,12 +46,12 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
 def read_keyed_table(
     path: Path, key: str, columns: Sequence[str], names: Collection[str] = ()
 ) -> dict[str, dict[str, str]]:
-    """`read_table` with each line under its value in column `key`.
+    """The rows of `read_numbered_table`, each under its value in column `key`.
 
     Args:
         names: keys to recognise, see `own_name`.
     Raises:
-        UserError: as `read_table`; also a line without a key, or a key that is listed twice.
+        UserError: as there; also a line without a key, or a key that is listed twice.
     """
     keyed: dict[str, dict[str, str]] = {}
     for number, row in read_numbered_table(path, [key, *columns]):

@@ -9,13 +9,12 @@ from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.command_parser import CommandParser
-from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, add_patients, at_least_one
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
 from nnunetv2_dale.nnunet_files.json_files import json_text
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
-from nnunetv2_dale.nnunet_files.splits import PATIENTS
+from nnunetv2_dale.nnunet_files.splits import PATIENTS, read_patients
 
 Fold = dict[str, list[str]]
 DESCRIPTION = f"""\
@@ -89,13 +88,8 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     """Write the folds and the patients."""
     dataset = read_raw(arguments.d)
     raw, names = dataset.folder, [case.name for case in dataset.cases]
-    table = read_keyed_table(arguments.patients, "case", ["patient"], names)
-    without = [name for name in names if not table.get(name, {}).get("patient")]
-    if without:
-        raise UserError(
-            f"{arguments.patients} has no patient for {len(without)} cases of {raw.name}, such as {without[0]}"
-        )
-    patients = {name: table[name]["patient"] for name in names}
+    table = read_patients(arguments.patients, names)
+    patients = {name: table[name] for name in names}
     if arguments.folds < 2:
         raise UserError(f"--folds is at least 2, got {arguments.folds}")
     try:

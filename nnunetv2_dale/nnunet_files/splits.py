@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, first_of
+from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
 from nnunetv2_dale.nnunet_files.json_files import json_text, read_json, read_json_object, write_json
@@ -97,6 +98,19 @@ def new_dataset(
             write_json(folder / SPLITS, splits)
         if patients is not None:
             write_json(folder / PATIENTS, {case: patient for case, patient in patients.items() if case not in without})
+
+
+def read_patients(table: Path, cases: Sequence[str]) -> dict[str, str]:
+    """Return case -> patient, from a table with the columns `case` and `patient`; it may have more cases than these.
+
+    Raises:
+        UserError: no such table, other columns, a case that is listed twice or has no patient.
+    """
+    rows = read_keyed_table(table, "case", ["patient"], cases)
+    without = [case for case in cases if not rows.get(case, {}).get("patient")]
+    if without:
+        raise UserError(f"{table} has no patient for {len(without)} of {len(cases)} cases, such as {without[0]}")
+    return {case: row["patient"] for case, row in rows.items()}
 
 
 def read_split_patients(folders: Sequence[Path]) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ import base64
 import functools
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 
@@ -22,18 +22,14 @@ def png_data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def figure_data_uri(figure: Figure, *, image_format: str = "svg", dots_per_inch: int = 110) -> str:
+def figure_data_uri(figure: Figure, *, image_format: Literal["svg", "png"] = "svg", dots_per_inch: int = 110) -> str:
     """Return a Matplotlib figure as the value of an `src` attribute.
 
     Args:
         figure: drawn figure; it is not closed here.
         image_format: "svg" for line drawings, "png" for figures that hold images or many thousand marks.
         dots_per_inch: resolution of a PNG, and of what an SVG holds as pixels.
-    Raises:
-        ValueError: another format.
     """
-    if image_format not in ("svg", "png"):
-        raise ValueError(f"image_format must be svg or png, got {image_format!r}")
     import matplotlib
 
     # No date and a fixed salt: the same figure gives the same bytes.

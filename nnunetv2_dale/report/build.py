@@ -16,10 +16,10 @@ from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_c
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
 from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each
+from nnunetv2_dale.nnunet_files.splits import read_patients
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
 from nnunetv2_dale.report.metrics import add_case_means
-from nnunetv2_dale.report.patients import read_patients
 from nnunetv2_dale.report.provenance import versions
 from nnunetv2_dale.report.report_data import Report, Run, Values
 from nnunetv2_dale.report.run_of_folder import missing_of_runs, run_of_folder
@@ -75,7 +75,8 @@ def build_report(
         raise UserError("give two or more result folders; the first is the baseline")
     folders = read_result_folders([*against, *paths], settings.folds)
     task = shared_task(folders)
-    patients = None if settings.patients is None else read_patients(settings.patients, task.case_names)
+    table = None if settings.patients is None else read_patients(settings.patients, task.case_names)
+    patients = None if table is None else [table[name] for name in task.case_names]
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:

@@ -27,8 +27,7 @@ from nnunetv2_dale.commands.shared_flags import (
 )
 from nnunetv2_dale.report.build import ReportSettings, build_report
 from nnunetv2_dale.report.report_data import Link, Report
-from nnunetv2_dale.report.report_folder import check_output, write_report
-from nnunetv2_dale.report.report_json import read_report, report_without_paths
+from nnunetv2_dale.report.report_folder import check_output, read_report, report_without_paths, write_report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.dale.config import ADAPTED
+from nnunetv2_dale.masks.overlap import Mask
 from nnunetv2_dale.pages.case_fuzziness import case_fuzziness
 
 
@@ -19,7 +19,7 @@ def fuzzy_region(
     tau: float = 0.9,
     patch_size: int = 16,
     ignore_label: int | None = None,
-) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+) -> tuple[Mask, tuple[int, ...]]:
     """Voxels in patches with m >= tau, over the whole image, with the bins and the patches of nnUNetTrainerDALE.
 
     Args:

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from nnunetv2_dale.masks.boxes import numbered_parts
+from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.report.report_data import LesionTotal
 
 MATCHED_ABOVE_IOU = 0.1
 
 
-@dataclass(frozen=True)
-class LesionCounts:
-    """Lesions of one class of one case."""
-
-    in_reference: int  # connected components of each mask
-    in_prediction: int
-    matched: int  # pairs of them; no component is in two pairs
-
-    def f1(self) -> float | None:
-        """2 TP / (2 TP + FP + FN) with `matched` as TP; None without any lesion, as nnU-Net's Dice of empty masks.
-
-        0 where only one of the masks is empty.
-        """
-        lesions = self.in_reference + self.in_prediction
-        return 2 * self.matched / lesions if lesions else None
-
-
-def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> LesionCounts:
-    """Count and match the connected components of two masks.
+def lesion_counts(prediction: Mask, reference: Mask, class_key: str) -> LesionTotal:
+    """Count and match the connected components of a class's two masks, in one case.
 
     Voxels that touch at a face, an edge or a corner belong together. Two components may be paired when their IoU is
     above 0.1. Of all ways to pair them one to one, one with most pairs counts, so the order of the components says
@@ -43,7 +25,7 @@ def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -
     """
     (true, n_true), (predicted, n_predicted) = numbered_parts(reference), numbered_parts(prediction)
     if not n_true or not n_predicted:
-        return LesionCounts(n_true, n_predicted, 0)
+        return LesionTotal(class_key, n_true, n_predicted, 0)
     common = prediction & reference
     pairs, overlap = np.unique(
         (true[common].astype(np.int64) - 1) * n_predicted + predicted[common] - 1, return_counts=True
@@ -53,4 +35,4 @@ def lesion_counts(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -
     paired = overlap / (size_true[rows] + size_predicted[columns] - overlap) > MATCHED_ABOVE_IOU
     allowed = csr_array((paired[paired], (rows[paired], columns[paired])), shape=(n_true, n_predicted))
     partners = maximum_bipartite_matching(allowed, perm_type="column")
-    return LesionCounts(n_true, n_predicted, int((partners >= 0).sum()))
+    return LesionTotal(class_key, n_true, n_predicted, int((partners >= 0).sum()))

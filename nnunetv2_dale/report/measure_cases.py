@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
-from nnunetv2_dale.masks.overlap import overlap
+from nnunetv2_dale.masks.overlap import Mask, overlap
 from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.nnunet_files.geometry import GridDifference, grid_difference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, ClassResult
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.lesions import LesionCounts, lesion_counts
+from nnunetv2_dale.report.lesions import lesion_counts
 from nnunetv2_dale.report.metrics import LESION_F1, metric_name
+from nnunetv2_dale.report.report_data import LesionTotal
 from nnunetv2_dale.report.volumes import MaskReader, Volume
 
 Measures = dict[str, dict[str, float | None]]
@@ -47,7 +47,7 @@ class MeasuredRun:
     """One prediction of one case."""
 
     measures: Measures  # metric → class key → value
-    lesions: dict[str, LesionCounts]  # class key → lesions of both masks
+    lesions: dict[str, LesionTotal]  # class key → lesions of both masks
     grid: GridDifference | None  # how its voxels lie elsewhere than the reference's; None where they do not
     classes: dict[str, ClassResult]  # class key → voxels and overlap of both masks
 
@@ -66,14 +66,12 @@ class MeasuredCase:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A prediction and its reference, and where both come from."""
+    """A prediction and its reference."""
 
     prediction: Volume
     reference: Volume
-    region: NDArray[np.bool_]
-    ignored: NDArray[np.bool_] | None
-    files: CaseFiles
-    number: int
+    region: Mask
+    ignored: Mask | None
     result: CaseResult
     settings: MeasureSettings
 
@@ -114,20 +112,18 @@ def measure_case(files: CaseFiles, results: Sequence[CaseResult], settings: Meas
         reference.voxels[ignored] = 0
     boxes = boxes_of_values(reference.voxels)
     runs = []
-    for number, (file, result) in enumerate(zip(files.predictions, results, strict=True)):
+    for file, result in zip(files.predictions, results, strict=True):
         prediction = settings.reader.prediction(file, reference)
         if ignored is not None:
             prediction.voxels[ignored] = 0
-        runs.append(
-            _measure_pair(_Pair(prediction, reference, region, ignored, files, number, result, settings), boxes)
-        )
+        runs.append(_measure_pair(_Pair(prediction, reference, region, ignored, result, settings), boxes))
     return MeasuredCase(runs, image_grid, patch)
 
 
 def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
     prediction_boxes = boxes_of_values(pair.prediction.voxels)
     measures: Measures = {}
-    lesions: dict[str, LesionCounts] = {}
+    lesions: dict[str, LesionTotal] = {}
     classes: dict[str, ClassResult] = {}
     reference = pair.reference.voxels
     n_voxels = reference.size if pair.ignored is None else int(np.count_nonzero(~pair.ignored))
@@ -141,23 +137,21 @@ def _measure_pair(pair: _Pair, reference_boxes: dict[int, Box]) -> MeasuredRun:
         predicted, true = (np.isin(volume.voxels[box], labels) for volume in (pair.prediction, pair.reference))
         classes[key] = _class_result(predicted, true, n_voxels) if stated.annotated else stated
         _same_counts(classes[key], pair, key)
-        lesions[key] = lesion_counts(predicted, true)
+        lesions[key] = lesion_counts(predicted, true, key)
         measures.setdefault(LESION_F1, {})[key] = lesions[key].f1()
         for name, value in _measure_class(predicted, true, box, pair):
             measures.setdefault(name, {})[key] = value
     return MeasuredRun(measures, lesions, grid_difference(pair.prediction.grid, pair.reference.grid), classes)
 
 
-def _class_result(predicted: NDArray[np.bool_], true: NDArray[np.bool_], n_voxels: int) -> ClassResult:
+def _class_result(predicted: Mask, true: Mask, n_voxels: int) -> ClassResult:
     """What nnU-Net's `summary.json` would say of the masks."""
     shared, of_true, of_predicted = (int(np.count_nonzero(mask)) for mask in (predicted & true, true, predicted))
     dice, iou = overlap(predicted, true) or (None, None)
     return ClassResult(dice, iou, shared, of_true, of_predicted, n_voxels)
 
 
-def _measure_class(
-    predicted: NDArray[np.bool_], true: NDArray[np.bool_], box: Box, pair: _Pair
-) -> Iterator[tuple[str, float | None]]:
+def _measure_class(predicted: Mask, true: Mask, box: Box, pair: _Pair) -> Iterator[tuple[str, float | None]]:
     tolerance_mm = pair.settings.tolerance_mm
     distances = surface_distances(predicted, true, pair.reference.spacing_mm)
     for name, value in measures_of(predicted, true, distances, tolerance_mm).items():
@@ -175,7 +169,7 @@ def _same_counts(found: ClassResult, pair: _Pair, key: str) -> None:
     others = pair.settings.other_references
     if not others and stated.n_reference not in (None, found.n_reference):
         raise UserError(
-            f"{pair.files.reference} is not the reference that {summary_file} was made with: class {key} has "
+            f"{pair.reference.file} is not the reference that {summary_file} was made with: class {key} has "
             f"{found.n_reference} voxels, there {stated.n_reference}; give the folder of the references that are to "
             "judge with --references, or compare what summary.json holds alone (--summary_only)"
         )
@@ -185,7 +179,7 @@ def _same_counts(found: ClassResult, pair: _Pair, key: str) -> None:
     ):
         if expected is not None and count != expected:
             raise UserError(
-                f"{pair.files.predictions[pair.number]} is not what {summary_file} was made of: class {key} of the "
+                f"{pair.prediction.file} is not what {summary_file} was made of: class {key} of the "
                 f"{what} has {count} voxels, there {expected}; validate again (--val), or compare what summary.json "
                 "holds alone (--summary_only)"
             )

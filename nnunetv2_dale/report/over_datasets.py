@@ -16,7 +16,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.report.page_cells import Table, interval_cell, number_cell, signed
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
-from nnunetv2_dale.report.report_json import FORMAT
+from nnunetv2_dale.report.report_folder import FORMAT
 
 SHOWN = ("Dice", "HD95")
 

@@ -1,10 +1,12 @@
-"""Pictures of the cases where a candidate gains and loses most: image, reference and every prediction."""
+"""The cases where a candidate gains and loses most, and pictures of them: image, reference and every prediction."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -16,24 +18,57 @@ from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels
 from nnunetv2_dale.nnunet_files.results.same_task import ClassName
 from nnunetv2_dale.pages.slice_display import display_range, draw_slice
-from nnunetv2_dale.report.build import BuiltReport
-from nnunetv2_dale.report.ranking import ranked_cases
-from nnunetv2_dale.report.report_data import Overlay
+from nnunetv2_dale.report.report_data import MEAN_CLASS, Overlay, Report
 from nnunetv2_dale.report.sides import labels_of
 from nnunetv2_dale.report.volumes import MaskReader, mask_reader
 
+if TYPE_CHECKING:
+    from nnunetv2_dale.report.build import BuiltReport
+
 _MARGIN_VOXELS = 10
 _SMALLEST_SIDE = 48
+_MOST_OF_A_RANK = 5
+
+
+@dataclass(frozen=True)
+class RankedCase:
+    """A case, whether it is among the "best" or the "worst", and its Dice in both runs (mean over classes)."""
+
+    case: str
+    rank: str
+    baseline_dice: float
+    dice: float
+
+    @property
+    def difference(self) -> float:
+        """Candidate − baseline."""
+        return self.dice - self.baseline_dice
+
+
+def ranked_cases(report: Report, candidate: str) -> list[RankedCase]:
+    """Return the five cases with the largest gain in Dice, then those with the largest loss (the worst first).
+
+    With fewer than ten cases the better half and the worse half; no case is in both.
+    """
+    columns = [report.run(name).values["Dice"][MEAN_CLASS] for name in (report.baseline, candidate)]
+    rows = [
+        (case, before, after)
+        for case, before, after in zip(report.case_names, *columns, strict=True)
+        if before is not None and after is not None
+    ]
+    rows.sort(key=lambda row: (row[1] - row[2], row[0]))
+    best = min(_MOST_OF_A_RANK, (len(rows) + 1) // 2)
+    worst = min(_MOST_OF_A_RANK, len(rows) - best)
+    chosen = [("best", row) for row in rows[:best]] + [("worst", row) for row in rows[::-1][:worst]]
+    return [RankedCase(case, rank, before, after) for rank, (case, before, after) in chosen]
 
 
 def write_overlays(built: BuiltReport, folder: Path) -> list[Overlay]:
     """Draw the five best and five worst cases of each candidate into `folder/overlays`.
 
     Returns:
-        the pictures, best first; none where there are no images.
+        the pictures, best first.
     """
-    if not built.files or not built.files[0].images:
-        return []
     (folder / "overlays").mkdir()
     report, first = built.report, built.folders[0]
     reader = mask_reader(first, built.files[0].reference)

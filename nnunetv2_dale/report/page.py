@@ -9,14 +9,15 @@ from typing import Any
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, pair_plots, plots
+from nnunetv2_dale.report.overlays import ranked_cases
 from nnunetv2_dale.report.page_cells import interval_text, signed, with_minus
-from nnunetv2_dale.report.ranking import ranked_cases
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Metric, Report, Run
-from nnunetv2_dale.report.report_json import holds_paths
+from nnunetv2_dale.report.report_folder import holds_paths
 from nnunetv2_dale.report.sides import labels_of
 from nnunetv2_dale.report.tables import p_text
 
 _SHOWN_METRICS = ("Dice", "HD95", "ASD", "Surface Dice")
+_MOST_DOTS = 6000  # that a vector graphic takes
 _FEWEST = 6  # with fewer no difference is significant by Wilcoxon's test, and a bootstrap interval is too short
 
 
@@ -24,11 +25,13 @@ def render_report(report: Report, folder: Path) -> str:
     """Render the page as text.
 
     Args:
-        report: the numbers.
         folder: where `report.overlays` are.
     """
     labels = labels_of(report)
-    candidates = [_candidate(report, run, labels, folder) for run in report.runs[1:]]
+    known = {metric.name: metric for metric in report.metrics}
+    shown = [known[name] for name in _SHOWN_METRICS if name in known]
+    compared = {row.metric for row in report.comparisons if row.difference is not None}
+    dots = len(report.case_names) * len(report.runs) * len(report.classes)
     folds = any(run.folds != ["-"] for run in report.runs)
     curves = any(curve.pseudo_dice for run in report.runs for curve in run.curves)
     context = {
@@ -36,12 +39,22 @@ def render_report(report: Report, folder: Path) -> str:
         "title": f"{' and '.join(labels[run.name] for run in report.runs[1:])} against {labels[report.baseline]}",
         "kicker": f"{report.dataset} · cross-validation compared case by case",
         "labels": labels,
-        "candidates": candidates,
+        "signed": signed,
+        "candidates": [_candidate(report, run, labels, folder, known["Dice"]) for run in report.runs[1:]],
         "of_trainers": any(row.of_trainers for row in report.comparisons),
         "warnings": [*report.remarks, *report.missing],
-        "difference_figures": list(_difference_figures(report)),
-        "distribution_figures": list(_distribution_figures(report)),
-        "fold_figure": figure_data_uri(plots.fold_plot(report, _metrics_named(report, "Dice")[0])) if folds else None,
+        "difference_figures": {
+            metric.name: figure_data_uri(plots.difference_plot(report, metric))
+            for metric in shown
+            if metric.name in compared
+        },
+        "distribution_figures": {
+            metric.name: figure_data_uri(
+                plots.distribution_plot(report, metric), image_format="png" if dots > _MOST_DOTS else "svg"
+            )
+            for metric in shown
+        },
+        "fold_figure": figure_data_uri(plots.fold_plot(report, known["Dice"])) if folds else None,
         "learning_figure": figure_data_uri(plots.learning_plot(report)) if curves else None,
         "holds": Held(bool(report.overlays), holds_paths(report)),
         "tables": page_tables.tables_of(report, labels),
@@ -49,20 +62,23 @@ def render_report(report: Report, folder: Path) -> str:
     return render_page("page.html.j2", "nnunetv2_dale.report", context)
 
 
-def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path) -> dict[str, Any]:
-    dice = next(
-        row
-        for row in report.comparisons
-        if (row.candidate, row.metric, row.class_key) == (run.name, "Dice", MEAN_CLASS)
-    )
+def _candidate(report: Report, run: Run, labels: dict[str, str], folder: Path, metric: Metric) -> dict[str, Any]:
+    """What the page says of one candidate, most of it of its Dice, the metric."""
+    is_of_mean = (run.name, metric.name, MEAN_CLASS)
+    dice = next(row for row in report.comparisons if (row.candidate, row.metric, row.class_key) == is_of_mean)
     pairs = {"slope": pair_plots.slope_plot, "bland_altman": pair_plots.bland_altman_plot}
-    shown, metric = dice.difference is not None, _metrics_named(report, "Dice")[0]
+    shown = dice.difference is not None
     return {
         "label": labels[run.name],
         "verdict": verdict(dice, labels),
-        "cards": [dict(zip(("name", "value", "detail"), card, strict=True)) for card in _cards(dice, labels)],
+        "cards": list(_cards(dice, labels)),
         **{name: figure_data_uri(plot(report, run.name, metric)) if shown else None for name, plot in pairs.items()},
-        "ranked": {rank: list(_ranked(report, run.name, rank, folder)) for rank in ("best", "worst")},
+        "ranked": ranked_cases(report, run.name),
+        "pictures": {
+            picture.case: (png_data_uri((folder / picture.file).read_bytes()), picture.description)
+            for picture in report.overlays
+            if picture.candidate == run.name
+        },
     }
 
 
@@ -106,47 +122,3 @@ def _cards(row: Comparison, labels: dict[str, str]) -> Iterator[tuple[str, str, 
     apart = "; ".join(f"{labels[name]} {100 * (value or 0):.2f}" for name, value in spread.items())
     yield "Spread of the trainings", f"{apart} points", "standard deviation of mean Dice"
     yield "Two-sided p", p_text(row.p_trials), "paired t-test over the trainings"
-
-
-def _ranked(report: Report, candidate: str, rank: str, folder: Path) -> Iterator[dict[str, Any]]:
-    pictures = {(item.case, item.rank): item for item in report.overlays if item.candidate == candidate}
-    for case in ranked_cases(report, candidate):
-        if case.rank != rank:
-            continue
-        picture = pictures.get((case.case, rank))
-        yield {
-            "case": case.case,
-            "baseline": f"{100 * case.baseline_dice:.2f}",
-            "dice": f"{100 * case.dice:.2f}",
-            "difference": signed(case.difference),
-            "uri": None if picture is None else png_data_uri((folder / picture.file).read_bytes()),
-            "alt": "" if picture is None else picture.description,
-        }
-
-
-def _difference_figures(report: Report) -> Iterator[dict[str, str]]:
-    for metric in _metrics_named(report, *_SHOWN_METRICS):
-        if any(row.difference is not None for row in report.comparisons if row.metric == metric.name):
-            yield {
-                "uri": figure_data_uri(plots.difference_plot(report, metric)),
-                "alt": f"Mean difference in {metric.name} to the baseline with 95 % intervals, for each class",
-                "caption": f"{metric.name}: mean difference and 95 % bootstrap interval. One that leaves out "
-                "0 is evidence of a difference between these models; the diamond is the mean over classes.",
-            }
-
-
-def _distribution_figures(report: Report) -> Iterator[dict[str, str]]:
-    dots = len(report.case_names) * len(report.runs) * len(report.classes)
-    for metric in _metrics_named(report, *_SHOWN_METRICS):
-        figure = plots.distribution_plot(report, metric)
-        yield {
-            "uri": figure_data_uri(figure, image_format="png" if dots > 6000 else "svg"),
-            "alt": f"Distribution of {metric.name} over the cases, for each class and run",
-            "caption": f"{metric.name} of every case (dots), with median, quartiles and 1.5 quartile distances.",
-        }
-
-
-def _metrics_named(report: Report, *names: str) -> list[Metric]:
-    """Those that the report has, in the order of the names."""
-    known = {metric.name: metric for metric in report.metrics}
-    return [known[name] for name in names if name in known]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import matplotlib
@@ -34,11 +33,9 @@ _STYLE: dict[str, Any] = {
 }
 
 
-@contextmanager
-def report_style() -> Iterator[None]:
+def report_style() -> AbstractContextManager[None]:
     """Draw in the report's style in the block."""
-    with matplotlib.rc_context(cast(Any, _STYLE)):
-        yield
+    return matplotlib.rc_context(cast(Any, _STYLE))
 
 
 def colour_of(number: int) -> str:

@@ -11,27 +11,19 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
 _SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
-_PACKAGES = ("nnunetv2-dale", "nnunetv2", "torch", "scipy", "statsmodels", "numpy", "matplotlib")
+_PACKAGES = ("nnunetv2", "torch", "scipy", "statsmodels", "numpy", "matplotlib")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed this report; "not installed" where a package is absent."""
-    found = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    if found["nnunetv2-dale"] == "not installed":  # a checkout on the path
-        from nnunetv2_dale import __version__
-
-        found["nnunetv2-dale"] = __version__
-    return found
+    """Versions of what computed this report."""
+    packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return {"Python": platform.python_version(), "nnunetv2-dale": __version__, **packages}
 
 
 def run_facts(folder: ResultFolder) -> dict[str, str]:

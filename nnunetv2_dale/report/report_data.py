@@ -1,4 +1,4 @@
-"""The numbers of a report as plain dataclasses; `report_json` writes and reads them.
+"""The numbers of a report as plain dataclasses; `report_folder` writes and reads them.
 
 Pages, tables and plots are drawn from a `Report` alone, so that a report can be redrawn from its `report.json`.
 """
@@ -41,12 +41,20 @@ class EmptyCount:
 
 @dataclass(frozen=True)
 class LesionTotal:
-    """Connected components of a class over the compared cases: of the references, of a run's predictions, matched."""
+    """Connected components of a class, in one case or over all: of the reference, of a run's prediction, matched."""
 
     class_key: str
     in_reference: int
     in_prediction: int
-    matched: int
+    matched: int  # pairs of them; no component is in two pairs
+
+    def f1(self) -> float | None:
+        """2 TP / (2 TP + FP + FN) with `matched` as TP; None without any lesion, as nnU-Net's Dice of empty masks.
+
+        0 where only one of the masks is empty.
+        """
+        lesions = self.in_reference + self.in_prediction
+        return 2 * self.matched / lesions if lesions else None
 
 
 @dataclass(frozen=True)

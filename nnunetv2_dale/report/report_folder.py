@@ -1,18 +1,28 @@
-"""The folder of a report: which one may be replaced, and all files in it."""
+"""The folder of a report: which one may be replaced, its files, and its JSON form (documented in docs/report.md)."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, new_folder, refuse_existing, refuse_irreplaceable
-from nnunetv2_dale.report.build import BuiltReport
+from nnunetv2_dale.nnunet_files.json_files import read_json, record_of
+from nnunetv2_dale.pages.private_content import without_paths
 from nnunetv2_dale.report.report_data import Report
-from nnunetv2_dale.report.report_json import FORMAT, to_json
 from nnunetv2_dale.report.tables import latex_table, write_cases_csv, write_comparisons_csv
+
+if TYPE_CHECKING:
+    from nnunetv2_dale.report.build import BuiltReport
+
+FORMAT = "nnunetv2_dale_report"
+FORMAT_VERSION = 1
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -57,3 +67,55 @@ def _copy_overlays(report: Report, source: Path, folder: Path) -> None:
         if Path(file).parent != Path("overlays") or not (source / file).is_file():
             raise UserError(f"{source / file} is missing; keep the folder overlays beside report.json")
         shutil.copyfile(source / file, folder / file)
+
+
+def to_json(report: Report) -> str:
+    """Return the report as JSON text: strict JSON, in which a number that is not defined is null."""
+    content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(report)}
+    return json.dumps(_public_names(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def report_without_paths(report: Report, folders: Iterable[Path]) -> Report:
+    """The same report, with the name at the end of every absolute path alone.
+
+    Args:
+        folders: known ones, see `without_paths`.
+    """
+    return record_of(Report, without_paths(json.loads(to_json(report)), folders))
+
+
+def holds_paths(report: Report) -> bool:
+    """Whether an absolute path stands in a report."""
+    content = json.loads(to_json(report))
+    return bool(without_paths(content, ()) != content)
+
+
+def read_report(file: Path) -> Report:
+    """Read a `report.json`.
+
+    Raises:
+        UserError: no such file, cut off, or of another form.
+    """
+    content = read_json(Path(file), "expected a whole report.json; make the report again")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{file} is no report of nnUNetv2_dale_report (its format is not {FORMAT!r})")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{file} has format version {content.get('format_version')}, this command reads {FORMAT_VERSION}; "
+            "make the report again from the result folders"
+        )
+    try:
+        return record_of(Report, content)
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{file} is no complete report: {type(error).__name__} {error}; make it again") from error
+
+
+def _public_names(value: Any) -> Any:
+    """`class_key` is `class` in JSON; a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {"class" if key == "class_key" else key: _public_names(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_public_names(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

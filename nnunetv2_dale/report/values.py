@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
@@ -62,7 +62,9 @@ def add_mask_values(
             known.values[folder.name][name] = {
                 item.key: [case.runs[number].measures[name][item.key] for case in measured] for item in task.classes
             }
-        known.lesions[folder.name] = [_lesion_total(measured, number, item.key) for item in task.classes]
+        known.lesions[folder.name] = [
+            sum_of([case.runs[number].lesions[item.key] for case in measured]) for item in task.classes
+        ]
     patches = dict.fromkeys(found.patch for found in measured)
     known.patches = [" × ".join(map(str, patch)) for patch in patches]
     for case, found in zip(files, measured, strict=True):
@@ -89,7 +91,3 @@ def _of_summary(folder: ResultFolder, task: SharedTask) -> Values:
         metric: {item.key: [getattr(case.classes[item.key], metric.lower()) for case in cases] for item in task.classes}
         for metric in ("Dice", "IoU", "Precision", "Recall")
     }
-
-
-def _lesion_total(measured: Sequence[MeasuredCase], number: int, key: str) -> LesionTotal:
-    return sum_of([LesionTotal(key, **asdict(case.runs[number].lesions[key])) for case in measured])

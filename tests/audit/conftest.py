@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from typing import Any
 import pytest
 
 from nnunetv2_dale.audit.apply import AppliedDecisions, apply_decisions
-from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decisions import write_lines
-from tests.audit.fixtures import make_study
+from tests.audit.fixtures import audit_of, make_study
 from tests.datasets import ELLIPSOIDS, rows_of
 
 ERRORS = {1: "wider", 4: "missed_object", 6: "exchanged"}
@@ -60,19 +58,14 @@ class Study:
 
     def audit_again(self, *words: str) -> dict[str, dict[str, Any]]:
         """Another audit: case → what audit.json says of it, and "" → all of that."""
-        assert main([str(self.results), "-o", str(self.root / "second"), "-np", "1", *words]) == 0
-        found = json.loads((self.root / "second" / "audit.json").read_text())
+        found = audit_of(self.results, self.root / "second", *words)
         return {"": found, **{case["case"]: case for case in found["cases"]}}
 
 
 @pytest.fixture(scope="session")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Study:
     root = tmp_path_factory.mktemp("audited")
-    raw, (folder,) = make_study(root, ERRORS, 16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(raw))
-        patch.delenv("nnUNet_preprocessed", raising=False)
-        assert main([str(folder), "-o", str(root / "audit"), "-np", "1"]) == 0
+    audit_of(make_study(root, ERRORS, 16)[1], root / "audit")
     return Study(root)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.evidence import evidence_of
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import Judgement, rank_cases
@@ -143,6 +146,16 @@ def write_study(
     folder = root / "results" / ELLIPSOIDS / "nnUNetTrainer__nnUNetPlans__3d_fullres"
     drawn = {case: drawn.astype(np.uint8) for case, drawn in predictions.items()}
     return write_results(folder, raw, drawn, folds, regions=values)
+
+
+def audit_of(folders: Path | Sequence[Path], output: Path, *words: str) -> dict[str, Any]:
+    """What the command writes on result folders of a study, as audit.json has it."""
+    given = [folders] if isinstance(folders, Path) else folders
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(given[0].parents[2] / "raw"))
+        patch.delenv("nnUNet_preprocessed", raising=False)
+        assert main([*map(str, given), "-o", str(output), "-np", "1", *words]) == 0
+    return dict(json.loads((output / "audit.json").read_text()))
 
 
 def judge(folder: Path) -> list[Judgement]:

@@ -189,14 +189,6 @@ def test_what_was_noted_stands_beside_what_is_to_fix(study: Study) -> None:
     assert {row["comment"] for row in rows_of(study.new / "to_fix.csv")} == {"two\nlines"}
 
 
-def test_tables_that_contradict_each_other_are_refused(study: Study) -> None:
-    anna = study.decide({"case_01": "accept", "case_04": "fix"}, "anna")
-    ben = study.decide({"case_01": "exclude", "case_04": "fix"}, "ben")
-    with pytest.raises(UserError, match=r"case case_01, .*accept \(.*anna\.csv, line \d\) and exclude \(.*ben\.csv"):
-        study.apply(anna, ben)
-    assert not study.new.exists()
-
-
 def test_what_else_is_known_of_the_cases_that_stay_is_copied(study: Study) -> None:
     for place in ("confidenceTr", "ratersTr/reader_a"):
         (study.raw / place).mkdir(parents=True)

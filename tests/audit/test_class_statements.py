@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import read_audit
-from tests.audit.fixtures import ellipsoid, judge, write_study
+from tests.audit.fixtures import audit_of, ellipsoid, judge, write_study
 
 SHAPE = (12, 40, 44)
 NAMES = {"background": 0, "liver": 1, "kidney": 2}
@@ -39,18 +36,10 @@ def without(array: NDArray[Any], *values: int) -> NDArray[Any]:
     return np.where(np.isin(array, values), 0, array)
 
 
-def audit_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-    monkeypatch.setenv("nnUNet_raw", str(folder.parents[2] / "raw"))
-    output = folder.parents[2] / "audit"
-    assert main([str(folder), "-o", str(output), "-np", "1"]) == 0
-    return dict(json.loads((output / "audit.json").read_text()))
-
-
-def test_networks_that_find_nothing_judge_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_networks_that_find_nothing_judge_nothing(tmp_path: Path, capsys) -> None:
     labels, predictions = liver_and_kidney(10)
     folder = write_study(tmp_path, labels, {case: without(each, 1, 2) for case, each in predictions.items()}, NAMES)
-    audit = audit_of(folder, monkeypatch)
+    audit = audit_of(folder, tmp_path / "audit")
     assert [(each["label"], each["kind"]) for each in audit["classes"]] == [("1", "not_judged"), ("2", "not_judged")]
     assert all(sorted(each["cases"]) == sorted(labels) for each in audit["classes"])
     assert (audit["expected"]["judged_cases"], audit["expected"]["wrong_cases"]) == (0, 0.0)
@@ -64,12 +53,12 @@ def test_networks_that_find_nothing_judge_nothing(tmp_path: Path, monkeypatch: p
     assert read_audit(tmp_path / "audit" / "audit.json").to_json() == (tmp_path / "audit" / "audit.json").read_text()
 
 
-def test_a_class_that_one_fold_knows_is_judged_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_one_fold_knows_is_judged_there(tmp_path: Path) -> None:
     labels, predictions = liver_and_kidney(20)
     known = [f"{number:03d}" for number in range(20) if number % 5 == 0]
     found = {case: each if case in known else without(each, 2) for case, each in predictions.items()}
     labels["007"] = without(labels["007"], 1)  # a liver is judged in every fold
-    audit = audit_of(write_study(tmp_path, labels, found, NAMES), monkeypatch)
+    audit = audit_of(write_study(tmp_path, labels, found, NAMES), tmp_path / "audit")
     (statement,) = audit["classes"]
     assert (statement["class"], statement["label"], statement["kind"]) == ("kidney", "2", "not_judged")
     assert set(statement["cases"]) == set(labels) - set(known)
@@ -79,14 +68,14 @@ def test_a_class_that_one_fold_knows_is_judged_there(tmp_path: Path, monkeypatch
     assert all(case["score"] < 0.2 for case in audit["cases"][1:])
 
 
-def test_a_class_that_a_quarter_lacks_is_one_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_a_quarter_lacks_is_one_statement(tmp_path: Path) -> None:
     """nnU-Net #2517: 25 of 100 labels lack a class; two labels of the other are wrong, and lead."""
     labels, predictions = liver_and_kidney(40)
     lacking = [f"{number:03d}" for number in range(0, 40, 4)]
     labels |= {case: without(labels[case], 2) for case in lacking}
     labels["008"] = without(labels["008"], 1)  # empty now: its liver is missing, its kidney as in the others
     labels["011"] = np.roll(labels["011"], 6, 2)
-    audit = audit_of(write_study(tmp_path, labels, predictions, NAMES), monkeypatch)
+    audit = audit_of(write_study(tmp_path, labels, predictions, NAMES), tmp_path / "audit")
     (statement,) = audit["classes"]
     assert (statement["label"], statement["kind"], statement["cases"]) == ("2", "not_annotated", lacking)
     assert {case["case"] for case in audit["cases"][:2]} == {"008", "011"}
@@ -117,20 +106,17 @@ def test_what_is_empty_on_purpose_is_neither_wrong_nor_usual(tmp_path: Path) -> 
     assert all(each.audited.judged for each in judged)
 
 
-def test_what_confidence_csv_says_is_not_annotated_is_not_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_confidence_csv_says_is_not_annotated_is_not_judged(tmp_path: Path) -> None:
     """Two cases, too few for the audit to see a habit in them: their missing kidney is no finding."""
     labels, predictions = liver_and_kidney(20)
     said = ["003", "012"]
     labels |= {case: without(labels[case], 2) for case in said}
     folder = write_study(tmp_path, labels, predictions, NAMES)
-    found = audit_of(folder, monkeypatch)
+    found = audit_of(folder, tmp_path / "audit")
     assert {case["case"] for case in found["cases"] if case["findings"]} >= set(said)
-    shutil.rmtree(tmp_path / "audit")
     (raw,) = (tmp_path / "raw").iterdir()
     (raw / "confidence.csv").write_text("case,kidney\n" + "".join(f"{case},0\n" for case in said))
-    audit = audit_of(folder, monkeypatch)
+    audit = audit_of(folder, tmp_path / "audit", "--overwrite")
     (statement,) = audit["classes"]
     assert (statement["label"], statement["kind"], statement["cases"]) == ("2", "not_annotated", said)
     assert "as confidence.csv says" in statement["sentence"]

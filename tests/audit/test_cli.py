@@ -14,7 +14,7 @@ import SimpleITK
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.findings import KINDS
 from nnunetv2_dale.commands.lock import held
-from tests.audit.fixtures import make_study, save_probabilities
+from tests.audit.fixtures import audit_of, make_study, save_probabilities
 from tests.datasets import ELLIPSOIDS, rows_of, write_volume
 
 ERRORS = {2: "wider", 5: "missed_object", 7: "exchanged", 9: "empty", 11: "flipped"}
@@ -35,9 +35,7 @@ def _raw(study: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture(scope="module")
 def audited(study: tuple[Path, list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("audited") / "audit"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(study[0]))
-        assert main([str(study[1][0]), "-o", str(output), "-np", "1"]) == 0
+    audit_of(study[1], output)
     return output
 
 
@@ -68,17 +66,8 @@ def test_the_json_keeps_to_its_schema(audited: Path) -> None:
     for case in audit["cases"]:
         assert set(case) == {"case", "fold", "score", "judged", "findings", "checksum"}
         for found in case["findings"]:
-            types = {
-                "class": str,
-                "label": str,
-                "kind": str,
-                "score": float,
-                "size": float,
-                "unit": str,
-                "voxel": list,
-                "world_mm": list,
-                "sentence": str,
-            }
+            types = {"class": str, "label": str, "kind": str, "score": float, "size": float, "unit": str}
+            types |= {"voxel": list, "world_mm": list, "sentence": str}
             assert {key: type(value) for key, value in found.items()} | {"size": float} == types
             assert found["kind"] in KINDS
             assert 0 <= found["score"] <= 1
@@ -120,25 +109,20 @@ def test_maps_lie_on_the_image(audited: Path, study: tuple[Path, list[Path]]) ->
     assert suspicion[truth].mean() < 0.05 * suspicion.max()
 
 
-def test_several_referees_and_probabilities(study: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    raw, folders = make_study(tmp_path / "more", ERRORS, CASES, referees=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(raw))
-        for folder in folders:
-            save_probabilities(folder)
-        assert main([*map(str, folders), "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
-    audit = read(tmp_path / "audit")
+def test_several_referees_and_probabilities(tmp_path: Path) -> None:
+    _, folders = make_study(tmp_path / "more", ERRORS, CASES, referees=2)
+    for folder in folders:
+        save_probabilities(folder)
+    audit = audit_of(folders, tmp_path / "audit")
     assert len(audit["referees"]) == 2
     assert audit["settings"]["probabilities"] is True
     assert {case["case"] for case in audit["cases"][:5]} == {f"case_{number:02d}" for number in ERRORS}
-    assert "two networks expect," in next(
-        f["sentence"] for c in audit["cases"] for f in c["findings"] if f["kind"] == "wider"
-    )
+    found = [each for case in audit["cases"] for each in case["findings"]]
+    assert "two networks expect," in next(each["sentence"] for each in found if each["kind"] == "wider")
 
 
 def test_one_fold_only_is_told(study: tuple[Path, list[Path]], tmp_path: Path, capsys) -> None:
-    assert main([str(study[1][0]), "-f", "1", "-o", str(tmp_path / "audit"), "-np", "1"]) == 0
-    missing = read(tmp_path / "audit")["missing"]
+    missing = audit_of(study[1], tmp_path / "audit", "-f", "1")["missing"]
     assert any("case_00, case_02, case_04" in sentence and "10 labelled cases" in sentence for sentence in missing)
     assert "case_00, case_02" in capsys.readouterr().out
 
@@ -198,21 +182,18 @@ def test_bad_input(arguments: list[str], sentence: str, study, tmp_path, capsys,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_do_not_fit(study: tuple[Path, list[Path]], tmp_path: Path, capsys) -> None:
+def test_files_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     raw, (folder,) = make_study(tmp_path / "broken", {}, 6)
+    monkeypatch.setenv("nnUNet_raw", str(raw))
     prediction = folder / "fold_0" / "validation" / "case_02.nii.gz"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(raw))
-        for content, sentence in (
-            (np.zeros((14, 48, 40), np.uint8), "has shape (14, 48, 40)"),
-            (np.full((14, 48, 48), 5, np.uint8), "holds the label 5"),
-        ):
-            write_volume(content, prediction)
-            assert main([str(folder), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
-            assert sentence in capsys.readouterr().err
-        prediction.unlink()
+    for content, sentence in (
+        (np.zeros((14, 48, 40), np.uint8), "has shape (14, 48, 40)"),
+        (np.full((14, 48, 48), 5, np.uint8), "holds the label 5"),
+        (None, "is missing: the prediction"),
+    ):
+        prediction.unlink() if content is None else write_volume(content, prediction)
         assert main([str(folder), "-o", str(tmp_path / "audit"), "-np", "1"]) == 2
-        assert "is missing: the prediction" in capsys.readouterr().err
+        assert sentence in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 

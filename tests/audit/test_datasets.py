@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.cli import main
-from tests.audit.fixtures import ERRORS, ellipsoid, grown, judge, make_study, save_probabilities, wobbly, write_study
+from tests.audit.fixtures import (
+    ERRORS,
+    audit_of,
+    ellipsoid,
+    grown,
+    judge,
+    make_study,
+    save_probabilities,
+    wobbly,
+    write_study,
+)
 from tests.datasets import (
     CLASSES,
     ELLIPSOIDS,
@@ -29,59 +37,45 @@ from tests.datasets import (
 CASES = 16
 
 
-def audit_of(folders: list[Path], output: Path, *flags: str) -> dict[str, Any]:
-    assert main([*map(str, folders), "-o", str(output), "-np", "1", *flags]) == 0
-    return dict(json.loads((output / "audit.json").read_text()))
-
-
-@pytest.fixture(autouse=True)
-def _no_preprocessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-
-
-def test_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regions(tmp_path: Path) -> None:
     raw, (folder,) = make_study(tmp_path, {3: "wider", 6: "missed_object"}, CASES)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
     labels = {"background": 0, "whole": [1, 2], "small": [2]}
     change_description(raw / ELLIPSOIDS, labels=labels, regions_class_order=[1, 2])
     finish_results(folder, raw / ELLIPSOIDS, [(1, 2), (2,)])
-    audit = audit_of([folder], tmp_path / "audit")
+    audit = audit_of(folder, tmp_path / "audit")
     found = {case["case"]: case["findings"] for case in audit["cases"] if case["findings"]}
     assert set(found) == {"case_03", "case_06"}
     assert any(each["label"] == "(1, 2)" and "region (1, 2) (whole)" in each["sentence"] for each in found["case_03"])
     assert all(each["kind"] != "exchanged" for each in found["case_06"])
 
 
-def test_what_is_ignored_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_ignored_is_no_error(tmp_path: Path) -> None:
     raw, (folder,) = make_study(tmp_path, {3: "wider"}, CASES)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
     change_description(raw / ELLIPSOIDS, labels=CLASSES | {"ignore": 3})
     half = ellipsoids(5)
     half[:, 20:] = 3  # one half of a case was never labelled
     write_volume(half, raw / ELLIPSOIDS / "labelsTr" / "case_05.nii.gz")
     finish_results(folder, raw / ELLIPSOIDS)
-    audit = audit_of([folder], tmp_path / "audit")
+    audit = audit_of(folder, tmp_path / "audit")
     assert [case["case"] for case in audit["cases"] if case["score"] >= 0.5] == ["case_03"]
 
 
-def test_four_fifths_of_every_label_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_fifths_of_every_label_ignored(tmp_path: Path) -> None:
     """nnU-Net #1821: four of five rows of every label are ignored. The wrong one still leads."""
     raw, (folder,) = make_study(tmp_path, {3: "wider"}, CASES)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
     change_description(raw / ELLIPSOIDS, labels=CLASSES | {"ignore": 3})
     for file in sorted((raw / ELLIPSOIDS / "labelsTr").iterdir()):
         label = read_volume(file)
         label[:, np.arange(label.shape[1]) % 5 > 0] = 3
         write_volume(label, file)
     finish_results(folder, raw / ELLIPSOIDS)
-    first, *others = audit_of([folder], tmp_path / "audit")["cases"]
+    first, *others = audit_of(folder, tmp_path / "audit")["cases"]
     assert first["case"] == "case_03"
     assert first["score"] >= 0.5 > others[0]["score"]
     assert "wider" in [found["kind"] for found in first["findings"]]
 
 
-def test_pictures_are_measured_in_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+def test_pictures_are_measured_in_pixels(tmp_path: Path) -> None:
     y, x = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
     distance = np.hypot(y - 30, x - 34)
     labels, pictures, drawn = {}, {}, {}
@@ -95,7 +89,7 @@ def test_pictures_are_measured_in_pixels(tmp_path: Path, monkeypatch: pytest.Mon
     raw = write_raw_dataset(tmp_path / "raw" / ELLIPSOIDS, labels, pictures, **named)
     place = tmp_path / "results" / ELLIPSOIDS / "nnUNetTrainer__nnUNetPlans__2d"
     folder = write_results(place, raw, drawn, regions=[1])
-    audit = audit_of([folder], tmp_path / "audit")
+    audit = audit_of(folder, tmp_path / "audit")
     first = audit["cases"][0]
     assert first["case"] == "case_07"
     (found,) = first["findings"]
@@ -109,10 +103,9 @@ def redraw(folder: Path, number: int, labels: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("with_npz", [False, True], ids=["two referees", "probabilities"])
-def test_a_soft_border_ranks_below_a_wrong_one(with_npz: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_soft_border_ranks_below_a_wrong_one(with_npz: bool, tmp_path: Path) -> None:
     """Half of the cases have soft borders, which every network draws elsewhere; one sharp label is wrong."""
     raw, folders = make_study(tmp_path, {4: "wider"}, 24, referees=2)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
     for referee, folder in enumerate(folders):
         for number in range(1, 24, 2):
             redraw(folder, number, wobbly(ellipsoids(number), 1000 * (referee + 1) + number, amount=2.5))
@@ -127,23 +120,20 @@ def test_a_soft_border_ranks_below_a_wrong_one(with_npz: bool, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("kind", sorted(ERRORS))
-def test_each_kind_alone_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw, folders = make_study(tmp_path, {6: kind}, 14)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
-    first = audit_of(folders, tmp_path / "audit")["cases"][0]
+def test_each_kind_alone_is_named(kind: str, tmp_path: Path) -> None:
+    first = audit_of(make_study(tmp_path, {6: kind}, 14)[1], tmp_path / "audit")["cases"][0]
     assert first["case"] == "case_06"
     assert first["findings"][0]["kind"] == kind, first
 
 
-def test_a_habit_of_all_networks_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_habit_of_all_networks_is_no_finding(tmp_path: Path) -> None:
     """Every network draws label 1 narrower by 2 mm than the readers do."""
     raw, (folder,) = make_study(tmp_path, {}, CASES)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
     habit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda labels: grown(labels, 1, -2.0)  # noqa: E731
     for number in range(CASES):
         redraw(folder, number, habit(wobbly(ellipsoids(number), number)))
     finish_results(folder, raw / ELLIPSOIDS)
-    audit = audit_of([folder], tmp_path / "audit")
+    audit = audit_of(folder, tmp_path / "audit")
     assert max(case["score"] for case in audit["cases"]) < 0.5
 
 

@@ -70,14 +70,15 @@ def test_tables_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
 
 def test_every_contradiction_is_named_with_both_tables(tmp_path: Path) -> None:
     anna = write(tmp_path / "anna.csv", "5,1,wider,accept\n7,1,wider,fix\n5b,1,wider,fix\n")
-    ben = write(tmp_path / "ben.csv", "005,1.0,wider,exclude\n7,1,wider,accept\n5b,1,wider,fix\n")
+    ben = write(tmp_path / "ben.csv", "005,1.0,wider,exclude\n7,1,wider,accept\n5b,1,wider,fix\n5b,1,wider,accept\n")
     with pytest.raises(UserError) as error:
         read_lines(anna, ben, known=KNOWN)
     first, *listed = str(error.value).splitlines()
-    assert first.startswith("2 findings are decided twice")
+    assert first.startswith("3 findings are decided twice")
     assert listed == [
         f"  case 005, label 1, wider: accept ({anna}, line 2) and exclude ({ben}, line 2)",
         f"  case 7, label 1, wider: fix ({anna}, line 3) and accept ({ben}, line 3)",
+        f"  case 5b, label 1, wider: fix ({anna}, line 4) and accept ({ben}, line 5)",
     ]
 
 

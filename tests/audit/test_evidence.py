@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from nnunetv2_dale.audit.held_out import training_memory
 from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.masks.surface import surface_area, surface_of
 from tests.audit.fixtures import describe_as, make_study, save_probabilities
 from tests.datasets import finish_results, write_volume
 
@@ -127,18 +125,3 @@ def test_a_single_network_without_probabilities_is_never_unsure(study: Path) -> 
     found: ClassEvidence = evidence_of(task.cases[2], task).classes["1"]
     assert found.unsure_voxels == 0
     assert found.excess_voxels == found.label_voxels - found.referees_voxels
-
-
-def test_area_of_faces_is_that_of_the_surface() -> None:
-    rng = np.random.default_rng(0)
-    for shape in ((5, 6, 7), (1, 9, 8)):
-        mask = rng.random(shape) < 0.4
-        assert surface_area(mask, (3.0, 1.0, 0.5)) == pytest.approx(surface_of(mask, (3.0, 1.0, 0.5)).area_mm2.sum())
-
-
-def test_area_of_a_box_by_hand() -> None:
-    mask = np.zeros((6, 6, 6), bool)
-    mask[1:3, 1:4, 1:5] = True  # 2 × 3 × 4 voxels of 3 × 1 × 0.5 mm: 6 × 3 × 2 mm
-    assert surface_area(mask, (3.0, 1.0, 0.5)) == pytest.approx(
-        2 * sum(a * b for a, b in itertools.combinations((6, 3, 2), 2))
-    )

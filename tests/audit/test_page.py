@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ import pytest
 
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.decision_files import read_lines
-from nnunetv2_dale.audit.decisions import decision_table, decisions_in
+from nnunetv2_dale.audit.decisions import Decision, decision_table, decisions_in
 from nnunetv2_dale.audit.findings import read_audit
 from nnunetv2_dale.audit.page import memory_key, viewer_commands
-from tests.audit.fixtures import make_study
+from tests.audit.fixtures import audit_of, make_study
+from tests.pages.browser import seen_in_a_browser
 
 # Presses keys as a reader does, and reports what the page shows and asks for.
 PROBE = """
@@ -67,41 +67,25 @@ for (const key of ["", " 0123456789abcdef"])
   localStorage.setItem("nnunetv2_dale_audit Dataset777_Ellipsoids" + key, JSON.stringify(%s));"""
 
 
-def probe(script: str, before: str = "") -> str:
-    """A script for a page, and one to run before it loads: what is `seen` ends in an element of that name."""
-    return f"""<script>{before}
-window.addEventListener("load", () => {{
-const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {{ key, bubbles: true }}));
-const write = (text) => {{
+# How a reader's hands are moved.
+HANDS = """
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const write = (text) => {
   document.activeElement.value = text;
-  document.activeElement.dispatchEvent(new Event("input", {{ bubbles: true }}));
-}};
+  document.activeElement.dispatchEvent(new Event("input", { bubbles: true }));
+};
 const shown = () => document.querySelector("#shown h3").textContent;
-const value = (id) => document.getElementById(id).value;
-const seen = {{}};{script}
-seen.csv = value("csv");
-document.body.insertAdjacentHTML("beforeend", `<pre id="seen"></pre>`);
-document.getElementById("seen").textContent = JSON.stringify(seen);
-}});
-</script>"""
-
-
-def browser() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
-    return found
+const value = (id) => document.getElementById(id).value;"""
+TABLE = "\nseen.csv = value('csv');"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("page of an audit")
-    raw, (folder,) = make_study(root, {1: "wider", 4: "missed_object", 6: "exchanged"}, 14)
+    _, (folder,) = make_study(root, {1: "wider", 4: "missed_object", 6: "exchanged"}, 14)
     memory = {"cases": {"case_01": {"excess": [0.0, 8.0, 0.0], "contour": [9.0, 10.0, 0.0]}}}
     (folder / "fold_0" / "case_displacement.json").write_text(json.dumps(memory))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(raw))
-        assert main([str(folder), "-o", str(root / "audit"), "-np", "1"]) == 0
+    audit_of(folder, root / "audit")
     return root / "audit" / "audit.html"
 
 
@@ -112,28 +96,15 @@ def test_nothing_is_asked_from_elsewhere(page: Path) -> None:
     assert "+0.80 voxels of contour, in 1 training" in text
 
 
-def in_a_browser(page: Path, tmp_path: Path, script: str, width: int = 1280) -> dict[str, Any]:
-    """What a script at the end of the page puts into an element `seen`; the browser may complain about nothing."""
-    with_probe = tmp_path / "audit with spaces.html"
-    with_probe.write_text(page.read_text(encoding="utf-8").replace("</head>", script + "</head>"), encoding="utf-8")
-    arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
-    done = subprocess.run(
-        [
-            browser(),
-            *arguments.split(),
-            f"--window-size={width},900",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom",
-            with_probe.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-    )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return dict(json.loads(html.unescape(re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)[-1])))
+def seen_on(page: Path, tmp_path: Path, script: str, **options: Any) -> dict[str, Any]:
+    """What a script with hands sees on a page, and the table that the page writes in the end."""
+    return seen_in_a_browser(page.read_text(encoding="utf-8"), HANDS + script + TABLE, tmp_path, **options)
+
+
+def decided_in(table: str, tmp_path: Path) -> list[Decision]:
+    """The decisions in a table that a page wrote."""
+    (tmp_path / "exported.csv").write_text(table)
+    return decisions_in(read_lines(tmp_path / "exported.csv"))
 
 
 def test_the_summary_says_how_many_of_what_and_how_long(page: Path) -> None:
@@ -147,7 +118,7 @@ def test_the_summary_says_how_many_of_what_and_how_long(page: Path) -> None:
 
 
 def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
-    seen = in_a_browser(page, tmp_path, probe(PROBE))
+    seen = seen_on(page, tmp_path, PROBE)
     assert seen["first"] == seen["back"] != seen["second"] == seen["afterAccept"]
     assert (seen["requests"], seen["unnamed"], seen["pictures"]) == (0, 0, 1)
     assert seen["link"] == "blob:"
@@ -155,9 +126,7 @@ def test_in_a_browser_with_the_keyboard(page: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(seen["csv"])))
     assert len(rows) == seen["items"]
     assert [row["decision"] for row in rows[:2]] == ["accept", "fix"]
-    exported = tmp_path / "decisions.csv"
-    exported.write_text(seen["csv"])
-    assert [each.decision for each in decisions_in(read_lines(exported))] == ["accept", "fix"]
+    assert [each.decision for each in decided_in(seen["csv"], tmp_path)] == ["accept", "fix"]
     assert any(command.startswith("Slicer --python-code") for command in seen["commands"])
     assert any(command.startswith("itksnap -g") for command in seen["commands"])
 
@@ -167,7 +136,7 @@ def test_decisions_are_taken_back_one_by_one(page: Path, tmp_path: Path, width: 
     """And the page is nowhere wider than the window, with a name that no line could break."""
     text = page.read_text(encoding="utf-8").replace("case_06", "case_06" + "x" * 150)
     (tmp_path / "long.html").write_text(text, encoding="utf-8")
-    seen = in_a_browser(tmp_path / "long.html", tmp_path, probe(UNDO), width)
+    seen = seen_on(tmp_path / "long.html", tmp_path, UNDO, width=width)
     titles = [title for title, _ in seen["steps"]]
     decided = [each.split(",") for _, each in seen["steps"]]
     first, second = titles[3], titles[0]
@@ -202,31 +171,24 @@ def test_the_page_begins_with_the_decisions_that_were_given(page: Path, tmp_path
     fixed = ",".join(lines[0][name] for name in ("case", "label", "kind"))
     earlier.write_text(f"case,label,kind,decision,comment\n{fixed},fix,so wide\ncase_02,1,wider,accept,looked at\n")
     (folder,) = (root / "results").glob("*/*")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("nnUNet_raw", str(root / "raw"))
-        words = ["--decisions", str(earlier), "-np", "1"]
-        assert main([str(folder), "-o", str(tmp_path / "second"), *words]) == 0
+    audit_of(folder, tmp_path / "second", "--decisions", str(earlier))
     others = {"\n".join((line["case"], line["label"], line["kind"])): "exclude" for line in lines}
-    script = probe('seen.count = document.getElementById("count").textContent;', OTHERS % json.dumps(others))
-    seen = in_a_browser(tmp_path / "second" / "audit.html", tmp_path, script)
+    script = 'seen.count = document.getElementById("count").textContent;'
+    seen = seen_on(tmp_path / "second" / "audit.html", tmp_path, script, before=OTHERS % json.dumps(others))
     assert seen["count"] == "1"
     assert seen["csv"] == (tmp_path / "second" / "decisions.csv").read_text()
-    exported = tmp_path / "exported.csv"
-    exported.write_text(seen["csv"])
-    assert [(each.case, each.decision) for each in decisions_in(read_lines(exported))] == [
+    assert [(each.case, each.decision) for each in decided_in(seen["csv"], tmp_path)] == [
         (lines[0]["case"], "fix"),
         ("case_02", "accept"),
     ]
 
 
 def test_the_page_writes_who_decided(page: Path, tmp_path: Path) -> None:
-    seen = in_a_browser(page, tmp_path, probe(WHO))
+    seen = seen_on(page, tmp_path, WHO)
     assert "who" not in next(csv.reader(io.StringIO(seen["before"])))
     rows = list(csv.DictReader(io.StringIO(seen["csv"])))
     assert [(row["decision"], row["who"]) for row in rows[:3]] == [("", ""), ("exclude", "fax"), ("accept", "fax")]
-    exported = tmp_path / "exported.csv"
-    exported.write_text(seen["csv"])
-    assert [each.who for each in decisions_in(read_lines(exported))] == ["fax", "fax"]
+    assert [each.who for each in decided_in(seen["csv"], tmp_path)] == ["fax", "fax"]
 
 
 def test_a_page_without_pictures_and_paths(page: Path, tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_dale.benchmark.job import Job
 from nnunetv2_dale.benchmark.runs import Run
@@ -59,6 +63,20 @@ def preprocessed_phantom(root: Path) -> dict[str, str]:
         # the command is called by its full path and has to find Parsl's programs itself
         "PATH": os.pathsep.join(path for path in os.environ["PATH"].split(os.pathsep) if path != scripts),
     }
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 200) -> None:
+    """Wait for something; what, and how long, is the error."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+def until_in_work(command: subprocess.Popen[Any], condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that a command in the background does; it may not end before."""
+    wait_until(lambda: command.poll() is not None or condition(), what)
+    assert command.poll() is None, f"the command ended early with {command.returncode}"
 
 
 def benchmark_command(*arguments: str) -> list[str]:

@@ -6,9 +6,10 @@ import contextlib
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.benchmark.fixtures import wait_until
 
 CONFIGURATION = """
 ClusterName=test
@@ -55,15 +56,15 @@ def running_slurm(folder: Path) -> Iterator[dict[str, str]]:
     environment = {**os.environ, **variables}
     with contextlib.ExitStack() as daemons:
         daemons.enter_context(_daemon(munge, folder, environment))
-        _wait_for(lambda: (folder / "munge.socket").exists(), "munged")
+        wait_until((folder / "munge.socket").exists, "munged")
         daemons.enter_context(_daemon(["slurmctld", "-D", "-f", str(configuration)], folder, environment))
         daemons.enter_context(_daemon(["slurmd", "-D", "-N", host, "-f", str(configuration)], folder, environment))
-        _wait_for(lambda: "idle" in _output(["sinfo", "-h", "-o", "%T"], environment), "an idle node")
+        wait_until(lambda: "idle" in _output(["sinfo", "-h", "-o", "%T"], environment), "an idle node")
         try:
             yield variables
         finally:
             subprocess.run(["scancel", "--partition=test"], env=environment, check=False)
-            _wait_for(lambda: not _output(["squeue", "-h"], environment).strip(), "the jobs to end")
+            wait_until(lambda: not _output(["squeue", "-h"], environment).strip(), "the jobs to end")
 
 
 @contextlib.contextmanager
@@ -79,14 +80,6 @@ def _daemon(command: list[str], folder: Path, environment: dict[str, str]) -> It
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _wait_for(condition, what: str, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.5)
 
 
 def _output(command: list[str], environment: dict[str, str]) -> str:

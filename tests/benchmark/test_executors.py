@@ -9,6 +9,7 @@ from parsl.config import Config
 from parsl.errors import OptionalModuleMissing
 from parsl.executors import HighThroughputExecutor
 
+from nnunetv2_dale.benchmark.arguments import ExecutorSettings
 from nnunetv2_dale.benchmark.executors import (
     own_addresses,
     parsl_config,
@@ -16,7 +17,6 @@ from nnunetv2_dale.benchmark.executors import (
     run_directory,
     user_config,
 )
-from nnunetv2_dale.benchmark.settings import ExecutorSettings
 from nnunetv2_dale.commands.command_line import UserError
 from tests.conftest import REPOSITORY
 

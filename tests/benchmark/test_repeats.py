@@ -17,7 +17,7 @@ from nnunetv2_dale.benchmark.reports import compared_runs, report_arguments
 from nnunetv2_dale.benchmark.runs import Run, plan_runs, repeated_plans
 from nnunetv2_dale.benchmark.training import seed_everything
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.report.report_json import read_report
+from nnunetv2_dale.report.report_folder import read_report
 from tests.benchmark.fixtures import DATASET
 from tests.datasets import write_ellipsoids, write_results
 

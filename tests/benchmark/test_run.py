@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from nnunetv2_dale.commands.lock import read_holder
-from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom
+from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom, until_in_work
 
 pytestmark = pytest.mark.integration
 PARTS = "__nnUNetPlans__2d"
@@ -38,14 +37,6 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-def _wait_until(condition: Callable[[], bool], command: subprocess.Popen[str], seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert command.poll() is None, f"the command ended early with {command.returncode}"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def started(phantom: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts the command in the background and makes sure that it is gone afterwards."""
@@ -68,8 +59,8 @@ def started(phantom: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., s
 def test_two_folds_at_once_one_killed_and_picked_up_again(phantom: dict[str, str], started, tmp_path) -> None:
     command = started("-tr", "nnUNetTrainer_long", "-f", "0", "1", "--workers", "2", "--no_report")
     folds = [_fold(phantom, "nnUNetTrainer_long", fold) for fold in (0, 1)]
-    _wait_until(lambda: all(read_holder(fold) is not None for fold in folds), command)  # both at once
-    _wait_until(lambda: _can_be_continued(folds[0]), command)
+    until_in_work(command, lambda: all(read_holder(fold) is not None for fold in folds), "both folds at once")
+    until_in_work(command, lambda: _can_be_continued(folds[0]), "a checkpoint")
     holder = read_holder(folds[0])
     assert holder is not None
     psutil.Process(holder.process.pid).children()[0].send_signal(signal.SIGKILL)
@@ -100,7 +91,7 @@ def test_a_failed_fold_is_named_with_its_log_and_the_others_go_on(phantom: dict[
 def test_sigterm_stops_the_trainings_and_frees_their_folds(phantom: dict[str, str], started, tmp_path) -> None:
     command = started("-tr", "nnUNetTrainer_long", "-f", "2", "--no_report")
     fold = _fold(phantom, "nnUNetTrainer_long", 2)
-    _wait_until((fold / "checkpoint_latest.pth").exists, command)
+    until_in_work(command, (fold / "checkpoint_latest.pth").exists, "a checkpoint")
     children = psutil.Process(command.pid).children(recursive=True)
     command.send_signal(signal.SIGTERM)
     assert command.wait(60) == 128 + signal.SIGTERM

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom
+from tests.benchmark.fixtures import DATASET, benchmark_command, preprocessed_phantom, until_in_work
 from tests.benchmark.slurm_here import running_slurm
 
 OPTED_IN = os.environ.get("NNUNETV2_DALE_SLURM_TEST") == "1"
@@ -32,11 +31,7 @@ def test_a_cancelled_job_continues_from_its_checkpoint(tmp_path: Path) -> None:
         with output.open("w") as stream:
             command = subprocess.Popen(benchmark_command(*arguments), env=environment, stdout=stream, stderr=stream)
             try:
-                deadline = time.monotonic() + 200
-                while not (fold / "checkpoint_latest.pth").exists():
-                    assert command.poll() is None, output.read_text()
-                    assert time.monotonic() < deadline, output.read_text()
-                    time.sleep(0.2)
+                until_in_work(command, (fold / "checkpoint_latest.pth").exists, "a checkpoint")
                 jobs = subprocess.check_output(["squeue", "-h", "-o", "%i"], env=environment, text=True).split()
                 subprocess.run(["scancel", *jobs], env=environment, check=True)
                 assert command.wait(500) == 0, output.read_text()

@@ -24,27 +24,33 @@ def run(outcome: object, argv: list[str] | None = None) -> int:
     return run_command(parser, command, argv or [])
 
 
-def test_a_command_that_returns_nothing_succeeds():
-    assert run(None) == 0
+KEPT = "nothing half-written was left under a final name"
 
 
-def test_its_integer_is_the_exit_code():
-    assert run(None, ["-d", "3"]) == 3
-
-
-def test_a_users_mistake_is_one_sentence(capsys):
-    assert run(UserError("expected a folder, found none; give one")) == 2
-    assert capsys.readouterr().err == "nnUNetv2_dale_something: expected a folder, found none; give one\n"
-
-
-def test_a_full_disk_is_one_sentence(capsys):
-    assert run(OSError(errno.ENOSPC, "No space left on device", "/here")) == 2
-    assert capsys.readouterr().err == (
-        "nnUNetv2_dale_something: stopped: /here: No space left on device; nothing half-written was left under a final "
-        "name; put that right, then run the same command again\n"
-    )
-    assert run(OSError(errno.EROFS, "Read-only file system")) == 2
-    assert "stopped: Read-only file system; nothing" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("outcome", "argv", "code", "said"),
+    [
+        (None, [], 0, ""),
+        (None, ["-d", "3"], 3, ""),
+        (UserError("expected a folder, found none; give one"), [], 2, "expected a folder, found none; give one"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/here"),
+            [],
+            2,
+            f"stopped: /here: No space left on device; {KEPT}; put that right, then run the same command again",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            [],
+            2,
+            f"stopped: Read-only file system; {KEPT}; put that right, then run the same command again",
+        ),
+        (KeyboardInterrupt(), [], 130, f"interrupted; {KEPT}"),
+    ],
+)
+def test_the_end_of_a_command_is_a_code_and_a_sentence(outcome, argv, code, said, capsys):
+    assert run(outcome, argv) == code
+    assert capsys.readouterr().err == (f"nnUNetv2_dale_something: {said}\n" if said else "")
 
 
 @pytest.mark.parametrize("name", ["ENOTDIR", "EEXIST", "EISDIR", "EXDEV", "EBUSY", "ENOTSUP", "EPERM", "EIO"])
@@ -54,19 +60,10 @@ def test_a_place_of_another_kind_is_one_sentence(capsys, name):
     assert f"stopped: /here: {os.strerror(number)}; nothing" in capsys.readouterr().err
 
 
-def test_another_error_of_the_system_is_not_hidden():
-    with pytest.raises(FileNotFoundError):
-        run(FileNotFoundError(errno.ENOENT, "No such file", "/here"))
-
-
-def test_ctrl_c_is_130(capsys):
-    assert run(KeyboardInterrupt()) == 130
-    assert "interrupted" in capsys.readouterr().err
-
-
-def test_a_defect_of_ours_is_not_hidden():
-    with pytest.raises(ZeroDivisionError):
-        run(ZeroDivisionError())
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "No such file", "/here"), ZeroDivisionError()])
+def test_a_defect_of_ours_is_not_hidden(error):
+    with pytest.raises(type(error)):
+        run(error)
 
 
 def test_unknown_flags_exit_with_2():

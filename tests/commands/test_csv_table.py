@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.csv_table import read_keyed_table, read_numbered_table, read_table
+from nnunetv2_dale.commands.csv_table import read_keyed_table, read_numbered_table
 
 ROWS = [{"case": "c0", "patient": "Ä, B"}, {"case": "c1", "patient": ""}]
 
@@ -26,14 +26,14 @@ ROWS = [{"case": "c0", "patient": "Ä, B"}, {"case": "c1", "patient": ""}]
 def test_every_way_of_saving_gives_the_same_rows(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "t.csv"
     file.write_bytes(content)
-    assert read_table(file, ["case", "patient"]) == ROWS
+    assert [row for _, row in read_numbered_table(file, ["case", "patient"])] == ROWS
     assert read_keyed_table(file, "case", ["patient"]) == {"c0": ROWS[0], "c1": ROWS[1]}
 
 
 def test_further_columns_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("site;case;patient\nA;c0;p\n")
-    assert read_table(file, ["case", "patient"]) == [{"site": "A", "case": "c0", "patient": "p"}]
+    assert read_numbered_table(file, ["case", "patient"]) == [(2, {"site": "A", "case": "c0", "patient": "p"})]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -83,4 +83,4 @@ def test_tables_that_say_nothing_or_two_things(tmp_path: Path, content: bytes, m
 
 def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.csv cannot be read as a table: No such file"):
-        read_table(tmp_path / "nowhere.csv", ["case"])
+        read_numbered_table(tmp_path / "nowhere.csv", ["case"])

@@ -94,8 +94,8 @@ def test_folds_in_use_are_replaced_only_when_asked(dataset: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("patients", "flags", "message"),
     [
-        ({"c0": "P0"}, (), "has no patient for 11 cases of Dataset004_Twelve, such as c1"),
-        ({**CASES, "c3": ""}, (), "has no patient for 1 cases of Dataset004_Twelve, such as c3"),
+        ({"c0": "P0"}, (), "has no patient for 11 of 12 cases, such as c1"),
+        ({**CASES, "c3": ""}, (), "has no patient for 1 of 12 cases, such as c3"),
         (dict.fromkeys(CASES, "P0"), (), "5 folds need at least 5 cases or patients, found 1"),
         (CASES, ("--folds", "1"), "--folds is at least 2"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunetv2_dale.masks.surface import signed_distances, surface_of
+from nnunetv2_dale.masks.surface import signed_distances, surface_area, surface_of
 
 
 def test_a_box_by_hand() -> None:
@@ -13,6 +13,7 @@ def test_a_box_by_hand() -> None:
     mask[2:4, 2:5, 3:7] = True  # 2 x 3 x 4 voxels of 3 x 1 x 0.5 mm: 6 x 3 x 2 mm
     surface = surface_of(mask, (3.0, 1.0, 0.5))
     assert surface.area_mm2.sum() == pytest.approx(2 * (6 * 3 + 6 * 2 + 3 * 2))
+    assert surface_area(mask, (3.0, 1.0, 0.5)) == pytest.approx(2 * (6 * 3 + 6 * 2 + 3 * 2))
     assert mask[tuple(surface.inside.T)].all()
     assert not mask[tuple(surface.outside.T)].any()
 
@@ -28,6 +29,12 @@ def test_a_slice_has_a_length() -> None:
     mask = np.zeros((1, 5, 5), bool)
     mask[0, 1:3, 1:4] = True
     assert surface_of(mask, (999.0, 2.0, 0.5)).area_mm2.sum() == pytest.approx(2 * (2 * 2.0 + 3 * 0.5))
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 9, 8)])
+def test_the_area_is_that_of_all_faces(shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(0).random(shape) < 0.4
+    assert surface_area(mask, (3.0, 1.0, 0.5)) == pytest.approx(surface_of(mask, (3.0, 1.0, 0.5)).area_mm2.sum())
 
 
 def test_distances_against_a_slow_search() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from typing import Literal
 
 import jinja2
 import matplotlib
@@ -24,15 +25,10 @@ def test_png_data_uri_holds_the_bytes() -> None:
 
 
 @pytest.mark.parametrize(("image_format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
-def test_figure_becomes_the_same_bytes_every_time(image_format: str, start: bytes) -> None:
+def test_figure_becomes_the_same_bytes_every_time(image_format: Literal["svg", "png"], start: bytes) -> None:
     first, second = (figure_data_uri(drawn_figure(), image_format=image_format) for _ in range(2))
     assert first == second
     assert base64.b64decode(first.split(",")[1]).startswith(start)
-
-
-def test_other_formats_are_refused() -> None:
-    with pytest.raises(ValueError, match="svg or png, got 'gif'"):
-        figure_data_uri(drawn_figure(), image_format="gif")
 
 
 def test_base_page_escapes_and_asks_for_nothing() -> None:
@@ -48,11 +44,6 @@ def test_base_page_escapes_and_asks_for_nothing() -> None:
 def test_a_missing_name_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="title"):
         render_page("base.html.j2", "nnunetv2_dale.pages", {})
-
-
-def test_an_unknown_template_is_an_error() -> None:
-    with pytest.raises(jinja2.TemplateNotFound):
-        render_page("no_such_page.html.j2", "nnunetv2_dale.pages", {})
 
 
 def test_parts_print_cells_notes_and_figures() -> None:

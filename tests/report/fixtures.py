@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunetv2_dale.report.cli import main
 from tests.datasets import ELLIPSOIDS, write_ellipsoids, write_results
 
 FAST = ["-np", "1", "--resamples", "200"]
@@ -70,6 +71,12 @@ def make_study(root: Path, cases: int = 8) -> Study:
         (baseline / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(10, 20.0))
         (candidate / f"fold_{fold}" / "training_log_2025_1_1_00_00_00.txt").write_text(training_log(8, 44.0))
     return Study(raw, baseline, candidate)
+
+
+def report_on(output: Path, *words: object, processes: int = 1) -> dict[str, Any]:
+    """What the command writes with these words, as report.json has it."""
+    assert main([*map(str, words), "-o", str(output), *FAST, "-np", str(processes)]) == 0
+    return report_of(output)
 
 
 def report_of(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shlex
@@ -13,8 +12,8 @@ import pytest
 import SimpleITK
 
 from nnunetv2_dale.report.cli import _command, main, report_parser
-from tests.datasets import ellipsoids, write_summary, write_volume
-from tests.report.fixtures import FAST, Study, make_study, report_of, row_of
+from tests.datasets import ellipsoids, rows_of, write_summary, write_volume
+from tests.report.fixtures import FAST, Study, make_study, report_of, report_on, row_of
 
 
 @pytest.mark.parametrize(
@@ -55,14 +54,11 @@ def test_provenance_and_cost(made: tuple[Study, Path]) -> None:
 
 def test_csv_and_latex_say_the_same(made: tuple[Study, Path]) -> None:
     report = report_of(made[1])
-    with (made[1] / "comparisons.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(made[1] / "comparisons.csv")
     assert len(rows) == len(report["comparisons"])
     assert float(rows[0]["difference"]) == report["comparisons"][0]["difference"]
     assert float(rows[0]["ci95_low"]) == report["comparisons"][0]["ci95"][0]
-    with (made[1] / "cases.csv").open(newline="") as file:
-        cases = list(csv.DictReader(file))
-    assert len(cases) == 8 * 2 * 3
+    assert len(rows_of(made[1] / "cases.csv")) == 8 * 2 * 3
     latex = (made[1] / "comparisons.tex").read_text()
     assert r"nnUNetTrainerDALE\_\_nnUNetPlans\_\_3d\_fullres" in latex
     assert f"{100 * row_of(report, 'Dice')['mean']:.2f}" in latex
@@ -88,9 +84,8 @@ def test_a_further_page_is_linked_as_seen_from_the_report(made: tuple[Study, Pat
 def test_several_processes_give_the_same_numbers(made: tuple[Study, Path], tmp_path: Path) -> None:
     study, report = made
     places = ["--references", str(study.raw / "labelsTr"), "--images", str(study.raw / "imagesTr")]
-    arguments = [*study.folders, *places, "-o", str(tmp_path / "r"), "-np", "2", "--resamples", "200", "--no_pictures"]
-    assert main(arguments) == 0
-    assert report_of(tmp_path / "r")["comparisons"] == report_of(report)["comparisons"]
+    again = report_on(tmp_path / "r", *study.folders, *places, "--no_pictures", processes=2)
+    assert again["comparisons"] == report_of(report)["comparisons"]
 
 
 def test_a_trainer_whose_method_never_ran_is_named(study: Study, tmp_path: Path, capsys) -> None:
@@ -102,9 +97,9 @@ def test_a_trainer_whose_method_never_ran_is_named(study: Study, tmp_path: Path,
     for fold, lines in ((0, [plan, nothing]), (1, [plan, nothing, plan, some])):
         with (study.candidate / f"fold_{fold}" / log).open("a") as file:
             file.write("\n".join(lines) + "\n")
-    assert main([*study.folders, "-o", str(tmp_path / "report"), "--summary_only", *FAST]) == 0
-    assert report_of(tmp_path / "report")["runs"][0]["ran"] == {}
-    assert report_of(tmp_path / "report")["runs"][1]["ran"] == {
+    first, second = report_on(tmp_path / "report", *study.folders, "--summary_only")["runs"]
+    assert first["ran"] == {}
+    assert second["ran"] == {
         "0": "Algorithm 1 in 0 of 80 batches: this is plain nnU-Net",
         "1": "Algorithm 1 in 17 of 80 batches; cases were down-weighted in 0 of 8 epochs",
     }
@@ -141,9 +136,7 @@ def test_a_flipped_prediction_is_told_everywhere(study: Study, tmp_path: Path, c
     SimpleITK.WriteImage(SimpleITK.Flip(SimpleITK.ReadImage(str(file)), [False, True, False]), str(file))
     write_summary(file.parent, study.raw)
     output = tmp_path / "report"
-    references = ["--references", str(study.raw / "labelsTr")]
-    assert main([*study.folders, *references, "-o", str(output), *FAST, "--no_pictures"]) == 0
-    report = report_of(output)
+    report = report_on(output, *study.folders, "--references", study.raw / "labelsTr", "--no_pictures")
     where = {"case": "case_03", "run": study.candidate.name, "file": "case_03.nii.gz"}
     assert report["misplaced"] == [{**where, "differs": ["origin", "direction"], "apart_mm": 47.0}]
     sentence = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,25 +20,27 @@ from nnunetv2_dale.masks.voxel_surface import measures_of, surface_distances
 from nnunetv2_dale.nnunet_files.geometry import GridDifference
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles
 from nnunetv2_dale.nnunet_files.results.result_folder import read_result_folder
-from nnunetv2_dale.nnunet_files.results.summary_file import CaseResult, read_summary
+from nnunetv2_dale.nnunet_files.results.summary_file import read_summary
 from nnunetv2_dale.report.fuzzy_region import fuzzy_region
-from nnunetv2_dale.report.lesions import LesionCounts
-from nnunetv2_dale.report.measure_cases import MeasureSettings, measure_case
+from nnunetv2_dale.report.measure_cases import MeasuredCase, MeasureSettings, measure_case
 from nnunetv2_dale.report.provenance import dale_settings, seed_of
+from nnunetv2_dale.report.report_data import LesionTotal
 from nnunetv2_dale.report.volumes import MaskReader
 from tests.datasets import SPACING_ZYX, ellipsoids, write_volume
 
 
-def settings_of(keys: tuple[str, ...], reader: type, ignore_label: int | None = None) -> MeasureSettings:
-    return MeasureSettings(keys, ignore_label, 2.0, 0.9, 16, MaskReader(reader(), None))
-
-
-def summary_of(folder: Path, reader: object, labels: list[object], ignore: int | None, ending: str) -> CaseResult:
-    metrics = compute_metrics(str(folder / f"ref{ending}"), str(folder / f"case{ending}"), reader, labels, ignore)
+def measured(
+    folder: Path, keys: dict[str, Any], ignore: int | None = None, kind: type = SimpleITKIO, ending: str = ".nii.gz"
+) -> MeasuredCase:
+    """A prediction `case`, its reference `ref` and its image, where there is one; the keys with nnU-Net's labels."""
+    reference, prediction, image = (folder / f"{name}{ending}" for name in ("ref", "case", "case_0000"))
+    metrics = compute_metrics(str(reference), str(prediction), kind(), list(keys.values()), ignore)
     for values in metrics["metrics"].values():
         values.update({key: value.item() for key, value in values.items() if hasattr(value, "item")})
     save_summary_json({"metric_per_case": [metrics], "mean": {}}, str(folder / "summary.json"))
-    return read_summary(folder / "summary.json", "0")[0]
+    settings = MeasureSettings(tuple(keys), ignore, 2.0, 0.9, 16, MaskReader(kind(), None))
+    files = CaseFiles("case", reference, (prediction,), (image,) if image.exists() else ())
+    return measure_case(files, [read_summary(folder / "summary.json", "0")[0]], settings)
 
 
 def test_regions_and_the_ignore_label(tmp_path: Path) -> None:
@@ -45,9 +48,7 @@ def test_regions_and_the_ignore_label(tmp_path: Path) -> None:
     reference[:, :, 30:] = 3  # not annotated
     write_volume(reference, tmp_path / "ref.nii.gz")
     write_volume(prediction, tmp_path / "case.nii.gz")
-    result = summary_of(tmp_path, SimpleITKIO(), [(1, 2), (2,)], 3, ".nii.gz")
-    files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), ())
-    measures = measure_case(files, [result], settings_of(("(1, 2)", "2"), SimpleITKIO, 3)).runs[0].measures
+    measures = measured(tmp_path, {"(1, 2)": (1, 2), "2": (2,)}, 3).runs[0].measures
 
     def counted(labels: NDArray[np.uint8], region: tuple[int, ...]) -> NDArray[np.bool_]:
         return np.isin(labels, region) & (reference != 3)
@@ -65,9 +66,7 @@ def test_images_of_one_slice_are_2d(tmp_path: Path) -> None:
     writer = NaturalImage2DIO()
     writer.write_seg(reference, str(tmp_path / "ref.png"), {})
     writer.write_seg(np.roll(reference, 3, axis=2), str(tmp_path / "case.png"), {})
-    result = summary_of(tmp_path, writer, [1], None, ".png")
-    files = CaseFiles("case", tmp_path / "ref.png", (tmp_path / "case.png",), ())
-    measures = measure_case(files, [result], settings_of(("1",), NaturalImage2DIO)).runs[0].measures
+    measures = measured(tmp_path, {"1": 1}, kind=NaturalImage2DIO, ending=".png").runs[0].measures
     # The outline is 76 pixels: the far side 18 · 3, the near side 14 · 3 + 2 · (1 + 2), the corners 2 · (1 + 2 + 3).
     # Were every pixel of the slice surface, as in a one-slice volume, both numbers would be smaller.
     assert measures["HD95"]["1"] == 3.0
@@ -93,9 +92,7 @@ def test_a_slice_is_a_slice_whichever_way_it_is_stored(axis: int, tmp_path: Path
     stored_spacing.insert(axis, 5.0)
     for name, content in (("ref", reference), ("case", prediction), ("case_0000", image)):
         write_volume(np.expand_dims(content, axis), tmp_path / f"{name}.nii.gz", stored_spacing)
-    result = summary_of(tmp_path, SimpleITKIO(), [1, 2], None, ".nii.gz")
-    files = CaseFiles("case", *(tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), (tmp_path / "case_0000.nii.gz",)))
-    case = measure_case(files, [result], settings_of(("1", "2"), SimpleITKIO))
+    case = measured(tmp_path, {"1": 1, "2": 2})
     measures = case.runs[0].measures
     for label in (1, 2):
         masks = prediction == label, reference == label
@@ -135,9 +132,7 @@ def test_a_flipped_prediction_is_told_and_compared_voxel_by_voxel(tmp_path: Path
     moved = SimpleITK.ReadImage(str(tmp_path / "case_0000.nii.gz"))
     moved.SetOrigin(moved.TransformContinuousIndexToPhysicalPoint([0, 0, 6 / moved.GetSpacing()[2]]))
     SimpleITK.WriteImage(moved, str(tmp_path / "case_0000.nii.gz"))
-    result = summary_of(tmp_path, SimpleITKIO(), [1, 2], None, ".nii.gz")
-    files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), (tmp_path / "case_0000.nii.gz",))
-    case = measure_case(files, [result], settings_of(("1", "2"), SimpleITKIO))
+    case = measured(tmp_path, {"1": 1, "2": 2})
     assert case.runs[0].grid == GridDifference(("origin", "direction"), 47.0)
     assert case.image_grid == GridDifference(("origin",), 6.0)
     masks = reference[:, ::-1] == 2, reference == 2
@@ -157,10 +152,8 @@ def test_lesions_of_regions_outside_the_ignore_label(tmp_path: Path) -> None:
     prediction[1, 9:11, 9:11] = 1  # a false one
     write_volume(reference, tmp_path / "ref.nii.gz")
     write_volume(prediction, tmp_path / "case.nii.gz")
-    result = summary_of(tmp_path, SimpleITKIO(), [(1, 2), 2], 3, ".nii.gz")
-    files = CaseFiles("case", tmp_path / "ref.nii.gz", (tmp_path / "case.nii.gz",), ())
-    run = measure_case(files, [result], settings_of(("(1, 2)", "2"), SimpleITKIO, 3)).runs[0]
-    assert run.lesions == {"(1, 2)": LesionCounts(2, 2, 1), "2": LesionCounts(2, 0, 0)}
+    run = measured(tmp_path, {"(1, 2)": (1, 2), "2": 2}, 3).runs[0]
+    assert run.lesions == {"(1, 2)": LesionTotal("(1, 2)", 2, 2, 1), "2": LesionTotal("2", 2, 0, 0)}
     assert run.measures["Lesion F1"] == {"(1, 2)": 0.5, "2": 0.0}
 
 

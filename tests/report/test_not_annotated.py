@@ -19,10 +19,14 @@ NAMES = [name for name, value in CLASSES.items() if value]
 OPEN = ("case_00", "case_03")
 
 
-def test_nothing_is_counted_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = make_study(tmp_path, 6)
-    monkeypatch.setenv("nnUNet_raw", str(study.raw.parent))
+@pytest.fixture(autouse=True)
+def _raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+
+
+def test_nothing_is_counted_of_it(tmp_path: Path) -> None:
+    study = make_study(tmp_path, 6)
     table = study.raw / "confidence.csv"
     folders, settings = [study.baseline, study.candidate], ReportSettings(resamples=99)
     before = build_report(folders, settings).report
@@ -41,10 +45,8 @@ def test_nothing_is_counted_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not [each for each in before.remarks if "annotated" in each]
 
 
-def test_the_dice_of_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dice_of_a_fold(tmp_path: Path) -> None:
     study = make_study(tmp_path, 6)
-    monkeypatch.setenv("nnUNet_raw", str(study.raw.parent))
-    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
     fold = study.baseline / "fold_0"
     summary = json.loads((fold / "validation" / "summary.json").read_text())
     summary["foreground_mean"] = {"Dice": 0.123}
@@ -57,12 +59,10 @@ def test_the_dice_of_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert validation_dice(fold, ELLIPSOIDS) == pytest.approx((first + second) / 2)
 
 
-def test_a_table_of_a_spreadsheet_names_the_case_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_of_a_spreadsheet_names_the_case_as_it_is(tmp_path: Path) -> None:
     """Which made 5 of 005."""
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
-    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
-    (tmp_path / ELLIPSOIDS).mkdir()
-    (tmp_path / ELLIPSOIDS / "confidence.csv").write_text(f"case;{NAMES[0]}\n5;0\n")
+    (tmp_path / "raw" / ELLIPSOIDS).mkdir(parents=True)
+    (tmp_path / "raw" / ELLIPSOIDS / "confidence.csv").write_text(f"case;{NAMES[0]}\n5;0\n")
     assert open_classes(ELLIPSOIDS, {"labels": CLASSES}, ["004", "005"]) == {"005": frozenset(["1"])}
 
 

@@ -6,19 +6,19 @@ import csv
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nnunetv2_dale.report.cli import main
 from nnunetv2_dale.report.page import verdict
 from nnunetv2_dale.report.page_tables import tables_of
-from nnunetv2_dale.report.report_json import read_report
+from nnunetv2_dale.report.report_folder import read_report
 from nnunetv2_dale.report.sides import labels_of
-from tests.datasets import ELLIPSOIDS, ellipsoids, write_ellipsoids, write_results, write_summary, write_volume
-from tests.report.fixtures import FAST, Study, report_of, row_of
-
-NO_PICTURES = [*FAST, "--no_pictures"]
+from tests.datasets import ellipsoids, write_ellipsoids, write_results, write_summary, write_volume
+from tests.report.fixtures import Study, report_of, report_on, row_of
 
 
 def test_numbers_against_the_masks(made: tuple[Study, Path]) -> None:
@@ -70,10 +70,7 @@ def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) 
     shutil.copytree(study.candidate, other)
     table = tmp_path / "cases.csv"
     table.write_text("case;patient\n" + "".join(f"case_{n:02d};p{n // 2}\n" for n in range(8)), "utf-8-sig")
-    output = tmp_path / "report"
-    arguments = [*study.folders, str(other), "--patients", str(table), "--summary_only", "-o", str(output), *FAST]
-    assert main(arguments) == 0
-    report = report_of(output)
+    report = report_on(tmp_path / "report", *study.folders, other, "--patients", table, "--summary_only")
     assert len({run["name"] for run in report["runs"]}) == 3
     assert {row["n_patients"] for row in report["comparisons"]} == {4}
     assert {row["metric"] for row in report["comparisons"]} == {"Dice", "IoU", "Precision", "Recall"}
@@ -82,26 +79,29 @@ def test_three_runs_of_the_same_name_and_patients(study: Study, tmp_path: Path) 
 def test_without_images_the_page_says_where_m_comes_from(study: Study, tmp_path: Path) -> None:
     output = tmp_path / "report"
     (study.raw / "imagesTr").rename(tmp_path / "elsewhere")
-    assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 0
-    assert report_of(output)["settings"]["fuzzy_source"] == "reference edges alone"
+    report = report_on(output, *study.folders, "--references", study.raw / "labelsTr")
+    assert report["settings"]["fuzzy_source"] == "reference edges alone"
     assert "reference edges alone" in (output / "report.html").read_text(encoding="utf-8")
     assert not (output / "overlays").exists()
 
 
+def without_small(case: int) -> NDArray[np.uint8]:
+    return np.where(ellipsoids(case) == 2, 0, ellipsoids(case)).astype(np.uint8)
+
+
+def report_on_right_ones(raw: Path, output: Path, case: int, drawn: NDArray[np.uint8]) -> dict[str, Any]:
+    """Of two folders whose predictions are right, but for one case of the second."""
+    shifts = {file.name.removesuffix(".nii.gz"): 0 for file in sorted((raw / "labelsTr").iterdir())}
+    folders = [write_results(raw.parents[1] / "results" / raw.name / f"{name}__p__2d", raw, shifts) for name in "AB"]
+    file = folders[1] / "fold_0" / "validation" / f"case_{case:02d}.nii.gz"
+    write_volume(drawn, file)
+    write_summary(file.parent, raw)
+    return report_on(output, *folders, "--references", raw / "labelsTr", "--no_pictures")
+
+
 def test_missed_classes_are_counted_and_have_no_distance(tmp_path: Path) -> None:
     raw = write_ellipsoids(tmp_path / "raw", 3)
-    names = [f"case_{n:02d}" for n in range(3)]
-    folders = [
-        write_results(tmp_path / "results" / ELLIPSOIDS / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0))
-        for trainer in ("A", "B")
-    ]
-    missed = folders[1] / "fold_0" / "validation" / "case_00.nii.gz"
-    write_volume(np.where(ellipsoids(0) == 2, 0, ellipsoids(0)).astype(np.uint8), missed)
-    write_summary(missed.parent, raw)
-    output = tmp_path / "report"
-    arguments = [*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *NO_PICTURES]
-    assert main(arguments) == 0
-    report = report_of(output)
+    report = report_on_right_ones(raw, tmp_path / "report", 0, without_small(0))
     assert report["runs"][1]["empty"][1] == {"class": "2", "both_empty": 0, "prediction_empty": 1, "reference_empty": 0}
     assert row_of(report, "Dice", "2")["mean"] == pytest.approx(2 / 3)
     assert (row_of(report, "HD95", "2")["n"], row_of(report, "HD95", "2")["n_not_counted"]) == (2, 1)
@@ -141,17 +141,8 @@ def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(
     """4 of 10 cases have no class 2 and none is predicted; in one more it is found where there is none."""
     raw = write_ellipsoids(tmp_path / "raw", 10)
     for case in range(5):
-        without = np.where(ellipsoids(case) == 2, 0, ellipsoids(case)).astype(np.uint8)
-        write_volume(without, raw / "labelsTr" / f"case_{case:02d}.nii.gz")
-    names = [f"case_{n:02d}" for n in range(10)]
-    results = tmp_path / "results" / ELLIPSOIDS
-    folders = [write_results(results / f"{trainer}__p__2d", raw, dict.fromkeys(names, 0)) for trainer in ("A", "B")]
-    false = folders[1] / "fold_0" / "validation" / "case_04.nii.gz"
-    write_volume(ellipsoids(4), false)
-    write_summary(false.parent, raw)
-    output = tmp_path / "report"
-    assert main([*map(str, folders), "--references", str(raw / "labelsTr"), "-o", str(output), *NO_PICTURES]) == 0
-    report = report_of(output)
+        write_volume(without_small(case), raw / "labelsTr" / f"case_{case:02d}.nii.gz")
+    report = report_on_right_ones(raw, tmp_path / "report", 4, ellipsoids(4))
     for metric in ("Dice", "Precision", "Recall", "Lesion F1", "Surface Dice"):
         row = row_of(report, metric, "2")
         assert (row["n"], row["n_not_counted"]) == (5, 5)  # in case_04 the baseline has none: no pair
@@ -159,9 +150,9 @@ def test_cases_that_are_empty_in_both_are_not_counted_and_their_number_is_shown(
         assert counted == [0, 1, 1, 1, 1, 1]
     assert report["runs"][1]["empty"][1] == {"class": "2", "both_empty": 4, "prediction_empty": 0, "reference_empty": 1}
     assert report["runs"][1]["lesions"][1] == {"class": "2", "in_reference": 5, "in_prediction": 6, "matched": 5}
-    table = tables_of(read_report(output / "report.json"), {run["name"]: run["name"] for run in report["runs"]})
-    compared = next(each for each in read_report(output / "report.json").comparisons if each.class_key == "2")
-    names = {each: each for each in (compared.baseline, compared.candidate)}
+    made = read_report(tmp_path / "report" / "report.json")
+    names = {run.name: run.name for run in made.runs}
+    table, compared = tables_of(made, names), next(each for each in made.comparisons if each.class_key == "2")
     assert "5 cases (5 more have no Dice" in verdict(compared, names)
     parts, empty = table["lesions"], table["empty"]
     assert parts is not None
@@ -177,14 +168,13 @@ def test_named_references_judge_in_place_of_those_of_the_summary(study: Study, t
     for folder in (study.baseline, study.candidate):  # nnU-Net's own evaluation with these references
         for validation in sorted(folder.glob("fold_*/validation")):
             write_summary(validation, study.raw, labels="labelsTr_clean")
-    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "wanted"), *NO_PICTURES]) == 0
+    wanted = report_on(tmp_path / "wanted", *study.folders, "--references", clean, "--no_pictures")
     for folder in (study.baseline, study.candidate):
         for validation in sorted(folder.glob("fold_*/validation")):
             write_summary(validation, study.raw)
-    assert main([*study.folders, "-o", str(tmp_path / "own"), *NO_PICTURES]) == 0
+    own = report_on(tmp_path / "own", *study.folders, "--no_pictures")
     assert "labelsTr_clean judges" not in capsys.readouterr().err
-    assert main([*study.folders, "--references", str(clean), "-o", str(tmp_path / "judged"), *NO_PICTURES]) == 0
-    wanted, own, judged = (report_of(tmp_path / name) for name in ("wanted", "own", "judged"))
+    judged = report_on(tmp_path / "judged", *study.folders, "--references", clean, "--no_pictures")
     assert judged["comparisons"] == wanted["comparisons"] != own["comparisons"]
     assert judged["runs"][0]["costs"] == wanted["runs"][0]["costs"] != own["runs"][0]["costs"]
     assert any("1 of 8 references there are not those of summary.json" in sentence for sentence in judged["missing"])
@@ -207,16 +197,16 @@ def test_trainings_of_two_trainers_are_compared_as_such(study: Study, tmp_path: 
             folder = study.baseline.parent / f"{trainer}__P_repeat{repeat}__3d_fullres"
             shifts = {f"case_{case:02d}": gain + case % 2 for case in range(8)}
             sides.setdefault(trainer, []).append(write_results(folder, study.raw, shifts))
-    baseline, candidate = (list(map(str, side)) for side in sides.values())
-    assert main([*candidate, "--against", *baseline, "-o", str(tmp_path / "both"), *FAST]) == 0
-    both, row = report_of(tmp_path / "both"), row_of(report_of(tmp_path / "both"), "Dice")
+    baseline, candidate = sides.values()
+    both = report_on(tmp_path / "both", *candidate, "--against", *baseline)
+    row = row_of(both, "Dice")
     assert [run["name"] for run in both["runs"]] == ["nnUNetTrainer__P__3d_fullres", "nnUNetTrainerDALE__P__3d_fullres"]
     assert [len(run["trainings"]) for run in both["runs"]] == [2, 2]
     means = []
     for number in range(2):
         output = tmp_path / f"alone_{number}"
-        assert main([baseline[number], candidate[number], "-o", str(output), "--summary_only", *FAST]) == 0
-        means.append((row_of(report_of(output), "Dice")["mean_baseline"], row_of(report_of(output), "Dice")["mean"]))
+        alone = row_of(report_on(output, baseline[number], candidate[number], "--summary_only"), "Dice")
+        means.append((alone["mean_baseline"], alone["mean"]))
         page = (output / "report.html").read_text(encoding="utf-8")
         assert ">Two-sided p<" not in page
         assert coloured(output) == set()
@@ -231,4 +221,4 @@ def test_trainings_of_two_trainers_are_compared_as_such(study: Study, tmp_path: 
     assert "2 trainings of nnUNetTrainerDALE and 2 trainings of nnUNetTrainer." in page
     assert main(["--from_json", str(tmp_path / "both"), "-o", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again" / "report.html").read_text(encoding="utf-8") == page
-    assert main([candidate[0], "--against", *baseline, "-o", str(tmp_path / "one"), *FAST]) == 2
+    assert main([str(candidate[0]), "--against", *map(str, baseline), "-o", str(tmp_path / "one")]) == 2

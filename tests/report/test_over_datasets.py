@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import pytest
 
 from nnunetv2_dale.report.cli import main
 from nnunetv2_dale.report.report_data import Report
-from nnunetv2_dale.report.report_json import read_report, to_json
-from tests.report.fixtures import Study
+from nnunetv2_dale.report.report_folder import read_report, to_json
+from tests.datasets import rows_of
+from tests.report.fixtures import Study, report_of, row_of
 
 
 def other_dataset(report: Report, name: str, shift: float) -> Report:
@@ -39,15 +38,10 @@ def reports(made: tuple[Study, Path], tmp_path: Path) -> list[Path]:
 def test_each_dataset_has_its_row_and_the_answer_counts_them(reports: list[Path], tmp_path: Path, capsys) -> None:
     over = tmp_path / "over"
     assert main(["--from_json", *map(str, reports), "-o", str(over)]) == 0
-    with (over / "comparisons.csv").open(newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["metric"] == "Dice"]
+    rows = [row for row in rows_of(over / "comparisons.csv") if row["metric"] == "Dice"]
     assert [row["dataset"] for row in rows] == ["Dataset001_First", "Dataset002_Second", "Dataset003_Third"]
     for row, file in zip(rows, reports, strict=True):
-        own = next(
-            each
-            for each in json.loads(file.read_text())["comparisons"]
-            if (each["metric"], each["class"]) == ("Dice", "mean")
-        )
+        own = row_of(report_of(file.parent), "Dice")
         assert float(row["difference"]) == own["difference"]
         assert [float(row["low"]), float(row["high"])] == own["ci95"]
     differences = [100 * float(row["difference"]) for row in rows]

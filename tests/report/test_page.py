@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +15,8 @@ from nnunetv2_dale.report.cost import LearningCurve
 from nnunetv2_dale.report.metrics import add_case_means, metric_name, metrics_of
 from nnunetv2_dale.report.page import render_report, verdict
 from nnunetv2_dale.report.report_data import EmptyCount, Report, Run, Values
-from nnunetv2_dale.report.report_json import read_report, to_json
+from nnunetv2_dale.report.report_folder import read_report, to_json
+from tests.pages.browser import seen_in_a_browser
 
 CASES = [f"case_{number}" for number in (10, 9, 2, 1, 30)]
 CLASSES = [ClassName("1", "<liver> & spleen"), ClassName("2", "tumour")]
@@ -69,28 +67,10 @@ def test_more_runs_than_colours_can_be_told_apart() -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 10
 
 
-def browser() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
-    return found
-
-
-def in_browser(page: Path, profile: Path) -> tuple[str, str]:
-    """The page's elements after its scripts ran, and what the browser logged."""
-    arguments = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    arguments += "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=3000"
-    command = [browser(), *arguments.split(), f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, done.stderr
-
-
 # Run after the page's own script: reports what the page asked for, and sorts the table of cases by its buttons.
-PROBE = """<script>
-window.addEventListener("load", () => {
+PROBE = """
 const table = [...document.querySelectorAll("table")].find((t) => t.caption.textContent.startsWith("Dice of every"));
 const order = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim()).join(" ");
-const seen = {};
 const [byCase, , byBaseline] = table.querySelectorAll("thead button");
 byCase.click(); seen.cases = order(); byCase.click(); seen.casesDown = order();
 byBaseline.focus(); seen.focus = document.activeElement === byBaseline;
@@ -101,18 +81,11 @@ seen.status = document.getElementById("sort-status").textContent;
 seen.requests = performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length;
 seen.broken = [...document.images].filter((i) => !i.complete || i.naturalWidth === 0).length;
 seen.images = document.images.length;
-seen.unnamed = [...document.images].filter((i) => !i.alt).length;
-document.body.insertAdjacentHTML("beforeend", `<pre id="seen">${JSON.stringify(seen)}</pre>`);
-});
-</script>"""
+seen.unnamed = [...document.images].filter((i) => !i.alt).length;"""
 
 
 def test_in_a_browser(tmp_path: Path) -> None:
-    page = tmp_path / "report with spaces.html"
-    page.write_text(render_report(small_report(), tmp_path).replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    elements, logged = in_browser(page, tmp_path / "profile")
-    assert "CONSOLE" not in logged, logged
-    seen = json.loads(re.findall(r'<pre id="seen">(.*?)</pre>', elements)[-1])  # the first is the probe's own text
+    seen = seen_in_a_browser(render_report(small_report(), tmp_path), PROBE, tmp_path)
     assert seen["cases"] == "case_1 case_2 case_9 case_10 case_30"
     assert seen["casesDown"] == "case_30 case_10 case_9 case_2 case_1"
     # A case without a value stays last in both directions.

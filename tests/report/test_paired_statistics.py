@@ -110,5 +110,5 @@ def test_no_spread() -> None:
 
 
 def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="paired values"):
+    with pytest.raises(ValueError, match="broadcast"):
         paired_statistics(np.zeros(3), np.zeros(4), 0.01)

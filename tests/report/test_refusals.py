@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,57 +17,42 @@ from nnunetv2_dale.report.cli import main
 from tests.datasets import ellipsoids, write_volume
 from tests.report.fixtures import FAST, Study
 
+PREDICTION = "fold_1/validation/case_03.nii.gz"
+OTHER_LABELS = json.dumps({"labels": {"background": 0, "a": 1, "b": 2}})
 
-def remove_prediction(study: Study) -> None:
-    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").unlink()
 
-
-def cut_summary(study: Study) -> None:
-    file = study.candidate / "fold_1" / "validation" / "summary.json"
+def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:300])
 
 
-def wrong_shape(study: Study) -> None:
-    write_volume(ellipsoids(3)[:, :, 1:], study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
-
-
-def wrong_spacing(study: Study) -> None:
-    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz", (3.0, 1.0, 2.0))
-
-
-def stale_prediction(study: Study) -> None:
+def stale(file: Path) -> None:
     # of another size: where references are named, they judge anew, and only the prediction's own voxels can tell
-    smaller = np.where(np.arange(14)[:, None, None] < 7, ellipsoids(3), 0)
-    write_volume(smaller, study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
-
-
-def no_image(study: Study) -> None:
-    (study.candidate / "fold_1" / "validation" / "case_03.nii.gz").write_bytes(b"nothing")
-
-
-def missing_reference(study: Study) -> None:
-    (study.raw / "labelsTr" / "case_03.nii.gz").unlink()
-
-
-def other_labels(study: Study) -> None:
-    (study.candidate / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
+    write_volume(np.where(np.arange(14)[:, None, None] < 7, ellipsoids(3), 0), file)
 
 
 @pytest.mark.parametrize(
-    ("damage", "named"),
+    ("name", "damage", "named"),
     [
-        (remove_prediction, r"fold_1/validation/case_03\.nii\.gz is missing"),
-        (cut_summary, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
-        (wrong_shape, r"case_03\.nii\.gz has shape \(14, 48, 47\), but .*labelsTr/case_03\.nii\.gz has \(14, 48, 48\)"),
-        (wrong_spacing, r"case_03\.nii\.gz has a voxel size in mm of \(3, 1, 2\)"),
-        (stale_prediction, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
-        (no_image, r"case_03\.nii\.gz is damaged or of another format"),
-        (missing_reference, r"labelsTr/case_03\.nii\.gz is missing"),
-        (other_labels, r"dataset\.json has labels"),
+        (PREDICTION, Path.unlink, r"fold_1/validation/case_03\.nii\.gz is missing"),
+        ("fold_1/validation/summary.json", cut, r"fold_1/validation/summary\.json is not valid JSON .*cut off"),
+        (
+            PREDICTION,
+            lambda file: write_volume(ellipsoids(3)[:, :, 1:], file),
+            r"case_03\.nii\.gz has shape \(14, 48, 47\), but .*labelsTr/case_03\.nii\.gz has \(14, 48, 48\)",
+        ),
+        (
+            PREDICTION,
+            lambda file: write_volume(ellipsoids(3), file, (3.0, 1.0, 2.0)),
+            r"case_03\.nii\.gz has a voxel size in mm of \(3, 1, 2\)",
+        ),
+        (PREDICTION, stale, r"case_03\.nii\.gz is not what .*summary\.json was made of"),
+        (PREDICTION, lambda file: file.write_bytes(b"nothing"), r"case_03\.nii\.gz is damaged or of another format"),
+        ("raw/labelsTr/case_03.nii.gz", Path.unlink, r"labelsTr/case_03\.nii\.gz is missing"),
+        ("dataset.json", lambda file: file.write_text(OTHER_LABELS), r"dataset\.json has labels"),
     ],
 )
-def test_bad_folders(study: Study, damage: Callable[[Study], None], named: str, tmp_path: Path, capfd) -> None:
-    damage(study)
+def test_bad_folders(study: Study, name: str, damage: Callable[[Path], Any], named: str, tmp_path, capfd) -> None:
+    damage(study.raw / name[4:] if name.startswith("raw/") else study.candidate / name)
     output = tmp_path / "report"
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     assert main([*study.folders, "--references", str(study.raw / "labelsTr"), "-o", str(output), *FAST]) == 2
@@ -79,7 +65,7 @@ def test_bad_folders(study: Study, damage: Callable[[Study], None], named: str, 
 
 
 def test_a_prediction_of_the_same_size_but_elsewhere_is_refused(study: Study, tmp_path: Path, capfd) -> None:
-    write_volume(ellipsoids(3), study.candidate / "fold_1" / "validation" / "case_03.nii.gz")
+    write_volume(ellipsoids(3), study.candidate / PREDICTION)
     assert main([*study.folders, "-o", str(tmp_path / "report"), *FAST]) == 2
     assert re.search(r"case_03\.nii\.gz is not what .*summary\.json was made of", capfd.readouterr().err)
 

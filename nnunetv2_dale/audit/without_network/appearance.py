@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
+from nnunetv2_dale.audit.sentences import length_unit
 from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.intensities import steps
 from nnunetv2_dale.audit.without_network.places import in_directions
@@ -61,9 +62,9 @@ def appearance_hints(records: Sequence[CaseRecord], classes: Sequence[AuditedCla
 
 def _hints(number: int, record: CaseRecord, vector: Floats, moved: float, unlike: float) -> Iterator[Hint]:
     voxel = max(record.classes.values(), key=lambda each: each.voxels).parts[0].voxel
-    size = float(np.linalg.norm(vector))
-    words = f"the label fits its image better {size:.0f} {record.length} away ({in_directions(vector)})"
-    yield Hint(number, "", "shifted", moved, voxel, size, record.length, words)
+    size, unit = float(np.linalg.norm(vector)), length_unit(record)
+    words = f"the label fits its image better {size:.0f} {unit} away ({in_directions(vector)})"
+    yield Hint(number, "", "shifted", moved, voxel, size, unit, words)
     words = (
         "the image around the label looks unlike that of the other cases: the label may be flipped, or belong to "
         "another case"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import Mask
-from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 
 BINS = 64
 HU_RANGE = (-200.0, 400.0)  # of CT that is told apart
@@ -51,16 +51,16 @@ def learned(task: AuditTask) -> Intensities:
     inside, outside = ({item.key: np.ones(BINS) for item in task.classes} for _ in range(2))
     lengths: dict[str, list[float]] = {item.key: [] for item in task.classes}
     for inputs in task.cases[:: -(-len(task.cases) // SAMPLED)]:
-        label, properties = read_label(task.reader, inputs.label, task.label_values)
-        image, _ = read_image(task.reader, inputs.images)
-        bins, boxes = binned(image[0], task.is_ct), boxes_of_values(label)
+        volumes = read_case(inputs, task)
+        label, spacing_mm = volumes.label, volumes.spacing_mm
+        bins, boxes = binned(read_images(inputs, task, volumes)[0], task.is_ct), boxes_of_values(label)
         for item in task.classes:
             box = box_around([boxes[value] for value in item.values if value in boxes], label.shape, RIM)
             if box is not None:
                 mask = np.isin(label[box], item.values)
                 inside[item.key] += np.bincount(bins[box][mask], minlength=BINS)
                 outside[item.key] += np.bincount(bins[box][rim(mask)], minlength=BINS)
-                volume = np.count_nonzero(mask) * np.prod(properties["spacing"][int(label.shape[0] == 1) :])
+                volume = np.count_nonzero(mask) * np.prod(spacing_mm[int(label.shape[0] == 1) :])
                 lengths[item.key].append(float(volume) ** (1 / (2 if label.shape[0] == 1 else 3)))
     known = [float(np.median(each)) for each in lengths.values() if each]
     odds = {key: _log_odds(inside[key], outside[key]) for key in inside}

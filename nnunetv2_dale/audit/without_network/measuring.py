@@ -9,15 +9,13 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.case_volumes import checksum_text
+from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case, read_images
 from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share, Voxel
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values, connected_parts
 from nnunetv2_dale.masks.overlap import Mask
-from nnunetv2_dale.nnunet_files.geometry import affine_of, require_same_voxels
-from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label
 
 MOST_PARTS = 20
 AROUND = 11  # points along each axis of what is kept of the image around a class
@@ -30,66 +28,46 @@ REACH = 3  # voxels around the labels in which `border_contrast` looks
 
 def measure(inputs: CaseInputs, task: AuditTask, known: Intensities) -> CaseRecord:
     """Read label and image of a case and measure them."""
-    label, properties = read_label(task.reader, inputs.label, task.label_values)
-    image, others = read_image(task.reader, inputs.images)
-    remedy = "give each image the label that belongs to it"
-    require_same_voxels(inputs.images[0], (image.shape[1:], others), inputs.label, (label.shape, properties), remedy)
-    return record_of(inputs.case, label, image, properties, task, known)
+    volumes = read_case(inputs, task)
+    return record_of(inputs.case, volumes, read_images(inputs, task, volumes), task, known)
 
 
 def record_of(
-    case: str,
-    label: NDArray[np.int16],
-    image: NDArray[np.float32],
-    properties: Properties,
-    task: AuditTask,
-    known: Intensities,
+    case: str, volumes: CaseVolumes, image: NDArray[np.float32], task: AuditTask, known: Intensities
 ) -> CaseRecord:
-    """Measure a label (Z, Y, X) and its image (C, Z, Y, X)."""
-    checksum = checksum_text(label)
-    if task.ignore_label is not None:
-        label = np.where(label == task.ignore_label, 0, label)
-    affine = affine_of(properties, label.shape)
-    surrounding, body = _body(image[0], task.is_ct)
-    seen = _Seen(label, image, affine, surrounding, task.is_ct, known)
-    boxes = boxes_of_values(label)
-    contrasts = seen.contrasts(box_around(boxes.values(), label.shape, REACH), max(task.label_values) + 1)
+    """Measure the label of a case and its image (C, Z, Y, X)."""
+    seen, shape = _Seen(volumes, image, task.is_ct, known), volumes.label.shape
+    boxes = boxes_of_values(volumes.label)
+    contrasts = seen.contrasts(box_around(boxes.values(), shape, REACH), max(task.label_values) + 1)
     classes = {}
     for item in task.classes:
-        box = box_around([boxes[value] for value in item.values if value in boxes], label.shape)
+        box = box_around([boxes[value] for value in item.values if value in boxes], shape)
         if box is not None:
-            classes[item.key] = seen.record(item, box, contrasts, known)
-    ends = np.array([[0, 0, 0], np.array(label.shape) - 1])
+            classes[item.key] = seen.record(item, box, contrasts)
+    ends = np.array([[0, 0, 0], np.array(shape) - 1])
     return CaseRecord(
         case=case,
-        checksum=checksum,
-        spacing_mm=tuple(float(step) for step in properties["spacing"]),
-        affine=affine,
-        shape=label.shape,
+        checksum=volumes.checksum,
+        spacing_mm=volumes.spacing_mm,
+        affine=volumes.affine,
+        shape=shape,
         classes=classes,
-        body_mm=_world(affine, body),
-        corners_mm=np.sort(_world(affine, ends), axis=0),
+        body_mm=_world(volumes.affine, seen.body),
+        corners_mm=np.sort(_world(volumes.affine, ends), axis=0),
     )
 
 
 class _Seen:
     """A label and its image, with what is seen of the whole image."""
 
-    def __init__(
-        self,
-        label: NDArray[np.int16],
-        image: NDArray[np.float32],
-        affine: Floats,
-        surrounding: Mask,
-        is_ct: bool,
-        known: Intensities,
-    ) -> None:
-        self.label, self.image, self.affine, self.surrounding = label, image, affine, surrounding
-        self.to_voxels = np.linalg.inv(affine)
-        moves = steps(label.shape[0] == 1) * known.step_mm
-        self.bins = binned(image[0], is_ct)
+    def __init__(self, volumes: CaseVolumes, image: NDArray[np.float32], is_ct: bool, known: Intensities) -> None:
+        self.label, self.affine, self.image, self.known = volumes.label, volumes.affine, image, known
+        self.to_voxels = np.linalg.inv(self.affine)
+        moves = steps(self.label.shape[0] == 1) * known.step_mm
         self.offsets = np.rint((moves @ self.to_voxels[:3, :3].T)[:, ::-1]).astype(np.int64)
-        self.coarse = np.array([-(-size // COARSE) for size in label.shape])
+        self.coarse = np.array([-(-size // COARSE) for size in self.label.shape])
+        self.bins = binned(image[0], is_ct)
+        self.surrounding, self.body = _body(image[0], is_ct, self.coarse)
 
     def contrasts(self, box: Box | None, count: int) -> Floats:
         """Value → contrast of its border, NaN where there is none."""
@@ -103,7 +81,7 @@ class _Seen:
         found = (summed / faces.clamp_min(1))[0].double()
         return np.asarray(torch.where(faces[0] > 0, found, torch.nan).numpy())
 
-    def record(self, item: AuditedClass, box: Box, contrasts: Floats, known: Intensities) -> ClassRecord:
+    def record(self, item: AuditedClass, box: Box, contrasts: Floats) -> ClassRecord:
         corner = np.array([axis.start for axis in box])
         mask = np.isin(self.label[box], item.values)
         wide = box_around([box], self.label.shape, RIM) or box
@@ -121,8 +99,8 @@ class _Seen:
             constant=_share(mask & _constant(image), corner),
             outside=_share(mask & self._air(box), corner),
             contrast=float(np.nanmean(borders)) if np.isfinite(borders).any() else float("nan"),
-            around=self._around(parts[0].middle_mm, known.step_mm),
-            fits=fit(np.isin(self.label[wide], item.values), wide, self.bins, known.odds[item.key], self.offsets),
+            around=self._around(parts[0].middle_mm),
+            fits=fit(np.isin(self.label[wide], item.values), wide, self.bins, self.known.odds[item.key], self.offsets),
         )
 
     def _air(self, box: Box) -> Mask:
@@ -148,8 +126,8 @@ class _Seen:
         nearest = voxels[np.argmin(((voxels - middle) ** 2).sum(axis=1))]
         return Part(len(voxels), _voxel(nearest + corner), _world(self.affine, middle + corner))
 
-    def _around(self, middle_mm: Floats, step_mm: float) -> NDArray[np.float32]:
-        line = (np.arange(AROUND) - AROUND // 2) * step_mm
+    def _around(self, middle_mm: Floats) -> NDArray[np.float32]:
+        line = (np.arange(AROUND) - AROUND // 2) * self.known.step_mm
         depth = line if self.label.shape[0] > 1 else line[AROUND // 2 : AROUND // 2 + 1]
         points = np.stack(np.meshgrid(line, line, depth, indexing="ij")).reshape(3, -1) + middle_mm[:, None]
         places = (self.to_voxels[:3, :3] @ points + self.to_voxels[:3, 3:])[::-1]
@@ -173,12 +151,12 @@ def _separate_parts(mask: Mask) -> list[tuple[Box, Mask]]:
     return separate
 
 
-def _body(image: NDArray[np.float32], is_ct: bool) -> tuple[Mask, Floats]:
-    """(what surrounds the body, on a coarse grid; middle (z, y, x) of the bright voxels)."""
-    steps = [-(-size // COARSE) for size in image.shape]
+def _body(image: NDArray[np.float32], is_ct: bool, steps: NDArray[np.int64]) -> tuple[Mask, Floats]:
+    """(what surrounds the body, on a grid of these steps; middle (z, y, x) of the bright voxels)."""
     coarse = image[tuple(slice(None, None, step) for step in steps)]
-    bright = coarse > _otsu(coarse)
-    air = coarse <= (_otsu(coarse) if is_ct else coarse.min() + DARK * (_otsu(coarse) - coarse.min()))
+    threshold = _otsu(coarse)
+    bright = coarse > threshold
+    air = coarse <= (threshold if is_ct else coarse.min() + DARK * (threshold - coarse.min()))
     parts, _ = ndimage.label(air)
     rims = [np.take(parts, [0, -1], axis) for axis in range(3) if parts.shape[axis] > 1]
     touching = np.unique(np.concatenate([each.ravel() for each in rims]))

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.null_model import chance_of
 from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, usual
-from nnunetv2_dale.nnunet_files.geometry import NO_DEPTH
 
 DEGREES = 5.0  # of freedom: nature varies more than networks do
 LEAST_CASES = 5  # that have a class, from which one can say what is usual
@@ -81,11 +80,6 @@ class CaseRecord:
     def planar(self) -> bool:
         return self.shape[0] == 1
 
-    @property
-    def length(self) -> str:
-        """The unit of a length: a picture has no mm."""
-        return "px" if self.planar and self.spacing_mm[0] == NO_DEPTH else "mm"
-
 
 @dataclass(frozen=True)
 class Hint:
@@ -125,11 +119,3 @@ def _rarity(values: Floats) -> Floats:
     """1 for what no other case shows, 0 for what `RARE` of the cases show."""
     others = (values[None] >= values[:, None] / 2).sum(axis=1) - 1
     return np.asarray(np.clip(1 - others / len(values) / RARE, 0, 1))
-
-
-def volume_of(voxels: int, record: CaseRecord) -> tuple[float, str]:
-    """A volume in ml; of a slice an area."""
-    size = voxels * float(np.prod(record.spacing_mm[1 if record.planar else 0 :]))
-    if record.planar:
-        return float(f"{size:.3g}"), f"{record.length}²"
-    return float(f"{size / 1000:.3g}"), "ml"

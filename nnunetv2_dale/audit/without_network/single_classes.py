@@ -8,6 +8,7 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.findings import Kind
+from nnunetv2_dale.audit.sentences import volume_of
 from nnunetv2_dale.audit.usual_values import Floats, usual
 from nnunetv2_dale.audit.without_network.places import Places, ends_of
 from nnunetv2_dale.audit.without_network.records import (
@@ -18,7 +19,6 @@ from nnunetv2_dale.audit.without_network.records import (
     Share,
     high_values,
     rare_amounts,
-    volume_of,
 )
 
 SMALL = 0.05  # of a usual object of the class: a smaller part is a speck

@@ -34,6 +34,14 @@ def read(folder: Path) -> dict[str, Any]:
     return content
 
 
+def audit_of(root: Path) -> Path:
+    """The folder of an audit of the dataset in `root/raw`, without pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(root / "raw"))
+        assert main(["-d", DATASET, "-o", str(root / "audit"), "-np", "1", "--no_pictures"]) == 0
+    return root / "audit"
+
+
 def findings(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {case["case"]: case["findings"] for case in read(folder)["cases"]}
 
@@ -89,25 +97,23 @@ def test_apply_excludes_and_lists_what_to_fix_without_drafts(root: Path) -> None
     assert not (new / "drafts").exists()
 
 
-def test_a_class_that_many_lack_is_one_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_many_lack_is_one_statement(tmp_path: Path) -> None:
     write_abdomens(tmp_path / "raw", NOT_DRAWN)
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    assert main(["-d", DATASET, "-o", str(tmp_path / "audit"), "-np", "1", "--no_pictures"]) == 0
-    (statement,) = read(tmp_path / "audit")["classes"]
+    audit = audit_of(tmp_path)
+    (statement,) = read(audit)["classes"]
     assert (statement["label"], statement["kind"]) == ("5", "not_annotated")
     assert statement["cases"] == [f"case_{case:02d}" for case in NOT_DRAWN]
-    assert sum(map(bool, findings(tmp_path / "audit").values())) <= 1
+    assert sum(map(bool, findings(audit).values())) <= 1
 
 
-def test_a_class_that_a_table_says_is_not_annotated_is_not_missing(tmp_path: Path, monkeypatch) -> None:
+def test_a_class_that_a_table_says_is_not_annotated_is_not_missing(tmp_path: Path) -> None:
     folder = write_abdomens(tmp_path / "raw", {3: "left", 7: "left"}, cases=14)
     (folder / "confidence.csv").write_text("case,left\ncase_03,0\ncase_05,0\n")
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    assert main(["-d", DATASET, "-o", str(tmp_path / "audit"), "-np", "1", "--no_pictures"]) == 0
-    (statement,) = read(tmp_path / "audit")["classes"]
+    audit = audit_of(tmp_path)
+    (statement,) = read(audit)["classes"]
     assert (statement["label"], statement["cases"]) == ("5", ["case_03", "case_05"])
-    assert "not annotated in 2 cases, as confidence.csv says" in (tmp_path / "audit" / "audit.html").read_text()
-    found = findings(tmp_path / "audit")
+    assert "not annotated in 2 cases, as confidence.csv says" in (audit / "audit.html").read_text()
+    found = findings(audit)
     assert [each["label"] for each in found["case_03"] + found["case_05"]] == []
     assert [each["label"] for each in found["case_07"]] == ["5"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from nnunetv2_dale.audit.audit_task import dataset_task
+from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.without_network.intensities import learned
 from nnunetv2_dale.audit.without_network.measuring import record_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
-from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
 from tests.audit.without_network.fixtures import Labels, Volume, write_abdomens
 
 Change = Callable[[Labels, Volume], None]
@@ -23,10 +23,10 @@ def record(root: Path, change: Change) -> CaseRecord:
     write_abdomens(root, {}, cases=5)
     task = dataset_task("5")
     inputs = task.cases[0]
-    label, properties = read_label(task.reader, inputs.label, task.label_values)
-    image = np.clip(read_image(task.reader, inputs.images)[0], 0, None)
-    change(label, image[0])
-    return record_of(inputs.case, label, image, properties, task, learned(task))
+    volumes = read_case(inputs, task)
+    image = np.clip(read_images(inputs, task, volumes), 0, None)
+    change(volumes.label, image[0])
+    return record_of(inputs.case, volumes, image, task, learned(task))
 
 
 def up_to_slice_10(label: Labels, image: Volume) -> None:

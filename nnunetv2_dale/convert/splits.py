@@ -42,9 +42,9 @@ def fixed_split(train: Iterable[str], val: Iterable[str]) -> list[Fold]:
     return [{"train": sorted(train), "val": sorted(val)}]
 
 
-def random_folds(names: Sequence[str], num_folds: int = 5) -> list[Fold]:
+def random_folds(names: Sequence[str]) -> list[Fold]:
     """Return nnU-Net's own seeded folds, written down so that every run of every machine has the same."""
-    return folds_by_group({name: name for name in names}, num_folds)
+    return folds_by_group({name: name for name in names})
 
 
 def folds_by_group(group_of: Mapping[str, str], num_folds: int = 5) -> list[Fold]:

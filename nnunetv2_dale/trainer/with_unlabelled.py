@@ -32,7 +32,7 @@ class TrainsWithUnlabelled(SafeTraining):
     method: ClassVar[str]  # its name in the log and in messages
     unlabelled: frozenset[str] = frozenset()  # -> get_tr_and_val_datasets
     class_shares: tuple[float, ...] = ()  # -> get_tr_and_val_datasets
-    generator: torch.Generator | None = None  # -> on_train_start
+    generator: torch.Generator  # -> on_train_start
 
     @property
     def semi_supervised(self) -> DkNetConfig:
@@ -97,7 +97,6 @@ class TrainsWithUnlabelled(SafeTraining):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        assert self.generator is not None
         # from the epoch, so that a resumed training draws what an uninterrupted one would
         self.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
         self.adamw_schedule.step(self.current_epoch)
@@ -124,11 +123,9 @@ class TrainsWithUnlabelled(SafeTraining):
 
     def _both_views(self, weak: Tensor) -> Tensor:
         """(2B, C, *S): the crops as augmentation made them, then their strong views."""
-        assert self.generator is not None
         config = self.semi_supervised
-        channels = self._image_channels
-        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, channels)
-        return torch.cat([weak, strong])
+        noise, contrast = config.strong_noise, config.strong_contrast
+        return torch.cat([weak, strong_view(weak, noise, contrast, self.generator, self._image_channels)])
 
     def _loss(self, outputs: Outputs, labels: Sequence[Tensor], labelled: Tensor) -> tuple[Tensor, LossTerms]:
         """The loss of both views, and its terms for the log; NaN for what a batch without labels does not have."""

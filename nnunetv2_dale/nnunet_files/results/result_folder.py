@@ -21,11 +21,7 @@ _ONLY_FOLD = "-"
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """A folder `…/DATASET/TRAINER__PLANS__CONFIG`, or any folder that holds a `summary.json` of nnU-Net.
-
-    `unlisted_cases` have a predicted mask that no `summary.json` lists: a validation that was interrupted.
-    `asked_folds` are those that the user chose; None: all.
-    """
+    """A folder `…/DATASET/TRAINER__PLANS__CONFIG`, or any folder that holds a `summary.json` of nnU-Net."""
 
     path: Path
     name: str
@@ -36,11 +32,11 @@ class ResultFolder:
     folds: tuple[str, ...]
     unfinished_folds: tuple[str, ...]
     cases: Mapping[str, CaseResult]
-    unlisted_cases: tuple[str, ...] = ()
+    unlisted_cases: tuple[str, ...] = ()  # with a predicted mask, but in no summary.json: an interrupted validation
     plans: Mapping[str, Any] = field(default_factory=dict)
     dataset_json: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
-    asked_folds: tuple[str, ...] | None = None
+    asked_folds: tuple[str, ...] | None = None  # that the user chose; None: all
 
     @property
     def class_keys(self) -> tuple[str, ...]:
@@ -77,7 +73,6 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None, reference
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """
-    path = Path(path)
     if not path.is_dir():
         raise UserError(f"{path} is no folder; expected a result folder of nnU-Net (DATASET/TRAINER__PLANS__CONFIG)")
     path = path.resolve()

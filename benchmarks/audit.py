@@ -19,8 +19,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.machine import command_line, describe
+from benchmarks.results_file import write_results
 from benchmarks.trainings import use_workspace
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "audit.json"
@@ -107,9 +107,7 @@ def _stored() -> dict[str, Any]:
 def _store(new: dict[str, Any]) -> None:
     import torch
 
-    content = _stored() | new | {"machine": describe(torch.device("cpu"), 1)}
-    with new_file(RESULTS, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    write_results(RESULTS, _stored() | new | {"machine": describe(torch.device("cpu"), 1)})
 
 
 def _results_of(condition: Any, workspace: Path) -> Path | None:

@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks.audit_study.gross_errors import GrossError, Scan, gross_errors
 from benchmarks.audit_study.quality import ranking_quality
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
+from benchmarks.results_file import write_results
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs, dataset_task
 from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.findings import AuditedCase
@@ -33,7 +34,6 @@ from nnunetv2_dale.audit.without_network.intensities import Intensities, learned
 from nnunetv2_dale.audit.without_network.judging import hints_of, rank_records
 from nnunetv2_dale.audit.without_network.measuring import record_of
 from nnunetv2_dale.audit.without_network.records import CaseRecord
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 HERE = Path(__file__).resolve().parent / "results"
 RESULTS, JUDGED = HERE / "audit_before_training.json", HERE / "audit_judged_by_eye.csv"
@@ -176,8 +176,6 @@ def by_table(file: Path) -> dict[tuple[str, str, str], str]:
 
 
 def main() -> None:
-    import torch
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="holds the raw datasets")
     parser.add_argument("--only", nargs="+", choices=list(DATA), default=list(DATA), help="datasets")
@@ -187,13 +185,7 @@ def main() -> None:
     for dataset in arguments.only:
         row = study(dataset, source)
         data = json.loads(RESULTS.read_text())["data"] if RESULTS.is_file() else {}
-        content = {
-            "command": command_line(),
-            "machine": describe(torch.device("cpu"), 1),
-            "data": data | {dataset: row},
-        }
-        with new_file(RESULTS, overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=1) + "\n")
+        write_results(RESULTS, made_here() | {"data": data | {dataset: row}})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Makes its own data in a temporary folder and prints JSON: seconds, processor sec
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,9 +20,8 @@ import SimpleITK
 from scipy import ndimage
 
 from benchmarks.report_speed import make_study
-from benchmarks.speed_parts import measure_parts
+from benchmarks.speed_parts import ROOT, measure_parts, timed_command
 
-ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {"before": {"seconds": 60.0}, "cases": {"seconds": 60.0}, "large": {"seconds": 30.0, "peak_GiB": 4.0}}
 CASES, WRONG_EACH = 200, 10  # every tenth label is drawn too wide, so that there are findings, maps and pictures
 LARGE, CLASSES = (300, 512, 512), 14
@@ -59,16 +57,12 @@ def before(root: Path) -> dict[str, float]:
 
 
 def _timed(root: Path, *what: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "nnunetv2_dale.audit.cli", *what, "-o", str(root / "audit"), "-np", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "nnUNet_raw": str(root / "raw"), "PYTHONPATH": str(ROOT)}
-    before, start = os.times(), time.perf_counter()
-    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
-    after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
+    command = ["-m", "nnunetv2_dale.audit.cli", *what, "-o", str(root / "audit"), "-np", "1"]
+    used = timed_command(command, root / "raw")
     found = [case for case in json.loads((root / "audit" / "audit.json").read_text())["cases"] if case["findings"]]
     return {
-        "seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(used, 1),
+        "seconds": used["seconds"],
+        "cpu_seconds": used["cpu_seconds"],
         "cases_with_findings": len(found),
         "page_MB": round((root / "audit" / "audit.html").stat().st_size / 1e6, 1),
     }

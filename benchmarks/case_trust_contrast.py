@@ -43,12 +43,9 @@ def auroc(values: NDArray[Any], positive: NDArray[np.bool_]) -> float | None:
 
 
 def seen_and_doubted(sums: Tensor, wrong: NDArray[np.bool_], classes: Sequence[str]) -> Row:
-    """What is seen of right and wrong labels, class by class, and what the rules make of it.
+    """What is seen of right and wrong labels, class by class (background first), and what the rules make of it.
 
-    Args:
-        sums: (N, S, K) of the memory.
-        wrong: (N,) whose label was changed.
-        classes: K names, background first.
+    From the memory's sums (N, S, K); (N,) cases are `wrong` whose label was changed.
     """
     config = CaseTrustConfig()
     doubt, sentences = doubted_cases(sums, config.tolerance, config.explained, False, config.fewest)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.machine import command_line
+from benchmarks.results_file import add_json, write_results
 from benchmarks.table import markdown
 from nnunetv2_dale.case_trust.case_groups import group_doubt
 from nnunetv2_dale.case_trust.config import CaseTrustConfig
 from nnunetv2_dale.case_trust.joint_groups import joint_doubt
 from nnunetv2_dale.case_trust.single_cases import shift_doubt, single_case_doubt
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.json_files import write_json
 
 Array = NDArray[Any]
 Drawn = tuple[Array, Array, Array]  # displacements and contrasts, (N, K); which cases are wrong, (N,)
@@ -51,17 +49,16 @@ def groups(*parts: tuple[int, float, float, bool, tuple[float, float]]) -> Draw:
     return draw
 
 
-def right(off: Callable[[np.random.Generator], Array], cases: int = 60) -> Draw:
-    """One class of right labels whose displacements are drawn by a function."""
-    return lambda random: (off(random)[:, None], random.normal(*RIGHT, cases)[:, None], np.zeros(cases, bool))
+def right(off: Callable[[np.random.Generator], Array]) -> Draw:
+    """One class of 60 right labels whose displacements are drawn by a function."""
+    return lambda random: (off(random)[:, None], random.normal(*RIGHT, 60)[:, None], np.zeros(60, bool))
 
 
 def cine_mr(contrast_spread: float = 1.0, tied: float = 0.0) -> Draw:
     """Right ventricle, myocardium, left ventricle of 140 cases, 64 of them dilated.
 
-    Args:
-        contrast_spread: of the contrasts, times what real images have.
-        tied: correlation of the displacements of a case's classes within a group.
+    The contrast's spread is times what real images have; `tied` correlates the displacements of a case's classes in a
+    group.
     """
     off = {True: ((0.66, 1.26), (0.75, 0.62), (0.05, 0.4)), False: ((-1.21, 1.50), (-0.61, 0.75), (-0.05, 0.4))}
     shown = {True: ((1.21, 0.17), (1.42, 0.20), (2.13, 0.61)), False: ((1.72, 0.34), (1.52, 0.22), (2.02, 0.46))}
@@ -170,15 +167,14 @@ def run(arguments: argparse.Namespace) -> None:
     found = {name: measure(draw, arguments.draws) for name, draw in ROWS.items()}
     print(results_table(found))
     if arguments.json is not None:
-        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            write_json(unfinished, {"command": command_line(), "draws": arguments.draws, "rows": found})
+        content = {"command": command_line(), "draws": arguments.draws, "rows": found}
+        write_results(arguments.json, content, arguments.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=40, metavar="N", help="of each row (default: 40)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

@@ -86,13 +86,12 @@ def dataset_json(case: Case) -> dict[str, Any]:
     return {"channel_names": {"0": "MRI"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
 
 
-def batch(case: Case, scales: list[list[float]] | None, device: torch.device, seed: int = 0) -> dict[str, Any]:
+def batch(case: Case, scales: list[list[float]] | None, device: torch.device) -> dict[str, Any]:
     """Smooth random structures with their own intensity and noise on top, as nnU-Net's data loader hands a batch over.
 
-    Args:
-        scales: of the deep-supervision targets, full resolution first; None is one target without deep supervision.
+    `scales` are of the deep-supervision targets, full resolution first; None is one target without deep supervision.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     coarse = [max(2, size // 8) for size in case.patch]
     noise = torch.randn(case.batch, case.classes, *coarse, generator=generator)
     mode = "bilinear" if len(case.patch) == 2 else "trilinear"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import statistics
 import sys
@@ -28,7 +27,8 @@ from torch import Tensor, nn
 
 from benchmarks.cases import Case, deep_supervision_targets
 from benchmarks.double_backward import exact_confidence_gradient
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
+from benchmarks.results_file import add_json, write_results
 from benchmarks.synthetic_training import synthetic_folders
 from benchmarks.table import markdown
 from benchmarks.variants import trainer
@@ -49,7 +49,6 @@ from nnunetv2_dale.dale.hypergradient import (
 )
 from nnunetv2_dale.dale.shadow_network import ShadowNetwork
 from nnunetv2_dale.dale.views import weighted_loss
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 CASES = (Case("2d", (56, 40), 8, features=8), Case("3d", (24, 32, 24), 2, features=8))
 CHECKPOINTS = (0, 100, 1000)
@@ -253,7 +252,7 @@ def run(arguments: argparse.Namespace) -> None:
     for folder in folders.values():
         if not folder.is_dir():
             raise UserError(f"expected preprocessed cases in {folder}, found none; see --help for the command")
-    machine = describe(CPU, arguments.threads)
+    made = made_here(CPU, arguments.threads)
     found: dict[str, list[dict[str, Any]]] = {"agreement": [], "update_gradient": []}
     with synthetic_folders():
         for case in CASES:
@@ -262,9 +261,8 @@ def run(arguments: argparse.Namespace) -> None:
     for rows in found.values():
         print(markdown(list(rows[0]), [[_shown(value) for value in row.values()] for row in rows]), end="\n\n")
     if arguments.json is not None:
-        report = {"command": command_line(), "machine": machine, "cases": [case.describe() for case in CASES]}
-        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            unfinished.write_text(json.dumps(report | found, indent=1) + "\n")
+        cases = {"cases": [case.describe() for case in CASES]}
+        write_results(arguments.json, made | cases | found, arguments.overwrite)
 
 
 def _shown(value: Any) -> Any:
@@ -278,8 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, nargs="+", default=list(CHECKPOINTS), metavar="N")
     parser.add_argument("--batches", type=int, default=5, metavar="N", help="compared at each (default: 5)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

@@ -29,14 +29,9 @@ def exact_confidence_gradient(
     omega: Tensor,
     step_size: float,
 ) -> Tensor:
-    """∂L_n/∂ω by backward through the pseudo-step (Eqs. 8–11), the shape of ω.
+    """∂L_n/∂ω by backward through the pseudo-step of size η (Eqs. 8–11), the shape of ω.
 
-    Args:
-        network: at θ_n; its parameters are not changed.
-        fuzzy_loss: logits, ω → L_f.
-        non_fuzzy_loss: logits → L_n.
-        omega: ω.
-        step_size: η.
+    The network is at θ_n and stays there. The losses are L_f of logits and ω, and L_n of logits.
     """
     leaf = omega.detach().requires_grad_()
     weights = dict(network.named_parameters())
@@ -52,8 +47,7 @@ def exact_confidence_gradient(
 class TextbookIteration:
     """Algorithm 1 line by line: a deep copy per iteration, double backward, a new forward for every loss.
 
-    Args:
-        step: an assembled iteration of the library, whose parts and settings are used.
+    The parts and settings are those of an assembled iteration of the library.
     """
 
     def __init__(self, step: AlternatingStep) -> None:

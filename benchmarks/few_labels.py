@@ -27,11 +27,10 @@ from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.machine import command_line, describe
-from benchmarks.plans_file import architecture
+from benchmarks.plans_file import PLANNED, architecture, plan_command
 from benchmarks.svl_drl_training import cost_beside, shorter, train_seeded
 from benchmarks.table import markdown
-from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+from benchmarks.trainings import add_missing, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
@@ -119,9 +118,8 @@ def prepare(run: Run, workspace: Path, source: Path) -> None:
                 source / SOURCE, raw, [case for cases in labelled for case in cases], others * (given == "ignore")
             )
     if not (made / "done").exists():
-        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-npfp", "1", "-c", "2d"]
         with mock.patch.dict(os.environ, {"nnUNet_n_proc_DA": "1"}):  # planning needs one
-            call(plan_and_preprocess_entry, "nnUNetv2_plan_and_preprocess", "-d", run.dataset[7:10], *plan)
+            call(plan_and_preprocess_entry, *plan_command(int(run.dataset[7:10]), "2d"))
         (made / "done").touch()
     others = [case for case in others if given not in ("nothing", "labels") and _is_in(case, raw)]
     # as the command names labelled cases; DKNet itself draws both kinds equally
@@ -191,7 +189,7 @@ def train(run: Run, fold: int, workspace: Path) -> Path:
     folder = folder_of(run, fold, workspace)
     trainer = folder.parent.name.partition("__")[0]
     made = workspace / "preprocessed" / run.dataset
-    plans = read_json(made / "tiny.json")
+    plans = read_json(made / f"{PLANNED}.json")
     plans["plans_name"] = f"small_{run.name}"
     plans["configurations"]["2d"] = small_configuration(plans["configurations"]["2d"], settings)
     write_json(made / f"{plans['plans_name']}.json", plans)
@@ -322,8 +320,6 @@ def run_all(arguments: argparse.Namespace) -> None:
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or neither of them; give both")
-    import torch
-
     workspace, source = arguments.workspace.resolve(), arguments.source.resolve()
     use_workspace(workspace)
     wanted = [
@@ -332,13 +328,8 @@ def run_all(arguments: argparse.Namespace) -> None:
         for labelled in arguments.labelled
         for arm in arguments.arms
     ]
-    for run in wanted:
-        with claimed(workspace, run.name) as mine:
-            if not mine or run in [Run(**row["run"]) for row in rows_of(RESULTS)]:
-                continue
-            made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-            add_row(RESULTS, measure(run, workspace, source) | made)
-            print(results_table(rows_of(RESULTS)), flush=True)
+    for rows in add_missing(RESULTS, wanted, workspace, lambda run: measure(run, workspace, source)):
+        print(results_table(rows), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

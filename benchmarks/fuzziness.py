@@ -12,7 +12,6 @@ intensities there, as a moving average over batches, as in training.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -24,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
+from benchmarks.results_file import add_json, write_results
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.fuzziness import fuzziness_map, patch_shape
 from nnunetv2_dale.dale.label_edges import label_edges, within
 from nnunetv2_dale.dale.label_intensities import NEAR, LabelIntensities
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 BATCH = 12  # slices whose intensities are looked at together
 RESOLUTION = 10_000  # of m, for its AUROC
@@ -88,11 +87,7 @@ class PlacementSums:
 
 
 def placements(batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Placement]:
-    """Of each kind of bins.
-
-    Args:
-        batches: images (B, C, H, W) and label maps (B, 1, H, W).
-    """
+    """Of each kind of bins, from images (B, C, H, W) with label maps (B, 1, H, W)."""
     sums = {name: PlacementSums() for name in BINS}
     intensities = {name: kind(ADAPTED.entropy_bins) for name, kind in BINS.items() if kind is not None}
     for images, labels in batches:
@@ -168,9 +163,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(markdown(["data", "of the fuzzy region near an edge", "edge voxels that are fuzzy", "AUROC of m"], rows))
     if arguments.json is not None:
         data = {name: {kind: asdict(each) for kind, each in kinds.items()} for name, kinds in found.items()}
-        report = {"command": command_line(), "machine": describe(torch.device("cpu"), 1), "data": data}
-        with new_file(arguments.json, overwrite=arguments.overwrite) as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(arguments.json, made_here() | {"data": data}, arguments.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -178,8 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="of a configuration's cases")
     parser.add_argument("--pictures", nargs=3, action="append", metavar=("IMAGES", "LABELS", "SIZE"))
     parser.add_argument("--slices", type=int, default=400, metavar="N", help="of each dataset (default: 400)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

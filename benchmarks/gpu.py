@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from benchmarks.machine import command_environment, describe, shown
+from benchmarks.results_file import write_results
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.demo.pipeline import DATASET_ID
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 RESULTS = Path(__file__).resolve().parent / "results" / "gpu"
 
@@ -57,10 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}: {rows[-1]['ended']} after {rows[-1]['seconds']} s", flush=True)
         reports = sorted((work / "reports").glob("*/report.json"))
         trained = [_trained(run) for file in reports for run in json.loads(file.read_text())["runs"]]
-    with new_file(results / "summary.json", overwrite=True) as unfinished:
-        machine = describe(torch.device("cuda"), torch.get_num_threads())
-        summary = {"command": "python -m benchmarks.gpu", "machine": machine, "steps": rows, "trainings": trained}
-        unfinished.write_text(json.dumps(summary, indent=1) + "\n")
+    machine = describe(torch.device("cuda"), torch.get_num_threads())
+    summary = {"command": "python -m benchmarks.gpu", "machine": machine, "steps": rows, "trainings": trained}
+    write_results(results / "summary.json", summary)
     return 0 if all(row["ended"] == "well" for row in rows) else 1
 
 

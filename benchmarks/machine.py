@@ -58,6 +58,11 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
     return found
 
 
+def made_here(device: torch.device = torch.device("cpu"), threads: int = 1) -> dict[str, Any]:  # noqa: B008
+    """What a file or a row says of how it was made: this command, and the machine."""
+    return {"command": command_line(), "machine": describe(device, threads)}
+
+
 def command_line() -> str:
     """The command as it is typed from the repository's root; see `shown`."""
     return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *_names_alone(sys.argv[1:])])

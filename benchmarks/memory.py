@@ -51,10 +51,9 @@ def start_server(device: torch.device) -> None:
 def measured_in_children(
     variants: Sequence[str], case: Case, device: torch.device, make: Make
 ) -> dict[str, dict[str, float]]:
-    """Memory of every variant, each in a process of its own: as many at once as there are cores, one on a GPU.
+    """Memory of every variant, whose iteration a function of a module makes, each in a process of its own.
 
-    Args:
-        make: the iteration of a variant; a function of a module.
+    As many at once as there are cores, one on a GPU.
     """
     ordered = sorted(variants, key=lambda name: _LONGEST_FIRST.index(name) if name in _LONGEST_FIRST else -1)
     with ThreadPoolExecutor(max_workers=os.cpu_count() if device.type == "cpu" else 1) as pool:
@@ -69,8 +68,7 @@ def add_memory(
 ) -> None:
     """Add what `measured_in_children` found to each variant's numbers, also as a share of plain nnU-Net's.
 
-    Args:
-        beside: variant → the one that it is a share of, where that is another.
+    Or of the variant that stands `beside` it.
     """
     for name, used in memory.items():
         reference = memory[(beside or {}).get(name, "plain")]

@@ -12,7 +12,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,10 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from benchmarks.cases import TINY_2D, TINY_3D, Case
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
 from benchmarks.memory import add_memory, measured_in_children, start_server
 from benchmarks.method_iterations import BESIDE, PASSES, PASSES_3D, iteration
-from benchmarks.results_file import ResultsFile
+from benchmarks.results_file import ResultsFile, add_json
 from benchmarks.synthetic_training import synthetic_folders
 from benchmarks.table import markdown
 from benchmarks.timing import interleaved, ratios
@@ -66,8 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     device = torch.device(arguments.device)
     os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 -- nnU-Net's name
     case = TINY_3D if arguments.three_d else TINY_2D
-    header = {"command": command_line(), "machine": describe(device, 1)}
-    results = ResultsFile(arguments.json, header, arguments.overwrite)
+    results = ResultsFile(arguments.json, made_here(device), arguments.overwrite)
     like = {"repetitions": arguments.repetitions}
     with synthetic_folders():
         start_server(device)
@@ -79,8 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--3d", dest="three_d", action="store_true", help="3D instead of 2D")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and the machine here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     parser.add_argument("--repetitions", type=int, default=11, metavar="N", help="of every method (default: 11)")
     parser.add_argument("-device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
     return run_command(parser, run, argv)

@@ -34,10 +34,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def iteration(method: str, case: Case, device: torch.device) -> Callable[..., object]:
-    """One training iteration of a method, to be called again and again; on a batch of the case, or on the one given.
+    """One training iteration of a method of PASSES or PASSES_3D, to be called again and again.
 
-    Args:
-        method: one of PASSES or PASSES_3D; "plain" is nnU-Net's own train_step.
+    On a batch of the case, or on the one given; "plain" is nnU-Net's own train_step.
     """
     made = _trainer(method, case, device)
     data = batch(case, made._get_deep_supervision_scales(), device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+PLANNED = "tiny"  # nnU-Net's plans for little memory, of which those of the studies are made
+
 
 def architecture(
     features: Sequence[int],
@@ -13,14 +15,9 @@ def architecture(
     decoder_convolutions: int,
     residual: bool = False,
 ) -> dict[str, Any]:
-    """A U-Net of nnU-Net's.
+    """A U-Net of nnU-Net's; `residual` is its ResEnc instead of the plain encoder.
 
-    Args:
-        features: channels of each stage.
-        strides: per stage, along each of its 2 or 3 axes.
-        convolutions: per stage of the encoder; of a residual encoder its blocks.
-        decoder_convolutions: per stage of the decoder.
-        residual: nnU-Net's ResEnc instead of the plain encoder.
+    Features, strides (along each axis) and convolutions (of a residual encoder its blocks) are those of each stage.
     """
     dimensions, stages = len(strides[0]), len(features)
     name = "ResidualEncoderUNet" if residual else "PlainConvUNet"
@@ -75,16 +72,19 @@ def plans_file(dataset_name: str, plans_name: str, configurations: dict[str, Any
     }
 
 
+def plan_command(dataset: int, *configurations: str) -> list[str]:
+    """The command that plans a dataset for little memory, as `PLANNED`, and preprocesses it, in one process."""
+    words = ["nnUNetv2_plan_and_preprocess", "-d", str(dataset), "-gpu_memory_target", "0.3"]
+    return [*words, "-overwrite_plans_name", PLANNED, "-np", "1", "-npfp", "1", "-c", *configurations]
+
+
 def smaller_plans(
     plans: Mapping[str, Any], configuration: str, features: Sequence[int], name: str, **changes: Any
 ) -> dict[str, Any]:
-    """nnU-Net's plans of one configuration with a smaller network: edited as a user edits them.
+    """nnU-Net's plans of one configuration with a smaller network, edited as a user edits them, under a new name.
 
-    Args:
-        plans: nnU-Net's own; they stay as they are.
-        features: channels of each stage that is kept.
-        name: of the new plans.
-        changes: what else of the configuration is replaced, such as `batch_size`.
+    Features are channels of each stage that is kept; changes replace what else of the configuration, such as the batch
+    size.
     """
     chosen = {**plans["configurations"][configuration], **changes}
     network = {**chosen["architecture"]["arch_kwargs"], "n_stages": len(features), "features_per_stage": list(features)}

@@ -10,22 +10,20 @@ import argparse
 import json
 import os
 import platform
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
 
+from benchmarks.speed_parts import timed_command
+
 COMMAND = "import sys; from nnunetv2_dale.preview.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def write_case(folder: Path, shape: tuple[int, int, int], seed: int = 0) -> None:
+def write_case(folder: Path, shape: tuple[int, int, int]) -> None:
     """Write a dataset of one case, a body with an organ in air, of (Z, Y, X) voxels of 2.5 x 0.8 x 0.8 mm."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     z, y, x = (np.linspace(-1, 1, size, dtype=np.float32) for size in shape)
     body = (y[:, None] ** 2 + x**2 < 0.7) & np.ones((shape[0], 1, 1), bool)
     organ = (z[:, None, None] ** 2 + (y[:, None] + 0.2) ** 2 * 4 + (x - 0.2) ** 2 * 3) < 0.3
@@ -44,16 +42,12 @@ def measure(shape: tuple[int, int, int]) -> dict[str, object]:
     """Wall and CPU time in seconds and peak resident memory in GiB of one preview."""
     with tempfile.TemporaryDirectory() as name:
         write_case(Path(name) / "raw" / "Dataset001_Large", shape)
-        arguments = [sys.executable, "-c", COMMAND, "-d", "1", "-o", str(Path(name) / "pictures")]
-        start = time.perf_counter()
-        subprocess.run(arguments, check=True, env={**os.environ, "nnUNet_raw": str(Path(name) / "raw")})
-        seconds = time.perf_counter() - start
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = timed_command(["-c", COMMAND, "-d", "1", "-o", str(Path(name) / "pictures")], Path(name) / "raw")
     return {
         "shape_zyx": shape,
-        "wall_seconds": round(seconds, 2),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
-        "peak_memory_gib": round(used.ru_maxrss / 2**20, 2),
+        "wall_seconds": used["seconds"],
+        "cpu_seconds": used["cpu_seconds"],
+        "peak_memory_gib": used["peak_GiB"],
         "cpu_count": os.cpu_count(),
         "load_average_before": os.getloadavg()[0],
         "machine": platform.machine(),

@@ -8,7 +8,6 @@ Makes its own data in a temporary folder and prints JSON: seconds, peak memory, 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from benchmarks.speed_parts import measure_parts
+from benchmarks.speed_parts import measure_parts, timed_command
 
 TARGETS = {"summaries": {"seconds": 10.0}, "masks": {"seconds": 90.0}, "large": {"seconds": 20.0}}
 CASES = 260
@@ -94,14 +93,9 @@ def make_study(root: Path, cases: int, shape: tuple[int, int, int], classes: int
 
 def run_report(root: Path, folders: list[Path], *arguments: str) -> dict[str, float]:
     """The command as a user runs it: wall seconds, and the peak memory of its main process."""
-    command = [sys.executable, "-m", "nnunetv2_dale.report.cli", *map(str, folders), "-o", str(root / "report")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "nnUNet_raw": str(root / "raw")}
-    start = time.perf_counter()
-    subprocess.run([*command, *arguments], check=True, env=environment, stderr=subprocess.DEVNULL)
-    seconds = time.perf_counter() - start
-    # The workers of the pool are no children that were waited for: this is the main process.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return {"seconds": round(seconds, 2), "peak_GiB_of_main_process": round(peak / 2**20, 2)}
+    command = ["-m", "nnunetv2_dale.report.cli", *map(str, folders), "-o", str(root / "report"), *arguments]
+    used = timed_command(command, root / "raw")
+    return {"seconds": used["seconds"], "peak_GiB_of_main_process": used["peak_GiB"]}
 
 
 def summaries(root: Path) -> dict[str, float]:

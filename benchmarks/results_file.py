@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,15 +16,10 @@ Row = dict[str, Any]
 
 
 class ResultsFile:
-    """A JSON file of one row per case under `cases`, beside what holds for all of them.
+    """A JSON file of one row per case under `cases`, beside what holds for all; without a path nothing is written.
 
-    Args:
-        path: the file; None writes nothing.
-        header: command, machine and settings of this run.
-        overwrite: replace the file if it exists.
-        resume: start from the rows of the file, if it exists.
-    Raises:
-        UserError: the file exists and may not be replaced, or is of another machine or of other settings.
+    With `overwrite` it may replace a file; with `resume` it starts from the rows of the file, if it exists. A UserError
+    refuses to replace one, or to go on from one of another machine or of other settings.
     """
 
     def __init__(self, path: Path | None, header: Row, overwrite: bool = False, resume: bool = False) -> None:
@@ -39,8 +35,7 @@ class ResultsFile:
     def measured(self, cases: Sequence[Case], measure: Callable[[Case], Row], like: Row) -> Iterator[Row]:
         """The row of every case, those of the file first hand and the others measured; written after each.
 
-        Args:
-            like: what a row of the file must say to be taken: key → value.
+        A row of the file is taken where it says what `like` says.
         """
         rows: list[Row] = []
         for case in cases:
@@ -63,8 +58,19 @@ class ResultsFile:
         cases = [measured.pop(row["case"]["name"], row) for row in self._kept] + list(measured.values())
         # the first case once more at the top: the 2D tiny plans, what the targets are stated for
         report = self._header | {"variants": cases[0]["variants"], "cases": cases}
-        with new_file(self._path, overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(self._path, report)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json FILE`, and `--overwrite` for it."""
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and the machine here")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
+def write_results(path: Path, content: Row, overwrite: bool = True) -> None:
+    """Write a file of results, whole or not at all."""
+    with new_file(path, overwrite) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _rows_of(path: Path, header: Row) -> list[Row]:

@@ -26,9 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from benchmarks.cases import ALL, GROWTH, TINY_2D, Case
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
 from benchmarks.memory import add_memory, counting_page_faults, measured_in_children, start_server
-from benchmarks.results_file import ResultsFile
+from benchmarks.results_file import ResultsFile, add_json
 from benchmarks.synchronisations import synchronisations
 from benchmarks.synthetic_training import synthetic_folders
 from benchmarks.table import (
@@ -113,8 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not cases:
         raise UserError(f"no case has {arguments.only!r} in its name; see benchmarks/cases.py for the names")
     repetitions = arguments.repetitions or (3 if arguments.quick else 11)
-    machine = describe(device, arguments.threads)
-    header = {"command": command_line(), "machine": machine, "compile": arguments.compile}
+    header = made_here(device, arguments.threads) | {"compile": arguments.compile}
     results = ResultsFile(arguments.json, header, arguments.overwrite, arguments.resume)
     with_memory = not arguments.only_time
     once = ONCE_IF_QUICK if arguments.quick else ()
@@ -171,11 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--growth", action="store_true", help="rows of growing volume, classes, batch and channels")
     parser.add_argument("--training", action="store_true", help="the iterations that whole trainings are made of")
     parser.add_argument("--only", metavar="TEXT", help="only the cases whose name contains this, e.g. 3d")
-    parser.add_argument(
-        "--json", metavar="FILE", type=Path, help="write the results and the machine's description here"
-    )
+    add_json(parser)
     parser.add_argument("--show", metavar="FILE", type=Path, help="measure nothing: the tables of a file of results")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--resume", action="store_true", help="measure only the cases that FILE does not hold")
     parser.add_argument(
         "--repetitions", type=int, metavar="N", help="of every variant (default: 3 with --quick, else 11)"

@@ -23,12 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import Case, dataset_json, plans
-from benchmarks.machine import command_line, describe
+from benchmarks.machine import made_here
+from benchmarks.results_file import add_json, write_results
 from benchmarks.synthetic_training import synthetic_folders, without_data
 from benchmarks.table import markdown
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
-from nnunetv2_dale.nnunet_files.json_files import write_json
 
 EPOCHS = 10
 CASES = {"2d": Case("2d toy", (64, 64), 2, classes=2), "3d": Case("3d toy", (32, 32, 32), 1, classes=2)}
@@ -90,12 +89,7 @@ def toy_batch(case: Case, radius: float) -> dict[str, Tensor]:
 
 
 def right_action(case: Case, toy: str, settings: dict[str, Any], iterations: int) -> float:
-    """Train from the first stage to the last; the probability of the right action, mean over a new batch's voxels.
-
-    Args:
-        toy: bright or ball.
-        settings: of SVL-DRL, as in the plans.
-    """
+    """Train on a toy from the first stage to the last; the mean probability of the right action in a new batch."""
     torch.manual_seed(0)
     with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         trainer = _toy_trainer(case, settings)
@@ -150,15 +144,12 @@ def run(arguments: argparse.Namespace) -> None:
                 print(rows[-1], flush=True)
     print(table(rows))
     if arguments.json:
-        made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-        with new_file(arguments.json, arguments.overwrite) as unfinished:
-            write_json(unfinished, {**made, "toys": rows})
+        write_results(arguments.json, {**made_here(), "toys": rows}, arguments.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results and the machine here")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_json(parser)
     return run_command(parser, run, argv)
 
 

@@ -27,9 +27,10 @@ from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.machine import command_environment, command_line, describe
+from benchmarks.machine import command_environment
+from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
 from benchmarks.table import markdown
-from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
+from benchmarks.trainings import add_missing, rows_of, use_workspace
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 
@@ -81,22 +82,17 @@ def prepare(workspace: Path, source: Path) -> None:
         noise = ["--kind", "dilate", "--amount", "2", "--fraction", "0.5", "--seed", "1"]
         command = ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "904", *noise]
         subprocess.run([*command, "--splits", str(splits), "--fold", "0", "-np", "1"], check=True, env=environment)
-    if not (made / "tiny.json").exists():
-        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "1", "-c", "2d"]
-        subprocess.run(["nnUNetv2_plan_and_preprocess", "-d", "904", *plan], check=True, env=environment)
+    if not (made / f"{PLANNED}.json").exists():
+        subprocess.run(plan_command(904, "2d"), check=True, env=environment)
     shutil.copy(splits, made / "splits_final.json")
 
 
 def write_plans(run: Run, folder: Path) -> str:
     """nnU-Net's plans with a smaller network and batch and an arm's settings, edited as a user edits; their name."""
-    plans = read_json(folder / "tiny.json")
-    chosen = plans["configurations"]["2d"]
-    chosen["batch_size"] = BATCH
-    chosen["architecture"]["arch_kwargs"]["features_per_stage"] = FEATURES
-    chosen["svl_drl"] = ARMS[run.arm][1]
-    plans["plans_name"] = f"small_{run.name}"
-    write_json(folder / f"{plans['plans_name']}.json", plans)
-    return str(plans["plans_name"])
+    planned, name = read_json(folder / f"{PLANNED}.json"), f"small_{run.name}"
+    plans = smaller_plans(planned, "2d", FEATURES, name, batch_size=BATCH, svl_drl=ARMS[run.arm][1])
+    write_json(folder / f"{name}.json", plans)
+    return name
 
 
 def train(run: Run, workspace: Path) -> dict[str, Any]:
@@ -243,19 +239,13 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.workspace is None or arguments.source is None:
         raise UserError("expected --workspace and --source, or --figure; give both")
-    import torch
-
     workspace = arguments.workspace.resolve()
     use_workspace(workspace)
     prepare(workspace, arguments.source.resolve())
     length = arguments.epochs, arguments.iterations
-    for each in [Run(arm, seed, *length) for seed in arguments.seeds for arm in arguments.arms]:
-        with claimed(workspace, each.name) as mine:
-            if not mine or each in [Run(**row["run"]) for row in rows_of(RESULTS)]:
-                continue
-            made = {"command": command_line(), "machine": describe(torch.device("cpu"), 1)}
-            add_row(RESULTS, train(each, workspace) | made)
-            print(results_table(rows_of(RESULTS)), flush=True)
+    wanted = [Run(arm, seed, *length) for seed in arguments.seeds for arm in arguments.arms]
+    for rows in add_missing(RESULTS, wanted, workspace, lambda each: train(each, workspace)):
+        print(results_table(rows), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,13 +22,10 @@ _PROGRAMS = ("nnunetv2_dale", "nnunetv2", "benchmarks")  # whose line is named b
 def synchronisations(
     run: Callable[[], object], device: torch.device, set_mode: Callable[[str], None] | None = None
 ) -> list[dict[str, Any]] | None:
-    """The waits of one call of `run`, which has run before.
+    """The waits of one call of `run`, which has run before; None where there is no GPU to wait for.
 
-    Args:
-        set_mode: switches the warnings to "warn" and back to "default"; PyTorch's own unless a test stands in for it.
-    Returns:
-        one entry per place: `call` (the innermost Python line), `from` (the line of this package or of nnU-Net it was
-        reached from) and `times`; None where there is no GPU to wait for.
+    One entry per place: `call` (the innermost Python line), `from` (the line of this package or of nnU-Net it was
+    reached from) and `times`. `set_mode` switches the warnings to "warn" and back to "default".
     """
     if device.type != "cuda":
         return None

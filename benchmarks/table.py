@@ -9,15 +9,16 @@ from typing import Any
 TODAYS_NAMES = {"default": "case_trust"}
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table whose columns line up in a terminal too; the first column is text, the others are numbers."""
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], text: int = 1) -> str:
+    """A Markdown table whose columns line up in a terminal too: so many of text, then numbers."""
     cells = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rule = ["-" * width for width in widths[:text]] + ["-" * (width - 1) + ":" for width in widths[text:]]
     lines = []
-    for first, *others in [cells[0], rule, *cells[1:]]:
-        numbers = (value.rjust(width) for value, width in zip(others, widths[1:], strict=True))
-        lines.append(f"| {' | '.join([first.ljust(widths[0]), *numbers])} |")
+    for row in [cells[0], rule, *cells[1:]]:
+        words = [value.ljust(width) for value, width in zip(row[:text], widths[:text], strict=True)]
+        numbers = [value.rjust(width) for value, width in zip(row[text:], widths[text:], strict=True)]
+        lines.append(f"| {' | '.join(words + numbers)} |")
     return "\n".join(lines)
 
 
@@ -79,11 +80,7 @@ def growth_table(cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def stored_tables(report: Mapping[str, Any], only: str = "") -> list[str]:
-    """The tables of a results file: time, memory and parts, cases side by side, as far as they were measured.
-
-    Args:
-        only: text that the names of the cases shown contain.
-    """
+    """The tables of a results file, of the cases whose name contains `only`: time, memory and parts side by side."""
     cases = [row for row in report["cases"] if only in row["case"]["name"]]
     names = [row["case"]["name"] for row in cases]
     variants = list(dict.fromkeys(name for row in cases for name in row["variants"]))

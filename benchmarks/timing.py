@@ -19,10 +19,8 @@ def interleaved(
     """Seconds of each run: per repetition a list, which has one entry but for the first run, the reference.
 
     Every repetition runs all of them, each time starting with another, and the reference before each: what slows the
-    machine down for a while slows both, and one slow run of the reference moves no ratio by much.
-
-    Args:
-        once: names that are timed in the first repetition alone; like all others they run once before.
+    machine down for a while slows both, and one slow run of the reference moves no ratio by much. Those named in `once`
+    are timed in the first repetition alone; like all others they run once before.
     """
     reference, *others = runs
     for run in runs.values():

@@ -41,8 +41,7 @@ def share_of_algorithm_1(config: DaleConfig, batches: int = BATCHES) -> float:
 def training_costs(variants: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """Per trainer class its cost by count and by measurement, divided by plain nnU-Net's, and its step's memory.
 
-    Args:
-        variants: as `step_cost.measure` has found them. A training that has variants not measured is left out.
+    A training that has variants which `step_cost.measure` has not measured is left out.
     """
     found = {}
     for training in TRAININGS:

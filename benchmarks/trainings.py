@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,20 @@ def claimed(workspace: Path, name: str) -> Iterator[bool]:
 def rows_of(file: Path) -> list[Row]:
     """What is stored, JSON lines; nothing without a file."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def add_missing(file: Path, runs: Iterable[Any], workspace: Path, train: Callable[[Any], Row]) -> Iterator[list[Row]]:
+    """Store a row of each training that has none and that no other process makes; yields all rows after each.
+
+    A training is a dataclass of what tells it from others, its row's "run", with a name for files.
+    """
+    from benchmarks.machine import made_here
+
+    for run in runs:
+        with claimed(workspace, run.name) as mine:
+            if mine and run not in [type(run)(**row["run"]) for row in rows_of(file)]:
+                add_row(file, train(run) | made_here())
+                yield rows_of(file)
 
 
 def add_row(file: Path, row: Row) -> None:

@@ -40,12 +40,7 @@ ONCE_IF_QUICK = ("double_backward",)  # no target is stated for it, and it takes
 
 
 def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, base: type | None = None) -> Any:
-    """A started trainer on the case.
-
-    Args:
-        dale: makes it nnUNetTrainerDALE with these settings.
-        base: another trainer; None without settings is nnU-Net's own.
-    """
+    """A started trainer on the case: nnUNetTrainerDALE with the settings, or the base; without both nnU-Net's own."""
     # imported here: nnU-Net reads its folders from the environment when it is imported
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -61,10 +56,9 @@ def trainer(case: Case, device: torch.device, dale: DaleConfig | None = None, ba
 
 
 def iteration(variant: str, case: Case, device: torch.device) -> Callable[..., object]:
-    """One training iteration of a variant, to be called again and again; on a batch of the case, or on the one given.
+    """One training iteration of a variant of VARIANTS, to be called again and again.
 
-    Args:
-        variant: one of VARIANTS; "plain" is nnU-Net's own train_step.
+    On a batch of the case, or on the one given; "plain" is nnU-Net's own train_step.
     """
     if variant == "case_trust":
         return _case_trust(case, device)

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dale": set(),
     "masks": set(),
     **dict.fromkeys(METHODS - {"dale"}, LENT),
-    "trainer": METHODS | {"nnunet_files"},
+    "trainer": METHODS | {"nnunet_files", "commands.counted"},
     "commands": set(),
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},

@@ -49,13 +49,10 @@ class Batches:
 
 
 def make_batches(folder: Path, trainer: nnUNetTrainer, label_folders: Sequence[Path], count: int) -> None:
-    """Write `count` batches of the trainer's loader, which works in this process and draws from NumPy's and torch's
-    global generators; a folder that holds them already is left alone.
+    """Write `count` batches of the loader of an initialised trainer; a folder that holds them already is left alone.
 
-    Args:
-        trainer: initialised; its dataset is the first version.
-        label_folders: preprocessed folders of one configuration each, the trainer's first; versions are named after
-            the datasets' numbers.
+    The loader works in this process and draws from NumPy's and torch's global generators. The label folders hold one
+    configuration each, the trainer's first; versions of the labels are named after the datasets' numbers.
     """
     if (folder / "batches.json").exists():
         return

@@ -32,8 +32,7 @@ class CheckedCases:
     def given_to(self, trainer: SafeTraining, batches: Batches, clean: str) -> Batches:
         """Let a trainer take the doubt as the last channel of the batches that come out, as it is loaded in a training.
 
-        Args:
-            clean: version of the labels that checked cases have.
+        `clean` is the version of the labels that checked cases have.
         """
         trainer._has_maps = True
         return _CheckedBatches(**vars(batches), known=self, clean=clean)

@@ -31,13 +31,9 @@ def confidence_quality(
 ) -> dict[str, Any]:
     """AUROC and average precision for the changed voxels: of 1 − p[label], and of 1 − ω by meta steps, case and both.
 
-    Over all voxels of the probed batches ("all"), and over those within 2 voxels of an edge of the given labels
-    ("band"), where a wrong label is not betrayed by lying far from any object. Network and optimizer stay as
-    they are.
-
-    Args:
-        without: cases that are not looked at.
-        probed: numbers of the batches.
+    Over all voxels of the probed batches ("all"), but of cases `without`, and over those within 2 voxels of an edge of
+    the given labels ("band"), where a wrong label is not betrayed by lying far from any object. Network and optimizer
+    stay as they are.
     """
     probes: dict[str, list[NDArray[np.float32]]] = {"one_minus_p": []}
     changed, bands = [], []

@@ -22,6 +22,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from benchmarks.results_file import write_results
 from benchmarks.trainings import add_row, claimed, rows_of, use_workspace
 
 HERE = Path(__file__).resolve().parent
@@ -112,7 +113,7 @@ def _add_costs(file: Path, workspace: Path) -> None:
             share = 0.0 if config is None else (1 - config.phase_in - config.phase_out) / config.every
             cost["training"] = cost["whole"] + share * (cost.get("Algorithm 1", cost["whole"]) - cost["whole"])
             known[name] = {kind: round(value, 3) for kind, value in cost.items()}
-        _write(file, stored)
+        write_results(file, stored)
 
 
 def _kinds(trainer: Any) -> Iterator[str]:
@@ -139,13 +140,6 @@ def _ready(workspace: Path, configuration: str, arms: Sequence[str]) -> Iterator
         trainer.on_train_start()
         trainer.on_train_epoch_start()
         yield name, (trainer, stored_batches(run, workspace), version)
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(file)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.accuracy.study_tables import Result, case_values, markdown, read
+from benchmarks.accuracy.study_tables import Result, case_values, read
+from benchmarks.table import markdown
 
 SEEDED = {
     "seeds": ("The first study: several seeds", ("confirm", "readers", "seeds")),
@@ -27,10 +28,8 @@ def all_seeds_tables(folder: Path) -> str:
 def seeds_table(folder: Path, table: str) -> str:
     """Per labels and arm: plain and the arm on the same batches from the same first weights.
 
-    Empty without a training that has its plain one beside it.
-
-    Args:
-        table: a key of `SEEDED`; its trainings say which data, labels and budgets are shown.
+    The trainings of `SEEDED` say which data, labels and budgets are shown. Empty without a training that has its plain
+    one beside it.
     """
     asked = {_kind(each) for each in read(folder, table)}
     results = [each for part in SEEDED[table][1] for each in read(folder, part) if _kind(each) in asked]
@@ -39,11 +38,9 @@ def seeds_table(folder: Path, table: str) -> str:
         plain, other = _dice(results, labels, "plain"), _dice(results, labels, arm)
         if arm != "plain" and plain.keys() & other.keys():  # of a study that is being made, plain may be missing
             rows.append(_row(labels, arm, plain, other))
-    header = (
-        "labels | arm | folds × seeds | Dice, plain | Dice, arm | difference (95 % interval over trainings) "
-        "| lowest to highest | SD between seeds, plain | SD between seeds, arm"
-    )
-    return markdown(header, rows) if rows else ""
+    header = ["labels", "arm", "folds × seeds", "Dice, plain", "Dice, arm", "difference (95 % interval over trainings)"]
+    header += ["lowest to highest", "SD between seeds, plain", "SD between seeds, arm"]
+    return markdown(header, rows, text=2) if rows else ""
 
 
 def _kind(result: Result) -> tuple[str, ...]:

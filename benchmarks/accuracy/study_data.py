@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.audit_study.conditions import AMOUNTS
 from benchmarks.machine import command_environment
-from benchmarks.plans_file import smaller_plans
+from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ CHECKED = StudyData(
     ("2d",),
 )
 ALL = {data.name: data for data in (HIPPOCAMPUS, DISPLACED, LIDC, CHECKED)}
-PLAN = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-np", "2", "-c"]
 
 # What makes a fold minutes on a CPU: nnU-Net's tiny plans with these networks and batches.
 SMALL_FEATURES = [8, 16, 32, 64]
@@ -83,19 +82,13 @@ SMALL_BATCH = {
 
 
 def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
-    """Make datasets below `workspace`, plans included; what is there already stays.
+    """Make datasets, of `ALL` those named or all, plans included, in the workspace of `use_workspace`; what is there
+    already stays.
 
-    Args:
-        names: of `ALL`; none: all.
-        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    `source` holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
-    folders = {name: workspace / name.removeprefix("nnUNet_") for name in ("nnUNet_raw", "nnUNet_preprocessed")}
-    environment = {**command_environment(), **{name: str(path) for name, path in folders.items()}}
-    environment["nnUNet_results"] = str(workspace / "results")
-    environment["nnUNet_n_proc_DA"] = "1"  # nnU-Net's planner refuses 0, which trainings of the study have
-    for path in folders.values():
-        path.mkdir(parents=True, exist_ok=True)
-    raw = folders["nnUNet_raw"]
+    raw, preprocessed = workspace / "raw", workspace / "preprocessed"
+    environment = command_environment() | {"nnUNet_n_proc_DA": "1"}  # nnU-Net's planner refuses the study's 0
     if not (raw / "Dataset004_Hippocampus").exists():
         shutil.copytree(source / "Dataset004_Hippocampus", raw / "Dataset004_Hippocampus")
     for data in (ALL[name] for name in names or ALL):
@@ -103,9 +96,8 @@ def prepare(workspace: Path, source: Path, names: Sequence[str] = ()) -> None:
             if version in data.recipes and not list(raw.glob(f"Dataset{number:03d}_*")):
                 command = [str(source / "lidc_nodules") if word == "SOURCE" else word for word in data.recipes[version]]
                 subprocess.run(command, env=environment, check=True)
-            if not list(folders["nnUNet_preprocessed"].glob(f"Dataset{number:03d}_*/tiny.json")):
-                command = ["nnUNetv2_plan_and_preprocess", "-d", str(number), *PLAN, *data.configurations]
-                subprocess.run(command, env=environment, check=True)
+            if not list(preprocessed.glob(f"Dataset{number:03d}_*/{PLANNED}.json")):
+                subprocess.run(plan_command(number, *data.configurations), env=environment, check=True)
 
 
 def folder_of(workspace: Path, data: StudyData, version: str) -> Path:
@@ -119,6 +111,6 @@ def folder_of(workspace: Path, data: StudyData, version: str) -> Path:
 
 def small_plans(folder: Path, data: StudyData, configuration: str) -> dict[str, Any]:
     """nnU-Net's tiny plans with a smaller network and batch."""
-    planned, batch = json.loads((folder / "tiny.json").read_text()), SMALL_BATCH[data.name, configuration]
-    plans = smaller_plans(planned, configuration, SMALL_FEATURES, "tiny", batch_size=batch)
+    planned, batch = json.loads((folder / f"{PLANNED}.json").read_text()), SMALL_BATCH[data.name, configuration]
+    plans = smaller_plans(planned, configuration, SMALL_FEATURES, PLANNED, batch_size=batch)
     return {**plans, "continue_training": False}

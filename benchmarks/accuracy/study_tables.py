@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.table import markdown
 from nnunetv2_dale.report.paired_statistics import paired_statistics
 
 Result = dict[str, Any]
@@ -72,20 +73,21 @@ def all_tables(folder: Path) -> str:
 
 def comparison(results: Sequence[Result]) -> str:
     """Per labels trained on and arm: means over all held-out cases, and the paired difference from plain nnU-Net."""
-    header = (
-        "labels | arm | cost | batches | folds × seeds | Dice | difference (95 % interval) | HD95 | Dice, fuzzy region "
-        "| HD95, fuzzy region | Dice, smallest third"
-    )
+    header = ["labels", "arm", "cost", "batches", "folds × seeds", "Dice", "difference (95 % interval)", "HD95"]
+    header += ["Dice, fuzzy region", "HD95, fuzzy region", "Dice, smallest third"]
     rows = []
+    for labels, by_arm in _comparable(results):
+        order = sorted(by_arm, key=lambda arm: (arm != "plain", -case_values(by_arm[arm], "dice").mean()))
+        rows += [_row(labels, arm, by_arm[arm], by_arm.get("plain", [])) for arm in order]
+    return markdown(header, rows, text=2)
+
+
+def _comparable(results: Sequence[Result]) -> Iterator[tuple[str, dict[str, list[Result]]]]:
+    """The labels, and the runs of each arm, of trainings on the same labels for the same number of batches."""
     for labels in _unique(each["run"]["labels"] for each in results):
         of_labels = [each for each in results if each["run"]["labels"] == labels]
         for budget in sorted({each["run"]["budget"] for each in of_labels}):
-            runs = [each for each in of_labels if each["run"]["budget"] == budget]
-            plain = [each for each in runs if each["run"]["arm"] == "plain"]
-            by_arm = {arm: [each for each in runs if each["run"]["arm"] == arm] for arm in _arms(runs)}
-            order = sorted(by_arm, key=lambda arm: (arm != "plain", -case_values(by_arm[arm], "dice").mean()))
-            rows += [_row(labels, arm, by_arm[arm], plain) for arm in order]
-    return markdown(header, rows)
+            yield labels, _by_arm([each for each in of_labels if each["run"]["budget"] == budget])
 
 
 def _row(labels: str, arm: str, runs: Sequence[Result], plain: Sequence[Result]) -> list[str]:
@@ -133,25 +135,22 @@ def range_of_trainings(results: Sequence[Result]) -> str:
     rows = []
     for place in dict.fromkeys((each["run"]["configuration"], each["run"]["budget"]) for each in results):
         runs = [each for each in results if (each["run"]["configuration"], each["run"]["budget"]) == place]
-        for arm in _arms(runs):
-            ends = np.array([100 * each["curve"][-1]["dice"] for each in runs if each["run"]["arm"] == arm])
+        for arm, of_arm in _by_arm(runs).items():
+            ends = np.array([100 * each["curve"][-1]["dice"] for each in of_arm])
             found = [f"{value:.1f}" for value in (ends.min(), ends.mean(), ends.max())]
             rows.append([place[0], str(place[1]), arm, str(len(ends)), *found])
-    return markdown("training | batches | arm | seeds | lowest Dice | mean | highest", rows)
+    return markdown(["training", "batches", "arm", "seeds", "lowest Dice", "mean", "highest"], rows, text=3)
 
 
 def progress(results: Sequence[Result]) -> str:
     """Mean Dice at a quarter, half, three quarters and the end of the time, which is the same for all arms."""
     rows = []
-    for labels in _unique(each["run"]["labels"] for each in results):
-        of_labels = [each for each in results if each["run"]["labels"] == labels]
-        for budget in sorted({each["run"]["budget"] for each in of_labels}):
-            runs = [each for each in of_labels if each["run"]["budget"] == budget]
-            for arm in _arms(runs):
-                curves = [[point["dice"] for point in run["curve"]] for run in runs if run["run"]["arm"] == arm]
-                means = 100 * np.mean(curves, axis=0)
-                rows.append([labels, arm, str(len(curves)), *(f"{value:.1f}" for value in means)])
-    return markdown("labels | arm | folds × seeds | Dice at a quarter of the time | half | three quarters | end", rows)
+    for labels, by_arm in _comparable(results):
+        for arm, runs in by_arm.items():
+            means = 100 * np.mean([[point["dice"] for point in run["curve"]] for run in runs], axis=0)
+            rows.append([labels, arm, str(len(runs)), *(f"{value:.1f}" for value in means)])
+    times = ["Dice at a quarter of the time", "half", "three quarters", "end"]
+    return markdown(["labels", "arm", "folds × seeds", *times], rows, text=2)
 
 
 def case_values(runs: Sequence[Result], measure: str) -> Floats:
@@ -181,12 +180,8 @@ def confidence(results: Sequence[Result]) -> str:
     """
     rows = []
     for labels in _unique(each["run"]["labels"] for each in results):
-        for arm in _arms(results):
-            runs = [
-                each
-                for each in results
-                if each["run"]["labels"] == labels and each["run"]["arm"] == arm and each["confidence"]
-            ]
+        for arm, of_arm in _by_arm(results).items():
+            runs = [each for each in of_arm if each["run"]["labels"] == labels and each["confidence"]]
             for score, name in SCORES.items():
                 points = [[point[score] for point in run["confidence"] if score in point] for run in runs]
                 if runs and points[0] and any(point["auroc_band"] != 0.5 for run in points for point in run):
@@ -195,7 +190,8 @@ def confidence(results: Sequence[Result]) -> str:
                         at = np.mean([[point[measure] for point in run] for run in points], axis=0)
                         cells.append(" ".join(f"{value:.2f}" for value in at))
                     rows.append([labels, arm, name, *cells])
-    return markdown("labels | arm | score | AUROC over time | average precision over time", rows) if rows else ""
+    header = ["labels", "arm", "score", "AUROC over time", "average precision over time"]
+    return markdown(header, rows, text=3) if rows else ""
 
 
 def _per_case(run: Result, measure: str) -> dict[str, float]:
@@ -211,8 +207,9 @@ def _place(result: Result) -> tuple[int, int]:
     return result["run"]["fold"], result["run"]["seed"]
 
 
-def _arms(results: Iterable[Result]) -> list[str]:
-    return _unique(each["run"]["arm"] for each in results)
+def _by_arm(results: Sequence[Result]) -> dict[str, list[Result]]:
+    arms = _unique(each["run"]["arm"] for each in results)
+    return {arm: [each for each in results if each["run"]["arm"] == arm] for arm in arms}
 
 
 def _unique(values: Iterable[str]) -> list[str]:
@@ -225,11 +222,3 @@ def _percent(values: Floats) -> str:
 
 def _number(values: Floats) -> str:
     return f"{values.mean():.2f}" if len(values) else "–"
-
-
-def markdown(header: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table; `header` has its titles between bars."""
-    titles = [title.strip() for title in header.split("|")]
-    rule = ["---" if title in ("training", "labels", "arm", "score") else "---:" for title in titles]
-    lines = [titles, rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

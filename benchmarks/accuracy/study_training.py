@@ -53,9 +53,8 @@ class Run:
 def train(run: Run, workspace: Path, cost: float, checked: CheckedCases | None = None) -> dict[str, Any]:
     """Train, judge at four points in time, and return what the tables need.
 
-    Args:
-        cost: processor time of the arm's mean batch, in plain nnU-Net's; asked for by trainings of equal time.
-        checked: cases whose labels somebody has checked, where there are some.
+    `cost` is the processor time of the arm's mean batch, in plain nnU-Net's; trainings of equal time ask for it. Cases
+    are `checked` whose labels somebody has looked at.
     """
     data, arm = ALL[run.data], ARMS[run.arm]
     trainer = make_trainer(run, workspace, arm)

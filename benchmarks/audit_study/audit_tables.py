@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchmarks.table import markdown
+
 Stored = Mapping[str, Any]
 RIVALS = {"audit": "audit", "cleanlab softmin": "cleanlab", "mean loss": "mean loss", "1 - Dice": "1 − Dice"}
 BAD = "cases_ranked_dice_at_most_0.8"
@@ -18,7 +20,7 @@ def cases_table(stored: Stored, which: str = "cases_ranked") -> str:
             wrong = row["wrong_dice_at_most_0.8" if which == BAD else "wrong"]
             cases = row["cases"] - row["wrong"] + wrong
             rows.append([name, str(cases), str(wrong), *(_pair(row[which][rival]) for rival in RIVALS)])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def effort_table(stored: Stored) -> str:
@@ -40,7 +42,7 @@ def effort_table(stored: Stored) -> str:
             line += [str(len(row["missed"])), f"{row['named']['right']} of {row['named']['of']}"]
             line.append("{:.1%} ({:.1%})".format(*efforts))
         rows.append([*line, *[""] * (7 - len(line))])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def voxels_table(stored: Stored) -> str:
@@ -49,7 +51,7 @@ def voxels_table(stored: Stored) -> str:
     for name, row in stored["conditions"].items():
         if "voxels_ranked" in row:
             rows.append([name, *(_pair(each) for each in row["voxels_ranked"].values())])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def hard_table(stored: Stored) -> str:
@@ -60,7 +62,7 @@ def hard_table(stored: Stored) -> str:
             ranked = row["against_hard_and_right"]
             counts = [str(row["wrong"]), str(ranked["right_and_hard"])]
             rows.append([name, *counts, *(_pair(ranked[rival]) for rival in RIVALS)])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def readers_table(stored: Stored) -> str:
@@ -72,7 +74,7 @@ def readers_table(stored: Stored) -> str:
         ("one reader clearly far", "far_reader_first_where_clear", "nodules_with_a_far_reader"),
     ):
         rows.append([what, str(row[count]), *(f"{row[key][name]:.0%}" for name in ("audit", "1 - Dice")), "25%"])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 TABLES: Mapping[str, Callable[[Stored], str]] = {
@@ -87,9 +89,3 @@ TABLES: Mapping[str, Callable[[Stored], str]] = {
 
 def _pair(quality: Mapping[str, float]) -> str:
     return f"{quality['auroc']:.3f} / {quality['average_precision']:.3f}"
-
-
-def markdown_table(rows: list[list[str]]) -> str:
-    """Join cells; the first row is the head."""
-    lines = ["| " + " | ".join(row) + " |\n" for row in rows]
-    return lines[0] + "|" + "---|" * len(rows[0]) + "\n" + "".join(lines[1:])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.audit_study.audit_tables import markdown_table
+from benchmarks.table import markdown
 
 NAMES = {"Dataset030_HeadNeckCT": "HeadNeckCT", "Dataset004_Hippocampus": "Hippocampus"}
 Data = Mapping[str, Mapping[str, Any]]
@@ -24,7 +24,7 @@ def errors_table(data: Data) -> str:
             row = data[dataset]["errors"][name]
             line += [f"{row['auroc']:.3f}", f"{row['named']} of {row['wrong']}", f"{row['false_per_100']:.1f}"]
         rows.append(line)
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def clean_table(data: Data) -> str:
@@ -35,7 +35,7 @@ def clean_table(data: Data) -> str:
         verdicts = [str(found["findings"].get(each, 0)) for each in ("right", "arguable", "wrong")]
         rates = f"{found['wrong_per_100']:.1f} ({found['wrong_or_arguable_per_100']:.1f})"
         rows.append([NAMES[dataset], str(row["cases"]), *verdicts, rates])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:])
 
 
 def judged_table(data: Data, judged: Path, dataset: str, first: int) -> str:
@@ -46,7 +46,7 @@ def judged_table(data: Data, judged: Path, dataset: str, first: int) -> str:
     for number, found in enumerate(data[dataset]["as_it_is"]["listed"][:first], start=1):
         what = seen.get((found["case"], found["class"], found["kind"]), "the data's own table: not drawn")
         rows.append([str(number), *(found[each] for each in ("case", "class", "kind", "by_eye")), what])
-    return markdown_table(rows)
+    return markdown(rows[0], rows[1:], text=6)
 
 
 def right_of_first(data: Data, dataset: str, first: int) -> int:

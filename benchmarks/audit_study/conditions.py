@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import command_environment
-from benchmarks.plans_file import smaller_plans
+from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
+from nnunetv2_dale.nnunet_files.folders import SPLITS
+from nnunetv2_dale.nnunet_files.json_files import write_json
+from nnunetv2_dale.nnunet_files.splits import splits_by_fold
 
 HIPPOCAMPUS, LIDC = "hippocampus", "lidc"
 CLEAN_ID = {HIPPOCAMPUS: 4, LIDC: 907}
@@ -75,16 +78,13 @@ JUDGED = (  # by the networks of one of these
 def prepare(condition: Condition, source: Path) -> None:
     """Make the dataset, its plans and its preprocessed files with the stock commands; what is there stays.
 
-    Args:
-        source: holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
+    `source` holds `Dataset004_Hippocampus` (raw) and `lidc_nodules`.
     """
     make_dataset(condition, source)
-    if not list(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{condition.number:03d}_*/tiny.json")):  # noqa: SIM112
+    preprocessed = Path(os.environ["nnUNet_preprocessed"])  # noqa: SIM112 -- nnU-Net's name
+    if not list(preprocessed.glob(f"Dataset{condition.number:03d}_*/{PLANNED}.json")):
         environment = command_environment() | {"nnUNet_n_proc_DA": "1"}
-        plan = ["-gpu_memory_target", "0.3", "-overwrite_plans_name", "tiny", "-npfp", "1", "-np", "1", "-c", "2d"]
-        subprocess.run(
-            ["nnUNetv2_plan_and_preprocess", "-d", str(condition.number), *plan], check=True, env=environment
-        )
+        subprocess.run(plan_command(condition.number, "2d"), check=True, env=environment)
     write_splits(preprocessed_folder(condition))
 
 
@@ -107,15 +107,8 @@ def write_splits(folder: Path) -> None:
     cases = sorted(file.name.split(".")[0] for file in (folder / "gt_segmentations").iterdir())
     groups = sorted({_patient(case) for case in cases})
     random.Random(12345).shuffle(groups)
-    held_out = [set(groups[fold::FOLDS]) for fold in range(FOLDS)]
-    splits = [
-        {
-            "train": [case for case in cases if _patient(case) not in each],
-            "val": [case for case in cases if _patient(case) in each],
-        }
-        for each in held_out
-    ]
-    (folder / "splits_final.json").write_text(json.dumps(splits, indent=1))
+    held_out = [[case for case in cases if _patient(case) in groups[fold::FOLDS]] for fold in range(FOLDS)]
+    write_json(folder / SPLITS, splits_by_fold(cases, held_out))
 
 
 def _patient(case: str) -> str:
@@ -140,6 +133,6 @@ def raw_folder(condition: Condition) -> Path:
 
 def small_plans(condition: Condition) -> dict[str, Any]:
     """nnU-Net's plans for a small memory, with a smaller network and batch."""
-    planned = json.loads((preprocessed_folder(condition) / "tiny.json").read_text())
+    planned = json.loads((preprocessed_folder(condition) / f"{PLANNED}.json").read_text())
     plans = smaller_plans(planned, "2d", FEATURES, "small", batch_size=BATCH_SIZE[condition.data])
     return {**plans, "continue_training": False}

@@ -40,11 +40,9 @@ class GrossError:
 
 
 def gross_errors(pair: tuple[int, int], kept: Collection[int]) -> Mapping[str, GrossError]:
-    """All errors by name.
+    """All errors by name; the pair of classes can be exchanged.
 
-    Args:
-        pair: the two classes that can be exchanged.
-        kept: classes that are missing so often that one more says nothing; they are not lost.
+    Classes that are kept are missing so often that one more loss says nothing.
     """
     moved: tuple[Kind, ...] = ("shifted", "flipped", "exchanged", "other_case")
     errors = {

@@ -37,11 +37,9 @@ VOXELS_OF_A_CASE = 20_000  # at most, drawn for the ranking of voxels
 
 
 def measure(condition: Condition, results: Path, kept: Path, hard: Collection[str] = frozenset()) -> dict[str, Any]:
-    """Everything the tables need of a condition.
+    """Everything the tables need of a condition; evidence that was measured before is `kept`.
 
-    Args:
-        kept: folder of evidence that was measured before.
-        hard: cases with soft borders; the wrong labels are ranked against the right ones of these alone, too.
+    The wrong labels are ranked against the right ones of `hard` cases alone, too, which have soft borders.
     """
     task = audit_task([results], references=raw_folder(condition) / "labelsTr" if condition.kinds else None)
     evidence = all_evidence(task, kept, 1)

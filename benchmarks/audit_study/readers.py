@@ -32,9 +32,8 @@ def hard_cases(source: Path) -> frozenset[str]:
 def measure_readers(source: Path, results: Path, kept: Path) -> dict[str, Any]:
     """Audit every reader's outline of every nodule with the networks of the consensus, all in one list.
 
-    Returns:
-        how often the reader who is far from the other three (lowest mean Dice with them) ranks above the others, among
-        all nodules and among those where it is far by `CLEARLY`; and how well the ranking finds these outlines.
+    Returns how often the reader who is far from the other three (lowest mean Dice with them) ranks above the others,
+    among all nodules and among those where it is far by `CLEARLY`; and how well the ranking finds these outlines.
     """
     evidence, task = [], None
     for reader in range(READERS):

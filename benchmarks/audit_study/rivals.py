@@ -21,12 +21,9 @@ class RivalScores:
 
 
 def rival_scores(label: NDArray[np.uint8], probabilities: Floats) -> RivalScores:
-    """Score a case.
+    """Score a case: its label (Z, Y, X), by probabilities (K, Z, Y, X), background first.
 
-    Args:
-        label: (Z, Y, X).
-        probabilities: (K, Z, Y, X), background first. cleanlab takes two-dimensional images: slices are laid below
-            each other, which its score of an image does not see.
+    cleanlab takes two-dimensional images: slices are laid below each other, which its score of an image does not see.
     """
     flat, given = probabilities.reshape(len(probabilities), -1), label.reshape(-1)
     of_label = np.take_along_axis(flat, given[None].astype(np.intp), axis=0)[0]

@@ -19,13 +19,10 @@ Mask = NDArray[np.bool_]
 
 
 def compare_readers(source: Path, most_voxels: int = MOST_VOXELS) -> list[dict[str, Any]]:
-    """Hold the oncologist's organs as labels against the radiographer's as predictions.
+    """Hold the oncologist's organs as labels against the radiographer's, in `two_readers_headneck`, as predictions.
 
-    Args:
-        source: holds `two_readers_headneck`.
-        most_voxels: of an organ; larger ones are left out.
-    Returns:
-        one row for each organ of each case: mean displacement with and without sign, by the audit and by SciPy, mm.
+    Organs of more than `most_voxels` are left out. A row for each organ of each case: mean displacement with and
+    without sign, by the audit and by SciPy, mm.
     """
     return [
         _row(case, organ, label, other, spacing)

@@ -24,7 +24,6 @@ from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
     TOLD,
-    Runner,
     judged,
     of_arms,
     options,
@@ -33,10 +32,11 @@ from benchmarks.confidence.stock_trainings import (
     store_missing,
     train_command,
 )
-from benchmarks.organs.prepare import copy_cases
+from benchmarks.organs.prepare import Runner, copy_cases
 from benchmarks.organs.study import Data, plans_name
 from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
+from nnunetv2_dale.commands.csv_table import write_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "audit_maps.jsonl"
 CLEAN = "Dataset004_Hippocampus"
@@ -89,16 +89,16 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     planned(dataset, output, run)
 
 
-def hold_out(raw: Path, every: int = 5) -> None:
+def hold_out(raw: Path) -> None:
     """Make every fifth case of a raw dataset its test set."""
     description = json.loads((raw / "dataset.json").read_text())
     ending = description["file_ending"]
     cases = sorted(file.name.removesuffix(ending) for file in (raw / "labelsTr").iterdir())
     for name, files in (("images", f"_0000{ending}"), ("labels", ending)):
         (raw / f"{name}Ts").mkdir()
-        for case in cases[::every]:
+        for case in cases[::5]:
             (raw / f"{name}Tr" / f"{case}{files}").rename(raw / f"{name}Ts" / f"{case}{files}")
-    left = len(cases) - len(cases[::every])
+    left = len(cases) - len(cases[::5])
     (raw / "dataset.json").write_text(json.dumps({**description, "numTraining": left}))
 
 
@@ -116,10 +116,7 @@ def all_excluded(audit: Path) -> Path:
     with (audit / "decisions.csv").open(newline="") as stream:
         lines = [{**line, "decision": "exclude"} for line in csv.DictReader(stream)]
     table = audit / "all_excluded.csv"
-    with table.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
+    write_table(table, lines[0], (line.values() for line in lines))
     return table
 
 

@@ -27,7 +27,6 @@ from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
     TOLD,
-    Runner,
     of_arms,
     options,
     planned,
@@ -35,7 +34,7 @@ from benchmarks.confidence.stock_trainings import (
     store_missing,
     train_command,
 )
-from benchmarks.organs.prepare import copy_cases
+from benchmarks.organs.prepare import Runner, copy_cases
 from benchmarks.organs.study import replaced_plans
 from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
@@ -87,11 +86,11 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     planned(dataset, output, run, replaced_plans(STUDY, name, "2d"))
 
 
-def wipe(raw: Path, training: Sequence[str], seed: int = 1) -> None:
+def wipe(raw: Path, training: Sequence[str]) -> None:
     """Make organs background in the cases of a raw dataset that are trained on, and say so in its table."""
     description = json.loads((raw / "dataset.json").read_text())
     values: Mapping[str, int] = {name: value for name, value in description["labels"].items() if value}
-    wiped = wiped_classes(training, list(values), seed)
+    wiped = wiped_classes(training, list(values), seed=1)
     for case, names in wiped.items():
         file = str(raw / "labelsTr" / f"{case}{description['file_ending']}")
         changes = {values[name]: 0 for name in names}

@@ -17,7 +17,6 @@ from pathlib import Path
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
     TOLD,
-    Runner,
     judged,
     options,
     planned,
@@ -25,6 +24,7 @@ from benchmarks.confidence.stock_trainings import (
     store_missing,
     train_command,
 )
+from benchmarks.organs.prepare import Runner
 from benchmarks.trainings import Row
 from nnunetv2_dale.commands.command_line import run_command
 

@@ -13,31 +13,19 @@ from typing import Any
 import torch
 
 from benchmarks.machine import call, describe
-from benchmarks.organs.study import PLANNED, plan_command, plans_name, read_study
-from benchmarks.plans_file import smaller_plans
+from benchmarks.organs.prepare import Runner, plan_smaller
+from benchmarks.organs.study import plans_name, read_study
 from benchmarks.trainings import Row, add_row, rows_of, use_workspace
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.confidence_table import has_confidence
 
 STUDY = read_study(Path(__file__).resolve().parents[1] / "organs" / "study.toml")
 PLAIN, TOLD = "nnUNetTrainer", "nnUNetTrainerConfidence"
 
-Runner = Callable[[Sequence[str]], None]
-
 
 def planned(dataset: str, output: Path, run: Runner, plans: Mapping[str, Any] = STUDY.plans["2d"]) -> None:
-    """Plan and preprocess a raw dataset for a small network, and its confidence where it has any.
-
-    Args:
-        plans: what of nnU-Net's own is replaced, with the `features` of the network.
-    """
+    """Plan and preprocess a raw dataset, with its confidence if any, for a network with the plans' `features`."""
     preprocessed = output / "preprocessed" / dataset
-    edited = preprocessed / f"{plans_name('2d')}.json"
-    if not edited.exists():
-        run(plan_command(dataset, "2d"))
-        of_nnunet = json.loads((preprocessed / f"{PLANNED}.json").read_text())
-        with new_file(edited) as unfinished:
-            unfinished.write_text(json.dumps(smaller_plans(of_nnunet, "2d", name=plans_name("2d"), **plans)))
+    plan_smaller(preprocessed, "2d", plans, run)
     if has_confidence(output / "raw" / dataset) and not list(preprocessed.glob("*_confidence")):
         number = ["-d", str(int(dataset[7:10]))]
         run(["nnUNetv2_dale_confidence", "check", *number])
@@ -69,7 +57,6 @@ def store_missing(
     Each training of `--training` has results of its own, and the datasets of the first.
 
     Args:
-        arguments: of `options`.
         arms: name of the labels, and trainer.
         prepare: makes the dataset of these labels, given the folder of data, the folder to work in and a runner.
         train: dataset of these labels, and what was found; given labels, trainer, the folder to work in and a runner.

@@ -23,8 +23,8 @@ from benchmarks.machine import call, describe, shown
 from benchmarks.organs.prepare import prepare
 from benchmarks.organs.results import result_of
 from benchmarks.organs.study import Comparison, Study, benchmark_command, comparisons, read_study
+from benchmarks.results_file import write_results
 from nnunetv2_dale.commands.command_line import run_command
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 
 def go_through(study: Study, source: Path, output: Path) -> list[str]:
@@ -50,9 +50,8 @@ def _store(study: Study, each: Comparison, output: Path, target: Path, command: 
     files = sorted((output / "reports" / each.name).glob("*/report.json"))  # repeated: one for each candidate
     reports = [json.loads(file.read_text()) for file in files]
     result: dict[str, Any] = result_of(study, each, reports, output / "raw")
-    with new_file(target) as unfinished:
-        result |= {"command": shown(command), "machine": describe(torch.device("cpu"), 1)}
-        unfinished.write_text(json.dumps(result, indent=1) + "\n")
+    result |= {"command": shown(command), "machine": describe(torch.device("cpu"), 1)}
+    write_results(target, result, overwrite=False)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.organs.study import (
-    PLANNED,
     Comparison,
     Data,
     Study,
     dataset_name,
     noise_command,
-    plan_command,
     plans_name,
     replaced_plans,
 )
-from benchmarks.plans_file import smaller_plans
-from nnunetv2_dale.commands.csv_table import read_keyed_table
-from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
+from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
+from benchmarks.results_file import write_results
+from nnunetv2_dale.commands.csv_table import read_keyed_table, write_table
+from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 
 Runner = Callable[[Sequence[str]], None]
 
 
 def prepare(study: Study, each: Comparison, source: Path, output: Path, run: Runner) -> None:
-    """Make the raw dataset, its copy with these labels, and the plans.
-
-    Args:
-        source: the folder of data; nothing is written there.
-        output: holds nnU-Net's folders `raw` and `preprocessed`.
-        run: runs a command to its end, or raises.
+    """Make the raw dataset, its copy with these labels, and the plans; `output` holds nnU-Net's folders `raw` and
+    `preprocessed`.
     """
     raw, preprocessed, data = output / "raw", output / "preprocessed", study.data[each.data]
     own, dataset = (dataset_name(study, each.data, labels) for labels in (next(iter(study.labels)), each.labels))
@@ -50,18 +45,21 @@ def prepare(study: Study, each: Comparison, source: Path, output: Path, run: Run
     if not (raw / dataset).exists():
         run(noise_command(study, each.data, each.labels))
     configuration = each.step.configuration
-    edited = preprocessed / dataset / f"{plans_name(configuration)}.json"
+    plan_smaller(preprocessed / dataset, configuration, replaced_plans(study, each.data, configuration), run)
+
+
+def plan_smaller(folder: Path, configuration: str, changes: Mapping[str, Any], run: Runner) -> None:
+    """Plan and preprocess the dataset of this preprocessed folder, and add plans with a smaller network.
+
+    Args:
+        changes: `features` of the network, and what else is replaced in nnU-Net's own plans.
+    """
+    edited = folder / f"{plans_name(configuration)}.json"
     if not edited.exists():
-        run(plan_command(dataset, configuration))
-        planned = json.loads((preprocessed / dataset / f"{PLANNED}.json").read_text())
-        with new_file(edited) as unfinished:
-            plans = smaller_plans(
-                planned,
-                configuration,
-                name=plans_name(configuration),
-                **replaced_plans(study, each.data, configuration),
-            )
-            unfinished.write_text(json.dumps(plans, indent=1))
+        run(plan_command(int(folder.name[7:10]), configuration))
+        planned = json.loads((folder / f"{PLANNED}.json").read_text())
+        plans = smaller_plans(planned, configuration, name=plans_name(configuration), **changes)
+        write_results(edited, plans, overwrite=False)
 
 
 def copy_cases(data: Data, source: Path, target: Path) -> None:
@@ -83,5 +81,4 @@ def copy_cases(data: Data, source: Path, target: Path) -> None:
         (unfinished / "dataset.json").write_text(json.dumps({**description, "numTraining": len(cases)}))
         if data.patients:
             patients = {case: re.findall(data.patients, case)[0] for case in cases}
-            with (unfinished / "patients.csv").open("w", newline="") as table:
-                csv.writer(table).writerows([("case", "patient"), *patients.items()])
+            write_table(unfinished / "patients.csv", ("case", "patient"), patients.items())

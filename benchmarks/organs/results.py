@@ -18,11 +18,7 @@ KEPT = (
 
 
 def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any]], raw: Path) -> dict[str, Any]:
-    """The numbers of one or more `report.json`, and what was trained on what.
-
-    Args:
-        raw: nnU-Net's folder of raw datasets, where the noise of the labels is written down.
-    """
+    """The numbers of one or more `report.json`, and what was trained on what; the noise is that of the raw dataset."""
     dataset = dataset_name(study, each.data, each.labels)
     noise = raw / dataset / "label_noise.json"
     runs = {run["trainer"]: run for report in reports for run in report["runs"]}.values()

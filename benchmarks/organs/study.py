@@ -15,8 +15,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PLANNED = "tiny"  # nnU-Net's plans for little memory, of which those of the study are made
-
 
 @dataclass(frozen=True)
 class Data:
@@ -110,12 +108,6 @@ def noise_command(study: Study, data: str, labels: str) -> list[str]:
     number = dataset_name(study, data, labels)[7:10]
     words = ["-d", str(study.data[data].id), "--new_id", str(int(number)), *study.labels[labels], "-np", "1"]
     return ["nnUNetv2_dale_corrupt_labels", *words]
-
-
-def plan_command(dataset: str, configuration: str) -> list[str]:
-    """The command that plans and preprocesses a dataset."""
-    words = ["-d", str(int(dataset[7:10])), "-gpu_memory_target", "0.3", "-overwrite_plans_name", PLANNED]
-    return ["nnUNetv2_plan_and_preprocess", *words, "-np", "1", "-npfp", "1", "-c", configuration]
 
 
 def benchmark_command(study: Study, each: Comparison, raw: Path, reports: Path) -> list[str]:

@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 def audit_table(name: str) -> str:
     """A table of `audit_tables.TABLES`."""
-    return TABLES[name](_stored()).strip()
+    return TABLES[name](_stored())
 
 
 def audit_first(condition: str, ranking: str = "audit") -> int:
@@ -61,7 +61,7 @@ def audit_before(what: str, first: int = 20) -> str:
         "first": lambda: before_tables.judged_table(data, RESULTS / "audit_judged_by_eye.csv", heads, first),
         "right": lambda: str(before_tables.right_of_first(data, heads, first)),
     }
-    return made[what]().strip()
+    return made[what]()
 
 
 def audit_organs(what: str) -> str:

@@ -16,9 +16,8 @@ from nnunetv2_dale.trainer.config import AS_PRINTED, DEFAULT
 def table(columns: Mapping[str, Any]) -> str:
     """The settings of one configuration as Markdown.
 
-    Args:
-        columns: the heading of each column of values and the configuration that has them, all of one dataclass whose
-            fields carry `meaning`, and either `choices` or `low` and `high`, as metadata.
+    Each column of values has its configuration: all of one dataclass whose fields carry `meaning`, and either `choices`
+    or `low` and `high`, as metadata.
     """
     first, *others = columns.values()
     assert all(type(other) is type(first) for other in others)

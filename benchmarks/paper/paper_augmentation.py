@@ -10,11 +10,9 @@ SCALES = (0.75, 1.25)
 
 
 def augmented(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Flip each axis of half of the images and scale every image about its centre by a factor of `SCALES`.
+    """Flip each axis of half of the images (B, C, H, W) and scale every image about its centre by a factor of `SCALES`.
 
-    Args:
-        images: (B, C, H, W) float; bilinear.
-        labels: (B, 1, H, W) int64; nearest.
+    Images are sampled bilinearly, labels (B, 1, H, W) take the nearest.
     """
     batch = images.shape[0]
     flips = torch.randint(0, 2, (batch, 2), generator=generator) * 2.0 - 1

@@ -50,21 +50,18 @@ class LabelNoise:
 NOISES = {"boundary": LabelNoise("boundary", dice=0.80), "dilated": LabelNoise("dilate", amount=3.0)}
 
 
-def read_data(source: Path, data: str, labels: str, size: int = SIZE) -> tuple[dict[str, PaperData], dict[str, Any]]:
-    """The parts of a dataset, and what was done to its labels.
+def read_data(source: Path, data: str, labels: str) -> tuple[dict[str, PaperData], dict[str, Any]]:
+    """The parts of a dataset, polyps or nodules, and what was done to its labels: clean, or a name of `NOISES`.
 
-    Args:
-        source: holds `kvasir_seg` and `lidc_nodules`.
-        data: polyps or nodules.
-        labels: clean, or a name of `NOISES`.
+    `source` holds `kvasir_seg` and `lidc_nodules`.
     """
     folder, masks, colour = {"polyps": ("kvasir_seg", "masks", True), "nodules": ("lidc_nodules", "consensus", False)}[
         data
     ]
     names = sorted(path.name for path in (source / folder / "images").glob("*.png"))
     parts = split_polyps(names) if data == "polyps" else split_nodules(source / folder / "cases.csv")
-    images = {part: _pictures(source / folder / "images", own, size, colour) for part, own in parts.items()}
-    clean = {part: _masks(source / folder / masks, own, size) for part, own in parts.items()}
+    images = {part: _pictures(source / folder / "images", own, SIZE, colour) for part, own in parts.items()}
+    clean = {part: _masks(source / folder / masks, own, SIZE) for part, own in parts.items()}
     mean = images["train"].mean(axis=(0, 2, 3), keepdims=True)
     spread = images["train"].std(axis=(0, 2, 3), keepdims=True)
     noisy, facts = clean, {"noisy_images": 0}

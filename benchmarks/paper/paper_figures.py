@@ -35,13 +35,8 @@ _NAMES = {1: "polyp"}
 def draw_figures(source: Path, checkpoints: Path, curves: Sequence[Mapping[str, Any]], target: Path) -> dict[str, Any]:
     """Write `features.png`, `convergence.png` and `examples.png`; returns the numbers that the features give.
 
-    Args:
-        source: folder of the data.
-        checkpoints: of trainings, by `PaperRun.file_name`.
-        curves: stored trainings, for the convergence.
-        target: folder, made where it is not there.
-    Raises:
-        FileNotFoundError: a training that has not been made.
+    The checkpoints are named by `PaperRun.file_name`; a FileNotFoundError tells of a training that has not been made.
+    Of stored trainings the convergence is drawn.
     """
     target.mkdir(parents=True, exist_ok=True)
     parts, _ = read_data(source, "polyps", "clean")

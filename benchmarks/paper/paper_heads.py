@@ -16,14 +16,10 @@ from benchmarks.paper.paper_training import CLASSES, prepare_arm
 
 
 def head_of(name: str, size: int = 64, channels: int = 3) -> dict[str, Any]:
-    """One iteration of the printed method on random images: what was hooked, and what did not change.
+    """One iteration of the printed method, with a network of `NETWORKS`, on random images: what did not change.
 
-    Args:
-        name: of `NETWORKS`.
-        size: pixels along each axis.
-    Returns:
-        the network's class, its head, the shape of the aligned features, how many parameter tensors and weights it has,
-        and the names of those without a gradient in DALE's second update and in ordinary training.
+    The network's class, its head, the shape of the aligned features, how many parameter tensors and weights it has,
+    and the names of those without a gradient in DALE's second update and in ordinary training.
     """
     shapes: list[tuple[int, ...]] = []
     missed: dict[str, list[str]] = {}

@@ -42,12 +42,7 @@ class Reading:
 
 
 class ReadingStep:
-    """One iteration of Algorithm 1 on a network without buffers (no batch normalisation).
-
-    Args:
-        head: the module whose input is aligned.
-        generator: of the alignment's random choices.
-    """
+    """One iteration of Algorithm 1 on a network without buffers (batch normalisation), aligned before its head."""
 
     def __init__(
         self,

@@ -11,7 +11,6 @@ training that was interrupted, or of fewer epochs, goes on from its last epoch. 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -23,8 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from benchmarks.paper.paper_arms import ARMS
 from benchmarks.paper.paper_plan import EPOCHS, planned
 from benchmarks.paper.paper_run import PaperRun
+from benchmarks.results_file import write_results
 from benchmarks.trainings import add_row, claimed, rows_of
-from nnunetv2_dale.nnunet_files.atomic_output import new_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "paper"
@@ -95,8 +94,7 @@ def _write_heads() -> None:
 
 def _write_report(name: str, command: str, content: dict[str, object]) -> None:
     made = {"command": f"python -m benchmarks.paper.paper_study {command}", "machine": described_machine()}
-    with new_file(RESULTS / name, overwrite=True) as unfinished:
-        unfinished.write_text(json.dumps(made | content, indent=1) + "\n")
+    write_results(RESULTS / name, made | content)
 
 
 def described_machine() -> dict[str, object]:

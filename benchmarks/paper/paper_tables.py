@@ -95,9 +95,7 @@ def comparison(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
         row += [f"{curve[-1]['seconds']:.0f}", best["epoch"], f"{100 * best['test']:.1f}"]
         rows.append(row + [_above(result, ordinary, measure) for measure in LIKE.values()])
     header = ["arm", "network", "labels", "seed", "epochs", "updates", "seconds", "chosen epoch", "test Dice"]
-    header += [f"above ordinary, {name}" for name in LIKE]
-    shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
-    return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
+    return _what_differs([*header, *(f"above ordinary, {name}" for name in LIKE)], rows)
 
 
 def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
@@ -120,9 +118,7 @@ def over_seeds(results: Sequence[Result], ordinary: Sequence[Result]) -> str:
         epochs = "–".join(map(str, sorted({len(each["curve"]) for each in group})))
         rows.append([*place, epochs, ", ".join(dice), *above])
     header = ["arm", "network", "labels", "data", "epochs", "test Dice of each seed"]
-    header += [f"above ordinary, {name}" for name in LIKE]
-    shown = [number for number in range(len(header)) if number not in (1, 2, 3) or _differ(rows, number)]
-    return markdown([header[number] for number in shown], [[row[number] for number in shown] for row in rows])
+    return _what_differs([*header, *(f"above ordinary, {name}" for name in LIKE)], rows)
 
 
 def growth(results: Sequence[Result], ordinary: Sequence[Result]) -> str | None:
@@ -244,5 +240,9 @@ def _place(run: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(value for name, value in run.items() if name != "epochs")
 
 
-def _differ(rows: Sequence[Sequence[object]], column: int) -> bool:
-    return len({row[column] for row in rows}) > 1
+def _what_differs(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; of its second to fourth columns those that are not the same in all rows."""
+    shown = [
+        column for column in range(len(header)) if column not in (1, 2, 3) or len({row[column] for row in rows}) > 1
+    ]
+    return markdown([header[column] for column in shown], [[row[column] for column in shown] for row in rows])

@@ -45,9 +45,7 @@ class PreparedArm:
 def train(run: PaperRun, source: Path, checkpoint: Path | None = None) -> dict[str, Any]:
     """Train and judge; what the tables need.
 
-    Args:
-        source: folder of the data.
-        checkpoint: written after every epoch. Where it exists, training goes on from it, also of a shorter training.
+    The checkpoint is written after every epoch. Where it exists, training goes on from it, also of a shorter training.
     """
     parts, facts = read_data(source, run.data, run.labels)
     data = parts["train"]
@@ -148,11 +146,7 @@ def _read_checkpoint(
 def prepare_arm(
     arm: PaperArm, network: nn.Module, head: nn.Module, size: int, seed: int, batches: int = 1
 ) -> PreparedArm:
-    """The arm's step on a network, with its optimizer and settings.
-
-    Args:
-        batches: of the whole training, for the phases of nnUNetTrainerDALE.
-    """
+    """The arm's step on a network, with its optimizer and settings; `batches` are those of the whole training."""
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     loss, generator = MaskedLoss(), torch.Generator().manual_seed(seed)
     listed = isinstance(network, BasicUNetPlusPlus)  # gives a list of one output

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
 from nnunetv2_dale.nnunet_files.results.class_keys import class_labels, keys_of_names
 from nnunetv2_dale.nnunet_files.results.not_annotated import open_classes
@@ -102,7 +103,9 @@ def dataset_task(dataset: str) -> AuditTask:
         is_ct=source.is_ct,
         reader=source.reader(),
         cases=tuple(CaseInputs(case.name, "", case.label, (), (), (), case.images) for case in labelled if case.label),
-        missing=(f"{len(without)} images have no label and are not audited: {', '.join(without)}",) if without else (),
+        missing=(f"{counted(len(without), 'image has', 'images have')} no label, not audited: {', '.join(without)}",)
+        if without
+        else (),
         held_out=False,
         open_classes=open_classes(source.folder.name, source.dataset_json, [case.name for case in labelled]),
     )

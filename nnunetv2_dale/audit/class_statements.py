@@ -11,6 +11,7 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.usual_values import LEAST_OF_FOLD
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case
@@ -47,7 +48,9 @@ def class_statements(evidence: Sequence[CaseEvidence], task: AuditTask) -> tuple
 def said_in_table(item: AuditedClass, cases: Iterable[str], task: AuditTask) -> list[ClassStatement]:
     """The statement on a class that is not annotated in some of the cases, as `confidence.csv` says; mostly none."""
     said = tuple(case for case in cases if item.key in task.open_classes.get(case, ()))
-    sentence = f"{item.in_words} is not annotated in {len(said)} cases, as {TABLE} says, and not judged there"
+    sentence = (
+        f"{item.in_words} is not annotated in {counted(len(said), 'case')}, as {TABLE} says, and not judged there"
+    )
     return [ClassStatement(item.name, item.key, "not_annotated", said, sentence)] if said else []
 
 
@@ -76,8 +79,8 @@ def _of_class(item: AuditedClass, evidence: Sequence[CaseEvidence]) -> Iterator[
         where = "" if everywhere else f" of fold {', '.join(sorted(ignorant))}"
         names = tuple(case.case for case in unknown)
         sentence = (
-            f"{item.in_words} could not be judged in {len(unknown)} cases: the networks{where} find it in {found} of "
-            f"{len(labelled)} labels"
+            f"{item.in_words} could not be judged in {counted(len(unknown), 'case')}: the networks{where} find it in "
+            f"{found} of {counted(len(labelled), 'label')}"
         )
         yield ClassStatement(item.name, item.key, "not_judged", names, sentence)
     known = [case for case in evidence if case.fold not in ignorant]
@@ -87,7 +90,7 @@ def _of_class(item: AuditedClass, evidence: Sequence[CaseEvidence]) -> Iterator[
         names = tuple(case.case for case in lost)
         sentence = (
             f"{item.in_words} is probably not annotated in {len(lost)} cases: the networks find it there, and the "
-            f"labels have none of it; {drawn} labels have it"
+            f"labels have none of it; {counted(drawn, 'label has', 'labels have')} it"
         )
         yield ClassStatement(item.name, item.key, "not_annotated", names, sentence)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.lock import held
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
@@ -21,6 +22,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_result_folders,
 )
 from nnunetv2_dale.nnunet_files.atomic_output import made_for
+from nnunetv2_dale.nnunet_files.confidence_table import next_commands
 from nnunetv2_dale.pages.private_content import Held
 
 
@@ -117,7 +119,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     for sentence in (*(each.sentence for each in audit.classes), *audit.missing):
         print(sentence)
     said = (
-        f"about {expected['wrong_cases']:g} wrong labels expected"
+        f"about {expected['wrong_cases']:g} wrong label{'s' * (expected['wrong_cases'] != 1)} expected"
         if expected["judged_cases"]
         else "none of them could be judged"
     )
@@ -144,9 +146,8 @@ def _apply(arguments: argparse.Namespace) -> None:
         print(remark)
     excluded = "with weight 0" if confidence else "excluded"
     print(
-        f"{done.folder}: {done.cases} cases, {done.excluded} {excluded}, {done.to_fix} to fix (see to_fix.csv and "
-        "drafts); next: mend them, then nnUNetv2_plan_and_preprocess"
-        + (f", then nnUNetv2_dale_confidence preprocess -d {arguments.new_id}" if confidence else "")
+        f"{done.folder}: {counted(done.cases, 'case')}, {done.excluded} {excluded}, {done.to_fix} to fix (see "
+        "to_fix.csv and drafts); next: mend them, then " + next_commands(done.folder, arguments.new_id)
     )
 
 

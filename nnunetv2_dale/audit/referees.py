@@ -10,6 +10,7 @@ from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
 from nnunetv2_dale.audit.probabilities import reads_back
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.folders import files_by_case
 from nnunetv2_dale.nnunet_files.raw_dataset import RawDataset
 from nnunetv2_dale.nnunet_files.results.case_files import (
@@ -39,7 +40,7 @@ def audit_task(
     Raises:
         UserError: folders that hold no cross-validation of one dataset, or a file that is missing.
     """
-    folders = read_result_folders(paths, folds)
+    folders = read_result_folders(paths, folds, references)
     classes = shared_task(folders).classes
     first = folders[0]
     description = next((folder.dataset_json for folder in folders if folder.dataset_json), None)
@@ -76,7 +77,7 @@ def audit_task(
         missing=(*_missing(folders, place, cases, without), *remarks_on_origin(folders)),
         held_out=all(map(is_held_out, folders)),
         crossing_regions=_regions_cross(description, _channels(folders)),
-        open_classes=open_classes(first.dataset, description, names),
+        open_classes=open_classes(first.dataset, description, names, references),
     )
 
 
@@ -148,19 +149,21 @@ def _missing(
     if unseen:
         folds = ", ".join(sorted({fold for folder in folders for fold in folder.folds}))
         yield (
-            f"{len(unseen)} labelled cases were predicted in no fold that is at hand ({folds}) and are not audited: "
+            f"{counted(len(unseen), 'labelled case')} predicted in no fold that is at hand ({folds}), not audited: "
             f"{', '.join(unseen)}"
         )
     if without:
-        yield f"{len(without)} cases have no label in {place} and are not audited: {', '.join(without)}"
+        names = ", ".join(without)
+        yield f"{counted(len(without), 'case has', 'cases have')} no label in {place}, not audited: {names}"
     fewer = [each.case for each in cases if len(each.predictions) < len(folders)]
     if fewer:
-        yield f"{len(fewer)} cases were predicted in some of the result folders only: {', '.join(fewer)}"
+        names = ", ".join(fewer)
+        yield f"{counted(len(fewer), 'case was', 'cases were')} predicted in some of the result folders only: {names}"
     without = [each.case for each in cases if not each.images]
     if without:
         yield (
-            f"no images of {len(without)} cases (set nnUNet_raw, or give --images): their findings have no pictures, "
-            "and the image cannot acquit right labels of hard cases"
+            f"no images of {counted(len(without), 'case')} (set nnUNet_raw, or give --images): no pictures of findings "
+            "there, and the image cannot acquit right labels of hard cases"
         )
     for folder in folders:
         yield from (f"{folder.name}: {remark}" for remark in folder.remarks)

@@ -18,6 +18,7 @@ from nnunetv2_dale.benchmark.runs import Run, added_runs, plan_runs, repeated_pl
 from nnunetv2_dale.benchmark.schedule import Record, Schedule, Site, Status
 from nnunetv2_dale.benchmark.table import dry_run_text, final_text, live_table, plain_lines
 from nnunetv2_dale.commands.command_line import UserError, require_package, run_command
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.lock import living_holder
 from nnunetv2_dale.commands.process_identity import ProcessIdentity
 from nnunetv2_dale.commands.stop_signals import ignore_stop_signals, stop_signals
@@ -82,7 +83,7 @@ def _checked_runs(arguments: argparse.Namespace) -> tuple[Folders, list[Run]]:
     extra = added_runs(runs, configurations, folds)
     if extra:
         names = ", ".join(sorted({run.configuration for run in extra}))
-        print(f"{len(extra)} runs of {names} are added: the cascade trains on the predictions of all its folds")
+        print(f"added {counted(len(extra), 'run')} of {names}: the cascade trains on the predictions of all its folds")
     return folders, runs
 
 

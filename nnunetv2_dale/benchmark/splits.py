@@ -14,6 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_dale.benchmark.inputs import Folders, listed
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
 from nnunetv2_dale.nnunet_files.splits import (
@@ -65,7 +66,7 @@ def check_split_cases(folders: Folders, plans: Sequence[str], configurations: Se
             absent = sorted(named - set(map(str, infer_dataset_class(data).get_identifiers(data))))
             if absent:
                 raise UserError(
-                    f"{_split_file(folders)} names {len(absent)} cases that are not in {data}, such as {absent[0]}; "
+                    f"{_split_file(folders)} names {counted(len(absent), 'case')} not in {data}, such as {absent[0]}; "
                     "correct the names (no file ending, no channel number) or preprocess these cases"
                 )
 
@@ -99,7 +100,9 @@ def make_split(folders: Folders, plans: str, configuration: str) -> None:
     data = _data_folder(folders, plans, configuration)
     cases = list(np.sort([str(name) for name in infer_dataset_class(data).get_identifiers(data)]))
     if len(cases) < DEFAULT_NUMBER_OF_FOLDS:
-        raise UserError(f"{folders.dataset} has {len(cases)} cases, too few for {DEFAULT_NUMBER_OF_FOLDS} folds")
+        raise UserError(
+            f"{folders.dataset} has {counted(len(cases), 'case')}, too few for {DEFAULT_NUMBER_OF_FOLDS} folds"
+        )
     with new_file(target) as unfinished:
         save_json(generate_crossval_split(cases, seed=12345, n_splits=DEFAULT_NUMBER_OF_FOLDS), str(unfinished))
 

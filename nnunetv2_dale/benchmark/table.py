@@ -17,6 +17,7 @@ from nnunetv2_dale.benchmark.progress import FoldProgress, last_lines, read_prog
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
 from nnunetv2_dale.benchmark.state import Stage, fold_state, validation_dice
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.lock import living_holder
 
 HEADER = ("trainer", "plans", "configuration", "fold", "state", "epoch", "Dice", "time left", "note")
@@ -68,7 +69,7 @@ def dry_run_text(runs: Sequence[Run], results: Path, preprocessed: Path, npz: bo
     counts = Counter(cells[4] for cells in rows)
     stages = [stage.value for stage in Stage] + [Status.ELSEWHERE.value]
     totals = ", ".join(f"{counts[stage]} {stage}" for stage in stages if counts[stage])
-    return f"{plain_table(HEADER, rows)}\n{len(runs)} runs: {totals}"
+    return f"{plain_table(HEADER, rows)}\n{counted(len(runs), 'run')}: {totals}"
 
 
 def final_text(records: Sequence[Record], results: Path) -> str:

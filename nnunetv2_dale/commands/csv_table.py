@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
@@ -37,9 +38,10 @@ def read_numbered_table(path: Path, columns: Sequence[str]) -> list[tuple[int, d
                 return _rows(path, names, lines)
         except csv.Error as error:
             raise UserError(f"{path} cannot be read as a table: {error}; look at its quotation marks") from error
+    first, plural = text.partition("\n")[0].strip()[:80], "s" * (len(columns) > 1)
     raise UserError(
-        f"{path} needs a first line with the columns {' and '.join(columns)}, separated by commas, semicolons or tabs, "
-        f"and one line for each {columns[0]}; its first line is {text.partition(chr(10))[0].strip()[:80]!r}"
+        f"{path} needs a first line with the column{plural} {' and '.join(columns)}, separated by commas, semicolons "
+        f"or tabs, and one line for each {columns[0]}; its first line is {first!r}"
     )
 
 
@@ -124,7 +126,9 @@ def _rows(
         if not any(values):
             continue
         if any(values[len(names) :]):
-            raise UserError(f"line {number} of {path} has {len(values)} values for {len(names)} columns")
+            raise UserError(
+                f"line {number} of {path} has {counted(len(values), 'value')} for {counted(len(names), 'column')}"
+            )
         values += [""] * (len(names) - len(values))
         rows.append((number, dict(zip(names, values, strict=False))))
     return rows

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_new_dataset,
@@ -16,7 +17,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_processes,
     add_readers_target,
 )
-from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE
+from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE, next_commands
 from nnunetv2_dale.nnunet_files.folders import environment_folder
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import READER_LABELS
 from nnunetv2_dale.nnunet_files.raw_dataset import read_raw
@@ -97,12 +98,13 @@ def _check(arguments: argparse.Namespace) -> None:
     dataset = read_raw(arguments.d)
     given, classes = check_confidence(dataset, arguments.np)
     weights = [given.table.weight(case.name) for case in dataset.cases]
-    print(f"{dataset.folder.name}: {len(weights)} cases, {len(given.maps)} with a map, {len(given.readers)} readers")
-    print(f"weight below 1: {sum(weight < 1 for weight in weights)} cases; of them 0: {weights.count(0)}")
+    readers = counted(len(given.readers), "reader")
+    print(f"{dataset.folder.name}: {counted(len(weights), 'case')}, {len(given.maps)} with a map, {readers}")
+    print(f"weight below 1: {counted(sum(weight < 1 for weight in weights), 'case')}; of them 0: {weights.count(0)}")
     print(f"{'class':24}{'not annotated in':>18}{'doubted voxels':>16}{'mean confidence':>17}")
     for each in classes:
         shares = ("–", "–") if each.mean is None else (f"{each.doubted:.2%}", f"{each.mean:.3f}")
-        print(f"{each.name:24}{each.not_annotated:>12} cases{shares[0]:>16}{shares[1]:>17}")
+        print(f"{each.name:24}{counted(each.not_annotated, 'case'):>18}{shares[0]:>16}{shares[1]:>17}")
 
 
 def _raters(arguments: argparse.Namespace) -> None:
@@ -116,14 +118,14 @@ def _raters(arguments: argparse.Namespace) -> None:
     made = write_readers_dataset(source, folders, target, arguments.target, arguments.np, arguments.overwrite)
     kept = len(source.cases) - made.cases
     print(
-        f"{made.folder}: {made.cases} cases of {len(folders)} readers"
-        + (f", {kept} that no reader has keep their label" if kept else "")
+        f"{made.folder}: {counted(made.cases, 'case')} of {len(folders)} readers"
+        + (f", {counted(kept, 'that no reader has keeps its', 'that no reader has keep their')} label" if kept else "")
         + (
-            f"; {made.tied_voxels} voxels in {made.tied_cases} cases had no majority and are background"
+            f"; {counted(made.tied_voxels, 'voxel')} in {counted(made.tied_cases, 'case')} had no majority: background"
             if made.tied_voxels
             else ""
         )
-        + "; open readers.html in it"
+        + f"; open readers.html in it; next: {next_commands(made.folder, arguments.new_id)}"
     )
 
 
@@ -136,4 +138,4 @@ def _preprocess(arguments: argparse.Namespace) -> None:
     for folder in done:
         maps, readers = list(folder.glob("*.b2nd")), list(folder.glob(f"{READER_LABELS}/*"))
         table = f", {TABLE}" if (folder / TABLE).is_file() else ""
-        print(f"{folder}: {len(maps)} maps, labels of {len(readers)} readers{table}")
+        print(f"{folder}: {counted(len(maps), 'map')}, labels of {counted(len(readers), 'reader')}{table}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.confidence_map import map_files, name_problems, read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import (
     MAPS,
@@ -65,7 +66,10 @@ def unequal_cases(readers: Mapping[str, Mapping[str, Path]], places: Mapping[str
     """Readers that lack cases which another one has."""
     everywhere = {case for files in readers.values() for case in files}
     return [
-        Problem(places[name], f"lacks {len(missing)} cases that another reader has ({missing[0]}); give the same ones")
+        Problem(
+            places[name],
+            f"lacks {counted(len(missing), 'case')} that another reader has ({missing[0]}); give the same ones",
+        )
         for name, files in readers.items()
         if (missing := sorted(everywhere - files.keys()))
     ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.confidence.given import read_given, read_reader, readers_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
@@ -148,7 +152,11 @@ def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict
 def _save(array: NDArray[Any], target: Path, configuration: ConfigurationManager) -> None:
     """Write (1, Z, Y, X) in the blocks that nnU-Net chooses for its own cases."""
     blocks, chunks = comp_blosc2_params(array.shape, tuple(configuration.patch_size), array.itemsize)
-    nnUNetDatasetBlosc2.save_seg(np.ascontiguousarray(array), str(target), chunks_seg=chunks, blocks_seg=blocks)
+    try:
+        nnUNetDatasetBlosc2.save_seg(np.ascontiguousarray(array), str(target), chunks_seg=chunks, blocks_seg=blocks)
+    except RuntimeError as error:  # blosc2 does not say why
+        why = errno.ENOSPC if disk_usage(target.parent).free < array.nbytes else errno.EIO
+        raise OSError(why, os.strerror(why), f"{target}.b2nd") from error
 
 
 def _configurations(plans_file: Path, preprocessed: Path, wanted: Sequence[str]) -> dict[str, str]:
@@ -176,4 +184,6 @@ def _configurations(plans_file: Path, preprocessed: Path, wanted: Sequence[str])
 def _require_preprocessed(dataset: RawDataset, cases: Path) -> None:
     lacking = [case.name for case in dataset.cases if not (cases / f"{case.name}.pkl").is_file()]
     if lacking:
-        raise UserError(f"{cases} lacks {len(lacking)} cases, such as {lacking[0]}; run nnUNetv2_preprocess first")
+        raise UserError(
+            f"{cases} lacks {counted(len(lacking), 'case')}, such as {lacking[0]}; run nnUNetv2_preprocess first"
+        )

@@ -14,6 +14,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import first_of
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.convert.plan import CaseFormat, CaseTargets, SourceCase
 from nnunetv2_dale.nnunet_files.problems import Problem
 from nnunetv2_dale.nnunet_files.volumes import values_in
@@ -39,7 +40,7 @@ def warn_of_padding(voxels: Mapping[str, int]) -> None:
     """Log the cases, case → `labelled_padding`, whose labels go on in padding; the largest first."""
     found = sorted(((count, case) for case, count in voxels.items() if count), reverse=True)
     if found:
-        named = ", ".join(first_of([f"{case} ({count} voxels)" for count, case in found]))
+        named = ", ".join(first_of([f"{case} ({counted(count, 'voxel')})" for count, case in found]))
         logger.warning("labels go on beyond the scan, where the image is only padding: %s; look at them", named)
 
 

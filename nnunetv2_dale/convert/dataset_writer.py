@@ -31,9 +31,14 @@ logger = logging.getLogger(__name__)
 def write_raw_dataset(
     plan: DatasetPlan, source: Path, target: Target, processes: int, recipe: str, overwrite: bool
 ) -> Path:
-    """Convert every case of `plan`, found in `source`, into a new raw dataset, or raise with every problem of both.
+    """Convert every case of `plan` into a new raw dataset.
 
     The folder appears under its name only when everything is written; a conversion that is interrupted leaves none.
+
+    Args:
+        source: the folder it was found in; files are named relative to it.
+    Raises:
+        DatasetProblemsError: with every problem of the source and the target; nothing was written.
     """
     problems = [*plan.problems, *_colliding_names(plan.cases), *target.problems(plan.splits, overwrite)]
     if not plan.problems and not any(case.test_set is None for case in plan.cases):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, is_image_name
 from nnunetv2_dale.nnunet_files.problems import Problem
 
@@ -62,7 +63,8 @@ def _passed_over(path: Path, suffixes: Sequence[str]) -> str | None:
         return None
     shown = ", ".join(masks[:3]) + (", …" if len(masks) > 3 else "")
     return (
-        f"is a folder of {len(masks)} files ({shown}); one file per case is expected, {path.name}{suffixes[0]}, "
+        f"is a folder of {counted(len(masks), 'file')} ({shown}); one file per case is expected, "
+        f"{path.name}{suffixes[0]}, "
         "where a label has a value for each class; where masks overlap, decide which class wins"
     )
 

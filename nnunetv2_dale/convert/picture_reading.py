@@ -28,8 +28,8 @@ DEEP_MODES = ("F", "I")  # do not fit into PNG
 def read_picture(path: Path, colour: bool) -> NDArray[np.generic]:
     """Read the intensities of a picture; palettes are resolved, transparency is dropped.
 
-    With `colour` (H, W, 3) uint8; else (H, W) uint8, uint16 or float32.
-
+    Returns:
+        (H, W, 3) uint8 with `colour`; else (H, W) uint8, uint16 or float32.
     Raises:
         ValueError: unreadable, several frames, not finite, a colour picture where a grey one is expected, or colours of
             16 bits, of which every reader that nnU-Net uses drops the lower 8.
@@ -58,11 +58,16 @@ def read_picture(path: Path, colour: bool) -> NDArray[np.generic]:
 
 
 def read_mask(path: Path) -> tuple[NDArray[np.generic], bool]:
-    """Read the values (H, W) of a mask file, and whether its format is lossy; a ValueError says why it has none.
+    """Read the values of a mask file.
 
     Palette files: the palette's grey values if all used colours are grey (a black-and-white BMP), else the palette's
     indices (each class has its colour). Colour and transparency: the channels must agree; a mask drawn only in the
     alpha channel is found there.
+
+    Returns:
+        (H, W) values, and whether the file format is lossy.
+    Raises:
+        ValueError: unreadable, or colours without a palette.
     """
     with _opened(path) as opened:
         if _has_deep_colours(opened):

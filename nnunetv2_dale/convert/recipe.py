@@ -14,6 +14,7 @@ from nnunetv2_dale.convert.dataset_writer import write_raw_dataset
 from nnunetv2_dale.convert.plan import DatasetPlan, Facts
 from nnunetv2_dale.convert.splits import add_splits_command
 from nnunetv2_dale.convert.unlabelled_cases import add_unlabelled_command
+from nnunetv2_dale.nnunet_files.confidence_table import next_commands
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target, default_root
 
 _PROGRAM = "nnUNetv2_dale_convert"
@@ -74,7 +75,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     source = arguments.i.resolve()
     plan = recipe.plan(source, arguments)
     folder = write_raw_dataset(plan, source, target, arguments.np, recipe.command, arguments.overwrite)
-    print(f"{folder} is ready; next: nnUNetv2_plan_and_preprocess -d {arguments.new_id} --verify_dataset_integrity")
+    print(f"{folder} is ready; next: {next_commands(folder, arguments.new_id)}")
 
 
 def recipe_parser(recipes: Sequence[Recipe]) -> CommandParser:

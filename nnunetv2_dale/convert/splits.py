@@ -9,6 +9,7 @@ from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_overwrite, add_patients, at_least_one
 from nnunetv2_dale.nnunet_files.atomic_output import refuse_existing, write_texts
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places
@@ -41,9 +42,9 @@ def fixed_split(train: Iterable[str], val: Iterable[str]) -> list[Fold]:
     return [{"train": sorted(train), "val": sorted(val)}]
 
 
-def random_folds(names: Sequence[str], num_folds: int = 5) -> list[Fold]:
+def random_folds(names: Sequence[str]) -> list[Fold]:
     """Return nnU-Net's own seeded folds, written down so that every run of every machine has the same."""
-    return folds_by_group({name: name for name in names}, num_folds)
+    return folds_by_group({name: name for name in names})
 
 
 def folds_by_group(group_of: Mapping[str, str], num_folds: int = 5) -> list[Fold]:
@@ -107,5 +108,5 @@ def split_by_patient(arguments: argparse.Namespace) -> None:
     print(
         f"{len(splits)} folds of {len(set(patients.values()))} patients with {len(names)} cases in "
         + " and ".join(str(place / SPLITS) for place in places)
-        + (f"; {unused} cases of the table are not in the dataset" if unused else "")
+        + (f"; {counted(unused, 'case')} of the table not in the dataset" if unused else "")
     )

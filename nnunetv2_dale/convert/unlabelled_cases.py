@@ -12,8 +12,10 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import add_dataset, add_new_dataset, add_overwrite, add_processes
 from nnunetv2_dale.convert.splits import Fold, random_folds
+from nnunetv2_dale.nnunet_files.confidence_table import next_commands
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import place, place_others
@@ -72,8 +74,8 @@ def add_unlabelled(arguments: argparse.Namespace) -> None:
         named = {"recipe": "unlabelled", "nnunetv2_dale": __version__, "source": source.folder.name}
         write_json(folder / CONVERSION, {**named, "unlabelled": [case.name for case in cases]})
     print(
-        f"{target.folder}: {len(source.cases)} labelled and {len(cases)} unlabelled cases, ignore label {ignore}; "
-        f"folds validate on labelled ones; next: nnUNetv2_plan_and_preprocess -d {arguments.new_id}"
+        f"{target.folder}: {len(source.cases)} labelled and {counted(len(cases), 'unlabelled case')}, ignore label "
+        f"{ignore}; folds validate on labelled ones; next: {next_commands(target.folder, arguments.new_id)}"
     )
 
 

@@ -187,9 +187,8 @@ def _only(gaussians: ClassGaussians, kept: Tensor) -> ClassGaussians:
 
 
 def _with_ridge(gaussians: ClassGaussians) -> ClassGaussians:
-    channels = gaussians.mean.shape[1]
     size = _RIDGE * _mean_variance(gaussians.covariance).detach() + torch.finfo(gaussians.mean.dtype).eps
-    ridge = size.view(-1, 1, 1) * torch.eye(channels, device=size.device, dtype=size.dtype)
+    ridge = size.view(-1, 1, 1) * torch.eye(gaussians.mean.shape[1], device=size.device, dtype=size.dtype)
     return ClassGaussians(gaussians.mean, gaussians.covariance + ridge, gaussians.voxels)
 
 

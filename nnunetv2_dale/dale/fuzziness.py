@@ -103,7 +103,6 @@ def patch_entropy(
     else:
         bounds = bin_bounds.to(values.dtype).expand(batch, channels, entropy_bins - 1).contiguous()
         bins = torch.searchsorted(bounds, values.contiguous(), right=True)
-
     grid = _grid_shape(spatial, patch)
     patches = int(torch.Size(grid).numel())
     cell = bins.add_(_patch_index(spatial, patch, images.device), alpha=entropy_bins)  # in place: 8 bytes a voxel
@@ -178,8 +177,7 @@ def _patch_index(spatial: Sequence[int], patch: Sequence[int], device: torch.dev
 
 def _patch_sum(values: Tensor, patch: Sequence[int]) -> Tensor:
     """Sums of (B, C, *S) over patches: (B, C, *grid)."""
-    spatial = values.shape[2:]
-    padding = [amount for size, step in zip(spatial, patch, strict=True) for amount in (-size % step, 0)][::-1]
+    padding = [amount for size, step in zip(values.shape[2:], patch, strict=True) for amount in (-size % step, 0)][::-1]
     cells = functional.pad(values, padding)
     for axis, step in enumerate(patch):
         before, after = cells.shape[: 2 + axis], cells.shape[3 + axis :]

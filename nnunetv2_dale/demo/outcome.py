@@ -20,7 +20,7 @@ from nnunetv2_dale.demo.anatomy import FOREGROUND
 from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.phantom import case_name
 from nnunetv2_dale.demo.pictures import compare_labels, show_alignment, show_example
-from nnunetv2_dale.demo.pipeline import CONFIGURATION, PLANS, Step, dataset_name, model_folder
+from nnunetv2_dale.demo.pipeline import CONFIGURATION, DATASET, PLANS, Step, model_folder
 from nnunetv2_dale.demo.scale import Scale
 from nnunetv2_dale.demo.workspace import Workspace
 from nnunetv2_dale.nnunet_files.atomic_output import write_texts
@@ -29,7 +29,7 @@ from nnunetv2_dale.pages.html_page import figure_data_uri, render_page
 
 def write_outcome(workspace: Workspace, scale: Scale, seed: int, device: str, steps: Sequence[Step]) -> None:
     """Write the page on what DALE did, and its numbers as `demo.json`."""
-    dataset = workspace.raw / dataset_name()
+    dataset = workspace.raw / DATASET
     example = DaleExample.read(model_folder(workspace, list(scale.trainers.values())[1]) / "fold_0")
     phantom = json.loads((dataset / "phantom.json").read_text())
     numbers: dict[str, Any] = {
@@ -114,7 +114,7 @@ def _noise_picture(dataset: Path) -> Figure:
 
 
 def _facts(workspace: Workspace, scale: Scale) -> dict[str, str]:
-    plans = json.loads((workspace.preprocessed / dataset_name() / f"{PLANS}.json").read_text())
+    plans = json.loads((workspace.preprocessed / DATASET / f"{PLANS}.json").read_text())
     planned = plans["configurations"][CONFIGURATION]
     channels = planned["architecture"]["arch_kwargs"]["features_per_stage"]
     voxels, spacing = (" × ".join(f"{value:g}" for value in values) for values in (scale.shape, scale.spacing_mm))

@@ -79,7 +79,10 @@ def make_phantom(
 def scan(anatomy_hu: FloatArray, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
     """Make of the anatomy what a scanner does: blur in all directions, then noise with the grain of a reconstruction.
 
-    `noise_hu` is its standard deviation in the middle of the field; it falls to half of that towards the rim.
+    Args:
+        anatomy_hu: (z, y, x).
+        noise_hu: standard deviation in the middle of the field; it falls to half of that towards the rim.
+        rng: where the noise comes from.
     """
     blurred = gaussian_filter(anatomy_hu, sigma=(0.45, 0.6, 0.6))
     white = rng.standard_normal(anatomy_hu.shape, dtype=np.float32)

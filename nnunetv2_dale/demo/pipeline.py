@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.demo.commands import Command, run_logged
 from nnunetv2_dale.demo.phantom import case_name, write_phantom_dataset
 from nnunetv2_dale.demo.scale import Scale
@@ -18,6 +19,7 @@ from nnunetv2_dale.nnunet_files.atomic_output import write_texts
 from nnunetv2_dale.nnunet_files.json_files import json_text
 
 DATASET_ID = 998
+DATASET = f"Dataset{DATASET_ID:03d}_DalePhantom"
 PLANS = "nnUNetDemoPlans"
 CONFIGURATION = "2d"
 LARGEST_BATCH = 4
@@ -38,7 +40,16 @@ class Step:
 def run_demo(workspace: Workspace, scale: Scale, seed: int, device: str, processes: int) -> list[Step]:
     """Make the data, plan, preprocess, train and validate with both methods, and compare them in a report.
 
-    Everything is written into a fresh workspace; returns the steps in their order, or raises a UserError of one.
+    Args:
+        workspace: a fresh one; everything is written there.
+        scale: how much to do.
+        seed: of the phantom and of both trainings.
+        device: "cpu", "cuda" or "mps", for the trainings.
+        processes: for fingerprint and preprocessing.
+    Returns:
+        the steps in their order.
+    Raises:
+        UserError: a step failed.
     """
     before, after = commands(workspace, scale, device, processes)
     number_of_steps = len(before) + len(after) + 2
@@ -83,12 +94,7 @@ def commands(workspace: Workspace, scale: Scale, device: str, processes: int) ->
 
 def model_folder(workspace: Workspace, trainer: str) -> Path:
     """Say where nnU-Net keeps the model of a trainer."""
-    return workspace.results / dataset_name() / f"{trainer}__{PLANS}__{CONFIGURATION}"
-
-
-def dataset_name() -> str:
-    """Name the folder of the demo's dataset in nnU-Net's folders."""
-    return f"Dataset{DATASET_ID:03d}_DalePhantom"
+    return workspace.results / DATASET / f"{trainer}__{PLANS}__{CONFIGURATION}"
 
 
 def _run(workspace: Workspace, command: Command, environment: dict[str, str], number: int) -> Step:
@@ -114,7 +120,7 @@ def _make_data(workspace: Workspace, scale: Scale, seed: int) -> Step:
     description = json.loads((folder / "dataset.json").read_text())
     description["demo_seed"] = seed  # read by demo.trainers
     write_texts({folder / "dataset.json": json_text(description)}, overwrite=True)
-    return Step(f"make the phantom ({total} cases)", "", time.monotonic() - started)
+    return Step(f"make the phantom ({counted(total, 'case')})", "", time.monotonic() - started)
 
 
 def _edit_plans(workspace: Workspace, scale: Scale) -> Step:
@@ -123,7 +129,7 @@ def _edit_plans(workspace: Workspace, scale: Scale) -> Step:
     What nnU-Net plans is made for a GPU; a CPU would need hours. The cases with true labels validate.
     """
     started = time.monotonic()
-    folder = workspace.preprocessed / dataset_name()
+    folder = workspace.preprocessed / DATASET
     path = folder / f"{PLANS}.json"
     plans = json.loads(path.read_text())
     planned = plans["configurations"][CONFIGURATION]

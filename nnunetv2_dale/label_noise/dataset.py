@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.label_noise.drawing import TOLERANCE, Calibration, Drawn, Ranking, calibrate, draw_cases, mean_dice
 from nnunetv2_dale.label_noise.noise_model import KINDS, NoiseModel
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, CaseRow, check_label, effect_of_noise, write_case
-from nnunetv2_dale.nnunet_files.confidence_table import READERS
+from nnunetv2_dale.nnunet_files.confidence_table import READERS, TABLE
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.placing import Placement, place_others
@@ -81,6 +82,8 @@ def write_noisy_copy(plan: CopyPlan, processes: int) -> tuple[list[CaseRow], Cal
         for name in ("imagesTr", "labelsTr", "labelsTr_clean", "labelsTr_changed"):
             (folder / name).mkdir()
         refuse_problems(place_others(source.folder, folder, _NOT_COPIED, plan.placement), source.folder)
+        if (folder / TABLE).is_file():
+            shutil.copyfile(folder / TABLE, folder / "labelsTr_clean" / TABLE)  # of clean labels it says the same
         if model.ignore_label != source.ignore_label:
             write_json(folder / "dataset.json", source.with_ignore_label())
         written = [

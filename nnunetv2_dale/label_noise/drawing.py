@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.label_noise.noisy_case import CaseJob, Effect
 from nnunetv2_dale.label_noise.random_streams import case_generator
 
@@ -32,8 +33,8 @@ def rank_cases(names: Sequence[str], clean: Collection[str], fraction: float, se
     wanted = round(fraction * len(ranked))
     if not wanted:
         raise UserError(
-            f"no case is left to corrupt: {len(names)} cases, {len(set(names) & set(clean))} of them kept clean for "
-            f"validation, fraction {fraction:g}; give one --fold, or a larger --fraction"
+            f"no case is left to corrupt: {counted(len(names), 'case')}, {len(set(names) & set(clean))} of them kept "
+            f"clean for validation, fraction {fraction:g}; give one --fold, or a larger --fraction"
         )
     return Ranking(tuple(ranked), wanted)
 

@@ -35,10 +35,13 @@ def walk_boundary(
 
     Args:
         label: (Z, Y, X), 0 is background. Without foreground, or all of it, nothing can walk.
-        spacing_mm, steps: h and T.
+        spacing_mm: h, of the 3 axes.
+        steps: T, at least 0.
         bias: theta_1 in [0, 1]; 1 only grows, 0 only shrinks, 0.5 is unbiased.
         variance: theta_2 in [0, 1].
         smoothing: the Gaussian's standard deviation in units of the smallest spacing; 0 leaves single voxels and holes.
+    Returns:
+        the noisy label, (Z, Y, X). A foreground that has shrunk to nothing stays empty.
     """
     clean = label > 0
     walked = clean.copy()

@@ -96,12 +96,14 @@ class NoiseModel:
     def corrupt(
         self, label: NDArray[np.int16], spacing_mm: tuple[float, float, float], case: str, scale: float = 1.0
     ) -> NDArray[np.int16]:
-        """Return the noisy label of a case, with values of `label` and, with `swap`, of `classes`.
+        """Return the noisy label of a case.
 
         Args:
-            label: (Z, Y, X); an axis of one voxel makes it a 2D image. Without foreground (0) it comes back as it is.
+            label: (Z, Y, X); an axis of one voxel makes it a 2D image. 0 is background.
             case: its name, which with the seed decides what is drawn.
             scale: factor of the amounts; 0 changes nothing.
+        Returns:
+            (Z, Y, X), values of `label` and, with `swap`, of `classes`. A label without foreground comes back as it is.
         """
         kind, amount = self.draw(case, scale)
         if kind == UNLABELLED and self.ignore_label is not None:
@@ -154,8 +156,6 @@ def swap_components(
     The other classes are equally likely. The foreground as a whole does not change. The same
     generator swaps all that a smaller probability swaps, and more. Fewer than two classes are a `ValueError`.
     """
-    if len(classes) < 2:
-        raise ValueError(f"swap needs at least two foreground classes, got {list(classes)}")
     result = label.copy()
     for value, component in _components(label):
         draw, other = rng.random(), rng.choice([other for other in classes if other != value])

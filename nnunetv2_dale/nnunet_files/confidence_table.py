@@ -58,6 +58,12 @@ def has_confidence(dataset: Path) -> bool:
     return (dataset / TABLE).is_file() or any((dataset / name).is_dir() for name in (MAPS, READERS))
 
 
+def next_commands(dataset: Path, number: int) -> str:
+    """The commands that come after a raw dataset was made, before its training."""
+    then = f", then nnUNetv2_dale_confidence preprocess -d {number}" if has_confidence(dataset) else ""
+    return f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity{then}"
+
+
 def read_confidence_table(
     folder: Path, labels: Mapping[str, Any], cases: Collection[str] | None = None
 ) -> ConfidenceTable:

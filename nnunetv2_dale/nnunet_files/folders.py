@@ -31,8 +31,7 @@ def known_places(dataset: str | None, *variables: Variable) -> list[Path]:
 
 def splits_of(dataset: str) -> Path | None:
     """Say where nnU-Net looks for the folds of a dataset, there or not; None where `nnUNet_preprocessed` is not set."""
-    root = known_folder("nnUNet_preprocessed")
-    return root / dataset / SPLITS if root is not None else None
+    return next((place / SPLITS for place in known_places(dataset, "nnUNet_preprocessed")), None)
 
 
 def environment_folder(variable: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunetv2_dale.nnunet_files.placing import TIFF, spacing_file
 from nnunetv2_dale.nnunet_files.problems import FileError
 from nnunetv2_dale.nnunet_files.volumes import Properties
 
@@ -110,7 +111,12 @@ def require_same_voxels(file: Path, voxels: Stored, other: Path, others: Stored,
 
 
 def require_same_grid(file: Path, voxels: Stored, other: Path, others: Stored, remedy: str) -> None:
-    """`require_same_voxels`, which also lie in the same places of the patient where both files say so."""
+    """`require_same_voxels`, which also lie in the same places of the patient where both files say so.
+
+    A TIFF without a file of its voxel size says nothing of it; nnU-Net would take it for 1 mm.
+    """
+    if file.suffix.lower() in TIFF and spacing_file(file) is None:
+        voxels = voxels[0], others[1]
     require_same_voxels(file, voxels, other, others, remedy)
     difference = grid_difference(grid_of(voxels[1], voxels[0]), grid_of(others[1], others[0]))
     if difference is not None:

@@ -17,6 +17,7 @@ from nnunetv2_dale.nnunet_files.raw_dataset import RawCase
 from nnunetv2_dale.nnunet_files.volume_reading import require_whole
 
 Placement = Literal["copy", "hard", "symbolic"]
+TIFF = (".tif", ".tiff")
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
@@ -36,7 +37,7 @@ def spacing_file(image: Path) -> Path | None:
 
     It is CASE.json, of a label CASE.tif and of the channels CASE_0000.tif alike.
     """
-    if image.suffix.lower() not in (".tif", ".tiff"):
+    if image.suffix.lower() not in TIFF:
         return None
     places = (image.with_suffix(".json"), image.with_name(_without_channel(image) + ".json"))
     return next((place for place in places if place.is_file()), None)
@@ -66,11 +67,12 @@ def _place_file(source: Path, target: Path, placement: Placement) -> None:
 
 
 def place_whole(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """Call `place` on a file that is whole; the problem if it is not."""
-    try:
-        require_whole(source)
-    except FileError as error:
-        return [error.problem]
+    """Call `place`, on an image only if it is whole: else the problem. An empty note is no damaged image."""
+    if is_image_name(source.name):
+        try:
+            require_whole(source)
+        except FileError as error:
+            return [error.problem]
     place(source, target, placement)
     return []
 
@@ -88,22 +90,14 @@ def place_cases(cases: Iterable[RawCase], folder: Path) -> list[Problem]:
     return problems
 
 
-def place_checked(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """Call `place_whole` on an image, `place` on any other file: an empty note is no damaged image."""
-    if is_image_name(source.name):
-        return place_whole(source, target, placement)
-    place(source, target, placement)
-    return []
-
-
 def place_folder(source: Path, target: Path, placement: Placement = "copy") -> list[Problem]:
-    """Call `place_checked` on all files below a folder, also behind links to folders."""
+    """Call `place_whole` on all files below a folder, also behind links to folders."""
     problems: list[Problem] = []
     for here, _, names in os.walk(source, followlinks=True):
         below = target / Path(here).relative_to(source)
         below.mkdir(parents=True, exist_ok=True)
         for name in sorted(names):
-            problems += place_checked(Path(here) / name, below / name, placement)
+            problems += place_whole(Path(here) / name, below / name, placement)
     return problems
 
 
@@ -116,5 +110,5 @@ def place_others(source: Path, target: Path, left_out: Collection[str], placemen
         if path.is_dir():
             problems += place_folder(path, target / path.name, placement)
         else:
-            problems += place_checked(path, target / path.name)
+            problems += place_whole(path, target / path.name)
     return problems

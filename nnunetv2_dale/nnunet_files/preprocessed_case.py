@@ -26,8 +26,11 @@ Read = TypeVar("Read")
 def read_preprocessed_case(folder: Path, name: str, allowed: Collection[int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Read image (C, Z, Y, X) and labels (Z, Y, X) of a case; −1 lies outside the image.
 
-    The folder of a configuration holds it as `.b2nd`, or as `.npz` that may be unpacked to `.npy`. A ValueError names a
-    file that is missing or damaged, or holds labels that are not `allowed`, and says what is wrong.
+    Args:
+        folder: of one configuration, with the cases as `.b2nd`, or as `.npz` that may be unpacked to `.npy`.
+        allowed: the label values of dataset.json.
+    Raises:
+        ValueError: names the file that is missing or damaged, and says what is wrong with it.
     """
     image_file, label_file = _array_files(folder, name)
     image = _read(image_file, lambda: _array(image_file, "data"))

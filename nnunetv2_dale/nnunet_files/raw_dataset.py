@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.file_names import PICTURE_ENDINGS, VOLUME_ENDINGS, odd_channels
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
@@ -123,7 +124,9 @@ def unlabelled_cases(folder: Path, dataset: RawDataset) -> tuple[RawCase, ...]:
         if case.name in known:
             problems.append(Problem(folder, f"case {case.name} is in {dataset.folder.name} already"))
         if case.images and len(case.images) != wanted:
-            problems.append(Problem(folder, f"case {case.name} has {len(case.images)} channels instead of {wanted}"))
+            problems.append(
+                Problem(folder, f"case {case.name} has {counted(len(case.images), 'channel')} instead of {wanted}")
+            )
     refuse_problems(problems, folder)
     return tuple(cases)
 

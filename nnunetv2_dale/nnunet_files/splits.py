@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, first_of
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.csv_table import read_keyed_table
 from nnunetv2_dale.nnunet_files.atomic_output import new_file, new_folder
 from nnunetv2_dale.nnunet_files.folders import SPLITS, known_places, splits_of
@@ -38,7 +39,7 @@ def read_splits(path: Path, cases: Collection[str] | None = None) -> Splits:
     unknown = [] if cases is None else sorted(named - set(cases))
     if unknown:
         shown = ", ".join(first_of(unknown))
-        raise UserError(f"{path} names {len(unknown)} cases that the dataset does not have: {shown}")
+        raise UserError(f"{path} names {counted(len(unknown), 'case')} that the dataset does not have: {shown}")
     return splits
 
 

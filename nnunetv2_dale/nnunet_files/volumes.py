@@ -6,6 +6,8 @@ is a file that is not whole. What nnU-Net's reader makes finite is finite here t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -41,10 +43,11 @@ def reader_of(
 
     named = dataset_json.get("overwrite_image_reader_writer") or (plans or {}).get("image_reader_writer") or "None"
     described = {"overwrite_image_reader_writer": named, "file_ending": dataset_json["file_ending"]}
-    if example is not None:  # nnU-Net prints a traceback for each of its readers that fails
+    if example is not None:
         require_whole(example)
     try:
-        found = determine_reader_writer_from_dataset_json(described, example and str(example), verbose=False)
+        with contextlib.redirect_stderr(io.StringIO()):  # a traceback for each of nnU-Net's readers that fails
+            found = determine_reader_writer_from_dataset_json(described, example and str(example), verbose=False)
     except RuntimeError as error:
         raise UserError(f"nnU-Net has no reader for files like {example or dataset_json['file_ending']}") from error
     reader: BaseReaderWriter = found()

@@ -11,6 +11,7 @@ from pathlib import Path
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_no_pictures,
@@ -68,7 +69,7 @@ def _preview(arguments: argparse.Namespace) -> None:
         if arguments.html:
             write_page(arguments, source, description, shown)
     on_one = f", all on {arguments.o / PAGE_NAME}" if arguments.html else ""
-    print(f"{len(targets)} pictures in {arguments.o}{on_one}")
+    print(f"{counted(len(targets), 'picture')} in {arguments.o}{on_one}")
 
 
 def _drawing(arguments: argparse.Namespace, source: Source) -> tuple[str, Pictures]:

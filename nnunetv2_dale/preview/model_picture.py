@@ -46,7 +46,12 @@ def confidence_picture(
     title: str,
     heading: str,
 ) -> Figure:
-    """Draw image, label, predictions, fuzziness and ω of some slices; `reach` is the most by which ω can leave 1."""
+    """Draw image, label, predictions, fuzziness and ω of some slices.
+
+    Args:
+        spacing_mm: (row, column).
+        reach: the most by which ω can leave 1: the ends of its colours.
+    """
     columns = ("Image", "Label", *rows[0].predicted, "Fuzziness $m$", "Confidence $\\omega$")
     figure, grid = panel_grid(len(rows), columns, rows[0].image.shape, spacing_mm, _PANEL_INCH, 1.7)
     width, height = figure.get_size_inches()

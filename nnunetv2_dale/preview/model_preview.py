@@ -45,10 +45,7 @@ def _pictures(model: LoadedModel, config: DaleConfig, case: RawCase, channel: in
         raise UserError(f"channel {channel} does not exist: {case.name} has {channels}")
     spacing = None if len(shape) == 2 else model.spacing_mm
     targets, loss = model.target(patch.label_map), model.loss()
-    try:
-        seen = look(model.network, patch.images, targets, loss, model.num_classes, config, spacing_mm=spacing)
-    except ValueError as error:
-        raise UserError(f"{case.name}: {error}") from error
+    seen = look(model.network, patch.images, targets, loss, model.num_classes, config, spacing_mm=spacing)
     names = class_names(model.dataset)
     valid = None if model.labels.ignore_label is None else patch.label_map != model.labels.ignore_label
     tau = config.fuzzy_threshold

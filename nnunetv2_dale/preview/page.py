@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.preview.picture import BINS_IN_WORDS, CasePicture
 from nnunetv2_dale.preview.preview_case import Source
@@ -27,7 +28,7 @@ def write_page(
             ("Patches in voxels", ", ".join("×".join(map(str, patch)) for patch in patches)),
             ("τ", f"{arguments.tau:g}"),
             ("Bins", f"{arguments.entropy_bins} {BINS_IN_WORDS[arguments.intensity_bins]}"),
-            ("Pictures", f"{len(shown)}, of {len(source.names)} cases"),
+            ("Pictures", f"{len(shown)}, of {counted(len(source.names), 'case')}"),
         ],
         "cases": [
             {"name": name, "summary": picture.summary, "uri": png and png_data_uri(png)} for name, picture, png in shown

@@ -45,7 +45,13 @@ class PatchMaps:
 def chosen_maps(
     case: PreviewCase, classes: NDArray[np.int16] | None, settings: PictureSettings
 ) -> tuple[list[int], list[PatchMaps]]:
-    """Find the slices to show, and the fuzziness there for each patch size; `classes` has no ignore label."""
+    """Find the slices to show, and the fuzziness there for each patch size.
+
+    Args:
+        case: what is drawn.
+        classes: (Z, Y, X), its label without the ignore label.
+        settings: patch sizes, bins and threshold.
+    """
     slices: list[int] = []
     maps = []
     for patch_size in settings.patch_sizes:

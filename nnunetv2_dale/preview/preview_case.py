@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.confidence_map import map_files, read_confidence_map
 from nnunetv2_dale.nnunet_files.dataset_description import read_description
 from nnunetv2_dale.nnunet_files.folders import dataset_folder, environment_folder
@@ -61,7 +62,8 @@ class RawSource:
         image, properties = read_image(self._reader, case.images)
         named = self.dataset.dataset_json.get("channel_names") or self.dataset.dataset_json.get("modality")
         if named and len(named) != len(image):
-            what = f"has {len(image)} channels, but dataset.json names {len(named)}: {', '.join(named.values())}"
+            names = ", ".join(named.values())
+            what = f"has {counted(len(image), 'channel')}, but dataset.json names {len(named)}: {names}"
             raise FileError(case.images[0], what)
         label, confidence = None, None
         if case.label is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError, run_command
 from nnunetv2_dale.commands.command_parser import CommandParser
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.commands.shared_flags import (
     add_dataset,
     add_device,
@@ -17,6 +18,7 @@ from nnunetv2_dale.commands.shared_flags import (
     add_output,
     add_overwrite,
 )
+from nnunetv2_dale.nnunet_files.confidence_table import next_commands
 
 RESTS = ("confidence", "ignore", "leave_out")
 
@@ -93,8 +95,9 @@ def _judge(arguments: argparse.Namespace) -> None:
     expected = statistics.mean(value for each in verdicts for value in each.expected.values())
     kept, dropped = sum(not each.doubtful for each in verdicts), sum(each.keeps_nothing for each in verdicts)
     print(
-        f"{len(verdicts)} cases, expected Dice {expected:.3f} in the mean (mean absolute error on the labelled cases "
-        f"{error:.3f}), {kept} with every class kept, {dropped} with none; see {arguments.o / 'expected_dice.csv'}"
+        f"{counted(len(verdicts), 'case')}, expected Dice {expected:.3f} in the mean (mean absolute error on the "
+        f"labelled cases {error:.3f}), {kept} with every class kept, {dropped} with none; see "
+        f"{arguments.o / 'expected_dice.csv'}"
     )
     if new is not None:
-        print(f"{new.target.folder}: next, nnUNetv2_plan_and_preprocess -d {arguments.new_id}")
+        print(f"{new.target.folder}: next: {next_commands(new.target.folder, arguments.new_id)}")

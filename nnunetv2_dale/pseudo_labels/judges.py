@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,34 +51,33 @@ def read_judges(
     """
     if any(len(value) > 1 for value in dataset.dataset_json["labels"].values() if isinstance(value, list)):
         raise UserError(f"{dataset.folder} has regions; pseudo-labels need labels that exclude each other")
-    return list(_loaded(read_result_folders(paths, folds), dataset, checkpoint, torch.device(device), mirroring))
+    folders = read_result_folders(paths, folds, dataset.folder / "labelsTr")
+    return [_judges_of(folder, dataset, checkpoint, torch.device(device), mirroring) for folder in folders]
 
 
-def _loaded(
-    folders: Sequence[ResultFolder], dataset: RawDataset, checkpoint: str, device: torch.device, mirroring: bool
-) -> Iterator[Judges]:
+def _judges_of(
+    folder: ResultFolder, dataset: RawDataset, checkpoint: str, device: torch.device, mirroring: bool
+) -> Judges:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    for folder in folders:
-        if not all(fold.isdigit() for fold in folder.folds):
-            raise UserError(
-                f"{folder.path} has no fold that held cases out (found {', '.join(folder.folds)}), so nothing shows "
-                "what its network is worth; train folds 0 to 4"
-            )
-        theirs, mine = (keys_of_names(each["labels"]) for each in (folder.dataset_json, dataset.dataset_json))
-        if theirs != mine:
-            raise UserError(
-                f"{folder.path / 'dataset.json'} has the classes {', '.join(theirs)}, but {dataset.folder} has "
-                f"{', '.join(mine)}; give the dataset that the networks were trained on"
-            )
-        model = read_trained_model(folder.path, folder.folds, [checkpoint])
-        if model.plans["configurations"][model.configuration].get("previous_stage"):
-            raise UserError(
-                f"{folder.path} is a cascade's second stage; give the result folder of another configuration"
-            )
-        predictor = nnUNetPredictor(
-            use_mirroring=mirroring, perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False
+    if not all(fold.isdigit() for fold in folder.folds):
+        raise UserError(
+            f"{folder.path} has no fold that held cases out (found {', '.join(folder.folds)}), so nothing shows what "
+            "its network is worth; train folds 0 to 4"
         )
-        predictor.initialize_from_trained_model_folder(str(folder.path), folder.folds, checkpoint)
-        predictor.network.to(device)
-        yield Judges(folder, predictor, dict(zip(folder.folds, predictor.list_of_parameters, strict=True)))
+    theirs, mine = (keys_of_names(each["labels"]) for each in (folder.dataset_json, dataset.dataset_json))
+    if theirs != mine:
+        raise UserError(
+            f"{folder.path / 'dataset.json'} has the classes {', '.join(theirs)}, but {dataset.folder} has "
+            f"{', '.join(mine)}; give the dataset that the networks were trained on"
+        )
+    model = read_trained_model(folder.path, folder.folds, [checkpoint])
+    if model.plans["configurations"][model.configuration].get("previous_stage"):
+        raise UserError(f"{folder.path} is a cascade's second stage; give the result folder of another configuration")
+    on_gpu = device.type == "cuda"
+    predictor = nnUNetPredictor(
+        use_mirroring=mirroring, perform_everything_on_device=on_gpu, device=device, allow_tqdm=False
+    )
+    predictor.initialize_from_trained_model_folder(str(folder.path), folder.folds, checkpoint)
+    predictor.network.to(device)
+    return Judges(folder, predictor, dict(zip(folder.folds, predictor.list_of_parameters, strict=True)))

@@ -39,11 +39,7 @@ class NewDataset:
     target: Target
     folds: Splits
     rest: str
-    overwrite: bool = False
-
-    def refuse_existing(self) -> None:
-        """Raise a `UserError` where the dataset cannot be made."""
-        refuse_problems(self.target.problems(None, self.overwrite), self.target.root)
+    overwrite: bool
 
 
 def folds_of(dataset: RawDataset, folder: ResultFolder) -> Splits:

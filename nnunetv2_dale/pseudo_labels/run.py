@@ -15,6 +15,7 @@ from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.atomic_output import is_empty_folder, new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
+from nnunetv2_dale.nnunet_files.problems import refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, unlabelled_cases
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import reader_of
@@ -74,7 +75,7 @@ def judge_all(
         )
     cases = wanted.cases(dataset)
     if new is not None:
-        new.refuse_existing()
+        refuse_problems(new.target.problems(None, new.overwrite), new.target.root)
     known = _held_out(judges, dataset)
     with new_folder(wanted.output, wanted.overwrite) as place:
         error = _write_calibration(known, dataset, place)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunetv2_dale.commands.command_line import UserError, require_package
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.results.case_files import CaseFiles, find_case_files
 from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
@@ -80,6 +81,8 @@ def build_report(
     files, missing = _masks(folders, task, settings)
     known = summary_values(folders, task)
     if files:
+        if settings.references is not None:
+            folders = read_result_folders([*against, *paths], settings.folds, settings.references)
         stated = folders
         measured = _measured(folders, task, files, settings)
         folders = add_mask_values(known, folders, task, files, measured, settings.processes)
@@ -172,8 +175,8 @@ def _remarks(folders: Sequence[ResultFolder], runs: Sequence[Run], task: SharedT
         moved = [name for name in task.case_names if first.cases[name].fold != other.cases[name].fold]
         if moved:
             remarks.append(
-                f"{other.name} validated {len(moved)} cases in another fold than {first.name}: the networks compared "
-                "there did not train on the same cases"
+                f"{other.name} validated {counted(len(moved), 'case')} in another fold than {first.name}: the networks "
+                "compared there did not train on the same cases"
             )
     return remarks
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.pages.html_page import figure_data_uri, png_data_uri, render_page
 from nnunetv2_dale.pages.private_content import Held
 from nnunetv2_dale.report import page_tables, pair_plots, plots
@@ -87,9 +88,11 @@ def verdict(row: Comparison, labels: dict[str, str]) -> str:
     candidate, baseline = labels[row.candidate], labels[row.baseline]
     if row.difference is None:
         return f"{candidate} and {baseline} have no case in which a Dice is defined for both."
-    cases = f"{row.n} case{'s' * (row.n != 1)}"
-    cases += f" of {row.n_patients} patients" if row.n_patients is not None else ""
-    cases += f" ({row.n_not_counted} more have no Dice: empty masks)" if row.n_not_counted else ""
+    cases = f"{counted(row.n, 'case')}"
+    cases += f" of {counted(row.n_patients, 'patient')}" if row.n_patients is not None else ""
+    cases += (
+        f" ({counted(row.n_not_counted, 'more has', 'more have')} no Dice: empty masks)" if row.n_not_counted else ""
+    )
     if row.ci95 is None or (row.n if row.n_patients is None else row.n_patients) < _FEWEST:
         return f"{candidate} and {baseline} share {cases}: too few for a statement."
     low, high = (100 * bound for bound in row.ci95)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.results.training_logs import folds_of_each
 from nnunetv2_dale.report.comparison_table import comparison_table
 from nnunetv2_dale.report.cost_tables import cost_table, fold_cost_table
@@ -50,7 +51,7 @@ def _empty_table(report: Report, labels: dict[str, str]) -> Table:
         [name, labels[run.name], *counts(count.both_empty, count.prediction_empty, count.reference_empty)]
         for name, run, count in _of_classes(report, "empty")
     ]
-    return Table(f"Empty classes among {len(report.case_names)} cases", ["Class", "Run"], numbers, rows)
+    return Table(f"Empty classes among {counted(len(report.case_names), 'case')}", ["Class", "Run"], numbers, rows)
 
 
 def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
@@ -73,7 +74,7 @@ def _lesion_table(report: Report, labels: dict[str, str]) -> Table | None:
         ]
         for name, run, total in _of_classes(report, "lesions")
     ]
-    return Table(f"Connected parts in {cases} cases", ["Class", "Run"], numbers, rows) if rows else None
+    return Table(f"Connected parts in {counted(cases, 'case')}", ["Class", "Run"], numbers, rows) if rows else None
 
 
 def _of_classes(report: Report, what: str) -> list[tuple[str, Run, Any]]:

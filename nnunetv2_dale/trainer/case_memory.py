@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nnunetv2_dale.case_trust.case_trust import CaseTrust
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.displacement_file import (
     FILE,
     read_displacements,
@@ -53,6 +54,7 @@ def restore_cases(
     heads: int,
     labels: Mapping[str, str],
     device: torch.device,
+    left_out: Collection[str] = (),
 ) -> list[str]:
     """Go on with what `save_cases` wrote, but for cases whose labels have changed; a lost file is learned again.
 
@@ -60,6 +62,7 @@ def restore_cases(
         training_cases: of this fold.
         heads: of the network: classes with background, or regions.
         labels: of `label_checksums`; the memory of a case that had another label is not taken over.
+        left_out: cases of the dataset that have weight 0 now; what is remembered of them is forgotten.
     Returns:
         sentences on what has changed.
     Raises:
@@ -68,11 +71,12 @@ def restore_cases(
     remembered = read_displacements(folder)
     if not remembered:
         return []
-    others = sorted(set(remembered) - set(training_cases))
+    out = set(remembered) & set(left_out)
+    others = sorted(set(remembered) - set(training_cases) - out)
     if others:
         raise RuntimeError(
-            f"{folder / FILE} is of another training: {len(others)} of its {len(remembered)} cases, first {others[0]}, "
-            "are no training cases of this fold; delete it to let the training learn them again"
+            f"{folder / FILE} is of another training: {counted(len(others), 'of its cases is', 'of its cases are')} no "
+            f"training case of this fold, first {others[0]}; delete it to let the training learn them again"
         )
     sums = {len(part) for parts in remembered.values() for part in parts}
     if sums != {heads}:
@@ -82,11 +86,12 @@ def restore_cases(
         )
     then = read_label_checksums(folder)
     changed = [case for case in remembered if case in then and labels.get(case, then[case]) != then[case]]
-    kept = {case: sums for case, sums in remembered.items() if case not in changed}
+    kept = {case: sums for case, sums in remembered.items() if case not in {*changed, *out}}
     trust.displacement.restore(kept, device)
     new = set(training_cases) - set(then) if then else set()
     sentences = {
         "labels that have changed since the checkpoint, so that what was remembered is forgotten": changed,
+        "cases that have weight 0 since the checkpoint, so that what was remembered is forgotten": out,
         "training cases that are new since the checkpoint": new,
     }
     return [f"{what}: {len(cases)} ({first_few(cases)})" for what, cases in sentences.items() if cases]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
-
 from nnunetv2_dale.case_trust.weighted_step import WeightedStep
-from nnunetv2_dale.trainer.training_log import doubted_in, means_of_what_is_there, of_all_ranks, outcome
+from nnunetv2_dale.trainer.training_log import doubted_in, means_by_name, on_host, outcome
 from nnunetv2_dale.trainer.trusted_cases import TrustsCases
 
 NUMBERS = ("trust_mean", "trust_std")
@@ -32,13 +30,13 @@ class nnUNetTrainerCaseTrust(TrustsCases):
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         images, targets = self._on_device(batch)
         record = self.weighted_step(images, targets, batch.get("keys"))
-        values = torch.stack([record.loss, record.trust_mean, record.trust_std]).cpu().numpy()
+        values = on_host(record.loss, record.trust_mean, record.trust_std)
         return {"loss": values[0], "case_trust": values[1:]}
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        means = means_of_what_is_there(of_all_ranks([output["case_trust"] for output in train_outputs], self.is_ddp))
-        self.log_numbers("trust of the cases", dict(zip(NUMBERS, means.tolist(), strict=True)), "case_")
+        means = means_by_name([output["case_trust"] for output in train_outputs], NUMBERS, self.is_ddp)
+        self.log_numbers("trust of the cases", means, "case_")
 
     def on_train_end(self) -> None:
         super().on_train_end()

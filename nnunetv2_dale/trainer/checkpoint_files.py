@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from nnunetv2_dale.commands.counted import counted
+
 # what nnU-Net's trainer reads of a checkpoint
 _PARTS = (
     "network_weights",
@@ -77,8 +79,9 @@ def check_resumable(filename: str, trainer_name: str, init_args: Mapping[str, An
     needed = {name: value.shape for name, value in network.state_dict().items()}
     if needed != found:
         unfit = sorted(name for name in needed.keys() | found.keys() if needed.get(name) != found.get(name))
+        differing = counted(len(unfit), "weight differs", "weights differ")
         raise RuntimeError(
-            f"{filename} does not fit the network of these plans ({len(unfit)} weights differ, first {unfit[0]}); "
+            f"{filename} does not fit the network of these plans ({differing}, first {unfit[0]}); "
             f"nothing was changed: use the plans it was trained with"
         )
 

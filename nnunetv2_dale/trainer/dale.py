@@ -12,7 +12,7 @@ from nnunetv2_dale.dale.alternating_step import AlternatingStep
 from nnunetv2_dale.dale.feature_tap import segmentation_head
 from nnunetv2_dale.dale.phased_step import PhasedStep, Phases
 from nnunetv2_dale.trainer.config import DEFAULT, DaleTrainerConfig
-from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+from nnunetv2_dale.trainer.cpu_process import keep_freed_memory
 from nnunetv2_dale.trainer.training_log import (
     NUMBERS,
     SHARE,

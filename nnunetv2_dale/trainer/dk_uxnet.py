@@ -14,7 +14,7 @@ from nnunetv2_dale.dk_uxnet.config import DkUxnetConfig
 from nnunetv2_dale.dk_uxnet.losses import Outputs
 from nnunetv2_dale.dk_uxnet.network import DkUxnet
 from nnunetv2_dale.dk_uxnet.query_decoder import QueryDecoder
-from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks
+from nnunetv2_dale.trainer.training_log import means_by_name, of_all_ranks, on_host
 from nnunetv2_dale.trainer.with_unlabelled import NUMBERS, TrainsWithUnlabelled
 
 OF_VALIDATION = ("convolution_dice", "query_dice", "query_share")
@@ -79,14 +79,13 @@ class nnUNetTrainerDKUXNet(TrainsWithUnlabelled):
             outputs: Outputs = self.network(self._both_views(weak), every_output=True)
             loss, terms = self._loss(outputs, all_resolutions(labels), self._labelled(batch["keys"]))
         self._update(loss)
-        scalars = [loss, *(getattr(terms, name) for name in NUMBERS)]
-        values = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()
+        values = on_host(loss, *(getattr(terms, name) for name in NUMBERS))
         return {"loss": values[0], "dk_uxnet": values[1:]}
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         super().on_train_epoch_end(train_outputs)
-        means = means_of_what_is_there(of_all_ranks([output["dk_uxnet"] for output in train_outputs], self.is_ddp))
-        self.log_numbers(self.method, dict(zip(NUMBERS, means.tolist(), strict=True)), "dk_uxnet_")
+        means = means_by_name([output["dk_uxnet"] for output in train_outputs], NUMBERS, self.is_ddp)
+        self.log_numbers(self.method, means, "dk_uxnet_")
 
     # --- prediction: how much each head is worth
 

@@ -11,6 +11,7 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.dale.hypergradient import FuzzyPass, NonFuzzyPass, confidence_derivative, look_ahead_gradient
 from nnunetv2_dale.dale.masked_loss import Outputs, full_resolution
 from nnunetv2_dale.dale.random_draws import draws_from_here
@@ -91,7 +92,7 @@ class nnUNetTrainerMWNet(TrainsBeside):
             backward=self._backward,
             autocast=self._autocast,
         )
-        source = f"{len(self.meta_cases)} cases" if self.meta_cases else "what is not fuzzy in each batch"
+        source = counted(len(self.meta_cases), "case") if self.meta_cases else "what is not fuzzy in each batch"
         self.print_to_log_file("MWNet's clean labels:", source)
 
     def on_train_end(self) -> None:
@@ -149,7 +150,7 @@ def divided(training: Sequence[str], meta: object, fold: int | str) -> tuple[lis
     foreign = sorted(set(meta) - set(training))
     if foreign:
         raise RuntimeError(
-            f'"meta_cases" has {len(foreign)} names that are not in the training set of fold {fold}, first '
+            f'"meta_cases" has {counted(len(foreign), "name")} not in the training set of fold {fold}, first '
             f"{foreign[0]}; name training cases of this fold whose labels are clean"
         )
     others = [case for case in training if case not in set(meta)]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.trainer.distributed_gradients import average_gradients, start_equal
 from nnunetv2_dale.trainer.safe_training import SafeTraining
-from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks
+from nnunetv2_dale.trainer.training_log import means_of_what_is_there, of_all_ranks, on_host
 
 
 class TrainsBeside(SafeTraining):
@@ -68,8 +68,7 @@ class TrainsBeside(SafeTraining):
         if self.is_ddp:
             average_gradients([weight for module in modules for weight in module.parameters()])
         self._step([each for each in self._optimizers if _has_gradients(each)], modules)
-        scalars = torch.stack([getattr(record, name).detach().float() for name in self.numbers])
-        values = scalars.cpu().numpy()  # one wait for all of them
+        values = on_host(*(getattr(record, name) for name in self.numbers))
         return {"loss": values[self.numbers.index("loss")], self.key: values}
 
     def _learn(self, images: Tensor, targets: Outputs) -> Any:

@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnunetv2_dale.dale.masked_loss import Outputs, all_resolutions
 from nnunetv2_dale.dale.validated_settings import ValidatedSettings
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
-from nnunetv2_dale.trainer.cpu_threads import THREADS_VARIABLE, take_allowed_threads
+from nnunetv2_dale.trainer.cpu_process import THREADS_VARIABLE, take_allowed_threads
 from nnunetv2_dale.trainer.given_confidence import TakesConfidence
 from nnunetv2_dale.trainer.training_data import check_preprocessed, check_previous_stage, refuse_non_finite
 
@@ -46,10 +46,8 @@ class SafeTraining(TakesConfidence):
         device: torch.device = torch.device("cuda"),  # noqa: B008 -- nnU-Net's signature
     ) -> None:
         if configuration not in plans["configurations"]:
-            raise RuntimeError(
-                f"configuration {configuration!r} is not in the plans {plans['plans_name']!r}, which have "
-                f"{', '.join(plans['configurations'])}"
-            )
+            name, others = plans["plans_name"], ", ".join(plans["configurations"])
+            raise RuntimeError(f"configuration {configuration!r} is not in the plans {name!r}, which have {others}")
         defaults: dict[str, ValidatedSettings] = {name: getattr(self, name) for name in self.settings_of}
         for key in (*(settings.plans_key for settings in defaults.values()), *self.plans_keys):
             if key in plans:
@@ -91,8 +89,7 @@ class SafeTraining(TakesConfidence):
             return
         with replaced_when_complete(filename) as unfinished:
             super().save_checkpoint(unfinished)
-            added = self._added_to_checkpoint()
-            if added and Path(unfinished).exists():  # checkpoints may be switched off
+            if (added := self._added_to_checkpoint()) and Path(unfinished).exists():  # they may be switched off
                 checkpoint = torch.load(unfinished, map_location="cpu", weights_only=False)
                 torch.save({**checkpoint, **added}, unfinished)
 
@@ -187,8 +184,7 @@ class SafeTraining(TakesConfidence):
 
     def _backward(self, loss: Tensor) -> None:
         """Add a loss's gradient, scaled under AMP."""
-        scaled = loss if self.grad_scaler is None else self.grad_scaler.scale(loss)
-        scaled.backward()
+        (loss if self.grad_scaler is None else self.grad_scaler.scale(loss)).backward()
 
     def _step(self, optimizers: Sequence[torch.optim.Optimizer], modules: Sequence[nn.Module]) -> None:
         """A step of every optimizer, the gradient norm of each module clipped by itself."""

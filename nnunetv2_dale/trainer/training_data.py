@@ -9,6 +9,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.splits import lacking_part, read_splits
 
@@ -43,7 +44,7 @@ def _check_fold(folder: Path, fold: int) -> None:
     absent = sorted({case for cases in folds[fold].values() for case in cases} - known)
     if absent:
         raise RuntimeError(
-            f"fold {fold} of {splits} names {len(absent)} cases that are not in {folder}, first {absent[0]}; correct "
+            f"fold {fold} of {splits} names {counted(len(absent), 'case')} not in {folder}, first {absent[0]}; correct "
             "the names (no file ending, no channel number) or preprocess these cases"
         )
 

@@ -59,6 +59,17 @@ def of_all_ranks(rows: Sequence[NDArray[np.float32]], over_ranks: bool) -> NDArr
     return np.concatenate(gathered)
 
 
+def on_host(*scalars: Tensor) -> NDArray[np.float32]:
+    """Return the values of scalars on a device, with one wait for all of them."""
+    values: NDArray[np.float32] = torch.stack([scalar.detach().float() for scalar in scalars]).cpu().numpy()
+    return values
+
+
+def means_by_name(rows: Sequence[NDArray[np.float32]], names: Sequence[str], over_ranks: bool) -> dict[str, float]:
+    """Return the means of an epoch's numbers, see `of_all_ranks` and `means_of_what_is_there`."""
+    return dict(zip(names, means_of_what_is_there(of_all_ranks(rows, over_ranks)).tolist(), strict=True))
+
+
 def means_of_what_is_there(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the mean of each column, over the rows that have it; NaN where none does.
 

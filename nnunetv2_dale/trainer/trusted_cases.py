@@ -37,7 +37,9 @@ class TrustsCases(SafeTraining):
         )
         if self.current_epoch > 0:
             heads, folder = self.label_manager.num_segmentation_heads, Path(self.output_folder)
-            sentences = restore_cases(self.trust, folder, self.training_cases, heads, self._labels, self.device)
+            weights = {} if self.given is None else self.given.table.weights
+            out = [case for case, weight in weights.items() if weight == 0]
+            sentences = restore_cases(self.trust, folder, self.training_cases, heads, self._labels, self.device, out)
             for sentence in sentences:
                 self.print_to_log_file("memory of the cases:", sentence)
         self.print_to_log_file(_TITLE, self._when_looked_for(self.trust))

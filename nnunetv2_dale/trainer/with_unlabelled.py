@@ -13,6 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.dale.marginal_loss import KnownTargets, class_weight_of, confidence_of
 from nnunetv2_dale.dk_uxnet.config import DkNetConfig
 from nnunetv2_dale.dk_uxnet.losses import LossTerms, Outputs, loss_terms
@@ -31,7 +32,7 @@ class TrainsWithUnlabelled(SafeTraining):
     method: ClassVar[str]  # its name in the log and in messages
     unlabelled: frozenset[str] = frozenset()  # -> get_tr_and_val_datasets
     class_shares: tuple[float, ...] = ()  # -> get_tr_and_val_datasets
-    generator: torch.Generator | None = None  # -> on_train_start
+    generator: torch.Generator  # -> on_train_start
 
     @property
     def semi_supervised(self) -> DkNetConfig:
@@ -66,7 +67,7 @@ class TrainsWithUnlabelled(SafeTraining):
                 f"nnUNetTrainerDALE for labelled cases alone"
             )
         self.print_to_log_file(
-            f"{self.method}: {len(labelled)} labelled training cases, {len(unlabelled)} unlabelled "
+            f"{self.method}: {counted(len(labelled), 'labelled training case')}, {len(unlabelled)} unlabelled "
             f"({first_few(unlabelled)})"
         )
         self.class_shares = class_shares(stored, labelled, self.label_manager.num_segmentation_heads)
@@ -96,7 +97,6 @@ class TrainsWithUnlabelled(SafeTraining):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        assert self.generator is not None
         # from the epoch, so that a resumed training draws what an uninterrupted one would
         self.generator.manual_seed(self.current_epoch * 1000 + self.local_rank)
         self.adamw_schedule.step(self.current_epoch)
@@ -123,11 +123,9 @@ class TrainsWithUnlabelled(SafeTraining):
 
     def _both_views(self, weak: Tensor) -> Tensor:
         """(2B, C, *S): the crops as augmentation made them, then their strong views."""
-        assert self.generator is not None
         config = self.semi_supervised
-        channels = self._image_channels
-        strong = strong_view(weak, config.strong_noise, config.strong_contrast, self.generator, channels)
-        return torch.cat([weak, strong])
+        noise, contrast = config.strong_noise, config.strong_contrast
+        return torch.cat([weak, strong_view(weak, noise, contrast, self.generator, self._image_channels)])
 
     def _loss(self, outputs: Outputs, labels: Sequence[Tensor], labelled: Tensor) -> tuple[Tensor, LossTerms]:
         """The loss of both views, and its terms for the log; NaN for what a batch without labels does not have."""

@@ -108,7 +108,7 @@ def test_mended_labels_are_checked_at_once(study: Study) -> None:
     assert not found["case_01"]["findings"]
     assert not found["case_04"]["findings"]
     told = " ".join(found[""]["missing"])
-    assert f"1 cases have no label in {study.new / 'labelsTr'} and are not audited: case_06" in told
+    assert f"1 case has no label in {study.new / 'labelsTr'}, not audited: case_06" in told
     assert "case_04: fix (" in told
     assert (study.root / "second" / "audit.html").stat().st_size > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.findings import read_audit
+from nnunetv2_dale.audit.referees import audit_task
 from tests.audit.fixtures import audit_of, ellipsoid, judge, write_study
 
 SHAPE = (12, 40, 44)
@@ -106,7 +108,9 @@ def test_what_is_empty_on_purpose_is_neither_wrong_nor_usual(tmp_path: Path) -> 
     assert all(each.audited.judged for each in judged)
 
 
-def test_what_confidence_csv_says_is_not_annotated_is_not_judged(tmp_path: Path) -> None:
+def test_what_confidence_csv_says_is_not_annotated_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two cases, too few for the audit to see a habit in them: their missing kidney is no finding."""
     labels, predictions = liver_and_kidney(20)
     said = ["003", "012"]
@@ -122,3 +126,7 @@ def test_what_confidence_csv_says_is_not_annotated_is_not_judged(tmp_path: Path)
     assert "as confidence.csv says" in statement["sentence"]
     assert not any(case["findings"] for case in audit["cases"] if case["case"] in said)
     assert "as confidence.csv says" in (tmp_path / "audit" / "audit.html").read_text()
+    monkeypatch.setenv("nnUNet_raw", str(raw.parent))
+    whole = shutil.copytree(raw / "labelsTr", tmp_path / "whole")  # of other labels the table says nothing
+    tables = [audit_task([folder], references=place).open_classes for place in (None, raw / "labelsTr", whole)]
+    assert tables == [dict.fromkeys(said, frozenset("2"))] * 2 + [{}]

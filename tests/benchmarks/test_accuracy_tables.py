@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.accuracy import study_chance as chance
 from benchmarks.accuracy import study_tables as tables
+from tests.benchmarks.tables import cells
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks/results/accuracy"
@@ -37,8 +38,8 @@ def test_a_training_of_equal_time_is_an_arm_of_its_own(tmp_path: Path):
     for run, equal in zip(runs, ("batches", "batches", "time"), strict=True):
         run["run"]["equal"] = equal
     (tmp_path / "dale.jsonl").write_text("\n".join(map(json.dumps, runs)))
-    rows = [row.split(" | ")[1:7] for row in tables.comparison(tables.read(tmp_path, "dale")).splitlines()[2:]]
-    assert [(row[0], row[1], row[4]) for row in rows] == [
+    rows = cells(tables.comparison(tables.read(tmp_path, "dale")))
+    assert [(row[1], row[2], row[5]) for row in rows] == [
         ("plain", "1.00", "50.00"),
         ("DALE", "1.00", "70.00"),
         ("DALE, equal time", "–", "60.00"),
@@ -81,9 +82,9 @@ def test_the_difference_is_paired_by_case_over_shared_folds():
 
 
 def test_the_smallest_third_is_taken_class_by_class():
-    cases = {f"c{n}": {"1": judged(n / 10, voxels=n), "2": judged(1 - n / 10, voxels=100 - n)} for n in range(1, 7)}
-    row = tables.comparison([result("plain", 2, cases)]).splitlines()[-1].split("|")
-    assert row[-2].strip() == f"{100 * np.mean([0.1, 0.2, 0.5, 0.4]):.2f}"
+    objects = {f"c{n}": {"1": judged(n / 10, voxels=n), "2": judged(1 - n / 10, voxels=100 - n)} for n in range(1, 7)}
+    (row,) = cells(tables.comparison([result("plain", 2, objects)]))
+    assert row[-1] == f"{100 * np.mean([0.1, 0.2, 0.5, 0.4]):.2f}"
 
 
 def test_progress_is_the_mean_over_folds_at_each_point_in_time():
@@ -91,7 +92,7 @@ def test_progress_is_the_mean_over_folds_at_each_point_in_time():
     for fold, values in ((2, (0.1, 0.2, 0.3, 0.4)), (3, (0.3, 0.4, 0.5, 0.8))):
         curve = [{"iterations": 5, "seconds": 1.0, "dice": value} for value in values]
         runs.append({**result("plain", fold, {}), "curve": curve})
-    assert tables.progress(runs).splitlines()[-1] == "| biased | plain | 2 | 20.0 | 30.0 | 40.0 | 60.0 |"
+    assert cells(tables.progress(runs)) == [["biased", "plain", "2", "20.0", "30.0", "40.0", "60.0"]]
 
 
 def test_trainings_are_paired_by_fold_and_seed_and_spread_within_a_fold():
@@ -112,20 +113,20 @@ def test_the_interval_over_trainings_is_students(tmp_path: Path):
                 stored["run"] |= {"data": "hippocampus", "budget": 4000, "seed": seed}
                 lines.append(json.dumps(stored))
         (tmp_path / f"{table}.jsonl").write_text("\n".join(lines))
-    row = chance.seeds_table(tmp_path, "seeds").splitlines()[-1].split("|")
+    (row,) = cells(chance.seeds_table(tmp_path, "seeds"))
     all_gains = np.array([1.0, 2.0, 3.0, 2.0, 2.0, 5.0])
     half = 2.5706 * all_gains.std(ddof=1) / np.sqrt(6)  # Student's t with 5 degrees of freedom
     mean = all_gains.mean()
     interval = f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
     expected = ["biased", "CaseTrust", "6", "50.00", f"{50 + mean:.2f}", interval, "+1.00 to +5.00"]
-    assert [cell.strip() for cell in row[1:8]] == expected
+    assert row[:7] == expected
 
 
 def test_one_seed_has_no_spread(tmp_path: Path):
     runs = [result("plain", 2, {"a": {"1": judged(0.5)}}), result("DALE", 2, {"a": {"1": judged(0.75)}})]
     (tmp_path / "dale.jsonl").write_text("\n".join(map(json.dumps, runs)))
-    row = chance.seeds_table(tmp_path, "dale").splitlines()[-1]
-    assert row == "| biased | DALE | 1 | 50.00 | 75.00 | +25.00 | +25.00 to +25.00 | – | – |"
+    (row,) = cells(chance.seeds_table(tmp_path, "dale"))
+    assert row == ["biased", "DALE", "1", "50.00", "75.00", "+25.00", "+25.00 to +25.00", "–", "–"]
 
 
 def test_without_a_pair_of_trainings_there_is_no_table_of_seeds(tmp_path: Path):
@@ -143,9 +144,8 @@ def test_the_range_of_trainings_is_of_their_last_judgement():
         return {**found, "curve": [{"dice": 0.9}, {"dice": dice}]}
 
     trainings = (("DALE", "2d", 0.3), ("plain", "2d", 0.5), ("DALE", "2d", 0.6), ("DALE", "3d", 0.7))
-    rows = tables.range_of_trainings([ended(*each) for each in trainings]).splitlines()[2:]
-    assert rows == [
-        "| 2d | 20 | DALE | 2 | 30.0 | 45.0 | 60.0 |",
-        "| 2d | 20 | plain | 1 | 50.0 | 50.0 | 50.0 |",
-        "| 3d | 20 | DALE | 1 | 70.0 | 70.0 | 70.0 |",
+    assert cells(tables.range_of_trainings([ended(*each) for each in trainings])) == [
+        ["2d", "20", "DALE", "2", "30.0", "45.0", "60.0"],
+        ["2d", "20", "plain", "1", "50.0", "50.0", "50.0"],
+        ["3d", "20", "DALE", "1", "70.0", "70.0", "70.0"],
     ]

@@ -110,7 +110,7 @@ def reader_of_an_unknown_label(study: Study) -> None:
         (write_table("case,weight\nnobody,1\n"), "names the case nobody"),
         (write_table(f"case,weight\n{CASES[0]},1\n{CASES[0]},1\n"), "twice"),
         (write_table(f"case,weight\n{CASES[0]},-1\n"), "expected a weight from 0 to 1, got '-1'"),
-        (readers, "lacks 1 cases that another reader has"),
+        (readers, "lacks 1 case that another reader has"),
         (reader_of_an_unknown_label, "holds the label 77"),
     ],
 )

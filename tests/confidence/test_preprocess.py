@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import blosc2
 import numpy as np
 import pytest
 import SimpleITK
+import tifffile
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.confidence.cli import main
 from nnunetv2_dale.confidence.preprocess import resampled
+from nnunetv2_dale.nnunet_files.json_files import write_json
 from nnunetv2_dale.nnunet_files.preprocessed_confidence import PreprocessedConfidence, read_preprocessed_confidence
 from tests.confidence.fixtures import Study
-from tests.datasets import CASES, tiny_plans
+from tests.datasets import CASES, SPACING_MM, change_description, tiny_plans
 
 LOW, HIGH, MEAN, STD = -150.0, 300.0, 110.0, 60.0  # of CTNormalization in the tiny plans
 PLACES = {"2d": "nnUNetPlans_2d", "3d_fullres": "nnUNetPlans_3d_fullres", "3d_lowres": "nnUNetPlans_3d_lowres"}
@@ -47,6 +52,30 @@ def test_a_map_goes_where_its_image_went(study: Study) -> None:
         assert found.map_file(CASES[1]) is None
         assert (found.table.weight(CASES[1]), found.table.not_annotated(CASES[1])) == (0.5, ("lesion",))
         assert found.readers == ()
+
+
+@pytest.mark.parametrize("spacing_mm", [SPACING_MM, None, (4.0, 2.0, 1.0)])
+def test_maps_of_3d_tiffs(spacing_mm: tuple[float, ...] | None, study: Study, capfd) -> None:
+    """The voxel size lies in a file beside; without it, the map says none and lies where its label does."""
+    for file in sorted(study.raw.glob("*/*.nii.gz")):
+        case = file.name.removesuffix(".nii.gz")
+        tifffile.imwrite(file.with_name(f"{case}.tif"), SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file))))
+        write_json(file.with_name(case.removesuffix("_0000") + ".json"), {"spacing": SPACING_MM})
+        file.unlink()
+    change_description(study.raw, file_ending=".tif")
+    place, map_file = PLACES["3d_lowres"], study.raw / "confidenceTr" / f"{CASES[0]}.tif"
+    map_file.parent.mkdir()
+    confidence = tifffile.imread(study.raw / "imagesTr" / f"{CASES[0]}_0000.tif").clip(LOW, HIGH) - LOW
+    tifffile.imwrite(map_file, (confidence / (HIGH - LOW)).astype(np.float32))
+    if spacing_mm is not None:
+        write_json(map_file.with_suffix(".json"), {"spacing": spacing_mm})
+    fits = spacing_mm in (None, SPACING_MM)
+    assert main(["preprocess", "-d", "950", "-np", "1", "-c", "3d_lowres"]) == (0 if fits else 2)
+    assert "Traceback" not in capfd.readouterr().err  # nnU-Net tries its reader of pictures first
+    if fits:
+        image = blosc2.open(str(study.preprocessed / place / f"{CASES[0]}.b2nd"))[:]
+        found = blosc2.open(str(study.preprocessed / f"{place}_confidence" / f"{CASES[0]}.b2nd"))[:]
+        np.testing.assert_allclose(found, (image * STD + MEAN - LOW) / (HIGH - LOW), atol=1e-5)
 
 
 def test_a_cascade_shares_the_maps_of_its_full_resolution(study: Study) -> None:
@@ -133,7 +162,7 @@ def test_before_nnunets_own_preprocessing(study: Study, capsys: pytest.CaptureFi
     study.write("confidenceTr", np.ones((8, 40, 40), np.float32))
     (study.preprocessed / PLACES["2d"] / f"{CASES[3]}.pkl").unlink()
     assert main(["preprocess", "-d", "950"]) == 2
-    assert f"lacks 1 cases, such as {CASES[3]}; run nnUNetv2_preprocess first" in capsys.readouterr().err
+    assert f"lacks 1 case, such as {CASES[3]}; run nnUNetv2_preprocess first" in capsys.readouterr().err
     shutil.rmtree(study.preprocessed)
     study.preprocessed.mkdir()
     assert main(["preprocess", "-d", "950"]) == 2
@@ -146,6 +175,18 @@ def test_nothing_is_written_where_a_map_is_refused(study: Study, capsys: pytest.
     study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
     assert main(["preprocess", "-d", "950"]) == 2
     assert f"{CASES[1]}.nii.gz: holds values from 1.5 to 1.5" in capsys.readouterr().err
+    assert list(study.preprocessed.glob("*confidence*")) == []
+
+
+def test_a_full_disk(study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of which blosc2 says no more than that it has failed."""
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    failing = Mock(side_effect=RuntimeError("Error while creating the NDArray"))
+    monkeypatch.setattr(nnUNetDatasetBlosc2, "save_seg", failing)
+    monkeypatch.setattr("nnunetv2_dale.confidence.preprocess.disk_usage", lambda _: SimpleNamespace(free=100))
+    assert main(["preprocess", "-d", "950", "-np", "1"]) == 2
+    assert "_confidence: No space left on device" in capsys.readouterr().err
+    failing.assert_called_once()
     assert list(study.preprocessed.glob("*confidence*")) == []
 
 

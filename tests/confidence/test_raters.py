@@ -168,7 +168,7 @@ def test_cases_that_no_reader_has_keep_their_label(study: Study, capsys: pytest.
         (place / f"{CASES[4]}.nii.gz").unlink()
     assert main(["raters", "-i", *map(str, readers), "-d", "950", "--new_id", "951", "-np", "1"]) == 0
     np.testing.assert_array_equal(new(study, "labelsTr", CASES[4]), study.read("labelsTr", CASES[4]))
-    assert "1 that no reader has keep their label" in capsys.readouterr().out
+    assert "1 that no reader has keeps its label" in capsys.readouterr().out
 
 
 def test_the_labels_of_several_datasets_are_readers(study: Study) -> None:
@@ -213,7 +213,7 @@ def empty_folder(places: list[Path], study: Study) -> None:
     ("damage", "message"),
     [
         (one_reader, "expected folders of at least two readers with different names"),
-        (other_cases, f"lacks 1 cases that another reader has ({CASES[2]})"),
+        (other_cases, f"lacks 1 case that another reader has ({CASES[2]})"),
         (other_classes, "has no spleen, which another reader drew"),
         (other_voxels, "readers draw on the same voxels"),
         (unknown_case, "is of no case of Dataset950_Known"),

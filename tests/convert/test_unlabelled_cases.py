@@ -87,7 +87,7 @@ def test_the_datasets_own_folds_and_ignore_label_are_kept(raw: Path) -> None:
     ("change", "sentence"),
     [
         (lambda folder: (folder / "new_0001.nii.gz").unlink(), "case other has channels 0000, 0001"),
-        (lambda folder: [path.unlink() for path in folder.glob("*_0001.nii.gz")], "has 1 channels instead of 2"),
+        (lambda folder: [path.unlink() for path in folder.glob("*_0001.nii.gz")], "has 1 channel instead of 2"),
         (lambda folder: [path.unlink() for path in folder.iterdir()], "found no images"),
         (lambda folder: (folder / "scan.nrrd").touch(), "scan.nrrd: would be left out"),
         (lambda folder: (folder / "new_0000.nii.gz").write_bytes(b"no image"), "new_0000.nii.gz: is damaged"),

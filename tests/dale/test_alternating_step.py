@@ -235,12 +235,6 @@ def test_it_trains_a_network_of_another_library():
     assert records[-1].alignment > 0
 
 
-def test_a_network_without_a_head_is_refused_at_once():
-    network = nn.Conv2d(1, 3, 1)
-    with pytest.raises(ValueError, match=r"decoder\.seg_layers\[-1\] in Conv2d"):
-        AlternatingStep(network, network, sgd(network), MaskedLoss(), num_classes=3, config=CONFIG)
-
-
 def test_the_shadow_network_keeps_no_features() -> None:
     """A copy of the tap would hold the features of a pass, and their graph, from one iteration to the next."""
     step = step_on(small_unet(), DaleConfig())

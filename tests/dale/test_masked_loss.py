@@ -11,7 +11,9 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from torch.testing import assert_close
 
+from nnunetv2_dale.dale.dice_sums import spatial_sum, sum_per_label
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
+from nnunetv2_dale.dale.resolutions import all_resolutions, full_resolution, resized
 
 SPATIAL = {2: (12, 10), 3: (6, 8, 5)}
 BOOLEANS = (False, True)
@@ -158,3 +160,28 @@ def test_half_precision_logits_are_lifted_to_float32():
 def test_outputs_without_their_targets_are_refused():
     with pytest.raises(ValueError, match="got 2, 1 and 2"):
         MaskedLoss(scale_weights=(0.5, 0.5))([torch.zeros(1, 2, 4, 4)] * 2, [torch.zeros(1, 1, 4, 4)])
+
+
+# --- what it is made of -----------------------------------------------------------------------------------------------
+
+
+def test_sums_per_label_are_those_of_one_hot_labels() -> None:
+    labels, values = torch.randint(0, 4, (2, 1, 5, 6)), torch.rand(2, 1, 5, 6)
+    of_each = torch.nn.functional.one_hot(labels[:, 0], 4).movedim(-1, 1) * values
+    assert_close(sum_per_label(values, labels, 4), of_each.sum(dim=(2, 3)))
+    assert_close(spatial_sum(of_each), of_each.sum(dim=(2, 3)))
+
+
+def test_a_coarse_voxel_gets_the_mean_of_what_it_covers() -> None:
+    weight = torch.arange(8.0).view(1, 1, 2, 4)
+    # 0 1 2 3 over 4 5 6 7, by hand: (0 + 1 + 4 + 5) / 4 and (2 + 3 + 6 + 7) / 4
+    assert_close(resized(weight, torch.zeros(1, 3, 1, 2)), torch.tensor([[[[2.5, 4.5]]]]))
+    assert resized(weight, torch.zeros(1, 3, 2, 4)) is weight
+    assert resized(None, weight) is None
+
+
+def test_one_resolution_is_the_first_of_one() -> None:
+    fine, coarse = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 2, 2)
+    assert full_resolution([fine, coarse]) is full_resolution(fine) is fine
+    assert all_resolutions([fine, coarse])[1] is coarse
+    assert all_resolutions(fine)[0] is fine

@@ -25,9 +25,10 @@ def _no_work(monkeypatch):
 def test_an_existing_folder_is_refused_with_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("nnUNetv2_dale_demo").mkdir()
+    Path("nnUNetv2_dale_demo/mine.txt").touch()
     assert main([]) == 2
     assert re.fullmatch(r"nnUNetv2_dale_demo: .*already exists; .*--overwrite to replace it\n", capsys.readouterr().err)
-    assert list(Path("nnUNetv2_dale_demo").iterdir()) == []
+    assert list(Path("nnUNetv2_dale_demo").iterdir()) == [Path("nnUNetv2_dale_demo/mine.txt")]
 
 
 @pytest.mark.usefixtures("_no_work")

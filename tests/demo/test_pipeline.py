@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import SimpleITK
 
-from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.demo import pipeline
 from nnunetv2_dale.demo.pipeline import commands, run_demo
 from nnunetv2_dale.demo.scale import QUICK
@@ -81,12 +80,3 @@ def test_steps_come_in_their_order_with_numbered_logs_and_leave_their_files(work
         given, true = (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(file)) for file in files)
         assert (given == true).all() == (case in fold["val"]), case  # those with true labels validate
     assert sum(map(len, fold.values())) == len(list((raw / "imagesTr").iterdir()))
-
-
-def test_a_failed_step_ends_the_demo(workspace, monkeypatch):
-    def fail(command, log, environment):
-        raise UserError(f"could not {command.title}")
-
-    monkeypatch.setattr(pipeline, "run_logged", fail)
-    with pytest.raises(UserError, match="could not check the data"):
-        run_demo(workspace, QUICK, seed=0, device="cpu", processes=1)

@@ -47,14 +47,6 @@ def test_the_users_choice_of_waiting_threads_is_kept(tmp_path):
     assert workspace.environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
-def test_an_existing_folder_is_refused(tmp_path):
-    Workspace.create(tmp_path / "demo")
-    (tmp_path / "demo" / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match=r"already exists.*--overwrite"):
-        Workspace.create(tmp_path / "demo")
-    assert (tmp_path / "demo" / "mine.txt").read_text() == "keep"
-
-
 def test_overwrite_replaces_an_earlier_demo(tmp_path):
     first = Workspace.create(tmp_path / "demo")
     first.page.write_text("old")

@@ -196,15 +196,6 @@ def test_exports_stand_beside_each_other_and_beside_a_plain_model(tmp_path, monk
     assert "-p hospital.b" in said[-1]
 
 
-def test_the_name_is_told_before_anything_is_written(model, tmp_path, capsys, monkeypatch):
-    def full_disk(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    assert main(["-i", str(model), "-o", str(tmp_path / "out.zip")]) == 2
-    assert f"{DATASET}/{STOCK}" in capsys.readouterr().out
-
-
 def test_trainers_of_nnunet_keep_the_network_they_build():
     assert stock_trainer("nnUNetTrainerDALE_noDeepSupervision") is nnUNetTrainer
     assert stock_trainer("nnUNetTrainerBN").__name__ == "nnUNetTrainerBN"

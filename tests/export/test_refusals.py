@@ -141,5 +141,8 @@ def test_an_export_that_cannot_be_written_leaves_nothing(model, tmp_path, monkey
 
     monkeypatch.setattr(torch, "save", full_disk)
     for output in ("out", "out.zip"):
-        assert sentence in refused(capsys, "-i", model, "-o", tmp_path / output)
+        assert main(["-i", str(model), "-o", str(tmp_path / output)]) == 2
+        said = capsys.readouterr()
+        assert sentence in said.err
+        assert f"{DATASET}/{STOCK}" in said.out  # the name is told before anything is written
     assert {path.name for path in tmp_path.iterdir()} == {"results"}

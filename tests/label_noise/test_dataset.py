@@ -97,7 +97,8 @@ def test_labels_of_readers_stay_behind_and_what_is_known_travels(raw: Path) -> N
     (source / "confidence.csv").write_text("case,weight\ncase 1,0.5\n")
     assert run(*DILATE) == 0
     assert not (copy / "ratersTr").exists()
-    assert (copy / "confidence.csv").read_text() == (source / "confidence.csv").read_text()
+    for place in (copy, copy / "labelsTr_clean"):  # whoever is judged by the clean labels takes what is said of these
+        assert (place / "confidence.csv").read_text() == (source / "confidence.csv").read_text()
 
 
 @pytest.mark.parametrize("place", ["raw", "preprocessed"])

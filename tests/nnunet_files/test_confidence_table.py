@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.nnunet_files.confidence_table import class_names, has_confidence, read_confidence_table
+from nnunetv2_dale.nnunet_files.confidence_table import (
+    class_names,
+    has_confidence,
+    next_commands,
+    read_confidence_table,
+)
 
 LABELS = {"background": 0, "Liver": 1, "left kidney": 2, "ignore": 3}
 CASES = ("c0", "c1", "007")
@@ -26,8 +31,10 @@ def test_without_a_table_all_is_annotated(tmp_path: Path) -> None:
     table = read_confidence_table(tmp_path, LABELS, CASES)
     assert (table.weight("c0"), table.not_annotated("c0")) == (1, ())
     assert not has_confidence(tmp_path)
+    assert next_commands(tmp_path, 7) == "nnUNetv2_plan_and_preprocess -d 7 --verify_dataset_integrity"
     (tmp_path / "confidenceTr").mkdir()
     assert has_confidence(tmp_path)
+    assert next_commands(tmp_path, 7).endswith(", then nnUNetv2_dale_confidence preprocess -d 7")
 
 
 def test_regions_are_classes_and_background_may_be_called_anything() -> None:
@@ -45,7 +52,7 @@ def test_regions_are_classes_and_background_may_be_called_anything() -> None:
         ("case,weight\nc0,much\n", "expected a weight from 0 to 1, got 'much'"),
         ("case,Liver\nc0,0.5\n", r"expected 1 \(annotated\) or 0 \(not annotated\) for Liver, got '0.5'"),
         ("case,Liver,left kidney\nc0,0,0\n", "case c0: no class is annotated"),
-        ("name,weight\nc0,1\n", "needs a first line with the columns case"),
+        ("name,weight\nc0,1\n", "needs a first line with the column case"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -21,7 +21,7 @@ from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from nnunetv2_dale.audit.cli import main as audit
 from nnunetv2_dale.label_noise.cli import main as corrupt_labels
 from nnunetv2_dale.nnunet_files.problems import FileError
-from nnunetv2_dale.nnunet_files.volumes import label_values, read_image, read_label, reader_of
+from nnunetv2_dale.nnunet_files.volumes import read_image, read_label, reader_of
 from nnunetv2_dale.preview.cli import main as preview
 from nnunetv2_dale.report.cli import main as report
 from tests.audit.fixtures import make_study
@@ -162,7 +162,3 @@ def test_the_reader_is_the_one_of_the_training(tmp_path: Path) -> None:
     assert isinstance(reader_of({"file_ending": ".nii.gz"}, None), SimpleITKIO)
     overwritten = {"file_ending": ".tif", "overwrite_image_reader_writer": "Tiff3DIO"}
     assert isinstance(reader_of(overwritten, None, plans), Tiff3DIO)
-
-
-def test_values_of_regions_and_the_ignore_label() -> None:
-    assert label_values({"background": 0, "whole": [1, 2], "core": [2], "ignore": 4}) == {0, 1, 2, 4}

@@ -35,8 +35,19 @@ def _label(source: Path, name: str, label: np.ndarray = LABEL, folder: str = "la
     write_volume(label, source / folder / name)
 
 
+def _pair(source: Path, name: str, label: np.ndarray = LABEL) -> None:
+    _image(source, name)
+    _label(source, name, label)
+
+
 def _convert(source: Path, *flags: str) -> int:
     return main(["nifti_pairs", "-i", str(source), "--new_id", "6", "-np", "1", *flags])
+
+
+def _refused(source: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    """What is said where nothing is converted."""
+    assert _convert(source, *flags) == 2
+    return capsys.readouterr().err
 
 
 CLASSES = ("--classes", "tumour", "--channels", "MRI")
@@ -51,8 +62,9 @@ def test_a_missing_channel_is_not_filled_by_the_next(source: Path, capsys: pytes
         _label(source, f"{case}.nii.gz")
         for channel in channels:
             _image(source, f"{case}_{channel:04d}.nii.gz")
-    assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 2
-    assert "case b has channels 0000, 0002, but case a has channels 0000, 0001" in capsys.readouterr().err
+    assert "case b has channels 0000, 0002, but case a has channels 0000, 0001" in _refused(
+        source, capsys, "--classes", "tumour", "--channels", "T1", "T2"
+    )
     assert not _written(source).exists()
 
 
@@ -82,11 +94,9 @@ def test_numbered_patients_with_numbered_channels(source: Path) -> None:
 
 
 def test_two_files_of_one_channel_are_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _label(source, "a.nii.gz")
-    _image(source, "a.nii.gz")
+    _pair(source, "a.nii.gz")
     _image(source, "a_0000.nii.gz")
-    assert _convert(source, *CLASSES) == 2
-    assert "is channel 0 of a, as is a.nii.gz" in capsys.readouterr().err
+    assert "is channel 0 of a, as is a.nii.gz" in _refused(source, capsys, *CLASSES)
 
 
 def test_labels_with_gaps_are_refused_or_renumbered_when_asked(source: Path, capsys) -> None:
@@ -116,8 +126,7 @@ def test_labels_with_gaps_are_refused_or_renumbered_when_asked(source: Path, cap
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_every_form_of_dataset_json_is_understood(source: Path, labels: object, channels: object, mark: str) -> None:
-    _image(source, "a.nii.gz")
-    _label(source, "a.nii.gz")
+    _pair(source, "a.nii.gz")
     described = json.dumps({"labels": labels, "channel_names": channels})
     (source / "dataset.json").write_text(mark + described, encoding="utf-8")
     assert _convert(source) == 0
@@ -137,39 +146,33 @@ def test_every_form_of_dataset_json_is_understood(source: Path, labels: object, 
     ],
 )
 def test_the_advice_for_a_dataset_json_that_cannot_be_used_helps(source: Path, text: str, sentence, capsys) -> None:
-    _image(source, "a.nii.gz")
-    _label(source, "a.nii.gz")
+    _pair(source, "a.nii.gz")
     (source / "dataset.json").write_text(text)
-    assert _convert(source) == 2
-    error = capsys.readouterr().err
+    error = _refused(source, capsys)
     assert f"dataset.json: {sentence}" in error
     assert "give --classes and --channels" in error
     assert _convert(source, *CLASSES) == 0
 
 
 def test_labels_of_test_images_come_along(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _image(source, "a.nii.gz")
-    _label(source, "a.nii.gz")
+    _pair(source, "a.nii.gz")
     _image(source, "t_0000.nii.gz", folder="imagesTs")
     _label(source, "t.nii.gz", folder="labelsTs")
     assert _convert(source, *CLASSES) == 0
     assert (_written(source) / "labelsTs/t.nii.gz").is_file()
     assert (_written(source) / "imagesTs/t_0000.nii.gz").is_file()
     _label(source, "u.nii.gz", folder="labelsTs")
-    assert _convert(source, *CLASSES, "--overwrite") == 2
-    assert "labelsTs/u.nii.gz: has no image in imagesTs" in capsys.readouterr().err
+    assert "labelsTs/u.nii.gz: has no image in imagesTs" in _refused(source, capsys, *CLASSES, "--overwrite")
 
 
 def test_an_image_that_is_not_read_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _image(source, "a.nii.gz")
-    _label(source, "a.nii.gz")
+    _pair(source, "a.nii.gz")
     (source / "imagesTr/notes.txt").touch()
     (source / "imagesTr/b.mgz").touch()
     (source / "labelsTr/b.mgz").touch()
     (source / "imagesTr/c").mkdir()
     (source / "imagesTr/c/0001.dcm").touch()
-    assert _convert(source, *CLASSES) == 2
-    error = capsys.readouterr().err
+    error = _refused(source, capsys, *CLASSES)
     assert "3 problems" in error
     assert "imagesTr/b.mgz: is in a format that is not read here" in error
     assert "imagesTr/c: is a folder of DICOM files" in error
@@ -189,10 +192,8 @@ def test_numbered_lesions_are_not_classes_and_can_be_merged(source: Path, capsys
     """nnU-Net issue 2034: each metastasis has its own number."""
     counts = {"a": 1, "b": 6, "c": 18}
     for case, count in counts.items():
-        _image(source, f"{case}.nii.gz")
-        _label(source, f"{case}.nii.gz", _numbered(count))
-    assert _convert(source, *CLASSES) == 2
-    said = capsys.readouterr().err
+        _pair(source, f"{case}.nii.gz", _numbered(count))
+    said = _refused(source, capsys, *CLASSES)
     assert "labelsTr/c.nii.gz: unknown label values 2 (1 voxel), 3 (1 voxel)" in said
     assert "1 to 18 look like the numbers of separate parts, not like classes: --mask_threshold 1" in said
     assert "labelsTr/a.nii.gz" not in said
@@ -207,10 +208,8 @@ def test_soft_and_undocumented_values_are_counted(source: Path, capsys: pytest.C
     soft[1, 2, 1:4] = 0.13, 0.5, 0.98
     other[2, :2, :2] = 2
     for case, label in {"a": LABEL, "soft": soft, "other": other}.items():
-        _image(source, f"{case}.nii.gz")
-        _label(source, f"{case}.nii.gz", label)
-    assert _convert(source, *CLASSES) == 2
-    said = capsys.readouterr().err
+        _pair(source, f"{case}.nii.gz", label)
+    said = _refused(source, capsys, *CLASSES)
     assert (
         "unknown label values 0.13 (1 voxel), 0.5 (1 voxel), 0.98 (1 voxel); known are 0, 1; the mask is soft" in said
     )
@@ -252,26 +251,24 @@ def test_slicers_values_mean_what_their_names_say(source: Path, capsys: pytest.C
         expected = np.select([label == value for value in values], list(values.values()), 0)
         assert_array_equal(read_volume(_written(source) / f"labelsTr/{case}.nii.gz"), expected)
     _slicer(source, "b.seg.nrrd", label, {2: "liver", 5: "Segment_1"})
-    assert _convert(source, *ORGANS, "--overwrite") == 2
-    assert "has the segment 'Segment_1' (value 5), which is none of the classes liver, left" in capsys.readouterr().err
+    assert "has the segment 'Segment_1' (value 5), which is none of the classes liver, left" in _refused(
+        source, capsys, *ORGANS, "--overwrite"
+    )
     _slicer(source, "b.seg.nrrd", label, {2: "liver"})
-    assert _convert(source, *ORGANS, "--overwrite") == 2
-    assert "unknown label values 5" in capsys.readouterr().err
+    assert "unknown label values 5" in _refused(source, capsys, *ORGANS, "--overwrite")
 
 
 def test_layers_of_slicer_are_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _image(source, "a.nii.gz")
     _slicer(source, "a.seg.nrrd", np.stack([LABEL, np.roll(LABEL, 1, 2)]), {1: "liver"})
-    assert _convert(source, *ORGANS) == 2
-    assert "a.seg.nrrd: has 2 layers of segments that overlap" in capsys.readouterr().err
+    assert "a.seg.nrrd: has 2 layers of segments that overlap" in _refused(source, capsys, *ORGANS)
 
 
 def test_a_mask_for_each_organ_is_refused_with_what_is_wanted(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _image(source, "a.nii.gz")
     for organ in ("liver", "spleen"):
         _label(source, f"a/{organ}.nrrd")
-    assert _convert(source, *ORGANS) == 2
-    said = capsys.readouterr().err
+    said = _refused(source, capsys, *ORGANS)
     assert (
         "labelsTr/a: is a folder of 2 files (liver.nrrd, spleen.nrrd); one file per case is expected, a.nii.gz" in said
     )
@@ -280,8 +277,7 @@ def test_a_mask_for_each_organ_is_refused_with_what_is_wanted(source: Path, caps
 def test_both_spacings_are_named_where_a_label_has_another(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _image(source, "a.nii.gz")
     write_volume(LABEL, source / "labelsTr/a.nii.gz", spacing_zyx=(3.0, 0.8, 0.8), origin=(0.0, 5.0, 2.0))
-    assert _convert(source, *CLASSES) == 2
-    said = capsys.readouterr().err
+    said = _refused(source, capsys, *CLASSES)
     assert "spacing [0.8, 0.8, 3.0] instead of [1.0, 1.0, 3.0]" in said
     assert "origin [0.0, 5.0, 2.0] instead of [-10.0, 5.0, 2.0]" in said
 
@@ -295,8 +291,7 @@ def test_channels_that_lie_elsewhere_are_refused(source: Path, what: str, geomet
     _label(source, "a.nii.gz")
     _image(source, "a_0000.nii.gz")
     write_volume(np.zeros(LABEL.shape, np.int16), source / "imagesTr/a_0001.nii.gz", **geometry)
-    assert _convert(source, "--classes", "tumour", "--channels", "T1", "T2") == 2
-    said = capsys.readouterr().err
+    said = _refused(source, capsys, "--classes", "tumour", "--channels", "T1", "T2")
     assert "a_0001.nii.gz: does not lie on the first channel's grid" in said
     assert what in said
 
@@ -358,15 +353,16 @@ def test_several_readers_become_what_the_command_for_readers_makes_of_them(reade
 def test_where_a_reader_lacks_a_case_or_a_class_nothing_is_written(readers: Path, capsys) -> None:
     (readers / "ben" / "case2.nii.gz").unlink()
     _label(readers, "case1.nii.gz", 3 * LABEL, "carl")
-    assert _convert(readers, *CLASSES, "--labels", *READERS) == 2
-    error = capsys.readouterr().err
+    error = _refused(readers, capsys, *CLASSES, "--labels", *READERS)
     assert "imagesTr/case2.nii.gz: has no label in ben" in error
     assert error.count("carl/case1.nii.gz") == 1
     _label(readers, "case2.nii.gz", LABEL, "ben")
     for number in (1, 2):
         _label(readers, f"case{number}.nii.gz", 0 * LABEL, "carl")
-    assert _convert(readers, *CLASSES, "--labels", *READERS) == 2
-    assert "ratersTr/carl: has no tumour, which another reader drew" in capsys.readouterr().err
-    assert _convert(readers, *CLASSES, "--labels", "anna", "../source/anna") == 2
-    assert "a folder of labels with a name of its own for each reader" in capsys.readouterr().err
+    assert "ratersTr/carl: has no tumour, which another reader drew" in _refused(
+        readers, capsys, *CLASSES, "--labels", *READERS
+    )
+    assert "a folder of labels with a name of its own for each reader" in _refused(
+        readers, capsys, *CLASSES, "--labels", "anna", "../source/anna"
+    )
     assert not _written(readers).exists()

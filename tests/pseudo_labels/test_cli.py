@@ -137,6 +137,11 @@ def test_a_class_that_is_not_annotated_in_a_case_tells_nothing_there(seeing: Pat
     held_out = {(row["case"], row["label"]) for row in rows_of(tmp_path / "judged" / "calibration.csv")}
     assert held_out == {(case, label) for case in CASES for label in "12"} - {(CASES[1], "2")}
     assert (tmp_path / "raw" / NEW / "confidence.csv").read_bytes() == table.read_bytes()
+    shutil.copytree(table.parent, tmp_path / "raw" / "Dataset778_Whole")
+    (tmp_path / "raw" / "Dataset778_Whole" / "confidence.csv").unlink()  # these labels are complete
+    assert judge(seeing, "-d", "778", "--overwrite", new_id="") == 0
+    held_out = {(row["case"], row["label"]) for row in rows_of(tmp_path / "judged" / "calibration.csv")}
+    assert held_out == {(case, label) for case in CASES for label in "12"}
 
 
 def test_a_doubtful_class_has_a_confidence_and_the_others_are_trusted(seeing: Path, tmp_path: Path) -> None:

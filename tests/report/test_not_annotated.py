@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -43,6 +45,38 @@ def test_nothing_is_counted_of_it(tmp_path: Path) -> None:
                     assert values == expected, (metric, key)
     assert [each for each in report.remarks if "not annotated in 2 of 6 cases" in each and NAMES[0] in each]
     assert not [each for each in before.remarks if "annotated" in each]
+
+
+@pytest.mark.parametrize(
+    ("place", "table", "left_out"),
+    [
+        ("complete", None, None),
+        ("complete", "complete", "2"),
+        ("other/labelsTr", None, None),
+        ("other/labelsTr", "other", "2"),
+        (f"raw/{ELLIPSOIDS}/labelsTr_clean", None, None),
+        (f"raw/{ELLIPSOIDS}/labelsTr", None, "1"),  # the training's own
+        (f"preprocessed/{ELLIPSOIDS}/gt_segmentations", None, "1"),  # copies of these
+    ],
+)
+def test_of_other_references_the_trainings_table_says_nothing(
+    place: str, table: str | None, left_out: str | None, tmp_path: Path
+) -> None:
+    study = make_study(tmp_path, 6)
+    (study.raw / "confidence.csv").write_text(f"case,{NAMES[0]}\n{OPEN[0]},0\n")
+    references = tmp_path / place
+    if not references.is_dir():
+        shutil.copytree(study.raw / "labelsTr", references)
+    if table is not None:
+        (tmp_path / table / "confidence.csv").write_text(f"case,{NAMES[1]}\n{OPEN[0]},0\n")
+    folders, settings = [study.baseline, study.candidate], ReportSettings(references=references, resamples=99)
+    report = build_report(folders, settings).report
+    of_case = report.case_names.index(OPEN[0])
+    dice = report.runs[0].values["Dice"]
+    assert [key for key in ("1", "2") if dice[key][of_case] is None] == [left_out] * (left_out is not None)
+    assert any("not annotated in 1 of 6 cases" in each for each in report.remarks) == (left_out is not None)
+    stated = build_report(folders, replace(settings, summary_only=True)).report  # which is of the training's labels
+    assert stated.runs[0].values["Dice"]["1"][of_case] is None
 
 
 def test_the_dice_of_a_fold(tmp_path: Path) -> None:

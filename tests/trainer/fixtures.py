@@ -83,6 +83,19 @@ def make_unlabelled(
     return make_trainer(trainer_class, "Unlabelled", configuration, settings=changes, iterations=iterations, **others)
 
 
+def with_network(
+    kind: type[nnUNetTrainer], name: str, make: Callable[[], torch.nn.Module], **attributes: Any
+) -> type[nnUNetTrainer]:
+    """A trainer of that kind, and that name, with another network than that of the plans."""
+
+    def build(  # nnU-Net's signature
+        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
+    ) -> torch.nn.Module:
+        return make()
+
+    return type(name, (kind,), {"build_network_architecture": staticmethod(build), **attributes})
+
+
 def empty_progress_picture(_: object, folder: str) -> None:
     """In place of what nnU-Net draws after every epoch, which takes longer than a tiny epoch."""
     Path(folder, "progress.png").touch()
@@ -145,31 +158,14 @@ TINY_TRAININGS = [
 ]
 
 NNUNET_KEYS = {
-    "mean_fg_dice",
-    "ema_fg_dice",
-    "dice_per_class_or_region",
-    "train_losses",
-    "val_losses",
-    "lrs",
-    "epoch_start_timestamps",
-    "epoch_end_timestamps",
+    *("mean_fg_dice", "ema_fg_dice", "dice_per_class_or_region", "train_losses", "val_losses", "lrs"),
+    *("epoch_start_timestamps", "epoch_end_timestamps"),
 }
 DALE_KEYS = {
-    "dale_share",
-    "dale_plain_iterations",
-    "dale_non_fuzzy_loss",
-    "dale_fuzzy_loss",
-    "dale_alignment",
-    "dale_alignment_share",
-    "dale_confidence_mean",
-    "dale_confidence_std",
-    "dale_meta_mean",
-    "dale_meta_std",
-    "dale_case_mean",
-    "dale_case_std",
-    "dale_fuzzy_fraction",
-    "dale_noisy_fraction",
-    "dale_non_finite",
+    *("dale_share", "dale_plain_iterations", "dale_non_fuzzy_loss", "dale_fuzzy_loss"),
+    *("dale_alignment", "dale_alignment_share", "dale_confidence_mean", "dale_confidence_std"),
+    *("dale_meta_mean", "dale_meta_std", "dale_case_mean", "dale_case_std"),
+    *("dale_fuzzy_fraction", "dale_noisy_fraction", "dale_non_finite"),
 }
 # where the phases go on from
 PHASE_KEYS = {"dale_running", "dale_class_probability", "dale_class_voxels", "dale_classes_learned"}

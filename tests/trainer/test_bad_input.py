@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from nnunetv2_dale.trainer.config import AS_PRINTED
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
-from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, next_batch, started, train, weights_of
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, next_batch, started, train, weights_of, with_network
 
 pytestmark = TINY_TRAININGS
 
@@ -114,20 +114,8 @@ class HeadlessDecoder(nn.Module):
         return [logits, logits[:, :, ::2, ::2]]
 
 
-class Headless(Printed):
-    @staticmethod
-    def build_network_architecture(  # nnU-Net's signature
-        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
-    ) -> nn.Module:
-        return HeadlessDecoder()
-
-
-class HeadlessWithoutAlignment(Headless):
-    dale = NoAlignment.dale
-
-
 def test_a_network_without_a_head_is_named_at_start() -> None:
-    trainer = make_trainer(Headless)
+    trainer = make_trainer(with_network(Printed, "Headless", HeadlessDecoder))
     with pytest.raises(
         Exception, match=r"as decoder\.seg_layers\[-1\] in HeadlessDecoder, which has none; name the head, or set"
     ):
@@ -135,7 +123,8 @@ def test_a_network_without_a_head_is_named_at_start() -> None:
 
 
 def test_a_network_without_a_head_trains_without_alignment() -> None:
-    trainer = started(make_trainer(HeadlessWithoutAlignment))
+    kind = with_network(Printed, "WithoutAlignment", HeadlessDecoder, dale=NoAlignment.dale)
+    trainer = started(make_trainer(kind))
     assert torch.as_tensor(trainer.train_step(next_batch(trainer))["dale"]).isfinite().all()
 
 

@@ -60,8 +60,8 @@ def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Pa
 @pytest.mark.parametrize(
     ("cases", "heads", "told"),
     [
-        (["a"], 2, "1 of its 2 cases, first b, are no training cases of this fold; delete it"),
-        (["c"], 2, "2 of its 2 cases, first a, are no training cases of this fold; delete it"),
+        (["a"], 2, "1 of its cases is no training case of this fold, first b; delete it"),
+        (["c"], 2, "2 of its cases are no training case of this fold, first a; delete it"),
         (["a", "b"], 3, "expected 3 sums per case, one for each output of the network, found 2; delete it"),
     ],
 )
@@ -83,6 +83,19 @@ def test_a_case_whose_label_has_changed_is_forgotten_and_named(tmp_path: Path) -
     assert forgotten.endswith("is forgotten: 1 (b)")
     assert new.endswith("new since the checkpoint: 1 (d)")
     assert fresh.displacement.state() == {"a": STATE["a"]}
+
+
+def test_a_case_that_has_weight_0_since_then_is_forgotten_and_named_and_comes_back_as_new(tmp_path: Path) -> None:
+    write_displacements(tmp_path, STATE, SUMS, CLASSES)
+    fresh = trust_with({})
+    (out,) = restore_cases(fresh, tmp_path, ["a", "c"], 2, {"a": "0001", "c": "0003"}, CPU, ["b", "elsewhere"])
+    assert out.endswith("is forgotten: 1 (b)")
+    assert fresh.displacement.state() == {"a": STATE["a"]}
+    save_cases(fresh, tmp_path / "checkpoint_latest.pth", {"a": "0001", "c": "0003"}, CLASSES)
+    again = trust_with({})
+    (new,) = restore_cases(again, tmp_path, ["a", "b", "c"], 2, SUMS, CPU, [])
+    assert new.endswith("new since the checkpoint: 1 (b)")
+    assert again.displacement.state() == {"a": STATE["a"]}
 
 
 def test_a_memory_without_checksums_is_taken_as_it_is(tmp_path: Path) -> None:

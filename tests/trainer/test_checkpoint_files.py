@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch import nn
 
 from nnunetv2_dale.trainer.checkpoint_files import check_resumable, replaced_when_complete
 from tests.dale.networks import small_unet
+from tests.nnunet_files.fixtures import full_after
 
 TRAINER = "nnUNetTrainerDALE"
 LABELS = {"background": 0, "organ": 1, "lesion": [1, 2]}
@@ -102,7 +101,7 @@ def test_a_disk_that_is_full_for_real(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint_latest.pth"
     torch.save({"weights": torch.zeros(10)}, file)
     before = file.read_bytes()
-    with largest_file(50_000), pytest.raises(RuntimeError, match="the one written before is kept"):
+    with full_after(50_000), pytest.raises(RuntimeError, match="the one written before is kept"):
         save_weights(file, 100_000)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
@@ -113,17 +112,6 @@ def test_a_disk_that_is_full_for_real(tmp_path: Path) -> None:
 def save_weights(file: Path, count: int) -> None:
     with replaced_when_complete(str(file)) as unfinished:
         torch.save({"weights": torch.ones(count)}, unfinished)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond `size` bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from benchmarks.plans_file import architecture
 from nnunetv2_dale.dk_uxnet.query_maps import query_logits
 from nnunetv2_dale.trainer.dknet import NetworkWithLevels, nnUNetTrainerDKNet
 from tests.datasets import CASES, WITHOUT_LABELS
-from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, make_unlabelled, next_batch, started
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, make_unlabelled, next_batch, started, with_network
 
 pytestmark = TINY_TRAININGS
 made = partial(make_unlabelled, nnUNetTrainerDKNet)
@@ -105,17 +105,13 @@ def test_the_query_head_learns_at_the_trainers_own_rate() -> None:
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
-class WithoutStages(nnUNetTrainerDKNet):
-    @staticmethod
-    def build_network_architecture(  # nnU-Net's signature
-        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
-    ) -> nn.Module:
-        network = nn.Module()
-        network.encoder, network.decoder = nn.Conv2d(1, 1, 1), nn.Identity()
-        network.encoder.return_skips = network.decoder.deep_supervision = True  # type: ignore[assignment]
-        return network
+def without_stages() -> nn.Module:
+    network = nn.Module()
+    network.encoder, network.decoder = nn.Conv2d(1, 1, 1), nn.Identity()
+    network.encoder.return_skips = network.decoder.deep_supervision = True  # type: ignore[assignment]
+    return network
 
 
 def test_a_network_without_levels_is_named_at_start() -> None:
     with pytest.raises(RuntimeError, match=r"WithoutStages needs a decoder of nnU-Net's U-Nets, .* found Identity"):
-        make_unlabelled(WithoutStages).initialize()
+        make_unlabelled(with_network(nnUNetTrainerDKNet, "WithoutStages", without_stages)).initialize()

@@ -227,7 +227,7 @@ def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[Safe
         for fold, sentence in (
             ({**first, "val": []}, "fold 0 of .* has no validation case; give it one"),
             ({**first, "train": []}, "fold 0 of .* has no training case; give it one"),
-            ({**first, "val": ["gone.nii.gz"]}, "fold 0 of .* names 1 cases that are not in .*, first gone.nii.gz; "),
+            ({**first, "val": ["gone.nii.gz"]}, "fold 0 of .* names 1 case not in .*, first gone.nii.gz; "),
             ({"train": first["train"]}, "is no split of nnU-Net"),
         ):
             splits.write_text(json.dumps([fold, *others]))

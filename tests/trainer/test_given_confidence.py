@@ -22,7 +22,7 @@ from nnunetv2_dale.trainer.safe_training import SafeTraining
 from nnunetv2_dale.trainer.with_unlabelled import TrainsWithUnlabelled
 from tests.datasets import CASES, DATASETS, NnunetFolders
 from tests.run_commands import use_threads
-from tests.trainer.every_method import FAMILIES, make, whole_and_resumed
+from tests.trainer.every_method import FAMILIES, alike, make, whole_and_resumed
 from tests.trainer.fixtures import (
     CONFIDENCE,
     NNUNET_KEYS,
@@ -136,19 +136,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypa
 @pytest.mark.usefixtures("given")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_scaled_and_compiled_it_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def alike(kind: type[nnUNetTrainer]) -> nnUNetTrainer:
-        torch.manual_seed(0)
-        return started(make_trainer(kind))
-
     plain, scaled = (alike(nnUNetTrainerConfidence) for _ in range(2))
     scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     compiled = alike(type("Compiling", (nnUNetTrainerConfidence,), {"_do_i_compile": lambda self: True}))
     half = alike(type("Autocast", (nnUNetTrainerConfidence,), {"_autocast": lambda self: torch.autocast("cpu")}))
     batch = next_batch(plain)
-    losses = []
-    for trainer in (plain, scaled, compiled, half):
-        losses.append(float(trainer.train_step(batch)["loss"]))
+    losses = [float(trainer.train_step(batch)["loss"]) for trainer in (plain, scaled, compiled, half)]
     for trainer in (scaled, compiled):
         close({name.replace("._orig_mod.", "."): value for name, value in state_of(trainer).items()}, state_of(plain))
     assert losses[3] == pytest.approx(losses[0], rel=0.05)
@@ -205,13 +199,8 @@ def test_regions_are_called_as_nnunets_oversampling_calls_them(nnunet: NnunetFol
 
 def test_a_label_may_be_written_as_a_list_of_one(nnunet: NnunetFolders) -> None:
     labels = {"liver": [1], "background": 0, "spleen": 2, "kidney": [3], "lesion": [4]}
-    assert make_trainer(nnUNetTrainerConfidence, labels={"labels": labels}).output_names == [
-        "background",
-        "liver",
-        "spleen",
-        "kidney",
-        "lesion",
-    ]
+    names = make_trainer(nnUNetTrainerConfidence, labels={"labels": labels}).output_names
+    assert names == ["background", "liver", "spleen", "kidney", "lesion"]
 
 
 @pytest.mark.usefixtures("given")

@@ -48,8 +48,8 @@ def test_without_meta_cases_the_log_says_what_takes_their_place() -> None:
 @pytest.mark.parametrize(
     ("cases", "told"),
     [
-        (["phantom_001", "phantom_000"], "1 names that are not in the training set of fold 0, first phantom_000; name"),
-        (["elsewhere"], "1 names that are not in the training set of fold 0, first elsewhere"),
+        (["phantom_001", "phantom_000"], "1 name not in the training set of fold 0, first phantom_000; name"),
+        (["elsewhere"], "1 name not in the training set of fold 0, first elsewhere"),
         (["phantom_001", "phantom_002", "phantom_003", "phantom_004"], "names every training case of fold 0; leave"),
         ("phantom_001", "\"meta_cases\" to be a list of names of training cases, got 'phantom_001'"),
         ([1, 2], "to be a list of names"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import nn
 from torch.testing import assert_close
 
 from nnunetv2_dale.rivals.generalised_cross_entropy import generalised_cross_entropy
@@ -17,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("nnunet")
 
 
 @pytest.mark.parametrize("kind", ["Labels", "Regions", "Ignore", "RegionsIgnore"])
-def test_it_trains_and_its_loss_is_dice_and_generalised_cross_entropy(kind: str) -> None:
+def test_its_loss_is_dice_and_generalised_cross_entropy(kind: str) -> None:
     torch.manual_seed(0)
     ours = started(make_trainer(nnUNetTrainerGCE, kind))
     plain = started(make_trainer(nnUNetTrainer, kind))
@@ -30,9 +28,6 @@ def test_it_trains_and_its_loss_is_dice_and_generalised_cross_entropy(kind: str)
         for weight, z, y in zip(ours.loss.weight_factors, outputs, targets, strict=True)
     )
     assert_close(difference, torch.as_tensor(expected, dtype=difference.dtype), atol=1e-5, rtol=1e-4)
-    before = nn.utils.parameters_to_vector(ours.network.parameters()).clone()
-    assert np.isfinite(ours.train_step(batch)["loss"])
-    assert not torch.equal(before, nn.utils.parameters_to_vector(ours.network.parameters()))
 
 
 def _logarithm(probability: torch.Tensor) -> torch.Tensor:

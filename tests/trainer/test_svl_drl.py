@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from nnunetv2_dale.trainer.svl_drl import nnUNetTrainerSVLDRL
-from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, train
+from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, train, with_network
 
 pytestmark = TINY_TRAININGS
 
@@ -25,15 +24,9 @@ def test_the_stages_follow_each_other_and_the_log_says_so() -> None:
     assert places == sorted(places)
     shares_taken = [log[f"svl_drl_{action}_share"] for action in ("keep", "enhance", "weaken")]
     assert sum(share[2] for share in shares_taken) == pytest.approx(1)
+    assert log["svl_drl_policy_entropy"][2] > 0
     saved = torch.load(Path(trainer.output_folder, "checkpoint_final.pth"), weights_only=False)
     assert {name.split(".")[0] for name in saved["svl_drl"]["beside"]} == {"value", "policy"}
-
-
-def test_without_warm_up_the_policy_acts_from_the_first_epoch_on() -> None:
-    settings = {"svl_drl": {"warm_up_share": 0, "transition_share": 0, "full_share": 1}}
-    log = train(make_trainer(nnUNetTrainerSVLDRL, settings=settings, epochs=2))
-    assert log["svl_drl_stage"] == [2, 2]
-    assert all(entropy > 0 for entropy in log["svl_drl_policy_entropy"])
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
@@ -44,21 +37,9 @@ def test_both_decoders_have_at_most_half_the_weights_of_the_network(configuratio
     assert beside <= network / 2
 
 
-def test_stage_shares_that_do_not_sum_to_1_are_told_at_start() -> None:
-    with pytest.raises(ValueError, match=r"must sum to 1, got 0.5 \+ 0.2 \+ 0.5 = 1.2; give all three"):
-        make_trainer(nnUNetTrainerSVLDRL, settings={"svl_drl": {"warm_up_share": 0.5}})
-
-
-class WithoutSkips(nnUNetTrainerSVLDRL):
-    @staticmethod
-    def build_network_architecture(  # nnU-Net's signature
-        plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int, deep: bool
-    ) -> nn.Module:
-        return nn.Conv2d(num_input_channels, num_output_channels, 1)
-
-
 def test_a_network_without_skips_is_named_at_start() -> None:
+    kind = with_network(nnUNetTrainerSVLDRL, "WithoutSkips", lambda: nn.Conv2d(1, 5, 1))
     with pytest.raises(
         RuntimeError, match=r"WithoutSkips needs a network of nnU-Net's U-Nets, .* found Conv2d; choose"
     ):
-        make_trainer(WithoutSkips).initialize()
+        make_trainer(kind).initialize()

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from nnunetv2_dale.dale.step_record import AlternatingRecord, WholeBatch
-from nnunetv2_dale.trainer.training_log import (
-    NUMBERS,
-    SCALARS,
-    means_of_what_is_there,
-    numbers_of,
-    numbers_of_epoch,
-    of_all_ranks,
-)
+from nnunetv2_dale.trainer.training_log import NUMBERS, SCALARS, numbers_of, numbers_of_epoch
 
 
 def record(value: float, non_finite: float) -> AlternatingRecord:
@@ -50,8 +42,3 @@ def test_an_epoch_of_whole_batches_has_no_numbers_of_algorithm_1():
     assert (numbers["share"], numbers["plain_iterations"], numbers["non_finite"]) == (0.0, 1.0, 0.0)
     assert all(math.isnan(numbers[name]) for name in ("meta_mean", "alignment", "confidence_std"))
     assert all(math.isnan(part) for part in histogram)
-
-
-def test_a_mean_is_of_the_iterations_that_have_the_number() -> None:
-    rows = [np.array(row, np.float32) for row in ([1, 5, np.nan], [np.nan, 7, np.nan], [3, 9, np.nan])]
-    np.testing.assert_equal(means_of_what_is_there(of_all_ranks(rows, over_ranks=False)), [2.0, 7.0, np.nan])

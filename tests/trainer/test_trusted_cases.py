@@ -16,7 +16,17 @@ from nnunetv2_dale.nnunet_files.displacement_file import FILE, TABLE, write_disp
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.trusted_cases import TrustsCases
-from tests.trainer.fixtures import TINY_TRAININGS, make_trainer, next_batch, started, stop_after, train, weights_of
+from tests.datasets import CASES
+from tests.trainer.fixtures import (
+    TINY_TRAININGS,
+    give_confidence,
+    make_trainer,
+    next_batch,
+    started,
+    stop_after,
+    train,
+    weights_of,
+)
 
 pytestmark = TINY_TRAININGS
 
@@ -80,6 +90,21 @@ def test_labels_that_changed_before_a_training_goes_on_are_named(trainer_class: 
 
 
 @BOTH
+def test_a_case_that_was_given_weight_0_before_a_training_goes_on_is_left_out(
+    trainer_class: type[TrustsCases], nnunet, tmp_path: Path, monkeypatch
+) -> None:
+    stop_after(make_trainer(trainer_class, epochs=2, iterations=6), epochs=1)
+    seen = sorted(json.loads(Path(make_trainer(trainer_class).output_folder, FILE).read_text())["cases"])
+    give_confidence(tmp_path / "preprocessed", monkeypatch, f"case,weight\n{seen[0]},0\n")
+    resumed = make_trainer(trainer_class, epochs=2, iterations=6, resume=True)
+    maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+    train(resumed)
+    assert set(resumed.trust.displacement.state()) == set(resumed.training_cases) == set(CASES[1:]) - {seen[0]}
+    (line,) = lines_of(resumed, "memory of the cases: ")
+    assert line.endswith(f"is forgotten: 1 ({seen[0]})")
+
+
+@BOTH
 @pytest.mark.parametrize(("kind", "names"), [("Ignore", list(LABELS)), ("RegionsIgnore", ["body", "lesion"])])
 def test_the_table_beside_the_memory_has_the_names_of_classes(trainer_class: type[TrustsCases], kind, names) -> None:
     trainer = make_trainer(trainer_class, kind)
@@ -98,7 +123,7 @@ def test_a_training_that_goes_on_refuses_another_memory(trainer_class: type[Trus
     # fold 0 validates on it
     write_displacements(Path(resumed.output_folder), {"phantom_000": [[1.0] * 5] * 12}, {}, "12345")
     maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-    with pytest.raises(RuntimeError, match="1 of its 1 cases, first phantom_000, are no training cases of this fold"):
+    with pytest.raises(RuntimeError, match="1 of its cases is no training case of this fold, first phantom_000"):
         resumed.run_training()
 
 

@@ -72,8 +72,6 @@ def test_unlabelled_cases_change_the_weights_by_the_agreements_alone(made: Made)
             {"labels": LABEL_KINDS["RegionsIgnore"]},
             "needs labels that exclude each other, found regions in dataset.json",
         ),
-        ({"settings": {"widht": 4}}, "unknown setting 'widht' in \"dk"),
-        ({"settings": {"query_count": 0}}, "query_count must be in 2 to 4096, got 0"),
     ],
 )
 def test_refused_before_anything_is_written(made: Made, arguments: dict[str, Any], sentence: str, tmp_path) -> None:

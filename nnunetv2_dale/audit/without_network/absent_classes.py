@@ -12,6 +12,7 @@ from nnunetv2_dale.audit.class_statements import NOT_DRAWN_CASES, NOT_DRAWN_FROM
 from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.places import Places
 from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, Voxel, rare_amounts
+from nnunetv2_dale.commands.counted import counted
 
 BETWEEN = -0.7  # cosine between the ways from two neighbours to a class, below which it lies between them
 
@@ -36,7 +37,7 @@ def absent_hints(
         if len(lacking) >= NOT_DRAWN_CASES and len(lacking) >= NOT_DRAWN_FROM * (len(lacking) + len(having)):
             sentence = (
                 f"{item.in_words} is probably not annotated in {len(lacking)} cases: their labels have none of it, "
-                f"where it lies in {len(having)} others (without a network)"
+                f"where it lies in {counted(len(having), 'other')} (without a network)"
             )
             names = tuple(records[number].case for number in lacking)
             statements.append(ClassStatement(item.name, item.key, "not_annotated", names, sentence))
@@ -59,12 +60,12 @@ def _empty(records: Sequence[CaseRecord], classes: Sequence[AuditedClass]) -> It
 def _missing(
     places: Places, k: int, number: int, chance: float, voxel: Voxel, classes: Sequence[AuditedClass], having: int
 ) -> Hint:
-    between = _neighbours(places, k, number)
+    between, others = _neighbours(places, k, number), counted(having, "other label has", "other labels have")
     if between is None:
-        words = f"{classes[k].in_words} is missing; {having} other labels have it"
+        words = f"{classes[k].in_words} is missing; {others} it"
         return Hint(number, places.keys[k], "empty", chance, voxel, 1.0, "class", words)
     first, second = (classes[each].in_words for each in between)
-    words = f"{classes[k].in_words} is missing between {first} and {second}; {having} other labels have it"
+    words = f"{classes[k].in_words} is missing between {first} and {second}; {others} it"
     return Hint(number, places.keys[k], "missed_object", chance, voxel, 1.0, "class", words)
 
 

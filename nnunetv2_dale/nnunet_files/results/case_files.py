@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.folders import known_places
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 
@@ -117,7 +118,7 @@ def _images(
             f"{named / (absent[0] + '_0000' + folder.file_ending)} is missing; expected the images of every case"
         )
     if absent:
-        return {}, [f"images of {len(absent)} cases, such as {absent[0]}, are not in {place}: {without}"]
+        return {}, [f"images of {counted(len(absent), 'case')}, such as {absent[0]}, are not in {place}: {without}"]
     return channels, []
 
 

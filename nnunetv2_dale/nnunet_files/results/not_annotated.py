@@ -17,7 +17,7 @@ _UNKNOWN = ClassResult(None, None, None, None, None, None, annotated=False)
 
 
 def open_classes(
-    dataset: str | None, dataset_json: Mapping[str, Any], cases: Collection[str]
+    dataset: str | None, dataset_json: Mapping[str, Any], cases: Collection[str], references: Path | None = None
 ) -> dict[str, frozenset[str]]:
     """Case → keys of the classes that nobody annotated in it, of the cases that lack some.
 
@@ -25,10 +25,12 @@ def open_classes(
 
     Args:
         cases: of the results; a table from a spreadsheet may have 5 for 005.
+        references: folder of masks that judge in place of the training labels. Of these the training's table says
+            nothing: theirs lies in the folder, or where it is a dataset's `labelsTr`, in the dataset.
     """
     labels = dataset_json.get("labels", {})
     keys = keys_of_names(labels)
-    places = [file.parent for file in _tables(dataset)]
+    places = [file.parent for file in _tables(dataset, references)]
     if not places or not labels:
         return {}
     table = read_confidence_table(places[0], labels)
@@ -57,11 +59,17 @@ def without_open_classes(
 def sentences_on_open_classes(cases: Mapping[str, CaseResult], names: Mapping[str, str]) -> list[str]:
     """A sentence for each class that is not annotated in some of the cases."""
     counts = {key: sum(not case.classes[key].annotated for case in cases.values()) for key in names}
-    of, follows = f"of {len(cases)} cases ({TABLE})", "those cases do not count for it here"
-    return [f"{names[key]} is not annotated in {count} {of}: {follows}" for key, count in counts.items() if count]
+    of = f"of {len(cases)} cases ({TABLE}) and not counted there"
+    return [f"{names[key]} is not annotated in {count} {of}" for key, count in counts.items() if count]
 
 
-def _tables(dataset: str | None) -> list[Path]:
+def _tables(dataset: str | None, references: Path | None) -> list[Path]:
+    if references is not None:
+        references = references.resolve()
+        if references.name != "gt_segmentations":
+            places = [references, references.parent] if references.name == "labelsTr" else [references]
+            return [place / TABLE for place in places if (place / TABLE).is_file()]
+        dataset = references.parent.name  # they are copies of its labelsTr
     found = [place / TABLE for place in known_places(dataset, "nnUNet_raw")]
     for place in known_places(dataset, "nnUNet_preprocessed"):
         found += sorted(place.glob(f"[!.]*_confidence/{TABLE}"))

@@ -21,11 +21,7 @@ _ONLY_FOLD = "-"
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """A folder `…/DATASET/TRAINER__PLANS__CONFIG`, or any folder that holds a `summary.json` of nnU-Net.
-
-    `unlisted_cases` have a predicted mask that no `summary.json` lists: a validation that was interrupted.
-    `asked_folds` are those that the user chose; None: all.
-    """
+    """A folder `…/DATASET/TRAINER__PLANS__CONFIG`, or any folder that holds a `summary.json` of nnU-Net."""
 
     path: Path
     name: str
@@ -36,11 +32,11 @@ class ResultFolder:
     folds: tuple[str, ...]
     unfinished_folds: tuple[str, ...]
     cases: Mapping[str, CaseResult]
-    unlisted_cases: tuple[str, ...] = ()
+    unlisted_cases: tuple[str, ...] = ()  # with a predicted mask, but in no summary.json: an interrupted validation
     plans: Mapping[str, Any] = field(default_factory=dict)
     dataset_json: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
-    asked_folds: tuple[str, ...] | None = None
+    asked_folds: tuple[str, ...] | None = None  # that the user chose; None: all
 
     @property
     def class_keys(self) -> tuple[str, ...]:
@@ -65,17 +61,18 @@ class ResultFolder:
         return self.path if fold == _ONLY_FOLD else self.path / f"fold_{fold}"
 
 
-def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> ResultFolder:
+def read_result_folder(path: Path, folds: Iterable[str] | None = None, references: Path | None = None) -> ResultFolder:
     """Read a result folder without opening any image.
 
     Looked for, in this order: `fold_*/validation/summary.json`, `crossval_results_folds_*/summary.json`,
     `summary.json`. The training cases that fold `all` validates on count only when there is no other fold.
     Of a class in a case in which nobody annotated it nothing is known, whatever `summary.json` says.
 
+    Args:
+        references: see `open_classes`.
     Raises:
         UserError: no such folder or fold, nothing of nnU-Net in it, a file that is cut off, or a case validated twice.
     """
-    path = Path(path)
     if not path.is_dir():
         raise UserError(f"{path} is no folder; expected a result folder of nnU-Net (DATASET/TRAINER__PLANS__CONFIG)")
     path = path.resolve()
@@ -95,7 +92,7 @@ def read_result_folder(path: Path, folds: Iterable[str] | None = None) -> Result
     trainer, plans_name, configuration = _parts_of_name(path.name)
     above = path.parent.name if re.match(r"Dataset\d{3}_", path.parent.name) else None
     dataset = plans.get("dataset_name") or above
-    cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases))
+    cases = without_open_classes(cases, open_classes(dataset, dataset_json, cases, references))
     ending = _ending(cases, dataset_json)
     return ResultFolder(
         path=path,

@@ -39,12 +39,17 @@ class SharedTask:
     excluded: tuple[ExcludedCase, ...]
 
 
-def read_result_folders(paths: Sequence[Path], folds: Iterable[str] | None = None) -> list[ResultFolder]:
+def read_result_folders(
+    paths: Sequence[Path], folds: Iterable[str] | None = None, references: Path | None = None
+) -> list[ResultFolder]:
     """Read folders that stand beside each other, each once and under a name of its own.
 
     Folders of one name (two result roots) are told apart by as much of their path as that takes.
+
+    Args:
+        references: see `open_classes`.
     """
-    folders = [read_result_folder(path, folds) for path in paths]
+    folders = [read_result_folder(path, folds, references) for path in paths]
     places = [folder.path for folder in folders]
     twice = [path for path in places if places.count(path) > 1]
     if twice:

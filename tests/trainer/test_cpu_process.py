@@ -1,4 +1,4 @@
-"""What glibc keeps, counted in pages that the system had to bring again."""
+"""The threads that the environment allows; and what glibc keeps, counted in pages that the system brings again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import sys
 import pytest
 import torch
 
-from nnunetv2_dale.trainer import cpu_memory
 from nnunetv2_dale.trainer.case_trust import nnUNetTrainerCaseTrust
-from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+from nnunetv2_dale.trainer.cpu_process import (
+    _OWN_SETTINGS,
+    THREADS_VARIABLE,
+    keep_freed_memory,
+    take_allowed_threads,
+)
 from nnunetv2_dale.trainer.dale import nnUNetTrainerDALE
 from nnunetv2_dale.trainer.variants import nnUNetTrainerDALE_asPrinted as Printed
 from tests.trainer.fixtures import make_trainer, started
@@ -19,7 +23,7 @@ from tests.trainer.fixtures import make_trainer, started
 _PROGRAM = """
 import resource, sys
 import torch
-from nnunetv2_dale.trainer.cpu_memory import keep_freed_memory
+from nnunetv2_dale.trainer.cpu_process import keep_freed_memory
 
 told = keep_freed_memory() if "keep" in sys.argv else None
 for round in range(4):
@@ -33,7 +37,7 @@ print(told, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def _run(*arguments: str, **environment: str) -> tuple[str, int]:
     """What keep_freed_memory said, and page faults of the last round in a process of its own."""
     command = [sys.executable, "-c", _PROGRAM, *arguments]
-    clean = {name: value for name, value in os.environ.items() if name not in cpu_memory._OWN_SETTINGS}
+    clean = {name: value for name, value in os.environ.items() if name not in _OWN_SETTINGS}
     done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True)
     told, faults = done.stdout.split()
     return told, int(faults)
@@ -68,3 +72,24 @@ def test_a_trainer_on_the_cpu_tells_it_where_there_is_a_look_ahead(trainer_class
     trainer = started(make_trainer(trainer_class))
     assert trainer.device == torch.device("cpu")
     assert len(calls) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"), [("3", 3), (" 2 ,1", 2), ("", None), ("0", None), ("-1", None), ("many", None), (None, None)]
+)
+def test_the_variable_decides_on_threads_where_it_is_a_number(value, threads, monkeypatch) -> None:
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    if value is not None:
+        monkeypatch.setenv(THREADS_VARIABLE, value)
+    torch.set_num_threads(5)
+    assert take_allowed_threads() == threads
+    assert torch.get_num_threads() == (threads or 5)
+
+
+@pytest.mark.usefixtures("nnunet")
+def test_a_trainer_takes_back_the_threads_that_nnunet_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnU-Net sets the threads to the machine's cores before it makes the trainer."""
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    torch.set_num_threads(7)
+    make_trainer(nnUNetTrainerCaseTrust).initialize()
+    assert torch.get_num_threads() == 2

@@ -204,7 +204,7 @@ def cost_beside(row: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], target: Path) -> None:
-    """Entropy of the policy, shares of the actions and reward of an episode over the epochs, an arm a colour."""
+    """Entropy of the policy, shares of the actions and reward of an episode over the training, an arm a colour."""
     import math
 
     from matplotlib.figure import Figure
@@ -221,13 +221,12 @@ def draw_curves(rows: Sequence[dict[str, Any]], target: Path) -> None:
     with_episodes = [row for row in rows if row["run"]["arm"] != "plain"]
     for axes, (title, (name, scale)) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
         for row in with_episodes:
-            values = row["log"][f"svl_drl_{name}"]
-            points = [(epoch + 1, scale * value) for epoch, value in enumerate(values) if value is not None]
-            arm, seed = row["run"]["arm"], row["run"]["seed"]
-            colour = f"C{list(ARMS).index(arm)}"
-            label = arm if seed == 0 else None
-            axes.plot(*zip(*points, strict=True), color=colour, linestyle="-:"[seed], marker=".", label=label)
-        axes.set(title=title, xlabel="epoch")
+            values, run = row["log"][f"svl_drl_{name}"], Run(**row["run"])
+            points = [((i + 1) * run.iterations, scale * value) for i, value in enumerate(values) if value is not None]
+            look = {"color": f"C{list(ARMS).index(run.arm)}", "linestyle": "-:"[run.seed], "marker": "."}
+            label = f"{run.arm}, {len(values) * run.iterations} iterations" if run.seed == 0 else None
+            axes.plot(*zip(*points, strict=True), **look, label=label)
+        axes.set(title=title, xlabel="iteration")
     figure.axes[0].legend(fontsize="small")
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=100)

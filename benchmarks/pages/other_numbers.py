@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import case_trust_toy, expected_dice, other_methods, svl_drl_toy, svl_drl_training
 from benchmarks import few_labels as acdc
 from benchmarks.pages.cost_numbers import RESULTS, stored
-from benchmarks.pages.shown import columns, stacked
+from benchmarks.pages.shown import columns, signed, stacked
 from benchmarks.table import markdown
 from benchmarks.trainings import rows_of
 
@@ -84,6 +84,19 @@ def few_labels(arm: str, labelled: int, equal: str, digits: int = 1) -> str:
 def acdc_table() -> str:
     """Few labelled patients of ACDC: what cases without labels add."""
     return _of_stored(acdc.results_table, acdc.RESULTS)
+
+
+def acdc_gain(arm: str, labelled: int, iterations: int) -> str:
+    """Dice points above the labels alone of the same seed, one for each seed."""
+    found = {acdc.Run(**row["run"]): row["dice"] for row in rows_of(RESULTS / acdc.RESULTS.name)}
+    runs = sorted((run for run in found if run.arm == arm), key=lambda run: run.seed)
+    gains = [
+        100 * (found[run] - alone)
+        for run in runs
+        if (run.labelled, run.iterations) == (labelled, iterations)
+        and (alone := found.get(acdc.Run("labels alone", labelled, run.seed, iterations))) is not None
+    ]
+    return " and ".join(signed(each) for each in gains) or "not measured"
 
 
 def acdc_patients(which: str) -> int:

@@ -237,6 +237,21 @@ def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[Safe
         splits.write_text(given)
 
 
+@EVERY_FAMILY
+def test_a_fold_may_name_a_case_often(trainer_class: type[SafeTraining]) -> None:
+    """It is drawn as often, as nnU-Net does it, and is one case."""
+    trainer = make(trainer_class)
+    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
+    given = splits.read_text()
+    first, *others = json.loads(given)
+    try:
+        splits.write_text(json.dumps([{**first, "train": first["train"] * 3}, *others]))
+        train(trainer)
+    finally:
+        splits.write_text(given)
+    assert sorted(trainer.training_cases) == sorted(set(first["train"]))
+
+
 SETTINGS = [(kind, getattr(kind, name).plans_key) for kind in FAMILIES for name in kind.settings_of]
 
 

@@ -91,7 +91,7 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
     """
     if len(values) < LEAST_OF_GROUPS:
         return None
-    one, *fits = (_groups(values, upper) for upper in (0.0, *UPPER_SHARES))
+    one, *fits = (normal_groups(values, upper) for upper in (0.0, *UPPER_SHARES))
     two = max(fits, key=lambda each: float(each.lower_bound_))
     lower, upper = np.argsort(two.means_[:, 0])
     middles, spreads = two.means_[:, 0], np.sqrt(two.covariances_[:, 0, 0])
@@ -102,8 +102,9 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
     return float(middles[lower]), float(spreads[lower])
 
 
-def _groups(values: Floats, upper: float) -> Any:
-    """Normal distributions: of all values, or of two groups, at first cut below the upper share."""
+def normal_groups(values: Floats, upper: float) -> Any:
+    """Fit normal distributions (scikit-learn's mixture) to values (N,): to two groups, at first cut below the upper
+    share, or for 0 to all."""
     from sklearn.mixture import GaussianMixture
 
     groups = [each for each in np.split(np.sort(values), [round(len(values) * (1 - upper))]) if len(each)]

@@ -17,6 +17,7 @@ from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.units import of_the_most_frequent_form
 from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, deviations, usual, usual_by_fold
+from nnunetv2_dale.audit.ways_of_drawing import right_way
 from nnunetv2_dale.masks.overlap import Mask
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
@@ -58,15 +59,18 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
     """Compare all cases in one class."""
     rows, folds = [case.of(key) for case in cases], [case.fold for case in cases]
     wider, restless = _comparable_differences(cases, rows)
-    border = _strongest(*_comparable_differences(cases, [_without_parts(row) for row in rows]))
+    border = _comparable_differences(cases, [_without_parts(row) for row in rows])
     gain = _of_displacements(rows, lambda each: each.dice_moved - each.dice)
     shifted = deviations(gain, folds, LEAST_GAIN)
     objects, object_voxels = _objects(rows, folds) if key else (np.zeros(len(rows)), 1.0)
     mean_mm = _of_displacements(rows, lambda each: each.mean_mm)
     habit_mm, _ = usual_by_fold(mean_mm, folds)
     moves = [[np.nan] * 3 if row.displacement is None else row.displacement.shift_mm for row in rows]
-    suspicious = (np.abs(wider), restless, shifted, objects)
-    squares = _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
+    squares = _squares(rows, wider, restless, shifted, objects)
+    if (way := right_way(wider, _image(rows, squares))) is not None:
+        wider, border = way.seen_from(wider), (way.seen_from(border[0]), border[1])
+        habit_mm = habit_mm + np.nanmedian((mean_mm - habit_mm)[way.cases])
+        squares = _squares(rows, wider, restless, shifted, objects)
     return UnusualClass(
         key=key,
         habit_mm=habit_mm,
@@ -76,11 +80,16 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
         shift_mm=np.stack([each - usual_by_fold(each, folds)[0] for each in np.array(moves).T], axis=1),
         shifted=shifted,
         objects=objects,
-        by_parts=_is_by_parts(border, _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
+        by_parts=_is_by_parts(_strongest(*border), _strongest(wider, restless)) & ~(shifted >= CLEAR_DEVIATION),
         typical_voxels=object_voxels,
         image=_image(rows, squares),
         squares=squares,
     )
+
+
+def _squares(rows: Sequence[ClassEvidence], wider: Floats, *others: Floats) -> Floats:
+    suspicious = (np.abs(wider), *others)
+    return _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
 
 
 def _comparable_differences(cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence]) -> tuple[Floats, Floats]:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from nnunetv2_dale.audit.components import Component
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
+from nnunetv2_dale.audit.image_borders import ImageAtBorders
 from nnunetv2_dale.audit.null_model import wrong_and_right
 from nnunetv2_dale.audit.unusual import unusual_cases, unusual_class
 
@@ -155,3 +157,21 @@ def test_right_labels_of_a_weak_fold_are_no_findings_and_hide_no_errors_elsewher
     assert (right[:30] >= 0.2).sum() <= 1
     cases[3] = evidence("wrong", displaced(1.0, 1.0), fold="0")
     assert chances(cases)[3] > 0.9
+
+
+def test_where_nearly_half_is_drawn_wider_the_image_tells_which_half() -> None:
+    """The networks' border lies in between, so without the image right labels are as unusual as wrong ones."""
+    rng, wrong = np.random.default_rng(5), np.arange(100) < 45
+    cases = []
+    for number, is_wrong in enumerate(wrong):
+        mean = (0.5 if is_wrong else -0.4) + rng.normal(0, 0.15)
+        case = evidence(f"case_{number:02d}", displaced(mean, 0.6))
+        image = ImageAtBorders(rng.normal(-0.3 if is_wrong else 0.3, 0.2), 1.0)
+        cases.append(replace(case, classes={"1": replace(case.classes["1"], image=image)}))
+    found = unusual_class(cases, "1")
+    assert roc_auc_score(wrong, found.squares) > 0.95
+    assert np.median(found.excess_mm[~wrong]) == pytest.approx(0, abs=0.1)  # the habit is that of the right ones
+    assert np.median(found.excess_mm[wrong]) == pytest.approx(0.9, abs=0.1)
+    assert chances(cases)[wrong].mean() > 0.5 > 3 * chances(cases)[~wrong].mean()
+    blind = [replace(case, classes={"1": replace(case.classes["1"], image=None)}) for case in cases]
+    assert roc_auc_score(wrong, unusual_class(blind, "1").squares) < 0.8

@@ -89,7 +89,8 @@ def unusual_class(cases: Sequence[CaseEvidence], key: str) -> UnusualClass:
 
 def _squares(rows: Sequence[ClassEvidence], wider: Floats, *others: Floats) -> Floats:
     suspicious = (np.abs(wider), *others)
-    return _of_rows(rows, lambda _: 1.0) * np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
+    squares: Floats = np.nansum([np.maximum(each, 0) ** 2 for each in suspicious], axis=0)
+    return _of_rows(rows, lambda _: 1.0) * squares
 
 
 def _comparable_differences(cases: Sequence[CaseEvidence], rows: Sequence[ClassEvidence]) -> tuple[Floats, Floats]:

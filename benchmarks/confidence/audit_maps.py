@@ -129,7 +129,19 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     words += ["-device", "cpu", "-npp", "1", "-nps", "1"]
     run(["nnUNetv2_predict", "-i", str(clean / "imagesTs"), "-o", str(found), *words])
     of_class, cases = judged(found, clean / "labelsTs", [1, 2], run)
-    return dataset, {"dice": fmean(of_class), "of_class": of_class, "cases": cases, "audited": AUDITED}
+    errors, _, made = labels.partition(", ")
+    on_list = listed(errors, output) if made else {}
+    return dataset, {"dice": fmean(of_class), "of_class": of_class, "cases": cases, "audited": AUDITED, **on_list}
+
+
+def listed(errors: str, output: Path) -> Row:
+    """How many cases the audit lists, how many of them have a wrong label, and how many have one at all."""
+    dataset = dataset_of(errors)
+    with (output / "audits" / dataset / "decisions.csv").open(newline="") as stream:
+        on_list = {line["case"] for line in csv.DictReader(stream)}
+    with (output / "raw" / dataset / "label_noise.csv").open(newline="") as stream:
+        wrong = {line["case"] for line in csv.DictReader(stream) if line["kind"]}
+    return {"listed": len(on_list), "wrong_listed": len(on_list & wrong), "wrong": len(wrong)}
 
 
 def won_back(rows: Sequence[Row], errors: str) -> Mapping[str, float]:

@@ -93,7 +93,8 @@ def several_readers_table() -> str:
 def audit_maps_table() -> str:
     """Dice, in points, of what an audit makes of wrong labels; and what of their cost that wins back."""
     rows = rows_of(audit_maps.RESULTS)
-    dice = {arm: [row["dice"] for row in trainings] for arm, trainings in of_arms(rows).items()}
+    arms = of_arms(rows)
+    dice = {arm: [row["dice"] for row in trainings] for arm, trainings in arms.items()}
     if not dice:
         return NOT_YET
     cells = []
@@ -103,9 +104,12 @@ def audit_maps_table() -> str:
         if found is None:
             continue
         against = "–" if plain is None else signed(fmean(found) - fmean(plain))
-        shown = (f"{fmean(found):.1f}", trainings_dice(found), against)
+        first = arms[labels, trainer][0]
+        on_list = f"{first['wrong_listed']} of {first['listed']}" if "listed" in first else "–"
+        shown = (on_list, f"{fmean(found):.1f}", trainings_dice(found), against)
         cells.append([WRONG_LABELS[errors], AUDITED[made], trainer.removeprefix("nnUNetTrainer") or "plain", *shown])
-    return markdown(["wrong labels", "trained with", "trainer", "Dice", "each training", "against plain"], cells)
+    header = ["wrong labels", "trained with", "trainer", "wrong of those listed"]
+    return markdown([*header, "Dice", "each training", "against plain"], cells)
 
 
 def checked_cases_table() -> str:

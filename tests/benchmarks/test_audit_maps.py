@@ -74,6 +74,7 @@ def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands,
     rows = rows_of(results)
     assert [(row["labels"], row["trainer"]) for row in rows] == list(arms)
     assert all(row["cases"] == 4 and 0 <= row["dice"] <= 100 for row in rows)
+    assert all(row["wrong_listed"] <= row["listed"] <= 16 and row["wrong"] == 6 for row in rows)  # 40 % of 16
     raw = tmp_path / "out" / "raw"
     assert len(list((raw / audit_maps.CLEAN / "labelsTr").iterdir())) == 16
     assert has_confidence(raw / "Dataset240_Hippocampus")

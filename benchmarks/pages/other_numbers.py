@@ -86,17 +86,15 @@ def acdc_table() -> str:
     return _of_stored(acdc.results_table, acdc.RESULTS)
 
 
-def acdc_gain(arm: str, labelled: int, iterations: int) -> str:
-    """Dice points above the labels alone of the same seed, one for each seed."""
+def acdc_gain(arm: str, labelled: int, iterations: int, beside: int = 3) -> str:
+    """Dice points of an arm above the labels alone of `beside` patients and the same seed, one for each seed."""
     found = {acdc.Run(**row["run"]): row["dice"] for row in rows_of(RESULTS / acdc.RESULTS.name)}
-    runs = sorted((run for run in found if run.arm == arm), key=lambda run: run.seed)
-    gains = [
-        100 * (found[run] - alone)
-        for run in runs
-        if (run.labelled, run.iterations) == (labelled, iterations)
-        and (alone := found.get(acdc.Run("labels alone", labelled, run.seed, iterations))) is not None
+    seeds = sorted(run.seed for run in found if (run.arm, run.labelled, run.iterations) == (arm, labelled, iterations))
+    both = [
+        (found[acdc.Run(arm, labelled, seed, iterations)], found[acdc.Run("labels alone", beside, seed, iterations)])
+        for seed in seeds
     ]
-    return " and ".join(signed(each) for each in gains) or "not measured"
+    return " and ".join(signed(100 * (reached - alone)) for reached, alone in both)
 
 
 def acdc_patients(which: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.few_labels import (
     ARMS,
     LAST,
     PATCH,
+    RESULTS,
     Run,
     calibration_table,
     copy_cases,
@@ -24,6 +26,7 @@ from benchmarks.few_labels import (
     results_table,
     small_configuration,
 )
+from benchmarks.pages import other_numbers
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 from tests.benchmarks.tables import cells
 
@@ -117,3 +120,13 @@ def test_the_error_of_the_expected_dice_is_the_mean_over_cases_and_classes() -> 
 def test_a_workspace_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--workspace", "w"]) == 2
     assert "give both" in capsys.readouterr().err
+
+
+def test_gains_are_above_the_labels_alone_of_the_same_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_numbers, "RESULTS", tmp_path)
+    rows = [row("labels alone", 3, 0.50), row("labels alone", 3, 0.55, seed=1), row("labels alone", 7, 0.70)]
+    rows += [row("DKNet", 3, 0.53), row("DKNet", 3, 0.535, seed=1), row("all labels", 40, 0.80)]
+    (tmp_path / RESULTS.name).write_text("".join(json.dumps(each) + "\n" for each in rows))
+    assert other_numbers.acdc_gain("DKNet", 3, 500) == "+3.0 and −1.5"
+    assert other_numbers.acdc_gain("all labels", 40, 500) == "+30.0"
+    assert other_numbers.acdc_gain("all labels", 40, 500, beside=7) == "+10.0"

@@ -68,7 +68,7 @@ def test_bad_input_is_one_sentence_before_anything_starts(changes: dict[str, str
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ('[{"train": ["case_000"], "val": ["case_001.nii.gz"]}]', "that are not in"),
+        ('[{"train": ["case_000"], "val": ["case_001.nii.gz"]}]', " not in "),
         ('{"train": []}', "is no split of nnU-Net"),
         ('[{"train": []}]', "is no split of nnU-Net"),
         ('[{"train": ["case_0', "is not valid JSON"),

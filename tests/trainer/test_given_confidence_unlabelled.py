@@ -63,7 +63,7 @@ def test_a_semi_supervised_training_takes_it(trainer_class: type[SafeTraining], 
     assert all(np.isfinite(value).all() for value in state_of(trainer).values() if isinstance(value, np.ndarray))
     said = Path(trainer.log_file).read_text()
     assert f"confidence: 1 of 4 training cases of weight 0, which are left out ({labelled[1]})" in said
-    assert f"{trainer.method}: 1 labelled training cases, 2 unlabelled" in said
+    assert f"{trainer.method}: 1 labelled training case, 2 unlabelled" in said
 
 
 @SEMI_SUPERVISED

@@ -17,6 +17,7 @@ from all cases,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,20 +92,30 @@ def trusted_group(values: Floats) -> tuple[float, float] | None:
     """
     if len(values) < LEAST_OF_GROUPS:
         return None
-    one, *fits = (normal_groups(values, upper) for upper in (0.0, *UPPER_SHARES))
-    two = max(fits, key=lambda each: float(each.lower_bound_))
-    lower, upper = np.argsort(two.means_[:, 0])
-    middles, spreads = two.means_[:, 0], np.sqrt(two.covariances_[:, 0, 0])
-    is_apart = np.sqrt(2) * (middles[upper] - middles[lower]) > CLEANLY_APART * np.hypot(*spreads)
-    is_better = two.bic(values[:, None]) < one.bic(values[:, None])
-    if not (is_better and is_apart and MANY_WRONG < two.weights_[upper] < MOST_WRONG):
+    two = two_groups(values, UPPER_SHARES)
+    if two is None:
         return None
-    return float(middles[lower]), float(spreads[lower])
+    lower, upper = np.argsort(two.means_[:, 0])
+    if not MANY_WRONG < two.weights_[upper] < MOST_WRONG:
+        return None
+    return float(two.means_[lower, 0]), float(np.sqrt(two.covariances_[lower, 0, 0]))
 
 
-def normal_groups(values: Floats, upper: float) -> Any:
-    """Fit normal distributions (scikit-learn's mixture) to values (N,): to two groups, at first cut below the upper
-    share, or for 0 to all."""
+def two_groups(values: Floats, uppers: Sequence[float]) -> Any:
+    """Fit two normal distributions (scikit-learn's mixture) to values (N,), from each of the upper group's shares.
+
+    Returns:
+        None where one explains the values as well, or the two do not lie cleanly apart, see `trusted_group`.
+    """
+    one, *fits = (_groups(values, upper) for upper in (0.0, *uppers))
+    two = max(fits, key=lambda each: float(each.lower_bound_))
+    middles, spreads = two.means_[:, 0], np.sqrt(two.covariances_[:, 0, 0])
+    is_apart = np.sqrt(2) * abs(middles[1] - middles[0]) > CLEANLY_APART * np.hypot(*spreads)
+    return two if is_apart and two.bic(values[:, None]) < one.bic(values[:, None]) else None
+
+
+def _groups(values: Floats, upper: float) -> Any:
+    """Normal distributions: of all values, or of two groups, at first cut below the upper share."""
     from sklearn.mixture import GaussianMixture
 
     groups = [each for each in np.split(np.sort(values), [round(len(values) * (1 - upper))]) if len(each)]

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from nnunetv2_dale.audit.null_model import CLEANLY_APART, LEAST_OF_GROUPS, MANY_WRONG, normal_groups
+from nnunetv2_dale.audit.null_model import LEAST_OF_GROUPS, MANY_WRONG, two_groups
 from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats
 from nnunetv2_dale.masks.overlap import Mask
 
@@ -48,20 +49,17 @@ def right_way(wider: Floats, image: Floats) -> Way | None:
     known = np.isfinite(wider)
     if known.sum() < LEAST_OF_GROUPS:
         return None
-    values = np.clip(wider[known], -FARTHEST, FARTHEST)[:, None]
-    one, *fits = (normal_groups(values[:, 0], upper) for upper in (0.0, *SHARES))
-    two = max(fits, key=lambda each: float(each.lower_bound_))
-    middles, spreads = two.means_[:, 0], np.sqrt(two.covariances_[:, 0, 0])
-    is_apart = np.sqrt(2) * abs(middles[1] - middles[0]) > CLEANLY_APART * np.hypot(*spreads)
-    if not (is_apart and two.bic(values) < one.bic(values) and two.weights_.min() > MANY_WRONG):
+    values = np.clip(wider[known], -FARTHEST, FARTHEST)
+    two = two_groups(values, SHARES)
+    if two is None or two.weights_.min() <= MANY_WRONG:
         return None
     group = np.full(len(wider), -1)
-    group[known] = two.predict(values)
+    group[known] = two.predict(values[:, None])
     shown = [image[(group == number) & np.isfinite(image)] for number in range(2)]
     if min(map(len, shown)) < 2:
         return None
-    error = np.sqrt(sum(each.var(ddof=1) / len(each) for each in shown))
-    right = int(np.mean(shown[1]) > np.mean(shown[0]))
-    if np.mean(shown[right]) - np.mean(shown[1 - right]) <= TOLD * error:
+    told = float(stats.ttest_ind(shown[1], shown[0], equal_var=False).statistic)  # Welch
+    if not abs(told) > TOLD:
         return None
-    return Way(group == right, float(middles[right]), float(spreads[right]))
+    right = int(told > 0)
+    return Way(group == right, float(two.means_[right, 0]), float(np.sqrt(two.covariances_[right, 0, 0])))

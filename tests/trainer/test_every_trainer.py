@@ -7,6 +7,8 @@ import inspect
 import json
 import pickle
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -217,13 +219,21 @@ def test_non_finite_intensities_are_named_and_not_trained_on(trainer_class: type
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trainer).items())
 
 
+@contextmanager
+def given_splits(trainer: SafeTraining) -> Iterator[tuple[Path, list[dict[str, list[str]]]]]:
+    """The file of folds and what it holds; afterwards it holds that again."""
+    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
+    given = splits.read_text()
+    try:
+        yield splits, json.loads(given)
+    finally:
+        splits.write_text(given)
+
+
 @EVERY_FAMILY
 def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[SafeTraining]) -> None:
     trainer = make(trainer_class)
-    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
-    given = splits.read_text()
-    first, *others = json.loads(given)
-    try:
+    with given_splits(trainer) as (splits, (first, *others)):
         for fold, sentence in (
             ({**first, "val": []}, "fold 0 of .* has no validation case; give it one"),
             ({**first, "train": []}, "fold 0 of .* has no training case; give it one"),
@@ -233,22 +243,15 @@ def test_a_fold_that_cannot_be_trained_is_told_at_start(trainer_class: type[Safe
             splits.write_text(json.dumps([fold, *others]))
             with pytest.raises((RuntimeError, UserError), match=sentence):
                 trainer.initialize()
-    finally:
-        splits.write_text(given)
 
 
 @EVERY_FAMILY
 def test_a_fold_may_name_a_case_often(trainer_class: type[SafeTraining]) -> None:
     """It is drawn as often, as nnU-Net does it, and is one case."""
     trainer = make(trainer_class)
-    splits = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
-    given = splits.read_text()
-    first, *others = json.loads(given)
-    try:
+    with given_splits(trainer) as (splits, (first, *others)):
         splits.write_text(json.dumps([{**first, "train": first["train"] * 3}, *others]))
         train(trainer)
-    finally:
-        splits.write_text(given)
     assert sorted(trainer.training_cases) == sorted(set(first["train"]))
 
 

@@ -32,6 +32,7 @@ from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
     MADE_FROM,
     READER_LABELS,
     confidence_folder,
+    made_from,
     raw_checksums,
 )
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
@@ -45,18 +46,22 @@ def preprocess_confidence(
     """Write the confidence of some configurations beside their cases; each appears when it is complete.
 
     Args:
-        configurations: none for all that are preprocessed; a cascade shares the cases of its full resolution.
+        configurations: none for all that are preprocessed, but for those that have all of it already; a cascade shares
+            the cases of its full resolution.
     Raises:
         UserError: nothing is given or it is refused, or nnU-Net has not preprocessed the cases.
     """
     require_labels(dataset)
     given, file = read_given(dataset), preprocessed / f"{plans}.json"
     chosen = _configurations(file, preprocessed, configurations)
+    checksums = raw_checksums(dataset.folder)
     targets = {name: confidence_folder(preprocessed, name) for name in chosen}
+    if not configurations and not overwrite:
+        lacking = {name: target for name, target in targets.items() if made_from(target) != checksums}
+        targets = lacking or targets
     for name, target in targets.items():
         refuse_existing(target, overwrite)
         _require_preprocessed(dataset, preprocessed / name)
-    checksums = raw_checksums(dataset.folder)
     for name, target in targets.items():
         with new_folder(target, overwrite) as folder:
             work = _Work(file, chosen[name], dataset.reader(), dataset.dataset_json, folder)

@@ -54,7 +54,15 @@ def class_names(labels: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def has_confidence(dataset: Path) -> bool:
-    """Whether a raw dataset's folder holds any of the table, the maps and the readers' labels."""
+    """Whether a raw dataset's folder holds any of the table, the maps and the readers' labels.
+
+    Raises:
+        UserError: a folder of the table's name, or a file of another's.
+    """
+    if (dataset / TABLE).is_dir():
+        raise UserError(f"{dataset / TABLE} is a folder; expected a table: give it another name")
+    if wrong := [name for name in (MAPS, READERS) if (dataset / name).is_file()]:
+        raise UserError(f"{dataset / wrong[0]} is a file; expected a folder: give it another name")
     return (dataset / TABLE).is_file() or any((dataset / name).is_dir() for name in (MAPS, READERS))
 
 

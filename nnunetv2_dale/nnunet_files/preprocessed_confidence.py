@@ -81,17 +81,30 @@ def read_preprocessed_confidence(
     command = f"nnUNetv2_dale_confidence preprocess -d {number} --overwrite"
     command += "" if plans == "nnUNetPlans" else f" -p {plans}"
     raw = next((place for place in known_places(dataset.name, "nnUNet_raw") if place.is_dir()), None)
-    if not (folder / MADE_FROM).is_file():
+    made = made_from(folder)
+    if made is None:
         if raw is not None and has_confidence(raw):
             raise UserError(f"{raw} has confidence of its labels that is not in {folder} yet; run: {command}")
         return None
-    made_from = read_json_object(folder / MADE_FROM, f"run: {command}").get("raw", {})
-    if raw is not None and made_from != raw_checksums(raw):
+    if raw is not None and made != raw_checksums(raw):
         what = f"run: {command}" if has_confidence(raw) else f"it has none now: remove {folder}"
         raise UserError(f"{folder} was not made from what {raw} holds now; {what}")
     readers = sorted(path.name for path in folder.glob(f"{READER_LABELS}/*") if path.is_dir())
     found = PreprocessedConfidence(folder, read_confidence_table(folder, labels), tuple(readers))
     _require_shapes_of_images(found, dataset / data_identifier, command)
+    return found
+
+
+def made_from(folder: Path) -> dict[str, str] | None:
+    """`raw_checksums` of what a configuration's confidence was made from; None without any.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    file = folder / MADE_FROM
+    if not file.is_file():
+        return None
+    found: dict[str, str] = read_json_object(file, f"remove {folder}, preprocess again").get("raw", {})
     return found
 
 

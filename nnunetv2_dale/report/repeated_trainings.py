@@ -41,7 +41,7 @@ def training_statistics(
     """
     trials = [side.mean(axis=1) if side.shape[1] else np.empty(0) for side in (baseline, candidate)]
     p_trials = None
-    if len(trials[0]) == len(trials[1]) > 1 and np.ptp(trials[1] - trials[0]) > 0:
+    if len(trials[0]) == len(trials[1]) > 1 and np.ptp(trials[1] - trials[0]) > 1e-9:  # rounding is no spread
         p_trials = float(stats.ttest_rel(trials[1], trials[0]).pvalue)
     ci95 = interval(baseline, candidate, patients, resamples, seed)
     return TrainingStatistics(ci95, p_trials, *map(spread_of, trials))

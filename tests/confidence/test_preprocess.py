@@ -84,6 +84,23 @@ def test_a_cascade_shares_the_maps_of_its_full_resolution(study: Study) -> None:
     assert [path.name for path in study.preprocessed.glob("*_confidence")] == ["nnUNetPlans_3d_fullres_confidence"]
 
 
+def test_a_further_configuration_leaves_those_before_it(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    made = study.preprocessed / f"{PLACES['2d']}_confidence"
+    before = made.stat().st_ino
+    assert main(["preprocess", "-d", "950"]) == 0
+    assert {path.name for path in study.preprocessed.glob("*_confidence")} == {
+        f"{p}_confidence" for p in PLACES.values()
+    }
+    assert made.stat().st_ino == before
+    shutil.rmtree(study.preprocessed / f"{PLACES['3d_lowres']}_confidence")
+    study.write("confidenceTr", np.full((8, 40, 40), 0.25, np.float32), file.name.removesuffix(".nii.gz"))
+    capsys.readouterr()
+    assert main(["preprocess", "-d", "950"]) == 2  # those before are of other maps
+    assert "already exists" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("np_", ["1", "2"])
 def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str, capsys) -> None:
     for case in CASES:
@@ -234,3 +251,17 @@ def test_cases_that_were_preprocessed_anew_to_another_shape(study: Study) -> Non
 def test_a_dataset_without_anything_known(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preprocess", "-d", "950"]) == main(["check", "-d", "950"]) == 2
     assert "has neither confidence.csv nor confidenceTr nor ratersTr" in capsys.readouterr().err
+
+
+def test_a_folder_where_a_table_belongs_and_a_file_where_maps_do(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study.raw / "confidence.csv").mkdir()
+    assert main(["check", "-d", "950"]) == 2
+    assert "confidence.csv is a folder; expected a table" in capsys.readouterr().err
+    (study.raw / "confidence.csv").rmdir()
+    (study.raw / "confidenceTr").touch()
+    assert main(["preprocess", "-d", "950"]) == 2
+    assert "confidenceTr is a file; expected a folder" in capsys.readouterr().err
+    with pytest.raises(UserError, match="expected a folder"):
+        read_again(study)

@@ -22,7 +22,8 @@ SETS = {
 }
 WRONG_LABELS = {
     "clean": "none",
-    "dilated 45": "45 % drawn too wide",
+    "dilated 2 mm": "45 % drawn 2 mm too wide",
+    "dilated 45": "45 % drawn too wide, to a Dice of 0.75",
     "mixed 40": "40 % with an error of any kind",
 }
 AUDITED = {

@@ -2,10 +2,11 @@
 
     python -m benchmarks.confidence.partial_annotation --data FOLDER -o OUT [--results FILE]
 
-FOLDER holds Dataset027_ACDC and Dataset030_HeadNeckCT. Three sets of labels: `whole` and `wiped` are hearts, the latter
-with each class wiped in a random half of the cases that fold 0 trains on; `as_found` are heads and necks, all 120
-cases; the mandible was drawn in 83 (of these organs a network that a CPU trains in minutes learns the mandible alone,
-so it is trained for twice as long and nothing else is wiped). All are validated on complete labels, or where they are
+FOLDER holds Dataset027_ACDC and Dataset030_HeadNeckCT. Four sets of labels: `whole` and `wiped` are hearts, the latter
+with each class wiped in a random half of the cases that fold 0 trains on; `complete` are those in which none was wiped:
+the others have weight 0. `as_found` are heads and necks, all 120 cases; the mandible was drawn in 83 (of these organs a
+network that a CPU trains in minutes learns the mandible alone, so it is trained for twice as long and nothing else is
+wiped). All are validated on complete labels, or where they are
 complete. A row is stored after each training; the same command again makes those that are missing.
 """
 
@@ -51,9 +52,13 @@ RESULTS = Path(__file__).resolve().parents[1] / "results" / "partial_annotation.
 SETS = {  # labels → data, dataset, end of the trainers' names
     "whole": ("ACDC", "Dataset227_ACDC", "_10epochs"),
     "wiped": ("ACDC", "Dataset327_ACDC", "_10epochs"),
+    "complete": ("ACDC", "Dataset527_ACDC", "_10epochs"),
     "as_found": ("HeadNeckCT", "Dataset430_HeadNeckCT", "_20epochs"),
 }
-ARMS = (("wiped", PLAIN), ("wiped", TOLD), ("whole", PLAIN), ("as_found", PLAIN), ("as_found", TOLD))
+ARMS = (
+    *(("wiped", PLAIN), ("wiped", TOLD), ("complete", TOLD), ("whole", PLAIN)),
+    *(("as_found", PLAIN), ("as_found", TOLD)),
+)
 
 
 def wiped_classes(cases: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, tuple[str, ...]]:
@@ -79,15 +84,19 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
         words = ["-d", str(int(dataset[7:10])), "--patients", str(raw / "patients.csv")]
         run(["nnUNetv2_dale_convert", "splits", *words])
     if not (raw / TABLE).exists():
-        if labels == "wiped":
-            wipe(raw, read_splits(preprocessed / "splits_final.json")[0]["train"])
+        if labels in ("wiped", "complete"):
+            wipe(raw, read_splits(preprocessed / "splits_final.json")[0]["train"], labels == "complete")
         elif labels == "as_found":
             shutil.copy(source / data.folder / "annotated.csv", raw / TABLE)
     planned(dataset, output, run, replaced_plans(STUDY, name, "2d"))
 
 
-def wipe(raw: Path, training: Sequence[str]) -> None:
-    """Make organs background in the cases of a raw dataset that are trained on, and say so in its table."""
+def wipe(raw: Path, training: Sequence[str], leave_out: bool = False) -> None:
+    """Make organs background in the cases of a raw dataset that are trained on, and say so in its table.
+
+    Args:
+        leave_out: of these cases too, by weight 0.
+    """
     description = json.loads((raw / "dataset.json").read_text())
     values: Mapping[str, int] = {name: value for name, value in description["labels"].items() if value}
     wiped = wiped_classes(training, list(values), seed=1)
@@ -95,7 +104,8 @@ def wipe(raw: Path, training: Sequence[str]) -> None:
         file = str(raw / "labelsTr" / f"{case}{description['file_ending']}")
         changes = {values[name]: 0 for name in names}
         SimpleITK.WriteImage(SimpleITK.ChangeLabel(SimpleITK.ReadImage(file), changes), file, useCompression=True)
-    write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), {}, wiped))
+    weights = {case: 0.0 for case, names in wiped.items() if names and leave_out}
+    write_confidence_table(raw / TABLE, ConfidenceTable(tuple(values), weights, wiped))
 
 
 def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Row]:

@@ -35,7 +35,8 @@ def test_each_organ_is_wiped_in_half_of_the_cases_and_no_case_loses_all() -> Non
     assert wiped == wiped_classes(cases, ORGANS, 1) != wiped_classes(cases, ORGANS, 2)
 
 
-def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leave_out", [False, True])
+def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(leave_out: bool, tmp_path: Path) -> None:
     labels = {"background": 0, "Organ": 1, "b": 2}
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
     (tmp_path / "labelsTr").mkdir()
@@ -43,10 +44,13 @@ def test_labels_are_wiped_as_the_table_says_and_those_that_judge_stay(tmp_path: 
     cases = [f"case_{number:02d}" for number in range(10)]
     for case in cases:
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(whole), str(tmp_path / "labelsTr" / f"{case}.nii.gz"))
-    wipe(tmp_path, cases[2:])
+    wipe(tmp_path, cases[2:], leave_out)
     table = read_confidence_table(tmp_path, labels, cases)
     missing = {case: table.not_annotated(case) for case in cases}
     assert missing["case_00"] == missing["case_01"] == ()
+    assert {case for case in cases if table.weight(case) == 0} == {
+        case for case in cases if leave_out and missing[case]
+    }
     for case, names in missing.items():
         found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "labelsTr" / f"{case}.nii.gz")))
         expected = np.where(np.isin(whole, [labels[name] for name in names]), 0, whole)

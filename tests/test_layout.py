@@ -51,8 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
     "convert": SHARED | {"confidence.raters", "confidence.consensus"},  # several readers' labels, joined in one way
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    # its judgement of a case is what the audit knows to be usual, of probabilities that the audit reads
-    "pseudo_labels": SHARED | {"audit.usual_values", "audit.probabilities"},
+    "pseudo_labels": SHARED | {"audit.usual_values"},  # its judgement of a case is what the audit knows to be usual
     "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},

@@ -18,9 +18,9 @@ from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.kept_evidence import all_evidence
 from nnunetv2_dale.audit.maps import suspicion_map
-from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.audit.referees import audit_task
 from nnunetv2_dale.audit.scoring import Judgement, expected_effort, rank_cases
+from nnunetv2_dale.nnunet_files.npz_channels import npz_channels
 
 LISTED, SURE = 0.2, 0.5
 # What a kind of noise may rightly be called. Corners cut off a polygon make an object smaller; `boundary` grows it.

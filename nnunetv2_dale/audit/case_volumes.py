@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
-from nnunetv2_dale.audit.probabilities import label_map_of, npz_channels
+from nnunetv2_dale.audit.crossing_regions import label_map_of
 from nnunetv2_dale.masks.boxes import box_around, box_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.geometry import affine_of, grid_difference, grid_of, require_same_voxels
+from nnunetv2_dale.nnunet_files.npz_channels import npz_channels
 from nnunetv2_dale.nnunet_files.results.misplaced import Misplaced, misplaced_file
 from nnunetv2_dale.nnunet_files.volumes import Properties, label_checksum, read_image, read_label
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
+from nnunetv2_dale.audit.crossing_regions import reads_back
 from nnunetv2_dale.audit.held_out import is_held_out, refuse_seen_labels, remarks_on_origin
-from nnunetv2_dale.audit.probabilities import reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.folders import files_by_case

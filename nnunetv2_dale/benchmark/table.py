@@ -17,7 +17,7 @@ from nnunetv2_dale.benchmark.progress import FoldProgress, last_lines, read_prog
 from nnunetv2_dale.benchmark.runs import Run
 from nnunetv2_dale.benchmark.schedule import Record, Status
 from nnunetv2_dale.benchmark.state import Stage, fold_state, validation_dice
-from nnunetv2_dale.commands.counted import counted
+from nnunetv2_dale.commands.counted import counted, duration
 from nnunetv2_dale.commands.lock import living_holder
 
 HEADER = ("trainer", "plans", "configuration", "fold", "state", "epoch", "Dice", "time left", "note")
@@ -47,20 +47,6 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(filled))]
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("  ".join(line).rstrip() for line in padded)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as ``3 d 4 h``, ``2 h 05 min``, ``7 min`` or ``40 s``; empty for None."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours == 0:
-        return f"{minutes} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes:02d} min"
 
 
 def dry_run_text(runs: Sequence[Run], results: Path, preprocessed: Path, npz: bool) -> str:

@@ -16,6 +16,7 @@ import SimpleITK
 from matplotlib.figure import Figure
 
 from nnunetv2_dale import __version__
+from nnunetv2_dale.commands.counted import duration
 from nnunetv2_dale.demo.anatomy import FOREGROUND
 from nnunetv2_dale.demo.dale_example import DaleExample
 from nnunetv2_dale.demo.phantom import case_name
@@ -97,12 +98,6 @@ def dale_page(numbers: dict[str, Any], phantom: dict[str, Any], pictures: dict[s
         },
     }
     return render_page("demo.html.j2", "nnunetv2_dale.demo", context)
-
-
-def duration(seconds: float) -> str:
-    """Write a time span for people: "8 s", "2 min 5 s"."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 def _noise_picture(dataset: Path) -> Figure:

@@ -7,11 +7,11 @@ They name cases, so they stay with the training; `nnUNetv2_dale_export` leaves t
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.nnunet_files.atomic_output import new_file
 from nnunetv2_dale.nnunet_files.json_files import read_json, write_json
 
@@ -45,13 +45,14 @@ def write_displacements(folder: Path, state: State, labels: Mapping[str, str], c
         cases[case] = {"displacement": displacement, "border_contrast": contrast, **named}
     with new_file(folder / FILE, overwrite=True) as unfinished:
         write_json(unfinished, {"meaning": MEANING, "classes": list(classes), "labels": dict(labels), "cases": cases})
-    with new_file(folder / TABLE, overwrite=True) as unfinished, unfinished.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["case", "class", "displacement", "border_contrast"])
-        for case, each in cases.items():
-            for name, off, image in zip(classes, each["displacement"], each["border_contrast"], strict=True):
-                if off is not None:  # a case that has shown the class
-                    table.writerow([case, name, off, image])
+    rows = [
+        [case, name, off, image]
+        for case, each in cases.items()
+        for name, off, image in zip(classes, each["displacement"], each["border_contrast"], strict=True)
+        if off is not None  # a case that has shown the class
+    ]
+    with new_file(folder / TABLE, overwrite=True) as unfinished:
+        write_table(unfinished, ["case", "class", "displacement", "border_contrast"], rows)
 
 
 def read_displacements(folder: Path) -> State | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.masks.overlap import dice
 from nnunetv2_dale.nnunet_files.folders import files_by_case
+from nnunetv2_dale.nnunet_files.npz_channels import npz_channels
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunetv2_dale.nnunet_files.volumes import Properties, read_image, read_label, reader_of
 from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, overlap_with

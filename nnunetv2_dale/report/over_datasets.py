@@ -104,7 +104,7 @@ def write_over_datasets(reports: Sequence[Report], output: Path) -> None:
         (folder / "report.html").write_text(_page(rows), encoding="utf-8")
         names = [each.name for each in fields(DatasetRow)]
         table = pandas.DataFrame([asdict(row) for row in rows], columns=names, dtype=object)
-        table.to_csv(folder / "comparisons.csv", index=False, lineterminator="\r\n")
+        table.to_csv(folder / "comparisons.csv", index=False, lineterminator="\n")
 
 
 def _page(rows: Sequence[DatasetRow]) -> str:

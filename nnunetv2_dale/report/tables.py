@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas
 
+from nnunetv2_dale.commands.csv_table import write_table
 from nnunetv2_dale.report.report_data import MEAN_CLASS, Comparison, Report
 
 _LATEX_SPECIAL = {
@@ -22,22 +23,23 @@ _LATEX_SPECIAL = {
 def write_comparisons_csv(report: Report, file: Path) -> None:
     """One line for each comparison, the columns of `report.json`; `ci95` is two columns."""
     pandas.DataFrame([_flat(row) for row in report.comparisons], dtype=object).to_csv(
-        file, index=False, lineterminator="\r\n"
+        file, index=False, lineterminator="\n"
     )
 
 
 def write_cases_csv(report: Report, file: Path) -> None:
     """One line for each case, run and class, with a column for each metric; empty where there is no value."""
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        writer.writerow(["case", "patient", "run", "fold", "class", "class_name", *(m.name for m in report.metrics)])
-        keys = [*(item.key for item in report.classes), MEAN_CLASS]
-        for number, case in enumerate(report.case_names):
-            patient = "" if report.patients is None else report.patients[number]
-            for run, key in itertools.product(report.runs, keys):
-                values = [run.values[metric.name][key][number] for metric in report.metrics]
-                head = [case, patient, run.name, run.fold_of_case[number], key, report.class_title(key)]
-                writer.writerow([*head, *values])  # None is written as nothing
+    keys = [*(item.key for item in report.classes), MEAN_CLASS]
+    head = ["case", "patient", "run", "fold", "class", "class_name"]
+    write_table(file, [*head, *(metric.name for metric in report.metrics)], _rows_of_cases(report, keys))
+
+
+def _rows_of_cases(report: Report, keys: Sequence[str]) -> Iterator[list[object]]:
+    for number, case in enumerate(report.case_names):
+        patient = "" if report.patients is None else report.patients[number]
+        for run, key in itertools.product(report.runs, keys):
+            values = [run.values[metric.name][key][number] for metric in report.metrics]  # None becomes nothing
+            yield [case, patient, run.name, run.fold_of_case[number], key, report.class_title(key), *values]
 
 
 def _flat(row: Comparison) -> dict[str, object]:

@@ -14,9 +14,9 @@ from nnunetv2_dale.audit.case_volumes import read_case
 from nnunetv2_dale.audit.cli import main
 from nnunetv2_dale.audit.evidence import ClassEvidence, evidence_of
 from nnunetv2_dale.audit.held_out import training_memory
-from nnunetv2_dale.audit.probabilities import npz_channels
 from nnunetv2_dale.audit.referees import audit_task, channel_keys
 from nnunetv2_dale.commands.command_line import UserError
+from nnunetv2_dale.nnunet_files.npz_channels import npz_channels
 from tests.audit.fixtures import describe_as, make_study, save_probabilities
 from tests.datasets import finish_results, write_volume
 

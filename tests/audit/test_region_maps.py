@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.probabilities import decoded, reads_back
+from nnunetv2_dale.audit.crossing_regions import decoded, reads_back
 from nnunetv2_dale.commands.command_line import UserError
 from tests.audit.fixtures import ellipsoid, judge, save_probabilities, write_study
 from tests.datasets import ELLIPSOIDS, change_description, write_volume

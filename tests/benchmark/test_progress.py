@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.benchmark.progress import FoldProgress, last_lines, read_progress, tail
-from nnunetv2_dale.benchmark.table import duration, plain_table
+from nnunetv2_dale.benchmark.table import plain_table
 
 EPOCH = """
 2026-01-01 00:00:00.1:  
@@ -47,8 +47,3 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
 
 def test_a_table_in_plain_text() -> None:
     assert plain_table(("fold", "note", "Dice"), [("0", "", "0.5"), ("all", "", "")]) == "fold  Dice\n0     0.5\nall"
-
-
-def test_durations() -> None:
-    seconds = (None, 40, 7 * 60 + 5, 2 * 3600 + 5 * 60, 76 * 3600)
-    assert [duration(value) for value in seconds] == ["", "40 s", "7 min", "2 h 05 min", "3 d 4 h"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from nnunetv2_dale.demo.outcome import dale_page, duration, readers_found
+from nnunetv2_dale.demo.outcome import dale_page, readers_found
 from nnunetv2_dale.demo.workspace import Workspace
 
 CASES = [f"phantom_{index:03d}" for index in range(5)]
@@ -112,7 +112,3 @@ def test_pictures_are_inside_with_words_for_who_cannot_see_them() -> None:
     assert all(source.startswith("data:image/png") and len(alt) > 30 for source, alt in images)
     assert "http://" not in page()
     assert "https://" not in page()
-
-
-def test_durations_for_people() -> None:
-    assert [duration(seconds) for seconds in (0.4, 59.4, 60, 125.2)] == ["0 s", "59 s", "1 min 0 s", "2 min 5 s"]

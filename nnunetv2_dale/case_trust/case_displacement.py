@@ -144,15 +144,15 @@ class CaseDisplacement:
         return of_all_ranks(parts)
 
     def state(self) -> dict[str, list[list[float]]]:
-        """Return what a checkpoint keeps: for each case each of its moving sums (see `SUMS`), of each class."""
-        if self._sums is None:
-            return {}
-        sums = self._sums.cpu()
-        return {case: sums[row].tolist() for case, row in self._rows.items()}
+        """Return what a checkpoint keeps: for each case each of its moving sums (see `SUMS`), of each class.
+
+        Of all ranks, which have to ask together.
+        """
+        return {case: sums.tolist() for case, sums in self._seen_by_all().items()}
 
     def restore(self, state: Mapping[str, Sequence[Sequence[float]]], device: torch.device) -> None:
-        """Continue from the `state` of a checkpoint."""
-        if not state:
+        """Continue from the `state` of a checkpoint; of several ranks the first has it for all."""
+        if not state or (self._ranks and distributed.get_rank() > 0):
             return
         self._rows = {case: row for row, case in enumerate(state)}
         sums = torch.tensor(list(state.values()), device=device)

@@ -13,6 +13,7 @@ from nnunetv2_dale.case_trust.case_trust import CaseTrust
 from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.displacement_file import (
     FILE,
+    State,
     read_displacements,
     read_label_checksums,
     write_displacements,
@@ -34,16 +35,17 @@ def label_checksums(dataset: Any, cases: Iterable[str]) -> dict[str, str]:
     return {case: label_checksum(np.asarray(stored.load_case(case)[1][:])) for case in cases}
 
 
-def save_cases(trust: CaseTrust, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:
+def save_cases(state: State, checkpoint: Path, labels: Mapping[str, str], classes: Sequence[str]) -> None:
     """Write what is remembered, where there is something and the checkpoint is the one to go on from.
 
     Args:
+        state: of `CaseDisplacement`.
         checkpoint: just written.
         labels: of `label_checksums`.
         classes: the name of each output of the network.
     """
     there = [name for name in _GOES_ON_FROM if name == checkpoint.name or (checkpoint.parent / name).exists()]
-    if there[:1] == [checkpoint.name] and (state := trust.displacement.state()):
+    if state and there[:1] == [checkpoint.name]:
         write_displacements(checkpoint.parent, state, labels, classes)
 
 

@@ -68,5 +68,7 @@ class TrustsCases(SafeTraining):
 
     def save_checkpoint(self, filename: str) -> None:
         super().save_checkpoint(filename)
-        if self.trust is not None and self.local_rank == 0 and not self.disable_checkpointing:
-            save_cases(self.trust, Path(filename), self._labels, self.output_names)
+        if self.trust is not None and not self.disable_checkpointing:
+            state = self.trust.displacement.state()
+            if self.local_rank == 0:
+                save_cases(state, Path(filename), self._labels, self.output_names)

@@ -219,20 +219,19 @@ def test_the_last_of_thick_slices_is_no_contour(spacing, delta):
 
 def test_all_ranks_down_weight_what_all_have_seen(monkeypatch):
     """Each has seen a part of the cases, in another order; alone they would find opposite groups."""
-    ranks = [CaseDisplacement(0.5, ranks=True) for _ in range(2)]
-    for memory, names, wider in ((ranks[0], "abcd", (0, 2, 2, 2)), (ranks[1], "efag", (0, 0, 0, 0))):
+    alone, *ranks = (CaseDisplacement(0.5, ranks=several) for several in (False, True, True))
+    first, second = ("abcd", (0, 2, 2, 2)), ("efag", (0, 0, 0, 0))
+    for memory, (names, wider) in zip((alone, *ranks), (first, first, second), strict=True):
         given = torch.stack([_square(8 - each, 16 + each, 24) for each in wider])
         memory.observe(
             list(names), torch.zeros(given.shape), torch.stack([_certain(_square(8, 16, 24))] * 4), given, None
         )
-    alone = CaseDisplacement(0.5)
-    alone.restore(ranks[0].state(), torch.device("cpu"))
     assert _doubted(alone, 0.4, 0.8)[:, 1].tolist() == [-1, 0, 0, 0]
     seen = [dict(zip(each._rows, each._sums, strict=True)) for each in ranks]
 
     def gather(parts, own):
         parts[:] = seen
-        assert set(own) in (set("abcd"), set("efag"))
+        assert set(own) in map(set, seen)
 
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
@@ -241,6 +240,15 @@ def test_all_ranks_down_weight_what_all_have_seen(monkeypatch):
         found = memory.doubt_of(list("abcdefg"))
         assert found[:, LARGE, 1].tolist() == [0, 1, 1, 1, 0, 0, 0]
         assert not found[:, SMALL].any()
+    whole = ranks[0].state()
+    assert whole == ranks[1].state()
+    assert set(whole) == set("abcdefg")
+    resumed = [CaseDisplacement(0.5, ranks=True) for _ in range(2)]
+    for rank, memory in enumerate(resumed):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        memory.restore(whole, torch.device("cpu"))
+    seen = [dict(zip(each._rows, () if each._sums is None else each._sums, strict=True)) for each in resumed]
+    assert resumed[0].state() == whole  # each case once
 
 
 def test_objects_are_remembered_from_the_first_look_on():

@@ -27,14 +27,14 @@ def trust_with(state: dict[str, list[list[float]]]) -> CaseTrust:
 
 
 def test_what_is_saved_is_restored(tmp_path: Path) -> None:
-    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
+    save_cases(STATE, tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     fresh = trust_with({})
     restore_cases(fresh, tmp_path, ["a", "b", "c"], 2, SUMS, CPU)
     assert fresh.displacement.state() == STATE
 
 
 def test_nothing_remembered_is_not_written_and_a_lost_file_is_learned_again(tmp_path: Path) -> None:
-    save_cases(trust_with({}), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
+    save_cases({}, tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     assert list(tmp_path.iterdir()) == []
     fresh = trust_with({})
     restore_cases(fresh, tmp_path, ["a"], 2, SUMS, CPU)
@@ -44,16 +44,14 @@ def test_nothing_remembered_is_not_written_and_a_lost_file_is_learned_again(tmp_
 def test_it_is_the_memory_of_the_checkpoint_a_training_goes_on_from(tmp_path: Path) -> None:
     """A better checkpoint of a later epoch changes nothing; the next latest one does, and the final one."""
     other = {"a": [[9.0, 9.0]] * 12}
-    save_cases(
-        trust_with(other), tmp_path / "checkpoint_best.pth", SUMS, CLASSES
-    )  # before there is a latest one: it is the one
+    save_cases(other, tmp_path / "checkpoint_best.pth", SUMS, CLASSES)  # before there is a latest one: it is the one
     assert read_displacements(tmp_path) == other
     (tmp_path / "checkpoint_best.pth").touch()
-    save_cases(trust_with(STATE), tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
+    save_cases(STATE, tmp_path / "checkpoint_latest.pth", SUMS, CLASSES)
     (tmp_path / "checkpoint_latest.pth").touch()
-    save_cases(trust_with(other), tmp_path / "checkpoint_best.pth", SUMS, CLASSES)
+    save_cases(other, tmp_path / "checkpoint_best.pth", SUMS, CLASSES)
     assert read_displacements(tmp_path) == STATE
-    save_cases(trust_with(other), tmp_path / "checkpoint_final.pth", SUMS, CLASSES)
+    save_cases(other, tmp_path / "checkpoint_final.pth", SUMS, CLASSES)
     assert read_displacements(tmp_path) == other
 
 
@@ -91,7 +89,7 @@ def test_a_case_that_has_weight_0_since_then_is_forgotten_and_named_and_comes_ba
     (out,) = restore_cases(fresh, tmp_path, ["a", "c"], 2, {"a": "0001", "c": "0003"}, CPU, ["b", "elsewhere"])
     assert out.endswith("is forgotten: 1 (b)")
     assert fresh.displacement.state() == {"a": STATE["a"]}
-    save_cases(fresh, tmp_path / "checkpoint_latest.pth", {"a": "0001", "c": "0003"}, CLASSES)
+    save_cases(fresh.displacement.state(), tmp_path / "checkpoint_latest.pth", {"a": "0001", "c": "0003"}, CLASSES)
     again = trust_with({})
     (new,) = restore_cases(again, tmp_path, ["a", "b", "c"], 2, SUMS, CPU, [])
     assert new.endswith("new since the checkpoint: 1 (b)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_probl
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import read_label
 
+ReadersValues = Mapping[str, frozenset[int]]  # reader → the label values that are drawn in a case
 Sums = Mapping[int, tuple[int, int, float]]  # label value → voxels, those below 1, sum of the confidence
 
 
@@ -75,6 +76,37 @@ def unequal_cases(readers: Mapping[str, Mapping[str, Path]], places: Mapping[str
     ]
 
 
+def unequal_classes(
+    found: Collection[ReadersValues], classes: Mapping[str, Sequence[int]], places: Mapping[str, Path]
+) -> list[Problem]:
+    """Readers that never drew a class that another one drew.
+
+    Args:
+        found: of each case.
+        classes: name → its label values.
+        places: reader → folder.
+    """
+    drawn = {
+        who: {name for each in found for name, values in classes.items() if each.get(who, frozenset()) & set(values)}
+        for who in places
+    }
+    everyone = set().union(*drawn.values())
+    return [
+        Problem(
+            places[who], f"has no {' and no '.join(sorted(everyone - mine))}, which another reader drew; leave it out"
+        )
+        for who, mine in drawn.items()
+        if everyone - mine
+    ]
+
+
+def unequal_classes_of(dataset: RawDataset, given: GivenConfidence, found: Collection[ReadersValues]) -> list[Problem]:
+    """`unequal_classes` of a dataset's own readers."""
+    labels = dataset.dataset_json["labels"]
+    classes = {name: np.atleast_1d(labels[name]).tolist() for name in class_names(labels)}
+    return unequal_classes(found, classes, {name: dataset.folder / READERS / name for name in given.readers})
+
+
 def readers_of(given: GivenConfidence, case: str) -> dict[str, Path]:
     """Reader → label of a case."""
     return {name: files[case] for name, files in given.readers.items() if case in files}
@@ -113,24 +145,29 @@ def check_confidence(dataset: RawDataset, processes: int) -> tuple[GivenConfiden
     ]
     sums: dict[str, Sums] = {}
     problems: list[Problem] = []
+    drawn: list[ReadersValues] = []
     for case, found in run_cases(_check_case, work, processes, "checking confidence"):
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            sums[case] = found
+            sums[case], values = found
+            drawn.append(values)
+    problems = problems or unequal_classes_of(dataset, given, drawn)
     refuse_problems(problems, dataset.folder)
     return given, list(_of_classes(dataset, given, sums))
 
 
 def _check_case(
     case: RawCase, reader: Any, allowed: frozenset[int], map_file: Path | None, readers: Mapping[str, Path]
-) -> Sums | Problem:
+) -> tuple[Sums, ReadersValues] | Problem:
     assert case.label is not None
     try:
         label, properties = read_label(reader, case.label, allowed)
         stored: Stored = label.shape, properties
-        for file in readers.values():
-            read_reader(reader, file, allowed, case.label, stored)
+        drawn = {
+            name: frozenset(np.unique(read_reader(reader, file, allowed, case.label, stored)).tolist())
+            for name, file in readers.items()
+        }
         confidence = read_confidence_map(reader, map_file, case.label, stored) if map_file else np.ones_like(label)
     except FileError as error:
         return error.problem
@@ -138,7 +175,7 @@ def _check_case(
     for value in np.unique(label).tolist():
         of_value = confidence[label == value]
         sums[value] = of_value.size, int(np.count_nonzero(of_value < 1)), float(of_value.sum(dtype=np.float64))
-    return sums
+    return sums, drawn
 
 
 def _of_classes(dataset: RawDataset, given: GivenConfidence, sums: Mapping[str, Sums]) -> Iterator[ClassConfidence]:

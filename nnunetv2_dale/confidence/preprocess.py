@@ -22,7 +22,7 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.counted import counted
-from nnunetv2_dale.confidence.given import read_given, read_reader, readers_of
+from nnunetv2_dale.confidence.given import ReadersValues, read_given, read_reader, readers_of, unequal_classes_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE, write_confidence_table
@@ -32,6 +32,7 @@ from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
     MADE_FROM,
     READER_LABELS,
     confidence_folder,
+    crop_of,
     made_from,
     raw_checksums,
 )
@@ -73,11 +74,13 @@ def preprocess_confidence(
             for reader in given.readers:
                 (folder / READER_LABELS / reader).mkdir(parents=True)
             found = [result for _, result in run_cases(_write_case, jobs, processes, f"preprocessing for {name}")]
-            problems = [problem for problem in found if problem is not None]
-            refuse_problems(problems, dataset.folder)
+            refuse_problems([problem for problem in found if isinstance(problem, Problem)], dataset.folder)
+            drawn = [values for values in found if not isinstance(values, Problem)]
+            refuse_problems(unequal_classes_of(dataset, given, drawn), dataset.folder)
             if (dataset.folder / TABLE).is_file():
                 write_confidence_table(folder / TABLE, given.table)  # with the cases' own names, not a spreadsheet's
-            write_json(folder / MADE_FROM, {"nnunetv2_dale": __version__, "raw": checksums})
+            crops = {case: crop_of(load_pickle(str(preprocessed / name / f"{case}.pkl"))) for case, _ in jobs}
+            write_json(folder / MADE_FROM, {"nnunetv2_dale": __version__, "raw": checksums, "crops": crops})
     return list(targets.values())
 
 
@@ -130,7 +133,7 @@ class _Work:
     folder: Path
 
 
-def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict[str, Path]) -> Problem | None:
+def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict[str, Path]) -> Problem | ReadersValues:
     plans = PlansManager(str(work.plans_file))
     configuration = plans.get_configuration(work.configuration)
     properties_file = work.plans_file.parent / configuration.data_identifier / f"{case.name}.pkl"
@@ -142,8 +145,10 @@ def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict
             confidence = read_confidence_map(work.reader, map_file, case.label, stored)
             found = resampled(confidence, load_pickle(str(properties_file)), plans, configuration)
             _save(found, work.folder / case.name, configuration)
+        values = {}
         for name, file in readers.items():
-            read_reader(work.reader, file, label_values(work.dataset_json["labels"]), case.label, stored)
+            raw = read_reader(work.reader, file, label_values(work.dataset_json["labels"]), case.label, stored)
+            values[name] = frozenset(np.unique(raw).tolist())
             preprocessor, images = configuration.preprocessor_class(verbose=False), list(map(str, case.images))
             _, drawn, _ = preprocessor.run_case(images, str(file), plans, configuration, work.dataset_json)
             _save(drawn.astype(np.int16), work.folder / READER_LABELS / name / case.name, configuration)
@@ -151,7 +156,7 @@ def _write_case(work: _Work, case: RawCase, map_file: Path | None, readers: dict
         return error.problem
     except ValueError as error:
         return Problem(case.label, str(error))
-    return None
+    return values
 
 
 def _save(array: NDArray[Any], target: Path, configuration: ConfigurationManager) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from nnunetv2_dale.confidence.consensus import (
     comparisons,
     consensus_of,
 )
-from nnunetv2_dale.confidence.given import read_reader, unequal_cases
+from nnunetv2_dale.confidence.given import read_reader, unequal_cases, unequal_classes
 from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
@@ -112,7 +112,7 @@ def write_consensus(
     refuse_problems([result for result in results if isinstance(result, Problem)], source.folder)
     found = [result for result in results if isinstance(result, _Found)]
     places = {name: next(iter(files.values())).parent for name, files in readers.items()}
-    refuse_problems(_unequal_classes(found, classes, places), source.folder)
+    refuse_problems(unequal_classes([each.values for each in found], classes, places), source.folder)
     ties = [each.ties for each in found]
     rows = [row for each in found for row in each.compared]
     write_comparisons(folder, rows, list(readers), method, sum(ties), found[0].length)
@@ -144,24 +144,6 @@ def _files_of_readers(source: RawDataset, folders: Sequence[Path]) -> dict[str, 
     problems += unequal_cases(readers, places)
     refuse_problems(problems, source.folder)
     return readers
-
-
-def _unequal_classes(
-    found: Collection[_Found], classes: Mapping[str, tuple[int, ...]], places: Mapping[str, Path]
-) -> list[Problem]:
-    """Readers that never drew a class that another one drew."""
-    drawn = {
-        who: {name for each in found for name, values in classes.items() if each.values[who] & set(values)}
-        for who in places
-    }
-    everyone = set().union(*drawn.values())
-    return [
-        Problem(
-            places[who], f"has no {' and no '.join(sorted(everyone - mine))}, which another reader drew; leave it out"
-        )
-        for who, mine in drawn.items()
-        if everyone - mine
-    ]
 
 
 def _write_case(work: _Work, case: RawCase, readers: Mapping[str, Path]) -> _Found | Problem:

@@ -7,7 +7,7 @@
 | `CASE.b2nd` | (1, Z, Y, X) float32 in [0, 1] on the grid of the preprocessed image; without a file: 1 |
 | `readers/READER/CASE.b2nd` | (1, Z, Y, X) int16, a reader's label as nnU-Net preprocesses labels (−1 outside) |
 | `confidence.csv` | a copy of the raw dataset's table, where it has one |
-| `confidence.json` | the checksum of each raw file that this was made from |
+| `confidence.json` | the checksum of each raw file that this was made from, and how nnU-Net had cropped the images |
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.command_line import UserError
@@ -91,7 +92,7 @@ def read_preprocessed_confidence(
         raise UserError(f"{folder} was not made from what {raw} holds now; {what}")
     readers = sorted(path.name for path in folder.glob(f"{READER_LABELS}/*") if path.is_dir())
     found = PreprocessedConfidence(folder, read_confidence_table(folder, labels), tuple(readers))
-    _require_shapes_of_images(found, dataset / data_identifier, command)
+    _require_images_as_they_were(found, dataset / data_identifier, command)
     return found
 
 
@@ -101,11 +102,20 @@ def made_from(folder: Path) -> dict[str, str] | None:
     Raises:
         UserError: a damaged file.
     """
-    file = folder / MADE_FROM
-    if not file.is_file():
+    if not (folder / MADE_FROM).is_file():
         return None
-    found: dict[str, str] = read_json_object(file, f"remove {folder}, preprocess again").get("raw", {})
+    found: dict[str, str] = _made(folder).get("raw", {})
     return found
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    return read_json_object(folder / MADE_FROM, f"remove {folder}, preprocess again")
+
+
+def crop_of(properties: Mapping[str, Any]) -> list[Any]:
+    """What of nnU-Net's properties of a preprocessed case says which voxels it holds, as JSON keeps it."""
+    shape, box = properties["shape_before_cropping"], properties["bbox_used_for_cropping"]
+    return [[int(size) for size in shape], [[int(end) for end in axis] for axis in box]]
 
 
 def read_preprocessed_map(file: Path) -> NDArray[np.float32]:
@@ -130,9 +140,13 @@ def file_checksum(file: Path) -> str:
     return f"{zlib.crc32(file.read_bytes()):08x}"
 
 
-def _require_shapes_of_images(found: PreprocessedConfidence, cases: Path, command: str) -> None:
+def _require_images_as_they_were(found: PreprocessedConfidence, cases: Path, command: str) -> None:
     import blosc2
 
+    for case, crop in _made(found.folder).get("crops", {}).items():
+        properties = cases / f"{case}.pkl"
+        if properties.is_file() and crop_of(load_pickle(str(properties))) != crop:
+            raise UserError(f"{properties} was preprocessed anew, and cropped elsewhere; run: {command}")
     for file in sorted(found.folder.rglob("*.b2nd")):
         label = cases / f"{file.stem}_seg.b2nd"
         if label.is_file() and blosc2.open(str(file), mode="r").shape != blosc2.open(str(label), mode="r").shape:

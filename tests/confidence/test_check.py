@@ -89,6 +89,18 @@ def readers(study: Study) -> None:
     study.write("ratersTr/ben", half(1).astype(np.uint8), CASES[1])
 
 
+def reader_without_a_class(study: Study) -> None:
+    for case in CASES:
+        label = study.read("labelsTr", case)
+        study.write("ratersTr/anna", label, case)
+        study.write("ratersTr/ben", np.where(label == 1, 0, label).astype(label.dtype), case)
+
+
+def no_class(study: Study) -> None:
+    names = [name for name in read_dataset(study.raw).dataset_json["labels"] if name != "background"]
+    (study.raw / "confidence.csv").write_text(f"case,{','.join(names)}\n{CASES[0]}{',0' * len(names)}\n")
+
+
 def reader_of_an_unknown_label(study: Study) -> None:
     study.write("ratersTr/anna", half(77).astype(np.uint8))
 
@@ -111,7 +123,9 @@ def reader_of_an_unknown_label(study: Study) -> None:
         (write_table(f"case,weight\n{CASES[0]},1\n{CASES[0]},1\n"), "twice"),
         (write_table(f"case,weight\n{CASES[0]},-1\n"), "expected a weight from 0 to 1, got '-1'"),
         (readers, "lacks 1 case that another reader has"),
+        (reader_without_a_class, "ratersTr/ben: has no "),
         (reader_of_an_unknown_label, "holds the label 77"),
+        (no_class, f"case {CASES[0]}: no class is annotated"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "preprocess"])
@@ -121,13 +135,6 @@ def test_what_is_refused(study: Study, damage: Callable[[Study], object], messag
     assert main([command, "-d", "950", "-np", "1"]) == 2
     assert message in capsys.readouterr().err
     assert sorted(study.folders.root.rglob("*")) == before
-
-
-def test_no_class_is_annotated(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name in read_dataset(study.raw).dataset_json["labels"] if name != "background"]
-    (study.raw / "confidence.csv").write_text(f"case,{','.join(names)}\n{CASES[0]}{',0' * len(names)}\n")
-    assert main(["check", "-d", "950"]) == 2
-    assert f"case {CASES[0]}: no class is annotated" in capsys.readouterr().err
 
 
 def test_files_that_are_no_maps_do_no_harm(study: Study) -> None:

@@ -105,7 +105,9 @@ def test_a_further_configuration_leaves_those_before_it(study: Study, capsys: py
 def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str, capsys) -> None:
     for case in CASES:
         study.write("ratersTr/anna", study.read("labelsTr", case), case)
-        study.write("ratersTr/ben", np.zeros((8, 40, 40), np.uint8) + (case == CASES[0]), case)
+        # wherever the case lies, in its image's empty rim too, is one class; a third case has them all
+        ben = np.ones((8, 40, 40), np.uint8) if case == CASES[0] else study.read("labelsTr", case)
+        study.write("ratersTr/ben", ben, case)
     assert main(["preprocess", "-d", "950", "-c", "3d_lowres", "-np", np_]) == 0
     assert "0 maps, labels of 2 readers\n" in capsys.readouterr().out
     found = read_again(study, PLACES["3d_lowres"])
@@ -228,12 +230,12 @@ def test_a_training_is_told_of_what_is_missing_or_stale(study: Study, monkeypatc
     assert read_again(study) is not None
 
 
-def test_cases_that_were_preprocessed_anew_to_another_shape(study: Study) -> None:
-    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
-    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+def preprocess_anew(study: Study, spacing: list[float] | None = None) -> None:
+    """The first case, by nnU-Net, in 2D."""
     plans = PlansManager(tiny_plans(study.raw.name))
     configuration = plans.get_configuration("2d")
-    configuration.configuration["spacing"] = [3.0, 3.0]
+    if spacing is not None:
+        configuration.configuration["spacing"] = spacing
     for file in (study.preprocessed / PLACES["2d"]).glob(f"{CASES[0]}*"):
         file.unlink()
     DefaultPreprocessor(verbose=False).run_case_save(
@@ -244,7 +246,24 @@ def test_cases_that_were_preprocessed_anew_to_another_shape(study: Study) -> Non
         configuration,
         json.loads((study.raw / "dataset.json").read_text()),
     )
+
+
+def test_cases_that_were_preprocessed_anew_to_another_shape(study: Study) -> None:
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    preprocess_anew(study, [3.0, 3.0])
     with pytest.raises(UserError, match="preprocessed anew; run: nnUNetv2_dale_confidence preprocess -d 950"):
+        read_again(study)
+
+
+def test_cases_that_were_preprocessed_anew_and_cropped_elsewhere(study: Study) -> None:
+    """The empty rim of the image is on the other side now; its shape is what it was."""
+    study.write("confidenceTr", np.full((8, 40, 40), 0.5, np.float32))
+    assert main(["preprocess", "-d", "950", "-c", "2d"]) == 0
+    assert read_again(study) is not None
+    study.write_image(study.read("imagesTr")[:, ::-1].copy())
+    preprocess_anew(study)
+    with pytest.raises(UserError, match="was preprocessed anew, and cropped elsewhere"):
         read_again(study)
 
 

@@ -92,6 +92,11 @@ def _decided(
     decided = {each.case for each in decisions_in(lines)}
     if not decided and not confidence:
         raise UserError(f"{_named(files)} holds no decision yet; fill in accept, fix or exclude")
+    if not decided and not audited.referees and not any(each.kind == "not_annotated" for each in audited.classes):
+        raise UserError(
+            f"{audit_file} is of an audit without networks, which has no maps of suspicion; decide in {_named(files)}, "
+            "or audit a cross-validation"
+        )
     require_audited(audited, audit_file, source, names if confidence else decided)
     unknown = sorted(decided - names)
     if unknown:

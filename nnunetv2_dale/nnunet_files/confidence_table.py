@@ -82,12 +82,15 @@ def read_confidence_table(
         cases: of the dataset, to refuse others; None takes every name.
     Raises:
         UserError: a case or class that the dataset does not have, a case twice, a weight outside [0, 1], a class that
-            is neither 1 nor 0, a case without any annotated class.
+            is neither 1 nor 0, a case without any annotated class. Classes called "case" or "weight", or as another one
+            but for capitals, have no column: they are annotated everywhere.
     """
     classes, file = class_names(labels), folder / TABLE
     if not file.is_file():
         return ConfidenceTable(classes)
-    by_column = {name.strip().casefold(): name for name in classes}
+    columns = [name.strip().casefold() for name in classes]  # as tables have them
+    own = [column not in ("case", "weight") and columns.count(column) == 1 for column in columns]
+    by_column = {column: name for column, name, alone in zip(columns, classes, own, strict=True) if alone}
     weights, open_classes = {}, {}
     for case, row in read_keyed_table(file, "case", (), cases or ()).items():
         if cases is not None and case not in cases:
@@ -96,14 +99,14 @@ def read_confidence_table(
         if unknown:
             raise UserError(
                 f"{file} has a column {unknown[0]!r}; expected case, weight, and the classes of dataset.json: "
-                f"{', '.join(classes)}"
+                f"{', '.join(by_column.values())}"
             )
         where = f"{file}, case {case}"
         weights[case] = _weight(row.get("weight", ""), where)
         said = {name: _annotated(row.get(column, ""), name, where) for column, name in by_column.items()}
-        if not any(said.values()):
+        if not any(said.get(name, True) for name in classes):
             raise UserError(f"{where}: no class is annotated; give the case weight 0, or remove it from the dataset")
-        open_classes[case] = tuple(name for name in classes if not said[name])
+        open_classes[case] = tuple(name for name in classes if not said.get(name, True))
     return ConfidenceTable(classes, weights, open_classes)
 
 

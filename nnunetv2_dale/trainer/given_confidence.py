@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,14 @@ class TakesConfidence(nnUNetTrainer):
         samples = [self._validated(batch, part, confidence, class_weight) for part in parts]
         found = {key: sum(sample[key] for sample in samples) for key in samples[0]}
         return {**found, "loss": found["loss"] / len(samples)}
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """nnU-Net's; an epoch that counts no class leaves its moving mean, which would be NaN for good."""
+        super().on_validation_epoch_end(val_outputs)
+        if self.given is not None:
+            moving = self.logger.get_value("ema_fg_dice", step=None)
+            if math.isnan(moving[-1]):
+                moving[-1] = moving[-2] if len(moving) > 1 else 0.0
 
     def _validated(
         self, batch: dict[str, Any], part: slice, confidence: Tensor | None, class_weight: Tensor | None

@@ -101,6 +101,15 @@ def test_classes_that_are_probably_not_annotated(study: Study) -> None:
     assert (table.weight("case_03"), table.not_annotated("case_03")) == (0, ())  # nothing of it is annotated
 
 
+def test_an_audit_without_networks_says_nothing_by_itself(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study.audit / "audit.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "referees": [], "classes": []}))
+    assert main(study.words({}, "--confidence")) == 2
+    assert "without networks, which has no maps of suspicion; decide in" in capsys.readouterr().err
+    assert not study.new.exists()
+    assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 0
+
+
 def test_what_it_wrote_may_be_replaced_and_what_somebody_changed_may_not(study: Study) -> None:
     assert main(study.words({EXCHANGED: "exclude"}, "--confidence")) == 0
     assert main(study.words({EXCHANGED: "exclude", WIDER: "accept"}, "--confidence", "--overwrite")) == 0

@@ -27,6 +27,16 @@ def test_weights_and_classes_that_nobody_drew(tmp_path: Path) -> None:
     assert table.annotated("c1") == table.annotated("other") == {"Liver": True, "left kidney": True}
 
 
+def test_classes_that_a_column_cannot_name_are_annotated(tmp_path: Path) -> None:
+    labels = {"background": 0, "A": 1, "a": 2, "Weight": 3, "case": 4, "b": 5}
+    (tmp_path / "confidence.csv").write_text("case,weight,b\nc0,0.5,0\n")
+    table = read_confidence_table(tmp_path, labels, CASES)
+    assert (table.weight("c0"), table.not_annotated("c0")) == (0.5, ("b",))
+    (tmp_path / "confidence.csv").write_text("case,A\nc0,0\n")
+    with pytest.raises(UserError, match="has a column 'a'; expected case, weight, and the classes"):
+        read_confidence_table(tmp_path, labels, CASES)
+
+
 def test_without_a_table_all_is_annotated(tmp_path: Path) -> None:
     table = read_confidence_table(tmp_path, LABELS, CASES)
     assert (table.weight("c0"), table.not_annotated("c0")) == (1, ())

@@ -234,6 +234,20 @@ def test_the_pseudo_dice_counts_what_is_annotated() -> None:
 
 
 @pytest.mark.usefixtures("given")
+def test_an_epoch_that_counts_no_class_does_not_end_the_choice_of_the_best() -> None:
+    trainer = started(make_trainer(nnUNetTrainerConfidence))
+    found = trainer.validation_step(next(trainer.dataloader_val))
+    nothing = {**found, **{key: 0 * found[key] for key in ("tp_hard", "fp_hard", "fn_hard")}}
+    moving = trainer.epochs_of("ema_fg_dice")
+    with np.errstate(invalid="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        trainer.on_validation_epoch_end([nothing])
+    trainer.current_epoch = 1
+    trainer.on_validation_epoch_end([found])
+    assert moving[0] == 0
+    assert moving[1] == pytest.approx(0.1 * trainer.epochs_of("mean_fg_dice")[1])
+
+
+@pytest.mark.usefixtures("given")
 def test_the_validation_s_images_have_the_doubt_too() -> None:
     trainer = started(make_trainer(nnUNetTrainerConfidence))
     assert next(trainer.dataloader_val)["data"].shape[1] == next_batch(trainer)["data"].shape[1] == 2

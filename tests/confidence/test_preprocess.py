@@ -126,6 +126,7 @@ def test_readers_labels_are_preprocessed_as_labels_are(study: Study, np_: str, c
         ([0, 1, 2], (2.0, 1.0, 1.5), (1.3, 1.6, 1.5), 0),
         ([2, 0, 1], (2.0, 1.0, 1.5), (1.0, 2.5, 1.1), 3),
         ([0, 1, 2], (6.0, 1.0, 1.0), (6.0, 1.7, 1.4), 2),  # thick slices: in their planes alone
+        ([0, 1, 2], (6.0, 1.0, 1.0), (4.0, 1.7, 1.4), 2),  # and the nearest of them
         ([1, 0, 2], (1.0, 1.2, 1.0), (1.2, 1.0, 1.0), 1),
     ],
 )
@@ -141,16 +142,21 @@ def test_as_simpleitk_resamples(transpose: list[int], spacing_mm: Any, target_mm
 
     here = turned[tuple(slice(*each) for each in box)]
     before = np.array([spacing_mm[axis] for axis in transpose])
-    after = before * here.shape / found.shape  # the edges of both grids are the same
+    thick, shape = before[0] > 3 * before[1], list(found.shape)
+    if thick:
+        shape[0] = len(here)
+    after = before * here.shape / shape  # the edges of both grids are the same
     image = SimpleITK.GetImageFromArray(here)
     image.SetSpacing(before[::-1].tolist())
     grid = SimpleITK.ResampleImageFilter()
-    grid.SetSize(found.shape[::-1])
+    grid.SetSize(shape[::-1])
     grid.SetOutputSpacing(after[::-1].tolist())
     grid.SetOutputOrigin(((after - before) / 2)[::-1].tolist())
     grid.SetInterpolator(SimpleITK.sitkLinear)
     grid.SetDefaultPixelValue(-1)
     expected = SimpleITK.GetArrayFromImage(grid.Execute(image))
+    if thick:
+        expected = expected[(np.arange(0.5, len(found)) * len(here) / len(found)).astype(int)]
     inside = expected >= 0
     assert inside.mean() > 0.4
     np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)

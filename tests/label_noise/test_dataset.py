@@ -95,8 +95,12 @@ def test_labels_of_readers_stay_behind_and_what_is_known_travels(raw: Path) -> N
     source, copy = raw / "Dataset004_Tiny", raw / "Dataset904_Tiny"
     (source / "ratersTr" / "anna").mkdir(parents=True)
     (source / "confidence.csv").write_text("case,weight\ncase 1,0.5\n")
+    (source / "confidenceTr").mkdir()
+    (first,) = (source / "labelsTr").glob("case 1.*")
+    shutil.copy(first, source / "confidenceTr")
     assert run(*DILATE) == 0
     assert not (copy / "ratersTr").exists()
+    assert (copy / "confidenceTr" / first.name).read_bytes() == first.read_bytes()
     for place in (copy, copy / "labelsTr_clean"):  # whoever is judged by the clean labels takes what is said of these
         assert (place / "confidence.csv").read_text() == (source / "confidence.csv").read_text()
 

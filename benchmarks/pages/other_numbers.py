@@ -47,6 +47,13 @@ def other_methods_table() -> str:
     return stacked("iterations", {name: columns(table, other_methods.COLUMNS) for name, table in tables.items()})
 
 
+def at_the_end(method: str, number: str, digits: int) -> str:
+    """A number that a method logs, in the last epoch of its trainings of 500 iterations: one for each seed."""
+    rows = rows_of(RESULTS / other_methods.RESULTS.name)
+    found = [row["last_epoch"][number] for row in rows if (row["run"]["method"], row["iterations"]) == (method, 500)]
+    return " and ".join(f"{value:.{digits}f}" for value in found)
+
+
 def svl_drl_table() -> str:
     """SVL-DRL's trainings on the hippocampus, and what its policy does in them."""
     return svl_drl_training.results_table(rows_of(RESULTS / svl_drl_training.RESULTS.name))

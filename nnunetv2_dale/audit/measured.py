@@ -51,7 +51,7 @@ def _by_networks(task: AuditTask, kept: Path, processes: int) -> Measured:
 
 def _without_network(task: AuditTask, kept: Path, processes: int) -> Measured:
     kept.mkdir(exist_ok=True)
-    known = learned(task)
+    known = learned(task, processes)
     jobs = [(inputs.case, (inputs, task, known)) for inputs in task.cases]
     records = [record for _, record in run_cases(measure, jobs, processes, "measuring cases")]
     return Measured(

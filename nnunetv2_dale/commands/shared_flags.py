@@ -57,9 +57,8 @@ def add_plans(parser: _ActionsContainer, **options: Any) -> None:
 
 
 def add_device(parser: _ActionsContainer, default: str) -> None:
-    """Add `-device`: what to train on."""
-    what = "Device the training should run with"
-    parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default=default, help=what)
+    """Add `-device`: what to train or predict on."""
+    parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default=default, help="Device that networks run on")
 
 
 def add_seed(parser: _ActionsContainer, of: str) -> None:

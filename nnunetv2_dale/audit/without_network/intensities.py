@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nnunetv2_dale.audit.audit_task import AuditTask
+from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import read_case, read_images
 from nnunetv2_dale.audit.usual_values import Floats
+from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import Mask
 
@@ -46,25 +47,35 @@ def steps(planar: bool) -> NDArray[np.int64]:
     return np.array(list(itertools.product(line, line, [0] if planar else line)))
 
 
-def learned(task: AuditTask) -> Intensities:
+def learned(task: AuditTask, processes: int = 1) -> Intensities:
     """Look at a few cases of a dataset."""
     inside, outside = ({item.key: np.ones(BINS) for item in task.classes} for _ in range(2))
     lengths: dict[str, list[float]] = {item.key: [] for item in task.classes}
-    for inputs in task.cases[:: -(-len(task.cases) // SAMPLED)]:
-        volumes = read_case(inputs, task)
-        label, spacing_mm = volumes.label, volumes.spacing_mm
-        bins, boxes = binned(read_images(inputs, task, volumes)[0], task.is_ct), boxes_of_values(label)
-        for item in task.classes:
-            box = box_around([boxes[value] for value in item.values if value in boxes], label.shape, RIM)
-            if box is not None:
-                mask = np.isin(label[box], item.values)
-                inside[item.key] += np.bincount(bins[box][mask], minlength=BINS)
-                outside[item.key] += np.bincount(bins[box][rim(mask)], minlength=BINS)
-                volume = np.count_nonzero(mask) * np.prod(spacing_mm[int(label.shape[0] == 1) :])
-                lengths[item.key].append(float(volume) ** (1 / (2 if label.shape[0] == 1 else 3)))
+    jobs = [(inputs.case, (inputs, task)) for inputs in task.cases[:: -(-len(task.cases) // SAMPLED)]]
+    for _, shown in run_cases(_shown, jobs, processes, "looking at intensities"):
+        for key, (within, around, length) in shown.items():
+            inside[key] += within
+            outside[key] += around
+            lengths[key].append(length)
     known = [float(np.median(each)) for each in lengths.values() if each]
     odds = {key: _log_odds(inside[key], outside[key]) for key in inside}
     return Intensities(float(np.median(known)) / STEPS_OF_CLASS if known else 1.0, odds)
+
+
+def _shown(inputs: CaseInputs, task: AuditTask) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64], float]]:
+    """Class → voxels of each bin inside and just outside, and the length of an edge of a box of its volume in mm."""
+    volumes = read_case(inputs, task)
+    label, spacing_mm = volumes.label, volumes.spacing_mm
+    bins, boxes = binned(read_images(inputs, task, volumes)[0], task.is_ct), boxes_of_values(label)
+    found = {}
+    for item in task.classes:
+        box = box_around([boxes[value] for value in item.values if value in boxes], label.shape, RIM)
+        if box is not None:
+            mask = np.isin(label[box], item.values)
+            volume = np.count_nonzero(mask) * np.prod(spacing_mm[int(label.shape[0] == 1) :])
+            within, around = (np.bincount(bins[box][each], minlength=BINS) for each in (mask, rim(mask)))
+            found[item.key] = (within, around, float(volume) ** (1 / (2 if label.shape[0] == 1 else 3)))
+    return found
 
 
 def _log_odds(inside: Floats, outside: Floats) -> NDArray[np.float32]:

@@ -92,6 +92,20 @@ def several_readers_table() -> str:
     return markdown(["training label", "Dice", "each training", "cases"], cells) if cells else NOT_YET
 
 
+def several_readers_range() -> str:
+    """From the lowest to the highest mean of what is made of several readers' labels, in points: "4.0"."""
+    means = [
+        fmean(row["dice"] for row in trainings) for trainings in of_arms(rows_of(several_readers.RESULTS)).values()
+    ]
+    return f"{max(means) - min(means):.1f}"
+
+
+def audit_won(errors: str, made: str, trainer: str) -> str:
+    """What an arm wins back of what wrong labels cost: "2.6 of 8.9"."""
+    won = audit_maps.won_back(rows_of(audit_maps.RESULTS), errors)
+    return f"{won[', '.join(filter(None, (made, trainer)))]:.1f} of {won['cost']:.1f}"
+
+
 def audit_maps_table() -> str:
     """Dice, in points, of what an audit makes of wrong labels; and what of their cost that wins back."""
     rows = rows_of(audit_maps.RESULTS)

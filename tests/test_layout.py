@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": SHARED | {"confidence.raters", "confidence.consensus"},  # several readers' labels, joined in one way
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
     "pseudo_labels": SHARED | {"audit.usual_values"},  # its judgement of a case is what the audit knows to be usual
-    "demo": SHARED | {"trainer", "case_trust.config", "report"},  # its trainers are ours; it ends on the report
+    "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},
 }

@@ -101,7 +101,7 @@ def _check(arguments: argparse.Namespace) -> None:
     readers = counted(len(given.readers), "reader")
     print(f"{dataset.folder.name}: {counted(len(weights), 'case')}, {len(given.maps)} with a map, {readers}")
     print(f"weight below 1: {counted(sum(weight < 1 for weight in weights), 'case')}; of them 0: {weights.count(0)}")
-    print(f"{'class':24}{'not annotated in':>18}{'doubted voxels':>16}{'mean confidence':>17}")
+    print(f"{'class':24}{'not annotated in':>18}{'voxels below 1':>16}{'mean confidence':>17}")
     for each in classes:
         shares = ("–", "–") if each.mean is None else (f"{each.doubted:.2%}", f"{each.mean:.3f}")
         print(f"{each.name:24}{counted(each.not_annotated, 'case'):>18}{shares[0]:>16}{shares[1]:>17}")

@@ -35,11 +35,11 @@ def trainings(table: str, labels: str, arm: str, **run: object) -> Trainings:
     return found
 
 
-def differences(table: str, labels: str, arm: str, beside: str = "plain", **run: object) -> NDArray[np.float64]:
-    """(trainings,) points above plain nnU-Net, or another arm, of the same fold and seed."""
-    found = paired(trainings(table, labels, beside, **run), trainings(table, labels, arm, **run))
+def differences(table: str, labels: str, arm: str, **run: object) -> NDArray[np.float64]:
+    """(trainings,) points above plain nnU-Net of the same fold and seed."""
+    found = paired(trainings(table, labels, "plain", **run), trainings(table, labels, arm, **run))
     if not len(found):
-        raise LookupError(f"{table}.jsonl has no training of {beside} beside {labels}, {arm}, {run}")
+        raise LookupError(f"{table}.jsonl has no plain training beside {labels}, {arm}, {run}")
     return found
 
 
@@ -48,14 +48,15 @@ def dice(table: str, labels: str, arm: str, digits: int = 1, **run: object) -> s
     return f"{np.mean(list(trainings(table, labels, arm, **run).values())):.{digits}f}"
 
 
-def gain(table: str, labels: str, arm: str, beside: str = "plain", **run: object) -> str:
-    """Mean difference to plain nnU-Net, or another arm, signed."""
-    return signed(float(differences(table, labels, arm, beside, **run).mean()))
+def gain(table: str, labels: str, arm: str, **run: object) -> str:
+    """Mean difference to plain nnU-Net, signed."""
+    return signed(float(differences(table, labels, arm, **run).mean()))
 
 
 def gains(table: str, labels: str, arm: str, beside: str) -> str:
-    """The differences of single trainings to another arm: "−3.8 and −1.3"."""
-    return " and ".join(signed(float(each)) for each in differences(table, labels, arm, beside))
+    """The differences of single trainings to another arm of the same fold and seed: "−3.8 and −1.3"."""
+    found = paired(trainings(table, labels, beside), trainings(table, labels, arm))
+    return " and ".join(signed(float(each)) for each in found)
 
 
 def interval(table: str, labels: str, arm: str, **run: object) -> str:

@@ -100,6 +100,11 @@ def several_readers_range() -> str:
     return f"{max(means) - min(means):.1f}"
 
 
+def audit_maps_dice(labels: str, trainer: str) -> str:
+    """The Dice of each training of an arm, in points: "70 and 71"."""
+    return " and ".join(f"{row['dice']:.0f}" for row in of_arms(rows_of(audit_maps.RESULTS))[labels, trainer])
+
+
 def audit_won(errors: str, made: str, trainer: str) -> str:
     """What an arm wins back of what wrong labels cost: "2.6 of 8.9"."""
     won = audit_maps.won_back(rows_of(audit_maps.RESULTS), errors)

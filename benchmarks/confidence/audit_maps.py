@@ -3,7 +3,7 @@
     python -m benchmarks.confidence.audit_maps --data FOLDER -o OUT [--results FILE]
 
 FOLDER holds Dataset004_Hippocampus. Every fifth case is held out: no network sees it, and its clean label judges. Of
-the others 40 % have an error of some kind, or 45 % are drawn too wide, by 2 mm or to a Dice of 0.75. Five short
+the others 40 or 20 % have an error of some kind, or 45 % are drawn too wide, by 2 mm or to a Dice of 0.75. Five short
 trainings of plain nnU-Net are the cross-validation that is audited; nobody decides. A row is stored after each
 training; the same command again makes those that are missing.
 """
@@ -47,8 +47,9 @@ ERRORS = {  # name, with the percentage of wrong labels → the command that mak
     ],
     "dilated 45": ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "150", *STUDY.labels["dilated"], "-np", "1"],
     "mixed 40": Condition(HIPPOCAMPUS, 140, MIXED, 0.4).recipe(),
+    "mixed 20": Condition(HIPPOCAMPUS, 120, MIXED, 0.2).recipe(),
 }
-FIRST_ID = {"dilated 2 mm": 160, "dilated 45": 150, "mixed 40": 140}
+FIRST_ID = {"dilated 2 mm": 160, "dilated 45": 150, "mixed 40": 140, "mixed 20": 120}
 FURTHER = {"": 0, "maps": 100, "excluded": 200}  # what is made of them → what is added to their id
 CASE_TRUST, DALE = "nnUNetTrainerCaseTrust", "nnUNetTrainerDALE"
 OF_WRONG = (("", PLAIN), ("maps", TOLD), ("excluded", PLAIN), ("", CASE_TRUST), ("maps", DALE))

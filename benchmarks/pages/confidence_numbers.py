@@ -26,6 +26,7 @@ WRONG_LABELS = {
     "dilated 2 mm": "45 % drawn 2 mm too wide",
     "dilated 45": "45 % drawn too wide, to a Dice of 0.75",
     "mixed 40": "40 % with an error of any kind",
+    "mixed 20": "20 % with an error of any kind",
 }
 AUDITED = {
     "": "labels as they are",

@@ -42,16 +42,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "discovery_build": set(),
     "dale": set(),
     "masks": set(),
+    "statistics": set(),
     **dict.fromkeys(METHODS - {"dale"}, LENT),
     "trainer": METHODS | {"nnunet_files", "commands.counted"},
     "commands": set(),
     "nnunet_files": {"commands"},
     "pages": {"commands", "dale"},
+    "readers": {"commands", "masks", "nnunet_files", "pages"},  # several readers' labels, joined in one way
     **dict.fromkeys(COMMANDS, SHARED),
-    "audit": SHARED | {"case_trust.border_contrast"},  # what a border shows of itself, in one definition
-    "convert": SHARED | {"confidence.raters", "confidence.consensus"},  # several readers' labels, joined in one way
+    "audit": SHARED | {"statistics", "case_trust.border_contrast"},  # what a border shows of itself, in one definition
+    "confidence": SHARED | {"readers"},
+    "convert": SHARED | {"readers"},
     "benchmark": SHARED | {"report"},  # its last act is the report on its runs
-    "pseudo_labels": SHARED | {"audit.usual_values"},  # its judgement of a case is what the audit knows to be usual
+    "pseudo_labels": SHARED | {"statistics"},  # its judgement of a case is what the audit knows to be usual
     "demo": SHARED | {"trainer", "case_trust.config"},  # its trainers are ours
     "trainers": {"trainer"},
     "preprocessing": {"convert", "commands", "nnunet_files"},

@@ -10,9 +10,9 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
-from nnunetv2_dale.audit.usual_values import LEAST_OF_FOLD
 from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE
+from nnunetv2_dale.statistics.usual_values import LEAST_OF_FOLD
 
 LEAST_FOUND = 0.1  # Dice from which networks found a class in a case
 KNOWN_FROM = 0.2  # share of the labelled cases in which networks have to find a class to judge its labels

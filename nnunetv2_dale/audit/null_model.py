@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, usual
+from nnunetv2_dale.statistics.usual_values import LARGEST_Z, Floats, usual
 
 MOST_DEGREES = 12.0  # of freedom of the right labels' t distribution
 WRONG_MEAN_Z = 5.0  # of the wrong labels' gamma distribution

@@ -16,8 +16,8 @@ from nnunetv2_dale.audit.kinds import Suspicion, suspicions, unclear
 from nnunetv2_dale.audit.null_model import wrong_and_right
 from nnunetv2_dale.audit.sentences import in_words
 from nnunetv2_dale.audit.unusual import image_of_cases, unusual_cases, unusual_class
-from nnunetv2_dale.audit.usual_values import Floats, as_elsewhere
 from nnunetv2_dale.nnunet_files.geometry import world_mm
+from nnunetv2_dale.statistics.usual_values import Floats, as_elsewhere
 
 LISTED_FROM = 0.2  # score from which a finding is listed
 Accepted = Collection[tuple[str, str, str]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nnunetv2_dale.audit.evidence import CaseEvidence
-from nnunetv2_dale.audit.usual_values import LEAST_OF_FOLD
+from nnunetv2_dale.statistics.usual_values import LEAST_OF_FOLD
 
 WEAKER, CHANCE = 0.03, 0.01  # Dice, and chance of an accident, from which a fold's network counts as weaker
 

@@ -16,9 +16,9 @@ import numpy as np
 from nnunetv2_dale.audit.displacement import Displacement
 from nnunetv2_dale.audit.evidence import CaseEvidence, ClassEvidence
 from nnunetv2_dale.audit.units import of_the_most_frequent_form
-from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, deviations, usual, usual_by_fold
 from nnunetv2_dale.audit.ways_of_drawing import right_way
 from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.statistics.usual_values import LARGEST_Z, Floats, deviations, usual, usual_by_fold
 
 LEAST_STEP = 0.1  # of a voxel along the border, within which nobody can draw
 LEAST_RATIO = 0.1  # differences whose sizes differ by less than 10 % are alike

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 
 from nnunetv2_dale.audit.null_model import LEAST_OF_GROUPS, MANY_WRONG, two_groups
-from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats
 from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.statistics.usual_values import LARGEST_Z, Floats
 
 SHARES = (0.5, 0.35, 0.65)  # of the wider group, with which the two are looked for
 FARTHEST = 8.0  # spreads: single errors beyond are no group

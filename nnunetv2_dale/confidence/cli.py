@@ -108,7 +108,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _raters(arguments: argparse.Namespace) -> None:
-    from nnunetv2_dale.confidence.raters import write_readers_dataset
+    from nnunetv2_dale.readers.readers_dataset import write_readers_dataset
 
     source = read_raw(arguments.d)
     folders = arguments.i or sorted(path for path in (source.folder / READERS).glob("[!.]*") if path.is_dir())

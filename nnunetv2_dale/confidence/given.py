@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.commands.counted import counted
 from nnunetv2_dale.nnunet_files.confidence_map import map_files, name_problems, read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import (
     MAPS,
@@ -23,12 +21,12 @@ from nnunetv2_dale.nnunet_files.confidence_table import (
     has_confidence,
     read_confidence_table,
 )
-from nnunetv2_dale.nnunet_files.geometry import Stored, require_same_grid
+from nnunetv2_dale.nnunet_files.geometry import Stored
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import read_label
+from nnunetv2_dale.readers.reading import ReadersValues, read_reader, unequal_cases, unequal_classes
 
-ReadersValues = Mapping[str, frozenset[int]]  # reader → the label values that are drawn in a case
 Sums = Mapping[int, tuple[int, int, float]]  # label value → voxels, those below 1, sum of the confidence
 
 
@@ -63,43 +61,6 @@ def read_given(dataset: RawDataset) -> GivenConfidence:
     return GivenConfidence(table, map_files(dataset), readers)
 
 
-def unequal_cases(readers: Mapping[str, Mapping[str, Path]], places: Mapping[str, Path]) -> list[Problem]:
-    """Readers that lack cases which another one has."""
-    everywhere = {case for files in readers.values() for case in files}
-    return [
-        Problem(
-            places[name],
-            f"lacks {counted(len(missing), 'case')} that another reader has ({missing[0]}); give the same ones",
-        )
-        for name, files in readers.items()
-        if (missing := sorted(everywhere - files.keys()))
-    ]
-
-
-def unequal_classes(
-    found: Collection[ReadersValues], classes: Mapping[str, Sequence[int]], places: Mapping[str, Path]
-) -> list[Problem]:
-    """Readers that never drew a class that another one drew.
-
-    Args:
-        found: of each case.
-        classes: name → its label values.
-        places: reader → folder.
-    """
-    drawn = {
-        who: {name for each in found for name, values in classes.items() if each.get(who, frozenset()) & set(values)}
-        for who in places
-    }
-    everyone = set().union(*drawn.values())
-    return [
-        Problem(
-            places[who], f"has no {' and no '.join(sorted(everyone - mine))}, which another reader drew; leave it out"
-        )
-        for who, mine in drawn.items()
-        if everyone - mine
-    ]
-
-
 def unequal_classes_of(dataset: RawDataset, given: GivenConfidence, found: Collection[ReadersValues]) -> list[Problem]:
     """`unequal_classes` of a dataset's own readers."""
     labels = dataset.dataset_json["labels"]
@@ -110,19 +71,6 @@ def unequal_classes_of(dataset: RawDataset, given: GivenConfidence, found: Colle
 def readers_of(given: GivenConfidence, case: str) -> dict[str, Path]:
     """Reader → label of a case."""
     return {name: files[case] for name, files in given.readers.items() if case in files}
-
-
-def read_reader(reader: Any, file: Path, allowed: Collection[int], label: Path, stored: Stored) -> NDArray[np.int16]:
-    """A reader's label (Z, Y, X), on the voxels of the case's label.
-
-    Args:
-        label, stored: the file to go by, its shape and its properties.
-    Raises:
-        FileError: damaged, with other values, or on other voxels.
-    """
-    drawn, properties = read_label(reader, file, allowed)
-    require_same_grid(file, (drawn.shape, properties), label, stored, "readers draw on the same voxels")
-    return drawn
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.counted import counted
-from nnunetv2_dale.confidence.given import ReadersValues, read_given, read_reader, readers_of, unequal_classes_of
+from nnunetv2_dale.confidence.given import read_given, readers_of, unequal_classes_of
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder, refuse_existing
 from nnunetv2_dale.nnunet_files.confidence_map import read_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import TABLE, write_confidence_table
@@ -39,6 +39,7 @@ from nnunetv2_dale.nnunet_files.preprocessed_confidence import (
 from nnunetv2_dale.nnunet_files.problems import FileError, Problem, refuse_problems
 from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, require_labels
 from nnunetv2_dale.nnunet_files.volumes import label_values, read_label
+from nnunetv2_dale.readers.reading import ReadersValues, read_reader
 
 
 def preprocess_confidence(

@@ -13,7 +13,6 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
-from nnunetv2_dale.confidence.raters import write_consensus
 from nnunetv2_dale.convert.case_conversion import ConvertedCase, convert_case, warn_of_padding
 from nnunetv2_dale.convert.plan import CaseTargets, DatasetPlan, SourceCase
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
@@ -24,6 +23,7 @@ from nnunetv2_dale.nnunet_files.problems import DatasetProblemsError, Problem, r
 from nnunetv2_dale.nnunet_files.raw_dataset import read_dataset
 from nnunetv2_dale.nnunet_files.splits import PATIENTS
 from nnunetv2_dale.nnunet_files.target import CONVERSION, Target
+from nnunetv2_dale.readers.readers_dataset import write_consensus
 
 logger = logging.getLogger(__name__)
 

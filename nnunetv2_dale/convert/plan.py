@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from nnunetv2_dale.confidence.consensus import LabelTarget
 from nnunetv2_dale.nnunet_files.problems import Problem
+from nnunetv2_dale.readers.consensus import LabelTarget
 
 _PAGE_WIDTH = 100
 

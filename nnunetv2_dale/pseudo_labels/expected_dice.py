@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from nnunetv2_dale.audit.usual_values import usual
+from nnunetv2_dale.statistics.usual_values import usual
 
 LEAST, MOST = 0.01, 0.99  # a Dice is taken as if it lay between
 OWN_CASES = 5.0  # of a class, from which it counts as much as all classes together

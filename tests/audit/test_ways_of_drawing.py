@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.ways_of_drawing import right_way
+from nnunetv2_dale.statistics.usual_values import Floats
 
 
 def drawn(wrong: int, right: int, apart: float, shown: float, seed: int = 0) -> tuple[Floats, Floats]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.class_statements import NOT_DRAWN_CASES, NOT_DRAWN_FROM, ClassStatement
-from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.places import Places
 from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, Voxel, rare_amounts
 from nnunetv2_dale.commands.counted import counted
+from nnunetv2_dale.statistics.usual_values import Floats
 
 BETWEEN = -0.7  # cosine between the ways from two neighbours to a class, below which it lies between them
 

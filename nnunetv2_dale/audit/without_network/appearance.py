@@ -14,10 +14,10 @@ from scipy.stats import median_abs_deviation
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.sentences import length_unit
-from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.intensities import steps
 from nnunetv2_dale.audit.without_network.places import in_directions
 from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, high_values
+from nnunetv2_dale.statistics.usual_values import Floats
 
 LEAST_DIFFERENCE = 0.02  # of correlations and log odds, within which cases are alike
 LEAST_SPREAD = 0.3

@@ -17,10 +17,10 @@ from scipy import ndimage
 
 from nnunetv2_dale.audit.audit_task import AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import read_case, read_images
-from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values
 from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.statistics.usual_values import Floats
 
 BINS = 64
 HU_RANGE = (-200.0, 400.0)  # of CT that is told apart

@@ -10,12 +10,12 @@ from skimage.filters import threshold_otsu
 
 from nnunetv2_dale.audit.audit_task import AuditedClass, AuditTask, CaseInputs
 from nnunetv2_dale.audit.case_volumes import CaseVolumes, read_case, read_images
-from nnunetv2_dale.audit.usual_values import Floats
 from nnunetv2_dale.audit.without_network.intensities import RIM, Intensities, binned, fit, steps
 from nnunetv2_dale.audit.without_network.records import CaseRecord, ClassRecord, Part, Share, Voxel
 from nnunetv2_dale.case_trust.border_contrast import border_contrast
 from nnunetv2_dale.masks.boxes import Box, box_around, boxes_of_values, connected_parts
 from nnunetv2_dale.masks.overlap import Mask
+from nnunetv2_dale.statistics.usual_values import Floats
 
 MOST_PARTS = 20
 AROUND = 11  # points along each axis of what is kept of the image around a class

@@ -14,8 +14,8 @@ import numpy as np
 
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.sentences import volume_of
-from nnunetv2_dale.audit.usual_values import Floats, usual
 from nnunetv2_dale.audit.without_network.records import LEAST_CASES, CaseRecord, Hint, high_values
+from nnunetv2_dale.statistics.usual_values import Floats, usual
 
 COMPANIONS = 8  # of a class: those that lie most steadily to it
 LEAST_SPREAD_VOXELS = 1.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.null_model import chance_of
-from nnunetv2_dale.audit.usual_values import LARGEST_Z, Floats, usual
+from nnunetv2_dale.statistics.usual_values import LARGEST_Z, Floats, usual
 
 DEGREES = 5.0  # of freedom: nature varies more than networks do
 LEAST_CASES = 5  # that have a class, from which one can say what is usual

@@ -9,7 +9,6 @@ import numpy as np
 from nnunetv2_dale.audit.audit_task import AuditedClass
 from nnunetv2_dale.audit.findings import Kind
 from nnunetv2_dale.audit.sentences import volume_of
-from nnunetv2_dale.audit.usual_values import Floats, usual
 from nnunetv2_dale.audit.without_network.places import Places, ends_of
 from nnunetv2_dale.audit.without_network.records import (
     CaseRecord,
@@ -20,6 +19,7 @@ from nnunetv2_dale.audit.without_network.records import (
     high_values,
     rare_amounts,
 )
+from nnunetv2_dale.statistics.usual_values import Floats, usual
 
 SMALL = 0.05  # of a usual object of the class: a smaller part is a speck
 LEAST_PADDED, LEAST_OUTSIDE = 0.02, 0.1  # share of a class, on padding or outside of the body, that counts

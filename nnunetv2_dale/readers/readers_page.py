@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_dale.commands.csv_table import write_table
-from nnunetv2_dale.confidence.consensus import CONSENSUS, Comparison
 from nnunetv2_dale.pages.html_page import render_page
 from nnunetv2_dale.pages.private_content import Held
+from nnunetv2_dale.readers.consensus import CONSENSUS, Comparison
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def write_comparisons(
         "pairs": [each for each in pairs if each.second != CONSENSUS],
         "far": [row for row in rows if row.is_far and row.second == CONSENSUS],
     }
-    page = render_page("readers.html.j2", "nnunetv2_dale.confidence", context)
+    page = render_page("readers.html.j2", "nnunetv2_dale.readers", context)
     (folder / "readers.html").write_text(page, encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_dale.audit.null_model import wrong_and_right
-from nnunetv2_dale.audit.usual_values import as_elsewhere, deviations, usual, usual_by_fold
+from nnunetv2_dale.statistics.usual_values import as_elsewhere, deviations, usual, usual_by_fold
 from tests.audit.fixtures import normal
 
 

@@ -12,16 +12,6 @@ import numpy as np
 from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.cases import run_cases
 from nnunetv2_dale.commands.command_line import UserError
-from nnunetv2_dale.confidence.consensus import (
-    Comparison,
-    LabelTarget,
-    Method,
-    agreement_with,
-    comparisons,
-    consensus_of,
-)
-from nnunetv2_dale.confidence.given import read_reader, unequal_cases, unequal_classes
-from nnunetv2_dale.confidence.readers_page import write_comparisons
 from nnunetv2_dale.nnunet_files.confidence_map import write_confidence_map
 from nnunetv2_dale.nnunet_files.confidence_table import MAPS, READERS, class_names
 from nnunetv2_dale.nnunet_files.folders import SPLITS, files_by_case
@@ -34,6 +24,16 @@ from nnunetv2_dale.nnunet_files.splits import new_dataset, splits_in_use
 from nnunetv2_dale.nnunet_files.target import MARKS, OF_READERS, Target
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import read_image, read_label
+from nnunetv2_dale.readers.consensus import (
+    Comparison,
+    LabelTarget,
+    Method,
+    agreement_with,
+    comparisons,
+    consensus_of,
+)
+from nnunetv2_dale.readers.readers_page import write_comparisons
+from nnunetv2_dale.readers.reading import read_reader, unequal_cases, unequal_classes
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Labels of the same images by several readers: read, joined, compared."""

@@ -1,0 +1,1 @@
+"""What is usual among many cases."""

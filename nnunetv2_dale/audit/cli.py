@@ -145,9 +145,12 @@ def _apply(arguments: argparse.Namespace) -> None:
     for remark in done.remarks:
         print(remark)
     excluded = "with weight 0" if confidence else "excluded"
+    fix = (
+        f"{done.to_fix} to fix (see to_fix.csv and drafts); next: mend them, then" if done.to_fix else "0 to fix; next:"
+    )
     print(
-        f"{done.folder}: {counted(done.cases, 'case')}, {done.excluded} {excluded}, {done.to_fix} to fix (see "
-        "to_fix.csv and drafts); next: mend them, then " + next_commands(done.folder, arguments.new_id)
+        f"{done.folder}: {counted(done.cases, 'case')}, {done.excluded} {excluded}, {fix} "
+        + next_commands(done.folder, arguments.new_id)
     )
 
 

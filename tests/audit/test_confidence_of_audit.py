@@ -67,6 +67,7 @@ def test_an_audit_on_which_nobody_decided_says_what_it_found_of_the_labels_it_sa
     assert main(study.words({})) == 2
     assert "holds no decision yet" in capsys.readouterr().err
     assert main(study.words({}, "--confidence")) == 0
+    assert "0 to fix; next: nnUNetv2_plan_and_preprocess" in capsys.readouterr().out
     np.testing.assert_allclose(confidence(study, EXCHANGED), 1 - suspicion(study, EXCHANGED), atol=1e-6)
     shutil.copy(study.raw / "labelsTr" / f"{WIDER}.nii.gz", study.raw / "labelsTr" / f"{MISSED}.nii.gz")
     assert main(study.words({}, "--confidence", "--overwrite")) == 2

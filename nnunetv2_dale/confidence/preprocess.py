@@ -59,7 +59,9 @@ def preprocess_confidence(
     checksums = raw_checksums(dataset.folder)
     targets = {name: confidence_folder(preprocessed, name) for name in chosen}
     if not configurations and not overwrite:
-        lacking = {name: target for name, target in targets.items() if made_from(target) != checksums}
+        lacking = {
+            name: target for name, target in targets.items() if (made_from(target) or {}).get("raw") != checksums
+        }
         targets = lacking or targets
     for name, target in targets.items():
         refuse_existing(target, overwrite)

@@ -87,29 +87,23 @@ def read_preprocessed_confidence(
         if raw is not None and has_confidence(raw):
             raise UserError(f"{raw} has confidence of its labels that is not in {folder} yet; run: {command}")
         return None
-    if raw is not None and made != raw_checksums(raw):
+    if raw is not None and made.get("raw", {}) != raw_checksums(raw):
         what = f"run: {command}" if has_confidence(raw) else f"it has none now: remove {folder}"
         raise UserError(f"{folder} was not made from what {raw} holds now; {what}")
     readers = sorted(path.name for path in folder.glob(f"{READER_LABELS}/*") if path.is_dir())
     found = PreprocessedConfidence(folder, read_confidence_table(folder, labels), tuple(readers))
-    _require_images_as_they_were(found, dataset / data_identifier, command)
+    _require_images_as_they_were(found, made.get("crops", {}), dataset / data_identifier, command)
     return found
 
 
-def made_from(folder: Path) -> dict[str, str] | None:
-    """`raw_checksums` of what a configuration's confidence was made from; None without any.
+def made_from(folder: Path) -> dict[str, Any] | None:
+    """What a configuration's confidence was made from: "raw" `raw_checksums`, "crops" case → `crop_of`; None without any.
 
     Raises:
         UserError: a damaged file.
     """
-    if not (folder / MADE_FROM).is_file():
-        return None
-    found: dict[str, str] = _made(folder).get("raw", {})
-    return found
-
-
-def _made(folder: Path) -> dict[str, Any]:
-    return read_json_object(folder / MADE_FROM, f"remove {folder}, preprocess again")
+    file = folder / MADE_FROM
+    return read_json_object(file, f"remove {folder}, preprocess again") if file.is_file() else None
 
 
 def crop_of(properties: Mapping[str, Any]) -> list[Any]:
@@ -140,10 +134,12 @@ def file_checksum(file: Path) -> str:
     return f"{zlib.crc32(file.read_bytes()):08x}"
 
 
-def _require_images_as_they_were(found: PreprocessedConfidence, cases: Path, command: str) -> None:
+def _require_images_as_they_were(
+    found: PreprocessedConfidence, crops: Mapping[str, Any], cases: Path, command: str
+) -> None:
     import blosc2
 
-    for case, crop in _made(found.folder).get("crops", {}).items():
+    for case, crop in crops.items():
         properties = cases / f"{case}.pkl"
         if properties.is_file() and crop_of(load_pickle(str(properties))) != crop:
             raise UserError(f"{properties} was preprocessed anew, and cropped elsewhere; run: {command}")

@@ -97,7 +97,9 @@ def read_preprocessed_confidence(
 
 
 def made_from(folder: Path) -> dict[str, Any] | None:
-    """What a configuration's confidence was made from: "raw" `raw_checksums`, "crops" case → `crop_of`; None without any.
+    """What a configuration's confidence was made from: "raw", of `raw_checksums`, and "crops", case → `crop_of`.
+
+    None where there is no confidence.
 
     Raises:
         UserError: a damaged file.

@@ -2,10 +2,10 @@
 
     python -m benchmarks.confidence.audit_maps --data FOLDER -o OUT [--results FILE]
 
-FOLDER holds Dataset004_Hippocampus. Every fifth case is held out: no network sees it, and its clean label judges. Of
-the others 40 or 20 % have an error of some kind, or 45 % are drawn too wide, by 2 mm or to a Dice of 0.75. Five short
-trainings of plain nnU-Net are the cross-validation that is audited; nobody decides. A row is stored after each
-training; the same command again makes those that are missing.
+FOLDER holds Dataset004_Hippocampus and Dataset027_ACDC (hearts). Every fifth patient is held out: no network sees it,
+and its clean labels judge. Of the other cases some have an error. Five short trainings of plain nnU-Net are the
+cross-validation that is audited; nobody decides. A row is stored after each training; the same command again makes
+those that are missing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.audit_study.conditions import HIPPOCAMPUS, MIXED, Condition
+from benchmarks.audit_study.conditions import AMOUNTS, MIXED
 from benchmarks.confidence.stock_trainings import (
     PLAIN,
     STUDY,
@@ -33,23 +35,50 @@ from benchmarks.confidence.stock_trainings import (
     train_command,
 )
 from benchmarks.organs.prepare import Runner, copy_cases
-from benchmarks.organs.study import Data, plans_name
+from benchmarks.organs.study import plans_name
 from benchmarks.trainings import Row, rows_of
 from nnunetv2_dale.commands.command_line import run_command
 from nnunetv2_dale.commands.csv_table import write_table
+from nnunetv2_dale.nnunet_files.json_files import read_json
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "audit_maps.jsonl"
-CLEAN = "Dataset004_Hippocampus"
-ERRORS = {  # name, with the percentage of wrong labels → the command that makes them
-    "dilated 2 mm": [
-        *("nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "160"),
-        *("--kind", "dilate", "--amount", "2", "--fraction", "0.45", "--seed", "1", "-np", "1"),
-    ],
-    "dilated 45": ["nnUNetv2_dale_corrupt_labels", "-d", "4", "--new_id", "150", *STUDY.labels["dilated"], "-np", "1"],
-    "mixed 40": Condition(HIPPOCAMPUS, 140, MIXED, 0.4).recipe(),
-    "mixed 20": Condition(HIPPOCAMPUS, 120, MIXED, 0.2).recipe(),
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Training labels, clean or with errors."""
+
+    data: str  # name in the study of organs
+    id: int  # of the dataset
+    noise: Sequence[str] = ()  # words of `nnUNetv2_dale_corrupt_labels`; none for clean ones
+
+    @property
+    def clean(self) -> str:
+        """The dataset with the clean labels."""
+        return f"Dataset{STUDY.data[self.data].id:03d}_{self.data}"
+
+
+def _noise(kinds: Sequence[str], percentage: int, seed: int, *size: str) -> list[str]:
+    """Words for these kinds of errors, of a size, in a percentage of the cases."""
+    return ["--kind", *kinds, *size, "--fraction", f"{percentage / 100:g}", "--seed", str(seed)]
+
+
+_AMOUNTS = [f"{AMOUNTS[kind]:g}" for kind in MIXED]
+# What each kind alone needs for a mean foreground Dice of 0.60 on ACDC, in the order of MIXED; of swapped components as
+# many as of missing ones.
+_OF_HEARTS = ["93", "15", "9.2", "23", "77", "0.4", "0.4"]
+LABELS = {  # name, with the percentage of wrong labels
+    "clean": Labels("Hippocampus", 4),
+    "dilated 2 mm": Labels("Hippocampus", 160, _noise(["dilate"], 45, 1, "--amount", "2")),
+    "dilated 45": Labels("Hippocampus", 150, STUDY.labels["dilated"]),
+    "mixed 40": Labels("Hippocampus", 140, _noise(MIXED, 40, 140, "--amount", *_AMOUNTS)),
+    "mixed 20": Labels("Hippocampus", 120, _noise(MIXED, 20, 120, "--amount", *_AMOUNTS)),
+    "hearts clean": Labels("ACDC", 27),
+    "hearts mixed 40": Labels("ACDC", 170, _noise(MIXED, 40, 1, "--amount", *_OF_HEARTS)),
+    "hearts dilated 45": Labels("ACDC", 180, _noise(["dilate"], 45, 1, "--dice", "0.6")),
 }
-FIRST_ID = {"dilated 2 mm": 160, "dilated 45": 150, "mixed 40": 140, "mixed 20": 120}
+CLEAN = {each.data: name for name, each in LABELS.items() if not each.noise}
+ERRORS = [name for name, each in LABELS.items() if each.noise]
 FURTHER = {"": 0, "maps": 100, "excluded": 200}  # what is made of them → what is added to their id
 CASE_TRUST, DALE = "nnUNetTrainerCaseTrust", "nnUNetTrainerDALE"
 OF_WRONG = (("", PLAIN), ("maps", TOLD), ("excluded", PLAIN), ("", CASE_TRUST), ("maps", DALE))
@@ -60,33 +89,41 @@ def labels_of(errors: str, made: str) -> str:
     return f"{errors}, {made}" if made else errors
 
 
-ARMS = (("clean", PLAIN), *((labels_of(errors, made), trainer) for errors in ERRORS for made, trainer in OF_WRONG))
+ARMS = tuple(
+    arm
+    for name, each in LABELS.items()
+    for arm in ([(labels_of(name, made), trainer) for made, trainer in OF_WRONG] if each.noise else [(name, PLAIN)])
+)
 AUDITED, FOLDS = f"{PLAIN}_5epochs", "01234"
 
 
 def dataset_of(labels: str) -> str:
-    """The dataset of "clean", or of what `labels_of` names."""
-    errors, _, made = labels.partition(", ")
-    return CLEAN if labels == "clean" else f"Dataset{FIRST_ID[errors] + FURTHER[made]}_Hippocampus"
+    """The dataset of what `labels_of` names."""
+    name, _, made = labels.partition(", ")
+    return f"Dataset{LABELS[name].id + FURTHER[made]:03d}_{LABELS[name].data}"
 
 
 def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     """Make the dataset of these labels, and before it what it is made of."""
-    errors, _, made = labels.partition(", ")
-    raw, dataset = output / "raw", dataset_of(labels)
+    name, _, made = labels.partition(", ")
+    raw, dataset, of = output / "raw", dataset_of(labels), LABELS[name]
     if made:
-        prepare(errors, source, output, run)
-        audit = audited(dataset_of(errors), output, run)
-    if not (raw / CLEAN).exists():
-        unfinished = raw / f".{CLEAN}"
+        prepare(name, source, output, run)
+        audit = audited(dataset_of(name), output, run)
+    if not (raw / of.clean).exists():
+        data, unfinished = STUDY.data[of.data], raw / f".{of.clean}"
         shutil.rmtree(unfinished, ignore_errors=True)
-        copy_cases(Data(CLEAN, 4), source / CLEAN, unfinished)
-        hold_out(unfinished)
-        unfinished.rename(raw / CLEAN)
+        copy_cases(replace(data, patients=""), source / data.folder, unfinished)
+        hold_out(unfinished, data.patients)
+        unfinished.rename(raw / of.clean)
+        if data.patients:
+            table = str(raw / of.clean / "patients.csv")
+            run(["nnUNetv2_dale_convert", "splits", "-d", str(data.id), "--patients", table])
     if not (raw / dataset).exists():
-        words = ["-d", str(FIRST_ID[errors]), "--new_id", str(int(dataset[7:10]))]
+        words = ["-d", str(of.id), "--new_id", str(int(dataset[7:10]))]
         if not made:
-            run(ERRORS[errors])
+            clean = ["-d", str(STUDY.data[of.data].id), "--new_id", str(of.id)]
+            run(["nnUNetv2_dale_corrupt_labels", *clean, *of.noise, "-np", "1"])
         elif made == "maps":
             run(["nnUNetv2_dale_audit", "apply", str(audit / "decisions.csv"), *words, "--confidence"])
         else:
@@ -94,17 +131,25 @@ def prepare(labels: str, source: Path, output: Path, run: Runner) -> None:
     planned(dataset, output, run)
 
 
-def hold_out(raw: Path) -> None:
-    """Make every fifth case of a raw dataset its test set."""
+def hold_out(raw: Path, patients: str) -> None:
+    """Make every fifth patient of a raw dataset its test set.
+
+    Args:
+        patients: see `Data`; where it is given, a table of the patients that are left is written.
+    """
     description = json.loads((raw / "dataset.json").read_text())
     ending = description["file_ending"]
     cases = sorted(file.name.removesuffix(ending) for file in (raw / "labelsTr").iterdir())
+    patient_of = {case: re.findall(patients, case)[0] if patients else case for case in cases}
+    held_out = set(sorted(set(patient_of.values()))[::5])
+    left = {case: patient for case, patient in patient_of.items() if patient not in held_out}
     for name, files in (("images", f"_0000{ending}"), ("labels", ending)):
         (raw / f"{name}Ts").mkdir()
-        for case in cases[::5]:
+        for case in patient_of.keys() - left.keys():
             (raw / f"{name}Tr" / f"{case}{files}").rename(raw / f"{name}Ts" / f"{case}{files}")
-    left = len(cases) - len(cases[::5])
-    (raw / "dataset.json").write_text(json.dumps({**description, "numTraining": left}))
+    (raw / "dataset.json").write_text(json.dumps({**description, "numTraining": len(left)}))
+    if patients:
+        write_table(raw / "patients.csv", ("case", "patient"), left.items())
 
 
 def audited(dataset: str, output: Path, run: Runner) -> Path:
@@ -129,13 +174,14 @@ def train(labels: str, trainer: str, output: Path, run: Runner) -> tuple[str, Ro
     """One training, and its predictions of the held-out cases; Dice in percent."""
     dataset = dataset_of(labels)
     run(train_command(dataset, trainer))
-    found, clean = result_folder(dataset, trainer) / "fold_0" / "held_out", output / "raw" / CLEAN
+    name, _, made = labels.partition(", ")
+    found, clean = result_folder(dataset, trainer) / "fold_0" / "held_out", output / "raw" / LABELS[name].clean
     words = ["-d", str(int(dataset[7:10])), "-c", "2d", "-p", plans_name("2d"), "-f", "0", "-tr", trainer]
     words += ["-device", "cpu", "-npp", "1", "-nps", "1"]
     run(["nnUNetv2_predict", "-i", str(clean / "imagesTs"), "-o", str(found), *words])
-    of_class, cases = judged(found, clean / "labelsTs", [1, 2], run)
-    errors, _, made = labels.partition(", ")
-    on_list = listed(errors, output) if made else {}
+    classes = [value for value in read_json(clean / "dataset.json")["labels"].values() if value]
+    of_class, cases = judged(found, clean / "labelsTs", classes, run)
+    on_list = listed(name, output) if made else {}
     return dataset, {"dice": fmean(of_class), "of_class": of_class, "cases": cases, "audited": AUDITED, **on_list}
 
 
@@ -152,7 +198,7 @@ def listed(errors: str, output: Path) -> Row:
 def won_back(rows: Sequence[Row], errors: str) -> Mapping[str, float]:
     """In Dice points over all trainings: what wrong labels cost plain nnU-Net, and what each other arm wins back."""
     dice = {arm: fmean(row["dice"] for row in trainings) for arm, trainings in of_arms(rows).items()}
-    clean, plain = dice.get(("clean", PLAIN)), dice.get((errors, PLAIN))
+    clean, plain = dice.get((CLEAN[LABELS[errors].data], PLAIN)), dice.get((errors, PLAIN))
     if clean is None or plain is None:
         return {}
     others = {(made, trainer): dice.get((labels_of(errors, made), trainer)) for made, trainer in OF_WRONG[1:]}

@@ -27,6 +27,9 @@ WRONG_LABELS = {
     "dilated 45": "45 % drawn too wide, to a Dice of 0.75",
     "mixed 40": "40 % with an error of any kind",
     "mixed 20": "20 % with an error of any kind",
+    "hearts clean": "hearts: none",
+    "hearts mixed 40": "hearts: 40 % with a large error of any kind",
+    "hearts dilated 45": "hearts: 45 % drawn too wide, to a Dice of 0.6",
 }
 AUDITED = {
     "": "labels as they are",

@@ -64,7 +64,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 
 @pytest.mark.filterwarnings("default")  # of nnU-Net's commands
 def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands, monkeypatch) -> None:
-    write_ellipsoids(tmp_path / "data", 20, audit_maps.CLEAN)
+    write_ellipsoids(tmp_path / "data", 20, "Dataset004_Hippocampus")
     arms = (("mixed 40, maps", TOLD), ("mixed 40, excluded", PLAIN))
     monkeypatch.setattr(audit_maps, "ARMS", arms)
     results = tmp_path / "rows.jsonl"
@@ -76,7 +76,7 @@ def test_the_audits_maps_and_what_it_lists_are_trained(tmp_path: Path, commands,
     assert all(row["cases"] == 4 and 0 <= row["dice"] <= 100 for row in rows)
     assert all(row["wrong_listed"] <= row["listed"] <= 16 and row["wrong"] == 6 for row in rows)  # 40 % of 16
     raw = tmp_path / "out" / "raw"
-    assert len(list((raw / audit_maps.CLEAN / "labelsTr").iterdir())) == 16
+    assert len(list((raw / "Dataset004_Hippocampus" / "labelsTr").iterdir())) == 16
     assert has_confidence(raw / "Dataset240_Hippocampus")
     with (tmp_path / "out/audits/Dataset140_Hippocampus/decisions.csv").open(newline="") as stream:
         listed = {line["case"] for line in csv.DictReader(stream)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nnunetv2_dale.dale.config import ADAPTED, PRINTED
+
+# nnUNetTrainerDALE as it was studied: more of Algorithm 1 than today, which won nothing (docs/evidence/dale.md)
+STUDIED = replace(ADAPTED, every=2)
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Arm:
 
 
 def _adapted(case_trust: str = "groups", **settings: Any) -> Arm:
-    return Arm("dale", asdict(ADAPTED.updated(settings)) | {"case_trust": case_trust})
+    return Arm("dale", asdict(STUDIED.updated(settings)) | {"case_trust": case_trust})
 
 
 _NO_META: dict[str, Any] = {"confidence_steps": 0}

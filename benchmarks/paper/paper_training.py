@@ -14,6 +14,7 @@ from monai.networks.nets import BasicUNetPlusPlus
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.accuracy.arms import STUDIED
 from benchmarks.paper.paper_arms import ARMS, PAPER_PATCH, PaperArm, scaled_patch
 from benchmarks.paper.paper_augmentation import augmented
 from benchmarks.paper.paper_data import PARTS, PaperData, read_data
@@ -21,7 +22,6 @@ from benchmarks.paper.paper_networks import NETWORKS
 from benchmarks.paper.paper_readings import ReadingStep
 from benchmarks.paper.paper_run import PaperRun
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
-from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.dale.masked_loss import Outputs
 from nnunetv2_dale.dale.phased_step import PhasedStep
 
@@ -180,7 +180,7 @@ def prepare_arm(
 def config_of(arm: PaperArm, size: int) -> DaleConfig:
     """The arm's settings with the patch scaled to the images."""
     if arm.kind == "trainer":
-        return replace(ADAPTED, patch_size=scaled_patch(size, ADAPTED.patch_size), **arm.settings)
+        return replace(STUDIED, patch_size=scaled_patch(size, STUDIED.patch_size), **arm.settings)
     settings = dict(arm.settings)
     settings["patch_size"] = scaled_patch(size, settings.get("patch_size", PAPER_PATCH))
     return DaleConfig().updated(settings)

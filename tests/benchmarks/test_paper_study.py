@@ -16,13 +16,13 @@ from torch.testing import assert_close
 
 from nnunetv2_dale import AlternatingStep, DaleConfig, MaskedLoss
 from nnunetv2_dale.dale import hypergradient
-from nnunetv2_dale.dale.config import ADAPTED
 from nnunetv2_dale.masks.overlap import dice
 from tests.dale.bilevel_problem import SHORT
 from tests.dale.networks import blob_batch
 
 pytest.importorskip("monai")
 
+from benchmarks.accuracy.arms import STUDIED
 from benchmarks.paper import paper_data, paper_figures, paper_study, paper_training
 from benchmarks.paper.paper_arms import ARMS, RELEASED, scaled_patch
 from benchmarks.paper.paper_augmentation import augmented
@@ -213,10 +213,10 @@ def test_two_updates_per_batch_are_two():
 def test_the_trainers_settings_run_in_their_phases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     of_phantoms(monkeypatch, repeated=2)
     arm = ARMS["settings of nnUNetTrainerDALE"]
-    assert config_of(arm, SIZE) == replace(ADAPTED, patch_size=2)
+    assert config_of(arm, SIZE) == replace(STUDIED, patch_size=2)
     masked = config_of(ARMS["settings of nnUNetTrainerDALE, masked loss"], SIZE)
     assert masked == replace(config_of(arm, SIZE), view="masked_loss")
-    monkeypatch.setattr(paper_training, "ADAPTED", DaleConfig(phase_in=0.3, every=2))
+    monkeypatch.setattr(paper_training, "STUDIED", DaleConfig(phase_in=0.3, every=2))
     run = PaperRun("polyps", "clean", UNET, "settings of nnUNetTrainerDALE", 10)
     curve = train(run, tmp_path, tmp_path / "checkpoint.pt")["curve"]
     # one batch an epoch: 3 whole ones, then Algorithm 1 (2 updates) in every second

@@ -59,8 +59,8 @@ def test_the_stored_costs_are_those_of_the_default_as_it_is_and_within_their_tar
     (row,) = json.loads((REPOSITORY / "benchmarks" / "results" / "training_cost_2d.json").read_text())["cases"]
     assert row["trainings"] == training_costs(row["variants"])  # the phases of today
     default, reuse = (row["trainings"][f"nnUNetTrainerDALE{name}"] for name in ("", "_reuse"))
-    assert max(default["by_count"], default["by_measurement"]) <= 2.1
-    assert max(reuse["by_count"], reuse["by_measurement"]) <= 1.6
+    assert max(default["by_count"], default["by_measurement"]) <= 1.5
+    assert max(reuse["by_count"], reuse["by_measurement"]) <= 1.3
     assert max(default["step_memory"], reuse["step_memory"]) <= 1.3
     ratios = {name: found["ratio_median"] for name, found in row["variants"].items()}
     assert ratios["dale"] <= 4.1

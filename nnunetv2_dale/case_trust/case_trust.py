@@ -118,11 +118,11 @@ class CaseTrust:
         return self._trust(*self._seen(outputs, targets), _named(cases))
 
     def _seen(self, outputs: Outputs, targets: Outputs) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Probabilities, labels, and which of them are valid."""
+        """Probabilities, labels, and which of them count."""
         logits, target = full_resolution(outputs), full_resolution(targets)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         logits = marginal_logits(logits, class_weight_of(targets), self._loss.regions)
-        return class_probabilities(logits, self._loss.regions), self._loss.labels(target), self._loss.valid(target)
+        return class_probabilities(logits, self._loss.regions), self._loss.labels(target), self._loss.counted(targets)
 
     def _trust(
         self, probabilities: Tensor, labels: Tensor, valid: Tensor | None, cases: Sequence[str]

@@ -29,7 +29,7 @@ def class_sums(outputs: Outputs, targets: Outputs, loss: MaskedLoss) -> Tensor:
     """
     logits, target = exact(full_resolution(outputs)), full_resolution(targets)
     logits = marginal_logits(logits, class_weight_of(targets), loss.regions)
-    labels, valid = loss.labels(target), loss.valid(target)
+    labels, valid = loss.labels(target), loss.counted(targets)
     counts = torch.ones_like(logits[:, :1]) if valid is None else valid.to(logits.dtype)
     if loss.regions:
         inside = (labels > 0.5) * counts

@@ -86,6 +86,13 @@ class MaskedLoss:
             return target[:, -1:] == 0
         return None if self.ignore_label is None else target != self.ignore_label
 
+    def counted(self, targets: Outputs) -> Tensor | None:
+        """Where the full resolution is `valid` and its given confidence is not 0, (B, 1, *S) bool; None: everywhere."""
+        valid, confidence = self.valid(full_resolution(targets)), confidence_of(targets)
+        if confidence is None:
+            return valid
+        return confidence > 0 if valid is None else valid & (confidence > 0)
+
     def labels(self, target: Tensor) -> Tensor:
         """The target without its ignore channel (regions), or with background for ignored voxels (label maps)."""
         if self.ignore_channel:

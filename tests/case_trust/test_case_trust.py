@@ -75,6 +75,19 @@ def test_a_class_that_is_not_annotated_is_no_object_that_the_label_lacks(regions
     assert found == [True, False]
 
 
+def test_a_voxel_of_confidence_0_shows_no_more_of_its_case_than_an_ignored_one() -> None:
+    given = squares(0, 2, 0, 0, 2)
+    out = torch.zeros_like(given, dtype=torch.bool)
+    out[:, :, :, 12:] = True
+    ignored, taken_out = torch.where(out, 9, given), KnownTargets([given], torch.where(out, 0.0, 0.4))
+    sums = []
+    for loss, targets in ((MaskedLoss(ignore_label=9), ignored), (MaskedLoss(), taken_out), (MaskedLoss(), given)):
+        trust = CaseTrust(loss, CONFIG, batches=100)
+        trust.observe_and_weigh(NOTHING_TO_SEE, logits_of_squares(0.9), targets, CASES)
+        sums.append(trust.displacement.state())
+    assert sums[0] == sums[1] != sums[2]
+
+
 def test_the_segmentation_of_a_stage_before_is_no_image() -> None:
     """It has learned the contour of the majority, and would confirm it."""
     previous = squares(2, 2, 2, 2, 2).float()

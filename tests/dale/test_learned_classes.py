@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nnunetv2_dale.dale.learned_classes import LearnedClasses, class_sums
+from nnunetv2_dale.dale.marginal_loss import KnownTargets
 from nnunetv2_dale.dale.masked_loss import MaskedLoss
 
 
@@ -42,12 +43,12 @@ def test_sums_of_regions_by_a_loop() -> None:
     assert_close(class_sums(logits, target, MaskedLoss(regions=True, ignore_channel=True)), expected)
 
 
-def test_an_ignored_voxel_is_no_background() -> None:
+def test_a_voxel_that_is_ignored_or_taken_out_is_no_background() -> None:
     logits = torch.zeros(1, 2, 1, 3)
-    assert class_sums(logits, torch.tensor([5, 5, 1]).view(1, 1, 1, 3), MaskedLoss(ignore_label=5)).tolist() == [
-        [0.0, 0.5],
-        [0.0, 1.0],
-    ]
+    ignored, own = (torch.tensor(values).view(1, 1, 1, 3) for values in ([5, 5, 1], [0, 0, 1]))
+    taken_out = KnownTargets([own], torch.tensor([0.0, 0.0, 0.3]).view(1, 1, 1, 3))
+    for loss, targets in ((MaskedLoss(ignore_label=5), ignored), (MaskedLoss(), taken_out)):
+        assert class_sums(logits, targets, loss).tolist() == [[0.0, 0.5], [0.0, 1.0]]
 
 
 def test_half_precision_is_summed_in_single_precision() -> None:

@@ -69,10 +69,15 @@ TABLES: dict[str, list[Run]] = {
     ],
     # what a masked voxel looks like, and Algorithm 1 on every third batch, beside DALE of the same code
     "dale_settings": [
-        Run("displaced", labels, "2d", 2, arm, BATCHES, seed)
+        Run("displaced", labels, "2d", 2, arm, BATCHES, seed, equal)
+        for arms, equal in (
+            (("DALE", "darkest", "every 3"), "batches"),
+            (("every 3",), "time"),
+            (("plain",), "batches"),
+        )
         for seed in (0, 1)
         for labels in ("dilated", "clean")
-        for arm in ("DALE", "darkest", "every 3")
+        for arm in arms
     ],
     # of `dale`, made again when displacement began to count voxels near a label edge alone
     "dale_near": [Run("displaced", labels, "2d", 2, "CaseTrust", 3000) for labels in ("eroded", "dilated", "clean")],

@@ -3,7 +3,7 @@
     python -m benchmarks.organs benchmarks/organs/study.toml --data FOLDER -o OUT
 
 FOLDER holds the datasets that the file names. The same command again goes on where the last one stopped. Each
-comparison ends in `OUT/results/NAME.json`: its numbers, and the commands that made them.
+comparison ends in `OUT/results/NAME.json`: its numbers, the plans, the noise, and the benchmark's command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.organs.prepare import prepare
 from benchmarks.organs.results import result_of
 from benchmarks.organs.study import Comparison, Study, benchmark_command, comparisons, read_study
 from benchmarks.results_file import write_results
-from nnunetv2_dale.commands.command_line import run_command
+from nnunetv2_dale.commands.command_line import UserError, run_command
 
 
 def go_through(study: Study, source: Path, output: Path) -> list[str]:
@@ -33,17 +33,24 @@ def go_through(study: Study, source: Path, output: Path) -> list[str]:
     for each in comparisons(study):
         target = output / "results" / f"{each.name}.json"
         if target.exists():
+            _check_trainers(each, target)
             continue
         try:
             prepare(study, each, source, output, call)
             command = benchmark_command(study, each, output / "raw", output / "reports")
             call(command)
-        except subprocess.CalledProcessError as error:
+        except (subprocess.CalledProcessError, OSError) as error:
             print(f"{each.name} failed: {error}", file=sys.stderr, flush=True)
             failed.append(each.name)
             continue
         _store(study, each, output, target, command)
     return failed
+
+
+def _check_trainers(each: Comparison, target: Path) -> None:
+    stored = {row["trainer"] for row in json.loads(target.read_text())["trainers"]}
+    if not stored >= set(each.step.trainers):
+        raise UserError(f"{target} is of other trainers than the study's; move it away, and it is made again")
 
 
 def _store(study: Study, each: Comparison, output: Path, target: Path, command: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from benchmarks.organs.study import (
 )
 from benchmarks.plans_file import PLANNED, plan_command, smaller_plans
 from benchmarks.results_file import write_results
+from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.commands.csv_table import read_keyed_table, write_table
 from nnunetv2_dale.nnunet_files.atomic_output import new_folder
 
@@ -57,9 +58,12 @@ def plan_smaller(folder: Path, configuration: str, changes: Mapping[str, Any], r
     edited = folder / f"{plans_name(configuration)}.json"
     if not edited.exists():
         run(plan_command(int(folder.name[7:10]), configuration))
-        planned = json.loads((folder / f"{PLANNED}.json").read_text())
-        plans = smaller_plans(planned, configuration, name=plans_name(configuration), **changes)
+    planned = json.loads((folder / f"{PLANNED}.json").read_text())
+    plans = smaller_plans(planned, configuration, name=plans_name(configuration), **changes)
+    if not edited.exists():
         write_results(edited, plans, overwrite=False)
+    elif json.loads(edited.read_text()) != plans:
+        raise UserError(f"{edited} was made with other changes to nnU-Net's plans; give another OUT, or remove it")
 
 
 def copy_cases(data: Data, source: Path, target: Path) -> None:

@@ -31,12 +31,14 @@ def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any
         "trainings_a_side": each.step.repeats,
         "plans": replaced_plans(study, each.data, each.step.configuration),
         "noise": json.loads(noise.read_text()) if noise.exists() else None,
+        "versions": reports[0]["versions"],
         "cases": reports[0]["case_names"],
         "trainers": [
             {
                 "trainer": run["trainer"].removesuffix(each.step.length),
                 "dice": run["values"]["Dice"]["mean"],
                 "ran": run["ran"],
+                "dale": run["dale"],
                 "hours": [cost["hours"] for cost in run["costs"]],
             }
             for run in runs
@@ -48,5 +50,7 @@ def result_of(study: Study, each: Comparison, reports: Sequence[Mapping[str, Any
             for row in report["comparisons"]
             if row["metric"] in METRICS
         ],
-        "missing": [without_paths(sentence, [raw]) for sentence in reports[0]["missing"]],
+        "missing": list(
+            dict.fromkeys(without_paths(sentence, [raw]) for report in reports for sentence in report["missing"])
+        ),
     }

@@ -86,6 +86,8 @@ def read_study(file: Path) -> Study:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is no study ({error!r}); see benchmarks/organs/study.toml") from error
     for step in steps:
+        if len(step.trainers) < 2:
+            raise UserError(f"{file}: a step has the trainers {', '.join(step.trainers)}; give two or more to compare")
         for name in (*step.data, *step.labels, step.configuration):
             if name not in {*data, *study.labels, *study.plans}:
                 raise UserError(f"{file}: a step names {name}, which is neither data, labels nor plans there")

@@ -24,6 +24,13 @@ LABELS = {
     "wide_and_narrow": "too wide in 25 %, too narrow in 25 %",
     "mixed": "every kind of error, in 20 %",
 }
+ORGANS = {  # data of the study over organs → as pages name them
+    "Hippocampus": "hippocampus (MR)",
+    "LIDC": "lung nodules (CT)",
+    "ACDC": "hearts (MR)",
+    "AbdomenMR": "abdomen (MR)",
+    "HeadNeckCT": "head and neck (CT)",
+}
 TRAINERS = {"nnUNetTrainerCaseTrust": "CaseTrust", "nnUNetTrainerDALE": "DALE"}
 STUDY: tuple[tuple[str, str, tuple[str, ...], str, str, dict[str, object]], ...] = (
     # data, labels, trainers, table of the accuracy study, its name of the labels, which of its trainings
@@ -69,15 +76,25 @@ def lowest_of(differences: NDArray[np.float64]) -> float:
 
 
 def _of_organ(stored: dict[str, Any]) -> list[Measured]:
-    data, trainings = f"{stored['data']}, {stored['configuration']}", stored["trainings_a_side"]
+    trainings = stored["trainings_a_side"]
     return [
         Measured(
-            *(data, stored["labels"], TRAINERS[row["trainer"]], 100 * row["difference"], trainings),
+            *(_data_of(stored), stored["labels"], TRAINERS[row["trainer"]], 100 * row["difference"], trainings),
             100 * row["ci95"][0] if trainings > 1 else float("-inf"),
         )
         for row in stored["comparisons"]
         if row["metric"] == "Dice" and row["class_name"] == "mean over classes" and row["trainer"] in TRAINERS
     ]
+
+
+def lost(data: str, labels: str, trainer: str) -> str:
+    """How much less than plain nnU-Net a trainer reached, in points."""
+    (row,) = (row for row in measured() if (row.data, row.labels, row.trainer) == (data, labels, trainer))
+    return f"{-row.difference:.1f}"
+
+
+def _data_of(stored: dict[str, Any]) -> str:
+    return f"{ORGANS[stored['data']]}, {stored['configuration']}"
 
 
 def over_all_data_table() -> str:
@@ -120,9 +137,9 @@ def by_class_table() -> str:
                 signed(100 * found[name, trainer]["difference"]) if (name, trainer) in found else "–"
                 for trainer in TRAINERS
             ]
-            head = [f"{stored['data']}, {stored['configuration']}", LABELS[stored["labels"]], name.replace("_", " ")]
+            head = [_data_of(stored), LABELS[stored["labels"]], stored["trainings_a_side"], name.replace("_", " ")]
             rows.append([*head, f"{100 * of_class[0]['mean_baseline']:.1f}", *shown])
-    return markdown(["data", "labels for training", "class", "plain", *TRAINERS.values()], rows)
+    return markdown(["data", "labels for training", "trainings a side", "class", "plain", *TRAINERS.values()], rows)
 
 
 def _holds(labels: str, rows: Sequence[Measured]) -> str:

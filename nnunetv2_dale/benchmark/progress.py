@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
-from nnunetv2_dale.nnunet_files.results.training_logs import epochs_of_log
+from nnunetv2_dale.nnunet_files.results.training_logs import epochs_of_log, training_logs
 
 TAIL_BYTES = 1 << 16
 EPOCHS_AVERAGED = 20
@@ -34,7 +34,7 @@ class FoldProgress:
 
 def read_progress(folder: Path) -> FoldProgress:
     """Progress of the fold in `folder`, from its newest ``training_log_*.txt``; an empty one when there is no log."""
-    logs = sorted(folder.glob("training_log_*.txt"), key=lambda log: log.stat().st_mtime)
+    logs = training_logs(folder)
     if not logs:
         return FoldProgress()
     text = tail(logs[-1])

@@ -23,6 +23,7 @@ from nnunetv2_dale.benchmark.state import FoldState, Stage, fold_state
 from nnunetv2_dale.benchmark.tied_process import tie_to_parent
 from nnunetv2_dale.commands.lock import HEARTBEAT_S, FoldLock, LockLostError, acquire, read_holder
 from nnunetv2_dale.commands.stop_signals import end_session
+from nnunetv2_dale.nnunet_files.results.training_logs import training_logs
 
 POLL_S = 0.5
 
@@ -87,7 +88,7 @@ def train_command(job: Job, state: FoldState) -> list[str]:
 
 def _seed(job: Job) -> int | None:
     """The training's number; one that goes on draws what it has not seen."""
-    attempts = len(list(job.run.folder(Path(job.results)).glob("training_log*.txt")))
+    attempts = len(training_logs(job.run.folder(Path(job.results))))
     return None if job.run.repeat is None else job.run.repeat + 1000 * attempts
 
 

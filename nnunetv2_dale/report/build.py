@@ -16,7 +16,7 @@ from nnunetv2_dale.nnunet_files.results.misplaced import misplaced_remarks
 from nnunetv2_dale.nnunet_files.results.not_annotated import sentences_on_open_classes
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask, read_result_folders, shared_task
-from nnunetv2_dale.nnunet_files.results.training_logs import PLAIN, folds_of_each
+from nnunetv2_dale.nnunet_files.results.training_logs import did_not_run, folds_of_each
 from nnunetv2_dale.nnunet_files.splits import read_patients
 from nnunetv2_dale.report.comparisons import compare
 from nnunetv2_dale.report.lesions import MATCHED_ABOVE_IOU
@@ -165,7 +165,7 @@ def _remarks(folders: Sequence[ResultFolder], runs: Sequence[Run], task: SharedT
         f"{run.name}: {sentence} (fold {', '.join(folds)})"
         for run in runs
         for sentence, folds in folds_of_each(run.ran).items()
-        if sentence.endswith(PLAIN)
+        if did_not_run(sentence)
     ]
     first = folders[0]
     names = {item.key: item.name for item in task.classes}

@@ -1,4 +1,4 @@
-"""What a training cost: its epochs (`training_logs`) as times and as a learning curve."""
+"""What a training cost: its epochs as times and as a learning curve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
-from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs
+from nnunetv2_dale.nnunet_files.results.training_logs import epochs_from_logs, training_logs
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_fold_cost(
         mean_validation_dice: of the validation after training, for the figure Dice over time.
         finished: whether there is one.
     """
-    epochs = epochs_from_logs(sorted(folder.glob("training_log*.txt")))
+    epochs = epochs_from_logs(training_logs(folder))
     if not epochs:
         return None
     numbers, records = zip(*sorted(epochs.items()), strict=True)

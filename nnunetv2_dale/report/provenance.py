@@ -15,6 +15,8 @@ from nnunetv2_dale import __version__
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.json_files import read_json_object
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder
+from nnunetv2_dale.nnunet_files.results.training_logs import training_logs
+from nnunetv2_dale.report.sides import REPEAT
 
 _SETTINGS_LINE = re.compile("dale settings:", re.IGNORECASE)  # "DALE" in logs of the first version
 _PACKAGES = ("nnunetv2", "torch", "scipy", "statsmodels", "numpy", "matplotlib")
@@ -63,7 +65,9 @@ def dale_settings(folder: ResultFolder) -> dict[str, Any] | None:
 
 
 def seed_of(folder: ResultFolder, dale: Mapping[str, Any] | None) -> str | None:
-    """Return the seed of the training, or None: plain nnU-Net fixes none and records none."""
+    """Return the seed of the training: the benchmark's where it is repeated; plain nnU-Net fixes none."""
+    if repeat := REPEAT.search(folder.name):
+        return repeat[1]
     debug = _debug_of(folder)
     for value in (debug.get("seed"), debug.get("random_seed"), (dale or {}).get("seed")):
         if value not in (None, "None", ""):
@@ -96,7 +100,7 @@ def _debug_of(folder: ResultFolder) -> dict[str, Any]:
 def _settings_in_log(folder: ResultFolder) -> dict[str, Any]:
     """What the trainer writes into its log at the start, `dale settings: {…}`; empty where no log has such a line."""
     for fold in folder.folds:
-        for file in sorted(folder.fold_folder(fold).glob("training_log*.txt")):
+        for file in training_logs(folder.fold_folder(fold)):
             with file.open(encoding="utf-8", errors="replace") as log:
                 lines = [line for line in islice(log, 200) if _SETTINGS_LINE.search(line)]
             if lines:

@@ -134,11 +134,7 @@ class Comparison:
     p_trials: float | None = None
     sd_trainings_baseline: float | None = None
     sd_trainings: float | None = None
-
-    @property
-    def of_trainers(self) -> bool:
-        """Whether it says something of two trainers: one training a side compares two models."""
-        return self.sd_trainings is not None and self.sd_trainings_baseline is not None
+    of_trainers: bool = False  # it compares two trainers; one training a side compares two models
 
 
 @dataclass(frozen=True)

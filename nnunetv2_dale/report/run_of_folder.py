@@ -8,7 +8,7 @@ from nnunetv2_dale.nnunet_files.folders import splits_of
 from nnunetv2_dale.nnunet_files.results.misplaced import named_cases
 from nnunetv2_dale.nnunet_files.results.result_folder import ResultFolder, validation_command
 from nnunetv2_dale.nnunet_files.results.same_task import SharedTask
-from nnunetv2_dale.nnunet_files.results.training_logs import what_ran
+from nnunetv2_dale.nnunet_files.results.training_logs import training_logs, what_ran
 from nnunetv2_dale.nnunet_files.splits import read_splits
 from nnunetv2_dale.report.cost import FoldCost, LearningCurve, read_fold_cost
 from nnunetv2_dale.report.provenance import dale_settings, run_facts, seed_of
@@ -22,7 +22,7 @@ def run_of_folder(folder: ResultFolder, task: SharedTask, known: AllValues, fold
     """Return the run; which folds it lacks is told by the other folders."""
     costs, curves = _costs(folder)
     dale = dale_settings(folder)
-    ran = {fold: what_ran(sorted(folder.fold_folder(fold).glob("training_log*.txt"))) for fold in folder.folds}
+    ran = {fold: what_ran(training_logs(folder.fold_folder(fold))) for fold in folder.folds}
     return Run(
         name=folder.name,
         trainer=folder.trainer,
@@ -93,7 +93,7 @@ def missing_of_runs(folders: Sequence[ResultFolder]) -> list[str]:
                 f"{folder.name}: {named_cases(folder.unlisted_cases)} with a predicted mask in no summary.json; finish "
                 "the validation (nnUNetv2_train … --val)"
             )
-        if not any(list(folder.fold_folder(fold).glob("training_log*.txt")) for fold in folder.folds):
+        if not any(training_logs(folder.fold_folder(fold)) for fold in folder.folds):
             missing.append(f"{folder.name}: no training log")
     return missing
 

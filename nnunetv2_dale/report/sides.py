@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from nnunetv2_dale.report.report_data import EmptyCount, LesionTotal, Report, Run, Values
 
 Counts = TypeVar("Counts", EmptyCount, LesionTotal)
-REPEAT = re.compile(r"_repeat\d+(?=__|$)")
+REPEAT = re.compile(r"_repeat(\d+)(?=__|$)")
 """What the benchmark adds to the plans of a training that is repeated."""
 
 
@@ -38,6 +38,7 @@ def one_run(name: str, trainings: Sequence[Run]) -> Run:
         trainings[0],
         name=name,
         trainings=[run.name for run in trainings],
+        seed=", ".join(run.seed for run in trainings if run.seed is not None) or None,
         values=mean_values([run.values for run in trainings]),
         empty=[sum_of(counts) for counts in zip(*(run.empty for run in trainings), strict=True)],
         lesions=[sum_of(totals) for totals in zip(*(run.lesions for run in trainings), strict=True)],

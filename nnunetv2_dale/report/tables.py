@@ -55,11 +55,14 @@ def _flat(row: Comparison) -> dict[str, object]:
 def latex_table(report: Report) -> str:
     """A `booktabs` table: Dice and, where measured, HD95 and Surface Dice for each class, candidate by candidate."""
     wanted = [m.name for m in report.metrics if m.region == "all" and m.name in ("Dice", "HD95", "Surface Dice")]
+    of_trainers = any(row.of_trainers for row in report.comparisons)
+    p = "$p$ (trials)" if of_trainers else "$p$ (Holm)"
     lines = [
         r"% \usepackage{booktabs}",
+        *([] if of_trainers else ["% p is of two models; to compare two trainers, repeat their trainings"]),
         r"\begin{tabular}{llrrrrr}",
         r"\toprule",
-        r"Metric & Class & $n$ & Baseline & Candidate & Difference [95\,\% CI] & $p$ (Holm) \\",
+        rf"Metric & Class & $n$ & Baseline & Candidate & Difference [95\,\% CI] & {p} \\",
     ]
     for run in report.runs[1:]:
         lines += [r"\midrule", rf"\multicolumn{{7}}{{l}}{{{_latex(run.name)} against {_latex(report.baseline)}}} \\"]

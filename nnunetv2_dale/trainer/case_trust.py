@@ -40,4 +40,4 @@ class nnUNetTrainerCaseTrust(TrustsCases):
 
     def on_train_end(self) -> None:
         super().on_train_end()
-        self.print_to_log_file("CaseTrust:", outcome(doubted_in(self.epochs_of("case_trust_mean"))))
+        self.print_to_log_file("CaseTrust:", outcome(doubted_in(self.epochs_of("case_trust_mean"), self.groups)))

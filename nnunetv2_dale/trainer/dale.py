@@ -125,5 +125,5 @@ class nnUNetTrainerDALE(TrustsCases):
     def on_train_end(self) -> None:
         super().on_train_end()
         taken = algorithm_in(self.epochs_of(f"dale_{SHARE}"), self.num_iterations_per_epoch, self._batches)
-        doubted = [doubted_in(self.epochs_of("dale_case_mean"))] if self.trust is not None else []
+        doubted = [doubted_in(self.epochs_of("dale_case_mean"), self.groups)] if self.trust is not None else []
         self.print_to_log_file("DALE:", outcome(taken, *doubted))

@@ -97,18 +97,22 @@ def algorithm_in(shares: Sequence[float], iterations: int, batches: int) -> tupl
         iterations: of an epoch.
         batches: of the whole training.
     """
-    taken = round(float(np.nansum(shares)) * iterations)
-    return f"Algorithm 1 in {taken} of {batches} batches", taken
+    taken, unknown = round(float(np.nansum(shares)) * iterations), int(np.isnan(shares).sum())
+    words = f"Algorithm 1 in {taken} of {batches} batches"
+    # what was not recorded may have been Algorithm 1
+    return (f"of what is recorded {words}", max(taken, unknown)) if unknown else (words, taken)
 
 
-def doubted_in(means: Sequence[float]) -> tuple[str, int]:
+def doubted_in(means: Sequence[float], groups: Sequence[str]) -> tuple[str, int]:
     """Say in how many epochs of a training cases were down-weighted, in words and as a number.
 
     Args:
         means: of the trust of the cases, per epoch; NaN where there is none.
+        groups: what the last look for groups found, a sentence for each.
     """
     epochs = sum(mean < 1 for mean in means)
-    return f"cases were down-weighted in {epochs} of {len(means)} epochs", epochs
+    last = f", at the end {', '.join(groups)}" if groups else ""
+    return f"cases were down-weighted in {epochs} of {len(means)} epochs{last}", epochs
 
 
 def outcome(*parts: tuple[str, int]) -> str:

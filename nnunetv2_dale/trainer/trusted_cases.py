@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class TrustsCases(SafeTraining):
     case_trust: CaseTrustConfig = CaseTrustConfig()
     trust: CaseTrust | None = None  # -> _trust_cases, where cases are trusted
     _labels: dict[str, str] = {}  # noqa: RUF012 -- replaced -> get_tr_and_val_datasets
+    groups: Sequence[str] = ()  # what the last look for them found, a sentence for each
     _found_none = False
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
@@ -59,7 +61,7 @@ class TrustsCases(SafeTraining):
         trust = self.trust
         if trust is None or not trust.may_doubt(self.current_epoch * self.num_iterations_per_epoch):
             return
-        sentences = trust.look_for_groups()
+        self.groups = sentences = trust.look_for_groups()
         if not sentences and not self._found_none:
             self.print_to_log_file(_TITLE, f"looked for among {len(self.training_cases)} training cases, found none")
         self._found_none = not sentences

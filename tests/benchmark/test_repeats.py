@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -91,5 +92,31 @@ def test_the_report_of_repeated_trainings_is_on_the_trainers(tmp_path: Path) -> 
     made = read_report(tmp_path / "reports" / "2d_B__P" / "report.json")
     assert (made.baseline, [run.name for run in made.runs]) == ("A__P__2d", ["A__P__2d", "B__P__2d"])
     assert made.runs[1].trainings == ["B__P_repeat1__2d", "B__P_repeat2__2d"]
-    assert all(row.of_trainers for row in made.comparisons if row.difference is not None)
+    assert [run.seed for run in made.runs] == ["1, 2", "1, 2"]
+    assert all(row.of_trainers for row in made.comparisons)
     assert [name for _, name in compared_runs(planned(1), "2d")] == ["2d"]
+
+
+def test_a_class_that_no_case_has_is_a_row_of_dashes(tmp_path: Path) -> None:
+    from nnunetv2_dale.report.cli import main as report
+
+    raw, sides = write_ellipsoids(tmp_path / "raw", 4, DATASET), []
+    for number, run in enumerate(each for each in planned(2) if each.fold == "0"):
+        folder = run.folder(tmp_path / "results").parent
+        write_results(folder, raw, {f"case_{case:02d}": (number + case) % 3 for case in range(4)})
+        for file in folder.glob("fold_*/validation/summary.json"):
+            summary = json.loads(file.read_text())
+            for case in summary["metric_per_case"]:
+                counts = case["metrics"]["2"]
+                voxels = sum(counts[name] for name in ("TP", "FP", "FN", "TN"))
+                counts |= {"Dice": math.nan, "IoU": math.nan, "n_pred": 0, "n_ref": 0}
+                counts |= {"TP": 0, "FP": 0, "FN": 0, "TN": voxels}
+            file.write_text(json.dumps(summary))
+        sides.append(str(folder))
+    made = tmp_path / "report"
+    arguments = [sides[1], sides[3], "--against", sides[0], sides[2], "-o", str(made), "--summary_only"]
+    assert report([*arguments, "--resamples", "99"]) == 0
+    rows = read_report(made / "report.json").comparisons
+    (row,) = (row for row in rows if (row.metric, row.class_key) == ("Dice", "2"))
+    assert (row.n, row.difference, row.ci95, row.of_trainers) == (0, None, None, True)
+    assert "$p$ (trials)" in (made / "comparisons.tex").read_text()

@@ -30,18 +30,24 @@ def test_a_gain_holds_over_all_data_only_where_every_organ_has_it(
     def held() -> list[str]:
         return cells(organ_numbers.over_all_data_table())[0][1:]
 
-    stored(tmp_path, "Heart", 0.04)
+    stored(tmp_path, "ACDC", 0.04)
     assert held() == ["DALE", "1", "+4.0", "not shown"]
-    stored(tmp_path, "Neck", 0.02, trainings=1)  # proves nothing
+    stored(tmp_path, "LIDC", 0.02, trainings=1)  # proves nothing
     assert held() == ["DALE", "2", "2.0 to 4.0", "not shown"]
-    stored(tmp_path, "Neck", 0.02)
+    stored(tmp_path, "LIDC", 0.02)
     assert held() == ["DALE", "2", "2.0 to 4.0", "gains"]
-    stored(tmp_path, "Neck", 0.02, wide=0.05)
+    stored(tmp_path, "LIDC", 0.02, wide=0.05)
     assert held() == ["DALE", "2", "2.0 to 4.0", "no: a gain is not shown on each"]
-    stored(tmp_path, "Neck", -0.02)
+    stored(tmp_path, "LIDC", -0.02)
     assert held() == ["DALE", "2", "−2.0 to +4.0", "no: a gain is not shown on each"]
-    assert "| Neck, 2d " in organ_numbers.on_one_data_table()
-    assert "|  50.0 |         – | −2.0 |" in organ_numbers.by_class_table()
+    assert "| lung nodules (CT), 2d " in organ_numbers.on_one_data_table()
+    assert cells(organ_numbers.by_class_table())[1][2:] == ["2", "mean over classes", "50.0", "–", "−2.0"]
+    assert organ_numbers.lost("lung nodules (CT), 2d", "dilated", "DALE") == "2.0"
+
+
+def test_both_studies_of_an_organ_are_one_organ() -> None:
+    for data, (of_study, *_) in {"Hippocampus": organ_numbers.STUDY[0], "LIDC": organ_numbers.STUDY[-1]}.items():
+        assert organ_numbers.ORGANS[data] == of_study.partition(",")[0]
 
 
 def test_the_interval_over_trainings_against_scipys_test() -> None:

@@ -77,7 +77,7 @@ def test_a_shipped_study_names_trainers_that_exist_and_flags_of_the_benchmark(na
     for each in comparisons(study):
         command = benchmark_command(study, each, Path("raw"), Path("reports"))
         arguments = benchmark_parser().parse_args(command[1:])
-        assert set(arguments.tr) - set(ALL_TRAINERS) == {f"nnUNetTrainer{each.step.length}"}
+        assert set(arguments.tr) <= {*ALL_TRAINERS, f"nnUNetTrainer{each.step.length}"}
 
 
 def test_plans_of_one_of_the_data_are_those_of_the_study_but_for_what_it_replaces() -> None:
@@ -91,6 +91,9 @@ def test_a_study_that_names_what_it_does_not_define_is_refused(tmp_path: Path) -
     file = tmp_path / "study.toml"
     file.write_text(STUDY.replace('labels = ["dilated"', 'labels = ["eroded"'))
     with pytest.raises(UserError, match="names eroded, which is neither data, labels nor plans"):
+        read_study(file)
+    file.write_text(STUDY.replace('["nnUNetTrainer", "nnUNetTrainerDALE"]', '["nnUNetTrainer"]'))
+    with pytest.raises(UserError, match="two or more"):
         read_study(file)
     file.write_text("benchmark = [")
     with pytest.raises(UserError, match="is no study"):
@@ -121,7 +124,11 @@ def test_an_interrupted_study_goes_on_and_repeats_nothing(tmp_path: Path, monkey
             (output / "preprocessed" / dataset).mkdir(parents=True, exist_ok=True)
             (output / "preprocessed" / dataset / "tiny.json").write_text(json.dumps(PLANS))
         elif dataset != "Dataset102_Neck":
-            report = {"case_names": ["c"], "runs": [], "comparisons": [], "missing": []}
+            runs = [
+                {"trainer": name, "values": {"Dice": {"mean": [0.5]}}, "ran": {}, "dale": None, "costs": []}
+                for name in ("nnUNetTrainer_5epochs", "nnUNetTrainerDALE_5epochs")
+            ]
+            report = {"case_names": ["c"], "runs": runs, "comparisons": [], "missing": [], "versions": {"torch": "2"}}
             (Path(flags["-o"]) / "2d").mkdir(parents=True)
             (Path(flags["-o"]) / "2d" / "report.json").write_text(json.dumps(report))
         else:
@@ -152,6 +159,12 @@ def test_an_interrupted_study_goes_on_and_repeats_nothing(tmp_path: Path, monkey
     already = len(made)
     organs.main(words)
     assert [command[0] for command in made[already:]] == ["nnUNetv2_dale_benchmark"]  # the one that failed
+    assert [row["trainer"] for row in stored["trainers"]] == ["nnUNetTrainer", "nnUNetTrainerDALE"]
+    (tmp_path / "study.toml").write_text(STUDY.replace("nnUNetTrainerDALE", "nnUNetTrainerCaseTrust"))
+    assert organs.main(words) == 2  # what is stored is of other trainers
+    (tmp_path / "study.toml").write_text(STUDY.replace("batch_size = 3", "batch_size = 4"))
+    (output / "results" / "Heart_dilated_2d__5epochs_0.json").unlink()
+    assert organs.main(words) == 2  # and so are the plans of what is trained
     table = (output / "raw" / "Dataset001_Heart" / "patients.csv").read_text().split()
     assert table == ["case,patient", "p1_1,p1", "p1_2,p1", "p2_1,p2"]
 

@@ -111,6 +111,20 @@ def test_a_trainer_whose_method_never_ran_is_named(study: Study, tmp_path: Path,
     assert "This compares two models; to compare two trainers, repeat them." in page
 
 
+def test_the_training_of_the_latest_day_counts_and_no_other_method_has_its_name(study: Study, tmp_path: Path) -> None:
+    """nnU-Net writes the tenth as 10 and the ninth as 9."""
+    said = {
+        9: "Algorithm 1 in 9 of 80 batches",
+        10: "Algorithm 1 in 0 of 80 batches; cases were down-weighted in 3 of 8 epochs",
+    }
+    for day, sentence in said.items():
+        log = study.candidate / "fold_0" / f"training_log_2025_12_{day}_00_00_00.txt"
+        log.write_text(f"2025-12-{day:02d} 00:10:00.5: DALE: {sentence} \n")
+    report = report_on(tmp_path / "report", *study.folders, "--summary_only")
+    assert report["runs"][1]["ran"]["0"] == said[10]
+    assert f"{study.candidate.name}: {said[10]} (fold 0)" in report["remarks"]
+
+
 def test_a_report_without_pictures_and_paths(made: tuple[Study, Path], tmp_path: Path) -> None:
     """Of folders with a space; from results, and drawn again."""
     study, with_all = made

@@ -14,8 +14,10 @@ _STAMPED_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): (.*)")
 # np.float32(0.81) and 0.81 are both written, depending on the version of NumPy.
 _NUMBER = re.compile(r"(?<![\w.])(?:-?\d+(?:\.\d*)?(?:e[-+]?\d+)?|-?inf|nan)(?![\w(])")
 
-_WHAT_RAN = re.compile(r"\S+: (Algorithm 1 in \d+ of \d+ batches.*|cases were down-weighted in \d+ of .*)")
-PLAIN = "this is plain nnU-Net"  # the end of the sentence of a training in which nothing of its method ran
+_WHAT_RAN = re.compile(
+    r"\S+: ((?:of what is recorded )?Algorithm 1 in \d+ of \d+ batches.*|cases were down-weighted in \d+ of .*)"
+)
+_PLAIN, _NO_BATCH = "this is plain nnU-Net", "Algorithm 1 in 0 of "
 
 
 @dataclass
@@ -33,6 +35,11 @@ class Epoch:
     def duration(self) -> float | None:
         """Seconds this epoch added to the training."""
         return self.seconds if self.period is None else self.period
+
+
+def training_logs(fold: Path) -> list[Path]:
+    """Return the logs of a fold's folder, oldest first; nnU-Net writes their dates without leading zeros."""
+    return sorted(fold.glob("training_log*.txt"), key=lambda log: [int(part) for part in re.findall(r"\d+", log.name)])
 
 
 def epochs_from_logs(files: Iterable[Path]) -> dict[int, Epoch]:
@@ -56,6 +63,11 @@ def what_ran(files: Iterable[Path]) -> str | None:
             if stamped and (found := _WHAT_RAN.fullmatch(stamped[2].strip())):
                 said = found[1]
     return said
+
+
+def did_not_run(sentence: str) -> bool:
+    """Whether what `what_ran` returns says that the method which gave the trainer its name never ran."""
+    return sentence.endswith(_PLAIN) or sentence.startswith(_NO_BATCH)
 
 
 def folds_of_each(sentences: Mapping[str, str]) -> dict[str, list[str]]:

@@ -57,8 +57,8 @@ def _over_trainings(
     a, b = (np.array([[training[i] for i in whole] for training in side], dtype=np.float64) for side in each)
     kept_patients = None if patients is None else [patients[i] for i in whole]
     found = training_statistics(a, b, kept_patients, **bootstrap)
-    of_models = {"p_ttest": None, "p_wilcoxon": None, "detectable_difference": None}
-    return replace(row, **asdict(found), **of_models, of_trainers=True)
+    row = replace(row, p_ttest=None, p_wilcoxon=None, detectable_difference=None, of_trainers=True)
+    return replace(row, **asdict(found))
 
 
 def _with_holm(family: Sequence[Comparison]) -> Iterator[Comparison]:

@@ -76,7 +76,9 @@ def _row(report: Report, row: Comparison) -> DatasetRow:
     low, high = row.ci95 or (None, None)
     trainings = min(max(1, len(run.trainings)) for run in (candidate, baseline))
     means = row.mean_baseline, row.mean, row.difference
-    trainers = candidate.trainer or candidate.name, baseline.trainer or baseline.name
+    # of one trainer with two plans the names differ alone
+    trainers = (candidate.trainer, baseline.trainer) if candidate.trainer != baseline.trainer else (None, None)
+    trainers = trainers[0] or candidate.name, trainers[1] or baseline.name
     place = report.dataset, candidate.configuration or ""
     return DatasetRow(*place, *trainers, row.metric, row.unit, trainings, row.n, *means, low, high)
 
@@ -89,8 +91,10 @@ def verdict_over_datasets(rows: Sequence[DatasetRow]) -> str:
         return f"{candidate} and {baseline} have no dataset in which a Dice is defined for both."
     higher = sum(each > 0 for each in differences)
     mean = sum(differences) / len(differences)
+    several = len({row.configuration for row in rows}) > 1
     return (
-        f"The mean Dice of {candidate} is above that of {baseline} on {higher} of {len(differences)} datasets: "
+        f"The mean Dice of {candidate} is above that of {baseline} on {higher} of {len(differences)} "
+        f"{'datasets and configurations' if several else 'datasets'}: "
         f"{signed(mean)} points in the mean, {signed(min(differences))} to {signed(max(differences))}."
     )
 

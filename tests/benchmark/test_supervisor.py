@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from nnunetv2_dale.benchmark.job import Job, worker_environment
@@ -24,6 +25,18 @@ def test_the_state_chooses_nnunets_flags(tmp_path: Path) -> None:
         command = train_command(job, FoldState(stage))
         assert Path(command[0]).name == "nnUNetv2_train"
         assert command[1:] == common + flags
+
+
+def test_a_repeated_training_is_seeded_by_its_number_and_goes_on_with_other_draws(tmp_path: Path) -> None:
+    run = replace(RUN, plans="nnUNetPlans_repeat2")
+    job = job_for(run, tmp_path, device="cuda")
+    seeded = [sys.executable, "-m", "nnunetv2_dale.benchmark.training"]
+    assert train_command(job, FoldState(Stage.START))[:4] == [*seeded, "2"]
+    folder = run.folder(Path(job.results))
+    folder.mkdir(parents=True)
+    (folder / "training_log_2026_1_1_0_0_0.txt").touch()
+    command = train_command(job, FoldState(Stage.RESUME))
+    assert (command[:4], command[-1]) == ([*seeded, "1002"], "--c")
 
 
 def test_a_job_travels_as_text(tmp_path: Path) -> None:

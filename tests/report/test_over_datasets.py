@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_dale.report.cli import main
+from nnunetv2_dale.report.over_datasets import rows_over_datasets, verdict_over_datasets
 from nnunetv2_dale.report.report_data import Report
 from nnunetv2_dale.report.report_folder import read_report, to_json
 from tests.datasets import rows_of
@@ -51,6 +52,16 @@ def test_each_dataset_has_its_row_and_the_answer_counts_them(reports: list[Path]
     assert main(["--from_json", *map(str, reports), "-o", str(over)]) == 2  # not replaced unasked
     assert "--overwrite" in capsys.readouterr().err
     assert main(["--from_json", *map(str, reports), "-o", str(over), "--overwrite"]) == 0
+
+
+def test_several_configurations_and_plans_of_one_trainer_are_told_apart(reports: list[Path], tmp_path: Path) -> None:
+    report = read_report(reports[0])
+    volumes = replace(report, runs=[replace(run, configuration="3d_lowres") for run in report.runs])
+    rows = rows_over_datasets([report, volumes])
+    answer = verdict_over_datasets(rows)
+    assert "of 2 datasets and configurations: " in answer
+    plans = replace(report, runs=[replace(run, trainer="nnUNetTrainer") for run in report.runs])
+    assert rows_over_datasets([plans])[0].trainers == (report.runs[1].name, report.runs[0].name)
 
 
 def test_a_comparison_that_is_given_twice_is_refused(reports: list[Path], tmp_path: Path, capsys) -> None:

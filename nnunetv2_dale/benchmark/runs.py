@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from nnunetv2_dale.commands.command_line import UserError
 from nnunetv2_dale.nnunet_files.folders import SPLITS
 from nnunetv2_dale.nnunet_files.splits import read_splits
+from nnunetv2_dale.report.sides import REPEAT
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Run:
     @property
     def repeat(self) -> int | None:
         """The number of a training that is repeated (`repeated_plans`); None where there is one."""
-        found = re.search(r"_repeat(\d+)$", self.plans)
+        found = REPEAT.search(self.plans)
         return None if found is None else int(found[1])
 
     @property

@@ -13,7 +13,7 @@ from nnunetv2_dale.report.report_data import EmptyCount, LesionTotal, Report, Ru
 
 Counts = TypeVar("Counts", EmptyCount, LesionTotal)
 REPEAT = re.compile(r"_repeat(\d+)(?=__|$)")
-"""What the benchmark adds to the plans of a training that is repeated."""
+"""What the benchmark adds to the plans of a training that is repeated, and its number."""
 
 
 def two_sides(*sides: Sequence[Run]) -> tuple[list[Run], dict[str, list[Values]]]:

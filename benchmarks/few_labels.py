@@ -300,7 +300,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def calibration_table(rows: Sequence[dict[str, Any]]) -> str:
     """How far the expected Dice of judged cases is from the Dice, over cases and classes."""
-    header = ["patients with labels", "seed", "judged", "expected", "Dice", "mean absolute error"]
+    header = ["patients with labels", "iterations", "seed", "judged", "expected", "Dice", "mean absolute error"]
     header += ["Dice of what is kept", "of the rest"]
     lines = []
     for row in (row for row in rows if "judged" in row):
@@ -310,7 +310,8 @@ def calibration_table(rows: Sequence[dict[str, Any]]) -> str:
         kept, rest = ([reached for expected, reached in pairs if (expected >= 0.8) is keep] for keep in (True, False))
         parts = [f"{statistics.mean(part):.3f} ({len(part)})" if part else "-" for part in (kept, rest)]
         numbers = [*(f"{value:.3f}" for value in means), f"{error:.3f}", *parts]
-        lines.append([str(row["run"]["labelled"]), str(row["run"]["seed"]), str(len(pairs)), *numbers])
+        of = [str(row["run"][name]) for name in ("labelled", "iterations", "seed")]
+        lines.append([*of, str(len(pairs)), *numbers])
     return markdown(header, lines)
 
 

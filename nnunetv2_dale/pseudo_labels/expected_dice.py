@@ -2,13 +2,15 @@
 
 Networks that say p in each voxel expect of their mask h the overlap m = 2 Σ h p / (Σ h + Σ p). Mostly they are too
 sure. By how much shows in the labelled cases that a fold held out, class by class: what is usual there for logit(Dice)
-− logit(m), as the audit tells what is usual (`null_model.usual`), is added to logit(m) of a case without a label.
+− logit(m), as the audit tells what is usual (`null_model.usual`), is added to logit(m) of a case without a label. Where
+nothing is found of a class, Dice is 1 or 0: how often it was 1 is expected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from nnunetv2_dale.statistics.usual_values import usual
 
 LEAST, MOST = 0.01, 0.99  # a Dice is taken as if it lay between
 OWN_CASES = 5.0  # of a class, from which it counts as much as all classes together
+FEWEST_EMPTY = 3  # labelled cases without the class in the prediction, from which a share of them is taken
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class HeldOut:
     label: int
     overlap: float
     dice: float
+    found: bool = True  # whether the fold found any voxel of the class
 
 
 def overlap_with(found: NDArray[np.bool_], support: NDArray[np.floating]) -> float:
@@ -43,8 +47,10 @@ def overlap_with(found: NDArray[np.bool_], support: NDArray[np.floating]) -> flo
 def shifts(known: Sequence[HeldOut]) -> dict[int, float]:
     """Label value → usual difference of logit(Dice) and logit(overlap); that of all classes is under 0.
 
-    The fewer cases a class has, the more it is drawn to what is usual among all. 0 for fewer than 3.
+    The fewer cases a class has, the more it is drawn to what is usual among all. 0 for fewer than 3. Cases in which the
+    class was not found say nothing of masks that were.
     """
+    known = [each for each in known if each.found]
     labels = np.array([each.label for each in known])
     apart = _logit([each.dice for each in known]) - _logit([each.overlap for each in known])
     found = {0: usual(apart)[0]}
@@ -55,9 +61,28 @@ def shifts(known: Sequence[HeldOut]) -> dict[int, float]:
     return found
 
 
-def expected_dice(overlap: float, label: int, known: dict[int, float]) -> float:
-    """The expected Dice in (0, 1) of a class."""
-    return float(expit(_logit([overlap])[0] + known.get(label, known[0])))
+@dataclass(frozen=True)
+class Calibration:
+    """What labelled cases say of `overlap_with`."""
+
+    shifts: Mapping[int, float]
+    right: Mapping[int, Sequence[float]]  # label value → the Dice, 1 or 0, of each case in which nothing was found
+
+    @classmethod
+    def of(cls, known: Sequence[HeldOut]) -> Calibration:
+        """From labelled cases."""
+        right: dict[int, list[float]] = {}
+        for each in known:
+            if not each.found:
+                right.setdefault(each.label, []).append(each.dice)
+        return cls(shifts(known), right)
+
+    def expected(self, label: int, overlap: float, found: bool) -> float:
+        """The expected Dice in [0, 1] of a class; of one that is not found, and seldom was not, the overlap."""
+        if not found:
+            right = self.right.get(label, ())
+            return fmean(right) if len(right) >= FEWEST_EMPTY else overlap
+        return float(expit(_logit([overlap])[0] + self.shifts.get(label, self.shifts[0])))
 
 
 def held_out_expectations(known: Sequence[HeldOut]) -> list[float]:
@@ -66,7 +91,7 @@ def held_out_expectations(known: Sequence[HeldOut]) -> list[float]:
     expected = []
     for each in known:
         others = [other for other in known if other.fold != each.fold or (len(folds) == 1 and other.case != each.case)]
-        expected.append(expected_dice(each.overlap, each.label, shifts(others)))
+        expected.append(Calibration.of(others).expected(each.label, each.overlap, each.found))
     return expected
 
 

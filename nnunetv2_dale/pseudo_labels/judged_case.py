@@ -29,9 +29,10 @@ class JudgedCase:
     support: Floats  # (K, Z, Y, X), mean probability of the folds
     properties: Properties  # of its image, for writing
 
-    def overlaps(self, labels: Collection[int]) -> dict[int, float]:
-        """Label value → `overlap_with` its support."""
-        return {label: overlap_with(self.label == label, self.support[label]) for label in labels}
+    def overlaps(self, labels: Collection[int]) -> dict[int, tuple[float, bool]]:
+        """Label value → `overlap_with` its support, and whether any voxel has it."""
+        masks = {label: self.label == label for label in labels}
+        return {label: (overlap_with(mask, self.support[label]), bool(mask.any())) for label, mask in masks.items()}
 
     def confidence(self, doubtful: Collection[int]) -> Floats:
         """(Z, Y, X) in [0, 1]: support of the given label where a doubtful class is given or supported, else 1."""
@@ -96,6 +97,7 @@ def held_out(case: RawCase, fold: str, judges: Judges, dataset: RawDataset) -> l
                 label,
                 overlap_with(found, np.where(counted, alone.support[label], 0)),
                 dice(found, truth == label),
+                bool(found.any()),
             )
         )
     return rows

@@ -20,7 +20,7 @@ from nnunetv2_dale.nnunet_files.raw_dataset import RawCase, RawDataset, unlabell
 from nnunetv2_dale.nnunet_files.volume_writing import write_label
 from nnunetv2_dale.nnunet_files.volumes import reader_of
 from nnunetv2_dale.pages.html_page import OKABE_ITO
-from nnunetv2_dale.pseudo_labels.expected_dice import HeldOut, expected_dice, held_out_expectations, shifts
+from nnunetv2_dale.pseudo_labels.expected_dice import Calibration, HeldOut, held_out_expectations
 from nnunetv2_dale.pseudo_labels.judged_case import JudgedCase, cases_in, given, held_out, judged
 from nnunetv2_dale.pseudo_labels.judges import Judges
 from nnunetv2_dale.pseudo_labels.new_dataset import NewDataset, write_dataset
@@ -89,7 +89,13 @@ def judge_all(
         write_table(place / TABLE, ("case", "label", "class", "expected_dice", "kept"), told)
         if new is not None:
             doubtful = {each.case: bool(each.doubtful) for each in verdicts if not each.keeps_nothing}
-            write_dataset(new, dataset, [case for name in doubtful if (case := cases[name])], doubtful, place)
+            if doubtful:
+                write_dataset(new, dataset, [case for name in doubtful if (case := cases[name])], doubtful, place)
+    if new is not None and all(each.keeps_nothing for each in verdicts):
+        raise UserError(
+            f"no class of {len(verdicts)} cases is expected to reach a Dice of {wanted.keep_from:g}: the predictions "
+            f"are in {wanted.output}, and there is no new dataset; give a lower --keep_from"
+        )
     return verdicts, error
 
 
@@ -129,12 +135,12 @@ def _verdicts(
     place: Path,
 ) -> Iterator[Verdict]:
     """Judge every case; of images, write the label that the folds give, and its confidence where one is doubtful."""
-    usual = shifts(known)
+    calibration = Calibration.of(known)
     writer = reader_of(dataset.dataset_json, None, judges[0].folder.plans)
     jobs = [(name, (name, case, judges, dataset, wanted.predictions)) for name, case in cases.items()]
     for name, found in run_cases(_judged, jobs, 1, "judging cases"):
         overlaps = found.overlaps(dataset.foreground_values)
-        expected = {label: expected_dice(value, label, usual) for label, value in overlaps.items()}
+        expected = {label: calibration.expected(label, *overlap) for label, overlap in overlaps.items()}
         doubtful = tuple(label for label, value in expected.items() if value < wanted.keep_from)
         if cases[name] is not None:
             file = place / f"{name}{dataset.file_ending}"

@@ -13,6 +13,20 @@ from torch import Tensor
 from nnunetv2_dale.dale.marginal_loss import exact
 
 
+def bounded_rewards(rewards: Sequence[Tensor], valid: Tensor | None = None) -> list[Tensor]:
+    """Return r_t / max(1, RMS) over the voxels of all steps that are not ignored.
+
+    A voxel's share of a small object's Dice is N over the object's voxels. V learns its square, through the encoder
+    that segments: without a bound it would drown L_seg.
+
+    Args:
+        rewards: each broadcastable to (B, 1, *S).
+        valid: (B, 1, *S) bool; None is all.
+    """
+    scale = torch.stack([_mean(reward.square(), valid) for reward in rewards]).mean().sqrt().clamp_min(1)
+    return [reward / scale for reward in rewards]
+
+
 def discounted_returns(rewards: Sequence[Tensor], last_value: Tensor, discount: float) -> list[Tensor]:
     """Return R_t = r_t + γ R_{t+1}, with R_T = V(s_T).
 

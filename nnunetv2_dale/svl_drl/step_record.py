@@ -30,7 +30,7 @@ class StepRecord:
     loss: Tensor  # L_seg
     reward: Tensor  # of an episode: the sum of the mean r_t
     reward_gain: Tensor  # of it, the gain in Dice (or the fall of the squared error)
-    reward_continuity: Tensor  # of it, −w C; 0 for the reward of voxels
+    reward_continuity: Tensor  # of it, −w C; of edits −w times the change of the variation; 0 for the reward of voxels
     reward_first_step: Tensor  # mean r_1
     reward_last_step: Tensor  # mean r_T
     value_loss: Tensor

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from nnunetv2_dale.dale.marginal_loss import class_weight_of, like, marginal_logits
 from nnunetv2_dale.dale.masked_loss import MaskedLoss, Outputs, full_resolution
-from nnunetv2_dale.svl_drl.actor_critic import discounted_returns, policy_loss, scaled_advantage, value_loss
+from nnunetv2_dale.svl_drl.actor_critic import (
+    bounded_rewards,
+    discounted_returns,
+    policy_loss,
+    scaled_advantage,
+    value_loss,
+)
 from nnunetv2_dale.svl_drl.config import SvlDrlConfig
 from nnunetv2_dale.svl_drl.decoders import ActorCritic
 from nnunetv2_dale.svl_drl.intensity_actions import Action, apply_actions, intensity_range, sample_actions
@@ -95,7 +101,7 @@ class SvlDrlStep:
         with self.autocast():
             last_value = self.actor_critic.value(skips).float()
         gains, costs = ([part[which] for part in parts] for which in (0, 1))
-        rewards = [gain + cost for gain, cost in parts]
+        rewards = bounded_rewards([gain + cost for gain, cost in parts], reference.valid)
         returns = discounted_returns(rewards, last_value, self.config.discount)
         return Episode(states[:-1], actions, returns, gains, costs)
 
@@ -104,9 +110,11 @@ class SvlDrlStep:
     ) -> tuple[Sequence[Tensor], Found]:
         """The skips of a state, and what the reward needs of it: a slope costs a backward to the image."""
         with_slopes = self.config.reward == "edit"
+        # N over the voxels of a small object is more than half precision holds
+        precision: AbstractContextManager[object] = nullcontext() if with_slopes else self.autocast()
         with torch.set_grad_enabled(with_slopes):
             images = images.detach().requires_grad_(with_slopes)
-            with self.autocast():
+            with precision:
                 skips, outputs = self.network(images)
             foreground = self._foreground(outputs, class_weight)
             weight = self.config.continuity_weight

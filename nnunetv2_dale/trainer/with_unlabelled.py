@@ -70,6 +70,11 @@ class TrainsWithUnlabelled(SafeTraining):
             f"{self.method}: {counted(len(labelled), 'labelled training case')}, {len(unlabelled)} unlabelled "
             f"({first_few(unlabelled)})"
         )
+        if "CTNormalization" in self.configuration_manager.normalization_schemes:
+            self.print_to_log_file(
+                "CT: were the plans made on labelled cases alone? nnU-Net takes the ignore label for foreground, so "
+                "else unlabelled air is in the plans' intensities; see docs/dk_uxnet.md"
+            )
         self.class_shares = class_shares(stored, labelled, self.label_manager.num_segmentation_heads)
         training.identifiers = drawn_equally(labelled, unlabelled, self.semi_supervised.labelled_share)
         self._keep_labelled(validation)

@@ -129,6 +129,15 @@ def test_labelled_cases_are_half_of_what_a_training_sees_and_a_case_without_a_ke
         assert fold["train"].count(labelled[0]) == 3  # 9 of 18
 
 
+def test_without_a_kept_class_there_is_no_new_dataset(
+    seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judge(seeing, "--keep_from", "0.9999") == 2
+    assert "give a lower --keep_from" in capsys.readouterr().err
+    assert (tmp_path / "judged" / "expected_dice.csv").is_file()
+    assert not (tmp_path / "raw" / NEW).exists()
+
+
 def test_a_class_that_is_not_annotated_in_a_case_tells_nothing_there(seeing: Path, tmp_path: Path) -> None:
     """And the dataset keeps the table that says so."""
     table = tmp_path / "raw" / ELLIPSOIDS / "confidence.csv"

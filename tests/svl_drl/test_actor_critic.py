@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from nnunetv2_dale.svl_drl.actor_critic import (
+    bounded_rewards,
     discounted_returns,
     policy_entropy,
     policy_loss,
@@ -30,6 +31,22 @@ def test_returns_are_those_of_a_slow_loop(discount: float) -> None:
             expected = expected + discount ** (later - t) * rewards[later]
         expected = expected + discount ** (steps - t) * last
         assert_close(found[t], expected)
+
+
+def test_rewards_of_a_small_object_are_bounded_and_others_stay() -> None:
+    """64³ voxels share the Dice of 27: the root of the mean square of two steps is 1 then."""
+    shares = torch.zeros(1, 1, 64, 64, 64)
+    shares[..., :3, :3, :3] = 64**3 / 27
+    ignored = torch.full_like(shares, 1e6)
+    valid = torch.ones_like(shares, dtype=torch.bool)
+    valid[..., 60:] = False
+    steps = [torch.where(valid, shares, ignored), torch.where(valid, -shares, ignored)]
+    bounded = bounded_rewards(steps, valid)
+    assert_close(torch.cat([step[valid] for step in bounded]).square().mean(), torch.tensor(1.0))
+    assert_close(bounded[0] * steps[1], bounded[1] * steps[0])  # one factor for all
+    assert value_loss(torch.zeros_like(shares), bounded[0], valid) < 1.01
+    small = [0.3 * torch.rand(2, 1, 4, 4), torch.zeros(2, 1, 1, 1)]
+    assert all(map(torch.equal, bounded_rewards(small), small))
 
 
 def test_value_loss_by_hand_and_without_ignored_voxels() -> None:

@@ -163,8 +163,10 @@ def written_out(
             gain = (soft_dice(f, reference) - soft_dice(predictions[t], reference)).view(-1, 1, 1, 1)
             cost = continuity_cost(f, hard, reference).view(-1, 1, 1, 1)
         rewards.append(gain - config.continuity_weight * cost)
-    returns = discounted_returns(rewards, beside.value(skips).detach(), config.discount)
     counted = torch.ones_like(target, dtype=torch.bool) if valid is None else valid
+    size = torch.stack([each.expand(target.shape)[counted] for each in rewards]).square().mean().sqrt()
+    bounded = [each / max(1.0, float(size)) for each in rewards]
+    returns = discounted_returns(bounded, beside.value(skips).detach(), config.discount)
 
     def mean(each: Tensor) -> Tensor:
         return each[counted].mean()

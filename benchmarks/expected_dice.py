@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import made_here
 from benchmarks.table import markdown
 from benchmarks.trainings import add_row, rows_of
 from nnunetv2_dale.commands.command_line import UserError, run_command
@@ -43,6 +44,15 @@ def row_of(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def in_numbers(pairs: Sequence[tuple[float, float]]) -> tuple[list[str], list[str]]:
+    """Of pairs of expected Dice and Dice: both means and the mean absolute error; Dice of what is kept, of the rest."""
+    means = [statistics.mean(column) for column in zip(*pairs, strict=True)]
+    error = statistics.mean(abs(expected - reached) for expected, reached in pairs)
+    parts = [[reached for expected, reached in pairs if (expected >= KEPT) is kept] for kept in (True, False)]
+    shown = [f"{statistics.mean(part):.3f} ({len(part)})" if part else "-" for part in parts]
+    return [f"{value:.3f}" for value in (*means, error)], shown
+
+
 def results_table(rows: Sequence[dict[str, Any]]) -> str:
     """How far the expected Dice is from the Dice, over cases and classes, beside guessing each class's median."""
     header = ["data", "classes of cases", "expected", "Dice", "mean absolute error", "of one guess per class"]
@@ -50,16 +60,10 @@ def results_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         pairs = [(expected, reached) for _, _, _, expected, reached in row["held_out"]]
-        expected, reached = (list(column) for column in zip(*pairs, strict=True))
-        error = statistics.mean(abs(first - second) for first, second in pairs)
+        numbers, parts = in_numbers(pairs)
         of_class = {label: [each[4] for each in row["held_out"] if each[2] == label] for label in labels_of(row)}
         guesses = [abs(each - statistics.median(own)) for own in of_class.values() for each in own]
-        numbers = [
-            f"{value:.3f}" for value in (*map(statistics.mean, (expected, reached)), error, statistics.mean(guesses))
-        ]
-        parts = [[second for first, second in pairs if (first >= KEPT) is kept] for kept in (True, False)]
-        means = [f"{statistics.mean(part):.3f} ({len(part)})" if part else "-" for part in parts]
-        lines.append([row["data"], str(len(pairs)), *numbers, *means])
+        lines.append([row["data"], str(len(pairs)), *numbers, f"{statistics.mean(guesses):.3f}", *parts])
     return markdown(header, lines)
 
 
@@ -86,7 +90,7 @@ def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.add:
-        add_row(RESULTS, row_of(arguments.add[0], Path(arguments.add[1])))
+        add_row(RESULTS, {**row_of(arguments.add[0], Path(arguments.add[1])), **made_here()})
     if arguments.figure:
         draw(rows_of(RESULTS), FIGURE)
     print(results_table(rows_of(RESULTS)))

@@ -27,6 +27,7 @@ from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from benchmarks.expected_dice import in_numbers
 from benchmarks.plans_file import PLANNED, architecture, plan_command
 from benchmarks.svl_drl_training import cost_beside, shorter, train_seeded
 from benchmarks.table import markdown
@@ -305,13 +306,9 @@ def calibration_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in (row for row in rows if "judged" in row):
         pairs = [(expected, reached) for _, _, expected, reached in row["judged"]]
-        means = [statistics.mean(column) for column in zip(*pairs, strict=True)]
-        error = statistics.mean(abs(expected - reached) for expected, reached in pairs)
-        kept, rest = ([reached for expected, reached in pairs if (expected >= 0.8) is keep] for keep in (True, False))
-        parts = [f"{statistics.mean(part):.3f} ({len(part)})" if part else "-" for part in (kept, rest)]
-        numbers = [*(f"{value:.3f}" for value in means), f"{error:.3f}", *parts]
+        numbers, parts = in_numbers(pairs)
         of = [str(row["run"][name]) for name in ("labelled", "iterations", "seed")]
-        lines.append([*of, str(len(pairs)), *numbers])
+        lines.append([*of, str(len(pairs)), *numbers, *parts])
     return markdown(header, lines)
 
 

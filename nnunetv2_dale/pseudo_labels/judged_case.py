@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +45,16 @@ class JudgedCase:
 
 def judged(case: RawCase, judges: Sequence[Judges], dataset: RawDataset) -> JudgedCase:
     """Predict a case with every fold of every result folder."""
-    said: list[Floats] = []
     properties: Properties = {}
-    for each in judges:
-        reader = reader_of(dataset.dataset_json, case.images[0], each.folder.plans)
-        image, properties = read_image(reader, case.images)
-        said += [each.say(fold, image, dict(properties)) for fold in each.weights]
-    return _together(said, properties)
+
+    def said() -> Iterator[Floats]:
+        for each in judges:
+            reader = reader_of(dataset.dataset_json, case.images[0], each.folder.plans)
+            image, read = read_image(reader, case.images)
+            properties.update(read)
+            yield from (each.say(fold, image, dict(read)) for fold in each.weights)
+
+    return _together(said(), properties)
 
 
 def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judges) -> JudgedCase:
@@ -69,8 +72,15 @@ def given(case: str, folders: Sequence[Path], dataset: RawDataset, judges: Judge
     return _together(said, properties)
 
 
-def _together(said: Sequence[Floats], properties: Properties) -> JudgedCase:
-    support: Floats = np.stack(said).mean(axis=0, dtype=np.float32)
+def _together(said: Iterable[Floats], properties: Properties) -> JudgedCase:
+    """Of the mean of what each says, one after the other: a fold of many classes takes gigabytes."""
+    each = iter(said)
+    support: Floats = next(each).astype(np.float32)
+    number = 1
+    for other in each:
+        support += other
+        number += 1
+    support /= number
     return JudgedCase(support.argmax(0).astype(np.int16), support, properties)
 
 

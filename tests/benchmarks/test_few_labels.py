@@ -114,7 +114,9 @@ def test_an_arm_is_beside_the_labels_alone_of_its_seed() -> None:
 def test_the_error_of_the_expected_dice_is_the_mean_over_cases_and_classes() -> None:
     judged = [["a", 1, 0.9, 0.8], ["a", 2, 0.7, 0.9], ["b", 1, 0.5, 0.2]]
     rows = [row("DKNet", 3, 0.5), row("pseudo-labels, gated", 3, 0.5, judged=judged)]
-    assert cells(calibration_table(rows)) == [["3", "500", "0", "3", "0.700", "0.633", "0.200", "0.800 (1)", "0.550 (2)"]]
+    assert cells(calibration_table(rows)) == [
+        ["3", "500", "0", "3", "0.700", "0.633", "0.200", "0.800 (1)", "0.550 (2)"]
+    ]
 
 
 def test_a_workspace_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
